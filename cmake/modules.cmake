@@ -6,6 +6,11 @@ function(gnomon_module name)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.c"
          "${CMAKE_CURRENT_SOURCE_DIR}/*.cc")
     set(target gnomon_${name})
+    if(NOT sources)
+        add_library(${target} INTERFACE) # headers only, so far
+        target_include_directories(${target} INTERFACE "${PROJECT_SOURCE_DIR}/include")
+        return()
+    endif()
     add_library(${target} STATIC ${sources})
     set_target_properties(${target} PROPERTIES LINKER_LANGUAGE C GNOMON_FLOOR ${MODULE_FLOOR})
     target_include_directories(${target} PUBLIC "${PROJECT_SOURCE_DIR}/include"
