@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "model/columns.h"
 #include "model/labels.h"
 #include "model/matcher.h"
 #include "model/sample.h"
@@ -38,22 +39,6 @@ struct series_request {
     size_t series_limit; /* at most so many; 0: all. The set says whether there were more. */
     const atomic_bool *canceled; /* NULL: never; checked now and then */
     struct arena *arena;         /* for what lives as long as the set */
-};
-
-/*
- * Samples of one series, ascending by timestamp, each timestamp once. The memory belongs to the
- * reader and is valid until its next read or close.
- */
-struct sample_columns {
-    size_t count;
-    const int64_t *timestamps_ms; /* [count] */
-    const double *values;         /* [count]; unused where there is a histogram */
-    /* [count], NULL at float samples; NULL as a whole when all samples are floats. */
-    const struct histogram *const *histograms;
-    /* [count], 0: none; NULL as a whole when no sample has one. */
-    const int64_t *start_timestamps_ms;
-    /* Two reads of one set that return the same non-zero id have identical timestamps. */
-    uint64_t timestamps_id;
 };
 
 struct series_set;
