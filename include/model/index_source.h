@@ -67,10 +67,11 @@ struct index_source_operations {
                             struct index_postings postings, struct arena *arena,
                             struct positions *positions_out, struct error *error);
 
-    /* The canonical labels of the series at `position`, in the index's memory or from `arena`.
-     * NOT_FOUND beyond the last. */
-    enum error_code (*labels)(struct index_source *self, uint32_t position, struct arena *arena,
-                              struct labels *labels_out, struct error *error);
+    /* The canonical labels of many series, in the index's memory or from `arena`: labels_out
+     * [positions.count]. Reading neighbours together is much cheaper than one by one. NOT_FOUND
+     * when a position is beyond the last. */
+    enum error_code (*labels)(struct index_source *self, struct positions positions,
+                              struct arena *arena, struct labels *labels_out, struct error *error);
 };
 
 /* First member of an implementation. */
