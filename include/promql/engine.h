@@ -5,13 +5,13 @@
  * instant query is a range query of one step. Semantics, error texts and annotations are those of
  * Prometheus 3; see src/promql/README.md for how it is evaluated.
  *
- *     struct promql_query *query = NULL;
- *     code = promql_query_create(&options, &query, error);
+ *     struct promql_execution *execution = NULL;
+ *     code = promql_execution_create(&options, &execution, error);
  *     if (code == ERROR_NONE)
- *         code = promql_query_run(query, error);
+ *         code = promql_execution_run(execution, error);
  *     if (code == ERROR_NONE)
- *         answer(promql_query_result(query));
- *     promql_query_destroy(query);
+ *         answer(promql_execution_result(execution));
+ *     promql_execution_destroy(execution);
  */
 #ifndef PROMQL_ENGINE_H
 #define PROMQL_ENGINE_H
@@ -28,7 +28,9 @@
 #include "model/sample.h"
 #include "platform/clock.h"
 #include "platform/parallel.h"
+#include "promql/parser.h"
 #include "promql/series_source.h"
+#include "promql/value_type.h"
 
 enum {
     /* Steps of one query; the HTTP layer allows fewer (11,000 points). */
@@ -39,12 +41,7 @@ enum {
 
 #define PROMQL_SAMPLES_MAX_DEFAULT ((uint64_t)50 * 1000 * 1000)
 
-enum promql_features {
-    PROMQL_FEATURES_STABLE,
-    PROMQL_FEATURES_EXPERIMENTAL, /* all that Prometheus keeps behind its PromQL feature flags */
-};
-
-struct promql_query_options {
+struct promql_execution_options {
     struct text query;  /* copied */
     struct text tenant; /* copied */
     int64_t start_ms;
@@ -64,13 +61,6 @@ struct promql_query_options {
     uint64_t deadline_ns;         /* on the clock's monotonic time; 0: none */
     const atomic_bool *canceled;  /* NULL: never; set by any thread, seen within milliseconds */
     struct arena_account *memory; /* the budget of all queries together; NULL: none */
-};
-
-enum promql_value_type {
-    PROMQL_VALUE_SCALAR, /* one series without labels, one point (instant queries only) */
-    PROMQL_VALUE_STRING, /* `string` */
-    PROMQL_VALUE_VECTOR, /* series of one point each, in the order of the expression */
-    PROMQL_VALUE_MATRIX, /* series by labels, points by timestamp, no series without points */
 };
 
 /* Points of one series of the answer. */
@@ -101,8 +91,13 @@ struct promql_statistics {
     uint64_t evaluate_ns;
 };
 
+/*
+ * VALUE_SCALAR: one series without labels, one point (instant queries only). VALUE_STRING: no
+ * series. VALUE_VECTOR: series of one point each, in the order of the expression. VALUE_MATRIX:
+ * series by labels, points by timestamp, no series without points.
+ */
 struct promql_result {
-    enum promql_value_type type;
+    enum value_type type;
     struct text string;
     const struct promql_series *series; /* [series_count] */
     size_t series_count;
@@ -111,15 +106,16 @@ struct promql_result {
     struct promql_statistics statistics;
 };
 
-struct promql_query;
+struct promql_execution;
 
 /*
  * Parse and check. `options` is copied.
  *
  * Errors: INVALID (the query or its times: bad_data), LIMIT, OUT_OF_MEMORY. Any thread.
  */
-enum error_code promql_query_create(const struct promql_query_options *options,
-                                    struct promql_query **query_out, struct error *error);
+enum error_code promql_execution_create(const struct promql_execution_options *options,
+                                        struct promql_execution **execution_out,
+                                        struct error *error);
 
 /*
  * Evaluate, blocking; once per query, on a worker thread.
@@ -127,12 +123,12 @@ enum error_code promql_query_create(const struct promql_query_options *options,
  * Errors: INVALID (execution, as duplicate series), LIMIT (samples, memory), TIMEOUT, CANCELED,
  * OUT_OF_MEMORY, and what the source answers. Annotations gathered so far can be read even then.
  */
-enum error_code promql_query_run(struct promql_query *query, struct error *error);
+enum error_code promql_execution_run(struct promql_execution *execution, struct error *error);
 
 /* Owned by the query. After a failed run it has annotations and statistics only. */
-const struct promql_result *promql_query_result(const struct promql_query *query);
+const struct promql_result *promql_execution_result(const struct promql_execution *execution);
 
 /* NULL is fine. */
-void promql_query_destroy(struct promql_query *query);
+void promql_execution_destroy(struct promql_execution *execution);
 
 #endif
