@@ -5,8 +5,10 @@
  * docs/decisions/0001-raft-filter-rules.md); nothing of it shows here, so that another core can
  * take its place. Not thread-safe: a host and its groups belong to one loop thread.
  *
- * Life of a group: group_create (reads what is stored), group_start (restores the state machine,
- * replays; a single voter leads at once), proposals, group_close.
+ * Life of a group: the journal is recovered and opened with the group among those it adopts, then
+ * group_create, group_start (restores the state machine and replays what the journal recovered;
+ * a single voter leads at once), proposals, group_close. Log, metadata and snapshots all live in
+ * the journal: a group has no file of its own.
  *
  * No callback of a request runs inside the call that made the request, but the operations of
  * the state machine run inside group_start, group_host_receive and group_close too.
@@ -24,6 +26,7 @@
 
 struct environment;
 struct journal;
+struct journal_recovery;
 
 enum {
     GROUP_PAYLOAD_BYTES_MAX = 8 * 1024 * 1024,
@@ -48,12 +51,16 @@ struct group_host_options {
                                    * groups x (this + in flight) */
 
     /*
-     * The log or a snapshot could not be written, or consensus stopped: the process must end,
-     * since what is durable is unknown (a restart recovers it). Called once, and must not
-     * return into a loop that goes on serving. NULL: abort().
+     * Consensus of this group stopped, or a sent snapshot could not be restored: the process
+     * must end (a restart recovers it). The group answers nothing any more. NULL: abort().
+     * Failed writes of the log are the journal's to report.
      */
     void (*fatal)(void *context, uint64_t group_id, const struct error *error);
     void *fatal_context;
+
+    /* Rules of docs/decisions/0001-raft-filter-rules.md to leave out, as bits: only for tests,
+     * to show that each of them is needed. */
+    uint32_t unsafe_disabled_rules;
 };
 
 struct group_host;
@@ -83,8 +90,14 @@ struct group_member {
 };
 
 struct group_options {
-    uint64_t group_id;     /* > 0, unique in the cluster; its records in the journal bear it */
-    const char *directory; /* holds the file "snapshot"; made when missing; copied */
+    uint64_t group_id; /* > 0, unique in the cluster; its records in the journal bear it */
+
+    /*
+     * What the journal held when the process started; NULL for a group that is new. It must stay
+     * open until group_start returned and the state machine's applied_index reached what it was
+     * given there, since replayed payloads lie in it.
+     */
+    const struct journal_recovery *recovery;
 
     /*
      * The first members, the same on every one of them, written when nothing is stored. None:
@@ -97,11 +110,9 @@ struct group_options {
 struct group;
 
 /*
- * Read the stored snapshot, metadata and log of the group. Blocking: at start-up, or on a
- * node's way to serve. The group shows up in its host. `state_machine` outlives the group.
+ * Make a group and register it in its host. `state_machine` outlives the group.
  *
- * Errors: INVALID (options), CORRUPT (stored bytes, or a gap between snapshot and log), IO,
- * NO_SPACE, OUT_OF_MEMORY.
+ * Errors: INVALID (options), EXISTS (the id is in the host), OUT_OF_MEMORY.
  */
 enum error_code group_create(struct group_host *host, const struct group_options *options,
                              struct state_machine *state_machine, struct group **group_out,
@@ -109,7 +120,8 @@ enum error_code group_create(struct group_host *host, const struct group_options
 
 /*
  * Restore and replay into the state machine, then take part. A group whose start failed is
- * still to be closed. Errors: those of `restore`, CORRUPT, OUT_OF_MEMORY.
+ * still to be closed. Errors: those of `restore`, CORRUPT (what is stored does not fit together,
+ * or acknowledged records are lost: the replica must be rebuilt), UNSUPPORTED, OUT_OF_MEMORY.
  */
 enum error_code group_start(struct group *group, struct error *error);
 
@@ -117,7 +129,7 @@ enum error_code group_start(struct group *group, struct error *error);
  * Stop taking part and release the group. Requests still out are answered first
  * (GROUP_OUTCOME_UNKNOWN), then what is on its way to the disk is waited for, then `closed`
  * runs, not inside this call; the group is gone and payloads given to `apply` are void when it
- * runs. Never fails; call once.
+ * runs. Never fails; call once. The journal closes after its groups.
  */
 void group_close(struct group *group, void (*closed)(void *context), void *context);
 
@@ -126,7 +138,7 @@ void group_close(struct group *group, void (*closed)(void *context), void *conte
 enum group_outcome {
     GROUP_OUTCOME_COMMITTED, /* a majority has it, and `apply` was called for it */
     GROUP_OUTCOME_UNKNOWN,   /* leadership was lost or the group closed: it may still commit */
-    GROUP_OUTCOME_FAILED,    /* it will not happen (membership changes only) */
+    GROUP_OUTCOME_FAILED,    /* it did not happen (changes of members, transfers) */
 };
 
 /* The caller's until `done`. */
@@ -136,9 +148,11 @@ struct group_request {
 
     /* The group's. */
     struct group *group;
+    struct group_request *next;
+    enum group_outcome outcome;
     uint64_t started_ns;
     size_t payload_bytes;
-    void *implementation[10];
+    void *implementation[8];
 };
 
 /* Memory for a payload of `size_bytes` in (0, GROUP_PAYLOAD_BYTES_MAX], aligned to 8; NULL when
@@ -200,7 +214,7 @@ void group_snapshot_soon(struct group *group);
 /* --- State --------------------------------------------------------------------------------- */
 
 enum group_state {
-    GROUP_STATE_UNAVAILABLE, /* not started, or stopped by an error */
+    GROUP_STATE_UNAVAILABLE, /* not started, closing, or stopped by an error */
     GROUP_STATE_FOLLOWER,
     GROUP_STATE_CANDIDATE,
     GROUP_STATE_LEADER,

@@ -58,6 +58,14 @@ struct state_machine_operations {
                                 struct state_machine_position *position_out, struct error *error);
 
     /*
+     * As `snapshot`, for a replica that lags too far behind: the bytes must suffice without the
+     * log, so frozen_index is applied_index. NULL: such replicas cannot be served.
+     */
+    enum error_code (*snapshot_for_peer)(struct state_machine *self, struct byte_buffer *bytes,
+                                         struct state_machine_position *position_out,
+                                         struct error *error);
+
+    /*
      * The snapshot that covers `position` is durable: files that only older ones name can go.
      */
     void (*snapshot_stored)(struct state_machine *self,

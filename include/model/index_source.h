@@ -33,7 +33,8 @@ struct index_postings {
     uint64_t second;
 };
 
-/* One name, or one value with its series; `text` lives during the visit. False stops. */
+/* One name, or one value with its series; the text lives during the visit, which may call the
+ * index again. False stops. */
 typedef bool index_name_visit(void *context, struct text name);
 typedef bool index_value_visit(void *context, struct text value, struct index_postings postings);
 
