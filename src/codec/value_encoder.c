@@ -213,14 +213,18 @@ static uint64_t guess_adjusted_bits(const double *values, size_t count, size_t p
     return bits;
 }
 
+/* The same of the bit patterns, as differences or as distances from the middle. */
 static uint64_t guess_ordered_bits(const int64_t *ordered, size_t count, size_t pairs)
 {
-    uint64_t bits = 0;
+    uint64_t changes = 0;
+    uint64_t distances = 0;
+    int64_t middle = sampled_median(ordered, count);
     for (size_t pair = 0; pair < pairs; pair++) {
         size_t i = pair * (count - 1) / pairs;
-        bits += zigzag_length(wrapping_difference(ordered[i + 1], ordered[i]));
+        changes += zigzag_length(wrapping_difference(ordered[i + 1], ordered[i]));
+        distances += zigzag_length(wrapping_difference(ordered[i], middle));
     }
-    return bits;
+    return changes < distances ? changes : distances;
 }
 
 /* The exponent of the adjusted form, or NOT_DECIMAL: sums of decimals are close to one, other
