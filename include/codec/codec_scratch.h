@@ -26,6 +26,7 @@ struct codec_scratch {
     uint64_t candidates[2][CODEC_SCRATCH_SLOTS];
     int64_t run_lengths[CODEC_SCRATCH_SLOTS];
     double run_values[CODEC_SCRATCH_SLOTS];
+    double ordinary_values[CODEC_SCRATCH_SLOTS]; /* without NaN and the like */
     uint8_t run_bytes[CODEC_SCRATCH_BYTES];
     uint8_t plain_bytes[CODEC_SCRATCH_BYTES];
 };
