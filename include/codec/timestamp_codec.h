@@ -27,7 +27,7 @@ void timestamp_codec_encode(const int64_t *timestamps, size_t count, struct code
 /* A column in bytes that somebody else owns and keeps. */
 struct timestamp_column {
     size_t count;
-    const uint8_t *block_ends; /* [blocks] u32 each: end of a block in `blocks` */
+    const uint8_t *block_ends; /* [number of blocks] u32 each: where a block ends in `blocks` */
     const uint8_t *blocks;     /* [blocks_size] */
     size_t blocks_size;
 };

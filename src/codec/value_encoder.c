@@ -34,10 +34,11 @@ static bool is_special(double value)
     return (bits & EXPONENT_BITS) == EXPONENT_BITS || bits == MINUS_ZERO_BITS;
 }
 
-/* An integer beyond SCALED_LIMIT that a 64-bit integer holds. */
+/* An integer beyond SCALED_LIMIT that a 64-bit integer holds; up to 2^52 there are halves. */
 static bool is_wide_integer(double value)
 {
-    return fabs(value) >= (double)SCALED_LIMIT && fabs(value) < 0x1p63;
+    return fabs(value) >= (double)SCALED_LIMIT && fabs(value) < 0x1p63 &&
+           (double)(int64_t)value == value;
 }
 
 /* Values of a chunk that are stored beside the integers; bit i: the value i. */

@@ -16,7 +16,7 @@ static const uint64_t HOSTILE_BITS[] = {
     0xc320000000000000, 0x431fffffffffffff, 0x000fffffffffffff, 0x7ff0000000000001,
 };
 
-enum { HOSTILE_COUNT = sizeof HOSTILE_BITS / sizeof *HOSTILE_BITS, HOSTILE_SHAPES = 15 };
+enum { HOSTILE_COUNT = sizeof HOSTILE_BITS / sizeof *HOSTILE_BITS, HOSTILE_SHAPES = 16 };
 
 static const double HOSTILE_POWERS[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                         1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
@@ -89,6 +89,9 @@ static inline double hostile_value(struct hostile_random *random, struct hostile
     case 13: /* neighbours in the last places */
         return double_from_bits((double_to_bits(1e3) & ~UINT64_C(0xffffff)) +
                                 hostile_below(random, 0xffffff));
+    case 14: /* around the largest numbers that have halves and tenths */
+        return 0x1p50 * (double)(1 + hostile_below(random, 4)) +
+               (double)hostile_below(random, 40) / 4;
     default: /* repeats of two in three */
         return i > 0 && hostile_below(random, 3) > 0 ? previous
                                                      : (double)hostile_below(random, 1000);
