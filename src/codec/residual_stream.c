@@ -8,11 +8,6 @@
 /* --- Format ------------------------------------------------------------------------------- */
 
 enum {
-    CODE_METHOD = 0x03,
-    CODE_ZIGZAG = 0x04,
-    CODE_BASE = 0x08,
-    CODE_PATCHED = 0x10,
-    CODE_UNKNOWN = 0xe0,
     RICE_WIDTH_MAX = 56,
     RICE_QUOTIENT_LIMIT = 1 << RICE_QUOTIENT_BITS,
 };
@@ -22,7 +17,7 @@ enum {
 /* Values of which the median of a column is guessed. */
 enum { MEDIAN_SAMPLES = 15 };
 
-/* Bits of the two bytes in front and of the base. */
+/* Bits of code, width and base. */
 static uint64_t header_bits(int64_t base)
 {
     return 16 + (base == 0 ? 0 : 8 * varint_size(zigzag_encode(base)));
@@ -194,12 +189,17 @@ static uint8_t *emit_patches(const struct residual_plan *plan, uint64_t *residua
     return target;
 }
 
+uint8_t residual_plan_code(const struct residual_plan *plan)
+{
+    return (uint8_t)(plan->method | (plan->zigzag ? RESIDUAL_ZIGZAG : 0) |
+                     (plan->base != 0 ? RESIDUAL_BASE : 0) |
+                     (plan->patched ? RESIDUAL_PATCHED : 0));
+}
+
 uint8_t *residual_stream_emit(const struct residual_plan *plan, const int64_t *values, size_t count,
                               const struct codec_kernels *kernels, struct codec_scratch *scratch,
                               uint8_t *target)
 {
-    *target++ = (uint8_t)(plan->method | (plan->zigzag ? CODE_ZIGZAG : 0) |
-                          (plan->base != 0 ? CODE_BASE : 0) | (plan->patched ? CODE_PATCHED : 0));
     if (plan->method != RESIDUAL_CONSTANT)
         *target++ = (uint8_t)plan->width;
     if (plan->base != 0)
@@ -257,27 +257,26 @@ static enum error_code apply_patches(struct byte_reader reader, size_t patches, 
     return ERROR_NONE;
 }
 
-enum error_code residual_stream_decode(struct byte_reader *reader, size_t count,
+enum error_code residual_stream_decode(struct byte_reader *reader, uint8_t code, size_t count,
                                        const struct codec_kernels *kernels,
                                        struct codec_scratch *scratch, uint64_t *residuals,
                                        struct residual_form *form, struct error *error)
 {
     assert(count >= 1 && count <= CHUNK_SAMPLES_MAX);
 
-    uint8_t code = byte_reader_u8(reader);
-    enum residual_method method = code & CODE_METHOD;
-    if (method > RESIDUAL_RICE || (code & CODE_UNKNOWN) != 0)
+    enum residual_method method = code & RESIDUAL_METHOD_MASK;
+    if (method > RESIDUAL_RICE)
         return error_set(error, ERROR_UNSUPPORTED, "chunk: residual code 0x%02x", code);
 
     unsigned width = method == RESIDUAL_CONSTANT ? 0 : byte_reader_u8(reader);
     if (width > (method == RESIDUAL_RICE ? RICE_WIDTH_MAX : 64))
         return error_set(error, ERROR_CORRUPT, "chunk: values of %u bits", width);
-    form->zigzag = code & CODE_ZIGZAG;
-    form->base = code & CODE_BASE ? (uint64_t)byte_reader_zigzag(reader) : 0;
+    form->zigzag = code & RESIDUAL_ZIGZAG;
+    form->base = code & RESIDUAL_BASE ? (uint64_t)byte_reader_zigzag(reader) : 0;
 
     struct byte_reader patch_reader = *reader;
     uint64_t patches = 0;
-    if (code & CODE_PATCHED) {
+    if (code & RESIDUAL_PATCHED) {
         patches = byte_reader_varint(reader);
         if (patches > count || method == RESIDUAL_CONSTANT)
             return error_set(error, ERROR_CORRUPT, "chunk: too many patches");

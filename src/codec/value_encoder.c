@@ -121,11 +121,16 @@ static void fill_gaps(int64_t *scaled, size_t count, const struct exceptions *ex
         scaled[i] = i < ordinary ? previous : scaled[i - 1];
 }
 
+struct decimal_form {
+    unsigned exponent;
+    bool wide; /* some integers are beyond SCALED_LIMIT; the exponent is 0 then */
+};
+
 /* Turn the values into integers of 10^-exponent in scratch->scaled; false when too many of them
  * are none. */
 static bool scale_to_decimals(const double *values, size_t count,
                               const struct codec_kernels *kernels, struct codec_scratch *scratch,
-                              unsigned *exponent_out, struct exceptions *exceptions)
+                              struct decimal_form *form_out, struct exceptions *exceptions)
 {
     unsigned exponent = guess_exponent(values, count);
     for (;;) {
@@ -139,12 +144,14 @@ static bool scale_to_decimals(const double *values, size_t count,
         exponent = raised;
     }
 
+    *form_out = (struct decimal_form){.exponent = exponent};
     exceptions->count = 0;
     size_t odd_values = 0;
     for (size_t i = bitmap_next(exceptions->at, 0, count); i < count;
          i = bitmap_next(exceptions->at, i + 1, count)) {
         if (exponent == 0 && is_wide_integer(values[i])) {
             scratch->scaled[i] = (int64_t)values[i];
+            form_out->wide = true;
             exceptions->at[i / 64] &= ~(UINT64_C(1) << (i % 64));
             continue;
         }
@@ -155,7 +162,6 @@ static bool scale_to_decimals(const double *values, size_t count,
         return false;
     if (exceptions->count > 0)
         fill_gaps(scratch->scaled, count, exceptions);
-    *exponent_out = exponent;
     return true;
 }
 
@@ -258,7 +264,7 @@ static uint8_t *encode_floats(const double *values, size_t count,
         ordered[i] = ordered_from_bits(double_to_bits(values[i]));
     unsigned exponent = choose_adjusted_exponent(values, ordered, count);
     if (exponent == NOT_DECIMAL) {
-        *header |= VALUE_BITS;
+        *header |= VALUE_PLAIN | PLAIN_BITS << HEADER_DETAIL_SHIFT;
         return integer_stream_encode(ordered, count, kernels, scratch, target);
     }
 
@@ -341,9 +347,10 @@ static uint8_t *encode_body(const double *values, size_t count, const struct cod
                             struct codec_scratch *scratch, uint8_t *header, uint8_t *target)
 {
     struct exceptions exceptions;
-    unsigned exponent;
-    if (scale_to_decimals(values, count, kernels, scratch, &exponent, &exceptions)) {
-        *header |= (uint8_t)(VALUE_DECIMAL | exponent << HEADER_DETAIL_SHIFT);
+    struct decimal_form form;
+    if (scale_to_decimals(values, count, kernels, scratch, &form, &exceptions)) {
+        *header |= (uint8_t)(form.wide ? VALUE_PLAIN | PLAIN_INTEGERS << HEADER_DETAIL_SHIFT
+                                       : VALUE_DECIMAL | form.exponent << HEADER_DETAIL_SHIFT);
         if (exceptions.count > 0) {
             *header |= HEADER_EXCEPTIONS;
             target = emit_exceptions(values, count, &exceptions, target);
@@ -410,10 +417,12 @@ static uint8_t *emit_runs(const uint64_t *starts, size_t runs, size_t count,
     struct residual_plan plan =
         residual_stream_plan(scratch->run_lengths, runs - 1, kernels, scratch);
     size_t bitmap_bytes = (count + 7) / 8;
-    if (plan.cost_bits <= 8 * (bitmap_bytes + 1))
+    if (plan.cost_bits <= 8 * (bitmap_bytes + 1)) {
+        *target++ = residual_plan_code(&plan);
         return residual_stream_emit(&plan, scratch->run_lengths, runs - 1, kernels, scratch,
                                     target);
-    *target++ = RESIDUAL_BITMAP_CODE;
+    }
+    *target++ = RESIDUAL_BITMAP;
     memcpy(target, starts, bitmap_bytes);
     return target + bitmap_bytes;
 }

@@ -149,10 +149,10 @@ static void decode_refuses_unknown_codes(void **state)
     static const uint8_t UNKNOWN[][4] = {
         {0xb0},             /* whole, detail 11 */
         {0x04},             /* whole with runs */
-        {0x13},             /* bits with a detail */
-        {0x01, 0x10},       /* integer code */
-        {0x01, 0x03},       /* order 3 */
-        {0x01, 0x01, 0, 3}, /* residual method 3 */
+        {0x23},             /* plain, detail 2 */
+        {0x01, 0xc0},       /* order 3 */
+        {0x01, 0x43, 0},    /* residual method 3 among integers */
+        {0x05, 0x02, 0x20}, /* runs with a common divisor */
     };
     for (size_t i = 0; i < sizeof UNKNOWN / sizeof *UNKNOWN; i++) {
         double decoded[3];
