@@ -205,6 +205,19 @@ enum error_code group_replay(struct group *group, const struct snapshot_header *
     return ERROR_NONE;
 }
 
+/* libraft's own tracer formats into static buffers, shared by all threads, and is switched on by
+ * an environment variable. This one never is. */
+static void trace_nothing(struct raft_tracer *tracer, const char *file, int line,
+                          const char *message)
+{
+    (void)tracer;
+    (void)file;
+    (void)line;
+    (void)message;
+}
+
+static struct raft_tracer silent_tracer = {.enabled = false, .emit = trace_nothing};
+
 /* --- Start --------------------------------------------------------------------------------- */
 
 enum error_code group_raft_start(struct group *group, struct error *error)
@@ -218,7 +231,7 @@ enum error_code group_raft_start(struct group *group, struct error *error)
         return error_set(error, ERROR_INVALID, "init: %s", raft_strerror(result));
     raft->data = group;
     group->initialized = true;
-    raft->tracer = NULL; /* one static buffer for all threads */
+    raft->tracer = &silent_tracer;
     raft_set_heartbeat_timeout(raft, options->heartbeat_ms);
     raft_set_election_timeout(raft, options->election_ms);
     raft_set_pre_vote(raft, true);
