@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "kernel_loops.h"
+#include "unary_table.h"
 
 enum { LANES = 4 };
 
@@ -84,6 +85,41 @@ static size_t vector_scale(const double *values, size_t count, unsigned exponent
     return failed;
 }
 
+/* Zigzag of four; AVX2 has no arithmetic shift of 64 bits. */
+static inline __m256i zigzag_encode4(__m256i value)
+{
+    __m256i sign = _mm256_cmpgt_epi64(_mm256_setzero_si256(), value);
+    return _mm256_xor_si256(_mm256_slli_epi64(value, 1), sign);
+}
+
+/* The exponent of a double tells the length of its integer: up to 2^52 it has all of it. */
+static uint64_t vector_sum_bit_lengths(const int64_t *values, size_t count, int64_t center)
+{
+    enum { EXPONENT_SHIFT = 52, EXPONENT_BIAS = 1022 };
+    const __m256i middle = _mm256_set1_epi64x(center);
+    const __m256i one = _mm256_set1_epi64x(1);
+    const __m256d two_to_52 = _mm256_set1_pd(0x1p52);
+    __m256i all = _mm256_setzero_si256();
+    __m256i exponents = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        __m256i number = zigzag_encode4(_mm256_sub_epi64(load4(values + i), middle));
+        number = _mm256_or_si256(number, one);
+        all = _mm256_or_si256(all, number);
+        __m256i biased = _mm256_or_si256(number, _mm256_castpd_si256(two_to_52));
+        __m256d real = _mm256_sub_pd(_mm256_castsi256_pd(biased), two_to_52);
+        exponents = _mm256_add_epi64(exponents,
+                                     _mm256_srli_epi64(_mm256_castpd_si256(real), EXPONENT_SHIFT));
+    }
+    if (!_mm256_testz_si256(all, _mm256_set1_epi64x(-(INT64_C(1) << EXPONENT_SHIFT))))
+        return loop_sum_bit_lengths(values, count, center);
+
+    uint64_t sums[LANES];
+    store4(sums, exponents);
+    return sums[0] + sums[1] + sums[2] + sums[3] - i * EXPONENT_BIAS +
+           loop_sum_bit_lengths(values + i, count - i, center);
+}
+
 /* --- Decoding ----------------------------------------------------------------------------- */
 
 /* How four values are picked out of two pieces of 16 bytes, two values each. */
@@ -144,6 +180,27 @@ static void vector_unpack(const uint8_t *bytes, const uint8_t *end, size_t count
     }
     if (i < count)
         unpack_from(bytes, end, i, count, width, values);
+}
+
+static const uint8_t *vector_unpack_unary(const uint8_t *bytes, const uint8_t *end, size_t count,
+                                          unsigned shift, uint32_t *ends, uint64_t *values)
+{
+    /* Eight ends for each byte, of which those that are there stay. */
+    ends[0] = UINT32_MAX;
+    size_t found = 0;
+    const uint8_t *position = bytes;
+    __m256i origin = _mm256_setzero_si256();
+    while (found < count) {
+        if (position == end)
+            return NULL;
+        uint8_t byte = *position++;
+        __m128i ones = _mm_loadl_epi64((const __m128i *)&ONES_OF_BYTE[byte]);
+        store4(ends + 1 + found, _mm256_add_epi32(_mm256_cvtepu8_epi32(ones), origin));
+        found += (size_t)__builtin_popcount(byte);
+        origin = _mm256_add_epi32(origin, _mm256_set1_epi32(8));
+    }
+    add_quotients(ends, count, shift, values);
+    return bytes + ends[count] / 8 + 1;
 }
 
 static inline __m256i zigzag_decode4(__m256i value)
@@ -242,13 +299,14 @@ const struct codec_kernels CODEC_KERNELS_AVX2 = {
     .scale = vector_scale,
     .subtract = loop_subtract,
     .find_range = loop_find_range,
-    .sum_bit_lengths = loop_sum_bit_lengths,
+    .sum_bit_lengths = vector_sum_bit_lengths,
     .make_residuals = loop_make_residuals,
+    .count_bit_lengths = loop_count_bit_lengths,
     .sum_quotients = loop_sum_quotients,
     .pack = loop_pack,
     .pack_unary = loop_pack_unary,
     .unpack = vector_unpack,
-    .unpack_unary = loop_unpack_unary,
+    .unpack_unary = vector_unpack_unary,
     .integrate = vector_integrate,
     .unscale = vector_unscale,
 };
