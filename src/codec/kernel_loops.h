@@ -326,7 +326,8 @@ __attribute__((unused)) static const uint8_t *loop_unpack_unary(const uint8_t *b
     return bytes + ends[count] / 8 + 1;
 }
 
-static void loop_integrate(const struct residual_form *form, size_t count, int64_t *values)
+__attribute__((unused)) static void loop_integrate(const struct residual_form *form, size_t count,
+                                                   int64_t *values)
 {
     uint64_t sum = form->first;
     uint64_t difference = form->difference;
@@ -354,6 +355,16 @@ __attribute__((unused)) static void loop_unscale(const int64_t *scaled, size_t c
     for (size_t i = 0; i < count; i++) {
         double shifted = double_from_bits((uint64_t)scaled[i] + ROUNDING_MAGIC_BITS);
         values[i] = (shifted - ROUNDING_MAGIC) / power;
+    }
+}
+
+__attribute__((unused)) static void
+loop_expand_runs(const double *run_values, const uint64_t *starts, size_t count, double *values)
+{
+    size_t begun = 0;
+    for (size_t i = 0; i < count; i++) {
+        begun += starts[i / 64] >> (i % 64) & 1;
+        values[i] = run_values[begun - 1];
     }
 }
 

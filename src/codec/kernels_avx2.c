@@ -224,13 +224,23 @@ static inline __m256i last_lane(__m256i value)
     return _mm256_permute4x64_epi64(value, _MM_SHUFFLE(3, 3, 3, 3));
 }
 
-/* One of six loops, as `order` and `zigzag` are constants where it is inlined. May run into the
- * slack behind the last value. */
-static inline __attribute__((always_inline)) void integrate_order(const struct residual_form *form,
-                                                                  unsigned order, bool zigzag,
-                                                                  size_t count, int64_t *values)
+/* Products modulo 2^64, from products of 32 bits. */
+static inline __m256i multiply4(__m256i left, __m256i right)
+{
+    __m256i crossed = _mm256_add_epi64(_mm256_mul_epu32(_mm256_srli_epi64(left, 32), right),
+                                       _mm256_mul_epu32(left, _mm256_srli_epi64(right, 32)));
+    return _mm256_add_epi64(_mm256_mul_epu32(left, right), _mm256_slli_epi64(crossed, 32));
+}
+
+/* One of the loops below, as `order`, `zigzag` and `scaled` are constants where it is inlined. May
+ * run into the slack behind the last value. */
+static inline __attribute__((always_inline)) void integrate_as(const struct residual_form *form,
+                                                               unsigned order, bool zigzag,
+                                                               bool scaled, size_t count,
+                                                               int64_t *values)
 {
     const __m256i base = _mm256_set1_epi64x((int64_t)form->base);
+    const __m256i factor = _mm256_set1_epi64x((int64_t)form->factor);
     __m256i sum = _mm256_set1_epi64x((int64_t)form->first);
     __m256i difference = _mm256_set1_epi64x((int64_t)form->difference);
     for (size_t i = 0; i < count; i += LANES) {
@@ -238,6 +248,8 @@ static inline __attribute__((always_inline)) void integrate_order(const struct r
         if (zigzag)
             step = zigzag_decode4(step);
         step = _mm256_add_epi64(step, base);
+        if (scaled)
+            step = multiply4(step, factor);
         if (order == 2) {
             __m256i rising = prefix_sum4(step);
             step = _mm256_add_epi64(rising, difference);
@@ -251,30 +263,28 @@ static inline __attribute__((always_inline)) void integrate_order(const struct r
     }
 }
 
+static inline __attribute__((always_inline)) void
+integrate_order(const struct residual_form *form, unsigned order, size_t count, int64_t *values)
+{
+    if (form->factor != 1)
+        integrate_as(form, order, form->zigzag, true, count, values);
+    else if (form->zigzag)
+        integrate_as(form, order, true, false, count, values);
+    else
+        integrate_as(form, order, false, false, count, values);
+}
+
 static void vector_integrate(const struct residual_form *form, size_t count, int64_t *values)
 {
-    if (form->factor != 1) {
-        loop_integrate(form, count, values);
-        return;
-    }
-    switch (form->order * 2 + form->zigzag) {
+    switch (form->order) {
     case 0:
-        integrate_order(form, 0, false, count, values);
+        integrate_order(form, 0, count, values);
         return;
     case 1:
-        integrate_order(form, 0, true, count, values);
-        return;
-    case 2:
-        integrate_order(form, 1, false, count, values);
-        return;
-    case 3:
-        integrate_order(form, 1, true, count, values);
-        return;
-    case 4:
-        integrate_order(form, 2, false, count, values);
+        integrate_order(form, 1, count, values);
         return;
     default:
-        integrate_order(form, 2, true, count, values);
+        integrate_order(form, 2, count, values);
     }
 }
 
@@ -294,6 +304,37 @@ static void vector_unscale(const int64_t *scaled, size_t count, unsigned exponen
     loop_unscale(scaled + i, count - i, exponent, values + i);
 }
 
+/* For four values, by which of the last three begin a run: halves of the doubles to take, counted
+ * from the run of the first one. */
+#define HALVES(second, third, fourth)                                                              \
+    {                                                                                              \
+        0, 1, 2 * (second), 2 * (second) + 1, 2 * (third), 2 * (third) + 1, 2 * (fourth),          \
+            2 * (fourth) + 1                                                                       \
+    }
+
+static const uint32_t HALVES_OF_RUNS[8][8] = {
+    HALVES(0, 0, 0), HALVES(1, 1, 1), HALVES(0, 1, 1), HALVES(1, 2, 2),
+    HALVES(0, 0, 1), HALVES(1, 1, 2), HALVES(0, 1, 2), HALVES(1, 2, 3),
+};
+
+static void vector_expand_runs(const double *run_values, const uint64_t *starts, size_t count,
+                               double *values)
+{
+    size_t begun = 0;
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        unsigned bits = starts[i / 64] >> (i % 64) & 0xf;
+        const double *runs = run_values + begun + (bits & 1) - 1;
+        __m256i taken = _mm256_permutevar8x32_epi32(load4(runs), load4(HALVES_OF_RUNS[bits >> 1]));
+        store4(values + i, taken);
+        begun += (size_t)__builtin_popcount(bits);
+    }
+    for (; i < count; i++) {
+        begun += starts[i / 64] >> (i % 64) & 1;
+        values[i] = run_values[begun - 1];
+    }
+}
+
 const struct codec_kernels CODEC_KERNELS_AVX2 = {
     .find_runs = vector_find_runs,
     .scale = vector_scale,
@@ -309,6 +350,7 @@ const struct codec_kernels CODEC_KERNELS_AVX2 = {
     .unpack_unary = vector_unpack_unary,
     .integrate = vector_integrate,
     .unscale = vector_unscale,
+    .expand_runs = vector_expand_runs,
 };
 
 #endif

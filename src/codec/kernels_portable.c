@@ -19,4 +19,5 @@ const struct codec_kernels CODEC_KERNELS_PORTABLE = {
     .unpack_unary = loop_unpack_unary,
     .integrate = loop_integrate,
     .unscale = loop_unscale,
+    .expand_runs = loop_expand_runs,
 };
