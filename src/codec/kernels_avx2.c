@@ -131,16 +131,17 @@ struct unpack_group {
 
 static struct unpack_group make_group(unsigned first_bit, unsigned width)
 {
+    const uint64_t EACH_BYTE = UINT64_C(0x0101010101010101);
+    const uint64_t EIGHT_BYTES = UINT64_C(0x0706050403020100);
     struct unpack_group group;
-    uint8_t pick[32];
+    uint64_t pick[LANES];
     uint64_t shift[LANES];
     for (unsigned lane = 0; lane < LANES; lane++) {
         unsigned piece_bit = first_bit + lane / 2 * 2 * width;
         unsigned bit = piece_bit % 8 + lane % 2 * width;
         group.offsets[lane / 2] = piece_bit / 8;
+        pick[lane] = bit / 8 * EACH_BYTE + EIGHT_BYTES;
         shift[lane] = bit % 8;
-        for (unsigned byte = 0; byte < 8; byte++)
-            pick[8 * lane + byte] = (uint8_t)(bit / 8 + byte);
     }
     group.pick = load4(pick);
     group.shift = load4(shift);
