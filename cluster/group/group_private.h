@@ -125,6 +125,7 @@ struct group {
     uint64_t leading_term;   /* term in which this replica became leader; 0: follower */
     uint64_t ready_term;     /* its barrier is applied: proposals are taken; 0: not */
     uint64_t announced_term; /* what the state machine was told last; 0: it follows */
+    unsigned own_barriers;   /* of ours, not answered */
     struct group_request *transfer;
     size_t in_flight_bytes;
 
