@@ -91,6 +91,7 @@ struct group {
     struct group_stored stored;
 
     /* The log in the journal. */
+    uint64_t stored_term;        /* written last */
     uint64_t next_index;         /* of the next append */
     struct group_write *writes;  /* in flight, of any kind */
     unsigned appends_in_flight;  /* of them */
