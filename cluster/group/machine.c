@@ -169,12 +169,13 @@ bool group_machine_export(struct group *group, struct raft_snapshot **snapshot_o
     machine_snapshot *fill = group->machine->operations->snapshot_for_peer;
     bool built = fill != NULL && fill_state(group, fill, &state, &header.position);
     if (built) {
-        /* It ends where the state machine is, which consensus must know and be done with. */
-        header.index = header.position.applied_index;
+        /* It ends where the state machine is, or behind the entries after it that are not for
+         * it: consensus must know that entry, and be done with it. */
+        built = header.position.frozen_index == header.position.applied_index;
+        header.index = consumed_index(group);
+        header.position.applied_index = header.position.frozen_index = header.index;
         header.term = log_view_term(raft, header.index);
-        built = header.term != 0 && header.index >= raft->log.snapshot.last_index &&
-                header.index <= raft->last_applied &&
-                header.position.frozen_index == header.position.applied_index &&
+        built = built && header.term != 0 && header.index >= raft->log.snapshot.last_index &&
                 membership_is_settled(group, header.index) &&
                 encode_snapshot(group, &header, &state, &buffer);
     }

@@ -227,4 +227,12 @@ enum error_code evaluate_scalar(struct evaluation *evaluation, const struct expr
 enum error_code stream_merge_equal_labels(struct stream *input, struct stream **stream_out,
                                           struct error *error);
 
+/*
+ * The same values under other names: all names dropped (by a function: at once or, with delayed
+ * names, marked), or those that are marked (at the end of the query).
+ */
+enum names_drop { NAMES_DROP_ALL, NAMES_DROP_MARKED };
+enum error_code stream_drop_names(struct stream *input, enum names_drop which,
+                                  struct stream **stream_out, struct error *error);
+
 #endif

@@ -181,6 +181,9 @@ static bool parse_offset(struct parser *parser, struct expression *operand)
     return true;
 }
 
+/* Milliseconds have to fit 64 bits. */
+static const double TIMESTAMP_SECONDS_MAX = 9223372036854774.0;
+
 /* start(), end() or seconds since the epoch. */
 static bool parse_at_value(struct parser *parser, struct time_shift *shift_out)
 {
@@ -201,7 +204,12 @@ static bool parse_at_value(struct parser *parser, struct time_shift *shift_out)
         return false;
     if (sign < 0)
         seconds = -seconds;
-    if (!(fabs(seconds) * 1000 < 9223372036854774784.0))
+    if (!isfinite(seconds))
+        return parser_fail(parser, start, "timestamp out of bounds for @ modifier: %s",
+                           isnan(seconds) ? "NaN"
+                           : seconds > 0  ? "+Inf"
+                                          : "-Inf");
+    if (!(fabs(seconds) < TIMESTAMP_SECONDS_MAX))
         return parser_fail(parser, start, "timestamp out of bounds for @ modifier: %f", seconds);
     shift_out->at = AT_TIMESTAMP;
     shift_out->at_timestamp_ms = (int64_t)round(seconds * 1000);
@@ -300,6 +308,8 @@ static struct expression *parse_word(struct parser *parser)
     case KEYWORD_AGGREGATION:
         return called || grouped ? parse_aggregation(parser) : parse_selector(parser);
     case KEYWORD_NONE:
+        called = called && label_name_is_legacy(parser_token_text(parser, parser->token));
+        return called ? parse_call(parser) : parse_selector(parser);
     case KEYWORD_START:
     case KEYWORD_END:
     case KEYWORD_STEP:

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "model/quote.h"
 #include "parse.h"
 
 /* --- The cursor ------------------------------------------------------------------------------ */
@@ -144,9 +145,12 @@ static void describe_token(const struct parser *parser, char target[DESCRIPTION_
     default:
         break;
     }
+    struct byte_buffer quoted = {0};
     bool cut = word.size > SHOWN_BYTES;
-    snprintf(target, DESCRIPTION_BYTES, "%s\"%.*s\"%s", kind, cut ? SHOWN_BYTES : (int)word.size,
-             word.data, cut ? "..." : "");
+    text_append_quoted(&quoted, (struct text){word.data, cut ? SHOWN_BYTES : word.size});
+    snprintf(target, DESCRIPTION_BYTES, "%s%.*s%s", kind, (int)quoted.size,
+             (const char *)quoted.bytes, cut ? "..." : "");
+    byte_buffer_clear(&quoted);
 }
 
 void *parser_unexpected(struct parser *parser, const char *context, const char *expected)
@@ -228,17 +232,15 @@ bool parser_take_number(struct parser *parser, double *value_out, bool *is_durat
     if (*is_duration_out) {
         int64_t milliseconds;
         struct error reason;
-        if (text_to_duration_ms(word, &milliseconds, &reason) != ERROR_NONE ||
-            milliseconds > DURATION_MS_MAX) {
-            parser_fail(parser, start, "not a valid duration string: \"%.*s\"",
-                        TEXT_ARGUMENTS(word));
-            return false;
-        }
+        if (text_to_duration_ms(word, &milliseconds, &reason) != ERROR_NONE)
+            return parser_fail(parser, start, "not a valid duration string: \"%.*s\"",
+                               TEXT_ARGUMENTS(word));
+        if (milliseconds > DURATION_MS_MAX)
+            return parser_fail(parser, start, "duration out of range");
         *value_out = (double)milliseconds / 1000;
     } else if (!read_number(word, value_out)) {
-        parser_fail(parser, start, "error parsing number: \"%.*s\": value out of range",
-                    TEXT_ARGUMENTS(word));
-        return false;
+        return parser_fail(parser, start, "error parsing number: \"%.*s\": value out of range",
+                           TEXT_ARGUMENTS(word));
     }
     parser_advance(parser);
     return true;
