@@ -471,7 +471,7 @@ size_t value_codec_encode(const double *values, size_t count, struct codec_scrat
 
     size_t size = SIZE_MAX;
     const uint8_t *bytes = NULL;
-    if (runs <= count - count / 4) {
+    if (runs < count && runs <= count - count / 4) {
         size = encode_runs(values, count, starts, runs, kernels, scratch, scratch->run_bytes);
         bytes = scratch->run_bytes;
     }
