@@ -90,25 +90,4 @@ enum error_code memory_index_get(const struct memory_index *index, uint64_t id, 
 /* The index for the evaluation of matchers; lives as long as the index, holds no reference. */
 struct index_source *memory_index_source(struct memory_index *index);
 
-/* --- Walking everything, to write it to a file: any thread ------------------------------------ */
-
-/* Tenants in byte order, of each its names in byte order, of each its values in byte order. */
-struct memory_index_visitor {
-    void *context;
-    /* Errors stop the walk and are passed on; any of them may be NULL. */
-    enum error_code (*tenant)(void *context, struct text tenant, struct positions series,
-                              struct error *error);
-    enum error_code (*name)(void *context, struct text name, struct error *error);
-    enum error_code (*value)(void *context, struct text value, struct positions series,
-                             struct error *error);
-};
-
-/*
- * Visit the first `count` series' tenants, names and values (those that have none of them are left
- * out); texts live as long as the index, positions during the visit.
- * Errors: OUT_OF_MEMORY and the visitor's.
- */
-enum error_code memory_index_walk(const struct memory_index *index, size_t count,
-                                  const struct memory_index_visitor *visitor, struct error *error);
-
 #endif

@@ -19,7 +19,7 @@
 
 enum {
     PROMQL_TEXT_BYTES_MAX = 1024 * 1024,
-    PROMQL_DEPTH_MAX = 500, /* of the tree, root to leaf */
+    PROMQL_DEPTH_MAX = 1000, /* of the tree, root to leaf */
 };
 
 /* Prometheus' feature flags of the language as one (setting query.experimental). */

@@ -75,7 +75,7 @@ static inline const struct histogram *hostile_histogram(struct hostile_random *r
                                                   &histogram->negative_bucket_count);
     }
     histogram->reset = (enum histogram_reset)hostile_below(random, 4);
-    uint64_t base = hostile_next(random) >> hostile_below(random, 64);
+    uint64_t base = hostile_any_length(random);
     histogram->count.integer = hostile_next(random);
     histogram->zero_count.integer = hostile_next(random) >> 40;
     histogram->sum = hostile_below(random, 5) ? (double)base / 1000 : hostile_special(random);
