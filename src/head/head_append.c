@@ -162,12 +162,16 @@ static bool extra_make(struct change *change)
     return change->state.extra != NULL;
 }
 
+static int64_t known_start_ms(const struct series_state *state)
+{
+    return state->extra == NULL ? 0 : state->extra->start_ms;
+}
+
 /* Room to note a start timestamp other than that of the sample before. */
 static enum error_code start_reserve(struct change *change, const struct incoming *incoming,
                                      bool *changes_out)
 {
-    const struct series_extra *extra = change->state.extra;
-    *changes_out = incoming->start_ms != (extra == NULL ? 0 : extra->start_ms);
+    *changes_out = incoming->start_ms != known_start_ms(&change->state);
     if (*changes_out && (!extra_make(change) ||
                          !pair_list_reserve(&change->state.extra->starts, &change->head->pool)))
         return out_of_memory(change);
@@ -360,7 +364,38 @@ static enum error_code append_one(struct change *change, uint64_t series_id,
     return ERROR_NONE;
 }
 
+/*
+ * What most samples are: a float at the next timestamp of the column, with the series' start
+ * timestamp, in few digits. False: nothing changed, it takes the long way.
+ */
+static bool append_usual(struct series *series, int64_t timestamp_ms, uint64_t bits,
+                         int64_t start_ms)
+{
+    struct series_state state;
+    series_load(series, &state);
+    if ((state.flags & (SERIES_IN_USE | SERIES_HISTOGRAMS)) != SERIES_IN_USE ||
+        timestamp_ms <= state.newest_ms || start_ms != known_start_ms(&state))
+        return false;
+    uint32_t next = state.first + state.count;
+    if (next >= state.column->count || time_column_get(state.column, next) != timestamp_ms ||
+        !value_run_extend(&state, bits))
+        return false;
+    state.newest_ms = timestamp_ms;
+    series_store_newest(series, &state);
+    return true;
+}
+
 /* --- A batch ---------------------------------------------------------------------------------- */
+
+static const struct histogram *batch_histogram(const struct head_batch *batch, size_t i)
+{
+    return batch->histograms == NULL ? NULL : batch->histograms[i];
+}
+
+static int64_t batch_start_ms(const struct head_batch *batch, size_t i)
+{
+    return batch->start_timestamps_ms == NULL ? 0 : batch->start_timestamps_ms[i];
+}
 
 /* Only the writer changes the counters. */
 static void counter_add(_Atomic uint64_t *counter, uint64_t count)
@@ -377,16 +412,12 @@ struct batch_statistics {
     int64_t end_ms;
 };
 
-static void statistics_count(struct batch_statistics *statistics, const struct change *change,
-                             const struct incoming *incoming)
+static void statistics_span(struct batch_statistics *statistics, int64_t timestamp_ms)
 {
-    statistics->series_count += change->is_first;
-    statistics->late_count += change->is_late;
-    statistics->histogram_count += incoming->sample.packed != NULL;
-    if (incoming->timestamp_ms < statistics->start_ms)
-        statistics->start_ms = incoming->timestamp_ms;
-    if (incoming->timestamp_ms > statistics->end_ms)
-        statistics->end_ms = incoming->timestamp_ms;
+    if (timestamp_ms < statistics->start_ms)
+        statistics->start_ms = timestamp_ms;
+    if (timestamp_ms > statistics->end_ms)
+        statistics->end_ms = timestamp_ms;
 }
 
 static void statistics_publish(struct head *head, const struct head_append_result *result,
@@ -405,10 +436,9 @@ static void statistics_publish(struct head *head, const struct head_append_resul
 static enum error_code incoming_from(struct head *head, const struct head_batch *batch, size_t i,
                                      struct incoming *incoming_out, struct error *error)
 {
-    *incoming_out = (struct incoming){.timestamp_ms = batch->timestamps_ms[i]};
-    if (batch->start_timestamps_ms != NULL)
-        incoming_out->start_ms = batch->start_timestamps_ms[i];
-    const struct histogram *histogram = batch->histograms == NULL ? NULL : batch->histograms[i];
+    *incoming_out = (struct incoming){.timestamp_ms = batch->timestamps_ms[i],
+                                      .start_ms = batch_start_ms(batch, i)};
+    const struct histogram *histogram = batch_histogram(batch, i);
     if (histogram == NULL) {
         incoming_out->bits = double_to_bits(batch->values[i]);
         incoming_out->sample.bits = incoming_out->bits;
@@ -422,6 +452,30 @@ static enum error_code incoming_from(struct head *head, const struct head_batch 
     }
     incoming_out->bits = double_to_bits(histogram->sum);
     incoming_out->sample.packed = head->packing.bytes;
+    return ERROR_NONE;
+}
+
+/* Sample i, the long way. */
+static enum error_code append_unusual(struct head *head, struct series *series,
+                                      const struct head_batch *batch, size_t i,
+                                      struct batch_statistics *statistics,
+                                      enum head_verdict *verdict_out, struct error *error)
+{
+    struct incoming incoming;
+    struct change change;
+    change_begin(&change, head, series, error);
+    enum error_code code = incoming_from(head, batch, i, &incoming, error);
+    if (code == ERROR_NONE)
+        code = append_one(&change, batch->series_ids[i], &incoming);
+    if (code != ERROR_NONE)
+        return code;
+    *verdict_out = change.verdict;
+    if (verdict_changes_state(change.verdict)) {
+        statistics->series_count += change.is_first;
+        statistics->late_count += change.is_late;
+        statistics->histogram_count += incoming.sample.packed != NULL;
+        statistics_span(statistics, incoming.timestamp_ms);
+    }
     return ERROR_NONE;
 }
 
@@ -468,20 +522,19 @@ enum error_code head_append(struct head *head, const struct head_batch *batch, u
         struct series *series = ahead[i % PREFETCH_RING];
         if (series == NULL) /* its leaf may have come with a sample before */
             series = paged_table_find(&head->series, batch->series_ids[i]);
-        struct incoming incoming;
-        struct change change;
-        change_begin(&change, head, series, error);
-        code = incoming_from(head, batch, i, &incoming, error);
-        if (code == ERROR_NONE)
-            code = append_one(&change, batch->series_ids[i], &incoming);
+        enum head_verdict verdict = HEAD_APPENDED;
+        if (series != NULL && batch_histogram(batch, i) == NULL &&
+            append_usual(series, batch->timestamps_ms[i], double_to_bits(batch->values[i]),
+                         batch_start_ms(batch, i)))
+            statistics_span(&statistics, batch->timestamps_ms[i]);
+        else
+            code = append_unusual(head, series, batch, i, &statistics, &verdict, error);
         if (code != ERROR_NONE)
             break;
         result->done++;
-        result->verdict_counts[change.verdict]++;
+        result->verdict_counts[verdict]++;
         if (verdicts != NULL)
-            verdicts[i] = (uint8_t)change.verdict;
-        if (verdict_changes_state(change.verdict))
-            statistics_count(&statistics, &change, &incoming);
+            verdicts[i] = (uint8_t)verdict;
     }
     statistics_publish(head, result, &statistics);
     return code;

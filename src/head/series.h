@@ -18,6 +18,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -78,21 +79,35 @@ static inline void series_load(const struct series *series, struct series_state 
     memcpy(state_out, (const void *)series->words, sizeof *state_out);
 }
 
-/* `state` came from series_load; its generation is the store's business. */
-static inline void series_store(struct series *series, const struct series_state *state)
+/* Store words [1, word_count) and then word 0, which holds `first` and the generation. */
+static inline void series_store_words(struct series *series, const struct series_state *state,
+                                      int word_count)
 {
     uint64_t before = atomic_load_explicit(&series->words[0], memory_order_relaxed);
     /* Odd: a reader waits. Each word is stored with release after it, so whoever sees a new word
      * sees at least the odd generation. */
     atomic_store_explicit(&series->words[0], before + 1, memory_order_relaxed);
-    for (int i = 1; i < SERIES_WORDS; i++) {
+    for (int i = 1; i < word_count; i++) {
         uint64_t word;
         memcpy(&word, (const uint8_t *)state + i * sizeof word, sizeof word);
         atomic_store_explicit(&series->words[i], word, memory_order_release);
     }
-    uint64_t generation = (uint32_t)before + 2u;
-    atomic_store_explicit(&series->words[0], (uint64_t)state->first << 32 | (uint32_t)generation,
+    uint32_t generation = (uint32_t)before + 2;
+    atomic_store_explicit(&series->words[0], (uint64_t)state->first << 32 | generation,
                           memory_order_release);
+}
+
+/* `state` came from series_load; its generation is the store's business. */
+static inline void series_store(struct series *series, const struct series_state *state)
+{
+    series_store_words(series, state, SERIES_WORDS);
+}
+
+/* The same when only the sizes of the run and the newest sample changed. */
+static inline void series_store_newest(struct series *series, const struct series_state *state)
+{
+    enum { WORDS = offsetof(struct series_state, buffer) / sizeof(uint64_t) };
+    series_store_words(series, state, WORDS);
 }
 
 /* --- Reader ----------------------------------------------------------------------------------- */

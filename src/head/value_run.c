@@ -84,6 +84,13 @@ void run_changes_abort(struct run_changes *changes, struct pool *pool)
         pool_buffer_recycle(pool, changes->taken[i].piece, changes->taken[i].buffer_class);
 }
 
+/* Readers copy by words, also the bytes that are not promised to them yet. */
+static inline void bytes_store(uint8_t *target, const uint8_t *source, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        __atomic_store_n(&target[i], source[i], __ATOMIC_RELEASE);
+}
+
 /* Hang a new piece before the newest. */
 static bool piece_add(struct series_state *state, struct run_changes *changes, struct pool *pool)
 {
@@ -110,10 +117,7 @@ enum run_outcome run_append_bytes(struct series_state *state, struct run_changes
             return RUN_OUT_OF_MEMORY;
         size_t room = (start == 0 ? PIECE_FIRST_BYTES : PIECE_BYTES) - (state->used - start);
         size_t here = size < room ? size : room;
-        /* Readers copy by words, also the bytes that are not promised to them yet. */
-        uint8_t *target = state->buffer->bytes + (state->used - start);
-        for (size_t i = 0; i < here; i++)
-            __atomic_store_n(&target[i], bytes[i], __ATOMIC_RELEASE);
+        bytes_store(state->buffer->bytes + (state->used - start), bytes, here);
         state->used += (uint16_t)here;
         bytes += here;
         size -= here;
@@ -321,6 +325,36 @@ enum run_outcome value_run_append(struct series_state *state, struct run_changes
         value = scale(bits, state->exponent);
     }
     return append_codes(state, changes, pool, newest, value);
+}
+
+bool value_run_extend(struct series_state *state, uint64_t bits)
+{
+    if (state->count == CHUNK_SAMPLES_MAX)
+        return false;
+    if (bits == state->newest_bits) {
+        state->count++;
+        state->pending++;
+        return true;
+    }
+    struct scaled_value newest = scale(state->newest_bits, state->exponent);
+    struct scaled_value value = scale(bits, state->exponent);
+    if (state->used == 0 || (!value.is_exact && (state->flags & SERIES_NOISY) == 0))
+        return false;
+    uint8_t codes[CODES_BYTES_MAX];
+    uint8_t *end = code_repeats(codes, state->pending);
+    end = code_value(end, value, newest.scaled);
+    size_t size = (size_t)(end - codes);
+    size_t start = piece_start(piece_of(state->used));
+    size_t offset = state->used - start;
+    size_t room = offset == 0 ? 0 : (start == 0 ? PIECE_FIRST_BYTES : PIECE_BYTES) - offset;
+    if (size > room) /* pieces end where the limit is */
+        return false;
+    bytes_store(state->buffer->bytes + offset, codes, size);
+    state->used += (uint16_t)size;
+    state->pending = 0;
+    state->newest_bits = bits;
+    state->count++;
+    return true;
 }
 
 enum run_outcome value_run_pop(struct series_state *state, struct run_changes *changes,

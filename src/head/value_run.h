@@ -71,6 +71,10 @@ void run_reset(struct series_state *state, struct run_changes *changes);
 enum run_outcome value_run_append(struct series_state *state, struct run_changes *changes,
                                   struct pool *pool, uint64_t bits);
 
+/* The same where it is simple: no memory is needed and the value has the form of the run. False:
+ * nothing changed. */
+bool value_run_extend(struct series_state *state, uint64_t bits);
+
 /* Take the newest value out again, count > 0. newest_bits becomes that of the one before, if any.
  */
 enum run_outcome value_run_pop(struct series_state *state, struct run_changes *changes,
