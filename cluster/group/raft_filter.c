@@ -124,11 +124,11 @@ static enum filter_verdict receive_vote_result(struct group *group,
                                                const struct raft_request_vote_result *result)
 {
     struct raft *raft = &group->raft;
-    /* Rule 18: libraft takes no term from the answer to a pre-vote. The replica with the longest
-     * log would ask for a term below that of the others for ever. It holds no vote of the term
-     * that it leaves but for itself, and goes on asking, in the term after this one. */
+    /* Rule 18: libraft answers a pre-vote with the term that was asked for, and takes none from
+     * the answer. The replica with the longest log would ask for a term below that of the others
+     * for ever. It voted for nobody in the term that it takes, and goes on asking from there. */
     if (raft->state == RAFT_CANDIDATE && raft->candidate_state.in_pre_vote &&
-        !result->vote_granted && result->term > raft->current_term &&
+        !result->vote_granted && result->term > raft->current_term + 1 &&
         group_rule_on(group, RULE_PRE_VOTE_LEARNS)) {
         raft->current_term = result->term;
         raft->voted_for = 0;
@@ -326,8 +326,12 @@ static void vote_without_vote(struct group *group, struct raft_request_vote_resu
 
 bool filter_send(struct group *group, struct raft_message *message)
 {
-    if (message->type == RAFT_IO_REQUEST_VOTE_RESULT && group->filter.asked != NULL)
-        vote_without_vote(group, &message->request_vote_result);
+    if (message->type == RAFT_IO_REQUEST_VOTE_RESULT && group->filter.asked != NULL) {
+        struct raft_request_vote_result *answer = &message->request_vote_result;
+        vote_without_vote(group, answer);
+        if (!answer->vote_granted && answer->term < group->raft.current_term)
+            answer->term = group->raft.current_term; /* rule 18 */
+    }
     if (message->type != RAFT_IO_APPEND_ENTRIES_RESULT || !group->filter.answering)
         return true;
     if (group->filter.answer_suppressed)
