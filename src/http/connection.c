@@ -332,7 +332,8 @@ static void on_body(void *context, const uint8_t *bytes, size_t size)
         connection->body_failure = 413;
         return;
     }
-    if (bytes != request->body + request->body_size || request->body == NULL) {
+    bool is_in_place = request->body != NULL && bytes == request->body + request->body_size;
+    if (!is_in_place) {
         connection->body_failure = request_reserve_body(request, request->body_size + size);
         if (connection->body_failure != 0)
             return;
@@ -495,9 +496,11 @@ static void on_allocate(void *context, uint8_t **target_out, size_t *size_out)
         /* Reading goes on to see the client leave. */
         if (connection->pending == NULL)
             connection->pending = malloc(HTTP_READ_BYTES);
+        if (connection->pending == NULL)
+            return; /* no room: reading pauses until the answer */
         connection->target = READ_PENDING;
         *target_out = connection->pending + connection->pending_size;
-        *size_out = connection->pending == NULL ? 0 : HTTP_READ_BYTES - connection->pending_size;
+        *size_out = HTTP_READ_BYTES - connection->pending_size;
     } else if (allocate_body(connection, target_out, size_out)) {
         connection->target = READ_BODY;
     } else {
