@@ -147,7 +147,7 @@ void journal_submit(struct journal *journal, const struct record *record,
         return;
     size_t size = record_size(record->payload_bytes);
     if (journal->open != NULL && journal->open->record_count > 0 &&
-        journal->open->size + size > BATCH_TARGET_BYTES) {
+        journal->open->size + size > journal->batch_target_bytes) {
         batch_push(&journal->closed, journal->open);
         journal->open = NULL;
     }

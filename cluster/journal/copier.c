@@ -13,7 +13,8 @@
 static bool worth_copying(const struct journal *journal, struct segment *segment)
 {
     int64_t live_bytes = atomic_load(&segment->live_bytes);
-    return !segment->copy_failed && live_bytes > 0 &&
+    bool durable = segment->archived || segment->last_batch <= journal->durable_batch;
+    return durable && !segment->copy_failed && live_bytes > 0 &&
            (uint64_t)live_bytes * 2 <= segment->size_bytes &&
            journal->written_bytes - segment->closed_at_bytes > journal->options.pinned_bytes_max;
 }

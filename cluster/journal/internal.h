@@ -17,7 +17,7 @@
 #include "journal/journal.h"
 
 enum {
-    BATCH_TARGET_BYTES = 2 * 1024 * 1024, /* closed when it reaches this */
+    BATCH_TARGET_BYTES = 2 * 1024 * 1024, /* closed when it reaches this, or half a segment */
     BATCH_EAGER_BYTES = 256 * 1024,       /* worth a second write while one is in flight */
     BATCH_KEEP_BYTES = 4 * 1024 * 1024,   /* larger buffers are not kept for reuse */
     BATCHES_KEPT = 4,
@@ -107,6 +107,7 @@ struct journal {
     struct batch *placing; /* whose records are being applied: takes the releases */
     uint64_t next_batch, durable_batch;
     uint64_t queued_bytes;
+    uint64_t batch_target_bytes;
     uint64_t written_bytes; /* placed so far */
     struct task pump;
     bool pump_deferred;
@@ -120,7 +121,9 @@ struct journal {
     size_t ready_count, preparing_count;
     uint64_t next_sequence;
     uint64_t wanted_bytes; /* size of the next one to prepare */
+    uint64_t needed_bytes; /* the least that the waiting batch can use; 0: any */
     bool stalled;          /* a batch waits for a segment */
+    bool supply_failed;    /* no space: wait for the timer, or for a spare */
     enum journal_space space;
     struct timer space_timer;
     size_t jobs; /* on workers */

@@ -123,6 +123,9 @@ enum error_code journal_open(struct environment *environment, const struct journ
     journal->next_sequence = recovery_next_sequence(recovery, options->lane);
     journal->next_batch = 1;
     journal->wanted_bytes = journal->options.segment_bytes_min;
+    journal->batch_target_bytes = journal->options.segment_bytes_min / 2;
+    if (journal->batch_target_bytes > BATCH_TARGET_BYTES)
+        journal->batch_target_bytes = BATCH_TARGET_BYTES;
     journal->pump.run = journal_pump;
     journal->space_timer.heap_index = TIMER_IDLE;
     journal->index.dropped = journal_dropped;

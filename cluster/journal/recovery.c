@@ -33,6 +33,7 @@ struct found {
     bool listed_by_own_generation;
     uint64_t listed_generation, listed_sequence; /* of who says so */
     uint64_t listed_last_batch;
+    const struct found *spoken_of_by; /* the latest checkpoint looked at that lists it */
 
     uint64_t accepted_last_batch; /* 0: nothing in it counts */
     bool spare;                   /* a file of no content */
@@ -245,7 +246,8 @@ static enum error_code read_files(struct journal_recovery *recovery, struct work
         if (found->scan.header.generation >= recovery->summary.generation)
             recovery->summary.generation = found->scan.header.generation + 1;
     }
-    qsort(recovery->found, recovery->found_count, sizeof *recovery->found, found_compare);
+    if (recovery->found_count > 0)
+        qsort(recovery->found, recovery->found_count, sizeof *recovery->found, found_compare);
     return ERROR_NONE;
 }
 
@@ -274,10 +276,12 @@ static enum error_code listing_take(void *context, const struct record *record, 
             bsearch(&key, listing->recovery->found, listing->recovery->found_count,
                     sizeof *listing->recovery->found, found_compare);
         uint64_t generation = source->scan.header.generation;
-        if (found == NULL || found->discarded || found->error.code != ERROR_NONE ||
-            (found->listed && (found->listed_generation > generation ||
-                               (found->listed_generation == generation &&
-                                found->listed_sequence > source->sequence))))
+        if (found == NULL || found->discarded || found->error.code != ERROR_NONE)
+            continue;
+        found->spoken_of_by = source;
+        if (found->listed &&
+            (found->listed_generation > generation ||
+             (found->listed_generation == generation && found->listed_sequence > source->sequence)))
             continue;
         found->listed = true;
         found->listed_generation = generation;
@@ -288,15 +292,31 @@ static enum error_code listing_take(void *context, const struct record *record, 
     return ERROR_NONE;
 }
 
+/* A checkpoint lists every older segment that is still needed, so the others are not: their
+ * removal was under way. */
+static void unlisted_discard(struct journal_recovery *recovery, const struct found *source)
+{
+    for (size_t i = 0; i < recovery->found_count; i++) {
+        struct found *found = &recovery->found[i];
+        uint64_t generation = found->scan.header.generation;
+        bool older = generation < source->scan.header.generation ||
+                     (generation == source->scan.header.generation && found->lane == source->lane &&
+                      found->sequence < source->sequence);
+        if (older && found->error.code == ERROR_NONE && found->spoken_of_by != source)
+            found->discarded = true;
+    }
+}
+
 static void listings_collect(struct journal_recovery *recovery)
 {
     for (size_t i = 0; i < recovery->found_count; i++) {
         struct found *found = &recovery->found[i];
         struct listing listing = {.recovery = recovery, .source = found};
         struct error never;
-        if (found->scan.count > 0 && found->scan.batches[0].header.flags & BATCH_CHECKPOINT)
-            (void)scan_records(found->content, &found->scan.batches[0], listing_take, &listing,
-                               &never);
+        if (found->scan.count == 0 || !(found->scan.batches[0].header.flags & BATCH_CHECKPOINT))
+            continue;
+        (void)scan_records(found->content, &found->scan.batches[0], listing_take, &listing, &never);
+        unlisted_discard(recovery, found);
     }
 }
 
@@ -310,24 +330,24 @@ static void chain_decide(struct journal_recovery *recovery, size_t first, size_t
 {
     uint64_t durable_max = 0;
     for (size_t i = first; i < end; i++)
-        if (recovery->found[i].scan.durable_max > durable_max)
+        if (!recovery->found[i].discarded && recovery->found[i].scan.durable_max > durable_max)
             durable_max = recovery->found[i].scan.durable_max;
 
     uint64_t last = 0; /* batch accepted so far */
-    bool torn = false, damaged = false;
+    bool torn = false, damaged = false, settled = false;
     for (size_t i = first; i < end; i++) {
         struct found *found = &recovery->found[i];
         const struct segment_scan *scan = &found->scan;
-        if (torn) {
-            found->discarded = true;
+        found->discarded = found->discarded || torn;
+        if (found->discarded)
             continue;
-        }
         uint64_t found_last = scan->count == 0 ? 0 : scan->batches[scan->count - 1].header.sequence;
         uint64_t found_first = scan->count == 0 ? 0 : scan->batches[0].header.sequence;
         uint64_t must = 0;
         if (found->listed)
             must = found->listed_by_own_generation ? minimum(found->listed_last_batch, durable_max)
                                                    : found->listed_last_batch;
+        settled = settled || (found->listed && !found->listed_by_own_generation);
         const char *problem = NULL;
         if (found_last < must)
             problem = "acknowledged batches do not check";
@@ -352,8 +372,9 @@ static void chain_decide(struct journal_recovery *recovery, size_t first, size_t
         if (found->accepted_last_batch > last)
             last = found->accepted_last_batch;
     }
-    if (!damaged && durable_max > last) {
-        /* The segment in use is never removed, so what it called durable must be here. */
+    if (!damaged && !settled && durable_max > last) {
+        /* The segment in use is never removed, so what it called durable must be here; unless an
+         * earlier recovery has seen and reported it. */
         damage_add(recovery, &recovery->found[end - 1], 0, "acknowledged batches are missing");
         damaged = true;
     }

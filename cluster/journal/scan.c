@@ -10,8 +10,12 @@ enum error_code scan_header(const uint8_t *content, uint64_t size_bytes,
         return error_set(error, ERROR_CORRUPT, "a segment of %llu bytes",
                          (unsigned long long)size_bytes);
     enum error_code code = segment_header_decode(content, header_out, error);
-    return code == ERROR_CORRUPT ? segment_header_decode(content + BLOCK_BYTES, header_out, error)
-                                 : code;
+    if (code != ERROR_CORRUPT)
+        return code;
+    code = segment_header_decode(content + BLOCK_BYTES, header_out, error);
+    if (code == ERROR_NONE)
+        error_clear(error);
+    return code;
 }
 
 /* A valid batch header of this very segment at `offset`, with its bytes within the file. */

@@ -175,18 +175,31 @@ static struct segment *spare_pop(struct journal *journal)
     return spare;
 }
 
+/* A spare that is large enough; in need of space any that the waiting batch can use. Smaller ones
+ * are removed. */
+static struct segment *spare_choose(struct journal *journal, uint64_t size_bytes)
+{
+    uint64_t least = journal->space == JOURNAL_SPACE_OK ? size_bytes : journal->needed_bytes;
+    struct segment *spare = spare_pop(journal);
+    while (spare != NULL && spare->size_bytes < least) {
+        supply_start(journal, SUPPLY_REMOVE, spare, 0);
+        spare = spare_pop(journal);
+    }
+    return spare;
+}
+
 /* One at a time: segments become ready in the order of their sequences. */
 void supply_top_up(struct journal *journal)
 {
     if (journal->failed || (journal->closing && !journal->stalled) ||
-        journal->preparing_count > 0 || journal->ready_count >= READY_SEGMENTS)
+        journal->preparing_count > 0 || journal->ready_count >= READY_SEGMENTS ||
+        (journal->supply_failed && journal->spares == NULL))
         return;
-    uint64_t size_bytes = journal->wanted_bytes;
-    struct segment *spare = spare_pop(journal);
-    while (spare != NULL && spare->size_bytes < size_bytes && journal->space == JOURNAL_SPACE_OK) {
-        supply_start(journal, SUPPLY_REMOVE, spare, 0);
-        spare = spare_pop(journal);
-    }
+    uint64_t size_bytes = journal->wanted_bytes > journal->needed_bytes ? journal->wanted_bytes
+                                                                        : journal->needed_bytes;
+    struct segment *spare = spare_choose(journal, size_bytes);
+    if (journal->supply_failed && spare == NULL)
+        return;
     struct segment *segment =
         supply_segment_new(journal, spare == NULL ? size_bytes : spare->size_bytes);
     if (segment == NULL) {
@@ -201,19 +214,18 @@ void supply_top_up(struct journal *journal)
 
 struct segment *supply_take(struct journal *journal, uint64_t bytes_needed)
 {
+    journal->needed_bytes = round_to_block(bytes_needed + SEGMENT_DATA_OFFSET);
     while (journal->ready != NULL) {
         struct segment *segment = journal->ready;
         journal->ready = segment->next;
         journal->ready_count--;
         segment->next = NULL;
-        if (segment->size_bytes - SEGMENT_DATA_OFFSET >= bytes_needed)
+        if (segment->size_bytes >= journal->needed_bytes) {
+            journal->needed_bytes = 0;
             return segment;
-        atomic_store(&segment->holds, 0);
+        }
         supply_retire(journal, segment); /* too small for this batch */
     }
-    uint64_t size_bytes = round_to_block(bytes_needed + SEGMENT_DATA_OFFSET);
-    if (journal->wanted_bytes < size_bytes)
-        journal->wanted_bytes = size_bytes;
     supply_top_up(journal);
     return NULL;
 }
@@ -251,6 +263,7 @@ static void space_retry(struct timer *timer)
 {
     struct journal *journal =
         (struct journal *)((char *)timer - offsetof(struct journal, space_timer));
+    journal->supply_failed = false;
     if (journal->closing || journal->failed) {
         journal_wake(journal);
         return;
@@ -283,7 +296,8 @@ static void prepare_finish(struct journal *journal, struct supply_job *job)
     if (job->error.code != ERROR_NONE) {
         disk_close(journal->environment->disk, job->segment->file);
         free(job->segment);
-        if (job->error.code == ERROR_NO_SPACE)
+        journal->supply_failed = job->error.code == ERROR_NO_SPACE;
+        if (journal->supply_failed)
             space_set(journal, JOURNAL_SPACE_LOW);
         else
             journal_fail(journal, &job->error);

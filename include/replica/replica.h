@@ -35,7 +35,9 @@ struct replica_options {
     struct replica_node *node;
     struct shard_options shard; /* proposer and environment are filled in */
     uint64_t group_id;
-    const char *group_directory;
+    /* NULL for a new group; stays open until the replica is ready, since replayed payloads lie
+     * in it. */
+    const struct journal_recovery *recovery;
     const struct group_member *founders;
     size_t founder_count;
     /* This replica can't go on; the process must end. */

@@ -73,6 +73,7 @@ struct replica {
     void *settled_context;
     uint64_t settle_index;
     bool closing;
+    bool group_gone;
     void (*closed)(void *context);
     void *closed_context;
 };
@@ -190,6 +191,8 @@ static void batch_done(struct group_request *request, enum group_outcome outcome
     schedule_pump(replica);
 }
 
+static void close_shard_when_idle(struct replica *replica);
+
 static void resolve_run(struct job *job)
 {
     struct replica_write *write =
@@ -210,6 +213,7 @@ static void resolve_done(struct job *job)
         if (write->error.code == ERROR_NONE)
             error_set(&write->error, ERROR_UNAVAILABLE, "shutting down");
         answer(write);
+        close_shard_when_idle(replica);
         return;
     }
     queue_push(&replica->waiting, write);
@@ -622,7 +626,7 @@ enum error_code replica_create(const struct replica_options *options,
         .context = replica, .propose = shard_asks, .durable = shard_durable};
     struct group_options group_options = {
         .group_id = options->group_id,
-        .directory = options->group_directory,
+        .recovery = options->recovery,
         .founders = options->founders,
         .founder_count = options->founder_count,
     };
@@ -656,10 +660,18 @@ static void shard_closed(void *context)
     closed(closed_context);
 }
 
+/* Look-ups in files hold pieces of the shard. */
+static void close_shard_when_idle(struct replica *replica)
+{
+    if (replica->group_gone && replica->resolving == 0)
+        shard_close(replica->shard, shard_closed, replica);
+}
+
 static void group_closed(void *context)
 {
     struct replica *replica = context;
-    shard_close(replica->shard, shard_closed, replica);
+    replica->group_gone = true;
+    close_shard_when_idle(replica);
 }
 
 void replica_close(struct replica *replica, void (*closed)(void *context), void *context)

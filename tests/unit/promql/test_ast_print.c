@@ -63,6 +63,8 @@ static void numbers_have_the_fewest_digits_and_no_exponent(void **state)
         {"inf ^ 2", "Inf ^ 2"},
         {"-inf", "-Inf"},
         {"nan", "NaN"},
+        {"--nan", "NaN"},
+        {"-NaN", "NaN"},
         {"1_000", "1000"},
         {"5m", NULL},
         {"90s", "1m30s"},
