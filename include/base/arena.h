@@ -9,6 +9,7 @@
 #define BASE_ARENA_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,17 @@ enum { ARENA_ALIGNMENT = 16 };
 
 /* At most `limit_bytes` in all (0: no limit). NULL when memory is out. */
 struct arena *arena_create(size_t limit_bytes);
+
+/* Who pays for the memory of arenas; may be shared by arenas of several threads, so both are
+ * called from any thread. */
+struct arena_account {
+    /* False: over budget; the allocation fails. */
+    bool (*charge)(struct arena_account *self, size_t size_bytes);
+    void (*release)(struct arena_account *self, size_t size_bytes);
+};
+
+/* Every byte is charged to `account`, which outlives the arena. NULL when memory is out. */
+struct arena *arena_create_charged(struct arena_account *account);
 void arena_destroy(struct arena *arena);
 
 /* Forget every allocation; the first chunk is kept for reuse. */

@@ -32,6 +32,9 @@ enum disk_open_mode {
     DISK_OPEN_READ_WRITE, /* must exist */
     DISK_OPEN_CREATE,     /* read-write; must not exist */
     DISK_OPEN_REPLACE,    /* read-write; emptied when it exists, created when not */
+    /* Read-write, must exist, past the page cache where the file system can: for logs. Offset,
+     * size and address of every request are multiples of DISK_SECTOR_BYTES. */
+    DISK_OPEN_DIRECT,
 };
 
 enum disk_write_mode {
@@ -129,7 +132,7 @@ static inline enum error_code disk_read_at(struct disk *self, struct file *file,
     return self->operations->read_at(self, file, offset_bytes, target, size_bytes, error);
 }
 
-/* All bytes or an error. Not durable before disk_sync. */
+/* All bytes or an error. Grows the file when it ends before. Not durable before disk_sync. */
 static inline enum error_code disk_write_at(struct disk *self, struct file *file,
                                             uint64_t offset_bytes, const uint8_t *bytes,
                                             size_t size_bytes, struct error *error)
@@ -145,8 +148,8 @@ static inline enum error_code disk_sync(struct disk *self, struct file *file, st
 
 /* Cut, or extend with allocated zeroes (so that later writes in there cannot fail for space).
  * Errors: NO_SPACE, IO. */
-static inline enum error_code disk_resize(struct disk *self, struct file *file,
-                                          uint64_t size_bytes, struct error *error)
+static inline enum error_code disk_resize(struct disk *self, struct file *file, uint64_t size_bytes,
+                                          struct error *error)
 {
     return self->operations->resize(self, file, size_bytes, error);
 }
@@ -159,8 +162,7 @@ static inline enum error_code disk_rename(struct disk *self, const char *from, c
 }
 
 /* An open file stays readable. */
-static inline enum error_code disk_remove(struct disk *self, const char *path,
-                                          struct error *error)
+static inline enum error_code disk_remove(struct disk *self, const char *path, struct error *error)
 {
     return self->operations->remove(self, path, error);
 }
@@ -187,9 +189,8 @@ static inline enum error_code disk_sync_directory(struct disk *self, const char 
 }
 
 /* Every name in the folder, in byte order. "" is the root. */
-static inline enum error_code disk_list(struct disk *self, const char *path,
-                                        disk_list_visit *visit, void *context,
-                                        struct error *error)
+static inline enum error_code disk_list(struct disk *self, const char *path, disk_list_visit *visit,
+                                        void *context, struct error *error)
 {
     return self->operations->list(self, path, visit, context, error);
 }

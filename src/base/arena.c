@@ -17,12 +17,27 @@ struct arena {
     struct chunk *current;
     size_t limit_bytes;
     size_t size_bytes;
-    void *latest; /* the last allocation, which may grow in place */
+    struct arena_account *account; /* NULL: nobody */
+    void *latest;                  /* the last allocation, which may grow in place */
 };
 
 static size_t align_up(size_t size)
 {
     return (size + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
+}
+
+static bool size_is_granted(struct arena *arena, size_t size_bytes)
+{
+    if (arena->limit_bytes > 0 && arena->size_bytes + size_bytes > arena->limit_bytes)
+        return false;
+    return arena->account == NULL || arena->account->charge(arena->account, size_bytes);
+}
+
+static void size_release(struct arena *arena, size_t size_bytes)
+{
+    arena->size_bytes -= size_bytes;
+    if (arena->account != NULL)
+        arena->account->release(arena->account, size_bytes);
 }
 
 static struct chunk *chunk_add(struct arena *arena, size_t needed)
@@ -33,19 +48,21 @@ static struct chunk *chunk_add(struct arena *arena, size_t needed)
     if (capacity < needed)
         capacity = needed;
     size_t total = sizeof(struct chunk) + capacity;
-    if (arena->limit_bytes > 0 && arena->size_bytes + total > arena->limit_bytes) {
+    if (!size_is_granted(arena, total)) {
         /* Near the limit, take just what is needed before giving up. */
         capacity = needed;
         total = sizeof(struct chunk) + capacity;
-        if (arena->size_bytes + total > arena->limit_bytes)
+        if (!size_is_granted(arena, total))
             return NULL;
     }
+    arena->size_bytes += total;
     struct chunk *chunk = malloc(total);
-    if (chunk == NULL)
+    if (chunk == NULL) {
+        size_release(arena, total);
         return NULL;
+    }
     *chunk = (struct chunk){.previous = arena->current, .capacity = capacity};
     arena->current = chunk;
-    arena->size_bytes += total;
     return chunk;
 }
 
@@ -54,6 +71,14 @@ struct arena *arena_create(size_t limit_bytes)
     struct arena *arena = calloc(1, sizeof *arena);
     if (arena != NULL)
         arena->limit_bytes = limit_bytes;
+    return arena;
+}
+
+struct arena *arena_create_charged(struct arena_account *account)
+{
+    struct arena *arena = arena_create(0);
+    if (arena != NULL)
+        arena->account = account;
     return arena;
 }
 
@@ -71,6 +96,7 @@ void arena_destroy(struct arena *arena)
     if (arena == NULL)
         return;
     chunks_free(arena->current);
+    size_release(arena, arena->size_bytes);
     free(arena);
 }
 
@@ -86,7 +112,7 @@ void arena_reset(struct arena *arena)
     }
     first->used = 0;
     arena->current = first;
-    arena->size_bytes = sizeof *first + first->capacity;
+    size_release(arena, arena->size_bytes - (sizeof *first + first->capacity));
     arena->latest = NULL;
 }
 

@@ -1,0 +1,55 @@
+#include "payload.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "group/group.h"
+
+enum { SIZE_BYTES = 8 };
+
+static size_t frame_bytes(size_t payload_bytes)
+{
+    return SIZE_BYTES + ((payload_bytes + 7) & ~(size_t)7);
+}
+
+uint8_t *group_payload_create(size_t size_bytes)
+{
+    if (size_bytes == 0 || size_bytes > GROUP_PAYLOAD_BYTES_MAX)
+        return NULL;
+    /* libraft releases it with free (raft_memory.c). */
+    size_t frame = frame_bytes(size_bytes);
+    uint8_t *bytes = malloc(frame);
+    if (bytes == NULL)
+        return NULL;
+    store_u64(bytes, size_bytes);
+    memset(bytes + frame - 8, 0, 8); /* the padding, and maybe bytes that the caller fills */
+    return bytes + SIZE_BYTES;
+}
+
+void group_payload_destroy(uint8_t *payload)
+{
+    if (payload != NULL)
+        free(payload - SIZE_BYTES);
+}
+
+struct raft_buffer payload_to_buffer(uint8_t *payload)
+{
+    uint8_t *bytes = payload - SIZE_BYTES;
+    uint64_t size_bytes = load_u64(bytes);
+    assert(size_bytes > 0 && size_bytes <= GROUP_PAYLOAD_BYTES_MAX);
+    return (struct raft_buffer){.base = bytes, .len = frame_bytes(size_bytes)};
+}
+
+enum error_code payload_from_bytes(const uint8_t *bytes, size_t size_bytes,
+                                   struct group_entry *entry, struct error *error)
+{
+    uint64_t payload_bytes = size_bytes < SIZE_BYTES ? 0 : load_u64(bytes);
+    if (payload_bytes == 0 || payload_bytes > GROUP_PAYLOAD_BYTES_MAX ||
+        frame_bytes(payload_bytes) != size_bytes)
+        return error_set(error, ERROR_CORRUPT, "entry of %zu bytes has no payload", size_bytes);
+    entry->payload = bytes + SIZE_BYTES;
+    entry->size_bytes = payload_bytes;
+    return ERROR_NONE;
+}

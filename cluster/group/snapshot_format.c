@@ -1,0 +1,81 @@
+#include "snapshot_format.h"
+
+#include <assert.h>
+
+#include "base/checksum.h"
+#include "members.h"
+
+/* --- Format -------------------------------------------------------------------------------- */
+
+enum { CHECKSUM_BYTES = 4 };
+#define SNAPSHOT_MAGIC UINT32_C(0x504e5347) /* "GSNP" */
+#define INDEX_MAX      (UINT64_MAX / 2)
+
+/* --- Encoding ------------------------------------------------------------------------------ */
+
+void snapshot_encode_head(const struct snapshot_header *header,
+                          const struct raft_configuration *configuration,
+                          struct byte_buffer *buffer)
+{
+    assert(header->configuration_index <= header->index);
+    assert(header->position.frozen_index <= header->position.applied_index);
+
+    byte_buffer_u32(buffer, SNAPSHOT_MAGIC);
+    byte_buffer_u32(buffer, SNAPSHOT_VERSION);
+    byte_buffer_u64(buffer, header->group_id);
+    byte_buffer_u64(buffer, header->index);
+    byte_buffer_u64(buffer, header->term);
+    byte_buffer_u64(buffer, header->configuration_index);
+    byte_buffer_u64(buffer, header->position.applied_index);
+    byte_buffer_u64(buffer, header->position.frozen_index);
+    members_encode(configuration, buffer);
+}
+
+void snapshot_encode_end(struct byte_buffer *buffer, size_t start)
+{
+    if (buffer->failed)
+        return;
+    assert(start <= buffer->size);
+    byte_buffer_u32(buffer, crc32c(0, buffer->bytes + start, buffer->size - start));
+}
+
+/* --- Decoding ------------------------------------------------------------------------------ */
+
+enum error_code snapshot_decode(const uint8_t *bytes, size_t size_bytes,
+                                struct snapshot_view *view_out, struct error *error)
+{
+    if (size_bytes < CHECKSUM_BYTES)
+        return error_set(error, ERROR_CORRUPT, "snapshot: %zu bytes", size_bytes);
+    size_t covered_bytes = size_bytes - CHECKSUM_BYTES;
+    struct byte_reader reader = byte_reader_over(bytes, covered_bytes);
+    if (byte_reader_u32(&reader) != SNAPSHOT_MAGIC)
+        return error_set(error, ERROR_CORRUPT, "snapshot: not one");
+    uint32_t version = byte_reader_u32(&reader);
+    if (!reader.failed && version != SNAPSHOT_VERSION)
+        return error_set(error, ERROR_UNSUPPORTED, "snapshot: version %u", version);
+    if (crc32c(0, bytes, covered_bytes) != load_u32(bytes + covered_bytes))
+        return error_set(error, ERROR_CORRUPT, "snapshot: checksum");
+
+    struct snapshot_view view;
+    struct snapshot_header *header = &view.header;
+    header->group_id = byte_reader_u64(&reader);
+    header->index = byte_reader_u64(&reader);
+    header->term = byte_reader_u64(&reader);
+    header->configuration_index = byte_reader_u64(&reader);
+    header->position.applied_index = byte_reader_u64(&reader);
+    header->position.frozen_index = byte_reader_u64(&reader);
+    /* A good checksum does not prove a sane writer. */
+    if (reader.failed || header->group_id == 0 || header->index == 0 || header->index > INDEX_MAX ||
+        header->term == 0 || header->configuration_index > header->index ||
+        header->position.applied_index > INDEX_MAX ||
+        header->position.frozen_index > header->position.applied_index)
+        return error_set(error, ERROR_CORRUPT, "snapshot: positions");
+    enum error_code code = members_decode(&reader, &view.configuration, error);
+    if (code != ERROR_NONE)
+        return error_wrap(error, "snapshot");
+
+    view.state = reader.position;
+    view.state_bytes = byte_reader_left(&reader);
+    *view_out = view;
+    return ERROR_NONE;
+}

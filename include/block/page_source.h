@@ -1,0 +1,50 @@
+/*
+ * page_source - the bytes of one immutable file, wherever it lies.
+ *
+ * Parts, series segments and blocks are read through it: from the local disk here, from the
+ * bucket with an implementation of the object tier. Any thread may read; reads block.
+ */
+#ifndef BLOCK_PAGE_SOURCE_H
+#define BLOCK_PAGE_SOURCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "platform/disk.h"
+
+struct page_source;
+
+struct page_source_operations {
+    /* All of [offset, offset + size) or an error. Errors: IO, CORRUPT (the file ends before). */
+    enum error_code (*read)(struct page_source *self, uint64_t offset_bytes, uint8_t *target,
+                            size_t size_bytes, struct error *error);
+    void (*close)(struct page_source *self);
+};
+
+/* First member of an implementation. */
+struct page_source {
+    const struct page_source_operations *operations;
+    uint64_t size_bytes;
+    char name[DISK_PATH_MAX + 1]; /* for error messages */
+};
+
+/* A file of `disk`, which outlives it. Errors: NOT_FOUND, IO, OUT_OF_MEMORY. */
+enum error_code page_source_open_file(struct disk *disk, const char *path,
+                                      struct page_source **source_out, struct error *error);
+
+static inline enum error_code page_source_read(struct page_source *self, uint64_t offset_bytes,
+                                               uint8_t *target, size_t size_bytes,
+                                               struct error *error)
+{
+    return self->operations->read(self, offset_bytes, target, size_bytes, error);
+}
+
+/* NULL is fine. */
+static inline void page_source_close(struct page_source *self)
+{
+    if (self != NULL)
+        self->operations->close(self);
+}
+
+#endif

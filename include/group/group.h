@@ -1,0 +1,276 @@
+/*
+ * group - one replica of a Raft group, and the host that all groups of a loop share.
+ *
+ * Consensus is canonical/raft behind a filter of our own (cluster/group/README.md,
+ * docs/decisions/0001-raft-filter-rules.md); nothing of it shows here, so that another core can
+ * take its place. Not thread-safe: a host and its groups belong to one loop thread.
+ *
+ * Life of a group: the journal is recovered and opened with the group among those it adopts, then
+ * group_create, group_start (restores the state machine and replays what the journal recovered;
+ * a single voter leads at once), proposals, group_close. Log, metadata and snapshots all live in
+ * the journal: a group has no file of its own.
+ *
+ * No callback of a request runs inside the call that made the request, but the operations of
+ * the state machine run inside group_start, group_host_receive and group_close too.
+ */
+#ifndef GROUP_GROUP_H
+#define GROUP_GROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "group/state_machine.h"
+#include "group/transport.h"
+
+struct environment;
+struct journal;
+struct journal_recovery;
+
+enum {
+    GROUP_PAYLOAD_BYTES_MAX = 8 * 1024 * 1024,
+    GROUP_MEMBERS_MAX = 16,
+    GROUP_ADDRESS_BYTES_MAX = 255,
+};
+
+/* --- Host ---------------------------------------------------------------------------------- */
+
+struct group_host_options {
+    struct environment *environment;
+    struct journal *journal;           /* open, not yet closed; lane of this loop */
+    struct group_transport *transport; /* NULL on a node without peers */
+    uint64_t node_id;                  /* > 0; the same in all groups, never reused */
+
+    unsigned heartbeat_ms; /* 0: 250. One timer of this period ticks all groups */
+    unsigned election_ms;  /* 0: 1500. Elections start after one to two times this */
+
+    uint64_t in_flight_bytes_max; /* payload proposed and not answered, a group; 0: 4 MiB */
+    uint64_t snapshot_log_bytes;  /* log since the last snapshot that makes a group take one;
+                                   * 0: 2 MiB. What the logs of a loop hold in memory is about
+                                   * groups x (this + in flight) */
+
+    /*
+     * Consensus of this group stopped, or a sent snapshot could not be restored: the process
+     * must end (a restart recovers it). The group answers nothing any more. NULL: abort().
+     * Failed writes of the log are the journal's to report.
+     */
+    void (*fatal)(void *context, uint64_t group_id, const struct error *error);
+    void *fatal_context;
+
+    /* Rules of docs/decisions/0001-raft-filter-rules.md to leave out, as bits: only for tests,
+     * to show that each of them is needed. */
+    uint32_t unsafe_disabled_rules;
+};
+
+struct group_host;
+
+/* Options are copied, what they point to outlives the host. Errors: INVALID, OUT_OF_MEMORY. */
+enum error_code group_host_create(const struct group_host_options *options,
+                                  struct group_host **host_out, struct error *error);
+
+/* NULL is fine. Every group must be closed. */
+void group_host_destroy(struct group_host *host);
+
+/*
+ * A message of `from_node` for one of the groups; anything malformed, of an unknown group or
+ * node, or untimely is dropped and counted. The bytes are borrowed.
+ */
+void group_host_receive(struct group_host *host, uint64_t group_id, uint64_t from_node,
+                        const uint8_t *bytes, size_t size_bytes);
+
+/*
+ * The journal failed: groups stop at once, and what they wait for will not come. For an orderly
+ * end all the same: call this from the journal's `fatal`, close the journal, then every group.
+ */
+void group_host_journal_lost(struct group_host *host);
+
+/* --- Life ---------------------------------------------------------------------------------- */
+
+enum group_role { GROUP_ROLE_STANDBY, GROUP_ROLE_VOTER, GROUP_ROLE_SPARE };
+
+struct group_member {
+    uint64_t node_id;
+    enum group_role role;
+    char address[GROUP_ADDRESS_BYTES_MAX + 1]; /* NUL-terminated, unique in the group */
+};
+
+struct group_options {
+    uint64_t group_id; /* > 0, unique in the cluster; its records in the journal bear it */
+
+    /*
+     * What the journal held when the process started; NULL for a group that is new. It must stay
+     * open until group_start returned and the state machine's applied_index reached what it was
+     * given there, since replayed payloads lie in it.
+     */
+    const struct journal_recovery *recovery;
+
+    /*
+     * The first members, the same on every one of them, written when nothing is stored. None:
+     * an empty replica that waits to be added by a leader.
+     */
+    const struct group_member *founders;
+    size_t founder_count;
+};
+
+struct group;
+
+/*
+ * Make a group and register it in its host. `state_machine` outlives the group.
+ *
+ * Errors: INVALID (options), EXISTS (the id is in the host), OUT_OF_MEMORY.
+ */
+enum error_code group_create(struct group_host *host, const struct group_options *options,
+                             struct state_machine *state_machine, struct group **group_out,
+                             struct error *error);
+
+/*
+ * Restore and replay into the state machine, then take part. A group whose start failed is
+ * still to be closed. Errors: those of `restore`, CORRUPT (what is stored does not fit together,
+ * or acknowledged records are lost: the replica must be rebuilt), UNSUPPORTED, OUT_OF_MEMORY.
+ */
+enum error_code group_start(struct group *group, struct error *error);
+
+/*
+ * Stop taking part and release the group. Requests still out are answered first
+ * (GROUP_OUTCOME_UNKNOWN), then what is on its way to the disk is waited for, then `closed`
+ * runs, not inside this call; the group is gone and payloads given to `apply` are void when it
+ * runs. Never fails; call once. The journal closes after its groups.
+ */
+void group_close(struct group *group, void (*closed)(void *context), void *context);
+
+/* --- Requests ------------------------------------------------------------------------------ */
+
+enum group_outcome {
+    GROUP_OUTCOME_COMMITTED, /* a majority has it, and `apply` was called for it */
+    GROUP_OUTCOME_UNKNOWN,   /* leadership was lost or the group closed: it may still commit */
+    GROUP_OUTCOME_FAILED,    /* it did not happen (changes of members, transfers) */
+};
+
+/* The caller's until `done`. */
+struct group_request {
+    void (*done)(struct group_request *request, enum group_outcome outcome);
+    uint64_t index; /* of the entry, valid in `done` when committed */
+
+    /* The group's. */
+    struct group *group;
+    struct group_request *next;
+    enum group_outcome outcome;
+    uint64_t started_ns;
+    size_t payload_bytes;
+    void *implementation[8];
+};
+
+/* Memory for a payload of `size_bytes` in (0, GROUP_PAYLOAD_BYTES_MAX], aligned to 8; NULL when
+ * memory is out. */
+uint8_t *group_payload_create(size_t size_bytes);
+
+/* One that was not proposed. NULL is fine. */
+void group_payload_destroy(uint8_t *payload);
+
+/*
+ * Append an entry to the log of the group. On success the payload is the group's; on an error
+ * it stays the caller's and `done` will not run.
+ *
+ * Errors: UNAVAILABLE (not leader, or not ready yet, or a transfer is under way), LIMIT (too
+ * much in flight: wait for a `done`), OUT_OF_MEMORY.
+ */
+enum error_code group_propose(struct group *group, struct group_request *request, uint8_t *payload,
+                              struct error *error);
+
+/*
+ * Committed once everything proposed before is committed and was handed to `apply`; proves that
+ * this replica led at some moment after the call. Errors: as group_propose.
+ */
+enum error_code group_barrier(struct group *group, struct group_request *request,
+                              struct error *error);
+
+enum group_change_kind {
+    GROUP_CHANGE_ADD,    /* as spare; nothing is sent to it yet */
+    GROUP_CHANGE_ASSIGN, /* another role; a standby becomes voter once it caught up */
+    GROUP_CHANGE_REMOVE,
+};
+
+struct group_change {
+    enum group_change_kind kind;
+    uint64_t node_id;
+    enum group_role role; /* for ASSIGN */
+    const char *address;  /* for ADD; copied */
+};
+
+/* One change at a time. Errors: UNAVAILABLE, CONFLICT (one is under way), INVALID,
+ * OUT_OF_MEMORY. */
+enum error_code group_change_members(struct group *group, struct group_request *request,
+                                     const struct group_change *change, struct error *error);
+
+/*
+ * Hand leadership to a voter that has the whole log. Proposals are refused until it is over,
+ * after election_ms at the latest. `done` tells COMMITTED when the target leads, FAILED when
+ * this replica still does. Errors: UNAVAILABLE, INVALID (not a voter), CONFLICT, OUT_OF_MEMORY.
+ */
+enum error_code group_transfer(struct group *group, struct group_request *request, uint64_t node_id,
+                               struct error *error);
+
+/*
+ * Take a snapshot soon, whatever the size of the log: the state machine has a new frozen_index
+ * and the journal can forget what is before it. Without effect on a group that is closing.
+ */
+void group_snapshot_soon(struct group *group);
+
+/* --- State --------------------------------------------------------------------------------- */
+
+enum group_state {
+    GROUP_STATE_UNAVAILABLE, /* not started, closing, or stopped by an error */
+    GROUP_STATE_FOLLOWER,
+    GROUP_STATE_CANDIDATE,
+    GROUP_STATE_LEADER,
+};
+
+struct group_status {
+    enum group_state state;
+    bool ready; /* leader, and the barrier of its term is applied: takes proposals */
+    uint64_t term;
+    uint64_t leader_id; /* 0 when unknown */
+    uint64_t commit_index;
+    uint64_t last_index;
+    uint64_t stored_index;    /* durable here */
+    uint64_t delivered_index; /* last entry given to `apply` */
+    uint64_t snapshot_index;  /* S of the last durable snapshot */
+    uint64_t frozen_index;    /* its L; the journal keeps entries from L+1 */
+    size_t in_flight_bytes;
+    size_t log_bytes; /* payload that the log holds in memory */
+};
+
+void group_status(const struct group *group, struct group_status *status_out);
+
+/* The current members, at most GROUP_MEMBERS_MAX; returns how many. */
+size_t group_members(const struct group *group, struct group_member *members_out);
+
+/* Counters since the host was made, all groups together. */
+struct group_statistics {
+    uint64_t proposals;
+    uint64_t proposals_refused_not_leader;
+    uint64_t proposals_refused_limit;
+    uint64_t commits;
+    uint64_t outcomes_unknown;
+    uint64_t commit_latency_ns_sum;
+    uint64_t commit_latency_ns_max;
+    uint64_t elections_won;
+    uint64_t leaderships_lost;
+    uint64_t snapshots_stored;
+    uint64_t snapshots_installed;
+    uint64_t snapshot_bytes;
+    uint64_t entries_delivered;
+    uint64_t entries_replayed; /* of them at a start, from the journal before the snapshot */
+    uint64_t messages_sent;
+    uint64_t messages_received;
+    uint64_t messages_dropped;  /* malformed or for nobody */
+    uint64_t messages_filtered; /* by the rules that guard consensus */
+    uint64_t reopened;          /* times a group was rebuilt from what is stored */
+    uint64_t in_flight_bytes;   /* now */
+    uint64_t log_bytes;         /* now */
+};
+
+void group_host_statistics(const struct group_host *host, struct group_statistics *out);
+
+#endif

@@ -1,0 +1,183 @@
+/*
+ * shard - the storage of one shard: head, registry, parts, blocks, driven by its log.
+ *
+ * A state machine: everything that lasts comes from shard_apply (one committed entry after the
+ * other) or shard_restore. It knows nothing of Raft; module replica binds the two. The leader
+ * makes entries with shard_prepare_* and the shard asks for others (freeze, merge, retention)
+ * through `struct shard_proposer`.
+ *
+ * Threads: a shard belongs to a loop; every function here is called on it, except shard_source
+ * and shard_statistics, which any thread may use. Files are read and written by jobs.
+ */
+#ifndef SHARD_SHARD_H
+#define SHARD_SHARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "block/page_cache.h"
+#include "platform/environment.h"
+#include "promql/series_source.h"
+#include "shard/shard_write.h"
+
+struct shard;
+
+/* How a shard asks for an entry; the leader proposes it, others ignore the wish. The bytes are
+ * copied. */
+struct shard_proposer {
+    void *context;
+    void (*propose)(void *context, const uint8_t *entry, size_t size_bytes);
+    /* A freeze became durable: a snapshot frees log. */
+    void (*durable)(void *context, uint64_t frozen_index);
+};
+
+/* Strings and pointers outlive the shard. */
+struct shard_options {
+    struct environment *environment;
+    struct page_cache *cache;
+    uint32_t shard_id;
+    const char *directory; /* of its files, on the environment's disk; made when missing */
+    uint64_t hash_seed;    /* random per process */
+    int64_t future_window_ms;
+    int64_t retention_ms; /* 0: for ever */
+    uint64_t series_max;  /* alive; 0: no limit */
+    uint32_t exemplars_max;
+    uint32_t metadata_max; /* metrics with metadata */
+    struct shard_proposer proposer;
+};
+
+/* An empty shard. Blocking (makes directories). Errors: IO, OUT_OF_MEMORY. */
+enum error_code shard_create(const struct shard_options *options, struct shard **shard_out,
+                             struct error *error);
+
+/*
+ * Stop asking for jobs, wait for those under way (by running `closed` on the loop when the last
+ * one is done), then release. Queries that hold pieces keep them alive.
+ */
+void shard_close(struct shard *shard, void (*closed)(void *context), void *context);
+
+/* --- State machine -------------------------------------------------------------------------- */
+
+/* Replace everything by what a manifest names. Blocking: opens the files. Errors: CORRUPT,
+ * NOT_FOUND, UNSUPPORTED, IO, OUT_OF_MEMORY. */
+enum error_code shard_restore(struct shard *shard, const uint8_t *manifest, size_t size_bytes,
+                              struct error *error);
+
+/* The manifest at the last durable freeze, and the log index of that freeze (0: none yet).
+ * Errors: OUT_OF_MEMORY. */
+enum error_code shard_snapshot(struct shard *shard, struct byte_buffer *bytes,
+                               uint64_t *frozen_index_out, struct error *error);
+
+/* A snapshot of that freeze is durable: files that no manifest from it on names are deleted. */
+void shard_snapshot_stored(struct shard *shard, uint64_t frozen_index);
+
+/*
+ * Apply a committed entry. An error means that this replica cannot go on (the caller stops it).
+ * Errors: CORRUPT, UNSUPPORTED, OUT_OF_MEMORY.
+ */
+enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *entry,
+                            size_t size_bytes, struct error *error);
+
+/* --- Leading -------------------------------------------------------------------------------- */
+
+/* Leadership began: what was proposed by an earlier leader is applied or gone. */
+void shard_lead(struct shard *shard);
+
+/*
+ * Begin a write entry, add the parts of requests, propose what `buffer` then holds. Checks and
+ * duplicates are settled here, per sample, in `write`. A write of which nothing is left to store
+ * adds no part (*added_out is false).
+ * Errors: UNAVAILABLE (too much waits to be frozen), OUT_OF_MEMORY; nothing of the write is then
+ * in the buffer.
+ */
+void shard_prepare_begin(struct shard *shard, struct byte_buffer *buffer);
+enum error_code shard_prepare_write(struct shard *shard, struct shard_write *write,
+                                    struct byte_buffer *buffer, bool *added_out,
+                                    struct error *error);
+
+/*
+ * Whether all new series of a write were looked for in the files; if not, call
+ * shard_resolve from a job first. Cheap.
+ */
+bool shard_needs_resolving(struct shard *shard, const struct shard_write *write);
+
+/* Pin what shard_resolve needs (on the loop), then resolve (on a worker): fills in ids of series
+ * that the files know. */
+struct shard_resolver;
+enum error_code shard_resolver_create(struct shard *shard, struct shard_resolver **resolver_out,
+                                      struct error *error);
+enum error_code shard_resolve(struct shard_resolver *resolver, struct shard_write *write,
+                              struct error *error);
+void shard_resolver_destroy(struct shard_resolver *resolver); /* NULL is fine */
+
+/* --- Upkeep --------------------------------------------------------------------------------- */
+
+/* Bytes of log applied since the last freeze, for who decides which shard freezes next. */
+uint64_t shard_unfrozen_bytes(const struct shard *shard);
+int64_t shard_unfrozen_age_ms(const struct shard *shard);
+
+/* Ask for a freeze; nothing happens when one is under way. */
+void shard_freeze(struct shard *shard);
+
+/* Look whether a merge or the retention has something to do. Cheap; call it now and then. */
+void shard_maintain(struct shard *shard);
+
+/* Propose that files before `cutoff_ms` as a whole are deleted; no effect when there are none. */
+void shard_retain_from(struct shard *shard, int64_t cutoff_ms);
+
+/* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do. */
+struct shard_flush {
+    void (*done)(struct shard_flush *flush, const struct error *error);
+    struct shard_flush *next; /* the shard's */
+    int phase;                /* the shard's */
+};
+void shard_flush(struct shard *shard, struct shard_flush *flush);
+
+/* Propose the deletion of samples in [start_ms, end_ms] of the matching series. Errors: INVALID,
+ * OUT_OF_MEMORY. */
+enum error_code shard_delete_series(struct shard *shard, struct text tenant,
+                                    const struct matcher *const *matchers, size_t matcher_count,
+                                    int64_t start_ms, int64_t end_ms, struct error *error);
+
+/* --- Queries: any thread -------------------------------------------------------------------- */
+
+/* Lives as long as the shard. */
+struct series_source *shard_source(struct shard *shard);
+
+/* Metadata of the tenant's metrics, in no order; texts live during the visit. */
+typedef bool shard_metadata_visit(void *context, struct text metric_name,
+                                  const struct metric_metadata *metadata);
+void shard_visit_metadata(struct shard *shard, struct text tenant, shard_metadata_visit *visit,
+                          void *context);
+
+struct shard_statistics {
+    uint64_t applied_index;
+    uint64_t series_count;      /* alive */
+    uint64_t head_series_count; /* with samples in memory */
+    uint64_t samples_appended;
+    uint64_t samples_duplicate;
+    uint64_t samples_late;
+    uint64_t histograms_appended;
+    uint64_t exemplars_appended;
+    uint64_t head_bytes; /* memory of heads, growing and frozen */
+    uint64_t registry_bytes;
+    uint64_t unfrozen_log_bytes;
+    uint64_t frozen_head_count;
+    uint64_t part_count, part_bytes;
+    uint64_t block_count, block_bytes;
+    uint64_t segment_count, segment_bytes;
+    uint64_t freezes_total;
+    uint64_t merges_total;
+    uint64_t job_failures_total;
+    uint64_t tombstone_count;
+    uint64_t metadata_count;
+    int64_t oldest_ms; /* INT64_MAX: no samples */
+    int64_t newest_ms; /* INT64_MIN: no samples */
+};
+
+void shard_read_statistics(struct shard *shard, struct shard_statistics *statistics_out);
+
+#endif

@@ -1,0 +1,123 @@
+/*
+ * remote_write - decode Prometheus remote-write requests, 1.0 and 2.0.
+ *
+ * The body is walked once; what comes out are flat arrays with views into the body, no object per
+ * series or label. Labels stay undecoded until somebody asks: a series that the receiver knows is
+ * found by the hash of its label bytes as they arrived (write_series_alias).
+ *
+ * Sources: the remote-write 1.0 specification and prometheus/prompb (fields of WriteRequest), the
+ * 2.0 specification (io.prometheus.write.v2.Request).
+ */
+#ifndef WIRE_REMOTE_WRITE_H
+#define WIRE_REMOTE_WRITE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/checksum.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "model/sample.h"
+
+enum write_version { WRITE_VERSION_1, WRITE_VERSION_2 };
+
+struct write_sample {
+    int64_t timestamp_ms;
+    double value;
+    int64_t start_timestamp_ms; /* 0: none */
+};
+
+struct write_histogram {
+    int64_t timestamp_ms;
+    int64_t start_timestamp_ms;
+    struct histogram histogram; /* arrays in the arena; not validated */
+};
+
+/* Where labels are: label fields of a 1.0 message, or symbol references of a 2.0 one. */
+struct write_labels {
+    const uint8_t *fields; /* [size], 1.0 */
+    uint32_t size;
+    uint32_t reference_first; /* into request.references, 2.0 */
+    uint32_t reference_count;
+};
+
+struct write_exemplar {
+    struct write_labels labels;
+    double value;
+    int64_t timestamp_ms;
+};
+
+/* Of a metric (1.0: a message of its own) or of a series (2.0). */
+struct write_metadata {
+    uint32_t series; /* 2.0: index of the series */
+    uint32_t type;   /* enum metric_type, any number as sent */
+    struct text metric_family; /* 1.0 */
+    struct text help;
+    struct text unit;
+    enum error_code status; /* 2.0: INVALID when a reference is outside the symbols */
+};
+
+struct write_series {
+    struct write_labels labels;
+    uint32_t sample_first;
+    uint32_t sample_count;
+    uint32_t histogram_first;
+    uint32_t histogram_count;
+    uint32_t exemplar_first;
+    uint32_t exemplar_count;
+    /* 2.0: one of its references is outside the symbols; the series is to be refused alone. */
+    bool reference_invalid;
+};
+
+struct write_request {
+    enum write_version version;
+    struct write_series *series;
+    struct write_sample *samples;
+    struct write_histogram *histograms;
+    struct write_exemplar *exemplars;
+    struct write_metadata *metadata;
+    struct text *symbols;     /* 2.0 */
+    uint32_t *references;     /* 2.0 */
+    struct hash128 *symbol_hashes; /* 2.0, [symbol_count]; filled by write_request_hash_symbols */
+    size_t series_count;
+    size_t sample_count;
+    size_t histogram_count;
+    size_t exemplar_count;
+    size_t metadata_count;
+    size_t symbol_count;
+    size_t reference_count;
+};
+
+/*
+ * Decode an uncompressed body. Views point into `body`, arrays into `arena`; both outlive the
+ * request.
+ *
+ * Errors: INVALID (not this message: nothing may be stored of it), LIMIT (more than
+ * `series_limit` series), OUT_OF_MEMORY.
+ */
+enum error_code write_request_decode(enum write_version version, const uint8_t *body,
+                                     size_t body_size, size_t series_limit, struct arena *arena,
+                                     struct write_request *request_out, struct error *error);
+
+/* Hash each symbol of a 2.0 request, before write_series_alias. No-op for 1.0. Errors:
+ * OUT_OF_MEMORY. */
+enum error_code write_request_hash_symbols(struct write_request *request, uint64_t seed,
+                                           struct arena *arena, struct error *error);
+
+/* The identity of the labels as sent: the same bytes (1.0) or symbols (2.0) give the same hash,
+ * other labels another one. The reverse does not hold: one series may have many aliases. */
+struct hash128 write_labels_alias(const struct write_request *request,
+                                  const struct write_labels *labels, uint64_t seed);
+
+/*
+ * The labels of a series or an exemplar as sent: not sorted, not checked, views into the body.
+ * The array is in the arena. Errors: INVALID (a reference outside the symbols, an odd number of
+ * them), LIMIT (more than LABELS_PER_SERIES_MAX), OUT_OF_MEMORY.
+ */
+enum error_code write_labels_decode(const struct write_request *request,
+                                    const struct write_labels *labels, struct arena *arena,
+                                    struct label **labels_out, size_t *count_out,
+                                    struct error *error);
+
+#endif

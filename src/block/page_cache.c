@@ -1,0 +1,433 @@
+/*
+ * A page goes through these states, under the lock of its shard:
+ *
+ *   (absent) -- first pin --> FILLING -- read and verified --> READY -- clock hand --> (absent)
+ *                                |
+ *                                +----- failed --> (absent); those who waited try themselves
+ *
+ * Only READY pages that nobody pins are evicted. `pins` rises under the lock and falls without.
+ */
+#include "block/page_cache.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+#include "base/checksum.h"
+#include "page_pin.h"
+
+enum { SHARD_COUNT = 16, BUCKETS_FIRST = 64, DECOMPRESSORS_KEPT = 16 };
+
+enum entry_state { ENTRY_FILLING, ENTRY_READY };
+
+struct page_entry {
+    uint64_t file_number;
+    uint64_t offset_bytes;
+    enum entry_state state;
+    enum page_kind kind;
+    bool referenced; /* since the clock hand was here */
+    atomic_uint pins;
+    uint8_t *memory; /* owned; `bytes` points into it */
+    const uint8_t *bytes;
+    size_t size;
+    size_t cost_bytes;
+    struct page_entry *chain; /* next in the bucket */
+    struct page_entry *before;
+    struct page_entry *after; /* ring of the clock, READY entries only */
+};
+
+struct shard {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    struct page_entry **buckets; /* [bucket_count], a power of two */
+    size_t bucket_count;
+    size_t entry_count;
+    struct page_entry *hand;
+    size_t ring_count;
+    size_t size_bytes;
+    size_t budget_bytes;
+    uint64_t hits;
+    uint64_t misses;
+    uint64_t evictions;
+    uint64_t read_bytes;
+    uint64_t corrupt_pages;
+};
+
+struct page_cache {
+    struct shard shards[SHARD_COUNT];
+    atomic_uint_least64_t next_file_number;
+    pthread_mutex_t decompressors_lock;
+    ZSTD_DCtx *decompressors[DECOMPRESSORS_KEPT];
+    size_t decompressor_count;
+};
+
+/* --- Reading a page --------------------------------------------------------------------------- */
+
+static ZSTD_DCtx *decompressor_take(struct page_cache *cache)
+{
+    ZSTD_DCtx *decompressor = NULL;
+    pthread_mutex_lock(&cache->decompressors_lock);
+    if (cache->decompressor_count > 0)
+        decompressor = cache->decompressors[--cache->decompressor_count];
+    pthread_mutex_unlock(&cache->decompressors_lock);
+    return decompressor != NULL ? decompressor : ZSTD_createDCtx();
+}
+
+static void decompressor_give(struct page_cache *cache, ZSTD_DCtx *decompressor)
+{
+    pthread_mutex_lock(&cache->decompressors_lock);
+    if (cache->decompressor_count < DECOMPRESSORS_KEPT) {
+        cache->decompressors[cache->decompressor_count++] = decompressor;
+        decompressor = NULL;
+    }
+    pthread_mutex_unlock(&cache->decompressors_lock);
+    ZSTD_freeDCtx(decompressor);
+}
+
+static enum error_code decompress(struct page_cache *cache, const struct page_head *head,
+                                  const uint8_t *stored, uint8_t **memory_out, struct error *error)
+{
+    /* Before the size in the head is believed: the frame itself says how much is in it. */
+    if (ZSTD_getFrameContentSize(stored, head->stored_bytes) != head->raw_bytes)
+        return error_set(error, ERROR_CORRUPT, "page: sizes of page and zstd frame differ");
+    uint8_t *memory = malloc((size_t)head->raw_bytes + PAGE_SLACK_BYTES);
+    ZSTD_DCtx *decompressor = decompressor_take(cache);
+    if (memory == NULL || decompressor == NULL) {
+        free(memory);
+        ZSTD_freeDCtx(decompressor);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "page of %u bytes", head->raw_bytes);
+    }
+    size_t result =
+        ZSTD_decompressDCtx(decompressor, memory, head->raw_bytes, stored, head->stored_bytes);
+    decompressor_give(cache, decompressor);
+    if (ZSTD_isError(result) || result != head->raw_bytes) {
+        free(memory);
+        return error_set(error, ERROR_CORRUPT, "page: broken zstd frame");
+    }
+    memset(memory + head->raw_bytes, 0, PAGE_SLACK_BYTES);
+    *memory_out = memory;
+    return ERROR_NONE;
+}
+
+/* Fill memory, bytes, size and cost of the entry from the file; no lock is held. */
+static enum error_code entry_fill(struct page_cache *cache, struct page_source *source,
+                                  struct page_reference reference, struct page_entry *entry,
+                                  struct error *error)
+{
+    size_t allocated = (size_t)reference.size_bytes + PAGE_SLACK_BYTES;
+    uint8_t *memory = malloc(allocated);
+    if (memory == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "page of %u bytes", reference.size_bytes);
+    struct page_head head;
+    enum error_code code =
+        page_source_read(source, reference.offset_bytes, memory, reference.size_bytes, error);
+    if (code == ERROR_NONE)
+        code = page_head_decode(memory, reference.size_bytes, &head, error);
+    if (code != ERROR_NONE) {
+        free(memory);
+        return code;
+    }
+    const uint8_t *bytes = memory + PAGE_HEAD_BYTES;
+    memset(memory + reference.size_bytes, 0, PAGE_SLACK_BYTES);
+    if (head.compression == PAGE_ZSTD) {
+        uint8_t *raw = NULL;
+        code = decompress(cache, &head, bytes, &raw, error);
+        free(memory);
+        if (code != ERROR_NONE)
+            return code;
+        memory = raw;
+        bytes = raw;
+        allocated = (size_t)head.raw_bytes + PAGE_SLACK_BYTES;
+    }
+    entry->memory = memory;
+    entry->bytes = bytes;
+    entry->size = head.raw_bytes;
+    entry->kind = head.kind;
+    entry->cost_bytes = allocated + sizeof *entry;
+    return ERROR_NONE;
+}
+
+/* --- Table of a shard, lock held -------------------------------------------------------------- */
+
+static uint64_t page_hash(uint64_t file_number, uint64_t offset_bytes)
+{
+    uint64_t key[2] = {file_number, offset_bytes};
+    return hash64(key, sizeof key, HASH_SEED_STORED);
+}
+
+/* The low bits choose the shard. */
+static size_t bucket_of(uint64_t hash, size_t bucket_count)
+{
+    return (hash / SHARD_COUNT) & (bucket_count - 1);
+}
+
+static struct page_entry *table_find(struct shard *shard, uint64_t hash, uint64_t file_number,
+                                     uint64_t offset_bytes)
+{
+    if (shard->bucket_count == 0)
+        return NULL;
+    struct page_entry *entry = shard->buckets[bucket_of(hash, shard->bucket_count)];
+    while (entry != NULL &&
+           (entry->file_number != file_number || entry->offset_bytes != offset_bytes))
+        entry = entry->chain;
+    return entry;
+}
+
+static bool table_grow(struct shard *shard)
+{
+    size_t bucket_count = shard->bucket_count == 0 ? BUCKETS_FIRST : shard->bucket_count * 2;
+    struct page_entry **buckets = calloc(bucket_count, sizeof(struct page_entry *));
+    if (buckets == NULL)
+        return shard->bucket_count > 0; /* longer chains will do */
+    for (size_t i = 0; i < shard->bucket_count; i++) {
+        struct page_entry *entry = shard->buckets[i];
+        while (entry != NULL) {
+            struct page_entry *next = entry->chain;
+            size_t at = bucket_of(page_hash(entry->file_number, entry->offset_bytes), bucket_count);
+            entry->chain = buckets[at];
+            buckets[at] = entry;
+            entry = next;
+        }
+    }
+    free(shard->buckets);
+    shard->buckets = buckets;
+    shard->bucket_count = bucket_count;
+    return true;
+}
+
+static bool table_add(struct shard *shard, uint64_t hash, struct page_entry *entry)
+{
+    if (shard->entry_count >= shard->bucket_count && !table_grow(shard))
+        return false;
+    size_t at = bucket_of(hash, shard->bucket_count);
+    entry->chain = shard->buckets[at];
+    shard->buckets[at] = entry;
+    shard->entry_count++;
+    return true;
+}
+
+static void table_remove(struct shard *shard, struct page_entry *entry)
+{
+    uint64_t hash = page_hash(entry->file_number, entry->offset_bytes);
+    struct page_entry **link = &shard->buckets[bucket_of(hash, shard->bucket_count)];
+    while (*link != entry)
+        link = &(*link)->chain;
+    *link = entry->chain;
+    shard->entry_count--;
+}
+
+static void ring_add(struct shard *shard, struct page_entry *entry)
+{
+    if (shard->hand == NULL) {
+        entry->before = entry->after = entry;
+        shard->hand = entry;
+    } else { /* just behind the hand: the last to be looked at */
+        entry->after = shard->hand;
+        entry->before = shard->hand->before;
+        entry->before->after = entry;
+        entry->after->before = entry;
+    }
+    shard->ring_count++;
+    shard->size_bytes += entry->cost_bytes;
+}
+
+static void ring_remove(struct shard *shard, struct page_entry *entry)
+{
+    if (entry->after == entry) {
+        shard->hand = NULL;
+    } else {
+        entry->before->after = entry->after;
+        entry->after->before = entry->before;
+        if (shard->hand == entry)
+            shard->hand = entry->after;
+    }
+    shard->ring_count--;
+    shard->size_bytes -= entry->cost_bytes;
+}
+
+static void entry_free(struct page_entry *entry)
+{
+    free(entry->memory);
+    free(entry);
+}
+
+static void shard_evict(struct shard *shard)
+{
+    /* Twice around at most: once to take the marks away, once to evict. */
+    size_t steps = 2 * shard->ring_count;
+    while (shard->size_bytes > shard->budget_bytes && steps-- > 0) {
+        struct page_entry *entry = shard->hand;
+        shard->hand = entry->after;
+        if (atomic_load_explicit(&entry->pins, memory_order_acquire) > 0)
+            continue;
+        if (entry->referenced) {
+            entry->referenced = false;
+            continue;
+        }
+        ring_remove(shard, entry);
+        table_remove(shard, entry);
+        entry_free(entry);
+        shard->evictions++;
+    }
+}
+
+/* --- Pins ------------------------------------------------------------------------------------- */
+
+static enum error_code pin_entry(struct page_entry *entry, enum page_kind kind,
+                                 struct page_pin *pin, struct error *error)
+{
+    if (entry->kind != kind)
+        return error_set(error, ERROR_CORRUPT, "page: of kind %d, not %d", entry->kind, kind);
+    atomic_fetch_add_explicit(&entry->pins, 1, memory_order_relaxed);
+    entry->referenced = true;
+    *pin = (struct page_pin){.bytes = entry->bytes, .size = entry->size, .entry = entry};
+    return ERROR_NONE;
+}
+
+/* Read a page that is not there; the shard's lock is held at both ends, not in between. */
+static enum error_code shard_fill(struct page_cache *cache, struct shard *shard, uint64_t hash,
+                                  struct page_source *source, struct page_reference reference,
+                                  struct page_entry *entry, struct error *error)
+{
+    if (!table_add(shard, hash, entry)) {
+        free(entry);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "page cache");
+    }
+    shard->misses++;
+    pthread_mutex_unlock(&shard->lock);
+    enum error_code code = entry_fill(cache, source, reference, entry, error);
+    pthread_mutex_lock(&shard->lock);
+    pthread_cond_broadcast(&shard->filled);
+    if (code != ERROR_NONE) {
+        shard->corrupt_pages += code == ERROR_CORRUPT;
+        table_remove(shard, entry);
+        entry_free(entry);
+        return code;
+    }
+    shard->read_bytes += reference.size_bytes;
+    entry->state = ENTRY_READY;
+    ring_add(shard, entry);
+    return ERROR_NONE;
+}
+
+enum error_code page_cache_pin(struct page_cache *cache, struct page_source *source,
+                               uint64_t file_number, struct page_reference reference,
+                               enum page_kind kind, struct page_pin *pin, struct error *error)
+{
+    assert(page_reference_is_inside(reference, source->size_bytes));
+    uint64_t hash = page_hash(file_number, reference.offset_bytes);
+    struct shard *shard = &cache->shards[hash % SHARD_COUNT];
+    enum error_code code;
+
+    pthread_mutex_lock(&shard->lock);
+    struct page_entry *entry = table_find(shard, hash, file_number, reference.offset_bytes);
+    while (entry != NULL && entry->state == ENTRY_FILLING) {
+        pthread_cond_wait(&shard->filled, &shard->lock);
+        entry = table_find(shard, hash, file_number, reference.offset_bytes);
+    }
+    if (entry != NULL) {
+        shard->hits++;
+        code = pin_entry(entry, kind, pin, error);
+    } else if ((entry = calloc(1, sizeof *entry)) == NULL) {
+        code = error_set(error, ERROR_OUT_OF_MEMORY, "page cache");
+    } else {
+        entry->file_number = file_number;
+        entry->offset_bytes = reference.offset_bytes;
+        code = shard_fill(cache, shard, hash, source, reference, entry, error);
+        if (code == ERROR_NONE)
+            code = pin_entry(entry, kind, pin, error);
+        shard_evict(shard);
+    }
+    pthread_mutex_unlock(&shard->lock);
+    if (code != ERROR_NONE)
+        return error_wrap(error, "'%s' at %llu", source->name,
+                          (unsigned long long)reference.offset_bytes);
+    return code;
+}
+
+void page_unpin(struct page_pin *pin)
+{
+    if (pin->entry != NULL) {
+        unsigned before = atomic_fetch_sub_explicit(&pin->entry->pins, 1, memory_order_release);
+        assert(before > 0);
+    }
+    *pin = (struct page_pin){0};
+}
+
+uint64_t page_cache_file_number(struct page_cache *cache)
+{
+    return atomic_fetch_add_explicit(&cache->next_file_number, 1, memory_order_relaxed);
+}
+
+/* --- Lifecycle -------------------------------------------------------------------------------- */
+
+enum error_code page_cache_create(size_t budget_bytes, struct page_cache **cache_out,
+                                  struct error *error)
+{
+    struct page_cache *cache = calloc(1, sizeof *cache);
+    if (cache == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "page cache");
+    pthread_mutex_init(&cache->decompressors_lock, NULL);
+    for (size_t i = 0; i < SHARD_COUNT; i++) {
+        pthread_mutex_init(&cache->shards[i].lock, NULL);
+        pthread_cond_init(&cache->shards[i].filled, NULL);
+        cache->shards[i].budget_bytes = budget_bytes / SHARD_COUNT;
+    }
+    *cache_out = cache;
+    return ERROR_NONE;
+}
+
+void page_cache_destroy(struct page_cache *cache)
+{
+    if (cache == NULL)
+        return;
+    for (size_t i = 0; i < SHARD_COUNT; i++) {
+        struct shard *shard = &cache->shards[i];
+        while (shard->hand != NULL) {
+            struct page_entry *entry = shard->hand;
+            assert(atomic_load(&entry->pins) == 0);
+            ring_remove(shard, entry);
+            entry_free(entry);
+        }
+        free(shard->buckets);
+        pthread_mutex_destroy(&shard->lock);
+        pthread_cond_destroy(&shard->filled);
+    }
+    for (size_t i = 0; i < cache->decompressor_count; i++)
+        ZSTD_freeDCtx(cache->decompressors[i]);
+    pthread_mutex_destroy(&cache->decompressors_lock);
+    free(cache);
+}
+
+void page_cache_set_budget(struct page_cache *cache, size_t budget_bytes)
+{
+    for (size_t i = 0; i < SHARD_COUNT; i++) {
+        struct shard *shard = &cache->shards[i];
+        pthread_mutex_lock(&shard->lock);
+        shard->budget_bytes = budget_bytes / SHARD_COUNT;
+        shard_evict(shard);
+        pthread_mutex_unlock(&shard->lock);
+    }
+}
+
+struct page_cache_statistics page_cache_statistics(struct page_cache *cache)
+{
+    struct page_cache_statistics sum = {0};
+    for (size_t i = 0; i < SHARD_COUNT; i++) {
+        struct shard *shard = &cache->shards[i];
+        pthread_mutex_lock(&shard->lock);
+        sum.hits += shard->hits;
+        sum.misses += shard->misses;
+        sum.evictions += shard->evictions;
+        sum.read_bytes += shard->read_bytes;
+        sum.size_bytes += shard->size_bytes;
+        sum.page_count += shard->ring_count;
+        sum.budget_bytes += shard->budget_bytes;
+        sum.corrupt_pages += shard->corrupt_pages;
+        pthread_mutex_unlock(&shard->lock);
+    }
+    return sum;
+}

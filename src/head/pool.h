@@ -1,0 +1,54 @@
+/*
+ * pool - the memory of one head or memory index: bumped from large pieces of
+ * anonymous memory, released as a whole.
+ *
+ * One thread allocates. What was allocated stays mapped until the pool is cleared, so a reader
+ * that holds a stale pointer reads stale bytes, never a fault: buffers may therefore be recycled
+ * while readers copy from them, provided that the reader can tell afterwards (series.h).
+ */
+#ifndef HEAD_POOL_H
+#define HEAD_POOL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Sizes of the buffers that are recycled; small steps, since every open series has one. */
+enum { POOL_BUFFER_CLASSES = 8, POOL_BUFFER_BYTES_MAX = 256 };
+extern const uint16_t POOL_BUFFER_BYTES[POOL_BUFFER_CLASSES];
+
+struct pool_piece;
+struct pool_buffer;
+
+struct pool {
+    struct pool_piece *pieces;
+    uint8_t *position; /* of the newest piece */
+    size_t left_bytes;
+    size_t limit_bytes; /* of used_bytes; 0: none */
+    struct pool_buffer *free_buffers[POOL_BUFFER_CLASSES];
+    _Atomic size_t size_bytes; /* mapped */
+    _Atomic size_t used_bytes; /* handed out, recycled buffers included */
+};
+
+void pool_init(struct pool *pool, size_t limit_bytes);
+void pool_clear(struct pool *pool);
+
+/* Zeroed; `alignment` is a power of two of at most 64. NULL: out of memory or over the limit. */
+void *pool_allocate(struct pool *pool, size_t size_bytes, size_t alignment);
+
+/* A buffer of POOL_BUFFER_BYTES[buffer_class] bytes with any content, aligned to 8. */
+void *pool_buffer_take(struct pool *pool, unsigned buffer_class);
+void pool_buffer_recycle(struct pool *pool, void *buffer, unsigned buffer_class);
+
+static inline size_t pool_size_bytes(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->size_bytes, memory_order_relaxed);
+}
+
+static inline size_t pool_used_bytes(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->used_bytes, memory_order_relaxed);
+}
+
+#endif

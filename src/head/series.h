@@ -1,0 +1,118 @@
+/*
+ * series - the record of one series in a head, and how it is published.
+ *
+ * A record is one cache line. The writer loads it as a `series_state`, changes the copy and stores
+ * it back; a reader loads it together with the bytes of its open buffer and keeps what it got only
+ * if the generation is even and did not move meanwhile (a sequence lock: the writer never waits,
+ * and a reader repeats only when the very series it reads was written in those nanoseconds).
+ * Buffers are recycled, but only after a state without them is stored, so the generation tells.
+ * Everything else that a state points to never changes once it is published.
+ *
+ * The open run: `count` samples at positions [first, first + count) of the time column.
+ * Floats: the buffer holds codes (value_run.h) for all but the last `pending` ones, which all have
+ * newest_bits. Histograms: the buffer holds pointers to packed histograms (histogram_pack.h).
+ * A run that is full, or that a gap or a change of kind ends, becomes a chunk.
+ */
+#ifndef HEAD_SERIES_H
+#define HEAD_SERIES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "pair_list.h"
+#include "time_column.h"
+
+struct chunk;
+
+enum series_flags {
+    SERIES_IN_USE = 1,
+    SERIES_HISTOGRAMS = 2, /* the open run holds histograms */
+    SERIES_NOISY = 4,      /* floats without a short decimal form: don't look for one */
+    SERIES_SHORT_RUN = 8,  /* added for each short run in a row: two bits */
+    SERIES_SHORT_RUNS_MASK = 24,
+    SERIES_MOVED = 32, /* to another time column than the first of its target */
+};
+
+/* What few series have. Lists only grow, so that they may be read beside the state. */
+struct series_extra {
+    struct pair_list late_floats;     /* timestamp, bits */
+    struct pair_list late_histograms; /* timestamp, packed histogram */
+    struct pair_list starts;          /* timestamp from which on, start timestamp */
+    struct pair_list late_starts;     /* timestamp, its start timestamp */
+    _Atomic uint64_t newest_exemplar; /* its number from 1; 0: none */
+    int64_t start_ms;                 /* of the newest sample; writer only */
+};
+
+struct series_state {
+    uint32_t generation;
+    uint32_t first;
+    uint16_t count;
+    uint16_t pending;
+    uint16_t used; /* bytes of the buffer */
+    uint8_t exponent : 4;
+    uint8_t buffer_class : 4;
+    uint8_t flags;
+    int64_t newest_ms;
+    uint64_t newest_bits;       /* of the sum for a histogram */
+    uint8_t *buffer;            /* NULL: none yet */
+    const struct chunk *chunks; /* newest first */
+    struct time_column *column;
+    struct series_extra *extra; /* NULL: nothing rare about it */
+};
+
+enum { SERIES_WORDS = 8 };
+_Static_assert(sizeof(struct series_state) == SERIES_WORDS * sizeof(uint64_t), "one cache line");
+
+struct series {
+    _Atomic uint64_t words[SERIES_WORDS];
+};
+
+/* --- Writer ----------------------------------------------------------------------------------- */
+
+static inline struct series_state series_load(const struct series *series)
+{
+    uint64_t words[SERIES_WORDS];
+    for (int i = 0; i < SERIES_WORDS; i++)
+        words[i] = atomic_load_explicit(&series->words[i], memory_order_relaxed);
+    struct series_state state;
+    memcpy(&state, words, sizeof state);
+    return state;
+}
+
+/* `state` came from series_load; its generation is the store's business. */
+static inline void series_store(struct series *series, struct series_state state)
+{
+    uint64_t before = atomic_load_explicit(&series->words[0], memory_order_relaxed);
+    /* Odd: a reader waits. Each word is stored with release after it, so whoever sees a new word
+     * sees at least the odd generation. */
+    atomic_store_explicit(&series->words[0], before + 1, memory_order_relaxed);
+    state.generation = (uint32_t)before + 2;
+    uint64_t words[SERIES_WORDS];
+    memcpy(words, &state, sizeof words);
+    for (int i = 1; i < SERIES_WORDS; i++)
+        atomic_store_explicit(&series->words[i], words[i], memory_order_release);
+    atomic_store_explicit(&series->words[0], words[0], memory_order_release);
+}
+
+/* --- Reader ----------------------------------------------------------------------------------- */
+
+/* False: being written at this moment, try again. */
+static inline bool series_read_begin(const struct series *series, struct series_state *state_out)
+{
+    uint64_t words[SERIES_WORDS];
+    for (int i = 0; i < SERIES_WORDS; i++)
+        words[i] = atomic_load_explicit(&series->words[i], memory_order_acquire);
+    memcpy(state_out, words, sizeof *state_out);
+    return state_out->generation % 2 == 0;
+}
+
+/* Whether all that was loaded since series_read_begin belongs together. */
+static inline bool series_read_end(const struct series *series, const struct series_state *state)
+{
+    return (uint32_t)atomic_load_explicit(&series->words[0], memory_order_relaxed) ==
+           state->generation;
+}
+
+#endif

@@ -1,0 +1,203 @@
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "platform/stream.h"
+#include "stream_state.h"
+
+enum { BACKLOG_DEFAULT = 1024, HANDSHAKE_TIMEOUT_MS_DEFAULT = 10000, HOST_MAX = 255 };
+
+struct listener {
+    uv_tcp_t tcp;
+    struct loop *loop;
+    struct tls_context *tls;
+    uint64_t handshake_timeout_ms;
+    void (*accepted)(void *context, struct stream *stream);
+    void *context;
+    uint16_t port;
+};
+
+/* --- Addresses ---------------------------------------------------------------------------------
+ */
+
+/* Cut "host:port" and "[host]:port"; an empty host is all addresses. */
+static enum error_code address_split(const char *address, char *host, size_t host_bytes,
+                                     const char **port_out, struct error *error)
+{
+    const char *colon = strrchr(address, ':');
+    uint64_t port;
+    if (colon == NULL || !text_to_uint64(text_of(colon + 1), &port) || port > UINT16_MAX)
+        return error_set(error, ERROR_INVALID, "listen '%s': must be host:port", address);
+    size_t size = (size_t)(colon - address);
+    const char *start = address;
+    if (size >= 2 && start[0] == '[' && start[size - 1] == ']') {
+        start++;
+        size -= 2;
+    } else if (memchr(start, ':', size) != NULL) {
+        return error_set(error, ERROR_INVALID, "listen '%s': write IPv6 as [address]:port",
+                         address);
+    }
+    if (size >= host_bytes)
+        return error_set(error, ERROR_INVALID, "listen '%s': name too long", address);
+    memcpy(host, start, size);
+    host[size] = '\0';
+    *port_out = colon + 1;
+    return ERROR_NONE;
+}
+
+/* A bound socket for the first of `candidates` that works. */
+static int bind_first(const struct addrinfo *candidates, int *errno_out)
+{
+    *errno_out = EADDRNOTAVAIL;
+    for (; candidates != NULL; candidates = candidates->ai_next) {
+        int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+        int descriptor = socket(candidates->ai_family, type, 0);
+        int on = 1, off = 0;
+        if (descriptor >= 0 && candidates->ai_family == AF_INET6)
+            setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+        if (descriptor >= 0 &&
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+            bind(descriptor, candidates->ai_addr, candidates->ai_addrlen) == 0)
+            return descriptor;
+        *errno_out = errno;
+        if (descriptor >= 0)
+            close(descriptor);
+    }
+    return -1;
+}
+
+static enum error_code bind_address(const char *address, int *descriptor_out, struct error *error)
+{
+    char host[HOST_MAX + 1];
+    const char *port = NULL;
+    enum error_code code = address_split(address, host, sizeof host, &port, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    /* "" is every address: the IPv6 socket takes IPv4 as well, where there is IPv6. */
+    const char *names[] = {host[0] == '\0' ? "::" : host, host[0] == '\0' ? "0.0.0.0" : NULL};
+    int reason = EADDRNOTAVAIL;
+    for (size_t i = 0; i < 2 && names[i] != NULL; i++) {
+        struct addrinfo *candidates;
+        int status = getaddrinfo(names[i], port, &hints, &candidates);
+        if (status != 0)
+            return error_set(error, ERROR_INVALID, "listen '%s': %s", address,
+                             status == EAI_SYSTEM ? strerror(errno) : gai_strerror(status));
+        int descriptor = bind_first(candidates, &reason);
+        freeaddrinfo(candidates);
+        if (descriptor >= 0) {
+            *descriptor_out = descriptor;
+            return ERROR_NONE;
+        }
+        if (reason != EAFNOSUPPORT && reason != EADDRNOTAVAIL)
+            break;
+    }
+    return error_set_errno(error, reason, "listen '%s'", address);
+}
+
+static uint16_t bound_port(const uv_tcp_t *tcp)
+{
+    struct sockaddr_storage address = {0};
+    int size = sizeof address;
+    if (uv_tcp_getsockname(tcp, (struct sockaddr *)&address, &size) < 0)
+        return 0;
+    if (address.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&address)->sin_port);
+}
+
+/* --- Accepting ---------------------------------------------------------------------------------
+ */
+
+static void on_connection(uv_stream_t *handle, int status)
+{
+    static struct log_limit limit = {.interval_ms = 10000, .burst = 5};
+    struct listener *listener = handle->data;
+    struct stream *stream;
+    struct error error;
+    enum error_code code;
+    if (status < 0)
+        code = error_set_uv(&error, status, "accept");
+    else
+        code = stream_accept(listener->loop, handle, listener->tls, listener->handshake_timeout_ms,
+                             &stream, &error);
+    if (code == ERROR_NONE) {
+        listener->accepted(listener->context, stream);
+        return;
+    }
+    uint64_t suppressed;
+    char reason[ERROR_MESSAGE_MAX + 2];
+    if (log_limit_allow(&limit, (int64_t)loop_now_ms(listener->loop), &suppressed))
+        log_event(LOG_WARNING, "platform", "connection not accepted", "reason=%s suppressed=%llu",
+                  log_quote(reason, sizeof reason, text_of(error.message)),
+                  (unsigned long long)suppressed);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+enum error_code listener_open(struct loop *loop, const struct listener_options *options,
+                              struct listener **listener_out, struct error *error)
+{
+    assert(scheduler_on_loop(loop_scheduler(loop)));
+    assert(options->accepted != NULL && options->address != NULL);
+    int descriptor;
+    enum error_code code = bind_address(options->address, &descriptor, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct listener *listener = calloc(1, sizeof *listener);
+    if (listener == NULL) {
+        close(descriptor);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "listen: out of memory");
+    }
+    *listener = (struct listener){
+        .loop = loop,
+        .tls = options->tls,
+        .handshake_timeout_ms = options->tls_handshake_timeout_ms > 0
+                                    ? options->tls_handshake_timeout_ms
+                                    : HANDSHAKE_TIMEOUT_MS_DEFAULT,
+        .accepted = options->accepted,
+        .context = options->context,
+    };
+    int status = uv_tcp_init(loop_uv(loop), &listener->tcp);
+    if (status < 0) {
+        close(descriptor);
+        free(listener);
+        return error_set_uv(error, status, "listen");
+    }
+    listener->tcp.data = listener;
+    status = uv_tcp_open(&listener->tcp, descriptor);
+    if (status < 0)
+        close(descriptor);
+    else
+        status =
+            uv_listen((uv_stream_t *)&listener->tcp,
+                      options->backlog > 0 ? options->backlog : BACKLOG_DEFAULT, on_connection);
+    if (status < 0) {
+        listener_close(listener);
+        error_set_uv(error, status, options->address);
+        return error_wrap(error, "listen");
+    }
+    listener->port = bound_port(&listener->tcp);
+    *listener_out = listener;
+    return ERROR_NONE;
+}
+
+void listener_close(struct listener *listener)
+{
+    if (listener != NULL)
+        uv_close((uv_handle_t *)&listener->tcp, on_closed);
+}
+
+uint16_t listener_port(const struct listener *listener)
+{
+    return listener->port;
+}

@@ -1,0 +1,233 @@
+#include "metadata_store.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/checksum.h"
+#include "base/limits.h"
+
+struct metadata_item {
+    uint64_t hash;
+    struct text tenant; /* the texts stand behind the item, in this order */
+    struct text metric_name;
+    struct metric_metadata metadata;
+};
+
+struct metadata_store {
+    pthread_mutex_t lock;
+    struct metadata_item **table; /* [capacity], open addressing, a power of two */
+    size_t capacity;
+    size_t count;
+    size_t entries_max;
+};
+
+/* --- Table ---------------------------------------------------------------------------------- */
+
+static uint64_t key_hash(struct text tenant, struct text metric_name)
+{
+    return hash64(metric_name.data, metric_name.size,
+                  hash64(tenant.data, tenant.size, HASH_SEED_STORED));
+}
+
+static struct metadata_item **find_place(struct metadata_item **table, size_t capacity,
+                                         uint64_t hash, struct text tenant,
+                                         struct text metric_name)
+{
+    for (size_t i = hash & (capacity - 1);; i = (i + 1) & (capacity - 1)) {
+        struct metadata_item *item = table[i];
+        if (item == NULL || (item->hash == hash && text_equal(item->tenant, tenant) &&
+                             text_equal(item->metric_name, metric_name)))
+            return &table[i];
+    }
+}
+
+static bool table_grow(struct metadata_store *store)
+{
+    size_t capacity = store->capacity == 0 ? 64 : store->capacity * 2;
+    struct metadata_item **table = calloc(capacity, sizeof *table);
+    if (table == NULL)
+        return false;
+    for (size_t i = 0; i < store->capacity; i++) {
+        struct metadata_item *item = store->table[i];
+        if (item != NULL)
+            *find_place(table, capacity, item->hash, item->tenant, item->metric_name) = item;
+    }
+    free(store->table);
+    store->table = table;
+    store->capacity = capacity;
+    return true;
+}
+
+static struct text place_text(char **room, struct text source)
+{
+    struct text placed = {*room, source.size};
+    if (source.size > 0)
+        memcpy(*room, source.data, source.size);
+    *room += source.size;
+    return placed;
+}
+
+static struct metadata_item *item_create(uint64_t hash, struct text tenant,
+                                         struct text metric_name,
+                                         const struct metric_metadata *metadata)
+{
+    struct metadata_item *item = malloc(sizeof *item + tenant.size + metric_name.size +
+                                        metadata->help.size + metadata->unit.size);
+    if (item == NULL)
+        return NULL;
+    char *room = (char *)(item + 1);
+    item->hash = hash;
+    item->tenant = place_text(&room, tenant);
+    item->metric_name = place_text(&room, metric_name);
+    item->metadata.type = metadata->type;
+    item->metadata.help = place_text(&room, metadata->help);
+    item->metadata.unit = place_text(&room, metadata->unit);
+    return item;
+}
+
+/* --- Public --------------------------------------------------------------------------------- */
+
+struct metadata_store *metadata_store_create(size_t entries_max)
+{
+    struct metadata_store *store = calloc(1, sizeof *store);
+    if (store == NULL)
+        return NULL;
+    pthread_mutex_init(&store->lock, NULL);
+    store->entries_max = entries_max;
+    if (!table_grow(store)) {
+        free(store);
+        return NULL;
+    }
+    return store;
+}
+
+void metadata_store_destroy(struct metadata_store *store)
+{
+    if (store == NULL)
+        return;
+    for (size_t i = 0; i < store->capacity; i++)
+        free(store->table[i]);
+    free(store->table);
+    pthread_mutex_destroy(&store->lock);
+    free(store);
+}
+
+static bool metadata_equal(const struct metric_metadata *left, const struct metric_metadata *right)
+{
+    return left->type == right->type && text_equal(left->help, right->help) &&
+           text_equal(left->unit, right->unit);
+}
+
+bool metadata_store_has(struct metadata_store *store, struct text tenant, struct text metric_name,
+                        const struct metric_metadata *metadata)
+{
+    pthread_mutex_lock(&store->lock);
+    struct metadata_item *item = *find_place(store->table, store->capacity,
+                                             key_hash(tenant, metric_name), tenant, metric_name);
+    bool has = item != NULL ? metadata_equal(&item->metadata, metadata)
+                            : store->count >= store->entries_max; /* it would be ignored */
+    pthread_mutex_unlock(&store->lock);
+    return has;
+}
+
+static enum error_code set_locked(struct metadata_store *store, struct text tenant,
+                                  struct text metric_name, const struct metric_metadata *metadata,
+                                  struct error *error)
+{
+    uint64_t hash = key_hash(tenant, metric_name);
+    struct metadata_item **place =
+        find_place(store->table, store->capacity, hash, tenant, metric_name);
+    if (*place != NULL && metadata_equal(&(*place)->metadata, metadata))
+        return ERROR_NONE;
+    if (*place == NULL && store->count >= store->entries_max)
+        return ERROR_NONE;
+    struct metadata_item *item = item_create(hash, tenant, metric_name, metadata);
+    if (item == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "metadata");
+    if (*place != NULL) {
+        free(*place);
+        *place = item;
+        return ERROR_NONE;
+    }
+    if ((store->count + 1) * 2 > store->capacity) {
+        if (!table_grow(store)) {
+            free(item);
+            return error_set(error, ERROR_OUT_OF_MEMORY, "metadata table");
+        }
+        place = find_place(store->table, store->capacity, hash, tenant, metric_name);
+    }
+    *place = item;
+    store->count++;
+    return ERROR_NONE;
+}
+
+enum error_code metadata_store_set(struct metadata_store *store, struct text tenant,
+                                   struct text metric_name,
+                                   const struct metric_metadata *metadata, struct error *error)
+{
+    pthread_mutex_lock(&store->lock);
+    enum error_code code = set_locked(store, tenant, metric_name, metadata, error);
+    pthread_mutex_unlock(&store->lock);
+    return code;
+}
+
+void metadata_store_visit(struct metadata_store *store, struct text tenant,
+                          shard_metadata_visit *visit, void *context)
+{
+    pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < store->capacity; i++) {
+        struct metadata_item *item = store->table[i];
+        if (item != NULL && text_equal(item->tenant, tenant) &&
+            !visit(context, item->metric_name, &item->metadata))
+            break;
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
+size_t metadata_store_count(struct metadata_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    size_t count = store->count;
+    pthread_mutex_unlock(&store->lock);
+    return count;
+}
+
+/* --- File ----------------------------------------------------------------------------------- */
+
+void metadata_store_encode(struct metadata_store *store, struct byte_buffer *buffer)
+{
+    pthread_mutex_lock(&store->lock);
+    byte_buffer_varint(buffer, store->count);
+    for (size_t i = 0; i < store->capacity; i++) {
+        struct metadata_item *item = store->table[i];
+        if (item == NULL)
+            continue;
+        byte_buffer_text(buffer, item->tenant);
+        byte_buffer_text(buffer, item->metric_name);
+        byte_buffer_varint(buffer, item->metadata.type);
+        byte_buffer_text(buffer, item->metadata.help);
+        byte_buffer_text(buffer, item->metadata.unit);
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
+enum error_code metadata_store_decode(struct metadata_store *store, struct byte_reader *reader,
+                                      struct error *error)
+{
+    uint64_t count = byte_reader_varint(reader);
+    for (uint64_t i = 0; i < count && !reader->failed; i++) {
+        struct text tenant = byte_reader_text(reader);
+        struct text metric_name = byte_reader_text(reader);
+        uint64_t type = byte_reader_varint(reader);
+        struct metric_metadata metadata = {.type = type < METRIC_TYPES ? (enum metric_type)type
+                                                                       : METRIC_UNSPECIFIED};
+        metadata.help = byte_reader_text(reader);
+        metadata.unit = byte_reader_text(reader);
+        if (reader->failed || tenant.size > TENANT_ID_BYTES_MAX)
+            break;
+        enum error_code code = metadata_store_set(store, tenant, metric_name, &metadata, error);
+        if (code != ERROR_NONE)
+            return code;
+    }
+    return reader->failed ? error_set(error, ERROR_CORRUPT, "metadata: cut") : ERROR_NONE;
+}

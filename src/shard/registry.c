@@ -1,0 +1,302 @@
+#include "registry.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* --- Targets -------------------------------------------------------------------------------- */
+
+uint32_t series_target(struct text tenant, struct labels labels)
+{
+    struct text job = labels_get(labels, TEXT("job"));
+    struct text instance = labels_get(labels, TEXT("instance"));
+    uint64_t hash = hash64(tenant.data, tenant.size, HASH_SEED_STORED);
+    hash = hash64(job.data, job.size, hash);
+    hash = hash64(instance.data, instance.size, hash);
+    uint32_t target = (uint32_t)(hash ^ hash >> 32);
+    return target == TARGET_NONE ? 0 : target;
+}
+
+static enum error_code page_of(struct registry *registry, uint64_t id,
+                               struct series_page **page_out, struct error *error)
+{
+    size_t number = (size_t)(id / SERIES_PAGE_SIZE);
+    if (number >= registry->page_count) {
+        size_t count = registry->page_count * 2 > number ? registry->page_count * 2 : number + 16;
+        struct series_page **pages = realloc(registry->pages, count * sizeof *pages);
+        if (pages == NULL)
+            return error_set(error, ERROR_OUT_OF_MEMORY, "registry: %zu pages of targets", count);
+        memset(pages + registry->page_count, 0, (count - registry->page_count) * sizeof *pages);
+        registry->pages = pages;
+        registry->page_count = count;
+    }
+    if (registry->pages[number] == NULL) {
+        struct series_page *page = malloc(sizeof *page);
+        if (page == NULL)
+            return error_set(error, ERROR_OUT_OF_MEMORY, "registry: a page of targets");
+        memset(page->targets, 0xff, sizeof page->targets); /* TARGET_NONE */
+        registry->pages[number] = page;
+    }
+    *page_out = registry->pages[number];
+    return ERROR_NONE;
+}
+
+uint32_t registry_target(const struct registry *registry, uint64_t id)
+{
+    size_t number = (size_t)(id / SERIES_PAGE_SIZE);
+    if (number >= registry->page_count || registry->pages[number] == NULL)
+        return TARGET_NONE;
+    return registry->pages[number]->targets[id % SERIES_PAGE_SIZE];
+}
+
+/* --- Tenants -------------------------------------------------------------------------------- */
+
+static uint32_t *tenant_place(uint32_t *table, size_t capacity, char *const *tenants,
+                              struct text tenant)
+{
+    for (size_t i = hash64(tenant.data, tenant.size, HASH_SEED_STORED) & (capacity - 1);;
+         i = (i + 1) & (capacity - 1))
+        if (table[i] == 0 || text_equal(text_of(tenants[table[i] - 1]), tenant))
+            return &table[i];
+}
+
+static bool tenant_table_grow(struct registry *registry)
+{
+    size_t capacity = registry->tenant_capacity == 0 ? 16 : registry->tenant_capacity * 2;
+    uint32_t *table = calloc(capacity, sizeof *table);
+    char **tenants = realloc(registry->tenants, capacity * sizeof *tenants);
+    if (tenants != NULL)
+        registry->tenants = tenants;
+    if (table == NULL || tenants == NULL) {
+        free(table);
+        return false;
+    }
+    for (size_t i = 0; i < registry->tenant_count; i++)
+        *tenant_place(table, capacity, tenants, text_of(tenants[i])) = (uint32_t)i + 1;
+    free(registry->tenant_table);
+    registry->tenant_table = table;
+    registry->tenant_capacity = capacity;
+    return true;
+}
+
+static enum error_code tenant_number(struct registry *registry, struct text tenant,
+                                     uint32_t *number_out, struct error *error)
+{
+    if (registry->tenant_count * 2 >= registry->tenant_capacity && !tenant_table_grow(registry))
+        return error_set(error, ERROR_OUT_OF_MEMORY, "registry: tenants");
+    uint32_t *place = tenant_place(registry->tenant_table, registry->tenant_capacity,
+                                   registry->tenants, tenant);
+    if (*place == 0) {
+        char *copy = strndup(tenant.data, tenant.size);
+        if (copy == NULL)
+            return error_set(error, ERROR_OUT_OF_MEMORY, "registry: tenant");
+        registry->tenants[registry->tenant_count++] = copy;
+        *place = (uint32_t)registry->tenant_count;
+    }
+    *number_out = *place - 1;
+    return ERROR_NONE;
+}
+
+enum error_code registry_revive(struct registry *registry, uint64_t id, struct text tenant,
+                                uint32_t target, uint16_t slot, struct error *error)
+{
+    assert(target != TARGET_NONE);
+    struct series_page *page = NULL;
+    uint32_t number = 0;
+    enum error_code code = page_of(registry, id, &page, error);
+    if (code == ERROR_NONE)
+        code = tenant_number(registry, tenant, &number, error);
+    if (code != ERROR_NONE)
+        return code;
+    size_t place = (size_t)(id % SERIES_PAGE_SIZE);
+    if (page->targets[place] == TARGET_NONE)
+        registry->series_count++;
+    page->targets[place] = target;
+    page->tenants[place] = number;
+    page->slots[place] = slot;
+    return ERROR_NONE;
+}
+
+/* --- For jobs ------------------------------------------------------------------------------- */
+
+enum error_code registry_brief_create(const struct registry *registry,
+                                      struct registry_brief *brief_out, struct error *error)
+{
+    struct registry_brief brief = {
+        .pages = malloc((registry->page_count + 1) * sizeof *brief.pages),
+        .page_count = registry->page_count,
+        .tenants = malloc((registry->tenant_count + 1) * sizeof *brief.tenants),
+    };
+    if (brief.pages == NULL || brief.tenants == NULL) {
+        registry_brief_clear(&brief);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "registry: tables for a job");
+    }
+    if (registry->page_count > 0)
+        memcpy(brief.pages, registry->pages, registry->page_count * sizeof *brief.pages);
+    if (registry->tenant_count > 0)
+        memcpy(brief.tenants, registry->tenants, registry->tenant_count * sizeof *brief.tenants);
+    *brief_out = brief;
+    return ERROR_NONE;
+}
+
+void registry_brief_clear(struct registry_brief *brief)
+{
+    free(brief->pages);
+    free(brief->tenants);
+    *brief = (struct registry_brief){0};
+}
+
+bool registry_brief_get(const struct registry_brief *brief, uint64_t id,
+                        struct series_brief *series_out)
+{
+    size_t number = (size_t)(id / SERIES_PAGE_SIZE);
+    if (number >= brief->page_count || brief->pages[number] == NULL)
+        return false;
+    const struct series_page *page = brief->pages[number];
+    size_t place = (size_t)(id % SERIES_PAGE_SIZE);
+    *series_out = (struct series_brief){page->targets[place], page->tenants[place],
+                                        page->slots[place]};
+    return series_out->target != TARGET_NONE;
+}
+
+void registry_forget(struct registry *registry, uint64_t id)
+{
+    if (registry_target(registry, id) == TARGET_NONE)
+        return;
+    registry->pages[id / SERIES_PAGE_SIZE]->targets[id % SERIES_PAGE_SIZE] = TARGET_NONE;
+    registry->series_count--;
+}
+
+/* --- Life ----------------------------------------------------------------------------------- */
+
+static enum error_code growing_create(struct registry *registry, struct memory_index **index_out,
+                                      struct error *error)
+{
+    struct memory_index_options options = {.first_id = registry->next_id,
+                                           .hash_seed = registry->hash_seed};
+    return memory_index_create(&options, index_out, error);
+}
+
+enum error_code registry_init(struct registry *registry, uint64_t hash_seed, uint64_t next_id,
+                              struct error *error)
+{
+    *registry = (struct registry){.hash_seed = hash_seed, .next_id = next_id};
+    return growing_create(registry, &registry->growing, error);
+}
+
+void registry_clear(struct registry *registry)
+{
+    memory_index_unref(registry->growing);
+    for (size_t i = 0; i < registry->frozen_count; i++)
+        memory_index_unref(registry->frozen[i]);
+    for (size_t i = 0; i < registry->segment_count; i++)
+        series_segment_unref(registry->segments[i]);
+    free(registry->segments);
+    free(registry->segment_names);
+    for (size_t i = 0; i < registry->page_count; i++)
+        free(registry->pages[i]);
+    free(registry->pages);
+    for (size_t i = 0; i < registry->tenant_count; i++)
+        free(registry->tenants[i]);
+    free(registry->tenants);
+    free(registry->tenant_table);
+    *registry = (struct registry){0};
+}
+
+/* --- Series --------------------------------------------------------------------------------- */
+
+enum error_code registry_add(struct registry *registry, struct text tenant, uint16_t slot,
+                             struct labels labels, uint64_t *id_out, struct error *error)
+{
+    for (size_t i = 0; i < registry->frozen_count; i++) {
+        if (memory_index_find(registry->frozen[i], tenant, labels, id_out))
+            return error_set(error, ERROR_EXISTS, "series exists");
+    }
+    uint32_t target = series_target(tenant, labels);
+    uint64_t id = registry->next_id;
+    struct memory_series series = {
+        .tenant = tenant, .labels = labels, .target_id = target, .slot = slot};
+    /* The tables first: an index cannot take a series back. */
+    enum error_code code = registry_revive(registry, id, tenant, target, slot, error);
+    if (code != ERROR_NONE)
+        return code;
+    code = memory_index_add(registry->growing, &series, id_out, error);
+    if (code != ERROR_NONE) {
+        registry_forget(registry, id);
+        return code;
+    }
+    assert(*id_out == id);
+    registry->next_id++;
+    return ERROR_NONE;
+}
+
+bool registry_find_in_memory(const struct registry *registry, struct text tenant,
+                             struct labels labels, uint64_t *id_out)
+{
+    if (memory_index_find(registry->growing, tenant, labels, id_out))
+        return registry_target(registry, *id_out) != TARGET_NONE;
+    for (size_t i = 0; i < registry->frozen_count; i++)
+        if (memory_index_find(registry->frozen[i], tenant, labels, id_out))
+            return registry_target(registry, *id_out) != TARGET_NONE;
+    return false;
+}
+
+/* --- Freeze --------------------------------------------------------------------------------- */
+
+enum error_code registry_freeze(struct registry *registry, struct error *error)
+{
+    if (registry->frozen_count == REGISTRY_FROZEN_MAX)
+        return error_set(error, ERROR_LIMIT, "registry: %d frozen indexes wait to be written",
+                         REGISTRY_FROZEN_MAX);
+    struct memory_index *next;
+    enum error_code code = growing_create(registry, &next, error);
+    if (code != ERROR_NONE)
+        return code;
+    registry->frozen[registry->frozen_count++] = registry->growing;
+    registry->growing = next;
+    return ERROR_NONE;
+}
+
+enum error_code registry_add_segment(struct registry *registry, uint64_t name,
+                                     struct series_segment *segment, struct error *error)
+{
+    size_t count = registry->segment_count + 1;
+    struct series_segment **segments = realloc(registry->segments, count * sizeof *segments);
+    if (segments != NULL)
+        registry->segments = segments;
+    uint64_t *names = realloc(registry->segment_names, count * sizeof *names);
+    if (names != NULL)
+        registry->segment_names = names;
+    if (segments == NULL || names == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "registry: %zu segments", count);
+    segments[count - 1] = segment;
+    names[count - 1] = name;
+    registry->segment_count = count;
+    registry->segment_generation++;
+    return ERROR_NONE;
+}
+
+enum error_code registry_thaw(struct registry *registry, uint64_t name,
+                              struct series_segment *segment, struct error *error)
+{
+    assert(registry->frozen_count > 0);
+    if (segment != NULL) {
+        enum error_code code = registry_add_segment(registry, name, segment, error);
+        if (code != ERROR_NONE)
+            return code;
+    }
+    memory_index_unref(registry->frozen[0]);
+    registry->frozen_count--;
+    memmove(registry->frozen, registry->frozen + 1,
+            registry->frozen_count * sizeof registry->frozen[0]);
+    return ERROR_NONE;
+}
+
+size_t registry_size_bytes(const struct registry *registry)
+{
+    size_t bytes = memory_index_size_bytes(registry->growing);
+    for (size_t i = 0; i < registry->frozen_count; i++)
+        bytes += memory_index_size_bytes(registry->frozen[i]);
+    for (size_t i = 0; i < registry->page_count; i++)
+        bytes += registry->pages[i] == NULL ? 0 : sizeof *registry->pages[i];
+    return bytes + registry->page_count * sizeof *registry->pages;
+}

@@ -1,0 +1,160 @@
+#include "tombstones.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+
+enum { MATCHERS_MAX = 256 };
+
+/* Tombstones are shared by the lists that have them in common. */
+struct shared_tombstone {
+    atomic_size_t references;
+    struct tombstone tombstone;
+};
+
+struct tombstones {
+    atomic_size_t references;
+    size_t count;
+    struct shared_tombstone *items[];
+};
+
+/* --- One tombstone -------------------------------------------------------------------------- */
+
+void tombstone_clear(struct tombstone *tombstone)
+{
+    for (size_t i = 0; i < tombstone->matcher_count; i++)
+        matcher_destroy(tombstone->matchers[i]);
+    free(tombstone->matchers);
+    free((char *)tombstone->tenant.data);
+    *tombstone = (struct tombstone){0};
+}
+
+bool tombstone_matches(const struct tombstone *tombstone, struct text tenant,
+                       struct labels labels)
+{
+    if (!text_equal(tombstone->tenant, tenant))
+        return false;
+    for (size_t i = 0; i < tombstone->matcher_count; i++) {
+        const struct matcher *matcher = tombstone->matchers[i];
+        if (!matcher_matches(matcher, labels_get(labels, matcher->name)))
+            return false;
+    }
+    return true;
+}
+
+void tombstone_encode(struct byte_buffer *buffer, const struct tombstone *tombstone)
+{
+    byte_buffer_text(buffer, tombstone->tenant);
+    byte_buffer_zigzag(buffer, tombstone->start_ms);
+    byte_buffer_zigzag(buffer, tombstone->end_ms);
+    byte_buffer_varint(buffer, tombstone->matcher_count);
+    for (size_t i = 0; i < tombstone->matcher_count; i++) {
+        byte_buffer_u8(buffer, (uint8_t)tombstone->matchers[i]->type);
+        byte_buffer_text(buffer, tombstone->matchers[i]->name);
+        byte_buffer_text(buffer, tombstone->matchers[i]->value);
+    }
+}
+
+static enum error_code decode_matcher(struct byte_reader *reader, struct matcher **matcher_out,
+                                      struct error *error)
+{
+    uint8_t type = byte_reader_u8(reader);
+    struct text name = byte_reader_text(reader);
+    struct text value = byte_reader_text(reader);
+    if (reader->failed || type > MATCHER_NOT_REGEX)
+        return error_set(error, ERROR_CORRUPT, "tombstone: matcher");
+    return matcher_create((enum matcher_type)type, name, value, matcher_out, error);
+}
+
+enum error_code tombstone_decode(struct byte_reader *reader, struct tombstone *tombstone_out,
+                                 struct error *error)
+{
+    struct tombstone decoded = {0};
+    struct text tenant = byte_reader_text(reader);
+    decoded.start_ms = byte_reader_zigzag(reader);
+    decoded.end_ms = byte_reader_zigzag(reader);
+    uint64_t count = byte_reader_varint(reader);
+    if (reader->failed || tenant.size > TENANT_ID_BYTES_MAX || count > MATCHERS_MAX)
+        return error_set(error, ERROR_CORRUPT, "tombstone: header");
+    char *tenant_copy = malloc(tenant.size + 1);
+    decoded.matchers = calloc(count + 1, sizeof *decoded.matchers);
+    if (tenant_copy == NULL || decoded.matchers == NULL) {
+        free(tenant_copy);
+        free(decoded.matchers);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "tombstone");
+    }
+    memcpy(tenant_copy, tenant.data, tenant.size);
+    decoded.tenant = (struct text){tenant_copy, tenant.size};
+    for (uint64_t i = 0; i < count; i++) {
+        enum error_code code = decode_matcher(reader, &decoded.matchers[i], error);
+        if (code != ERROR_NONE) {
+            tombstone_clear(&decoded);
+            return code;
+        }
+        decoded.matcher_count++;
+    }
+    *tombstone_out = decoded;
+    return ERROR_NONE;
+}
+
+/* --- Lists ---------------------------------------------------------------------------------- */
+
+enum error_code tombstones_add(const struct tombstones *previous, struct tombstone *added,
+                               struct tombstones **tombstones_out, struct error *error)
+{
+    size_t count = tombstones_count(previous) + 1;
+    struct tombstones *list = malloc(sizeof *list + count * sizeof list->items[0]);
+    struct shared_tombstone *item = malloc(sizeof *item);
+    if (list == NULL || item == NULL) {
+        free(list);
+        free(item);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "tombstones: %zu", count);
+    }
+    atomic_init(&list->references, 1);
+    list->count = count;
+    for (size_t i = 0; i + 1 < count; i++) {
+        list->items[i] = previous->items[i];
+        atomic_fetch_add_explicit(&list->items[i]->references, 1, memory_order_relaxed);
+    }
+    atomic_init(&item->references, 1);
+    item->tombstone = *added;
+    *added = (struct tombstone){0};
+    list->items[count - 1] = item;
+    *tombstones_out = list;
+    return ERROR_NONE;
+}
+
+struct tombstones *tombstones_ref(struct tombstones *tombstones)
+{
+    if (tombstones != NULL)
+        atomic_fetch_add_explicit(&tombstones->references, 1, memory_order_relaxed);
+    return tombstones;
+}
+
+void tombstones_unref(struct tombstones *tombstones)
+{
+    if (tombstones == NULL ||
+        atomic_fetch_sub_explicit(&tombstones->references, 1, memory_order_acq_rel) > 1)
+        return;
+    for (size_t i = 0; i < tombstones->count; i++) {
+        struct shared_tombstone *item = tombstones->items[i];
+        if (atomic_fetch_sub_explicit(&item->references, 1, memory_order_acq_rel) == 1) {
+            tombstone_clear(&item->tombstone);
+            free(item);
+        }
+    }
+    free(tombstones);
+}
+
+size_t tombstones_count(const struct tombstones *tombstones)
+{
+    return tombstones == NULL ? 0 : tombstones->count;
+}
+
+const struct tombstone *tombstones_at(const struct tombstones *tombstones, size_t position)
+{
+    assert(position < tombstones->count);
+    return &tombstones->items[position]->tombstone;
+}

@@ -1,0 +1,57 @@
+/*
+ * tombstones - what was deleted but is still in files. Private to shard.
+ *
+ * A tombstone of log index D covers the parts and blocks decided before D (delete_series freezes
+ * first, so heads are never covered) and never what is written later. An immutable, reference
+ * counted list: views hold the one that was current when they were made.
+ */
+#ifndef SHARD_TOMBSTONES_H
+#define SHARD_TOMBSTONES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "model/labels.h"
+#include "model/matcher.h"
+
+struct tombstone {
+    uint64_t index; /* of the entry that made it */
+    struct text tenant;
+    int64_t start_ms; /* samples in [start_ms, end_ms] are deleted */
+    int64_t end_ms;
+    struct matcher **matchers; /* [matcher_count], all must match */
+    size_t matcher_count;
+};
+
+struct tombstones;
+
+/* A list of `previous` (may be NULL) and one more, whose texts and matchers it takes over on
+ * success. Errors: OUT_OF_MEMORY. */
+enum error_code tombstones_add(const struct tombstones *previous, struct tombstone *added,
+                               struct tombstones **tombstones_out, struct error *error);
+
+struct tombstones *tombstones_ref(struct tombstones *tombstones); /* NULL is fine */
+void tombstones_unref(struct tombstones *tombstones);             /* NULL is fine */
+
+size_t tombstones_count(const struct tombstones *tombstones); /* NULL: 0 */
+const struct tombstone *tombstones_at(const struct tombstones *tombstones, size_t position);
+
+/* Whether the tombstone covers this series. */
+bool tombstone_matches(const struct tombstone *tombstone, struct text tenant,
+                       struct labels labels);
+
+/* Bytes of a log entry or manifest: tenant, range, matchers (docs/formats/entry.md). */
+void tombstone_encode(struct byte_buffer *buffer, const struct tombstone *tombstone);
+
+/* Fills in all but `index`; matchers are created. Errors: CORRUPT, INVALID, OUT_OF_MEMORY. */
+enum error_code tombstone_decode(struct byte_reader *reader, struct tombstone *tombstone_out,
+                                 struct error *error);
+
+/* Releases texts and matchers of one that was not added. */
+void tombstone_clear(struct tombstone *tombstone);
+
+#endif

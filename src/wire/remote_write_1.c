@@ -1,0 +1,173 @@
+/* prometheus.WriteRequest (remote write 1.0). */
+#include "write_arrays.h"
+
+/* --- Labels -------------------------------------------------------------------------------- */
+
+static bool label_is_well_formed(struct byte_reader message)
+{
+    struct protobuf_field part;
+    while (protobuf_next(&message, &part)) {
+    }
+    return !message.failed;
+}
+
+/*
+ * Senders put the label fields of a series next to each other; then they are used in place.
+ * Otherwise (legal, never seen) they are copied together.
+ */
+static bool add_label_field(struct write_decoder *decoder, struct write_labels *labels,
+                            const uint8_t *start, const uint8_t *end)
+{
+    if (labels->size == 0) {
+        labels->fields = start;
+    } else if (labels->fields + labels->size != start) {
+        uint8_t *together = arena_allocate(decoder->arena, labels->size + (size_t)(end - start));
+        if (together == NULL)
+            return false;
+        memcpy(together, labels->fields, labels->size);
+        memcpy(together + labels->size, start, (size_t)(end - start));
+        labels->fields = together;
+    }
+    labels->size += (uint32_t)(end - start);
+    return true;
+}
+
+/* --- Samples and exemplars ------------------------------------------------------------------ */
+
+static enum error_code decode_sample(struct write_decoder *decoder, struct byte_reader message)
+{
+    struct write_sample *sample = write_add_sample(decoder);
+    if (sample == NULL)
+        return write_out_of_memory(decoder);
+    uint64_t bits = 0;
+    struct protobuf_field field;
+    while (protobuf_next(&message, &field)) {
+        if (protobuf_is(&field, 1, PROTOBUF_FIXED64))
+            bits = field.value;
+        else if (protobuf_is(&field, 2, PROTOBUF_VARINT))
+            sample->timestamp_ms = (int64_t)field.value;
+    }
+    sample->value = double_from_bits(bits);
+    return message.failed ? write_malformed(decoder, "sample") : ERROR_NONE;
+}
+
+static enum error_code decode_exemplar(struct write_decoder *decoder, struct byte_reader message)
+{
+    struct write_exemplar *exemplar = write_add_exemplar(decoder);
+    if (exemplar == NULL)
+        return write_out_of_memory(decoder);
+    struct protobuf_field field;
+    const uint8_t *start = message.position;
+    while (protobuf_next(&message, &field)) {
+        if (protobuf_is(&field, 1, PROTOBUF_BYTES)) {
+            if (!label_is_well_formed(field.bytes))
+                return write_malformed(decoder, "exemplar label");
+            if (!add_label_field(decoder, &exemplar->labels, start, message.position))
+                return write_out_of_memory(decoder);
+        } else if (protobuf_is(&field, 2, PROTOBUF_FIXED64)) {
+            exemplar->value = double_from_bits(field.value);
+        } else if (protobuf_is(&field, 3, PROTOBUF_VARINT)) {
+            exemplar->timestamp_ms = (int64_t)field.value;
+        }
+        start = message.position;
+    }
+    return message.failed ? write_malformed(decoder, "exemplar") : ERROR_NONE;
+}
+
+static enum error_code decode_histogram(struct write_decoder *decoder, struct byte_reader message)
+{
+    struct write_histogram *histogram = write_add_histogram(decoder);
+    if (histogram == NULL)
+        return write_out_of_memory(decoder);
+    return write_decode_histogram(decoder, message, histogram);
+}
+
+/* --- Series -------------------------------------------------------------------------------- */
+
+static enum error_code decode_series_field(struct write_decoder *decoder,
+                                           struct write_series *series,
+                                           const struct protobuf_field *field)
+{
+    switch (field->number) {
+    case 2:
+        series->sample_count++;
+        return decode_sample(decoder, field->bytes);
+    case 3:
+        series->exemplar_count++;
+        return decode_exemplar(decoder, field->bytes);
+    case 4:
+        series->histogram_count++;
+        return decode_histogram(decoder, field->bytes);
+    default:
+        return ERROR_NONE;
+    }
+}
+
+static enum error_code decode_series(struct write_decoder *decoder, struct byte_reader message)
+{
+    struct write_request *request = &decoder->request;
+    if (request->series_count == decoder->series_limit)
+        return error_set(decoder->error, ERROR_LIMIT, "more than %zu series in a request",
+                         decoder->series_limit);
+    struct write_series series = {
+        .sample_first = (uint32_t)request->sample_count,
+        .histogram_first = (uint32_t)request->histogram_count,
+        .exemplar_first = (uint32_t)request->exemplar_count,
+    };
+    struct protobuf_field field;
+    const uint8_t *start = message.position;
+    while (protobuf_next(&message, &field)) {
+        if (protobuf_is(&field, 1, PROTOBUF_BYTES)) {
+            if (!label_is_well_formed(field.bytes))
+                return write_malformed(decoder, "label");
+            if (!add_label_field(decoder, &series.labels, start, message.position))
+                return write_out_of_memory(decoder);
+        } else if (field.type == PROTOBUF_BYTES) {
+            enum error_code code = decode_series_field(decoder, &series, &field);
+            if (code != ERROR_NONE)
+                return code;
+        }
+        start = message.position;
+    }
+    if (message.failed)
+        return write_malformed(decoder, "time series");
+    struct write_series *added = write_add_series(decoder);
+    if (added == NULL)
+        return write_out_of_memory(decoder);
+    *added = series;
+    return ERROR_NONE;
+}
+
+static enum error_code decode_metadata(struct write_decoder *decoder, struct byte_reader message)
+{
+    struct write_metadata *metadata = write_add_metadata(decoder);
+    if (metadata == NULL)
+        return write_out_of_memory(decoder);
+    struct protobuf_field field;
+    while (protobuf_next(&message, &field)) {
+        if (protobuf_is(&field, 1, PROTOBUF_VARINT))
+            metadata->type = (uint32_t)field.value;
+        else if (protobuf_is(&field, 2, PROTOBUF_BYTES))
+            metadata->metric_family = protobuf_text(&field);
+        else if (protobuf_is(&field, 4, PROTOBUF_BYTES))
+            metadata->help = protobuf_text(&field);
+        else if (protobuf_is(&field, 5, PROTOBUF_BYTES))
+            metadata->unit = protobuf_text(&field);
+    }
+    return message.failed ? write_malformed(decoder, "metadata") : ERROR_NONE;
+}
+
+enum error_code write_decode_version_1(struct write_decoder *decoder, struct byte_reader body)
+{
+    struct protobuf_field field;
+    while (protobuf_next(&body, &field)) {
+        enum error_code code = ERROR_NONE;
+        if (protobuf_is(&field, 1, PROTOBUF_BYTES))
+            code = decode_series(decoder, field.bytes);
+        else if (protobuf_is(&field, 3, PROTOBUF_BYTES))
+            code = decode_metadata(decoder, field.bytes);
+        if (code != ERROR_NONE)
+            return code;
+    }
+    return body.failed ? write_malformed(decoder, "write request") : ERROR_NONE;
+}

@@ -1,0 +1,83 @@
+/*
+ * simulated_disk - a disk in memory that loses what a real one may lose.
+ *
+ * Every file has two images: what the running process sees and what is on the medium, which only
+ * syncs and durable writes bring up to date, 512-byte sector by sector. A power failure keeps, of
+ * each sector written since, the old or the new content; a killed process keeps everything it saw
+ * and makes none of it durable. Names become durable by sync_directory, in the order they changed
+ * in that directory.
+ *
+ * Asynchronous requests take virtual time and reach the file in two pieces.
+ */
+#ifndef SIMULATED_DISK_H
+#define SIMULATED_DISK_H
+
+#include "platform/disk.h"
+#include "simulated_scheduler.h"
+
+enum { SIMULATED_SECTOR_BYTES = 512 };
+
+enum simulated_crash {
+    SIMULATED_POWER_FAILURE, /* unsynced writes are lost, kept or torn */
+    SIMULATED_KILL,          /* the process is gone, the machine is not */
+};
+
+/* How often each thing happened. */
+struct simulated_fault_counts {
+    uint64_t power_failures, kills;
+    uint64_t lost_sectors, kept_sectors; /* written, not synced, at a power failure */
+    uint64_t torn_files;                 /* that lost some and kept some */
+    uint64_t lost_names;
+    uint64_t no_space;
+    uint64_t rotten_bits;
+    uint64_t failed_operations;
+    uint64_t slow_operations;
+};
+
+struct simulated_disk_settings {
+    uint64_t capacity_bytes;      /* UINT64_MAX: never full */
+    uint32_t failure_per_million; /* of all operations fail with IO */
+    uint32_t slow_per_thousand;   /* of asynchronous ones take up to three seconds */
+    uint64_t fail_at_operation;   /* fail this one, counting from 1; 0: none */
+    bool ignore_sync;             /* a lying disk: nothing is made durable but by luck */
+};
+
+struct simulated_disk {
+    struct disk base;
+    struct simulated_disk_settings settings; /* may be changed at any time */
+    struct simulated_fault_counts counts;
+    uint64_t operations;
+    struct simulated_scheduler *scheduler;
+    struct random_generator random;
+    struct simulated_node *nodes; /* all files, a list */
+    struct simulated_name *names; /* as seen, by path */
+    size_t name_count, name_capacity;
+    struct simulated_name *durable_names; /* on the medium */
+    size_t durable_count, durable_capacity;
+    struct simulated_change *first_change, *last_change; /* of names, not yet durable */
+    struct simulated_name *lost_directories;             /* of the crash in progress */
+    size_t lost_count, lost_capacity;
+    size_t open_files;
+    bool crashed;
+};
+
+void simulated_disk_init(struct simulated_disk *disk, struct simulated_scheduler *scheduler,
+                         uint64_t seed);
+void simulated_disk_clear(struct simulated_disk *disk);
+
+/* From here on every operation fails with IO, those in flight too. */
+void simulated_disk_crash(struct simulated_disk *disk, enum simulated_crash crash);
+
+/* What survived is readable again. All files must have been closed. */
+void simulated_disk_restart(struct simulated_disk *disk);
+
+/* Flip one bit, on the medium and in the cache. */
+void simulated_disk_flip(struct simulated_disk *disk, const char *path, uint64_t bit);
+
+/* A file whose path starts with `prefix`, chosen by the seed; NULL when there is none. */
+const char *simulated_disk_choose(struct simulated_disk *disk, const char *prefix,
+                                  uint64_t *size_bytes_out);
+
+uint64_t simulated_disk_used_bytes(const struct simulated_disk *disk);
+
+#endif

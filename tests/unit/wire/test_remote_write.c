@@ -1,0 +1,241 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "write_builder.h"
+
+#include "wire/remote_write.h"
+
+static const struct label LABELS[] = {
+    {{"__name__", 8}, {"up", 2}},
+    {{"job", 3}, {"node", 4}},
+};
+static const int64_t TIMES[] = {1000, 2000};
+static const double VALUES[] = {1.5, -0.0};
+static const struct histogram_span SPANS[] = {{-2, 2}, {1, 1}};
+static const union histogram_number BUCKETS[] = {{.integer = 3}, {.integer = 1},
+                                                 {.integer = 7}};
+static const int64_t HISTOGRAM_TIMES[] = {3000};
+
+static struct histogram example_histogram(void)
+{
+    return (struct histogram){.kind = HISTOGRAM_INTEGER,
+                              .schema = 3,
+                              .reset = HISTOGRAM_RESET_NO,
+                              .zero_threshold = 0.001,
+                              .zero_count.integer = 2,
+                              .count.integer = 13,
+                              .sum = 4.25,
+                              .positive_spans = SPANS,
+                              .positive_span_count = 2,
+                              .positive_buckets = BUCKETS,
+                              .positive_bucket_count = 3};
+}
+
+static enum error_code decode(enum write_version version, const struct byte_buffer *body,
+                              struct arena *arena, struct write_request *request)
+{
+    struct error error;
+    return write_request_decode(version, body->bytes, body->size, 100, arena, request, &error);
+}
+
+static void check_histogram(const struct write_histogram *decoded, int64_t start_timestamp_ms)
+{
+    const struct histogram *histogram = &decoded->histogram;
+    assert_int_equal(decoded->timestamp_ms, 3000);
+    assert_int_equal(decoded->start_timestamp_ms, start_timestamp_ms);
+    assert_int_equal(histogram->kind, HISTOGRAM_INTEGER);
+    assert_int_equal(histogram->schema, 3);
+    assert_int_equal(histogram->reset, HISTOGRAM_RESET_NO);
+    assert_int_equal(histogram->count.integer, 13);
+    assert_true(histogram->sum == 4.25);
+    assert_int_equal(histogram->positive_span_count, 2);
+    assert_int_equal(histogram->positive_spans[0].offset, -2);
+    assert_int_equal(histogram->positive_spans[1].length, 1);
+    assert_int_equal(histogram->positive_bucket_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(histogram->positive_buckets[i].integer, BUCKETS[i].integer);
+}
+
+static void check_series(const struct write_request *request, struct arena *arena)
+{
+    assert_int_equal(request->series_count, 1);
+    const struct write_series *series = &request->series[0];
+    struct label *labels;
+    size_t count;
+    struct error error;
+    assert_int_equal(write_labels_decode(request, &series->labels, arena, &labels, &count, &error),
+                     ERROR_NONE);
+    assert_int_equal(count, 2);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(text_equal(labels[i].name, LABELS[i].name));
+        assert_true(text_equal(labels[i].value, LABELS[i].value));
+    }
+    assert_int_equal(series->sample_count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const struct write_sample *sample = &request->samples[series->sample_first + i];
+        assert_int_equal(sample->timestamp_ms, TIMES[i]);
+        assert_true(double_to_bits(sample->value) == double_to_bits(VALUES[i]));
+    }
+}
+
+static void version_1_round_trips(void **state)
+{
+    (void)state;
+    struct byte_buffer body = {0};
+    struct histogram histogram = example_histogram();
+    struct built_series series = {.labels = LABELS, .label_count = 2, .timestamps_ms = TIMES,
+                                  .values = VALUES, .sample_count = 2, .histograms = &histogram,
+                                  .histogram_timestamps_ms = HISTOGRAM_TIMES,
+                                  .histogram_count = 1};
+    struct metric_metadata metadata = {METRIC_GAUGE, TEXT("Is it up."), TEXT("")};
+    build_series_1(&body, &series);
+    build_metadata_1(&body, TEXT("up"), &metadata);
+    struct arena *arena = arena_create(0);
+    struct write_request request;
+    assert_int_equal(decode(WRITE_VERSION_1, &body, arena, &request), ERROR_NONE);
+    check_series(&request, arena);
+    check_histogram(&request.histograms[0], 0);
+    assert_int_equal(request.metadata_count, 1);
+    assert_true(text_equal(request.metadata[0].metric_family, TEXT("up")));
+    assert_true(text_equal(request.metadata[0].help, TEXT("Is it up.")));
+    arena_destroy(arena);
+    byte_buffer_clear(&body);
+}
+
+static void version_2_round_trips(void **state)
+{
+    (void)state;
+    struct byte_buffer body = {0};
+    struct histogram histogram = example_histogram();
+    struct metric_metadata metadata = {METRIC_COUNTER, TEXT("Help."), TEXT("bytes")};
+    struct built_series series = {.labels = LABELS, .label_count = 2, .timestamps_ms = TIMES,
+                                  .values = VALUES, .sample_count = 2, .histograms = &histogram,
+                                  .histogram_timestamps_ms = HISTOGRAM_TIMES,
+                                  .histogram_count = 1, .start_timestamp_ms = 500,
+                                  .metadata = &metadata};
+    build_request_2(&body, &series, 1);
+    struct arena *arena = arena_create(0);
+    struct write_request request;
+    assert_int_equal(decode(WRITE_VERSION_2, &body, arena, &request), ERROR_NONE);
+    check_series(&request, arena);
+    check_histogram(&request.histograms[0], 500);
+    assert_int_equal(request.samples[0].start_timestamp_ms, 500);
+    assert_true(text_equal(request.metadata[0].unit, TEXT("bytes")));
+    assert_false(request.series[0].reference_invalid);
+    arena_destroy(arena);
+    byte_buffer_clear(&body);
+}
+
+static void references_outside_the_symbols_mark_only_their_series(void **state)
+{
+    (void)state;
+    struct byte_buffer body = {0};
+    struct built_series good = {.labels = LABELS, .label_count = 2, .timestamps_ms = TIMES,
+                                .values = VALUES, .sample_count = 1};
+    build_request_2(&body, &good, 1);
+    struct byte_buffer bad = {0};
+    const uint8_t references[] = {1, 99};
+    build_bytes_field(&bad, 1, references, sizeof references);
+    build_bytes_field(&body, 5, bad.bytes, bad.size);
+    byte_buffer_clear(&bad);
+    struct arena *arena = arena_create(0);
+    struct write_request request;
+    assert_int_equal(decode(WRITE_VERSION_2, &body, arena, &request), ERROR_NONE);
+    assert_int_equal(request.series_count, 2);
+    assert_false(request.series[0].reference_invalid);
+    assert_true(request.series[1].reference_invalid);
+    arena_destroy(arena);
+    byte_buffer_clear(&body);
+}
+
+/* No cut inside a body may be taken for a shorter request. */
+static void version_1_refuses_every_torn_body(void **state)
+{
+    (void)state;
+    struct byte_buffer body = {0};
+    struct built_series series = {.labels = LABELS, .label_count = 2, .timestamps_ms = TIMES,
+                                  .values = VALUES, .sample_count = 2};
+    build_series_1(&body, &series);
+    struct arena *arena = arena_create(0);
+    for (size_t size = 1; size < body.size; size++) {
+        struct write_request request;
+        struct error error;
+        assert_int_equal(write_request_decode(WRITE_VERSION_1, body.bytes, size, 100, arena,
+                                              &request, &error),
+                         ERROR_INVALID);
+        arena_reset(arena);
+    }
+    arena_destroy(arena);
+    byte_buffer_clear(&body);
+}
+
+static void aliases_follow_the_bytes(void **state)
+{
+    (void)state;
+    struct byte_buffer body = {0};
+    struct built_series series = {.labels = LABELS, .label_count = 2, .timestamps_ms = TIMES,
+                                  .values = VALUES, .sample_count = 1};
+    build_series_1(&body, &series);
+    series.sample_count = 2;
+    build_series_1(&body, &series);
+    series.label_count = 1;
+    build_series_1(&body, &series);
+    struct arena *arena = arena_create(0);
+    struct write_request request;
+    assert_int_equal(decode(WRITE_VERSION_1, &body, arena, &request), ERROR_NONE);
+    struct hash128 alias[3];
+    for (size_t i = 0; i < 3; i++)
+        alias[i] = write_labels_alias(&request, &request.series[i].labels, 7);
+    assert_true(hash128_equal(alias[0], alias[1]));
+    assert_false(hash128_equal(alias[0], alias[2]));
+    arena_destroy(arena);
+    byte_buffer_clear(&body);
+}
+
+static void labels_apart_from_each_other_are_put_together(void **state)
+{
+    (void)state;
+    struct byte_buffer body = {0}, series = {0}, part = {0};
+    const char *names[] = {"a", "b"};
+    for (size_t i = 0; i < 2; i++) {
+        build_bytes_field(&part, 1, names[i], 1);
+        build_bytes_field(&part, 2, "x", 1);
+        build_bytes_field(&series, 1, part.bytes, part.size);
+        byte_buffer_reset(&part);
+        build_double_field(&part, 1, 1);
+        build_bytes_field(&series, 2, part.bytes, part.size);
+        byte_buffer_reset(&part);
+    }
+    build_bytes_field(&body, 1, series.bytes, series.size);
+    struct arena *arena = arena_create(0);
+    struct write_request request;
+    assert_int_equal(decode(WRITE_VERSION_1, &body, arena, &request), ERROR_NONE);
+    struct label *labels;
+    size_t count;
+    struct error error;
+    assert_int_equal(write_labels_decode(&request, &request.series[0].labels, arena, &labels,
+                                         &count, &error),
+                     ERROR_NONE);
+    assert_int_equal(count, 2);
+    assert_true(text_equal(labels[1].name, TEXT("b")));
+    arena_destroy(arena);
+    byte_buffer_clear(&part);
+    byte_buffer_clear(&series);
+    byte_buffer_clear(&body);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(version_1_round_trips),
+        cmocka_unit_test(version_2_round_trips),
+        cmocka_unit_test(references_outside_the_symbols_mark_only_their_series),
+        cmocka_unit_test(version_1_refuses_every_torn_body),
+        cmocka_unit_test(aliases_follow_the_bytes),
+        cmocka_unit_test(labels_apart_from_each_other_are_put_together),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
