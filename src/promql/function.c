@@ -190,8 +190,8 @@ static struct labels absent_labels(struct arena *arena, const struct expression 
     size_t count = 0;
     for (size_t i = 0; i < selector->matcher_count; i++) {
         const struct matcher *matcher = selector->matchers[i];
-        bool is_alone = matcher->type == MATCHER_EQUAL &&
-                        !text_equal(matcher->name, LABEL_METRIC_NAME);
+        bool is_alone =
+            matcher->type == MATCHER_EQUAL && !text_equal(matcher->name, LABEL_METRIC_NAME);
         for (size_t j = 0; j < selector->matcher_count; j++)
             if (j != i && text_equal(selector->matchers[j]->name, matcher->name))
                 is_alone = false;
@@ -261,8 +261,7 @@ static enum error_code date_stream(struct evaluation *evaluation, enum function_
 /* timestamp and start_timestamp of a selector see the samples, not the steps. */
 static enum error_code sample_time_stream(struct evaluation *evaluation,
                                           const struct expression *selector,
-                                          enum selector_value value,
-                                          const struct step_range *steps,
+                                          enum selector_value value, const struct step_range *steps,
                                           struct stream **stream_out, struct error *error)
 {
     struct stream *input;
