@@ -57,7 +57,7 @@ static enum filter_verdict receive_append(const struct group *group,
 
     if (append->term < raft->current_term)
         return FILTER_DELIVER; /* will be refused */
-    if (append->prev_log_index != 0 &&
+    if (append->prev_log_index != 0 && append->prev_log_index >= raft->log.snapshot.last_index &&
         log_view_term(raft, append->prev_log_index) != append->prev_log_term)
         return FILTER_DELIVER; /* will be refused: nothing is truncated */
 
@@ -172,6 +172,33 @@ enum filter_verdict filter_receive(struct group *group, uint64_t from_node,
         /* Rules 5 and 10: it starts an election at once. */
         return filter_tick_allowed(group) ? FILTER_DELIVER : FILTER_DROP;
     }
+}
+
+void filter_cut_known_entries(const struct group *group, struct raft_append_entries *append)
+{
+    const struct raft *raft = &group->raft;
+    uint64_t snapshot_index = raft->log.snapshot.last_index;
+    if (append->prev_log_index >= snapshot_index || append->term < raft->current_term ||
+        !group_rule_on(group, RULE_CUT_WHAT_IS_KNOWN))
+        return;
+
+    /* A snapshot is committed, so a leader's entries up to it are those that it was made of.
+     * libraft takes an index that is not in memory for a new one, and appends the entry at the
+     * end of its log. */
+    uint64_t known = snapshot_index - append->prev_log_index;
+    if (known > append->n_entries)
+        known = append->n_entries;
+    unsigned left = append->n_entries - (unsigned)known;
+    if (left == 0 && append->n_entries > 0) {
+        raft_free(append->entries[0].batch);
+        raft_free(append->entries);
+        append->entries = NULL;
+    }
+    for (unsigned i = 0; i < left; i++)
+        append->entries[i] = append->entries[known + i];
+    append->n_entries = left;
+    append->prev_log_index = snapshot_index;
+    append->prev_log_term = raft->log.snapshot.last_term;
 }
 
 /* --- Time ---------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ enum filter_rule {
     RULE_HOLD_UNTIL_DURABLE = 13,     /* no message before term and vote are durable */
     RULE_NEW_TERM_ALONE = 14,         /* a single voter leads each time in a new term */
     RULE_VOTE_OF_ITS_PHASE = 15,      /* a pre-vote is no vote */
+    RULE_CUT_WHAT_IS_KNOWN = 16,      /* entries of the own snapshot are not appended again */
 };
 
 struct raft_filter {
@@ -51,6 +52,12 @@ enum filter_verdict {
 
 enum filter_verdict filter_receive(struct group *group, uint64_t from_node,
                                    const struct raft_message *message, uint64_t *cut_index_out);
+
+/*
+ * Rule 16: an AppendEntries that begins before the snapshot here goes on at the snapshot. To be
+ * called between filter_answer_begin, which notes what the whole message covers, and delivery.
+ */
+void filter_cut_known_entries(const struct group *group, struct raft_append_entries *append);
 
 /* Whether consensus may see time pass now: rules 5 and 10. */
 bool filter_tick_allowed(const struct group *group);

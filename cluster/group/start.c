@@ -161,10 +161,15 @@ enum error_code group_stored_read(struct group *group, struct error *error)
         if (code != ERROR_NONE)
             return code;
         group->next_index = recovered->next_index;
-        group->stored.term = recovered->term;
+        group->stored.term = group->stored_term = recovered->term;
         group->stored.vote = recovered->vote;
     }
 
+    if (group->stored.term == 0 && group->next_index == 2 && group->snapshot.index == 0) {
+        /* The founders became durable, but not the term behind them; so nothing was sent. */
+        group->stored.term = 1;
+        group_store_metadata(group, 1, 0);
+    }
     bool nothing = group->next_index == 1 && group->snapshot.index == 0;
     if (nothing && group->stored.term <= 1 && group->stored.vote == 0 && group->founders.n > 0) {
         write_founders(group);

@@ -216,16 +216,6 @@ static enum error_code read_starts(struct byte_reader *reader, size_t runs, size
     return ERROR_NONE;
 }
 
-static void expand_starts(const double *run_values, const uint64_t *starts, size_t count,
-                          double *values)
-{
-    size_t begun = 0;
-    for (size_t i = 0; i < count; i++) {
-        begun += starts[i / 64] >> (i % 64) & 1;
-        values[i] = run_values[begun - 1];
-    }
-}
-
 static enum error_code decode_runs(struct byte_reader *reader, uint8_t header, size_t count,
                                    const struct codec_kernels *kernels,
                                    struct codec_scratch *scratch, double *values,
@@ -247,7 +237,7 @@ static enum error_code decode_runs(struct byte_reader *reader, uint8_t header, s
     if (code != ERROR_NONE)
         return code;
     if (bitmap)
-        expand_starts(scratch->run_values, starts, count, values);
+        kernels->expand_runs(scratch->run_values, starts, count, values);
     else if (!expand_lengths(scratch, runs, count, values))
         return error_set(error, ERROR_CORRUPT, "chunk: runs longer than %zu values", count);
     return ERROR_NONE;

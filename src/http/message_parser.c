@@ -109,6 +109,34 @@ static int on_header_value(llhttp_t *llhttp, const char *bytes, size_t size)
     return append(parser, &header->value, bytes, size) ? 0 : fail(parser, 503, "out of memory");
 }
 
+/*
+ * llhttp is built loose, because people type label values in UTF-8 into URLs; loose also means
+ * spaces in names ("Transfer-Encoding : chunked"), which proxies read in different ways
+ * (RFC 9112 5.1).
+ */
+static bool is_token(struct text name)
+{
+    static const char OTHERS[] = "!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < name.size; i++) {
+        char character = name.data[i];
+        bool is_alphanumeric = (character >= '0' && character <= '9') ||
+                               ((character | 0x20) >= 'a' && (character | 0x20) <= 'z');
+        if (!is_alphanumeric && memchr(OTHERS, character, sizeof OTHERS - 1) == NULL)
+            return false;
+    }
+    return name.size > 0;
+}
+
+static int on_header_field_complete(llhttp_t *llhttp)
+{
+    struct message_parser *parser = llhttp->data;
+    if (parser->at_head)
+        return 0;
+    if (!parser->in_header || !is_token(parser->head.headers[parser->head.header_count].name))
+        return fail(parser, 400, "malformed header name");
+    return 0;
+}
+
 static int on_header_value_complete(llhttp_t *llhttp)
 {
     struct message_parser *parser = llhttp->data;
@@ -161,6 +189,7 @@ static int on_message_complete(llhttp_t *llhttp)
 static const llhttp_settings_t settings = {
     .on_url = on_url,
     .on_header_field = on_header_field,
+    .on_header_field_complete = on_header_field_complete,
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
@@ -204,9 +233,7 @@ void message_parser_begin(struct message_parser *parser, struct arena *arena)
 
 static struct message_failure explain(struct message_parser *parser, llhttp_errno_t reason)
 {
-    if (reason == HPE_USER && parser->failure.status != 0)
-        return parser->failure;
-    if (reason == HPE_CB_HEADERS_COMPLETE && parser->failure.status != 0)
+    if (parser->failure.status != 0) /* one of ours, whatever llhttp made of it */
         return parser->failure;
     if (reason == HPE_PAUSED_H2_UPGRADE || reason == HPE_INVALID_VERSION)
         return (struct message_failure){505, "only HTTP/1.0 and HTTP/1.1 are spoken"};

@@ -81,8 +81,7 @@ static struct expression *parse_unary(struct parser *parser)
     if (operand == NULL)
         return NULL;
     if (operand->kind == EXPRESSION_NUMBER) {
-        if (sign < 0)
-            operand->number.value = -operand->number.value;
+        operand->number.value = parser_apply_sign(sign, operand->number.value);
         operand->position.start = start;
         return operand;
     }
@@ -202,8 +201,7 @@ static bool parse_at_value(struct parser *parser, struct time_shift *shift_out)
         return parser_unexpected(parser, "@", "timestamp");
     if (!parser_take_number(parser, &seconds, &is_duration))
         return false;
-    if (sign < 0)
-        seconds = -seconds;
+    seconds = parser_apply_sign(sign, seconds);
     if (!isfinite(seconds))
         return parser_fail(parser, start, "timestamp out of bounds for @ modifier: %s",
                            isnan(seconds) ? "NaN"

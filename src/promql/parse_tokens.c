@@ -186,6 +186,11 @@ int parser_take_sign(struct parser *parser)
     return sign;
 }
 
+double parser_apply_sign(int sign, double value)
+{
+    return sign < 0 && !isnan(value) ? -value : value;
+}
+
 /* 0x1f, and 017 as the reference reads it; false when it is neither or passes 63 bits. */
 static bool read_prefixed_integer(struct text digits, double *value_out)
 {

@@ -73,6 +73,15 @@ static void encode_summary(struct byte_buffer *buffer, const struct file_summary
     byte_buffer_u64(buffer, summary->content_checksum.high);
 }
 
+void manifest_encode_block(struct byte_buffer *buffer, const struct manifest_block *block)
+{
+    byte_buffer_varint(buffer, block->index);
+    byte_buffer_varint(buffer, block->number);
+    byte_buffer_zigzag(buffer, block->window_start_ms);
+    byte_buffer_zigzag(buffer, block->window_end_ms);
+    encode_summary(buffer, &block->summary);
+}
+
 void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer)
 {
     byte_buffer_append(buffer, MAGIC, sizeof MAGIC);
@@ -88,16 +97,12 @@ void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer
     for (size_t i = 0; i < manifest->part_count; i++) {
         byte_buffer_varint(buffer, manifest->parts[i].index);
         byte_buffer_varint(buffer, manifest->parts[i].number);
+        byte_buffer_zigzag(buffer, manifest->parts[i].merged_until_ms);
         encode_summary(buffer, &manifest->parts[i].summary);
     }
     byte_buffer_varint(buffer, manifest->block_count);
-    for (size_t i = 0; i < manifest->block_count; i++) {
-        byte_buffer_varint(buffer, manifest->blocks[i].index);
-        byte_buffer_varint(buffer, manifest->blocks[i].number);
-        byte_buffer_zigzag(buffer, manifest->blocks[i].window_start_ms);
-        byte_buffer_zigzag(buffer, manifest->blocks[i].window_end_ms);
-        encode_summary(buffer, &manifest->blocks[i].summary);
-    }
+    for (size_t i = 0; i < manifest->block_count; i++)
+        manifest_encode_block(buffer, &manifest->blocks[i]);
     size_t tombstone_count = tombstones_count(manifest->tombstones);
     byte_buffer_varint(buffer, tombstone_count);
     for (size_t i = 0; i < tombstone_count; i++) {
@@ -122,6 +127,16 @@ static struct file_summary decode_summary(struct byte_reader *reader, enum file_
     return summary;
 }
 
+struct manifest_block manifest_decode_block(struct byte_reader *reader)
+{
+    struct manifest_block block = {.index = byte_reader_varint(reader)};
+    block.number = (uint32_t)byte_reader_varint(reader);
+    block.window_start_ms = byte_reader_zigzag(reader);
+    block.window_end_ms = byte_reader_zigzag(reader);
+    block.summary = decode_summary(reader, FILE_KIND_BLOCK);
+    return block;
+}
+
 /* A count of things of at least one byte each. */
 static size_t decode_count(struct byte_reader *reader)
 {
@@ -142,16 +157,13 @@ static enum error_code decode_files(struct byte_reader *reader, struct manifest 
     for (size_t i = 0; i < count && !reader->failed && code == ERROR_NONE; i++) {
         struct manifest_part part = {.index = byte_reader_varint(reader)};
         part.number = (uint32_t)byte_reader_varint(reader);
+        part.merged_until_ms = byte_reader_zigzag(reader);
         part.summary = decode_summary(reader, FILE_KIND_PART);
         code = manifest_add_part(manifest, &part, error);
     }
     count = decode_count(reader);
     for (size_t i = 0; i < count && !reader->failed && code == ERROR_NONE; i++) {
-        struct manifest_block block = {.index = byte_reader_varint(reader)};
-        block.number = (uint32_t)byte_reader_varint(reader);
-        block.window_start_ms = byte_reader_zigzag(reader);
-        block.window_end_ms = byte_reader_zigzag(reader);
-        block.summary = decode_summary(reader, FILE_KIND_BLOCK);
+        struct manifest_block block = manifest_decode_block(reader);
         code = manifest_add_block(manifest, &block, error);
     }
     return code;

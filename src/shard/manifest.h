@@ -14,7 +14,8 @@
 
 struct manifest_part {
     uint64_t index;
-    uint32_t number; /* 0: in order, 1: late */
+    uint32_t number;         /* 0: in order, 1: late */
+    int64_t merged_until_ms; /* samples before are in blocks; INT64_MIN: none */
     struct file_summary summary;
 };
 
@@ -49,6 +50,10 @@ enum error_code manifest_add_block(struct manifest *manifest, const struct manif
                                    struct error *error);
 enum error_code manifest_add_segment(struct manifest *manifest, uint64_t index,
                                      struct error *error);
+
+/* One block, as in manifests and in the entry that ends a merge. */
+void manifest_encode_block(struct byte_buffer *buffer, const struct manifest_block *block);
+struct manifest_block manifest_decode_block(struct byte_reader *reader);
 
 void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer);
 

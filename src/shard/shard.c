@@ -236,9 +236,11 @@ void shard_lead(struct shard *shard)
 {
     shard->proposed_next_id = shard->registry.next_id;
     shard->freeze_proposed = false;
+    shard->merge_proposed = false;
     if (shard->pending != NULL)
         memset(shard->pending, 0, shard->pending_capacity * sizeof *shard->pending);
     shard->pending_count = 0;
+    shard_merge_lead(shard);
     shard_maintain(shard);
 }
 

@@ -159,7 +159,8 @@ static enum error_code write_part(struct freeze_job *job, enum part_number numbe
 {
     struct shard *shard = job->shard;
     struct part_writer *writer = NULL;
-    struct manifest_part part = {.index = job->frozen->index, .number = number};
+    struct manifest_part part = {
+        .index = job->frozen->index, .number = number, .merged_until_ms = INT64_MIN};
     char path[SHARD_PATH_MAX];
     bool any = false;
     shard_path(shard, path, "parts", part.index, number, "part");

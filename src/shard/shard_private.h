@@ -70,6 +70,7 @@ struct shard {
     struct tombstones *tombstones;
     struct metadata_store *metadata;
     bool metadata_changed;
+    uint64_t changed_index;  /* entry that last changed parts or blocks but for a freeze */
     uint64_t metadata_index; /* freeze that wrote the metadata file; 0: none */
     int64_t retention_cutoff_ms;
     uint64_t unfrozen_bytes;
@@ -82,6 +83,7 @@ struct shard {
     /* Leading. */
     uint64_t proposed_next_id;
     bool freeze_proposed;
+    bool merge_proposed;
     struct pending_series *pending; /* [pending_capacity], open addressing */
     size_t pending_capacity;
     size_t pending_count;
@@ -172,6 +174,10 @@ enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,
 enum error_code shard_apply_retention(struct shard *shard, uint64_t index,
                                       struct byte_reader *body, struct error *error);
 void shard_merge_destroy(struct merge *merge);
+/* A new leader proposes the outcome of a merge that the former one could not. */
+void shard_merge_lead(struct shard *shard);
+/* Have all parts merged; false when there are none to merge. */
+bool shard_merge_everything(struct shard *shard);
 
 /* shard_flush.c: a step of what flushes wait for may be over */
 void shard_flush_advance(struct shard *shard);

@@ -261,7 +261,7 @@ static enum error_code machine_snapshot_for_peer(struct state_machine *self,
                                                  struct error *error)
 {
     struct cluster_machine *machine = machine_of(self);
-    if (machine->applied_index == 0 || machine->applied_index < machine->rebuild_index)
+    if (machine->applied_index < machine->rebuild_index)
         return error_set(error, ERROR_UNAVAILABLE, "not now");
     encode_state(machine, true, bytes, position_out);
     return ERROR_NONE;

@@ -83,7 +83,8 @@ static void drop_prefix(struct stored_group *group, uint64_t up_to_index)
         gone = count;
     for (size_t i = 0; i < gone; i++)
         free((void *)group->entries[i].entry.payload);
-    memmove(group->entries, group->entries + gone, (count - gone) * sizeof *group->entries);
+    if (count > gone)
+        memmove(group->entries, group->entries + gone, (count - gone) * sizeof *group->entries);
     group->view.first_index = up_to_index + 1;
     if (group->view.next_index < group->view.first_index)
         group->view.next_index = group->view.first_index;

@@ -185,6 +185,33 @@ static void add_counts(struct cluster_counts *sum, const struct cluster_counts *
         into[i] += from[i];
 }
 
+static void print_status(struct cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->settings.node_count; i++) {
+        for (size_t g = 0; cluster->nodes[i].alive && g < cluster->settings.group_count; g++) {
+            struct cluster_machine *machine = &cluster->nodes[i].machines[g];
+            struct group_status status;
+            if (machine->group == NULL)
+                continue;
+            group_status(machine->group, &status);
+            printf(
+                "  node %zu group %zu: state %d%s term %llu leader %llu commit %llu last %llu "
+                "stored %llu delivered %llu applied %llu snapshot %llu frozen %llu\n",
+                i + 1, g + 1, status.state, status.ready ? " ready" : "",
+                (unsigned long long)status.term, (unsigned long long)status.leader_id,
+                (unsigned long long)status.commit_index, (unsigned long long)status.last_index,
+                (unsigned long long)status.stored_index, (unsigned long long)status.delivered_index,
+                (unsigned long long)machine->applied_index,
+                (unsigned long long)status.snapshot_index, (unsigned long long)status.frozen_index);
+            struct group_member members[GROUP_MEMBERS_MAX];
+            size_t count = group_members(machine->group, members);
+            for (size_t m = 0; m < count; m++)
+                printf(" %llu%c", (unsigned long long)members[m].node_id, "sv-"[members[m].role]);
+            printf("\n");
+        }
+    }
+}
+
 /* False when the checker found a contradiction; what the run held is then not released. */
 static bool run_seed(uint64_t seed, const struct options *options, struct cluster_counts *sum)
 {
@@ -203,6 +230,7 @@ static bool run_seed(uint64_t seed, const struct options *options, struct cluste
     cluster->on_failure = &failed;
     if (setjmp(failed) != 0) {
         printf("seed %llu: %s\n", (unsigned long long)seed, cluster->failure);
+        print_status(cluster);
         return false;
     }
     for (size_t i = 0; i < settings.node_count; i++)
