@@ -274,7 +274,7 @@ static struct selected *selected_list(struct select_run *run, struct select_grou
     for (size_t group = 0; group < groups->table.count; group++) {
         for (size_t step = 0; step < run->plan->steps.count; step++) {
             struct heap *heap = &groups->heaps[group][step];
-            if (run->plan->steps.count == 1)
+            if (run->plan->steps.count == 1 && heap->count > 1)
                 qsort_r(heap->entries, heap->count, sizeof *heap->entries, compare_best_first, run);
             for (size_t i = 0; i < heap->count; i++)
                 list[position++] =

@@ -630,10 +630,12 @@ static enum error_code match_configure(struct match_stream *match, struct evalua
     match->is_swapped = matching->cardinality == MATCH_ONE_TO_MANY;
     match->many.stream = match->is_swapped ? right : left;
     match->one.stream = match->is_swapped ? left : right;
-    match->has_many_fill = match->is_swapped ? matching->has_fill_right : matching->has_fill_left;
-    match->has_one_fill = match->is_swapped ? matching->has_fill_left : matching->has_fill_right;
-    match->many_fill = match->is_swapped ? matching->fill_right : matching->fill_left;
-    match->one_fill = match->is_swapped ? matching->fill_left : matching->fill_right;
+    /* As in the reference, group_right swaps the sides but not the fills: "left" means the many
+     * side and "right" the one side. */
+    match->has_many_fill = matching->has_fill_left;
+    match->has_one_fill = matching->has_fill_right;
+    match->many_fill = matching->fill_left;
+    match->one_fill = matching->fill_right;
     struct text *labels = arena_array(evaluation->arena, matching->label_count + 1, sizeof *labels);
     if (labels == NULL)
         return evaluation_out_of_memory(evaluation, error);

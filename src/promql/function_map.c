@@ -232,8 +232,7 @@ bool function_is_map(enum function_id function)
     }
 }
 
-/* As Go's math.Max and math.Min: NaN wins over numbers, infinities over NaN. */
-static double maximum(double left, double right)
+double go_maximum(double left, double right)
 {
     if (isinf(left) && left > 0)
         return left;
@@ -246,14 +245,14 @@ static double maximum(double left, double right)
     return left > right ? left : right;
 }
 
-static double minimum(double left, double right)
+double go_minimum(double left, double right)
 {
-    return -maximum(-left, -right);
+    return -go_maximum(-left, -right);
 }
 
 static double clamped(double value, double lowest, double highest)
 {
-    return maximum(lowest, minimum(highest, value));
+    return go_maximum(lowest, go_minimum(highest, value));
 }
 
 /* False: the sample goes (a clamp with limits that exclude each other). */

@@ -252,6 +252,10 @@ enum error_code window_mad(const struct window_call *call, struct step_vector *o
         size_t size = window_size(floats, step);
         memcpy(values, floats->values + floats->first[step], size * sizeof *values);
         double median = quantile_of_values(0.5, values, size);
+        if (isnan(values[0])) { /* sorted now, NaN first */
+            out_set(out, step, NAN);
+            continue;
+        }
         for (size_t i = 0; i < size; i++)
             values[i] = fabs(floats->values[floats->first[step] + i] - median);
         out_set(out, step, quantile_of_values(0.5, values, size));

@@ -113,9 +113,11 @@ void window_check_start_overlap(const struct window_call *call,
             start_ms == samples->start_timestamps_ms[i - 1])
             continue;
         struct text name = text_quote(call->lane->scratch, window_metric_name(call));
-        evaluation_annotate(call->evaluation, PROMQL_WARNING, call->range_position,
-                            "start time overlap detected for metric name %.*s",
-                            TEXT_ARGUMENTS(name));
+        evaluation_annotate(
+            call->evaluation, PROMQL_WARNING, call->range_position,
+            "sample has start time that overlaps with previous sample timestamp for "
+            "metric %.*s",
+            TEXT_ARGUMENTS(name));
         return;
     }
 }

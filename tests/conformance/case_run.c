@@ -110,6 +110,20 @@ static const char *run_once(const struct evaluation_case *evaluation,
     return difference;
 }
 
+/* Whether the value depends on the times of the whole query. */
+static bool depends_on_range(struct text query)
+{
+    static const char *const CALLS[] = {"start()", "end()", "step()", "range()"};
+    struct byte_buffer copy = {0};
+    byte_buffer_append(&copy, query.data, query.size);
+    byte_buffer_u8(&copy, 0);
+    bool depends = false;
+    for (size_t i = 0; i < sizeof CALLS / sizeof CALLS[0]; i++)
+        depends |= strstr((const char *)copy.bytes, CALLS[i]) != NULL;
+    byte_buffer_clear(&copy);
+    return depends;
+}
+
 struct case_result case_run(const struct evaluation_case *evaluation, struct series_memory *memory,
                             struct worker_pool *pool, struct arena *arena)
 {
@@ -128,7 +142,7 @@ struct case_result case_run(const struct evaluation_case *evaluation, struct ser
     const char *difference = run_once(evaluation, options, INT64_MIN, arena);
     bool has_range = !evaluation->is_range && !evaluation->is_ordered &&
                      !evaluation->expects_matrix && !evaluation->expects_string &&
-                     !evaluation->fail.is_expected;
+                     !evaluation->fail.is_expected && !depends_on_range(evaluation->query);
     if (difference == NULL && has_range) {
         options.start_ms -= MINUTE_MS;
         options.end_ms += MINUTE_MS;
