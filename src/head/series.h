@@ -16,6 +16,7 @@
 #ifndef HEAD_SERIES_H
 #define HEAD_SERIES_H
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -112,21 +113,26 @@ static inline void series_store_newest(struct series *series, const struct serie
 
 /* --- Reader ----------------------------------------------------------------------------------- */
 
-/* False: being written at this moment, try again. */
-static inline bool series_read_begin(const struct series *series, struct series_state *state_out)
-{
-    uint64_t words[SERIES_WORDS];
-    for (int i = 0; i < SERIES_WORDS; i++)
-        words[i] = atomic_load_explicit(&series->words[i], memory_order_acquire);
-    memcpy(state_out, words, sizeof *state_out);
-    return state_out->generation % 2 == 0;
-}
-
 /* Whether all that was loaded since series_read_begin belongs together. */
 static inline bool series_read_end(const struct series *series, const struct series_state *state)
 {
     return (uint32_t)atomic_load_explicit(&series->words[0], memory_order_relaxed) ==
            state->generation;
+}
+
+/* A whole state. What it points to may be recycled meanwhile: see series_read_end. */
+static inline void series_read_begin(const struct series *series, struct series_state *state_out)
+{
+    for (unsigned attempt = 1;; attempt++) {
+        uint64_t words[SERIES_WORDS];
+        for (int i = 0; i < SERIES_WORDS; i++)
+            words[i] = atomic_load_explicit(&series->words[i], memory_order_acquire);
+        memcpy(state_out, words, sizeof *state_out);
+        if (state_out->generation % 2 == 0 && series_read_end(series, state_out))
+            return;
+        if (attempt % 64 == 0) /* the writer may have lost its processor in the middle */
+            sched_yield();
+    }
 }
 
 #endif
