@@ -23,7 +23,7 @@ _Static_assert(sizeof(struct raft_transfer) <= sizeof(struct raft_apply), "and a
 
 static void run_task(struct task *task);
 
-static void queue_task(struct group *group)
+void group_wake(struct group *group)
 {
     if (group->task_queued)
         return;
@@ -37,7 +37,7 @@ void group_defer(struct group *group, struct group_deferred *deferred)
     deferred->next = NULL;
     *group->deferred_end = deferred;
     group->deferred_end = &deferred->next;
-    queue_task(group);
+    group_wake(group);
 }
 
 void group_answer(struct group *group, struct group_request *request, enum group_outcome outcome)
@@ -46,7 +46,7 @@ void group_answer(struct group *group, struct group_request *request, enum group
     request->next = NULL;
     *group->answered_end = request;
     group->answered_end = &request->next;
-    queue_task(group);
+    group_wake(group);
 }
 
 static void count_answer(struct group *group, const struct group_request *request)
@@ -111,8 +111,9 @@ static void run_task(struct task *task)
     }
     run_answers(group);
     announce_leadership(group);
-    if (group->finished && group->answered == NULL && group->deferred == NULL) {
-        group_free(group);
+    if (group->finished) {
+        if (!group->task_queued && group->writes == NULL)
+            group_free(group);
         return;
     }
     group_receive_parked(group);
@@ -122,8 +123,10 @@ static void run_task(struct task *task)
 
 void group_stop(struct group *group, const struct error *error)
 {
+    if (group->phase == GROUP_PHASE_CREATED)
+        group->failure = *error; /* for group_start to tell */
     if (group->phase != GROUP_PHASE_RUNNING && group->phase != GROUP_PHASE_REOPENING)
-        return; /* group_start reports it; a closing group needs nothing any more */
+        return;
     group->phase = GROUP_PHASE_STOPPED;
     log_event(LOG_ERROR, "group", "consensus stopped", "group=%llu reason=%s message=\"%s\"",
               (unsigned long long)group->id, error_code_name(error->code), error->message);
@@ -143,21 +146,27 @@ static void own_barrier_done(struct raft_barrier *base, int status)
 {
     struct own_barrier *barrier = (struct own_barrier *)base;
     struct group *group = barrier->group;
+    assert(group->own_barriers > 0);
+    group->own_barriers--;
     if (status == 0 && group->leading_term == barrier->term && group->ready_term == 0) {
         group->ready_term = barrier->term;
-        queue_task(group);
+        group_wake(group);
     }
     raft_free(barrier);
 }
 
 bool group_own_barrier(struct group *group)
 {
+    if (group->own_barriers > 0)
+        return true; /* one will do */
     struct own_barrier *barrier = raft_malloc(sizeof *barrier);
     memset(barrier, 0, sizeof *barrier);
     barrier->group = group;
     barrier->term = group->raft.current_term;
+    group->own_barriers++;
     if (raft_barrier(&group->raft, &barrier->base, own_barrier_done) == 0)
         return true;
+    group->own_barriers--;
     raft_free(barrier);
     return false;
 }
@@ -172,21 +181,25 @@ static void follow_leadership(struct group *group)
         group->ready_term = 0;
         group->filter.barrier_index = 0;
         statistics->leaderships_lost++;
-        queue_task(group);
+        group_wake(group);
     }
-    if (!leads || group->leading_term != 0)
+    if (!leads)
         return;
-    (void)filter_leader_without_election(group);
-    group->leading_term = raft->current_term;
-    statistics->elections_won++;
-    /* Rule 2. The filter counts no acknowledgement before this barrier is stored. */
-    if (group_rule_on(group, RULE_OWN_TERM_FIRST)) {
-        group->filter.barrier_index = log_view_last_index(raft) + 1;
-        (void)group_own_barrier(group); /* refused during a transfer: not in a new term */
-    } else {
-        group->ready_term = raft->current_term;
-        queue_task(group);
+    if (group->leading_term == 0) {
+        (void)filter_leader_without_election(group);
+        group->leading_term = raft->current_term;
+        statistics->elections_won++;
+        if (!group_rule_on(group, RULE_OWN_TERM_FIRST)) {
+            group->ready_term = raft->current_term;
+            group_wake(group);
+        }
     }
+    /* Rule 2. The filter counts no acknowledgement before this barrier is stored. It is refused
+     * while a transfer of a former leadership is not over; then a later step asks again. */
+    uint64_t index = log_view_last_index(raft) + 1;
+    if (group_rule_on(group, RULE_OWN_TERM_FIRST) && group->filter.barrier_index == 0 &&
+        group_own_barrier(group))
+        group->filter.barrier_index = index;
 }
 
 void group_after_step(struct group *group)
@@ -207,7 +220,7 @@ void group_after_step(struct group *group)
                group->bytes_since_snapshot >= group->host->options.snapshot_log_bytes;
     raft_set_snapshot_threshold(raft, due ? 1 : UINT_MAX);
     if (group->parked != NULL)
-        queue_task(group);
+        group_wake(group);
 }
 
 /* --- Life ---------------------------------------------------------------------------------- */
@@ -257,6 +270,8 @@ enum error_code group_start(struct group *group, struct error *error)
     group->recovery = NULL; /* replayed payloads stay there, but nothing is looked up any more */
     if (code != ERROR_NONE) {
         group_stored_clear(group);
+        if (group->failure.code != ERROR_NONE)
+            *error = group->failure; /* libraft knows numbers only */
         return error_wrap(error, "group %llu", (unsigned long long)group->id);
     }
     group->phase = GROUP_PHASE_RUNNING;
@@ -276,7 +291,7 @@ void group_finish_close(struct group *group)
         group_answer(group, group->transfer, GROUP_OUTCOME_UNKNOWN);
     group->transfer = NULL;
     group->finished = true;
-    queue_task(group);
+    group_wake(group);
 }
 
 void group_close(struct group *group, void (*closed)(void *context), void *context)
@@ -292,17 +307,17 @@ void group_close(struct group *group, void (*closed)(void *context), void *conte
         raft_free(group->parked);
         group->parked = NULL;
     }
-    if (reopening)
-        return; /* consensus is being closed */
-    if (group->initialized)
-        raft_close(&group->raft, raft_closed);
-    else
+    if (!group->initialized)
         group_finish_close(group);
+    else if (!reopening) /* otherwise consensus is being closed already */
+        raft_close(&group->raft, raft_closed);
+    if (group->host->journal_lost)
+        group_writes_cancel(group);
 }
 
 void group_free(struct group *group)
 {
-    assert(group->journal_in_flight == 0 && group->sends_in_flight == 0);
+    assert(group->writes == NULL && group->sends_in_flight == 0);
     struct group **link = &group->host->groups;
     while (*link != group)
         link = &(*link)->next;
@@ -447,6 +462,12 @@ enum error_code group_change_members(struct group *group, struct group_request *
     struct raft *raft = &group->raft;
     if (raft->configuration_uncommitted_index != 0 || raft->leader_state.change != NULL)
         return refused(group, RAFT_CANTCHANGE, error);
+    /* A leader without a vote in its latest membership could not ask for votes after a crash. */
+    bool keeps_vote = change->kind == GROUP_CHANGE_ADD ||
+                      (change->kind == GROUP_CHANGE_ASSIGN && change->role == GROUP_ROLE_VOTER);
+    if (change->node_id == raft->id && !keeps_vote)
+        return error_set(error, ERROR_INVALID, "group %llu: transfer leadership first",
+                         (unsigned long long)group->id);
     begin(group, request, 0);
     struct raft_change *base = (struct raft_change *)request->implementation;
     int result = RAFT_INVALID;

@@ -14,6 +14,7 @@
 
 struct group_host {
     struct group_host_options options;
+    bool journal_lost;
     struct timer tick;
     struct group *groups; /* by `next` */
     struct group_statistics statistics;
@@ -37,6 +38,16 @@ enum group_phase {
 struct group_deferred {
     struct group_deferred *next;
     void (*run)(struct group *group, struct group_deferred *deferred);
+};
+
+/* Something submitted to the journal, one of group->writes until it finishes. */
+struct group_write {
+    struct journal_request base;
+    struct group *group;
+    struct group_write *previous;
+    struct group_write *next;
+    /* 0, or RAFT_CANCELED when the journal is gone. Frees the write. */
+    void (*finish)(struct group_write *write, int status);
 };
 
 /* A message that waits until term and vote are durable. */
@@ -68,6 +79,8 @@ struct group {
     bool initialized; /* raft_init was called, so consensus is to be closed */
     bool finished;    /* consensus is closed, the group goes with its next task */
 
+    struct error failure; /* of the state machine, during the start */
+
     /* Consensus and its two seams. */
     struct raft raft;
     struct raft_io io;
@@ -78,8 +91,9 @@ struct group {
     struct group_stored stored;
 
     /* The log in the journal. */
+    uint64_t stored_term;        /* written last */
     uint64_t next_index;         /* of the next append */
-    unsigned journal_in_flight;  /* requests of any kind */
+    struct group_write *writes;  /* in flight, of any kind */
     unsigned appends_in_flight;  /* of them */
     unsigned metadata_in_flight; /* of them: term and vote; nothing is sent meanwhile */
     bool install_in_flight;      /* of them: a snapshot of another replica */
@@ -112,6 +126,7 @@ struct group {
     uint64_t leading_term;   /* term in which this replica became leader; 0: follower */
     uint64_t ready_term;     /* its barrier is applied: proposals are taken; 0: not */
     uint64_t announced_term; /* what the state machine was told last; 0: it follows */
+    unsigned own_barriers;   /* of ours, not answered */
     struct group_request *transfer;
     size_t in_flight_bytes;
 
@@ -128,6 +143,9 @@ static inline bool group_rule_on(const struct group *group, enum filter_rule rul
 
 /* After every call into consensus: leadership, arming of snapshots, a stop without a word. */
 void group_after_step(struct group *group);
+
+/* Have the group's task run. */
+void group_wake(struct group *group);
 
 void group_defer(struct group *group, struct group_deferred *deferred);
 
@@ -151,6 +169,9 @@ void group_io_init(struct group *group);
 
 /* Make term and vote durable; no message leaves before (rule 13). */
 void group_store_metadata(struct group *group, uint64_t term, uint64_t vote);
+
+/* The journal will not finish them: end all writes of a group whose consensus was closed. */
+void group_writes_cancel(struct group *group);
 
 /* Let consensus close when nothing of the group is on its way. */
 void group_io_check_closed(struct group *group);

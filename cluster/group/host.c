@@ -88,3 +88,12 @@ void group_host_statistics(const struct group_host *host, struct group_statistic
         out->log_bytes += status.log_bytes;
     }
 }
+
+void group_host_journal_lost(struct group_host *host)
+{
+    host->journal_lost = true;
+    for (struct group *group = host->groups; group != NULL; group = group->next) {
+        if (group->phase == GROUP_PHASE_RUNNING || group->phase == GROUP_PHASE_REOPENING)
+            group->phase = GROUP_PHASE_STOPPED;
+    }
+}

@@ -23,31 +23,73 @@ static struct group *group_of(struct raft_io *io)
     return io->impl;
 }
 
+/* --- Writes -------------------------------------------------------------------------------- */
+
+static void unlink_write(struct group_write *write)
+{
+    if (write->previous != NULL)
+        write->previous->next = write->next;
+    else
+        write->group->writes = write->next;
+    if (write->next != NULL)
+        write->next->previous = write->previous;
+}
+
+static void write_done(struct journal_request *base)
+{
+    struct group_write *write = (struct group_write *)base;
+    struct group *group = write->group;
+    unlink_write(write);
+    write->finish(write, 0);
+    group_after_step(group);
+    group_io_check_closed(group);
+}
+
+static void write_begin(struct group *group, struct group_write *write,
+                        void (*finish)(struct group_write *write, int status))
+{
+    *write = (struct group_write){
+        .base.done = write_done,
+        .group = group,
+        .next = group->writes,
+        .finish = finish,
+    };
+    if (group->writes != NULL)
+        group->writes->previous = write;
+    group->writes = write;
+}
+
+void group_writes_cancel(struct group *group)
+{
+    /* The list has the newest first, but they end in order. */
+    while (group->writes != NULL) {
+        struct group_write *oldest = group->writes;
+        while (oldest->next != NULL)
+            oldest = oldest->next;
+        unlink_write(oldest);
+        oldest->finish(oldest, RAFT_CANCELED);
+    }
+    group_io_check_closed(group);
+}
+
 /* --- Metadata ------------------------------------------------------------------------------ */
 
-struct metadata_request {
-    struct journal_request base;
-    struct group *group;
-};
-
-static void metadata_done(struct journal_request *base)
+static void metadata_finish(struct group_write *write, int status)
 {
-    struct group *group = ((struct metadata_request *)base)->group;
-    raft_free(base);
-    assert(group->metadata_in_flight > 0 && group->journal_in_flight > 0);
-    group->journal_in_flight--;
-    if (--group->metadata_in_flight == 0)
+    struct group *group = write->group;
+    raft_free(write);
+    assert(group->metadata_in_flight > 0);
+    if (--group->metadata_in_flight == 0 && status == 0)
         outbox_flush(group);
-    group_io_check_closed(group);
 }
 
 void group_store_metadata(struct group *group, uint64_t term, uint64_t vote)
 {
-    struct metadata_request *request = raft_malloc(sizeof *request);
-    *request = (struct metadata_request){.base.done = metadata_done, .group = group};
+    struct group_write *write = raft_malloc(sizeof *write);
+    write_begin(group, write, metadata_finish);
     group->metadata_in_flight++;
-    group->journal_in_flight++;
-    journal_set_metadata(group->host->options.journal, group->id, term, vote, &request->base);
+    group->stored_term = term;
+    journal_set_metadata(group->host->options.journal, group->id, term, vote, &write->base);
 }
 
 static int io_set_term(struct raft_io *io, raft_term term)
@@ -58,35 +100,34 @@ static int io_set_term(struct raft_io *io, raft_term term)
 
 static int io_set_vote(struct raft_io *io, raft_id server_id)
 {
+    /* Of the term set last: libraft takes a new term over after both calls. */
     struct group *group = group_of(io);
-    group_store_metadata(group, group->raft.current_term, server_id);
+    group_store_metadata(group, group->stored_term, server_id);
     return 0;
 }
 
 /* --- Entries ------------------------------------------------------------------------------- */
 
-struct append_request {
-    struct journal_request base;
-    struct group *group;
+struct append_write {
+    struct group_write base;
     struct raft_io_append *append;
     struct filter_append filter;
 };
 
-static void append_done(struct journal_request *base)
+static void append_finish(struct group_write *base, int status)
 {
-    struct append_request *request = (struct append_request *)base;
-    struct group *group = request->group;
-    assert(group->appends_in_flight > 0 && group->journal_in_flight > 0);
+    struct append_write *write = (struct append_write *)base;
+    struct group *group = base->group;
+    assert(group->appends_in_flight > 0);
     group->appends_in_flight--;
-    group->journal_in_flight--;
-
-    filter_append_begin(group, &request->filter);
-    request->append->cb(request->append, 0);
+    /* Rule 8. When the write was cancelled consensus is closed, and only releases its entries;
+     * told of a failure it would truncate a log that it releases too. */
+    assert(status == 0 || group->raft.state == RAFT_UNAVAILABLE);
+    (void)status;
+    filter_append_begin(group, &write->filter);
+    write->append->cb(write->append, 0);
     filter_append_end(group);
-    raft_free(request);
-
-    group_after_step(group);
-    group_io_check_closed(group);
+    raft_free(write);
 }
 
 static void append_to_journal(struct group *group, const struct raft_entry *entries, unsigned n,
@@ -114,17 +155,13 @@ static int io_append(struct raft_io *io, struct raft_io_append *append,
                      const struct raft_entry entries[], unsigned n, raft_io_append_cb done)
 {
     struct group *group = group_of(io);
-    struct append_request *request = raft_malloc(sizeof *request);
-    *request = (struct append_request){
-        .base.done = append_done,
-        .group = group,
-        .append = append,
-        .filter = filter_append_submitted(group),
-    };
+    struct append_write *write = raft_malloc(sizeof *write);
+    write_begin(group, &write->base, append_finish);
+    write->append = append;
+    write->filter = filter_append_submitted(group);
     append->cb = done;
     group->appends_in_flight++;
-    group->journal_in_flight++;
-    append_to_journal(group, entries, n, &request->base);
+    append_to_journal(group, entries, n, &write->base.base);
     return 0;
 }
 
@@ -185,9 +222,8 @@ static int io_send(struct raft_io *io, struct raft_io_send *send,
 
 /* --- Snapshots ----------------------------------------------------------------------------- */
 
-struct put_request {
-    struct journal_request base;
-    struct group *group;
+struct put_write {
+    struct group_write base;
     struct raft_io_snapshot_put *put;
     struct snapshot_header header;
     enum journal_snapshot_mode mode;
@@ -196,33 +232,36 @@ struct put_request {
     size_t size_bytes;
 };
 
-static void put_done(struct journal_request *base)
+static void put_stored(struct group *group, struct put_write *write)
 {
-    struct put_request *request = (struct put_request *)base;
-    struct group *group = request->group;
     struct group_statistics *statistics = &group->host->statistics;
-    assert(group->journal_in_flight > 0);
-    group->journal_in_flight--;
-
-    group_machine_keep_snapshot(group, &request->header, request->bytes, request->size_bytes);
+    group_machine_keep_snapshot(group, &write->header, write->bytes, write->size_bytes);
+    write->bytes = NULL;
     statistics->snapshots_stored++;
-    statistics->snapshot_bytes += request->size_bytes;
-    if (request->mode == JOURNAL_SNAPSHOT_INSTALLED) {
-        group->install_in_flight = false;
+    statistics->snapshot_bytes += write->size_bytes;
+    if (write->mode == JOURNAL_SNAPSHOT_INSTALLED) {
         statistics->snapshots_installed++;
         /* No time passed for consensus meanwhile (rule 10): do not call that silence. */
         group->raft.election_timer_start = group->io.time(&group->io);
+    } else if (group->phase == GROUP_PHASE_RUNNING) {
+        group->machine->operations->snapshot_stored(group->machine, &write->header.position);
     }
+}
 
-    filter_append_begin(group, &request->filter);
-    request->put->cb(request->put, 0);
+static void put_finish(struct group_write *base, int status)
+{
+    struct put_write *write = (struct put_write *)base;
+    struct group *group = base->group;
+    if (write->mode == JOURNAL_SNAPSHOT_INSTALLED)
+        group->install_in_flight = false;
+    if (status == 0)
+        put_stored(group, write);
+
+    filter_append_begin(group, &write->filter);
+    write->put->cb(write->put, status);
     filter_append_end(group);
-    if (request->mode == JOURNAL_SNAPSHOT_TAKEN && group->phase == GROUP_PHASE_RUNNING)
-        group->machine->operations->snapshot_stored(group->machine, &request->header.position);
-    raft_free(request);
-
-    group_after_step(group);
-    group_io_check_closed(group);
+    raft_free(write->bytes);
+    raft_free(write);
 }
 
 static int io_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *put,
@@ -240,23 +279,20 @@ static int io_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io
     (void)code;
     raft_configuration_close(&view.configuration);
 
-    struct put_request *request = raft_malloc(sizeof *request);
-    *request = (struct put_request){
-        .base.done = put_done,
-        .group = group,
-        .put = put,
-        .header = view.header,
-        .mode = trailing > 0 ? JOURNAL_SNAPSHOT_TAKEN : JOURNAL_SNAPSHOT_INSTALLED,
-        .bytes = raft_malloc(data->len),
-        .size_bytes = data->len,
-    };
-    memcpy(request->bytes, data->base, data->len);
+    struct put_write *write = raft_calloc(1, sizeof *write);
+    write_begin(group, &write->base, put_finish);
+    write->put = put;
+    write->header = view.header;
+    write->mode = trailing > 0 ? JOURNAL_SNAPSHOT_TAKEN : JOURNAL_SNAPSHOT_INSTALLED;
+    write->bytes = raft_malloc(data->len);
+    write->size_bytes = data->len;
+    memcpy(write->bytes, data->base, data->len);
     put->cb = done;
 
-    if (request->mode == JOURNAL_SNAPSHOT_INSTALLED) {
+    if (write->mode == JOURNAL_SNAPSHOT_INSTALLED) {
         group->install_in_flight = true;
         group->next_index = snapshot->index + 1;
-        request->filter = (struct filter_append){
+        write->filter = (struct filter_append){
             .answers = true,
             .answer_limit = snapshot->index,
             .term = group->raft.current_term,
@@ -268,14 +304,14 @@ static int io_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io
         .term = snapshot->term,
         /* Entries above the frozen index are replayed, entries above the snapshot loaded. */
         .low_water = frozen_index < snapshot->index ? frozen_index : snapshot->index,
-        .mode = request->mode,
+        .mode = write->mode,
         .version = SNAPSHOT_VERSION,
-        .payload = request->bytes,
+        .payload = write->bytes,
         .payload_bytes = (uint32_t)data->len,
     };
-    group->journal_in_flight++;
-    group->bytes_since_snapshot = 0;
-    journal_set_snapshot(group->host->options.journal, group->id, &record, &request->base);
+    group->bytes_since_snapshot =
+        log_view_bytes(&group->raft, snapshot->index + 1, log_view_last_index(&group->raft));
+    journal_set_snapshot(group->host->options.journal, group->id, &record, &write->base.base);
     return 0;
 }
 
@@ -355,13 +391,15 @@ static void close_run(struct group *group, struct group_deferred *base)
 {
     raft_io_close_cb closed = ((struct close_deferred *)base)->closed;
     raft_free(base);
-    assert(group->journal_in_flight == 0 && group->sends_in_flight == 0);
+    assert(group->writes == NULL && group->sends_in_flight == 0);
     closed(&group->io);
 }
 
 void group_io_check_closed(struct group *group)
 {
-    if (group->on_closed == NULL || group->journal_in_flight > 0 || group->sends_in_flight > 0)
+    if (group->finished)
+        group_wake(group); /* a start that failed still has its founders to write */
+    if (group->on_closed == NULL || group->writes != NULL || group->sends_in_flight > 0)
         return;
     struct close_deferred *deferred = raft_malloc(sizeof *deferred);
     *deferred = (struct close_deferred){.base.run = close_run, .closed = group->on_closed};

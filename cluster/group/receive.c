@@ -30,6 +30,8 @@ static bool snapshot_is_sound(const struct group *group,
 static void deliver(struct group *group, struct raft_message *message)
 {
     filter_answer_begin(group, message);
+    if (message->type == RAFT_IO_APPEND_ENTRIES)
+        filter_cut_known_entries(group, &message->append_entries);
     group->on_receive(&group->io, message); /* owns what the message holds */
     filter_answer_end(group);
     group_after_step(group);
@@ -55,6 +57,8 @@ static void park(struct group *group, struct raft_message *message)
 static void decide(struct group *group, struct raft_message *message)
 {
     uint64_t cut_index = 0;
+    if (message->type == RAFT_IO_APPEND_ENTRIES)
+        filter_cut_own_demotion(group, &message->append_entries);
     switch (filter_receive(group, message->server_id, message, &cut_index)) {
     case FILTER_DELIVER:
         deliver(group, message);

@@ -161,10 +161,15 @@ enum error_code group_stored_read(struct group *group, struct error *error)
         if (code != ERROR_NONE)
             return code;
         group->next_index = recovered->next_index;
-        group->stored.term = recovered->term;
+        group->stored.term = group->stored_term = recovered->term;
         group->stored.vote = recovered->vote;
     }
 
+    if (group->stored.term == 0 && group->next_index == 2 && group->snapshot.index == 0) {
+        /* The founders became durable, but not the term behind them; so nothing was sent. */
+        group->stored.term = 1;
+        group_store_metadata(group, 1, 0);
+    }
     bool nothing = group->next_index == 1 && group->snapshot.index == 0;
     if (nothing && group->stored.term <= 1 && group->stored.vote == 0 && group->founders.n > 0) {
         write_founders(group);
@@ -205,6 +210,19 @@ enum error_code group_replay(struct group *group, const struct snapshot_header *
     return ERROR_NONE;
 }
 
+/* libraft's own tracer formats into static buffers, shared by all threads, and is switched on by
+ * an environment variable. This one never is. */
+static void trace_nothing(struct raft_tracer *tracer, const char *file, int line,
+                          const char *message)
+{
+    (void)tracer;
+    (void)file;
+    (void)line;
+    (void)message;
+}
+
+static struct raft_tracer silent_tracer = {.enabled = false, .emit = trace_nothing};
+
 /* --- Start --------------------------------------------------------------------------------- */
 
 enum error_code group_raft_start(struct group *group, struct error *error)
@@ -218,7 +236,7 @@ enum error_code group_raft_start(struct group *group, struct error *error)
         return error_set(error, ERROR_INVALID, "init: %s", raft_strerror(result));
     raft->data = group;
     group->initialized = true;
-    raft->tracer = NULL; /* one static buffer for all threads */
+    raft->tracer = &silent_tracer;
     raft_set_heartbeat_timeout(raft, options->heartbeat_ms);
     raft_set_election_timeout(raft, options->election_ms);
     raft_set_pre_vote(raft, true);

@@ -57,7 +57,8 @@ enum error_code part_reader_read_latest(struct part_reader *reader, uint64_t id,
                                         int64_t end_ms, struct sample_columns *columns_out,
                                         struct error *error);
 
-/* Exemplars in the range, ascending; they live until the reader's next read or destroy. */
+/* Exemplars in the range, ascending; they live until the reader's next read or destroy and take the
+ * place of what was read before. */
 enum error_code part_reader_read_exemplars(struct part_reader *reader, uint64_t id,
                                            int64_t start_ms, int64_t end_ms,
                                            const struct exemplar **exemplars_out, size_t *count_out,
@@ -80,17 +81,16 @@ enum error_code part_reader_next(struct part_reader *reader, uint64_t from_id,
 typedef bool metadata_visit(void *context, struct text tenant, struct text metric_name,
                             const struct metric_metadata *metadata);
 
-/* Metadata of one tenant, or of all when `tenant` is NULL, by (tenant, metric name). Errors:
+/* Metadata of one tenant, or of all when `tenant` is NULL; of a tenant by metric name. Errors:
  * CORRUPT, IO, OUT_OF_MEMORY. */
 enum error_code part_visit_metadata(struct part *part, const struct text *tenant,
                                     metadata_visit *visit, void *context, struct error *error);
 
-/* What is where, as a decision on tenants and slots needs it. Tenants in byte order, alive as long
- * as the part. */
+/* Tenants in no order, alive as long as the part. */
 size_t part_tenant_count(const struct part *part);
 struct text part_tenant(const struct part *part, size_t index);
 
-/* Whether a series of the slot may be inside; exact. */
+/* Whether a series of the slot is inside. */
 bool part_has_slot(const struct part *part, uint16_t slot);
 
 #endif

@@ -79,6 +79,12 @@ void group_host_destroy(struct group_host *host);
 void group_host_receive(struct group_host *host, uint64_t group_id, uint64_t from_node,
                         const uint8_t *bytes, size_t size_bytes);
 
+/*
+ * The journal failed: groups stop at once, and what they wait for will not come. For an orderly
+ * end all the same: call this from the journal's `fatal`, close the journal, then every group.
+ */
+void group_host_journal_lost(struct group_host *host);
+
 /* --- Life ---------------------------------------------------------------------------------- */
 
 enum group_role { GROUP_ROLE_STANDBY, GROUP_ROLE_VOTER, GROUP_ROLE_SPARE };
@@ -192,8 +198,8 @@ struct group_change {
     const char *address;  /* for ADD; copied */
 };
 
-/* One change at a time. Errors: UNAVAILABLE, CONFLICT (one is under way), INVALID,
- * OUT_OF_MEMORY. */
+/* One change at a time; a leader does not take its own vote. Errors: UNAVAILABLE, CONFLICT (one
+ * is under way), INVALID, OUT_OF_MEMORY. */
 enum error_code group_change_members(struct group *group, struct group_request *request,
                                      const struct group_change *change, struct error *error);
 

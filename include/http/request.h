@@ -23,6 +23,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "http/header.h"
 #include "http/parameters.h"
 #include "platform/scheduler.h"
 
@@ -37,11 +38,6 @@ enum http_method {
     HTTP_OPTIONS = 1 << 5,
     HTTP_PATCH = 1 << 6,
     HTTP_OTHER = 1 << 7, /* no route takes it */
-};
-
-struct http_header {
-    struct text name;
-    struct text value;
 };
 
 /* --- What was asked -------------------------------------------------------------------------- */

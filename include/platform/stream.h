@@ -33,7 +33,8 @@ enum { STREAM_ADDRESS_MAX = 64 };
 /* The owner's callbacks, given when the stream is accepted; `context` is the owner's. */
 struct stream_events {
     /* Where the next bytes go: *target_out has *size_out > 0 bytes of room, stable until
-     * `received` or the next `allocate`. NULL size 0 pauses reading (stream_resume continues). */
+     * `received` or the next `allocate`. Both start as NULL and 0; left so, reading pauses
+     * (stream_resume continues). */
     void (*allocate)(void *context, uint8_t **target_out, size_t *size_out);
     /* `size` > 0 bytes are at the target named last. */
     void (*received)(void *context, size_t size);
@@ -55,7 +56,8 @@ enum { STREAM_VECTORS_MAX = 8 };
 struct stream_write {
     const struct stream_vector *vectors; /* [vector_count], stable until `done`, with their bytes */
     size_t vector_count;                 /* at most STREAM_VECTORS_MAX */
-    /* All bytes were taken by the system, or an error (CLOSED, IO). Not a promise of arrival. */
+    /* All bytes were taken by the system (with TLS: encrypted), or an error (CLOSED, IO). Not a
+     * promise of arrival. */
     void (*done)(struct stream_write *write, const struct error *error);
     struct stream_write *next; /* the stream's */
     size_t vector_position;    /* the stream's */
@@ -83,6 +85,9 @@ struct text stream_remote_address(const struct stream *stream);
 
 /* Bytes accepted by stream_write and not yet done. */
 size_t stream_queued_bytes(const struct stream *stream);
+
+/* Bytes of stream_write that have left so far: tells a stalled peer from a slow one. */
+uint64_t stream_sent_bytes(const struct stream *stream);
 
 bool stream_is_encrypted(const struct stream *stream);
 

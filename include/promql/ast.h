@@ -94,7 +94,7 @@ enum range_mode { RANGE_PLAIN, RANGE_ANCHORED, RANGE_SMOOTHED };
 /* metric{matchers} offset 5m @ end(); an anchored or smoothed one may stand in a matrix. */
 struct selector_node {
     struct text metric_name; /* as written before the braces or quoted in them; empty: none */
-    /* [matcher_count], in the order of the text, that of the metric's name last. */
+    /* [matcher_count], by name, operator (!= !~ = =~) and value; that of `metric_name` last. */
     const struct matcher *const *matchers;
     size_t matcher_count;
     struct time_shift shift;
@@ -265,6 +265,7 @@ struct expression {
     enum expression_kind kind;
     enum value_type type;
     struct text_range position;
+    uint16_t depth; /* of the tree below and with this node, at most PROMQL_DEPTH_MAX */
     /*
      * The value is the same at every step of a query, because everything below is literal or
      * pinned by @: evaluate once. A matrix or sub-query pinned by @ is step-invariant too; what is

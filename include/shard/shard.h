@@ -125,6 +125,9 @@ void shard_freeze(struct shard *shard);
 /* Look whether a merge or the retention has something to do. Cheap; call it now and then. */
 void shard_maintain(struct shard *shard);
 
+/* Propose that files before `cutoff_ms` as a whole are deleted; no effect when there are none. */
+void shard_retain_from(struct shard *shard, int64_t cutoff_ms);
+
 /* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do. */
 struct shard_flush {
     void (*done)(struct shard_flush *flush, const struct error *error);

@@ -66,6 +66,8 @@ struct shard_write {
     struct entry_metadata *metadata;
     size_t metadata_count;
 
+    uint64_t resolved_generation; /* the shard's; 0 at first */
+
     /* Outcome. Written counts include duplicates of what is stored already. */
     size_t floats_written;
     size_t histograms_written;

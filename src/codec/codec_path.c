@@ -1,6 +1,9 @@
 #include "codec/codec_path.h"
 
 #include <assert.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -23,13 +26,24 @@ static const struct codec_kernels *kernels_of(enum codec_path path)
     }
 }
 
+#if defined(__x86_64__)
+/* LZCNT, which clang's __builtin_cpu_supports does not know; without it the instruction would
+ * silently be BSR. */
+static bool has_lzcnt(void)
+{
+    const unsigned EXTENDED_FEATURES = 0x80000001;
+    enum { LZCNT_BIT = 1 << 5 };
+    unsigned a, b, c, d;
+    return __get_cpuid(EXTENDED_FEATURES, &a, &b, &c, &d) != 0 && (c & LZCNT_BIT) != 0;
+}
+#endif
+
 bool codec_path_is_available(enum codec_path path)
 {
 #if defined(__x86_64__)
     if (path == CODEC_PATH_AVX2)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-               __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") &&
-               __builtin_cpu_supports("lzcnt");
+               __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && has_lzcnt();
 #endif
     return path == CODEC_PATH_PORTABLE;
 }

@@ -130,9 +130,8 @@ enum error_code integer_column_decode(struct byte_reader *reader, size_t count,
                                       struct codec_scratch *scratch, int64_t *values_out,
                                       struct error *error)
 {
-    enum integer_range range;
-    enum error_code code = integer_stream_decode(reader, count, codec_kernels(), scratch,
-                                                 scratch->scaled, &range, error);
+    enum error_code code =
+        integer_stream_decode(reader, count, codec_kernels(), scratch, scratch->scaled, error);
     if (code == ERROR_NONE)
         memcpy(values_out, scratch->scaled, count * sizeof *values_out);
     return code;

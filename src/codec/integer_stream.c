@@ -6,11 +6,10 @@
 
 /* --- Format ------------------------------------------------------------------------------- */
 
+/* The bits that residual_stream leaves of the code byte. */
 enum {
-    CODE_ORDER = 0x03,
-    CODE_FACTOR = 0x04,
-    CODE_WIDE = 0x08,
-    CODE_UNKNOWN = 0xf0,
+    CODE_FACTOR = 0x20,
+    CODE_ORDER_SHIFT = 6,
     ORDER_MAX = 2,
 };
 
@@ -114,14 +113,6 @@ static struct order_choice choose_order(struct codec_scratch *scratch, size_t co
 
 /* --- Encoding ----------------------------------------------------------------------------- */
 
-static bool is_wide(const int64_t *values, size_t count)
-{
-    uint64_t magnitudes = 0;
-    for (size_t i = 0; i < count; i++)
-        magnitudes |= (uint64_t)(values[i] ^ (values[i] >> 63));
-    return magnitudes >= (uint64_t)SCALED_LIMIT;
-}
-
 static void sum_up(const int64_t *differences, size_t count, int64_t *offsets)
 {
     uint64_t sum = 0;
@@ -137,11 +128,8 @@ uint8_t *integer_stream_encode(const int64_t *values, size_t count,
 {
     assert(count >= 1 && count <= CHUNK_SAMPLES_MAX);
 
-    uint8_t wide = is_wide(values, count) ? CODE_WIDE : 0;
-    if (count == 1) {
-        *target++ = wide;
+    if (count == 1)
         return varint_store(target, zigzag_encode(values[0]));
-    }
 
     int64_t *differences = scratch->orders[1];
     kernels->subtract(values, count, differences);
@@ -152,7 +140,8 @@ uint8_t *integer_stream_encode(const int64_t *values, size_t count,
     kernels->subtract(differences, count - 1, scratch->orders[2]);
     struct order_choice choice = choose_order(scratch, count, kernels);
 
-    *target++ = (uint8_t)(choice.order | (divisor > 1 ? CODE_FACTOR : 0) | wide);
+    *target++ = (uint8_t)(choice.order << CODE_ORDER_SHIFT | (divisor > 1 ? CODE_FACTOR : 0) |
+                          residual_plan_code(&choice.plan));
     if (divisor > 1)
         target = varint_store(target, divisor);
     target = varint_store(target, zigzag_encode(values[0]));
@@ -168,37 +157,35 @@ uint8_t *integer_stream_encode(const int64_t *values, size_t count,
 enum error_code integer_stream_decode(struct byte_reader *reader, size_t count,
                                       const struct codec_kernels *kernels,
                                       struct codec_scratch *scratch, int64_t *values,
-                                      enum integer_range *range_out, struct error *error)
+                                      struct error *error)
 {
     assert(count >= 1 && count <= CHUNK_SAMPLES_MAX);
 
+    if (count == 1) {
+        values[0] = byte_reader_zigzag(reader);
+        return reader->failed ? error_set(error, ERROR_CORRUPT, "chunk: integer cut short")
+                              : ERROR_NONE;
+    }
     uint8_t code = byte_reader_u8(reader);
-    struct residual_form form = {.order = code & CODE_ORDER, .factor = 1};
-    if ((code & CODE_UNKNOWN) != 0 || form.order > ORDER_MAX)
+    struct residual_form form = {.order = code >> CODE_ORDER_SHIFT, .factor = 1};
+    if (form.order > ORDER_MAX || (form.order == 2 && count == 2))
         return error_set(error, ERROR_UNSUPPORTED, "chunk: integer code 0x%02x", code);
     if (code & CODE_FACTOR)
         form.factor = byte_reader_varint(reader);
     form.first = (uint64_t)byte_reader_zigzag(reader);
-
     size_t known = 1;
     values[0] = (int64_t)form.first;
-    if (form.order == 2 && count > 1) {
+    if (form.order == 2) {
         form.difference = (uint64_t)byte_reader_zigzag(reader) * form.factor;
         form.first += form.difference;
         values[known++] = (int64_t)form.first;
     }
     if (reader->failed)
         return error_set(error, ERROR_CORRUPT, "chunk: integer header cut short");
-    *range_out = code & CODE_WIDE ? INTEGERS_WIDE : INTEGERS_SCALED;
-    if (known == count && count == 1)
-        return ERROR_NONE;
 
-    if (known < count) {
-        enum error_code result = residual_stream_decode(reader, count - known, kernels, scratch,
-                                                        (uint64_t *)values + known, &form, error);
-        if (result != ERROR_NONE)
-            return result;
+    enum error_code result = residual_stream_decode(reader, code, count - known, kernels, scratch,
+                                                    (uint64_t *)values + known, &form, error);
+    if (result == ERROR_NONE)
         kernels->integrate(&form, count - known, values + known);
-    }
-    return ERROR_NONE;
+    return result;
 }

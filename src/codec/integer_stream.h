@@ -18,13 +18,10 @@ uint8_t *integer_stream_encode(const int64_t *values, size_t count,
                                const struct codec_kernels *kernels, struct codec_scratch *scratch,
                                uint8_t *target);
 
-/* Whether all integers read are within SCALED_LIMIT. */
-enum integer_range { INTEGERS_SCALED, INTEGERS_WIDE };
-
 /* Read `count` >= 1 integers to `values` (slack). Errors: CORRUPT, UNSUPPORTED. */
 enum error_code integer_stream_decode(struct byte_reader *reader, size_t count,
                                       const struct codec_kernels *kernels,
                                       struct codec_scratch *scratch, int64_t *values,
-                                      enum integer_range *range_out, struct error *error);
+                                      struct error *error);
 
 #endif

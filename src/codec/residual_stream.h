@@ -15,11 +15,24 @@
 #include "codec/codec_scratch.h"
 #include "kernels.h"
 
-/* The code that takes the place of a residual stream's first byte when runs are marked by a
- * bitmap instead. */
-enum { RESIDUAL_BITMAP_CODE = 3 };
+/*
+ * One byte of codes stands in front of a stream: these bits, and two that belong to the integer
+ * stream around it (0 where there is none).
+ */
+enum {
+    RESIDUAL_METHOD_MASK = 0x03,
+    RESIDUAL_ZIGZAG = 0x04,
+    RESIDUAL_BASE = 0x08,
+    RESIDUAL_PATCHED = 0x10,
+    RESIDUAL_OUTER_MASK = 0xe0,
+};
 
-enum residual_method { RESIDUAL_CONSTANT, RESIDUAL_FIXED, RESIDUAL_RICE };
+enum residual_method {
+    RESIDUAL_CONSTANT,
+    RESIDUAL_FIXED,
+    RESIDUAL_RICE,
+    RESIDUAL_BITMAP, /* no residuals but the bitmap of runs, which value_codec reads */
+};
 
 struct residual_plan {
     enum residual_method method;
@@ -38,16 +51,19 @@ struct residual_plan residual_stream_plan(const int64_t *values, size_t count,
                                           const struct codec_kernels *kernels,
                                           struct codec_scratch *scratch);
 
-/* Write them in that way; returns the end. */
+/* Its bits of the code byte. */
+uint8_t residual_plan_code(const struct residual_plan *plan);
+
+/* Write them in that way, behind the code byte; returns the end. */
 uint8_t *residual_stream_emit(const struct residual_plan *plan, const int64_t *values, size_t count,
                               const struct codec_kernels *kernels, struct codec_scratch *scratch,
                               uint8_t *target);
 
 /*
- * Read `count` >= 1 residuals to `residuals` (slack), with base and zigzag still to be undone: they
- * are set in `form`. Errors: CORRUPT, UNSUPPORTED.
+ * Read `count` >= 1 residuals, whose code byte was `code`, to `residuals` (slack). Base and zigzag
+ * are still to be undone: they are set in `form`. Errors: CORRUPT, UNSUPPORTED.
  */
-enum error_code residual_stream_decode(struct byte_reader *reader, size_t count,
+enum error_code residual_stream_decode(struct byte_reader *reader, uint8_t code, size_t count,
                                        const struct codec_kernels *kernels,
                                        struct codec_scratch *scratch, uint64_t *residuals,
                                        struct residual_form *form, struct error *error);

@@ -101,10 +101,8 @@ static enum error_code decode_block(const struct timestamp_column *column, size_
     assert(begin < end && end <= column->blocks_size);
 
     struct byte_reader reader = byte_reader_over(column->blocks + begin, end - begin);
-    enum integer_range range;
-    enum error_code code =
-        integer_stream_decode(&reader, timestamps_in(column->count, block), codec_kernels(),
-                              scratch, scratch->scaled, &range, error);
+    enum error_code code = integer_stream_decode(&reader, timestamps_in(column->count, block),
+                                                 codec_kernels(), scratch, scratch->scaled, error);
     if (code != ERROR_NONE)
         return error_wrap(error, "timestamps: block %zu", block);
     if (byte_reader_left(&reader) != 0)

@@ -87,30 +87,17 @@ static enum error_code read_exceptions(struct byte_reader *reader, size_t count,
 
 /* --- Body --------------------------------------------------------------------------------- */
 
-static void unscale(const int64_t *scaled, size_t count, unsigned exponent,
-                    enum integer_range range, const struct codec_kernels *kernels, double *values)
-{
-    if (range == INTEGERS_SCALED) {
-        kernels->unscale(scaled, count, exponent, values);
-        return;
-    }
-    for (size_t i = 0; i < count; i++)
-        values[i] = (double)scaled[i] / POWERS_OF_TEN[exponent];
-}
-
 static enum error_code decode_adjusted(struct byte_reader *reader, size_t count, unsigned exponent,
                                        const struct codec_kernels *kernels,
                                        struct codec_scratch *scratch, double *values,
                                        struct error *error)
 {
-    enum integer_range range;
     enum error_code code =
-        integer_stream_decode(reader, count, kernels, scratch, scratch->scaled, &range, error);
+        integer_stream_decode(reader, count, kernels, scratch, scratch->scaled, error);
     if (code != ERROR_NONE)
         return code;
-    unscale(scratch->scaled, count, exponent, range, kernels, values);
-    code =
-        integer_stream_decode(reader, count, kernels, scratch, scratch->adjustments, &range, error);
+    kernels->unscale(scratch->scaled, count, exponent, values);
+    code = integer_stream_decode(reader, count, kernels, scratch, scratch->adjustments, error);
     if (code != ERROR_NONE)
         return code;
     for (size_t i = 0; i < count; i++) {
@@ -126,24 +113,26 @@ static enum error_code decode_integers(struct byte_reader *reader, uint8_t heade
                                        struct codec_scratch *scratch, double *values,
                                        struct error *error)
 {
-    unsigned exponent = header >> HEADER_DETAIL_SHIFT;
+    unsigned detail = header >> HEADER_DETAIL_SHIFT;
     enum value_kind kind = header & HEADER_KIND;
     if (kind == VALUE_ADJUSTED)
-        return decode_adjusted(reader, count, exponent, kernels, scratch, values, error);
+        return decode_adjusted(reader, count, detail, kernels, scratch, values, error);
+    if (kind == VALUE_PLAIN && detail != PLAIN_BITS && detail != PLAIN_INTEGERS)
+        return error_set(error, ERROR_UNSUPPORTED, "chunk: header 0x%02x", header);
 
-    enum integer_range range;
+    const int64_t *integers = scratch->scaled;
     enum error_code code =
-        integer_stream_decode(reader, count, kernels, scratch, scratch->scaled, &range, error);
+        integer_stream_decode(reader, count, kernels, scratch, scratch->scaled, error);
     if (code != ERROR_NONE)
         return code;
-    if (kind == VALUE_DECIMAL) {
-        unscale(scratch->scaled, count, exponent, range, kernels, values);
-        return ERROR_NONE;
-    }
-    if (exponent != 0)
-        return error_set(error, ERROR_UNSUPPORTED, "chunk: header 0x%02x", header);
-    for (size_t i = 0; i < count; i++)
-        values[i] = double_from_bits(bits_from_ordered(scratch->scaled[i]));
+    if (kind == VALUE_DECIMAL)
+        kernels->unscale(integers, count, detail, values);
+    else if (detail == PLAIN_INTEGERS)
+        for (size_t i = 0; i < count; i++)
+            values[i] = (double)integers[i];
+    else
+        for (size_t i = 0; i < count; i++)
+            values[i] = double_from_bits(bits_from_ordered(integers[i]));
     return ERROR_NONE;
 }
 
@@ -194,12 +183,14 @@ static bool expand_lengths(const struct codec_scratch *scratch, size_t runs, siz
     return true;
 }
 
-static enum error_code decode_lengths(struct byte_reader *reader, size_t runs,
+static enum error_code decode_lengths(struct byte_reader *reader, uint8_t code_byte, size_t runs,
                                       const struct codec_kernels *kernels,
                                       struct codec_scratch *scratch, struct error *error)
 {
     struct residual_form form = {.order = 0, .factor = 1};
-    enum error_code code = residual_stream_decode(reader, runs - 1, kernels, scratch,
+    if ((code_byte & RESIDUAL_OUTER_MASK) != 0)
+        return error_set(error, ERROR_UNSUPPORTED, "chunk: code of runs 0x%02x", code_byte);
+    enum error_code code = residual_stream_decode(reader, code_byte, runs - 1, kernels, scratch,
                                                   (uint64_t *)scratch->run_lengths, &form, error);
     if (code == ERROR_NONE)
         kernels->integrate(&form, runs - 1, scratch->run_lengths);
@@ -210,7 +201,6 @@ static enum error_code decode_lengths(struct byte_reader *reader, size_t runs,
 static enum error_code read_starts(struct byte_reader *reader, size_t runs, size_t count,
                                    uint64_t starts[BITMAP_WORDS], struct error *error)
 {
-    byte_reader_u8(reader); /* RESIDUAL_BITMAP_CODE */
     size_t size = (count + 7) / 8;
     const uint8_t *bytes = byte_reader_take(reader, size);
     if (bytes == NULL)
@@ -226,36 +216,28 @@ static enum error_code read_starts(struct byte_reader *reader, size_t runs, size
     return ERROR_NONE;
 }
 
-static void expand_starts(const double *run_values, const uint64_t *starts, size_t count,
-                          double *values)
-{
-    size_t begun = 0;
-    for (size_t i = 0; i < count; i++) {
-        begun += starts[i / 64] >> (i % 64) & 1;
-        values[i] = run_values[begun - 1];
-    }
-}
-
 static enum error_code decode_runs(struct byte_reader *reader, uint8_t header, size_t count,
                                    const struct codec_kernels *kernels,
                                    struct codec_scratch *scratch, double *values,
                                    struct error *error)
 {
     uint64_t runs = byte_reader_varint(reader);
-    if (reader->failed || runs < 2 || runs > count || byte_reader_left(reader) == 0)
+    uint8_t code_byte = byte_reader_u8(reader);
+    if (reader->failed || runs < 2 || runs > count)
         return error_set(error, ERROR_CORRUPT, "chunk: runs of %zu values", count);
 
     uint64_t starts[BITMAP_WORDS];
-    bool bitmap = *reader->position == RESIDUAL_BITMAP_CODE;
-    enum error_code code = bitmap ? read_starts(reader, runs, count, starts, error)
-                                  : decode_lengths(reader, runs, kernels, scratch, error);
+    bool bitmap = code_byte == RESIDUAL_BITMAP;
+    enum error_code code = bitmap
+                               ? read_starts(reader, runs, count, starts, error)
+                               : decode_lengths(reader, code_byte, runs, kernels, scratch, error);
     if (code != ERROR_NONE)
         return code;
     code = decode_body(reader, header, runs, kernels, scratch, scratch->run_values, error);
     if (code != ERROR_NONE)
         return code;
     if (bitmap)
-        expand_starts(scratch->run_values, starts, count, values);
+        kernels->expand_runs(scratch->run_values, starts, count, values);
     else if (!expand_lengths(scratch, runs, count, values))
         return error_set(error, ERROR_CORRUPT, "chunk: runs longer than %zu values", count);
     return ERROR_NONE;

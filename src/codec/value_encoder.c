@@ -34,10 +34,11 @@ static bool is_special(double value)
     return (bits & EXPONENT_BITS) == EXPONENT_BITS || bits == MINUS_ZERO_BITS;
 }
 
-/* An integer beyond SCALED_LIMIT that a 64-bit integer holds. */
+/* An integer beyond SCALED_LIMIT that a 64-bit integer holds; up to 2^52 there are halves. */
 static bool is_wide_integer(double value)
 {
-    return fabs(value) >= (double)SCALED_LIMIT && fabs(value) < 0x1p63;
+    return fabs(value) >= (double)SCALED_LIMIT && fabs(value) < 0x1p63 &&
+           (double)(int64_t)value == value;
 }
 
 /* Values of a chunk that are stored beside the integers; bit i: the value i. */
@@ -96,16 +97,20 @@ static unsigned raise_exponent(const double *values, size_t count, const uint64_
     return raised;
 }
 
-/* The exponent at which a few of the values are integers, to begin with. */
+/* The exponent at which a few of the values are integers, to begin with; NOT_DECIMAL when none of
+ * them ever is. */
 static unsigned guess_exponent(const double *values, size_t count)
 {
     const size_t probes[] = {0, count / 3, count - 1};
     unsigned guess = 0;
+    bool hopeless = true;
     for (size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
-        unsigned own = decimal_exponent(values[probes[i]], guess);
+        double value = values[probes[i]];
+        unsigned own = decimal_exponent(value, guess);
         guess = own == NOT_DECIMAL ? guess : own;
+        hopeless = hopeless && own == NOT_DECIMAL && !is_special(value) && !is_wide_integer(value);
     }
-    return guess;
+    return hopeless ? NOT_DECIMAL : guess;
 }
 
 /* Give exceptions the integer of their predecessor, those in front the first one that there is. */
@@ -120,13 +125,20 @@ static void fill_gaps(int64_t *scaled, size_t count, const struct exceptions *ex
         scaled[i] = i < ordinary ? previous : scaled[i - 1];
 }
 
+struct decimal_form {
+    unsigned exponent;
+    bool wide; /* some integers are beyond SCALED_LIMIT; the exponent is 0 then */
+};
+
 /* Turn the values into integers of 10^-exponent in scratch->scaled; false when too many of them
  * are none. */
 static bool scale_to_decimals(const double *values, size_t count,
                               const struct codec_kernels *kernels, struct codec_scratch *scratch,
-                              unsigned *exponent_out, struct exceptions *exceptions)
+                              struct decimal_form *form_out, struct exceptions *exceptions)
 {
     unsigned exponent = guess_exponent(values, count);
+    if (exponent == NOT_DECIMAL)
+        return false;
     for (;;) {
         if (kernels->scale(values, count, exponent, scratch->scaled, exceptions->at) == 0)
             break;
@@ -138,12 +150,14 @@ static bool scale_to_decimals(const double *values, size_t count,
         exponent = raised;
     }
 
+    *form_out = (struct decimal_form){.exponent = exponent};
     exceptions->count = 0;
     size_t odd_values = 0;
     for (size_t i = bitmap_next(exceptions->at, 0, count); i < count;
          i = bitmap_next(exceptions->at, i + 1, count)) {
         if (exponent == 0 && is_wide_integer(values[i])) {
             scratch->scaled[i] = (int64_t)values[i];
+            form_out->wide = true;
             exceptions->at[i / 64] &= ~(UINT64_C(1) << (i % 64));
             continue;
         }
@@ -154,14 +168,19 @@ static bool scale_to_decimals(const double *values, size_t count,
         return false;
     if (exceptions->count > 0)
         fill_gaps(scratch->scaled, count, exceptions);
-    *exponent_out = exponent;
     return true;
 }
 
 /* --- Full-precision floats ---------------------------------------------------------------- */
 
-/* Pairs of neighbours that decide between the forms of floats. */
-enum { FLOAT_PAIRS = 24 };
+/* How many pairs of neighbours decide between the forms of floats. */
+static size_t float_pairs(size_t count)
+{
+    enum { PAIRS_MIN = 6, PAIRS_MAX = 24, VALUES_A_PAIR = 16 };
+    size_t pairs = PAIRS_MIN + count / VALUES_A_PAIR;
+    pairs = pairs < PAIRS_MAX ? pairs : PAIRS_MAX;
+    return pairs < count - 1 ? pairs : count - 1;
+}
 
 static unsigned zigzag_length(int64_t value)
 {
@@ -206,14 +225,18 @@ static uint64_t guess_adjusted_bits(const double *values, size_t count, size_t p
     return bits;
 }
 
+/* The same of the bit patterns, as differences or as distances from the middle. */
 static uint64_t guess_ordered_bits(const int64_t *ordered, size_t count, size_t pairs)
 {
-    uint64_t bits = 0;
+    uint64_t changes = 0;
+    uint64_t distances = 0;
+    int64_t middle = sampled_median(ordered, count);
     for (size_t pair = 0; pair < pairs; pair++) {
         size_t i = pair * (count - 1) / pairs;
-        bits += zigzag_length(wrapping_difference(ordered[i + 1], ordered[i]));
+        changes += zigzag_length(wrapping_difference(ordered[i + 1], ordered[i]));
+        distances += zigzag_length(wrapping_difference(ordered[i], middle));
     }
-    return bits;
+    return changes < distances ? changes : distances;
 }
 
 /* The exponent of the adjusted form, or NOT_DECIMAL: sums of decimals are close to one, other
@@ -221,7 +244,7 @@ static uint64_t guess_ordered_bits(const int64_t *ordered, size_t count, size_t 
 static unsigned choose_adjusted_exponent(const double *values, const int64_t *ordered, size_t count)
 {
     static const unsigned CANDIDATES[] = {9, 6, 3, 2};
-    size_t pairs = count - 1 < FLOAT_PAIRS ? count - 1 : FLOAT_PAIRS;
+    size_t pairs = float_pairs(count);
     if (pairs == 0)
         return NOT_DECIMAL;
 
@@ -257,7 +280,7 @@ static uint8_t *encode_floats(const double *values, size_t count,
         ordered[i] = ordered_from_bits(double_to_bits(values[i]));
     unsigned exponent = choose_adjusted_exponent(values, ordered, count);
     if (exponent == NOT_DECIMAL) {
-        *header |= VALUE_BITS;
+        *header |= VALUE_PLAIN | PLAIN_BITS << HEADER_DETAIL_SHIFT;
         return integer_stream_encode(ordered, count, kernels, scratch, target);
     }
 
@@ -340,9 +363,10 @@ static uint8_t *encode_body(const double *values, size_t count, const struct cod
                             struct codec_scratch *scratch, uint8_t *header, uint8_t *target)
 {
     struct exceptions exceptions;
-    unsigned exponent;
-    if (scale_to_decimals(values, count, kernels, scratch, &exponent, &exceptions)) {
-        *header |= (uint8_t)(VALUE_DECIMAL | exponent << HEADER_DETAIL_SHIFT);
+    struct decimal_form form;
+    if (scale_to_decimals(values, count, kernels, scratch, &form, &exceptions)) {
+        *header |= (uint8_t)(form.wide ? VALUE_PLAIN | PLAIN_INTEGERS << HEADER_DETAIL_SHIFT
+                                       : VALUE_DECIMAL | form.exponent << HEADER_DETAIL_SHIFT);
         if (exceptions.count > 0) {
             *header |= HEADER_EXCEPTIONS;
             target = emit_exceptions(values, count, &exceptions, target);
@@ -409,10 +433,12 @@ static uint8_t *emit_runs(const uint64_t *starts, size_t runs, size_t count,
     struct residual_plan plan =
         residual_stream_plan(scratch->run_lengths, runs - 1, kernels, scratch);
     size_t bitmap_bytes = (count + 7) / 8;
-    if (plan.cost_bits <= 8 * (bitmap_bytes + 1))
+    if (plan.cost_bits <= 8 * (bitmap_bytes + 1)) {
+        *target++ = residual_plan_code(&plan);
         return residual_stream_emit(&plan, scratch->run_lengths, runs - 1, kernels, scratch,
                                     target);
-    *target++ = RESIDUAL_BITMAP_CODE;
+    }
+    *target++ = RESIDUAL_BITMAP;
     memcpy(target, starts, bitmap_bytes);
     return target + bitmap_bytes;
 }
@@ -457,7 +483,7 @@ size_t value_codec_encode(const double *values, size_t count, struct codec_scrat
 
     size_t size = SIZE_MAX;
     const uint8_t *bytes = NULL;
-    if (runs <= count - count / 4) {
+    if (runs < count && runs <= count - count / 4) {
         size = encode_runs(values, count, starts, runs, kernels, scratch, scratch->run_bytes);
         bytes = scratch->run_bytes;
     }

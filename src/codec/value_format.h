@@ -8,13 +8,20 @@
 #include "kernels.h"
 #include "model/sample.h"
 
-enum value_kind { VALUE_WHOLE, VALUE_DECIMAL, VALUE_ADJUSTED, VALUE_BITS };
+enum value_kind {
+    VALUE_WHOLE,    /* detail: enum value_whole */
+    VALUE_DECIMAL,  /* detail: exponent of ten; integers within SCALED_LIMIT */
+    VALUE_ADJUSTED, /* detail: exponent of ten; integers, then units of the last place */
+    VALUE_PLAIN,    /* detail: enum value_plain */
+};
+
+enum value_plain { PLAIN_BITS, PLAIN_INTEGERS };
 
 enum {
     HEADER_KIND = 0x03,
     HEADER_RUNS = 0x04,
     HEADER_EXCEPTIONS = 0x08,
-    HEADER_DETAIL_SHIFT = 4, /* exponent of ten; VALUE_WHOLE: value_whole; VALUE_BITS: 0 */
+    HEADER_DETAIL_SHIFT = 4,
 };
 
 /* The chunk as a whole: one value for all, or all of them as they are. */

@@ -109,8 +109,8 @@ struct regex_re2 {
     }
 };
 
-extern "C" enum error_code regex_re2_create(const char *expression, size_t size,
-                                            struct regex_re2 **regex_out, struct error *error)
+static enum error_code create(const char *expression, size_t size, bool captures,
+                              struct regex_re2 **regex_out, struct error *error)
 {
     try {
         std::string translated;
@@ -119,7 +119,7 @@ extern "C" enum error_code regex_re2_create(const char *expression, size_t size,
                              "error parsing regexp: invalid escape sequence: `\\C`");
         RE2::Options options;
         options.set_dot_nl(true);
-        options.set_never_capture(true);
+        options.set_never_capture(!captures);
         options.set_log_errors(false);
         options.set_max_mem(REGEX_PROGRAM_BYTES_MAX);
 
@@ -139,6 +139,44 @@ extern "C" enum error_code regex_re2_create(const char *expression, size_t size,
     } catch (const std::bad_alloc &) {
         return error_set(error, ERROR_OUT_OF_MEMORY, "regular expression");
     }
+}
+
+extern "C" enum error_code regex_re2_create(const char *expression, size_t size,
+                                            struct regex_re2 **regex_out, struct error *error)
+{
+    return create(expression, size, false, regex_out, error);
+}
+
+extern "C" enum error_code regex_re2_create_capturing(const char *expression, size_t size,
+                                                      struct regex_re2 **regex_out,
+                                                      struct error *error)
+{
+    return create(expression, size, true, regex_out, error);
+}
+
+extern "C" size_t regex_re2_group_count(const struct regex_re2 *regex)
+{
+    return (size_t)regex->re2.NumberOfCapturingGroups();
+}
+
+extern "C" int regex_re2_group_number(const struct regex_re2 *regex, const char *name, size_t size)
+{
+    const auto &groups = regex->re2.NamedCapturingGroups();
+    auto found = groups.find(std::string(name, size));
+    return found == groups.end() ? -1 : found->second;
+}
+
+extern "C" bool regex_re2_capture(const struct regex_re2 *regex, const char *value, size_t size,
+                                  struct regex_capture *captures, size_t count)
+{
+    re2::StringPiece groups[128];
+    if (count > sizeof groups / sizeof groups[0] ||
+        !regex->re2.Match(re2::StringPiece(value, size), 0, size, RE2::ANCHOR_BOTH, groups,
+                          (int)count))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        captures[i] = {groups[i].data(), groups[i].size()};
+    return true;
 }
 
 extern "C" void regex_re2_destroy(struct regex_re2 *regex)

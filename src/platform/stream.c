@@ -37,6 +37,7 @@ struct stream {
     struct stream_write *first; /* not done, in order */
     struct stream_write *last;
     size_t queued_bytes; /* of them, not yet sent or encrypted */
+    uint64_t sent_bytes;
     uv_write_t write;
     size_t waiting_bytes; /* under way in `write`; 0: nothing is */
     uv_shutdown_t shutdown;
@@ -169,6 +170,7 @@ out:
 
 static void sent(struct stream *stream, size_t size)
 {
+    stream->sent_bytes += size;
     if (stream->tls == NULL) {
         advance(stream, size);
         return;
@@ -564,6 +566,11 @@ struct text stream_remote_address(const struct stream *stream)
 size_t stream_queued_bytes(const struct stream *stream)
 {
     return stream->queued_bytes + stream->cipher.size - stream->cipher_position;
+}
+
+uint64_t stream_sent_bytes(const struct stream *stream)
+{
+    return stream->sent_bytes;
 }
 
 bool stream_is_encrypted(const struct stream *stream)

@@ -17,12 +17,12 @@ uint32_t series_target(struct text tenant, struct labels labels)
 }
 
 static enum error_code page_of(struct registry *registry, uint64_t id,
-                               struct target_page **page_out, struct error *error)
+                               struct series_page **page_out, struct error *error)
 {
-    size_t number = (size_t)(id / TARGET_PAGE_SERIES);
+    size_t number = (size_t)(id / SERIES_PAGE_SIZE);
     if (number >= registry->page_count) {
         size_t count = registry->page_count * 2 > number ? registry->page_count * 2 : number + 16;
-        struct target_page **pages = realloc(registry->pages, count * sizeof *pages);
+        struct series_page **pages = realloc(registry->pages, count * sizeof *pages);
         if (pages == NULL)
             return error_set(error, ERROR_OUT_OF_MEMORY, "registry: %zu pages of targets", count);
         memset(pages + registry->page_count, 0, (count - registry->page_count) * sizeof *pages);
@@ -30,10 +30,10 @@ static enum error_code page_of(struct registry *registry, uint64_t id,
         registry->page_count = count;
     }
     if (registry->pages[number] == NULL) {
-        struct target_page *page = malloc(sizeof *page);
+        struct series_page *page = malloc(sizeof *page);
         if (page == NULL)
             return error_set(error, ERROR_OUT_OF_MEMORY, "registry: a page of targets");
-        memset(page, 0xff, sizeof *page); /* TARGET_NONE */
+        memset(page->targets, 0xff, sizeof page->targets); /* TARGET_NONE */
         registry->pages[number] = page;
     }
     *page_out = registry->pages[number];
@@ -42,31 +42,127 @@ static enum error_code page_of(struct registry *registry, uint64_t id,
 
 uint32_t registry_target(const struct registry *registry, uint64_t id)
 {
-    size_t number = (size_t)(id / TARGET_PAGE_SERIES);
+    size_t number = (size_t)(id / SERIES_PAGE_SIZE);
     if (number >= registry->page_count || registry->pages[number] == NULL)
         return TARGET_NONE;
-    return registry->pages[number]->targets[id % TARGET_PAGE_SERIES];
+    return registry->pages[number]->targets[id % SERIES_PAGE_SIZE];
 }
 
-enum error_code registry_revive(struct registry *registry, uint64_t id, uint32_t target,
-                                struct error *error)
+/* --- Tenants -------------------------------------------------------------------------------- */
+
+static uint32_t *tenant_place(uint32_t *table, size_t capacity, char *const *tenants,
+                              struct text tenant)
+{
+    for (size_t i = hash64(tenant.data, tenant.size, HASH_SEED_STORED) & (capacity - 1);;
+         i = (i + 1) & (capacity - 1))
+        if (table[i] == 0 || text_equal(text_of(tenants[table[i] - 1]), tenant))
+            return &table[i];
+}
+
+static bool tenant_table_grow(struct registry *registry)
+{
+    size_t capacity = registry->tenant_capacity == 0 ? 16 : registry->tenant_capacity * 2;
+    uint32_t *table = calloc(capacity, sizeof *table);
+    char **tenants = realloc(registry->tenants, capacity * sizeof *tenants);
+    if (tenants != NULL)
+        registry->tenants = tenants;
+    if (table == NULL || tenants == NULL) {
+        free(table);
+        return false;
+    }
+    for (size_t i = 0; i < registry->tenant_count; i++)
+        *tenant_place(table, capacity, tenants, text_of(tenants[i])) = (uint32_t)i + 1;
+    free(registry->tenant_table);
+    registry->tenant_table = table;
+    registry->tenant_capacity = capacity;
+    return true;
+}
+
+static enum error_code tenant_number(struct registry *registry, struct text tenant,
+                                     uint32_t *number_out, struct error *error)
+{
+    if (registry->tenant_count * 2 >= registry->tenant_capacity && !tenant_table_grow(registry))
+        return error_set(error, ERROR_OUT_OF_MEMORY, "registry: tenants");
+    uint32_t *place = tenant_place(registry->tenant_table, registry->tenant_capacity,
+                                   registry->tenants, tenant);
+    if (*place == 0) {
+        char *copy = strndup(tenant.data, tenant.size);
+        if (copy == NULL)
+            return error_set(error, ERROR_OUT_OF_MEMORY, "registry: tenant");
+        registry->tenants[registry->tenant_count++] = copy;
+        *place = (uint32_t)registry->tenant_count;
+    }
+    *number_out = *place - 1;
+    return ERROR_NONE;
+}
+
+enum error_code registry_revive(struct registry *registry, uint64_t id, struct text tenant,
+                                uint32_t target, uint16_t slot, struct error *error)
 {
     assert(target != TARGET_NONE);
-    struct target_page *page;
+    struct series_page *page = NULL;
+    uint32_t number = 0;
     enum error_code code = page_of(registry, id, &page, error);
+    if (code == ERROR_NONE)
+        code = tenant_number(registry, tenant, &number, error);
     if (code != ERROR_NONE)
         return code;
-    if (page->targets[id % TARGET_PAGE_SERIES] == TARGET_NONE)
+    size_t place = (size_t)(id % SERIES_PAGE_SIZE);
+    if (page->targets[place] == TARGET_NONE)
         registry->series_count++;
-    page->targets[id % TARGET_PAGE_SERIES] = target;
+    page->targets[place] = target;
+    page->tenants[place] = number;
+    page->slots[place] = slot;
     return ERROR_NONE;
+}
+
+/* --- For jobs ------------------------------------------------------------------------------- */
+
+enum error_code registry_brief_create(const struct registry *registry,
+                                      struct registry_brief *brief_out, struct error *error)
+{
+    struct registry_brief brief = {
+        .pages = malloc((registry->page_count + 1) * sizeof *brief.pages),
+        .page_count = registry->page_count,
+        .tenants = malloc((registry->tenant_count + 1) * sizeof *brief.tenants),
+    };
+    if (brief.pages == NULL || brief.tenants == NULL) {
+        registry_brief_clear(&brief);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "registry: tables for a job");
+    }
+    if (registry->page_count > 0)
+        memcpy(brief.pages, registry->pages, registry->page_count * sizeof *brief.pages);
+    if (registry->tenant_count > 0)
+        memcpy(brief.tenants, registry->tenants, registry->tenant_count * sizeof *brief.tenants);
+    *brief_out = brief;
+    return ERROR_NONE;
+}
+
+void registry_brief_clear(struct registry_brief *brief)
+{
+    free(brief->pages);
+    free(brief->tenants);
+    *brief = (struct registry_brief){0};
+}
+
+bool registry_brief_get(const struct registry_brief *brief, uint64_t id,
+                        struct series_brief *series_out)
+{
+    size_t number = (size_t)(id / SERIES_PAGE_SIZE);
+    if (number >= brief->page_count || brief->pages[number] == NULL)
+        return false;
+    const struct series_page *page = brief->pages[number];
+    size_t place = (size_t)(id % SERIES_PAGE_SIZE);
+    *series_out = (struct series_brief){page->targets[place], page->tenants[place],
+                                        page->slots[place]};
+    return series_out->target != TARGET_NONE;
 }
 
 void registry_forget(struct registry *registry, uint64_t id)
 {
     if (registry_target(registry, id) == TARGET_NONE)
         return;
-    registry->pages[id / TARGET_PAGE_SERIES]->targets[id % TARGET_PAGE_SERIES] = TARGET_NONE;
+    registry->pages[id / SERIES_PAGE_SIZE]->targets[id % SERIES_PAGE_SIZE] = TARGET_NONE;
     registry->series_count--;
 }
 
@@ -99,6 +195,10 @@ void registry_clear(struct registry *registry)
     for (size_t i = 0; i < registry->page_count; i++)
         free(registry->pages[i]);
     free(registry->pages);
+    for (size_t i = 0; i < registry->tenant_count; i++)
+        free(registry->tenants[i]);
+    free(registry->tenants);
+    free(registry->tenant_table);
     *registry = (struct registry){0};
 }
 
@@ -112,19 +212,20 @@ enum error_code registry_add(struct registry *registry, struct text tenant, uint
             return error_set(error, ERROR_EXISTS, "series exists");
     }
     uint32_t target = series_target(tenant, labels);
-    struct target_page *page;
-    enum error_code code = page_of(registry, registry->next_id, &page, error);
-    if (code != ERROR_NONE)
-        return code;
+    uint64_t id = registry->next_id;
     struct memory_series series = {
         .tenant = tenant, .labels = labels, .target_id = target, .slot = slot};
-    code = memory_index_add(registry->growing, &series, id_out, error);
+    /* The tables first: an index cannot take a series back. */
+    enum error_code code = registry_revive(registry, id, tenant, target, slot, error);
     if (code != ERROR_NONE)
         return code;
-    assert(*id_out == registry->next_id);
-    page->targets[*id_out % TARGET_PAGE_SERIES] = target;
+    code = memory_index_add(registry->growing, &series, id_out, error);
+    if (code != ERROR_NONE) {
+        registry_forget(registry, id);
+        return code;
+    }
+    assert(*id_out == id);
     registry->next_id++;
-    registry->series_count++;
     return ERROR_NONE;
 }
 
@@ -170,6 +271,7 @@ enum error_code registry_add_segment(struct registry *registry, uint64_t name,
     segments[count - 1] = segment;
     names[count - 1] = name;
     registry->segment_count = count;
+    registry->segment_generation++;
     return ERROR_NONE;
 }
 

@@ -5,8 +5,9 @@
  * written to a segment) and in series segments. Each series is in exactly one of them. The loop
  * thread writes; queries read the pieces through a view (view.h) and never this structure.
  *
- * For every live id there are four bytes in memory: the number of its target. They say in O(1)
- * whether an id is alive, without touching a file on the loop.
+ * For every live id there are ten bytes in memory: the numbers of its target and tenant and its
+ * slot. They say in O(1) whether an id is alive and what a part must know of it, without touching
+ * a file on the loop.
  */
 #ifndef SHARD_REGISTRY_H
 #define SHARD_REGISTRY_H
@@ -16,13 +17,22 @@
 #include "head/memory_index.h"
 #include "model/labels.h"
 
-enum { REGISTRY_FROZEN_MAX = 3, TARGET_PAGE_SERIES = 4096 };
+enum { REGISTRY_FROZEN_MAX = 3, SERIES_PAGE_SIZE = 4096 };
 
 /* A target number is never this. */
 #define TARGET_NONE UINT32_MAX
 
-struct target_page {
-    uint32_t targets[TARGET_PAGE_SERIES];
+struct series_page {
+    uint32_t targets[SERIES_PAGE_SIZE]; /* TARGET_NONE: not alive */
+    uint32_t tenants[SERIES_PAGE_SIZE]; /* numbers of the registry */
+    uint16_t slots[SERIES_PAGE_SIZE];
+};
+
+/* What is kept in memory of a series. */
+struct series_brief {
+    uint32_t target;
+    uint32_t tenant;
+    uint16_t slot;
 };
 
 struct registry {
@@ -35,8 +45,13 @@ struct registry {
     struct series_segment **segments; /* [segment_count], rising ids */
     uint64_t *segment_names;          /* [segment_count] */
     size_t segment_count;
-    struct target_page **pages; /* [page_count], NULL where no id is alive */
+    uint64_t segment_generation; /* rises with every new segment */
+    struct series_page **pages; /* [page_count], NULL where no id was alive */
     size_t page_count;
+    char **tenants; /* [tenant_count], NUL-terminated, never moved nor removed */
+    size_t tenant_count;
+    uint32_t *tenant_table; /* [tenant_capacity], numbers + 1, open addressing */
+    size_t tenant_capacity;
 };
 
 /* The number of the target of a series: of its tenant, job and instance. Numbers may collide;
@@ -76,8 +91,22 @@ enum error_code registry_add_segment(struct registry *registry, uint64_t name,
                                      struct series_segment *segment, struct error *error);
 
 /* Make an id of a segment alive. Errors: OUT_OF_MEMORY. */
-enum error_code registry_revive(struct registry *registry, uint64_t id, uint32_t target,
-                                struct error *error);
+enum error_code registry_revive(struct registry *registry, uint64_t id, struct text tenant,
+                                uint32_t target, uint16_t slot, struct error *error);
+
+/* The tables as they are now, for a job: valid as long as the registry, for the ids that were
+ * alive. Errors: OUT_OF_MEMORY. */
+struct registry_brief {
+    struct series_page **pages; /* owned */
+    size_t page_count;
+    char **tenants; /* owned, not what they point to */
+};
+enum error_code registry_brief_create(const struct registry *registry,
+                                      struct registry_brief *brief_out, struct error *error);
+void registry_brief_clear(struct registry_brief *brief);
+/* False when the id is not alive. */
+bool registry_brief_get(const struct registry_brief *brief, uint64_t id,
+                        struct series_brief *series_out);
 
 /* Bytes of the tables and the memory indexes. */
 size_t registry_size_bytes(const struct registry *registry);

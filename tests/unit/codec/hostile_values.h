@@ -16,7 +16,7 @@ static const uint64_t HOSTILE_BITS[] = {
     0xc320000000000000, 0x431fffffffffffff, 0x000fffffffffffff, 0x7ff0000000000001,
 };
 
-enum { HOSTILE_COUNT = sizeof HOSTILE_BITS / sizeof *HOSTILE_BITS, HOSTILE_SHAPES = 15 };
+enum { HOSTILE_COUNT = sizeof HOSTILE_BITS / sizeof *HOSTILE_BITS, HOSTILE_SHAPES = 16 };
 
 static const double HOSTILE_POWERS[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                         1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
@@ -36,6 +36,13 @@ static inline uint64_t hostile_next(struct hostile_random *random)
 static inline uint64_t hostile_below(struct hostile_random *random, uint64_t limit)
 {
     return hostile_next(random) % limit;
+}
+
+/* A number of any length in bits. */
+static inline uint64_t hostile_any_length(struct hostile_random *random)
+{
+    uint64_t number = hostile_next(random);
+    return number >> hostile_below(random, 64);
 }
 
 static inline double hostile_special(struct hostile_random *random)
@@ -85,10 +92,12 @@ static inline double hostile_value(struct hostile_random *random, struct hostile
     case 11:
         return hostile_special(random);
     case 12:
-        return (double)hostile_below(random, 1000) * (hostile_below(random, 2) ? 4096e9 : -4096e9);
+        return ((double)hostile_below(random, 2000) - 1000) * 4096e9;
     case 13: /* neighbours in the last places */
         return double_from_bits((double_to_bits(1e3) & ~UINT64_C(0xffffff)) +
                                 hostile_below(random, 0xffffff));
+    case 14: /* around the largest numbers that have halves and tenths */
+        return 0x1p50 * (double)(1 + i % 4) + (double)hostile_below(random, 40) / 4;
     default: /* repeats of two in three */
         return i > 0 && hostile_below(random, 3) > 0 ? previous
                                                      : (double)hostile_below(random, 1000);
@@ -100,13 +109,11 @@ static inline void hostile_fill(struct hostile_random *random, double *values, s
 {
     static const unsigned PERCENT[] = {0, 0, 1, 5, 50};
     unsigned special_percent = PERCENT[hostile_below(random, 5)];
-    struct hostile_shape shape = {
-        .shape = (unsigned)hostile_below(random, HOSTILE_SHAPES),
-        .sum = hostile_next(random) >> hostile_below(random, 64),
-        .step = 1 + (hostile_next(random) >> (1 + hostile_below(random, 63))),
-        .exponent = (unsigned)hostile_below(random, 16),
-        .number = double_from_bits(hostile_next(random)),
-    };
+    struct hostile_shape shape = {.shape = (unsigned)hostile_below(random, HOSTILE_SHAPES)};
+    shape.sum = hostile_any_length(random);
+    shape.step = 1 + hostile_any_length(random) / 2;
+    shape.exponent = (unsigned)hostile_below(random, 16);
+    shape.number = double_from_bits(hostile_next(random));
     double previous = 0;
     for (size_t i = 0; i < count; i++) {
         previous = hostile_value(random, &shape, i, previous);

@@ -129,8 +129,8 @@ static void bytes_that_do_not_ascend_are_corrupt(void **state)
 {
     (void)state;
     static const uint8_t EQUAL[] = {
-        3,    3, 0, 0, 0, /* three timestamps, in 3 bytes */
-        0x01, 2, 0,       /* order 1, the first is 1, all steps are 0 */
+        3,    2, 0, 0, 0, /* three timestamps, in 2 bytes */
+        0x40, 2,          /* order 1, the first is 1, all steps are 0 */
     };
     struct timestamp_column column;
     struct error error = {0};

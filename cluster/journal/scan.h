@@ -1,0 +1,43 @@
+/*
+ * scan - find the batches in the bytes of one segment. Pure.
+ */
+#ifndef JOURNAL_SCAN_H
+#define JOURNAL_SCAN_H
+
+#include "record.h"
+
+struct scan_batch {
+    uint64_t offset;
+    struct batch_header header;
+};
+
+struct segment_scan {
+    struct segment_header header;
+    struct scan_batch *batches; /* [count], whole and valid, sequences without gaps */
+    size_t count, capacity;
+    uint64_t end_offset; /* of the last of them: the first place that does not check */
+    uint64_t record_count;
+    /* Largest `durable` of all valid batch headers, and of those behind end_offset only. */
+    uint64_t durable_max;
+    uint64_t stranded_durable_max;
+    size_t stranded_count;
+};
+
+/* The header, from whichever copy checks. Errors: CORRUPT, UNSUPPORTED. */
+enum error_code scan_header(const uint8_t *content, uint64_t size_bytes,
+                            struct segment_header *header_out, struct error *error);
+
+/* Header and batches. Errors: CORRUPT and UNSUPPORTED (the header), OUT_OF_MEMORY. */
+enum error_code scan_segment(const uint8_t *content, uint64_t size_bytes,
+                             struct segment_scan *scan_out, struct error *error);
+
+void segment_scan_clear(struct segment_scan *scan);
+
+/* Call visit(context, record, offset in the segment) for each record of a batch that
+ * scan_segment found; stops at the first error. */
+typedef enum error_code scan_visit_record(void *context, const struct record *record,
+                                          uint64_t offset, struct error *error);
+enum error_code scan_records(const uint8_t *content, const struct scan_batch *batch,
+                             scan_visit_record *visit, void *context, struct error *error);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * replica - one shard kept identical by one Raft group, on one loop.
+ *
+ * Binds the two: committed entries go to the shard in slices, writes of many requests become one
+ * entry, acknowledgements follow what the shard has applied. Created and closed on its loop
+ * (or before the loop runs); replica_write may be called from any thread.
+ *
+ *   write --any loop--> queue --prepare--> entry --group--> committed --apply--> acknowledged
+ */
+#ifndef REPLICA_REPLICA_H
+#define REPLICA_REPLICA_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "group/group.h"
+#include "shard/shard.h"
+
+struct replica;
+
+/* What the replicas of a node share. */
+struct replica_node {
+    uint64_t unfrozen_bytes_max; /* log since the last freezes, all shards together; 256 MiB */
+    int64_t unfrozen_age_max_ms; /* 15 min */
+    uint64_t queued_bytes_max;   /* writes waiting to be proposed; beyond: UNAVAILABLE */
+    uint32_t replica_count;
+    _Atomic uint64_t unfrozen_bytes;
+    _Atomic uint64_t queued_bytes;
+};
+
+struct replica_options {
+    struct environment *environment;
+    struct group_host *host; /* of the same loop */
+    struct replica_node *node;
+    struct shard_options shard; /* proposer and environment are filled in */
+    uint64_t group_id;
+    /* NULL for a new group; stays open until the replica is ready, since replayed payloads lie
+     * in it. */
+    const struct journal_recovery *recovery;
+    const struct group_member *founders;
+    size_t founder_count;
+    /* This replica can't go on; the process must end. */
+    void (*fatal)(void *context, const struct error *error);
+    void *fatal_context;
+};
+
+/* Blocking: reads what is stored. Errors: those of group_create and shard_create. */
+enum error_code replica_create(const struct replica_options *options,
+                               struct replica **replica_out, struct error *error);
+
+/* Restore and replay, then take part. Blocking. */
+enum error_code replica_start(struct replica *replica, struct error *error);
+
+/* Refuse writes, end group and shard; `closed` runs on the loop, last. */
+void replica_close(struct replica *replica, void (*closed)(void *context), void *context);
+
+/* --- Writing --------------------------------------------------------------------------------- */
+
+/* A request's part for one shard; the caller's until `done`, which runs on `origin`. */
+struct replica_write {
+    struct shard_write write;
+    struct scheduler *origin;
+    void (*done)(struct replica_write *write);
+
+    /* Outcome: NONE (stored as write.* says), UNAVAILABLE (send again), OUT_OF_MEMORY. */
+    struct error error;
+
+    /* The replica's. */
+    struct replica *replica;
+    struct replica_write *next;
+    struct task task;
+    struct job job;
+    struct shard_resolver *resolver;
+    size_t size_bytes;
+};
+
+void replica_write(struct replica *replica, struct replica_write *write);
+
+/* --- State ----------------------------------------------------------------------------------- */
+
+/* Lives as long as the replica. Queries may use its shard_source from any thread. */
+struct shard *replica_shard(struct replica *replica);
+
+/* Leading, and everything acknowledged before is readable. Any thread. */
+bool replica_is_ready(const struct replica *replica);
+
+/* On the loop: freeze and merge everything; `done` on the loop. */
+void replica_flush(struct replica *replica, struct shard_flush *flush);
+
+/* On the loop: freeze and drop the log before it, for a quick next start; `done` when over. */
+void replica_settle(struct replica *replica, void (*done)(void *context), void *context);
+
+void replica_group_status(const struct replica *replica, struct group_status *status_out);
+
+#endif

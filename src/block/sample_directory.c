@@ -1,0 +1,368 @@
+#include "sample_directory.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+
+/* Bits of a chunk's head. */
+enum {
+    HEAD_KIND_MASK = 3,
+    HEAD_COLUMN = 1 << 2,
+    HEAD_RANGE = 1 << 3,
+    HEAD_STARTS = 1 << 4,
+    HEAD_PLACE = 1 << 5,
+    HEAD_UNKNOWN = 0xc0,
+};
+
+static bool page_equal(struct page_reference left, struct page_reference right)
+{
+    return left.offset_bytes == right.offset_bytes && left.size_bytes == right.size_bytes;
+}
+
+static uint64_t chunk_end(const struct chunk_entry *chunk)
+{
+    return (uint64_t)chunk->values.offset_bytes + chunk->values.size_bytes +
+           chunk->start_timestamps_bytes;
+}
+
+/* --- Writing ---------------------------------------------------------------------------------- */
+
+static bool page_number(struct directory_page_writer *page, struct page_reference reference,
+                        size_t *number_out)
+{
+    for (size_t i = page->page_count; i > 0; i--) {
+        if (page_equal(page->pages[i - 1], reference)) {
+            *number_out = i - 1;
+            return true;
+        }
+    }
+    if (page->page_count == page->page_capacity) {
+        size_t capacity = page->page_capacity == 0 ? 8 : page->page_capacity * 2;
+        struct page_reference *grown = realloc(page->pages, capacity * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        page->pages = grown;
+        page->page_capacity = capacity;
+    }
+    *number_out = page->page_count;
+    page->pages[page->page_count++] = reference;
+    return true;
+}
+
+static bool origin_number(struct directory_page_writer *page, struct directory_origin origin,
+                          size_t *number_out)
+{
+    if (page->origins == NULL)
+        page->origins = calloc(DIRECTORY_SERIES_MAX, sizeof *page->origins);
+    if (page->origins == NULL)
+        return false;
+    for (size_t i = page->origin_count; i > 0; i--) {
+        const struct directory_origin *known = &page->origins[i - 1];
+        if (known->tenant == origin.tenant && known->slot == origin.slot) {
+            *number_out = i - 1;
+            return true;
+        }
+    }
+    *number_out = page->origin_count;
+    page->origins[page->origin_count++] = origin;
+    return true;
+}
+
+static bool add_span(struct directory_page_writer *page, struct page_span span)
+{
+    size_t number;
+    if (!page_number(page, span.page, &number))
+        return false;
+    byte_buffer_varint(&page->series, number);
+    byte_buffer_varint(&page->series, span.offset_bytes);
+    return true;
+}
+
+static bool add_chunk(struct directory_page_writer *page, const struct chunk_entry *chunk)
+{
+    const struct chunk_entry *previous = &page->previous;
+    unsigned head = (unsigned)chunk->kind;
+    if (!page_equal(chunk->column.page, previous->column.page) ||
+        chunk->column.offset_bytes != previous->column.offset_bytes)
+        head |= HEAD_COLUMN;
+    if (chunk->first != previous->first || chunk->count != previous->count)
+        head |= HEAD_RANGE;
+    if (chunk->start_timestamps_bytes > 0)
+        head |= HEAD_STARTS;
+    if (!page_equal(chunk->values.page, previous->values.page) ||
+        chunk->values.offset_bytes != chunk_end(previous))
+        head |= HEAD_PLACE;
+
+    byte_buffer_u8(&page->series, (uint8_t)head);
+    if (head & HEAD_COLUMN) {
+        if (!add_span(page, chunk->column))
+            return false;
+        byte_buffer_varint(&page->series, chunk->column.size_bytes);
+    }
+    if (head & HEAD_RANGE) {
+        byte_buffer_varint(&page->series, chunk->first);
+        byte_buffer_varint(&page->series, chunk->count);
+    }
+    if ((head & HEAD_PLACE) && !add_span(page, chunk->values))
+        return false;
+    byte_buffer_varint(&page->series, chunk->values.size_bytes);
+    if (head & HEAD_STARTS)
+        byte_buffer_varint(&page->series, chunk->start_timestamps_bytes);
+    page->previous = *chunk;
+    return true;
+}
+
+bool directory_page_add(struct directory_page_writer *page, const struct series_entry *series,
+                        const struct chunk_entry *chunks)
+{
+    assert(page->series_count < DIRECTORY_SERIES_MAX);
+    assert(page->series_count == 0 || series->key > page->previous_key);
+    size_t origin;
+    if (!origin_number(page, (struct directory_origin){series->tenant, series->slot}, &origin))
+        return false;
+    bool is_first = page->series_count == 0;
+    if (is_first)
+        page->first_key = series->key;
+    byte_buffer_varint(&page->series,
+                       is_first ? series->key : series->key - page->previous_key - 1);
+    byte_buffer_varint(&page->series, origin);
+    byte_buffer_varint(&page->series,
+                       (uint64_t)series->chunk_count << 1 | (series->exemplars.size_bytes > 0));
+    for (size_t i = 0; i < series->chunk_count; i++)
+        if (!add_chunk(page, &chunks[i]))
+            return false;
+    if (series->exemplars.size_bytes > 0) {
+        if (!add_span(page, series->exemplars))
+            return false;
+        byte_buffer_varint(&page->series, series->exemplars.size_bytes);
+    }
+    page->previous_key = series->key;
+    page->series_count++;
+    return !page->series.failed;
+}
+
+bool directory_page_finish(struct directory_page_writer *page, struct byte_buffer *target)
+{
+    byte_buffer_varint(target, page->page_count);
+    uint64_t end_bytes = 0;
+    for (size_t i = 0; i < page->page_count; i++) {
+        struct page_reference reference = page->pages[i];
+        byte_buffer_zigzag(target, (int64_t)(reference.offset_bytes - end_bytes));
+        byte_buffer_varint(target, reference.size_bytes);
+        end_bytes = reference.offset_bytes + reference.size_bytes;
+    }
+    byte_buffer_varint(target, page->origin_count);
+    for (size_t i = 0; i < page->origin_count; i++) {
+        byte_buffer_varint(target, page->origins[i].tenant);
+        byte_buffer_varint(target, page->origins[i].slot);
+    }
+    byte_buffer_varint(target, page->series_count);
+    byte_buffer_append(target, page->series.bytes, page->series.size);
+    bool succeeded = !target->failed && !page->series.failed;
+
+    byte_buffer_reset(&page->series);
+    page->series_count = 0;
+    page->page_count = 0;
+    page->origin_count = 0;
+    page->previous = (struct chunk_entry){0};
+    return succeeded;
+}
+
+void directory_page_clear(struct directory_page_writer *page)
+{
+    byte_buffer_clear(&page->series);
+    free(page->pages);
+    free(page->origins);
+    *page = (struct directory_page_writer){0};
+}
+
+/* --- Reading ---------------------------------------------------------------------------------- */
+
+static enum error_code corrupt(struct error *error)
+{
+    return error_set(error, ERROR_CORRUPT, "page of the series directory");
+}
+
+/* Make room for `count` elements, forgetting what is there. */
+static bool array_reserve(void **array, size_t *capacity, size_t count, size_t element_bytes)
+{
+    if (count <= *capacity)
+        return true;
+    free(*array);
+    *capacity = 0;
+    *array = calloc(count, element_bytes);
+    if (*array == NULL)
+        return false;
+    *capacity = count;
+    return true;
+}
+
+static enum error_code read_pages(struct directory_cursor *cursor, struct error *error)
+{
+    struct byte_reader *reader = &cursor->reader;
+    uint64_t count = byte_reader_varint(reader);
+    if (reader->failed || count > byte_reader_left(reader) / 2)
+        return corrupt(error);
+    if (!array_reserve((void **)&cursor->pages, &cursor->page_capacity, count,
+                       sizeof *cursor->pages))
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series directory");
+    cursor->page_count = count;
+    uint64_t end_bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t offset_bytes = end_bytes + (uint64_t)byte_reader_zigzag(reader);
+        uint64_t size_bytes = byte_reader_varint(reader);
+        if (reader->failed || size_bytes > UINT32_MAX)
+            return corrupt(error);
+        cursor->pages[i] = (struct page_reference){offset_bytes, (uint32_t)size_bytes};
+        end_bytes = offset_bytes + size_bytes;
+    }
+    return ERROR_NONE;
+}
+
+static enum error_code read_origins(struct directory_cursor *cursor, struct error *error)
+{
+    struct byte_reader *reader = &cursor->reader;
+    uint64_t count = byte_reader_varint(reader);
+    if (reader->failed || count > byte_reader_left(reader) / 2)
+        return corrupt(error);
+    if (!array_reserve((void **)&cursor->origins, &cursor->origin_capacity, count,
+                       sizeof *cursor->origins))
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series directory");
+    cursor->origin_count = count;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t tenant = byte_reader_varint(reader);
+        uint64_t slot = byte_reader_varint(reader);
+        if (reader->failed || tenant > UINT32_MAX || slot >= SLOT_COUNT)
+            return corrupt(error);
+        cursor->origins[i] = (struct directory_origin){(uint32_t)tenant, (uint16_t)slot};
+    }
+    return ERROR_NONE;
+}
+
+enum error_code directory_cursor_open(struct directory_cursor *cursor, const uint8_t *bytes,
+                                      size_t size, struct error *error)
+{
+    cursor->reader = byte_reader_over(bytes, size);
+    cursor->series_left = 0;
+    cursor->next_key_minimum = 0;
+    cursor->previous = (struct chunk_entry){0};
+    if (size > DIRECTORY_BYTES_MAX)
+        return corrupt(error);
+    enum error_code code = read_pages(cursor, error);
+    if (code == ERROR_NONE)
+        code = read_origins(cursor, error);
+    if (code != ERROR_NONE)
+        return code;
+    uint64_t count = byte_reader_varint(&cursor->reader);
+    if (cursor->reader.failed || count == 0 || count > DIRECTORY_SERIES_MAX)
+        return corrupt(error);
+    cursor->series_left = count;
+    return ERROR_NONE;
+}
+
+/* Page and offset of a span; its size comes later. False: not in the page. */
+static bool read_span(struct directory_cursor *cursor, struct page_span *span_out)
+{
+    uint64_t number = byte_reader_varint(&cursor->reader);
+    uint64_t offset_bytes = byte_reader_varint(&cursor->reader);
+    if (cursor->reader.failed || number >= cursor->page_count || offset_bytes > PAGE_RAW_BYTES_MAX)
+        return false;
+    span_out->page = cursor->pages[number];
+    span_out->offset_bytes = (uint32_t)offset_bytes;
+    return true;
+}
+
+static bool read_size(struct directory_cursor *cursor, uint32_t *size_out)
+{
+    uint64_t size = byte_reader_varint(&cursor->reader);
+    if (cursor->reader.failed || size == 0 || size > PAGE_RAW_BYTES_MAX)
+        return false;
+    *size_out = (uint32_t)size;
+    return true;
+}
+
+static bool read_chunk(struct directory_cursor *cursor, struct chunk_entry *chunk)
+{
+    struct byte_reader *reader = &cursor->reader;
+    const struct chunk_entry *previous = &cursor->previous;
+    unsigned head = byte_reader_u8(reader);
+    unsigned kind = head & HEAD_KIND_MASK;
+    if (kind > CHUNK_HISTOGRAM || (head & HEAD_UNKNOWN))
+        return false;
+    *chunk = *previous;
+    chunk->kind = (enum chunk_kind)kind;
+    if (head & HEAD_COLUMN &&
+        (!read_span(cursor, &chunk->column) || !read_size(cursor, &chunk->column.size_bytes)))
+        return false;
+    if (head & HEAD_RANGE) {
+        uint64_t first = byte_reader_varint(reader);
+        uint64_t count = byte_reader_varint(reader);
+        if (first > SERIES_SAMPLES_MAX || count > CHUNK_SAMPLES_MAX)
+            return false;
+        chunk->first = (uint32_t)first;
+        chunk->count = (uint32_t)count;
+    }
+    uint64_t end = chunk_end(previous);
+    if (end > PAGE_RAW_BYTES_MAX)
+        return false;
+    chunk->values.offset_bytes = (uint32_t)end;
+    if (head & HEAD_PLACE && !read_span(cursor, &chunk->values))
+        return false;
+    if (!read_size(cursor, &chunk->values.size_bytes))
+        return false;
+    chunk->start_timestamps_bytes = 0;
+    if (head & HEAD_STARTS && !read_size(cursor, &chunk->start_timestamps_bytes))
+        return false;
+    cursor->previous = *chunk;
+    return chunk->count > 0 && !reader->failed;
+}
+
+enum error_code directory_cursor_next(struct directory_cursor *cursor, bool *found_out,
+                                      struct error *error)
+{
+    *found_out = false;
+    if (cursor->series_left == 0)
+        return ERROR_NONE;
+    struct byte_reader *reader = &cursor->reader;
+    uint64_t gap = byte_reader_varint(reader);
+    uint64_t origin = byte_reader_varint(reader);
+    uint64_t counts = byte_reader_varint(reader);
+    uint64_t chunk_count = counts >> 1;
+    struct series_entry *series = &cursor->series;
+    /* A chunk takes two bytes at least. */
+    if (reader->failed || origin >= cursor->origin_count ||
+        chunk_count > byte_reader_left(reader) / 2 ||
+        __builtin_add_overflow(cursor->next_key_minimum, gap, &series->key) ||
+        series->key == UINT64_MAX)
+        return corrupt(error);
+    if (!array_reserve((void **)&cursor->chunks, &cursor->chunk_capacity, chunk_count,
+                       sizeof *cursor->chunks))
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series directory");
+    series->tenant = cursor->origins[origin].tenant;
+    series->slot = cursor->origins[origin].slot;
+    series->chunk_count = (uint32_t)chunk_count;
+    series->sample_count = 0;
+    series->exemplars = (struct page_span){0};
+    for (size_t i = 0; i < chunk_count; i++) {
+        if (!read_chunk(cursor, &cursor->chunks[i]) ||
+            cursor->chunks[i].count > SERIES_SAMPLES_MAX - series->sample_count)
+            return corrupt(error);
+        series->sample_count += cursor->chunks[i].count;
+    }
+    if (counts & 1 && (!read_span(cursor, &series->exemplars) ||
+                       !read_size(cursor, &series->exemplars.size_bytes)))
+        return corrupt(error);
+    cursor->next_key_minimum = series->key + 1;
+    cursor->series_left--;
+    *found_out = true;
+    return ERROR_NONE;
+}
+
+void directory_cursor_clear(struct directory_cursor *cursor)
+{
+    free(cursor->pages);
+    free(cursor->origins);
+    free(cursor->chunks);
+    *cursor = (struct directory_cursor){0};
+}

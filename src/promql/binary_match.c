@@ -1,0 +1,692 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "binary.h"
+#include "label_table.h"
+#include "store.h"
+
+/*
+ * Arithmetic and comparison of two vectors. Series with equal match labels form a group; of one
+ * side, the "one" side, a group may have one value at each step. An output is a pair of series,
+ * one of each side, or a series and a fill value. Which pairs there are follows from the labels
+ * alone; groups in which more than one series of a side could collide are checked beforehand.
+ */
+
+#define NO_SERIES UINT32_MAX
+
+struct match_pair {
+    uint32_t many; /* NO_SERIES: the fill value */
+    uint32_t one;
+};
+
+/* The series of one side by group. */
+struct match_side {
+    struct stream *stream;
+    size_t *group_of; /* [stream->count] */
+    uint32_t *first;  /* [group count]: the group's first series; NO_SERIES: none */
+    uint32_t *last;
+    uint32_t *next; /* [stream->count]: the next of the same group; NO_SERIES: none */
+};
+
+struct match_stream {
+    struct stream stream;
+    const struct expression *expression;
+    const struct vector_matching *matching;
+    struct matching_key key;
+    bool is_swapped; /* group_right: the many side stands on the right */
+    bool has_many_fill;
+    bool has_one_fill;
+    double many_fill;
+    double one_fill;
+    struct arena *arena;
+    struct label_table groups;
+    struct match_side many;
+    struct match_side one;
+    struct match_pair *pairs; /* [stream.count] */
+    size_t pair_capacity;
+    const struct text *included; /* labels taken from the one side */
+};
+
+struct match_lane {
+    struct step_vector vector;
+    const struct histogram **histograms;
+    uint64_t *others;  /* presence of a group, for fills */
+    double *fill;      /* [steps]: a fill value at each */
+    uint32_t one_read; /* the one side's series that was read last, + 1 */
+    struct step_vector one;
+};
+
+/* --- Labels ---------------------------------------------------------------------------------- */
+
+/* What a missing series is taken to have: the match labels of the other one. */
+static struct labels side_labels(struct match_stream *match, const struct match_side *side,
+                                 uint32_t series, const struct match_side *other,
+                                 uint32_t other_series, struct arena *arena)
+{
+    if (series != NO_SERIES)
+        return stream_identity(side->stream, series, arena).labels;
+    struct labels labels = stream_identity(other->stream, other_series, arena).labels;
+    return matching_key_of(&match->key, labels, arena);
+}
+
+static struct labels include_labels(struct match_stream *match, struct labels labels,
+                                    struct labels one, struct arena *arena)
+{
+    const struct vector_matching *matching = match->matching;
+    size_t count = labels_count(labels);
+    struct label *array = arena_array(arena, count + matching->included_label_count, sizeof *array);
+    if (array == NULL)
+        return (struct labels){0};
+    /* Of equal names the first wins; one without a value takes the many side's away. */
+    for (size_t i = 0; i < matching->included_label_count; i++)
+        array[i] = (struct label){matching->included_labels[i],
+                                  labels_get(one, matching->included_labels[i])};
+    struct labels_cursor cursor = labels_begin(labels);
+    struct label label;
+    size_t used = matching->included_label_count;
+    while (labels_next(&cursor, &label)) {
+        bool is_included = false;
+        for (size_t i = 0; i < matching->included_label_count; i++)
+            is_included |= text_equal(matching->included_labels[i], label.name);
+        if (!is_included)
+            array[used++] = label;
+    }
+    return labels_build(arena, array, used);
+}
+
+static struct labels pair_labels(struct match_stream *match, struct match_pair pair,
+                                 struct arena *arena)
+{
+    const struct binary_node *node = &match->expression->binary;
+    struct labels many = side_labels(match, &match->many, pair.many, &match->one, pair.one, arena);
+    struct labels labels = many;
+    if (binary_changes_meaning(node->operation) ||
+        (node->returns_bool && !match->stream.evaluation->delayed_names))
+        labels = labels_without_name(arena, labels);
+    if (match->matching->cardinality == MATCH_ONE_TO_ONE)
+        labels = labels_project(arena, labels,
+                                match->matching->labels_mode == MATCH_ON ? LABELS_KEEP_NAMED
+                                                                         : LABELS_DROP_NAMED,
+                                match->included, match->matching->label_count);
+    else if (match->matching->included_label_count > 0)
+        labels = include_labels(
+            match, labels,
+            side_labels(match, &match->one, pair.one, &match->many, pair.many, arena), arena);
+    return labels;
+}
+
+static struct series_identity match_identity(struct stream *self, size_t index, struct arena *arena)
+{
+    struct match_stream *match = (struct match_stream *)self;
+    return (struct series_identity){
+        .labels = pair_labels(match, match->pairs[index], arena),
+        .drops_name = match->expression->binary.returns_bool && self->evaluation->delayed_names,
+    };
+}
+
+/* --- Reading --------------------------------------------------------------------------------- */
+
+static struct match_lane *match_lane_open(struct stream *self, struct lane *lane)
+{
+    struct match_lane *state = stream_lane_state(self, lane, sizeof *state);
+    if (state == NULL || state->fill != NULL)
+        return state;
+    size_t count = self->steps.count;
+    state->histograms = arena_array(lane->memory, count, sizeof *state->histograms);
+    state->others = arena_array(lane->memory, step_words(count), sizeof *state->others);
+    double *fill = arena_array(lane->memory, count, sizeof *fill);
+    if (state->histograms == NULL || state->others == NULL || fill == NULL ||
+        !step_vector_init(&state->vector, lane->memory, count))
+        return NULL;
+    state->fill = fill;
+    return state;
+}
+
+/* Where any series of the group has a value. */
+static enum error_code group_presence(struct match_stream *match, const struct match_side *side,
+                                      size_t group, struct lane *lane, uint64_t *presence,
+                                      struct error *error)
+{
+    size_t count = match->stream.steps.count;
+    steps_clear(presence, count);
+    for (uint32_t series = side->first[group]; series != NO_SERIES; series = side->next[series]) {
+        struct step_vector vector;
+        enum error_code code = stream_read(side->stream, lane, series, &vector, error);
+        if (code != ERROR_NONE)
+            return code;
+        for (size_t word = 0; word < step_words(count); word++)
+            presence[word] |= vector.present[word];
+    }
+    return ERROR_NONE;
+}
+
+/* The vectors of a pair; a fill value stands where the group of its side has nothing. */
+static enum error_code pair_read(struct match_stream *match, struct match_lane *state,
+                                 struct lane *lane, struct match_pair pair,
+                                 struct step_vector *many, struct step_vector *one,
+                                 struct error *error)
+{
+    size_t count = match->stream.steps.count;
+    if (pair.many == NO_SERIES || pair.one == NO_SERIES) {
+        bool fills_many = pair.many == NO_SERIES;
+        const struct match_side *filled = fills_many ? &match->many : &match->one;
+        size_t group = fills_many ? match->one.group_of[pair.one] : match->many.group_of[pair.many];
+        enum error_code code = group_presence(match, filled, group, lane, state->others, error);
+        if (code != ERROR_NONE)
+            return code;
+        for (size_t word = 0; word < step_words(count); word++)
+            state->others[word] = ~state->others[word];
+        for (size_t step = 0; step < count; step++)
+            state->fill[step] = fills_many ? match->many_fill : match->one_fill;
+        struct step_vector fill = {.values = state->fill, .present = state->others};
+        state->one_read = 0;
+        if (fills_many) {
+            *many = fill;
+            return stream_read(match->one.stream, lane, pair.one, one, error);
+        }
+        *one = fill;
+        return stream_read(match->many.stream, lane, pair.many, many, error);
+    }
+    enum error_code code = stream_read(match->many.stream, lane, pair.many, many, error);
+    if (code != ERROR_NONE)
+        return code;
+    /* Neighbours often share their one side; histograms are gone with the scratch, though. */
+    if (state->one_read != pair.one + 1 || state->one.histograms != NULL) {
+        state->one_read = 0;
+        code = stream_read(match->one.stream, lane, pair.one, &state->one, error);
+        if (code != ERROR_NONE)
+            return code;
+        state->one_read = pair.one + 1;
+    }
+    *one = state->one;
+    return ERROR_NONE;
+}
+
+static enum error_code match_step(struct match_stream *match, struct match_lane *state,
+                                  struct lane *lane, const struct step_vector *many,
+                                  const struct step_vector *one, size_t step, struct error *error)
+{
+    struct binary_value left = {many->values[step], step_histogram(many, step)};
+    struct binary_value right = {one->values[step], step_histogram(one, step)};
+    if (match->is_swapped) {
+        struct binary_value other = left;
+        left = right;
+        right = other;
+    }
+    struct binary_value result = {0};
+    bool keep = false;
+    enum error_code code = binary_values(match->stream.evaluation, match->expression, lane, left,
+                                         right, &result, &keep, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (match->expression->binary.returns_bool) {
+        bool is_comparable = (left.histogram == NULL) == (right.histogram == NULL);
+        enum binary_operator operation = match->expression->binary.operation;
+        bool is_equality = operation == BINARY_EQUAL || operation == BINARY_NOT_EQUAL;
+        if (!is_comparable || (left.histogram != NULL && !is_equality))
+            return ERROR_NONE; /* types that don't fit were annotated */
+        result = (struct binary_value){.value = keep};
+        keep = true;
+    }
+    if (!keep)
+        return ERROR_NONE;
+    step_set_present(state->vector.present, step);
+    state->vector.values[step] = result.value;
+    if (result.histogram != NULL) {
+        if (state->vector.histograms == NULL) {
+            memset(state->histograms, 0, match->stream.steps.count * sizeof *state->histograms);
+            state->vector.histograms = state->histograms;
+        }
+        state->histograms[step] = result.histogram;
+    }
+    return ERROR_NONE;
+}
+
+static enum error_code match_read(struct stream *self, struct lane *lane, size_t index,
+                                  struct step_vector *vector_out, struct error *error)
+{
+    struct match_stream *match = (struct match_stream *)self;
+    struct match_lane *state = match_lane_open(self, lane);
+    if (state == NULL)
+        return evaluation_out_of_memory(self->evaluation, error);
+    struct step_vector many;
+    struct step_vector one;
+    enum error_code code = pair_read(match, state, lane, match->pairs[index], &many, &one, error);
+    if (code != ERROR_NONE)
+        return code;
+    size_t count = self->steps.count;
+    steps_clear(state->vector.present, count);
+    state->vector.histograms = NULL;
+    for (size_t word = 0; word < step_words(count); word++) {
+        uint64_t bits = many.present[word] & one.present[word];
+        for (; bits != 0; bits &= bits - 1) {
+            size_t step = word * 64 + (size_t)__builtin_ctzll(bits);
+            code = match_step(match, state, lane, &many, &one, step, error);
+            if (code != ERROR_NONE)
+                return code;
+        }
+    }
+    *vector_out = state->vector;
+    return ERROR_NONE;
+}
+
+static void match_close(struct stream *self)
+{
+    struct match_stream *match = (struct match_stream *)self;
+    arena_destroy(match->arena);
+    stream_close(match->many.stream);
+    stream_close(match->one.stream);
+}
+
+static const struct stream_operations MATCH_OPERATIONS = {
+    .identity = match_identity,
+    .read = match_read,
+    .close = match_close,
+};
+
+/* --- Groups ---------------------------------------------------------------------------------- */
+
+static enum error_code side_number(struct match_stream *match, struct match_side *side,
+                                   struct arena *scratch, struct error *error)
+{
+    struct evaluation *evaluation = side->stream->evaluation;
+    size_t count = side->stream->count;
+    if (count >= NO_SERIES)
+        return error_set(error, ERROR_LIMIT, "too many series in a binary operation");
+    side->group_of = arena_array(match->arena, count, sizeof *side->group_of);
+    side->next = arena_array(match->arena, count, sizeof *side->next);
+    if (side->group_of == NULL || side->next == NULL)
+        return evaluation_out_of_memory(evaluation, error);
+    for (size_t i = 0; i < count; i++) {
+        arena_reset(scratch);
+        struct labels labels = stream_identity(side->stream, i, scratch).labels;
+        if (!label_table_add(&match->groups, matching_key_of(&match->key, labels, scratch),
+                             &side->group_of[i]))
+            return evaluation_out_of_memory(evaluation, error);
+        if (i % 1024 == 0) {
+            enum error_code code = evaluation_check(evaluation, error);
+            if (code != ERROR_NONE)
+                return code;
+        }
+    }
+    return ERROR_NONE;
+}
+
+static bool side_chain(struct match_stream *match, struct match_side *side)
+{
+    size_t groups = match->groups.count;
+    side->first = arena_array(match->arena, groups, sizeof *side->first);
+    side->last = arena_array(match->arena, groups, sizeof *side->last);
+    if (side->first == NULL || side->last == NULL)
+        return false;
+    for (size_t group = 0; group < groups; group++)
+        side->first[group] = NO_SERIES;
+    for (uint32_t i = 0; i < side->stream->count; i++) {
+        size_t group = side->group_of[i];
+        side->next[i] = NO_SERIES;
+        if (side->first[group] == NO_SERIES)
+            side->first[group] = i;
+        else
+            side->next[side->last[group]] = i;
+        side->last[group] = i;
+    }
+    return true;
+}
+
+static bool group_is_single(const struct match_side *side, size_t group)
+{
+    return side->first[group] == side->last[group] || side->first[group] == NO_SERIES;
+}
+
+static bool pair_add(struct match_stream *match, size_t *count, uint32_t many, uint32_t one)
+{
+    if (*count == match->pair_capacity) {
+        size_t capacity = match->pair_capacity == 0 ? 64 : match->pair_capacity * 2;
+        struct match_pair *pairs =
+            arena_grow(match->arena, match->pairs, match->pair_capacity, capacity, sizeof *pairs);
+        if (pairs == NULL)
+            return false;
+        match->pairs = pairs;
+        match->pair_capacity = capacity;
+    }
+    match->pairs[(*count)++] = (struct match_pair){many, one};
+    return true;
+}
+
+/* Pairs in the order of the many side, so that it is read in its own order. */
+static bool pairs_make(struct match_stream *match, size_t *count_out)
+{
+    size_t count = 0;
+    for (uint32_t many = 0; many < match->many.stream->count; many++) {
+        uint32_t one = match->one.first[match->many.group_of[many]];
+        for (; one != NO_SERIES; one = match->one.next[one])
+            if (!pair_add(match, &count, many, one))
+                return false;
+        if (match->has_one_fill && !pair_add(match, &count, many, NO_SERIES))
+            return false;
+    }
+    for (uint32_t one = 0; match->has_many_fill && one < match->one.stream->count; one++)
+        if (!pair_add(match, &count, NO_SERIES, one))
+            return false;
+    *count_out = count;
+    return true;
+}
+
+/* --- Collisions ------------------------------------------------------------------------------ */
+
+struct presence_sum {
+    struct stream *stream;
+    struct partition partition;
+    uint64_t *presence;
+};
+
+static enum error_code any_visit(void *context, struct lane *lane, size_t index,
+                                 const struct step_vector *vector, struct error *error)
+{
+    (void)lane, (void)index, (void)error;
+    struct presence_sum *sum = context;
+    for (size_t word = 0; word < step_words(sum->stream->steps.count); word++)
+        if (vector->present[word] != 0)
+            __atomic_fetch_or(&sum->presence[word], vector->present[word], __ATOMIC_RELAXED);
+    return ERROR_NONE;
+}
+
+static enum error_code any_part(void *context, struct lane *lane, size_t part, struct error *error)
+{
+    struct presence_sum *sum = context;
+    return stream_visit_part(sum->stream, lane, sum->partition, part, any_visit, sum, error);
+}
+
+/* {a="b", c="d"} as Go prints labels. */
+static struct text labels_text(struct arena *arena, struct labels labels)
+{
+    struct text text = TEXT("{");
+    struct labels_cursor cursor = labels_begin(labels);
+    struct label label;
+    bool is_first = true;
+    while (labels_next(&cursor, &label)) {
+        struct text quoted = text_quote(arena, label.value);
+        text = arena_format(arena, "%.*s%s%.*s=%.*s", TEXT_ARGUMENTS(text), is_first ? "" : ", ",
+                            TEXT_ARGUMENTS(label.name), TEXT_ARGUMENTS(quoted));
+        is_first = false;
+    }
+    return arena_format(arena, "%.*s}", TEXT_ARGUMENTS(text));
+}
+
+static enum error_code duplicate_error(struct match_stream *match, uint32_t first, uint32_t second,
+                                       struct error *error)
+{
+    struct arena *arena = match->arena;
+    struct labels left = stream_identity(match->one.stream, first, arena).labels;
+    struct labels right = stream_identity(match->one.stream, second, arena).labels;
+    if (labels_compare(left, right) > 0) {
+        struct labels other = left;
+        left = right;
+        right = other;
+    }
+    struct text group = labels_text(arena, matching_key_of(&match->key, left, arena));
+    struct text left_text = labels_text(arena, left);
+    struct text right_text = labels_text(arena, right);
+    return error_set(error, ERROR_INVALID,
+                     "found duplicate series for the match group %.*s on the %s hand-side of the "
+                     "operation: [%.*s, %.*s];many-to-many matching not allowed: matching labels "
+                     "must be unique on one side",
+                     TEXT_ARGUMENTS(group), match->is_swapped ? "left" : "right",
+                     TEXT_ARGUMENTS(left_text), TEXT_ARGUMENTS(right_text));
+}
+
+struct collision_work {
+    struct lane *lane;
+    uint64_t *seen;      /* of the series looked at so far */
+    uint64_t *overlap;   /* steps at which two had a value */
+    uint32_t *owner;     /* [steps]: who had it first */
+    uint64_t *any_other; /* of the whole other side; NULL until needed */
+};
+
+/* Two series of the one side with a value at the same step are an error, unless the other side
+ * has nothing at all at that step. */
+static enum error_code one_side_check(struct match_stream *match, size_t group,
+                                      struct collision_work *work, struct error *error)
+{
+    size_t count = match->stream.steps.count;
+    steps_clear(work->seen, count);
+    for (uint32_t one = match->one.first[group]; one != NO_SERIES; one = match->one.next[one]) {
+        struct step_vector vector;
+        enum error_code code = stream_read(match->one.stream, work->lane, one, &vector, error);
+        if (code != ERROR_NONE)
+            return code;
+        for (size_t step = step_next(vector.present, count, 0); step < count;
+             step = step_next(vector.present, count, step + 1)) {
+            if (!step_is_present(work->seen, step)) {
+                step_set_present(work->seen, step);
+                work->owner[step] = one;
+                continue;
+            }
+            uint32_t owner = work->owner[step];
+            if (work->any_other == NULL) {
+                work->any_other =
+                    arena_array(match->arena, step_words(count), sizeof *work->any_other);
+                if (work->any_other == NULL)
+                    return evaluation_out_of_memory(match->stream.evaluation, error);
+                struct presence_sum sum = {match->many.stream, stream_partition(match->many.stream),
+                                           work->any_other};
+                code = evaluation_run_parts(match->stream.evaluation, sum.partition.count, any_part,
+                                            &sum, error);
+                if (code != ERROR_NONE)
+                    return code;
+            }
+            bool matters = step_is_present(work->any_other, step) || match->has_many_fill ||
+                           match->has_one_fill;
+            if (matters)
+                return duplicate_error(match, owner, one, error);
+        }
+    }
+    return ERROR_NONE;
+}
+
+/* One to one: two of the left side with a value where the right side has one as well. */
+static enum error_code many_side_check(struct match_stream *match, size_t group,
+                                       struct collision_work *work, struct error *error)
+{
+    size_t count = match->stream.steps.count;
+    size_t words = step_words(count);
+    if (match->one.first[group] == NO_SERIES && !match->has_one_fill)
+        return ERROR_NONE;
+    steps_clear(work->seen, count);
+    steps_clear(work->overlap, count);
+    for (uint32_t many = match->many.first[group]; many != NO_SERIES;
+         many = match->many.next[many]) {
+        struct step_vector vector;
+        enum error_code code = stream_read(match->many.stream, work->lane, many, &vector, error);
+        if (code != ERROR_NONE)
+            return code;
+        for (size_t word = 0; word < words; word++) {
+            work->overlap[word] |= work->seen[word] & vector.present[word];
+            work->seen[word] |= vector.present[word];
+        }
+    }
+    if (!match->has_one_fill) {
+        enum error_code code =
+            group_presence(match, &match->one, group, work->lane, work->seen, error);
+        if (code != ERROR_NONE)
+            return code;
+        for (size_t word = 0; word < words; word++)
+            work->overlap[word] &= work->seen[word];
+    }
+    if (steps_any(work->overlap, count))
+        return error_set(error, ERROR_INVALID,
+                         "multiple matches for labels: many-to-one matching must be explicit "
+                         "(group_left/group_right)");
+    return ERROR_NONE;
+}
+
+/* Many to one: two pairs of a group that give the same labels at the same step. */
+static enum error_code result_labels_check(struct match_stream *match, struct collision_work *work,
+                                           size_t pair_count, struct error *error)
+{
+    struct evaluation *evaluation = match->stream.evaluation;
+    size_t count = match->stream.steps.count;
+    size_t words = step_words(count);
+    struct arena *arena = evaluation_arena_create(evaluation);
+    uint32_t *first = arena == NULL ? NULL : arena_array(arena, pair_count, sizeof *first);
+    uint64_t **present = arena == NULL ? NULL : arena_array(arena, pair_count, sizeof *present);
+    struct label_table table;
+    label_table_init(&table, arena);
+    enum error_code code = ERROR_NONE;
+    if (first == NULL || present == NULL)
+        code = evaluation_out_of_memory(evaluation, error);
+    for (uint32_t i = 0; code == ERROR_NONE && i < pair_count; i++) {
+        struct match_pair pair = match->pairs[i];
+        size_t known = table.count;
+        size_t number;
+        if (pair.many == NO_SERIES || pair.one == NO_SERIES)
+            continue;
+        arena_reset(work->lane->scratch);
+        if (!label_table_add(&table, pair_labels(match, pair, work->lane->scratch), &number)) {
+            code = evaluation_out_of_memory(evaluation, error);
+            break;
+        }
+        if (number == known) {
+            first[number] = i;
+            continue;
+        }
+        struct match_pair before = match->pairs[first[number]];
+        if (match->many.group_of[before.many] != match->many.group_of[pair.many])
+            continue; /* found when the series are merged */
+        struct match_pair both[2] = {before, pair};
+        if (present[number] == NULL) {
+            present[number] = arena_array(arena, words, sizeof **present);
+            if (present[number] == NULL) {
+                code = evaluation_out_of_memory(evaluation, error);
+                break;
+            }
+        }
+        for (size_t side = steps_any(present[number], count) ? 1 : 0;
+             side < 2 && code == ERROR_NONE; side++) {
+            struct step_vector many;
+            struct step_vector one;
+            code = stream_read(match->many.stream, work->lane, both[side].many, &many, error);
+            if (code == ERROR_NONE)
+                code = stream_read(match->one.stream, work->lane, both[side].one, &one, error);
+            for (size_t word = 0; code == ERROR_NONE && word < words; word++) {
+                uint64_t bits = many.present[word] & one.present[word];
+                if ((bits & present[number][word]) != 0)
+                    code = error_set(error, ERROR_INVALID,
+                                     "multiple matches for labels: grouping labels must ensure "
+                                     "unique matches");
+                present[number][word] |= bits;
+            }
+        }
+    }
+    arena_destroy(arena);
+    return code;
+}
+
+static enum error_code collisions_check(struct match_stream *match, size_t pair_count,
+                                        struct error *error)
+{
+    struct evaluation *evaluation = match->stream.evaluation;
+    size_t count = match->stream.steps.count;
+    struct collision_work work = {
+        .lane = &evaluation->lanes[0],
+        .seen = arena_array(match->arena, step_words(count), sizeof *work.seen),
+        .overlap = arena_array(match->arena, step_words(count), sizeof *work.overlap),
+        .owner = arena_array(match->arena, count, sizeof *work.owner),
+    };
+    if (work.seen == NULL || work.overlap == NULL || work.owner == NULL)
+        return evaluation_out_of_memory(evaluation, error);
+    bool is_one_to_one = match->matching->cardinality == MATCH_ONE_TO_ONE;
+    enum error_code code = ERROR_NONE;
+    for (size_t group = 0; code == ERROR_NONE && group < match->groups.count; group++) {
+        bool one_single = group_is_single(&match->one, group);
+        bool many_single = group_is_single(&match->many, group);
+        if (one_single && (many_single || !is_one_to_one))
+            continue;
+        arena_reset(work.lane->scratch);
+        code = evaluation_check(evaluation, error);
+        if (code == ERROR_NONE && !one_single)
+            code = one_side_check(match, group, &work, error);
+        if (code == ERROR_NONE && is_one_to_one && !many_single)
+            code = many_side_check(match, group, &work, error);
+    }
+    if (code == ERROR_NONE && !is_one_to_one &&
+        (match->matching->included_label_count > 0 || !match->many.stream->is_unique_without_name))
+        code = result_labels_check(match, &work, pair_count, error);
+    return code;
+}
+
+/* --- Building -------------------------------------------------------------------------------- */
+
+static int compare_texts(const void *left, const void *right)
+{
+    return text_compare(*(const struct text *)left, *(const struct text *)right);
+}
+
+static enum error_code match_configure(struct match_stream *match, struct evaluation *evaluation,
+                                       struct stream *left, struct stream *right,
+                                       struct error *error)
+{
+    const struct vector_matching *matching = match->matching;
+    match->is_swapped = matching->cardinality == MATCH_ONE_TO_MANY;
+    match->many.stream = match->is_swapped ? right : left;
+    match->one.stream = match->is_swapped ? left : right;
+    /* As in the reference, group_right swaps the sides but not the fills: "left" means the many
+     * side and "right" the one side. */
+    match->has_many_fill = matching->has_fill_left;
+    match->has_one_fill = matching->has_fill_right;
+    match->many_fill = matching->fill_left;
+    match->one_fill = matching->fill_right;
+    struct text *labels = arena_array(evaluation->arena, matching->label_count + 1, sizeof *labels);
+    if (labels == NULL)
+        return evaluation_out_of_memory(evaluation, error);
+    if (matching->label_count > 0)
+        memcpy(labels, matching->labels, matching->label_count * sizeof *labels);
+    qsort(labels, matching->label_count, sizeof *labels, compare_texts);
+    match->included = labels;
+    enum error_code code = matching_key_make(evaluation, matching, &match->key, error);
+    /* The one side is read again and again when many share it. */
+    if (code == ERROR_NONE && matching->cardinality != MATCH_ONE_TO_ONE)
+        code = stream_store(match->one.stream, &match->one.stream, error);
+    return code;
+}
+
+enum error_code binary_match_stream(struct evaluation *evaluation,
+                                    const struct expression *expression, struct stream *left,
+                                    struct stream *right, struct stream **stream_out,
+                                    struct error *error)
+{
+    struct match_stream *match = arena_array(evaluation->arena, 1, sizeof *match);
+    struct arena *scratch = evaluation_arena_create(evaluation);
+    if (match == NULL || scratch == NULL) {
+        arena_destroy(scratch);
+        return evaluation_out_of_memory(evaluation, error);
+    }
+    match->expression = expression;
+    match->matching = expression->binary.matching;
+    struct step_range steps = left->steps;
+    enum error_code code = match_configure(match, evaluation, left, right, error);
+    match->arena = evaluation_arena_create(evaluation);
+    if (code == ERROR_NONE && match->arena == NULL)
+        code = evaluation_out_of_memory(evaluation, error);
+    label_table_init(&match->groups, match->arena);
+    if (code == ERROR_NONE)
+        code = side_number(match, &match->many, scratch, error);
+    if (code == ERROR_NONE)
+        code = side_number(match, &match->one, scratch, error);
+    arena_destroy(scratch);
+    size_t pair_count = 0;
+    if (code == ERROR_NONE && (!side_chain(match, &match->many) ||
+                               !side_chain(match, &match->one) || !pairs_make(match, &pair_count)))
+        code = evaluation_out_of_memory(evaluation, error);
+    if (code == ERROR_NONE)
+        code =
+            stream_init(&match->stream, evaluation, &MATCH_OPERATIONS, &steps, pair_count, error);
+    if (code != ERROR_NONE) {
+        arena_destroy(match->arena);
+        return code;
+    }
+    code = collisions_check(match, pair_count, error);
+    if (code != ERROR_NONE)
+        return code;
+    return stream_merge_equal_labels(&match->stream, stream_out, error);
+}

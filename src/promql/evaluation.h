@@ -1,0 +1,267 @@
+/*
+ * evaluation - what the operators of one running query share: lanes, memory, limits, annotations,
+ * and streams, the form in which vectors flow from operator to operator.
+ *
+ * A stream is a set of series whose labels are known and whose values are computed when they are
+ * read, one series for all steps at once. Building a stream runs on the query's thread; reading
+ * runs in lanes, threads that share the work, in any order. Operators that need everything first
+ * (aggregations, topk) read their input while they are built and yield a stored stream.
+ */
+#ifndef PROMQL_EVALUATION_H
+#define PROMQL_EVALUATION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "promql/engine.h"
+#include "step_vector.h"
+
+/* --- Memory ---------------------------------------------------------------------------------- */
+
+/* The budget of one query, shared by its arenas and charged on to that of all queries. */
+struct query_memory {
+    struct arena_account account;
+    struct arena_account *parent; /* NULL: none */
+    uint64_t limit_bytes;         /* 0: none */
+    _Atomic uint64_t used_bytes;
+    _Atomic uint64_t used_bytes_max;
+    atomic_bool refused; /* an allocation failed for the budget, not for the system */
+};
+
+void query_memory_init(struct query_memory *memory, uint64_t limit_bytes,
+                       struct arena_account *parent);
+
+/* --- Annotations ----------------------------------------------------------------------------- */
+
+/* What was done to classic buckets whose counts fell. */
+struct forced_monotonicity {
+    double bucket_min; /* the lowest and highest bounds of buckets that were raised */
+    double bucket_max;
+    double difference_max;
+    int64_t timestamp_ms;
+};
+
+struct forced_entry {
+    struct text message; /* of the annotation, without what follows */
+    struct text_range position;
+    struct forced_monotonicity sum;
+    int64_t timestamp_min_ms;
+    uint64_t count;
+};
+
+struct annotations {
+    pthread_mutex_t lock;
+    struct forced_entry *forced; /* [forced_count], become entries at the end */
+    size_t forced_count;
+    struct arena *arena; /* NULL until the first */
+    struct promql_annotation *entries;
+    size_t count;
+    size_t capacity;
+};
+
+/* --- Lanes ----------------------------------------------------------------------------------- */
+
+/* One thread's part of the query; used by one thread at a time. */
+struct lane {
+    size_t index;
+    struct arena *memory;  /* buffers of operators, as long as the query */
+    struct arena *scratch; /* forgotten before each series read by a driver */
+};
+
+/* --- The query ------------------------------------------------------------------------------- */
+
+struct evaluation {
+    struct promql_execution_options options;
+    struct promql_query query;
+    struct query_memory memory;
+    struct arena *arena; /* plan and result; the query's thread only */
+    struct lane *lanes;  /* [lane_count] */
+    size_t lane_count;
+    struct annotations annotations;
+    struct stream *open_streams; /* the latest first */
+    struct duration_environment duration_environment;
+    int64_t query_start_ms; /* for @ start() and end() */
+    int64_t query_end_ms;
+    bool delayed_names; /* names are dropped at the end (experimental) */
+    _Atomic uint64_t samples_queried;
+    _Atomic uint64_t samples_read;
+    _Atomic uint64_t samples_held;
+    _Atomic uint64_t samples_held_max;
+    uint64_t series_selected;
+    uint64_t select_ns;
+};
+
+/* CANCELED, TIMEOUT or nothing. Cheap enough for each hundred series. */
+enum error_code evaluation_check(struct evaluation *evaluation, struct error *error);
+
+/* LIMIT when the budget was reached, else OUT_OF_MEMORY: for a failed allocation. */
+enum error_code evaluation_out_of_memory(struct evaluation *evaluation, struct error *error);
+
+/* Samples that stay in memory from now on. LIMIT beyond the limit. Any lane. */
+enum error_code evaluation_hold_samples(struct evaluation *evaluation, uint64_t count,
+                                        struct error *error);
+void evaluation_release_samples(struct evaluation *evaluation, uint64_t count);
+
+/* An arena charged to the query; NULL when memory is out. Destroy it before the query ends. */
+struct arena *evaluation_arena_create(struct evaluation *evaluation);
+
+/*
+ * Add an annotation, "PromQL warning: " or "PromQL info: " and the message, with the position of
+ * its expression; the same text is kept once. Any lane.
+ */
+void evaluation_annotate(struct evaluation *evaluation, enum promql_annotation_kind kind,
+                         struct text_range position, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Turn what was gathered by evaluation_annotate_forced into annotations. */
+void evaluation_annotate_finish(struct evaluation *evaluation);
+
+/* "quantile value should be between 0 and 1, got 1.5". */
+void evaluation_annotate_quantile(struct evaluation *evaluation, double quantile,
+                                  struct text_range position);
+
+/* "input to histogram_quantile needed to be fixed for monotonicity ..."; annotations of the same
+ * metric (its name quoted; empty: none) become one that counts them. */
+void evaluation_annotate_forced(struct evaluation *evaluation, struct text_range position,
+                                struct text quoted_name, const struct forced_monotonicity *forced);
+
+/* `value` as Go's %g prints it: the shortest digits that read back, "NaN", "+Inf"; written to
+ * `target`, returned. */
+enum { NUMBER_TEXT_BYTES = 40 };
+const char *number_text(char target[NUMBER_TEXT_BYTES], double value);
+
+/* The same with ".0" where a float would not be seen for one ("1.0"), as OpenMetrics wants. */
+const char *open_metrics_number_text(char target[NUMBER_TEXT_BYTES], double value);
+
+/* The same without exponent, as count_values prints it. */
+enum { DECIMAL_TEXT_BYTES = 800 };
+const char *decimal_text(char target[DECIMAL_TEXT_BYTES], double value);
+
+/* A native histogram as Prometheus prints it, {count:3, sum:4.5, (1,2]:3}; in the arena. */
+struct text histogram_text(const struct histogram *histogram, struct arena *arena);
+
+/* `value` as Prometheus quotes it ("%q"), in the arena. */
+struct text text_quote(struct arena *arena, struct text value);
+
+/*
+ * Run body(context, lane, part) for every part, in as many lanes as the pool gives. Of several
+ * errors that of the lowest part is answered, whatever the number of threads.
+ */
+typedef enum error_code part_body(void *context, struct lane *lane, size_t part,
+                                  struct error *error);
+enum error_code evaluation_run_parts(struct evaluation *evaluation, size_t part_count,
+                                     part_body *body, void *context, struct error *error);
+
+/* --- Streams --------------------------------------------------------------------------------- */
+
+/* Who a series is. With delayed names a name that is to be dropped stays until the end. */
+struct series_identity {
+    struct labels labels;
+    bool drops_name;
+};
+
+struct stream;
+
+struct stream_operations {
+    /* Labels live as long as the stream or the arena, whichever ends first. Any lane. */
+    struct series_identity (*identity)(struct stream *self, size_t index, struct arena *arena);
+    enum error_code (*read)(struct stream *self, struct lane *lane, size_t index,
+                            struct step_vector *vector_out, struct error *error);
+    void (*close)(struct stream *self);
+};
+
+struct stream {
+    const struct stream_operations *operations;
+    struct evaluation *evaluation;
+    struct step_range steps;
+    size_t count;   /* of series; some may turn out to have no value */
+    bool is_stored; /* reading costs nothing */
+    /* No two series have equal labels once metadata labels (the name) are gone. */
+    bool is_unique_without_name;
+    void **lane_states; /* [lane_count], NULL until a lane first reads; the operator's own */
+    struct stream *next_open;
+};
+
+/* Register and fill in a stream of an operator; its memory is the query's arena. */
+enum error_code stream_init(struct stream *stream, struct evaluation *evaluation,
+                            const struct stream_operations *operations,
+                            const struct step_range *steps, size_t count, struct error *error);
+
+/* labels.bytes is NULL with a size > 0 when memory is out: see identity_failed. */
+static inline struct series_identity stream_identity(struct stream *self, size_t index,
+                                                     struct arena *arena)
+{
+    return self->operations->identity(self, index, arena);
+}
+
+/*
+ * The values of series `index`. What *vector_out points to must not be changed and lives until
+ * the lane's next read of the same stream; histograms also only until the lane's scratch is reset.
+ */
+static inline enum error_code stream_read(struct stream *self, struct lane *lane, size_t index,
+                                          struct step_vector *vector_out, struct error *error)
+{
+    return self->operations->read(self, lane, index, vector_out, error);
+}
+
+/* Closes its inputs too. NULL is fine. The query's thread only. */
+void stream_close(struct stream *stream);
+
+/* Every stream that is still open. */
+void evaluation_close_streams(struct evaluation *evaluation);
+
+/* The lane's state of the operator, zeroed `size_bytes` at first; NULL when memory is out. */
+void *stream_lane_state(struct stream *stream, struct lane *lane, size_t size_bytes);
+
+/*
+ * A fixed division of a stream: it depends on the number of series, never on threads, so that
+ * results are the same on every machine.
+ */
+struct partition {
+    size_t size;
+    size_t count;
+};
+struct partition stream_partition(const struct stream *stream);
+
+/* Read every series of one part; resets the lane's scratch before each. */
+typedef enum error_code series_visit(void *context, struct lane *lane, size_t index,
+                                     const struct step_vector *vector, struct error *error);
+enum error_code stream_visit_part(struct stream *stream, struct lane *lane,
+                                  struct partition partition, size_t part, series_visit *visit,
+                                  void *context, struct error *error);
+
+/* --- Names ----------------------------------------------------------------------------------- */
+
+/* Without the metadata labels __name__, __type__ and __unit__, in the arena. */
+struct labels labels_without_name(struct arena *arena, struct labels labels);
+
+/* The identity of a series whose name an operator drops: at once or, with delayed names, later. */
+struct series_identity identity_drop_name(const struct evaluation *evaluation,
+                                          struct series_identity identity, struct arena *arena);
+
+/* --- Operators ------------------------------------------------------------------------------- */
+
+/* The stream of an instant vector expression. Whole sub-expressions that are the same at each step
+ * are evaluated once. */
+enum error_code evaluate_vector(struct evaluation *evaluation, const struct expression *expression,
+                                const struct step_range *steps, struct stream **stream_out,
+                                struct error *error);
+
+/* A scalar expression: [steps->count] values in the query's arena. */
+enum error_code evaluate_scalar(struct evaluation *evaluation, const struct expression *expression,
+                                const struct step_range *steps, const double **values_out,
+                                struct error *error);
+
+/* Series with equal labels become one, as long as no two have a value at the same step. */
+enum error_code stream_merge_equal_labels(struct stream *input, struct stream **stream_out,
+                                          struct error *error);
+
+/*
+ * The same values under other names: all names dropped (by a function: at once or, with delayed
+ * names, marked), or those that are marked (at the end of the query).
+ */
+enum names_drop { NAMES_DROP_ALL, NAMES_DROP_MARKED };
+enum error_code stream_drop_names(struct stream *input, enum names_drop which,
+                                  struct stream **stream_out, struct error *error);
+
+#endif

@@ -1,0 +1,456 @@
+#include "lexer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "model/labels.h"
+
+/* --- Words ----------------------------------------------------------------------------------- */
+
+struct keyword_entry {
+    struct text word;
+    enum keyword keyword;
+    int value; /* the operator or the aggregation */
+};
+
+static const struct keyword_entry KEYWORDS[] = {
+    {TEXT("sum"), KEYWORD_AGGREGATION, AGGREGATE_SUM},
+    {TEXT("avg"), KEYWORD_AGGREGATION, AGGREGATE_AVG},
+    {TEXT("count"), KEYWORD_AGGREGATION, AGGREGATE_COUNT},
+    {TEXT("min"), KEYWORD_AGGREGATION, AGGREGATE_MIN},
+    {TEXT("max"), KEYWORD_AGGREGATION, AGGREGATE_MAX},
+    {TEXT("group"), KEYWORD_AGGREGATION, AGGREGATE_GROUP},
+    {TEXT("stddev"), KEYWORD_AGGREGATION, AGGREGATE_STDDEV},
+    {TEXT("stdvar"), KEYWORD_AGGREGATION, AGGREGATE_STDVAR},
+    {TEXT("topk"), KEYWORD_AGGREGATION, AGGREGATE_TOPK},
+    {TEXT("bottomk"), KEYWORD_AGGREGATION, AGGREGATE_BOTTOMK},
+    {TEXT("count_values"), KEYWORD_AGGREGATION, AGGREGATE_COUNT_VALUES},
+    {TEXT("quantile"), KEYWORD_AGGREGATION, AGGREGATE_QUANTILE},
+    {TEXT("limitk"), KEYWORD_AGGREGATION, AGGREGATE_LIMITK},
+    {TEXT("limit_ratio"), KEYWORD_AGGREGATION, AGGREGATE_LIMIT_RATIO},
+    {TEXT("and"), KEYWORD_OPERATOR, BINARY_AND},
+    {TEXT("or"), KEYWORD_OPERATOR, BINARY_OR},
+    {TEXT("unless"), KEYWORD_OPERATOR, BINARY_UNLESS},
+    {TEXT("atan2"), KEYWORD_OPERATOR, BINARY_ATAN2},
+    {TEXT("inf"), KEYWORD_NUMBER, 0},
+    {TEXT("nan"), KEYWORD_NUMBER, 0},
+    {TEXT("offset"), KEYWORD_OFFSET, 0},
+    {TEXT("anchored"), KEYWORD_ANCHORED, 0},
+    {TEXT("smoothed"), KEYWORD_SMOOTHED, 0},
+    {TEXT("by"), KEYWORD_BY, 0},
+    {TEXT("without"), KEYWORD_WITHOUT, 0},
+    {TEXT("on"), KEYWORD_ON, 0},
+    {TEXT("ignoring"), KEYWORD_IGNORING, 0},
+    {TEXT("group_left"), KEYWORD_GROUP_LEFT, 0},
+    {TEXT("group_right"), KEYWORD_GROUP_RIGHT, 0},
+    {TEXT("bool"), KEYWORD_BOOL, 0},
+    {TEXT("fill"), KEYWORD_FILL, 0},
+    {TEXT("fill_left"), KEYWORD_FILL_LEFT, 0},
+    {TEXT("fill_right"), KEYWORD_FILL_RIGHT, 0},
+    {TEXT("start"), KEYWORD_START, 0},
+    {TEXT("end"), KEYWORD_END, 0},
+    {TEXT("step"), KEYWORD_STEP, 0},
+    {TEXT("range"), KEYWORD_RANGE, 0},
+};
+
+enum { KEYWORD_SIZE_MAX = 12 }; /* count_values */
+
+void lexer_classify_word(struct text word, struct token *token)
+{
+    token->keyword = KEYWORD_NONE;
+    if (word.size > KEYWORD_SIZE_MAX)
+        return;
+    for (size_t i = 0; i < sizeof KEYWORDS / sizeof KEYWORDS[0]; i++) {
+        const struct keyword_entry *entry = &KEYWORDS[i];
+        if (!text_equal_ignoring_case(entry->word, word))
+            continue;
+        token->keyword = entry->keyword;
+        if (entry->keyword == KEYWORD_AGGREGATION)
+            token->aggregation = (enum aggregation)entry->value;
+        if (entry->keyword == KEYWORD_OPERATOR)
+            token->operation = (enum binary_operator)entry->value;
+        return;
+    }
+}
+
+bool lexer_word_is_metric_name(struct text word)
+{
+    struct token token;
+    lexer_classify_word(word, &token);
+    switch (token.keyword) {
+    case KEYWORD_NUMBER:
+    case KEYWORD_ON:
+    case KEYWORD_IGNORING:
+    case KEYWORD_GROUP_LEFT:
+    case KEYWORD_GROUP_RIGHT:
+    case KEYWORD_BOOL:
+        return false;
+    case KEYWORD_OPERATOR:
+        return token.operation != BINARY_ATAN2;
+    default:
+        return metric_name_is_legacy(word);
+    }
+}
+
+/* --- Characters ------------------------------------------------------------------------------ */
+
+static bool is_digit(int character)
+{
+    return character >= '0' && character <= '9';
+}
+
+static bool is_hexadecimal(int character)
+{
+    return is_digit(character) || (character >= 'a' && character <= 'f') ||
+           (character >= 'A' && character <= 'F');
+}
+
+static bool is_letter(int character)
+{
+    return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') ||
+           character == '_';
+}
+
+/* The character `ahead` places on, -1 at the end. */
+static int peek(const struct lexer *lexer, size_t ahead)
+{
+    size_t offset = lexer->offset + ahead;
+    return offset < lexer->text.size ? (unsigned char)lexer->text.data[offset] : -1;
+}
+
+static bool accept(struct lexer *lexer, const char *any_of)
+{
+    int character = peek(lexer, 0);
+    if (character <= 0 || strchr(any_of, character) == NULL)
+        return false;
+    lexer->offset++;
+    return true;
+}
+
+/* The whole character at the cursor (of UTF-8: all its bytes), for messages. */
+static struct text character_at(const struct lexer *lexer)
+{
+    int lead = peek(lexer, 0);
+    size_t size = lead < 0 ? 0 : lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (size > lexer->text.size - lexer->offset)
+        size = lexer->text.size - lexer->offset;
+    return (struct text){lexer->text.data + lexer->offset, size};
+}
+
+/* --- Making tokens --------------------------------------------------------------------------- */
+
+static struct token make_token(const struct lexer *lexer, enum token_kind kind, size_t start)
+{
+    return (struct token){.kind = kind, .position = {(uint32_t)start, (uint32_t)lexer->offset}};
+}
+
+static struct token fail(struct lexer *lexer, size_t start, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static struct token fail(struct lexer *lexer, size_t start, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(lexer->message, sizeof lexer->message, format, arguments);
+    va_end(arguments);
+    return make_token(lexer, TOKEN_ERROR, start);
+}
+
+/* The cursor is at the character; the token that it spoils starts at `start`. */
+static struct token fail_at_character(struct lexer *lexer, size_t start, const char *what)
+{
+    struct text character = character_at(lexer);
+    if (character.size == 1 && (unsigned char)character.data[0] < 0x20)
+        return fail(lexer, start, "%s: '\\x%02x'", what, (unsigned char)character.data[0]);
+    return fail(lexer, start, "%s: '%.*s'", what, TEXT_ARGUMENTS(character));
+}
+
+static struct token take(struct lexer *lexer, enum token_kind kind, size_t size)
+{
+    size_t start = lexer->offset;
+    lexer->offset += size;
+    return make_token(lexer, kind, start);
+}
+
+static struct token take_operator(struct lexer *lexer, enum binary_operator operation, size_t size)
+{
+    struct token token = take(lexer, TOKEN_OPERATOR, size);
+    token.operation = operation;
+    return token;
+}
+
+static struct token take_word(struct lexer *lexer)
+{
+    size_t start = lexer->offset;
+    bool colons = !lexer->in_braces && !lexer->in_brackets;
+    for (;;) {
+        int character = peek(lexer, 0);
+        if (!is_letter(character) && !is_digit(character) && !(character == ':' && colons))
+            break;
+        lexer->offset++;
+    }
+    struct token token = make_token(lexer, TOKEN_WORD, start);
+    if (!lexer->in_braces) {
+        struct text word = {lexer->text.data + start, lexer->offset - start};
+        lexer_classify_word(word, &token);
+    }
+    return token;
+}
+
+/* --- Numbers --------------------------------------------------------------------------------- */
+
+/* After '.', 'e' and '_', what may not follow; each of '.' and 'e' once. */
+static bool scan_number(struct lexer *lexer)
+{
+    bool hexadecimal = false;
+    bool point = false;
+    bool exponent = false;
+    if (peek(lexer, 0) == '0' && (peek(lexer, 1) == 'x' || peek(lexer, 1) == 'X')) {
+        lexer->offset += 2;
+        hexadecimal = true;
+        accept(lexer, "_");
+    }
+    size_t start = lexer->offset;
+    for (;;) {
+        int character = peek(lexer, 0);
+        if (hexadecimal ? is_hexadecimal(character) : is_digit(character)) {
+            lexer->offset++;
+        } else if (character == '.' && !point && !exponent && !hexadecimal) {
+            lexer->offset++;
+            point = true;
+            if (accept(lexer, "_."))
+                return false;
+        } else if ((character == 'e' || character == 'E') && !exponent && !hexadecimal) {
+            lexer->offset++;
+            exponent = true;
+            accept(lexer, "+-");
+            if (!is_digit(peek(lexer, 0)))
+                return false;
+        } else if (character == '_') {
+            lexer->offset++;
+            if (accept(lexer, "._eE") || peek(lexer, 0) < 0)
+                return false;
+        } else {
+            break;
+        }
+    }
+    int next = peek(lexer, 0);
+    return lexer->offset > start && !is_letter(next) && !is_digit(next) && next != '.';
+}
+
+static bool scan_duration(struct lexer *lexer)
+{
+    do {
+        if (!is_digit(peek(lexer, 0)))
+            return false;
+        while (is_digit(peek(lexer, 0)))
+            lexer->offset++;
+        if (!accept(lexer, "smhdwy"))
+            return false;
+        accept(lexer, "s"); /* ms; what else ends so is refused when it is read */
+    } while (is_digit(peek(lexer, 0)));
+    return !is_letter(peek(lexer, 0));
+}
+
+static struct token take_number_or_duration(struct lexer *lexer)
+{
+    size_t start = lexer->offset;
+    if (scan_number(lexer))
+        return make_token(lexer, TOKEN_NUMBER, start);
+    size_t number_end = lexer->offset;
+    lexer->offset = start;
+    if (scan_duration(lexer))
+        return make_token(lexer, TOKEN_DURATION, start);
+    size_t end = lexer->offset > number_end ? lexer->offset : number_end;
+    end += end < lexer->text.size; /* with the character that was too much */
+    return fail(lexer, start, "bad number or duration syntax: \"%.*s\"", (int)(end - start),
+                lexer->text.data + start);
+}
+
+/* --- Strings --------------------------------------------------------------------------------- */
+
+static struct token take_string(struct lexer *lexer)
+{
+    size_t start = lexer->offset;
+    char quote = lexer->text.data[lexer->offset++];
+    for (;;) {
+        int character = peek(lexer, 0);
+        if (character < 0 || (character == '\n' && quote != '`'))
+            return fail(lexer, start, "unterminated %s string", quote == '`' ? "raw" : "quoted");
+        lexer->offset++;
+        if (character == quote)
+            return make_token(lexer, TOKEN_STRING, start);
+        if (character == '\\' && quote != '`') {
+            if (peek(lexer, 0) < 0)
+                return fail(lexer, start, "escape sequence not terminated");
+            lexer->offset += peek(lexer, 0) != '\n';
+        }
+    }
+}
+
+/* --- The three modes ------------------------------------------------------------------------- */
+
+static void skip_space_and_comments(struct lexer *lexer)
+{
+    for (;;) {
+        int character = peek(lexer, 0);
+        if (character == '#') {
+            while (peek(lexer, 0) >= 0 && peek(lexer, 0) != '\n')
+                lexer->offset++;
+        } else if (character == ' ' || character == '\t' || character == '\n' ||
+                   character == '\r') {
+            lexer->offset++;
+        } else {
+            return;
+        }
+    }
+}
+
+static struct token next_in_braces(struct lexer *lexer)
+{
+    int character = peek(lexer, 0);
+    int following = peek(lexer, 1);
+    if (is_letter(character))
+        return take_word(lexer);
+    switch (character) {
+    case -1:
+        return fail(lexer, lexer->offset, "unexpected end of input inside braces");
+    case ',':
+        return take(lexer, TOKEN_COMMA, 1);
+    case '"':
+    case '\'':
+    case '`':
+        return take_string(lexer);
+    case '=':
+        if (following == '~')
+            return take(lexer, TOKEN_REGEX_MATCH, 2);
+        return take(lexer, TOKEN_ASSIGN, 1);
+    case '!':
+        if (following == '~')
+            return take(lexer, TOKEN_REGEX_NOT_MATCH, 2);
+        if (following == '=')
+            return take_operator(lexer, BINARY_NOT_EQUAL, 2);
+        lexer->offset++;
+        return fail_at_character(lexer, lexer->offset - 1,
+                                 "unexpected character after '!' inside braces");
+    case '}':
+        lexer->in_braces = false;
+        return take(lexer, TOKEN_RIGHT_BRACE, 1);
+    default:
+        return fail_at_character(lexer, lexer->offset, "unexpected character inside braces");
+    }
+}
+
+static struct token next_operator(struct lexer *lexer)
+{
+    int following = peek(lexer, 1);
+    switch (peek(lexer, 0)) {
+    case '+':
+        return take_operator(lexer, BINARY_ADD, 1);
+    case '-':
+        return take_operator(lexer, BINARY_SUBTRACT, 1);
+    case '*':
+        return take_operator(lexer, BINARY_MULTIPLY, 1);
+    case '/':
+        return take_operator(lexer, BINARY_DIVIDE, 1);
+    case '%':
+        return take_operator(lexer, BINARY_MODULO, 1);
+    case '^':
+        return take_operator(lexer, BINARY_POWER, 1);
+    case '=':
+        if (following == '=')
+            return take_operator(lexer, BINARY_EQUAL, 2);
+        if (following != '~')
+            return take(lexer, TOKEN_ASSIGN, 1);
+        lexer->offset++;
+        return fail_at_character(lexer, lexer->offset - 1, "unexpected character after '='");
+    case '!':
+        if (following == '=')
+            return take_operator(lexer, BINARY_NOT_EQUAL, 2);
+        lexer->offset++;
+        return fail_at_character(lexer, lexer->offset - 1, "unexpected character after '!'");
+    case '<':
+        if (following == '=')
+            return take_operator(lexer, BINARY_LESS_EQUAL, 2);
+        if (following == '/')
+            return take_operator(lexer, BINARY_TRIM_UPPER, 2);
+        return take_operator(lexer, BINARY_LESS, 1);
+    case '>':
+        if (following == '=')
+            return take_operator(lexer, BINARY_GREATER_EQUAL, 2);
+        if (following == '/')
+            return take_operator(lexer, BINARY_TRIM_LOWER, 2);
+        return take_operator(lexer, BINARY_GREATER, 1);
+    default:
+        return fail_at_character(lexer, lexer->offset, "unexpected character");
+    }
+}
+
+static struct token next_bracketing(struct lexer *lexer)
+{
+    switch (peek(lexer, 0)) {
+    case '(':
+        lexer->parenthesis_depth++;
+        return take(lexer, TOKEN_LEFT_PARENTHESIS, 1);
+    case ')':
+        if (lexer->parenthesis_depth == 0)
+            return fail(lexer, ++lexer->offset, "unexpected right parenthesis ')'");
+        lexer->parenthesis_depth--;
+        return take(lexer, TOKEN_RIGHT_PARENTHESIS, 1);
+    case '{':
+        lexer->in_braces = true;
+        return take(lexer, TOKEN_LEFT_BRACE, 1);
+    case '}':
+        return fail(lexer, lexer->offset, "unexpected right brace '}'");
+    case '[':
+        if (lexer->in_brackets)
+            return fail(lexer, lexer->offset, "unexpected left bracket '['");
+        lexer->in_brackets = true;
+        return take(lexer, TOKEN_LEFT_BRACKET, 1);
+    default:
+        if (!lexer->in_brackets)
+            return fail(lexer, lexer->offset, "unexpected right bracket ']'");
+        lexer->in_brackets = false;
+        return take(lexer, TOKEN_RIGHT_BRACKET, 1);
+    }
+}
+
+struct token lexer_next(struct lexer *lexer)
+{
+    skip_space_and_comments(lexer);
+    if (lexer->in_braces)
+        return next_in_braces(lexer);
+
+    int character = peek(lexer, 0);
+    if (is_digit(character) || (character == '.' && is_digit(peek(lexer, 1))))
+        return take_number_or_duration(lexer);
+    if (is_letter(character) || (character == ':' && !lexer->in_brackets))
+        return take_word(lexer);
+    switch (character) {
+    case -1:
+        if (lexer->parenthesis_depth > 0)
+            return fail(lexer, lexer->offset, "unclosed left parenthesis");
+        if (lexer->in_brackets)
+            return fail(lexer, lexer->offset, "unclosed left bracket");
+        return make_token(lexer, TOKEN_END, lexer->offset);
+    case ',':
+        return take(lexer, TOKEN_COMMA, 1);
+    case ':':
+        return take(lexer, TOKEN_COLON, 1);
+    case '@':
+        return take(lexer, TOKEN_AT, 1);
+    case '"':
+    case '\'':
+    case '`':
+        return take_string(lexer);
+    case '(':
+    case ')':
+    case '{':
+    case '}':
+    case '[':
+    case ']':
+        return next_bracketing(lexer);
+    default:
+        return next_operator(lexer);
+    }
+}

@@ -1,0 +1,158 @@
+#include <assert.h>
+
+#include "aggregate.h"
+#include "binary.h"
+#include "columns_source.h"
+#include "evaluation.h"
+#include "function.h"
+
+/* --- The same at each step ------------------------------------------------------------------- */
+
+/* A stream of one step, as one of many. */
+struct repeated_stream {
+    struct stream stream;
+    struct stream *input;
+};
+
+struct repeated_lane {
+    struct step_vector vector;
+    const struct histogram **histograms;
+};
+
+static struct series_identity repeated_identity(struct stream *self, size_t index,
+                                                struct arena *arena)
+{
+    return stream_identity(((struct repeated_stream *)self)->input, index, arena);
+}
+
+static enum error_code repeated_read(struct stream *self, struct lane *lane, size_t index,
+                                     struct step_vector *vector_out, struct error *error)
+{
+    struct repeated_stream *repeated = (struct repeated_stream *)self;
+    size_t count = self->steps.count;
+    struct repeated_lane *state = stream_lane_state(self, lane, sizeof *state);
+    if (state == NULL)
+        return evaluation_out_of_memory(self->evaluation, error);
+    if (state->histograms == NULL) {
+        state->histograms = arena_array(lane->memory, count, sizeof *state->histograms);
+        if (state->histograms == NULL || !step_vector_init(&state->vector, lane->memory, count))
+            return evaluation_out_of_memory(self->evaluation, error);
+    }
+    struct step_vector input;
+    enum error_code code = stream_read(repeated->input, lane, index, &input, error);
+    if (code != ERROR_NONE)
+        return code;
+    state->vector.histograms = NULL;
+    steps_clear(state->vector.present, count);
+    if (step_is_present(input.present, 0)) {
+        const struct histogram *histogram = step_histogram(&input, 0);
+        steps_fill(state->vector.present, count);
+        for (size_t step = 0; step < count; step++) {
+            state->vector.values[step] = input.values[0];
+            state->histograms[step] = histogram;
+        }
+        if (histogram != NULL)
+            state->vector.histograms = state->histograms;
+    }
+    *vector_out = state->vector;
+    return ERROR_NONE;
+}
+
+static void repeated_close(struct stream *self)
+{
+    stream_close(((struct repeated_stream *)self)->input);
+}
+
+static const struct stream_operations REPEATED_OPERATIONS = {
+    .identity = repeated_identity,
+    .read = repeated_read,
+    .close = repeated_close,
+};
+
+static enum error_code repeated_stream_make(struct evaluation *evaluation,
+                                            const struct expression *expression,
+                                            const struct step_range *steps,
+                                            struct stream **stream_out, struct error *error)
+{
+    struct repeated_stream *repeated = arena_array(evaluation->arena, 1, sizeof *repeated);
+    if (repeated == NULL)
+        return evaluation_out_of_memory(evaluation, error);
+    struct step_range first = {steps->start_ms, steps->step_ms, 1};
+    enum error_code code = evaluate_vector(evaluation, expression, &first, &repeated->input, error);
+    if (code == ERROR_NONE)
+        code = stream_init(&repeated->stream, evaluation, &REPEATED_OPERATIONS, steps,
+                           repeated->input->count, error);
+    if (code != ERROR_NONE)
+        return code;
+    repeated->stream.is_unique_without_name = repeated->input->is_unique_without_name;
+    *stream_out = &repeated->stream;
+    return ERROR_NONE;
+}
+
+/* --- Expressions ----------------------------------------------------------------------------- */
+
+enum error_code evaluate_vector(struct evaluation *evaluation, const struct expression *expression,
+                                const struct step_range *steps, struct stream **stream_out,
+                                struct error *error)
+{
+    expression = expression_unwrap(expression);
+    assert(expression->type == VALUE_VECTOR);
+    enum error_code code = evaluation_check(evaluation, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (expression->step_invariant && steps->count > 1)
+        return repeated_stream_make(evaluation, expression, steps, stream_out, error);
+    switch (expression->kind) {
+    case EXPRESSION_SELECTOR:
+        return selector_stream(evaluation, expression, SELECTOR_VALUE, steps, stream_out, error);
+    case EXPRESSION_UNARY:
+        if (expression->unary.operation == UNARY_MINUS)
+            return function_negate_stream(evaluation, expression, steps, stream_out, error);
+        return evaluate_vector(evaluation, expression->unary.operand, steps, stream_out, error);
+    case EXPRESSION_BINARY:
+        return binary_stream(evaluation, expression, steps, stream_out, error);
+    case EXPRESSION_AGGREGATION:
+        return aggregate_stream(evaluation, expression, steps, stream_out, error);
+    default:
+        assert(expression->kind == EXPRESSION_CALL);
+        return function_stream(evaluation, expression, steps, stream_out, error);
+    }
+}
+
+enum error_code evaluate_scalar(struct evaluation *evaluation, const struct expression *expression,
+                                const struct step_range *steps, const double **values_out,
+                                struct error *error)
+{
+    expression = expression_unwrap(expression);
+    assert(expression->type == VALUE_SCALAR);
+    enum error_code code = evaluation_check(evaluation, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (expression->kind == EXPRESSION_CALL)
+        return function_scalar(evaluation, expression, steps, values_out, error);
+    double *values = arena_array(evaluation->arena, steps->count, sizeof *values);
+    if (values == NULL)
+        return evaluation_out_of_memory(evaluation, error);
+    *values_out = values;
+    const double *left;
+    const double *right;
+    switch (expression->kind) {
+    case EXPRESSION_NUMBER:
+        for (size_t step = 0; step < steps->count; step++)
+            values[step] = expression->number.value;
+        return ERROR_NONE;
+    case EXPRESSION_UNARY:
+        code = evaluate_scalar(evaluation, expression->unary.operand, steps, &left, error);
+        for (size_t step = 0; code == ERROR_NONE && step < steps->count; step++)
+            values[step] = expression->unary.operation == UNARY_MINUS ? -left[step] : left[step];
+        return code;
+    default:
+        assert(expression->kind == EXPRESSION_BINARY);
+        code = evaluate_scalar(evaluation, expression->binary.left, steps, &left, error);
+        if (code == ERROR_NONE)
+            code = evaluate_scalar(evaluation, expression->binary.right, steps, &right, error);
+        for (size_t step = 0; code == ERROR_NONE && step < steps->count; step++)
+            values[step] = binary_scalars(expression->binary.operation, left[step], right[step]);
+        return code;
+    }
+}

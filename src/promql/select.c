@@ -1,0 +1,310 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "columns_source.h"
+
+/* --- Times ----------------------------------------------------------------------------------- */
+
+enum error_code time_view_make(struct evaluation *evaluation, const struct time_shift *shift,
+                               const struct duration *range, int64_t range_ms,
+                               struct time_view *view_out, struct error *error)
+{
+    struct time_view view = {.range_ms = range_ms, .is_pinned = shift->at != AT_NONE};
+    enum error_code code =
+        duration_evaluate(&shift->offset, DURATION_ANY_SIGN, &evaluation->duration_environment,
+                          evaluation->query.text, &view.offset_ms, error);
+    if (code == ERROR_NONE && range != NULL)
+        code = duration_evaluate(range, DURATION_POSITIVE, &evaluation->duration_environment,
+                                 evaluation->query.text, &view.range_ms, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (shift->at == AT_TIMESTAMP)
+        view.pinned_ms = time_bounded(shift->at_timestamp_ms);
+    else if (shift->at == AT_START)
+        view.pinned_ms = evaluation->query_start_ms;
+    else if (shift->at == AT_END)
+        view.pinned_ms = evaluation->query_end_ms;
+    view.offset_ms = time_bounded(view.offset_ms);
+    view.range_ms = time_bounded(view.range_ms);
+    *view_out = view;
+    return ERROR_NONE;
+}
+
+/* --- Series from storage --------------------------------------------------------------------- */
+
+struct selection {
+    struct columns_source source;
+    struct evaluation *evaluation;
+    struct series_set *set;
+    struct series_reader **readers; /* [lane_count], NULL until a lane first reads */
+};
+
+static struct series_identity selection_identity(struct columns_source *self, size_t index,
+                                                 struct arena *arena)
+{
+    (void)arena;
+    struct selection *selection = (struct selection *)self;
+    return (struct series_identity){.labels = series_set_labels(selection->set, index)};
+}
+
+static enum error_code selection_read(struct columns_source *self, struct lane *lane, size_t index,
+                                      struct sample_columns *columns_out, struct error *error)
+{
+    struct selection *selection = (struct selection *)self;
+    struct series_reader **reader = &selection->readers[lane->index];
+    enum error_code code = ERROR_NONE;
+    if (*reader == NULL)
+        code = series_reader_open(selection->set, reader, error);
+    if (code == ERROR_NONE)
+        code = series_reader_read(*reader, index, columns_out, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (columns_out->count >= UINT32_MAX)
+        return error_set(error, ERROR_LIMIT, "a series has too many samples in the range");
+    atomic_fetch_add_explicit(&selection->evaluation->samples_read, columns_out->count,
+                              memory_order_relaxed);
+    /* Held while the series is worked on. */
+    code = evaluation_hold_samples(selection->evaluation, columns_out->count, error);
+    evaluation_release_samples(selection->evaluation, columns_out->count);
+    return code;
+}
+
+static void selection_close(struct columns_source *self)
+{
+    struct selection *selection = (struct selection *)self;
+    for (size_t lane = 0; lane < selection->evaluation->lane_count; lane++)
+        series_reader_close(selection->readers[lane]);
+    series_set_close(selection->set);
+}
+
+static const struct columns_source_operations SELECTION_OPERATIONS = {
+    .identity = selection_identity,
+    .read = selection_read,
+    .close = selection_close,
+};
+
+static bool selects_one_name(const struct selector_node *selector)
+{
+    for (size_t i = 0; i < selector->matcher_count; i++)
+        if (selector->matchers[i]->type == MATCHER_EQUAL &&
+            text_equal(selector->matchers[i]->name, LABEL_METRIC_NAME) &&
+            selector->matchers[i]->value.size > 0)
+            return true;
+    return false;
+}
+
+enum error_code columns_select(struct evaluation *evaluation, const struct selector_node *selector,
+                               const struct time_view *view, enum series_need need,
+                               const struct step_range *steps, struct columns_source **source_out,
+                               struct error *error)
+{
+    struct selection *selection = arena_array(evaluation->arena, 1, sizeof *selection);
+    struct series_reader **readers =
+        arena_array(evaluation->arena, evaluation->lane_count, sizeof *readers);
+    if (selection == NULL || readers == NULL)
+        return evaluation_out_of_memory(evaluation, error);
+    assert(steps->count > 0);
+    int64_t first_ms = view_end(view, steps, 0) - view->range_ms + 1;
+    int64_t last_ms = view_end(view, steps, steps->count - 1);
+    if (selector->mode != RANGE_PLAIN)
+        first_ms -= evaluation->options.lookback_ms;
+    if (selector->mode == RANGE_SMOOTHED)
+        last_ms += evaluation->options.lookback_ms;
+    struct series_request request = {
+        .tenant = evaluation->options.tenant,
+        .matchers = selector->matchers,
+        .matcher_count = selector->matcher_count,
+        .start_ms = first_ms,
+        .end_ms = last_ms,
+        .need = need,
+        .canceled = evaluation->options.canceled,
+        .arena = evaluation->arena,
+    };
+    uint64_t before_ns = clock_monotonic_ns(evaluation->options.clock);
+    enum error_code code =
+        series_source_select(evaluation->options.source, &request, &selection->set, error);
+    evaluation->select_ns += clock_monotonic_ns(evaluation->options.clock) - before_ns;
+    if (code != ERROR_NONE)
+        return error_wrap(error, "expanding series");
+    evaluation->series_selected += selection->set->count;
+    selection->source = (struct columns_source){
+        .operations = &SELECTION_OPERATIONS,
+        .count = selection->set->count,
+        .is_unique_without_name = selects_one_name(selector),
+        .mode = selector->mode,
+    };
+    selection->evaluation = evaluation;
+    selection->readers = readers;
+    *source_out = &selection->source;
+    return ERROR_NONE;
+}
+
+/* --- Instant vectors ------------------------------------------------------------------------- */
+
+#define NO_SAMPLE UINT32_MAX
+
+struct selector_stream {
+    struct stream stream;
+    struct columns_source *source;
+    struct time_view view;
+    enum selector_value value;
+};
+
+struct selector_lane {
+    struct step_vector vector;
+    const struct histogram **histograms; /* the memory of vector.histograms */
+    uint32_t *samples;                   /* [steps]: the index of the step's sample */
+    uint64_t timestamps_id;              /* that `samples` was made for; 0: none */
+};
+
+static struct series_identity selector_identity(struct stream *self, size_t index,
+                                                struct arena *arena)
+{
+    struct selector_stream *selector = (struct selector_stream *)self;
+    return columns_identity(selector->source, index, arena);
+}
+
+static struct selector_lane *selector_lane_open(struct stream *self, struct lane *lane)
+{
+    struct selector_lane *state = stream_lane_state(self, lane, sizeof *state);
+    if (state == NULL || state->samples != NULL)
+        return state;
+    size_t count = self->steps.count;
+    state->histograms = arena_array(lane->memory, count, sizeof *state->histograms);
+    uint32_t *samples = arena_array(lane->memory, count, sizeof *samples);
+    if (state->histograms == NULL || samples == NULL ||
+        !step_vector_init(&state->vector, lane->memory, count))
+        return NULL;
+    state->samples = samples;
+    return state;
+}
+
+/* The latest sample in (end - range, end] of each step. Ends ascend, so one sweep finds all. */
+static void samples_find(const struct sample_columns *columns, const struct time_view *view,
+                         const struct step_range *steps, uint32_t *samples)
+{
+    size_t next = 0; /* the first sample after the step */
+    if (columns->count > 0 && (steps->count == 1 || view->is_pinned)) {
+        /* One instant: look from the end, where it usually is. */
+        next = columns->count;
+        int64_t end_ms = view_end(view, steps, 0);
+        while (next > 0 && columns->timestamps_ms[next - 1] > end_ms)
+            next--;
+    }
+    for (size_t step = 0; step < steps->count; step++) {
+        int64_t end_ms = view_end(view, steps, step);
+        while (next < columns->count && columns->timestamps_ms[next] <= end_ms)
+            next++;
+        bool is_found = next > 0 && columns->timestamps_ms[next - 1] > end_ms - view->range_ms;
+        samples[step] = is_found ? (uint32_t)(next - 1) : NO_SAMPLE;
+    }
+}
+
+static double sample_value(enum selector_value value, const struct sample_columns *columns,
+                           size_t sample)
+{
+    switch (value) {
+    case SELECTOR_TIMESTAMP:
+        return (double)columns->timestamps_ms[sample] / 1000;
+    case SELECTOR_START_TIMESTAMP:
+        return columns->start_timestamps_ms == NULL
+                   ? 0
+                   : (double)columns->start_timestamps_ms[sample] / 1000;
+    case SELECTOR_VALUE:
+        break;
+    }
+    return columns->values[sample];
+}
+
+/* Take the values of the samples found; returns how many. */
+static size_t samples_gather(const struct selector_stream *selector, struct selector_lane *state,
+                             const struct sample_columns *columns)
+{
+    size_t count = selector->stream.steps.count;
+    size_t present_count = 0;
+    steps_clear(state->vector.present, count);
+    state->vector.histograms = NULL;
+    bool has_histograms = columns->histograms != NULL;
+    if (has_histograms && selector->value == SELECTOR_VALUE) {
+        memset(state->histograms, 0, count * sizeof *state->histograms);
+        state->vector.histograms = state->histograms;
+    }
+    for (size_t step = 0; step < count; step++) {
+        uint32_t sample = state->samples[step];
+        if (sample == NO_SAMPLE)
+            continue;
+        const struct histogram *histogram = has_histograms ? columns->histograms[sample] : NULL;
+        if (value_is_stale(histogram == NULL ? columns->values[sample] : histogram->sum))
+            continue;
+        step_set_present(state->vector.present, step);
+        present_count++;
+        if (histogram != NULL && selector->value == SELECTOR_VALUE)
+            state->histograms[step] = histogram;
+        else
+            state->vector.values[step] = sample_value(selector->value, columns, sample);
+    }
+    return present_count;
+}
+
+static enum error_code selector_read(struct stream *self, struct lane *lane, size_t index,
+                                     struct step_vector *vector_out, struct error *error)
+{
+    struct selector_stream *selector = (struct selector_stream *)self;
+    struct selector_lane *state = selector_lane_open(self, lane);
+    if (state == NULL)
+        return evaluation_out_of_memory(self->evaluation, error);
+    struct sample_columns columns;
+    enum error_code code = columns_read(selector->source, lane, index, &columns, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (columns.timestamps_id == 0 || columns.timestamps_id != state->timestamps_id) {
+        samples_find(&columns, &selector->view, &self->steps, state->samples);
+        state->timestamps_id = columns.timestamps_id;
+    }
+    size_t present = samples_gather(selector, state, &columns);
+    atomic_fetch_add_explicit(&self->evaluation->samples_queried, present, memory_order_relaxed);
+    *vector_out = state->vector;
+    return ERROR_NONE;
+}
+
+static void selector_close(struct stream *self)
+{
+    columns_close(((struct selector_stream *)self)->source);
+}
+
+static const struct stream_operations SELECTOR_OPERATIONS = {
+    .identity = selector_identity,
+    .read = selector_read,
+    .close = selector_close,
+};
+
+enum error_code selector_stream(struct evaluation *evaluation, const struct expression *expression,
+                                enum selector_value value, const struct step_range *steps,
+                                struct stream **stream_out, struct error *error)
+{
+    assert(expression->kind == EXPRESSION_SELECTOR);
+    const struct selector_node *node = &expression->selector;
+    struct selector_stream *selector = arena_array(evaluation->arena, 1, sizeof *selector);
+    if (selector == NULL)
+        return evaluation_out_of_memory(evaluation, error);
+    enum error_code code = time_view_make(evaluation, &node->shift, NULL,
+                                          evaluation->options.lookback_ms, &selector->view, error);
+    if (code != ERROR_NONE)
+        return code;
+    bool is_one_instant = steps->count == 1 || selector->view.is_pinned;
+    code = columns_select(evaluation, node, &selector->view,
+                          is_one_instant ? SERIES_NEED_LATEST : SERIES_NEED_ALL, steps,
+                          &selector->source, error);
+    if (code != ERROR_NONE)
+        return code;
+    selector->value = value;
+    code = stream_init(&selector->stream, evaluation, &SELECTOR_OPERATIONS, steps,
+                       selector->source->count, error);
+    if (code != ERROR_NONE) {
+        columns_close(selector->source);
+        return code;
+    }
+    selector->stream.is_unique_without_name = selector->source->is_unique_without_name;
+    *stream_out = &selector->stream;
+    return ERROR_NONE;
+}

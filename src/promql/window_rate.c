@@ -1,0 +1,363 @@
+#include <assert.h>
+#include <math.h>
+
+#include "window.h"
+#include "window_histogram.h"
+
+/* --- Counter resets -------------------------------------------------------------------------- */
+
+bool start_timestamp_tells_reset(int64_t previous_start_ms, int64_t previous_ms, int64_t start_ms,
+                                 int64_t timestamp_ms)
+{
+    /* A start at the sample itself is OpenTelemetry's "unknown". */
+    if (start_ms == 0 || start_ms >= timestamp_ms || start_ms < previous_ms)
+        return false;
+    if (start_ms > previous_ms)
+        return true;
+    /* It starts where the previous sample is: a delta, or (when the start of the previous one is
+     * not known or not before it) a cumulative series whose start nobody knows. */
+    return previous_start_ms != 0 && previous_start_ms < previous_ms;
+}
+
+bool window_uses_starts(const struct window_call *call, const struct window_samples *samples)
+{
+    return call->evaluation->options.features == PROMQL_EXPERIMENTAL &&
+           samples->start_timestamps_ms != NULL;
+}
+
+static bool sample_is_reset(const struct window_samples *floats, bool uses_starts, size_t sample)
+{
+    if (floats->values[sample] < floats->values[sample - 1])
+        return true;
+    return uses_starts && start_timestamp_tells_reset(floats->start_timestamps_ms[sample - 1],
+                                                      floats->timestamps_ms[sample - 1],
+                                                      floats->start_timestamps_ms[sample],
+                                                      floats->timestamps_ms[sample]);
+}
+
+/* Indices of samples that follow a reset, ascending, in the lane's scratch. Seldom any. */
+static bool resets_find(const struct window_call *call, uint32_t **resets_out, size_t *count_out)
+{
+    const struct window_samples *floats = &call->floats;
+    bool uses_starts = window_uses_starts(call, floats);
+    size_t count = 0;
+    for (size_t i = 1; i < floats->count; i++)
+        count += sample_is_reset(floats, uses_starts, i);
+    *count_out = count;
+    *resets_out = NULL;
+    if (count == 0)
+        return true;
+    uint32_t *resets = arena_array(call->lane->scratch, count, sizeof *resets);
+    if (resets == NULL)
+        return false;
+    count = 0;
+    for (size_t i = 1; i < floats->count; i++)
+        if (sample_is_reset(floats, uses_starts, i))
+            resets[count++] = (uint32_t)i;
+    *resets_out = resets;
+    return true;
+}
+
+/* --- rate, increase, delta ------------------------------------------------------------------- */
+
+double window_rate_factor(const struct rate_window *window)
+{
+    double to_start = (double)(window->first_ms - window->range_start_ms) / 1000;
+    double to_end = (double)(window->range_end_ms - window->last_ms) / 1000;
+    double sampled = (double)(window->last_ms - window->first_ms) / 1000;
+    double average = window->sample_count > 1 ? sampled / (double)(window->sample_count - 1) : 0;
+    /*
+     * A series that ends within 1.1 sample distances of the range's edge is taken to go on to the
+     * edge; else it is taken to begin or end half a distance beyond its outermost sample, but a
+     * counter not before it was zero.
+     */
+    double threshold = average * 1.1;
+    if (window->zero_ms != 0) {
+        to_start = 0;
+        sampled = (double)(window->last_ms - window->zero_ms) / 1000;
+    } else {
+        if (to_start >= threshold)
+            to_start = average / 2;
+        if (window->is_counter && window->increase > 0 && window->first_value >= 0) {
+            double to_zero = sampled * (window->first_value / window->increase);
+            if (to_zero < to_start)
+                to_start = to_zero;
+        }
+    }
+    if (to_end >= threshold)
+        to_end = average / 2;
+    double factor = sampled == 0 ? 1 : (sampled + to_start + to_end) / sampled;
+    if (window->is_rate)
+        factor /= (double)(window->range_end_ms - window->range_start_ms) / 1000;
+    return factor;
+}
+
+int64_t window_zero_instant(const struct window_call *call, const struct window_samples *samples,
+                            size_t first, int64_t range_start_ms)
+{
+    if (call->function == FUNCTION_DELTA || !window_uses_starts(call, samples))
+        return 0;
+    int64_t start_ms = samples->start_timestamps_ms[first];
+    bool is_inside = start_ms > range_start_ms && start_ms < samples->timestamps_ms[first];
+    return is_inside ? start_ms : 0;
+}
+
+void window_check_start_overlap(const struct window_call *call,
+                                const struct window_samples *samples, size_t first, size_t last)
+{
+    if (!window_uses_starts(call, samples))
+        return;
+    for (size_t i = first + 1; i < last; i++) {
+        int64_t start_ms = samples->start_timestamps_ms[i];
+        if (start_ms == 0 || start_ms >= samples->timestamps_ms[i - 1] ||
+            start_ms == samples->start_timestamps_ms[i - 1])
+            continue;
+        struct text name = text_quote(call->lane->scratch, window_metric_name(call));
+        evaluation_annotate(
+            call->evaluation, PROMQL_WARNING, call->range_position,
+            "sample has start time that overlaps with previous sample timestamp for "
+            "metric %.*s",
+            TEXT_ARGUMENTS(name));
+        return;
+    }
+}
+
+static double increase_of_window(const struct window_samples *floats, size_t first, size_t last,
+                                 const uint32_t *resets, size_t reset_count)
+{
+    double increase = floats->values[last - 1] - floats->values[first];
+    /* Each lost counter counts; the same order of additions as one pass over the window. */
+    for (size_t i = 0; i < reset_count && resets[i] < last; i++)
+        increase += floats->values[resets[i] - 1];
+    return increase;
+}
+
+struct reset_list {
+    uint32_t *samples; /* [count], ascending */
+    size_t count;
+    size_t next; /* the first that may lie in the current window */
+};
+
+/* The rate over the floats of one step's window; nothing when there are too few. */
+static void rate_of_step(const struct window_call *call, struct reset_list *resets, size_t step,
+                         struct step_vector *out)
+{
+    const struct window_samples *floats = &call->floats;
+    size_t size = window_size(floats, step);
+    if (size == 0)
+        return;
+    size_t first = floats->first[step];
+    size_t last = floats->last[step];
+    int64_t end_ms = view_end(call->view, call->steps, step);
+    struct rate_window window = {
+        .range_start_ms = end_ms - call->view->range_ms,
+        .range_end_ms = end_ms,
+        .first_ms = floats->timestamps_ms[first],
+        .last_ms = floats->timestamps_ms[last - 1],
+        .sample_count = size,
+        .first_value = floats->values[first],
+        .is_counter = call->function != FUNCTION_DELTA,
+        .is_rate = call->function == FUNCTION_RATE,
+    };
+    window.zero_ms = window_zero_instant(call, floats, first, window.range_start_ms);
+    if (size == 1 && window.zero_ms == 0)
+        return;
+    while (resets->next < resets->count && resets->samples[resets->next] <= first)
+        resets->next++;
+    window.increase = increase_of_window(floats, first, last, resets->samples + resets->next,
+                                         resets->count - resets->next);
+    /* The counter was zero at an instant within the range: what it had at first, it gained. */
+    if (window.zero_ms != 0)
+        window.increase += window.first_value;
+    if (window.is_counter)
+        window_check_start_overlap(call, floats, first, last);
+    out->values[step] = window.increase * window_rate_factor(&window);
+    step_set_present(out->present, step);
+}
+
+enum error_code window_rate(const struct window_call *call, struct step_vector *out,
+                            struct error *error)
+{
+    struct reset_list resets = {0};
+    if (call->function != FUNCTION_DELTA && !resets_find(call, &resets.samples, &resets.count))
+        return evaluation_out_of_memory(call->evaluation, error);
+    for (size_t step = 0; step < call->steps->count; step++) {
+        if (window_is_empty(&call->histograms, step)) {
+            rate_of_step(call, &resets, step, out);
+            continue;
+        }
+        if (!window_is_empty(&call->floats, step)) {
+            window_warn_mixed(call);
+            continue;
+        }
+        enum error_code code = window_histogram_rate(call, step, out, error);
+        if (code != ERROR_NONE)
+            return code;
+    }
+    return ERROR_NONE;
+}
+
+/* --- irate, idelta --------------------------------------------------------------------------- */
+
+enum error_code window_instant_rate(const struct window_call *call, struct step_vector *out,
+                                    struct error *error)
+{
+    const struct window_samples *floats = &call->floats;
+    bool is_rate = call->function == FUNCTION_IRATE;
+    bool uses_starts = window_uses_starts(call, floats);
+    for (size_t step = 0; step < call->steps->count; step++) {
+        if (!window_is_empty(&call->histograms, step)) {
+            enum error_code code = window_histogram_instant_rate(call, step, out, error);
+            if (code != ERROR_NONE)
+                return code;
+            continue;
+        }
+        if (window_size(floats, step) < 2)
+            continue;
+        size_t last = floats->last[step] - 1;
+        int64_t interval_ms = floats->timestamps_ms[last] - floats->timestamps_ms[last - 1];
+        assert(interval_ms > 0);
+        double value = floats->values[last];
+        if (!is_rate || !sample_is_reset(floats, uses_starts, last))
+            value -= floats->values[last - 1];
+        if (is_rate)
+            value /= (double)interval_ms / 1000;
+        out->values[step] = value;
+        step_set_present(out->present, step);
+    }
+    return ERROR_NONE;
+}
+
+/* --- Anchored and smoothed ranges ------------------------------------------------------------ */
+
+static double interpolate(const struct window_samples *floats, size_t left, int64_t instant_ms,
+                          bool is_counter)
+{
+    double before = floats->values[left];
+    double after = floats->values[left + 1];
+    if (is_counter && after < before)
+        before = 0; /* the counter began anew between the two */
+    return before + (after - before) * (double)(instant_ms - floats->timestamps_ms[left]) /
+                        (double)(floats->timestamps_ms[left + 1] - floats->timestamps_ms[left]);
+}
+
+static double lost_at_resets(const struct window_samples *floats, size_t first, size_t end,
+                             double left, double right)
+{
+    double lost = 0;
+    double previous = left;
+    for (size_t i = first; i < end; i++) {
+        if (floats->values[i] < previous)
+            lost += previous;
+        previous = floats->values[i];
+    }
+    return right < previous ? lost + previous : lost;
+}
+
+/* The samples of one step's window, its neighbours included. */
+static bool extended_increase(const struct window_call *call, size_t step, bool is_counter,
+                              double *increase_out)
+{
+    const struct window_samples *floats = &call->floats;
+    bool is_smoothed = call->mode == RANGE_SMOOTHED;
+    int64_t end_ms = view_end(call->view, call->steps, step);
+    int64_t start_ms = end_ms - call->view->range_ms;
+    size_t first = floats->first[step];
+    size_t last = floats->last[step] - 1;
+    size_t begin = first;
+    while (begin < last && floats->timestamps_ms[begin] <= start_ms)
+        begin++;
+    first = begin > first ? begin - 1 : first;
+    if (is_smoothed) {
+        size_t final = floats->first[step];
+        while (final < last && floats->timestamps_ms[final] < end_ms)
+            final++;
+        last = final;
+    }
+    if (floats->timestamps_ms[last] <= start_ms)
+        return false;
+    double left = floats->values[first];
+    if (is_smoothed && floats->timestamps_ms[first] < start_ms)
+        left = interpolate(floats, first, start_ms, is_counter);
+    double right = floats->values[last];
+    if (is_smoothed && last > floats->first[step] && floats->timestamps_ms[last] > end_ms)
+        right = interpolate(floats, last - 1, end_ms, is_counter);
+    double increase = right - left;
+    if (is_counter) {
+        size_t inner_first = floats->timestamps_ms[first] <= start_ms ? first + 1 : first;
+        size_t inner_end = floats->timestamps_ms[last] >= end_ms ? last : last + 1;
+        increase += lost_at_resets(floats, inner_first, inner_end, left, right);
+    }
+    *increase_out = increase;
+    return true;
+}
+
+enum error_code window_extended_rate(const struct window_call *call, struct step_vector *out,
+                                     struct error *error)
+{
+    (void)error;
+    bool is_counter = call->function != FUNCTION_DELTA;
+    for (size_t step = 0; step < call->steps->count; step++) {
+        double increase;
+        if (window_is_empty(&call->floats, step) ||
+            !extended_increase(call, step, is_counter, &increase))
+            continue;
+        if (call->function == FUNCTION_RATE)
+            increase /= (double)call->view->range_ms / 1000;
+        out->values[step] = increase;
+        step_set_present(out->present, step);
+    }
+    return ERROR_NONE;
+}
+
+/* --- changes, resets ------------------------------------------------------------------------- */
+
+/* One count per sample against the one before it, so that a window is a difference of sums. */
+static uint32_t *changes_count(const struct window_call *call)
+{
+    const struct window_samples *floats = &call->floats;
+    bool is_resets = call->function == FUNCTION_RESETS;
+    bool uses_starts = is_resets && window_uses_starts(call, floats);
+    uint32_t *sums = arena_array(call->lane->scratch, floats->count + 1, sizeof *sums);
+    if (sums == NULL)
+        return NULL;
+    for (size_t i = 1; i < floats->count; i++) {
+        double value = floats->values[i];
+        double previous = floats->values[i - 1];
+        bool counts = is_resets ? sample_is_reset(floats, uses_starts, i)
+                                : value != previous && !(isnan(value) && isnan(previous));
+        sums[i] = sums[i - 1] + counts;
+    }
+    return sums;
+}
+
+enum error_code window_changes(const struct window_call *call, struct step_vector *out,
+                               struct error *error)
+{
+    const struct window_samples *floats = &call->floats;
+    uint32_t *sums = changes_count(call);
+    if (sums == NULL)
+        return evaluation_out_of_memory(call->evaluation, error);
+    for (size_t step = 0; step < call->steps->count; step++) {
+        double count;
+        if (!window_is_empty(&call->histograms, step)) {
+            count = window_histogram_changes(call, step);
+        } else {
+            if (window_is_empty(floats, step))
+                continue;
+            size_t first = floats->first[step];
+            size_t last = floats->last[step] - 1;
+            if (call->mode == RANGE_ANCHORED) {
+                int64_t start_ms = view_end(call->view, call->steps, step) - call->view->range_ms;
+                if (floats->timestamps_ms[last] <= start_ms)
+                    continue;
+                while (first < last && floats->timestamps_ms[first + 1] <= start_ms)
+                    first++;
+            }
+            count = sums[last] - sums[first];
+        }
+        out->values[step] = count;
+        step_set_present(out->present, step);
+    }
+    return ERROR_NONE;
+}

@@ -1,0 +1,220 @@
+#include "manifest.h"
+
+#include <stdlib.h>
+
+static const uint8_t MAGIC[4] = {'G', 'M', 'A', 'N'};
+enum { MANIFEST_VERSION = 1 };
+
+/* --- In memory ------------------------------------------------------------------------------ */
+
+void manifest_clear(struct manifest *manifest)
+{
+    free(manifest->segments);
+    free(manifest->parts);
+    free(manifest->blocks);
+    tombstones_unref(manifest->tombstones);
+    *manifest = (struct manifest){0};
+}
+
+/* Room for one element more at the end of `*array`. */
+static bool grow_by_one(void *array, size_t count, size_t element_bytes)
+{
+    void *old;
+    memcpy(&old, array, sizeof old);
+    void *grown = realloc(old, (count + 1) * element_bytes);
+    if (grown == NULL)
+        return false;
+    memcpy(array, &grown, sizeof grown);
+    return true;
+}
+
+static enum error_code no_room(struct error *error)
+{
+    return error_set(error, ERROR_OUT_OF_MEMORY, "manifest");
+}
+
+enum error_code manifest_add_part(struct manifest *manifest, const struct manifest_part *part,
+                                  struct error *error)
+{
+    if (!grow_by_one(&manifest->parts, manifest->part_count, sizeof *part))
+        return no_room(error);
+    manifest->parts[manifest->part_count++] = *part;
+    return ERROR_NONE;
+}
+
+enum error_code manifest_add_block(struct manifest *manifest, const struct manifest_block *block,
+                                   struct error *error)
+{
+    if (!grow_by_one(&manifest->blocks, manifest->block_count, sizeof *block))
+        return no_room(error);
+    manifest->blocks[manifest->block_count++] = *block;
+    return ERROR_NONE;
+}
+
+enum error_code manifest_add_segment(struct manifest *manifest, uint64_t index,
+                                     struct error *error)
+{
+    if (!grow_by_one(&manifest->segments, manifest->segment_count, sizeof index))
+        return no_room(error);
+    manifest->segments[manifest->segment_count++] = index;
+    return ERROR_NONE;
+}
+
+/* --- Encoding ------------------------------------------------------------------------------- */
+
+static void encode_summary(struct byte_buffer *buffer, const struct file_summary *summary)
+{
+    byte_buffer_varint(buffer, summary->size_bytes);
+    byte_buffer_varint(buffer, summary->series_count);
+    byte_buffer_varint(buffer, summary->sample_count);
+    byte_buffer_zigzag(buffer, summary->min_time_ms);
+    byte_buffer_zigzag(buffer, summary->max_time_ms);
+    byte_buffer_u64(buffer, summary->content_checksum.low);
+    byte_buffer_u64(buffer, summary->content_checksum.high);
+}
+
+void manifest_encode_block(struct byte_buffer *buffer, const struct manifest_block *block)
+{
+    byte_buffer_varint(buffer, block->index);
+    byte_buffer_varint(buffer, block->number);
+    byte_buffer_zigzag(buffer, block->window_start_ms);
+    byte_buffer_zigzag(buffer, block->window_end_ms);
+    encode_summary(buffer, &block->summary);
+}
+
+void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer)
+{
+    byte_buffer_append(buffer, MAGIC, sizeof MAGIC);
+    byte_buffer_u8(buffer, MANIFEST_VERSION);
+    byte_buffer_varint(buffer, manifest->frozen_index);
+    byte_buffer_varint(buffer, manifest->next_id);
+    byte_buffer_zigzag(buffer, manifest->retention_cutoff_ms);
+    byte_buffer_varint(buffer, manifest->metadata_index);
+    byte_buffer_varint(buffer, manifest->segment_count);
+    for (size_t i = 0; i < manifest->segment_count; i++)
+        byte_buffer_varint(buffer, manifest->segments[i]);
+    byte_buffer_varint(buffer, manifest->part_count);
+    for (size_t i = 0; i < manifest->part_count; i++) {
+        byte_buffer_varint(buffer, manifest->parts[i].index);
+        byte_buffer_varint(buffer, manifest->parts[i].number);
+        byte_buffer_zigzag(buffer, manifest->parts[i].merged_until_ms);
+        encode_summary(buffer, &manifest->parts[i].summary);
+    }
+    byte_buffer_varint(buffer, manifest->block_count);
+    for (size_t i = 0; i < manifest->block_count; i++)
+        manifest_encode_block(buffer, &manifest->blocks[i]);
+    size_t tombstone_count = tombstones_count(manifest->tombstones);
+    byte_buffer_varint(buffer, tombstone_count);
+    for (size_t i = 0; i < tombstone_count; i++) {
+        const struct tombstone *tombstone = tombstones_at(manifest->tombstones, i);
+        byte_buffer_varint(buffer, tombstone->index);
+        tombstone_encode(buffer, tombstone);
+    }
+}
+
+/* --- Decoding ------------------------------------------------------------------------------- */
+
+static struct file_summary decode_summary(struct byte_reader *reader, enum file_kind kind)
+{
+    struct file_summary summary = {.kind = kind};
+    summary.size_bytes = byte_reader_varint(reader);
+    summary.series_count = byte_reader_varint(reader);
+    summary.sample_count = byte_reader_varint(reader);
+    summary.min_time_ms = byte_reader_zigzag(reader);
+    summary.max_time_ms = byte_reader_zigzag(reader);
+    summary.content_checksum.low = byte_reader_u64(reader);
+    summary.content_checksum.high = byte_reader_u64(reader);
+    return summary;
+}
+
+struct manifest_block manifest_decode_block(struct byte_reader *reader)
+{
+    struct manifest_block block = {.index = byte_reader_varint(reader)};
+    block.number = (uint32_t)byte_reader_varint(reader);
+    block.window_start_ms = byte_reader_zigzag(reader);
+    block.window_end_ms = byte_reader_zigzag(reader);
+    block.summary = decode_summary(reader, FILE_KIND_BLOCK);
+    return block;
+}
+
+/* A count of things of at least one byte each. */
+static size_t decode_count(struct byte_reader *reader)
+{
+    uint64_t count = byte_reader_varint(reader);
+    if (count > byte_reader_left(reader))
+        reader->failed = true;
+    return reader->failed ? 0 : (size_t)count;
+}
+
+static enum error_code decode_files(struct byte_reader *reader, struct manifest *manifest,
+                                    struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    size_t count = decode_count(reader);
+    for (size_t i = 0; i < count && !reader->failed && code == ERROR_NONE; i++)
+        code = manifest_add_segment(manifest, byte_reader_varint(reader), error);
+    count = decode_count(reader);
+    for (size_t i = 0; i < count && !reader->failed && code == ERROR_NONE; i++) {
+        struct manifest_part part = {.index = byte_reader_varint(reader)};
+        part.number = (uint32_t)byte_reader_varint(reader);
+        part.merged_until_ms = byte_reader_zigzag(reader);
+        part.summary = decode_summary(reader, FILE_KIND_PART);
+        code = manifest_add_part(manifest, &part, error);
+    }
+    count = decode_count(reader);
+    for (size_t i = 0; i < count && !reader->failed && code == ERROR_NONE; i++) {
+        struct manifest_block block = manifest_decode_block(reader);
+        code = manifest_add_block(manifest, &block, error);
+    }
+    return code;
+}
+
+static enum error_code decode_tombstones(struct byte_reader *reader, struct manifest *manifest,
+                                         struct error *error)
+{
+    size_t count = decode_count(reader);
+    for (size_t i = 0; i < count; i++) {
+        struct tombstone tombstone = {0};
+        struct tombstones *longer;
+        uint64_t index = byte_reader_varint(reader);
+        enum error_code code = tombstone_decode(reader, &tombstone, error);
+        if (code != ERROR_NONE)
+            return code;
+        tombstone.index = index;
+        code = tombstones_add(manifest->tombstones, &tombstone, &longer, error);
+        if (code != ERROR_NONE) {
+            tombstone_clear(&tombstone);
+            return code;
+        }
+        tombstones_unref(manifest->tombstones);
+        manifest->tombstones = longer;
+    }
+    return ERROR_NONE;
+}
+
+enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
+                                struct manifest *manifest_out, struct error *error)
+{
+    struct byte_reader reader = byte_reader_over(bytes, size_bytes);
+    const uint8_t *magic = byte_reader_take(&reader, sizeof MAGIC);
+    uint8_t version = byte_reader_u8(&reader);
+    if (reader.failed || memcmp(magic, MAGIC, sizeof MAGIC) != 0)
+        return error_set(error, ERROR_CORRUPT, "manifest: not a manifest");
+    if (version != MANIFEST_VERSION)
+        return error_set(error, ERROR_UNSUPPORTED, "manifest: version %u is not known", version);
+    struct manifest manifest = {.frozen_index = byte_reader_varint(&reader)};
+    manifest.next_id = byte_reader_varint(&reader);
+    manifest.retention_cutoff_ms = byte_reader_zigzag(&reader);
+    manifest.metadata_index = byte_reader_varint(&reader);
+    enum error_code code = decode_files(&reader, &manifest, error);
+    if (code == ERROR_NONE && !reader.failed)
+        code = decode_tombstones(&reader, &manifest, error);
+    if (code == ERROR_NONE && (reader.failed || byte_reader_left(&reader) > 0))
+        code = error_set(error, ERROR_CORRUPT, "manifest: cut, or stray bytes");
+    if (code != ERROR_NONE) {
+        manifest_clear(&manifest);
+        return code;
+    }
+    *manifest_out = manifest;
+    return ERROR_NONE;
+}

@@ -1,0 +1,64 @@
+/*
+ * manifest - the files of a shard at one freeze, as snapshots carry them. Private to shard.
+ *
+ * Byte layout: docs/formats/manifest.md.
+ */
+#ifndef SHARD_MANIFEST_H
+#define SHARD_MANIFEST_H
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "block/file_summary.h"
+
+#include "tombstones.h"
+
+struct manifest_part {
+    uint64_t index;
+    uint32_t number;         /* 0: in order, 1: late */
+    int64_t merged_until_ms; /* samples before are in blocks; INT64_MIN: none */
+    struct file_summary summary;
+};
+
+struct manifest_block {
+    uint64_t index;
+    uint32_t number;
+    int64_t window_start_ms;
+    int64_t window_end_ms;
+    struct file_summary summary;
+};
+
+struct manifest {
+    uint64_t frozen_index;
+    uint64_t next_id;
+    int64_t retention_cutoff_ms;
+    uint64_t metadata_index;
+    uint64_t *segments;           /* [segment_count], owned */
+    size_t segment_count;
+    struct manifest_part *parts;  /* [part_count], owned */
+    size_t part_count;
+    struct manifest_block *blocks; /* [block_count], owned */
+    size_t block_count;
+    struct tombstones *tombstones; /* a reference; NULL: none */
+};
+
+void manifest_clear(struct manifest *manifest);
+
+/* Add one to an owned array. Errors: OUT_OF_MEMORY. */
+enum error_code manifest_add_part(struct manifest *manifest, const struct manifest_part *part,
+                                  struct error *error);
+enum error_code manifest_add_block(struct manifest *manifest, const struct manifest_block *block,
+                                   struct error *error);
+enum error_code manifest_add_segment(struct manifest *manifest, uint64_t index,
+                                     struct error *error);
+
+/* One block, as in manifests and in the entry that ends a merge. */
+void manifest_encode_block(struct byte_buffer *buffer, const struct manifest_block *block);
+struct manifest_block manifest_decode_block(struct byte_reader *reader);
+
+void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer);
+
+/* Errors: CORRUPT, UNSUPPORTED, OUT_OF_MEMORY. */
+enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
+                                struct manifest *manifest_out, struct error *error);
+
+#endif

@@ -1,0 +1,508 @@
+/*
+ * The work of a merge, on a worker: every series of the inputs in block order, window by window.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "block/block_writer.h"
+
+#include "column_merge.h"
+#include "merge.h"
+
+/* --- Types ---------------------------------------------------------------------------------- */
+
+/* One series of one input. Equal series of several inputs become neighbours by sorting. */
+struct merge_item {
+    struct block_series series;
+    uint64_t id;       /* in parts; SERIES_ID_OF_BLOCK: in a block */
+    uint32_t block;    /* number of the input block */
+    uint32_t position; /* in it */
+};
+
+#define SERIES_ID_OF_BLOCK UINT64_MAX
+
+struct merge_work {
+    struct merge *merge;
+    struct arena *arena; /* labels of all items */
+    struct merge_item *items;
+    size_t item_count;
+    size_t item_capacity;
+    struct part_reader **part_readers;   /* [part_count] */
+    struct block_reader **block_readers; /* [block_count] */
+    struct sample_columns *pieces;       /* [part_count + block_count] */
+    struct column_merge *cuts;           /* [part_count + block_count] */
+    struct column_merge merged;
+};
+
+static enum error_code out_of_memory(struct error *error)
+{
+    return error_set(error, ERROR_OUT_OF_MEMORY, "merge");
+}
+
+/* --- Collecting the series ------------------------------------------------------------------- */
+
+static struct merge_item *add_item(struct merge_work *work)
+{
+    if (work->item_count == work->item_capacity) {
+        size_t capacity = work->item_capacity == 0 ? 1024 : work->item_capacity * 2;
+        struct merge_item *grown = realloc(work->items, capacity * sizeof *grown);
+        if (grown == NULL)
+            return NULL;
+        work->items = grown;
+        work->item_capacity = capacity;
+    }
+    return &work->items[work->item_count++];
+}
+
+static enum error_code collect_part_ids(struct merge_work *work, size_t part, struct error *error)
+{
+    uint64_t from_id = 0;
+    while (true) {
+        struct part_entry entry;
+        bool found;
+        enum error_code code =
+            part_reader_next(work->part_readers[part], from_id, &entry, &found, error);
+        if (code != ERROR_NONE || !found)
+            return code;
+        struct merge_item *item = add_item(work);
+        if (item == NULL)
+            return out_of_memory(error);
+        *item = (struct merge_item){.id = entry.id};
+        from_id = entry.id + 1;
+    }
+}
+
+static int compare_ids(const void *left, const void *right)
+{
+    const struct merge_item *a = left, *b = right;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+enum { LABEL_BATCH = 1024 };
+
+/* Labels of items [from, from + count), which one segment may hold; found ones get them. */
+static enum error_code read_labels(struct merge_work *work, struct series_segment *segment,
+                                   size_t from, size_t count, struct error *error)
+{
+    uint64_t ids[LABEL_BATCH] = {0};
+    struct segment_series series[LABEL_BATCH];
+    for (size_t i = 0; i < count; i++)
+        ids[i] = work->items[from + i].id;
+    enum error_code code =
+        series_segment_read(segment, ids, count, work->arena, series, error);
+    for (size_t i = 0; code == ERROR_NONE && i < count; i++)
+        if (series[i].labels.size > 0)
+            work->items[from + i].series =
+                (struct block_series){series[i].tenant, series[i].slot, series[i].labels};
+    return code;
+}
+
+static enum error_code resolve_ids(struct merge_work *work, struct error *error)
+{
+    const struct view *view = work->merge->view;
+    if (work->item_count == 0)
+        return ERROR_NONE;
+    qsort(work->items, work->item_count, sizeof *work->items, compare_ids);
+    size_t kept = 0;
+    for (size_t i = 0; i < work->item_count; i++)
+        if (kept == 0 || work->items[kept - 1].id != work->items[i].id)
+            work->items[kept++] = work->items[i];
+    work->item_count = kept;
+    for (size_t s = 0; s < view->segment_count; s++) {
+        struct series_segment *segment = view->segments[s];
+        uint64_t first = series_segment_first_id(segment);
+        uint64_t end = first + series_segment_span(segment);
+        for (size_t i = 0; i < kept;) {
+            size_t count = 0;
+            if (work->items[i].id < first) {
+                i++;
+                continue;
+            }
+            while (count < LABEL_BATCH && i + count < kept && work->items[i + count].id < end)
+                count++;
+            if (count == 0)
+                break;
+            enum error_code code = read_labels(work, segment, i, count, error);
+            if (code != ERROR_NONE)
+                return code;
+            i += count;
+        }
+    }
+    for (size_t i = 0; i < kept; i++)
+        if (work->items[i].series.labels.size == 0)
+            return error_set(error, ERROR_CORRUPT, "merge: series %llu has no labels",
+                             (unsigned long long)work->items[i].id);
+    return ERROR_NONE;
+}
+
+static enum error_code collect_block(struct merge_work *work, uint32_t block, struct error *error)
+{
+    uint64_t count = work->merge->blocks[block].described.summary.series_count;
+    for (uint32_t position = 0; position < count; position++) {
+        struct block_series series;
+        enum error_code code =
+            block_reader_series(work->block_readers[block], position, &series, error);
+        if (code != ERROR_NONE)
+            return code;
+        struct merge_item *item = add_item(work);
+        if (item == NULL)
+            return out_of_memory(error);
+        *item = (struct merge_item){
+            .series = series,
+            .id = SERIES_ID_OF_BLOCK,
+            .block = block,
+            .position = position,
+        };
+        item->series.labels = labels_copy(work->arena, series.labels);
+        item->series.tenant = arena_copy_text(work->arena, series.tenant);
+        if (item->series.labels.bytes == NULL || item->series.tenant.data == NULL)
+            return out_of_memory(error);
+    }
+    return ERROR_NONE;
+}
+
+static int compare_items(const void *left, const void *right)
+{
+    const struct merge_item *a = left, *b = right;
+    return block_series_compare(&a->series, &b->series);
+}
+
+static enum error_code collect(struct merge_work *work, struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < work->merge->part_count; i++)
+        code = collect_part_ids(work, i, error);
+    if (code == ERROR_NONE)
+        code = resolve_ids(work, error);
+    for (size_t i = 0; code == ERROR_NONE && i < work->merge->block_count; i++)
+        code = collect_block(work, (uint32_t)i, error);
+    if (code == ERROR_NONE && work->item_count > 0)
+        qsort(work->items, work->item_count, sizeof *work->items, compare_items);
+    return code;
+}
+
+/* --- One series in one window ----------------------------------------------------------------- */
+
+/* Deletions that are older than the merge and newer than the file. */
+static enum error_code cut_deleted(struct merge_work *work, const struct block_series *series,
+                                   uint64_t file_index, size_t piece, struct error *error)
+{
+    const struct tombstones *tombstones = work->merge->view->tombstones;
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < tombstones_count(tombstones); i++) {
+        const struct tombstone *tombstone = tombstones_at(tombstones, i);
+        if (tombstone->index > file_index && tombstone->index < work->merge->index &&
+            tombstone_matches(tombstone, series->tenant, series->labels))
+            code = column_cut(&work->cuts[piece], tombstone->start_ms, tombstone->end_ms,
+                              &work->pieces[piece], error);
+    }
+    return code;
+}
+
+static enum error_code read_parts(struct merge_work *work, const struct merge_item *item,
+                                  int64_t start_ms, int64_t end_ms, size_t *count,
+                                  struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < work->merge->part_count; i++) {
+        const struct merge_part *part = &work->merge->parts[i];
+        int64_t from_ms = start_ms > part->from_ms ? start_ms : part->from_ms;
+        const struct file_summary *summary = &part->input.described.summary;
+        if (from_ms > end_ms || summary->max_time_ms < from_ms || summary->min_time_ms > end_ms)
+            continue;
+        code = part_reader_read(work->part_readers[i], item->id, from_ms, end_ms,
+                                &work->pieces[*count], error);
+        if (code != ERROR_NONE || work->pieces[*count].count == 0)
+            continue;
+        code = cut_deleted(work, &item->series, part->input.described.index, *count, error);
+        (*count)++;
+    }
+    return code;
+}
+
+static enum error_code read_group(struct merge_work *work, size_t first, size_t end,
+                                  int64_t start_ms, int64_t end_ms,
+                                  struct sample_columns *columns_out, struct error *error)
+{
+    size_t count = 0;
+    enum error_code code = ERROR_NONE;
+    for (size_t i = first; code == ERROR_NONE && i < end; i++) {
+        const struct merge_item *item = &work->items[i];
+        if (item->id != SERIES_ID_OF_BLOCK) {
+            code = read_parts(work, item, start_ms, end_ms, &count, error);
+            continue;
+        }
+        code = block_reader_read(work->block_readers[item->block], item->position, start_ms,
+                                 end_ms, &work->pieces[count], error);
+        if (code != ERROR_NONE || work->pieces[count].count == 0)
+            continue;
+        code = cut_deleted(work, &item->series,
+                           work->merge->blocks[item->block].described.index, count, error);
+        count++;
+    }
+    if (code != ERROR_NONE)
+        return code;
+    return column_merge(&work->merged, work->pieces, count, columns_out, error);
+}
+
+/* Exemplars of the group in the window, by timestamp: of blocks, then of parts. */
+static enum error_code read_exemplars(struct merge_work *work, size_t first, size_t end,
+                                      int64_t start_ms, int64_t end_ms, struct arena *arena,
+                                      struct exemplar **exemplars_out, size_t *count_out,
+                                      struct error *error)
+{
+    struct exemplar *all = NULL;
+    size_t total = 0;
+    for (size_t i = first; i < end; i++) {
+        const struct merge_item *item = &work->items[i];
+        size_t readers = item->id == SERIES_ID_OF_BLOCK ? 1 : work->merge->part_count;
+        for (size_t k = 0; k < readers; k++) {
+            const struct exemplar *found;
+            size_t count;
+            enum error_code code =
+                item->id == SERIES_ID_OF_BLOCK
+                    ? block_reader_read_exemplars(work->block_readers[item->block],
+                                                  item->position, start_ms, end_ms, &found,
+                                                  &count, error)
+                    : part_reader_read_exemplars(work->part_readers[k], item->id, start_ms,
+                                                 end_ms, &found, &count, error);
+            if (code != ERROR_NONE)
+                return code;
+            if (count == 0)
+                continue;
+            struct exemplar *grown = arena_grow(arena, all, total, total + count, sizeof *grown);
+            if (grown == NULL)
+                return out_of_memory(error);
+            all = grown;
+            for (size_t j = 0; j < count; j++) {
+                all[total] = found[j];
+                all[total++].labels = labels_copy(arena, found[j].labels);
+            }
+        }
+    }
+    /* Few; later ones of equal time stay behind earlier ones. */
+    for (size_t i = 1; i < total; i++)
+        for (size_t j = i; j > 0 && all[j - 1].timestamp_ms > all[j].timestamp_ms; j--) {
+            struct exemplar swapped = all[j];
+            all[j] = all[j - 1];
+            all[j - 1] = swapped;
+        }
+    *exemplars_out = all;
+    *count_out = total;
+    return ERROR_NONE;
+}
+
+/* --- One window -------------------------------------------------------------------------------- */
+
+static enum error_code write_series(struct merge_work *work, struct block_writer *writer,
+                                    int64_t start_ms, int64_t end_ms, uint64_t *added,
+                                    struct error *error)
+{
+    struct arena *arena = arena_create(0);
+    if (arena == NULL)
+        return out_of_memory(error);
+    enum error_code code = ERROR_NONE;
+    for (size_t first = 0; code == ERROR_NONE && first < work->item_count;) {
+        size_t end = first + 1;
+        while (end < work->item_count &&
+               compare_items(&work->items[first], &work->items[end]) == 0)
+            end++;
+        struct sample_columns columns = {0};
+        struct exemplar *exemplars = NULL;
+        size_t exemplar_count = 0;
+        arena_reset(arena);
+        code = read_group(work, first, end, start_ms, end_ms, &columns, error);
+        if (code == ERROR_NONE && columns.count > 0) {
+            (*added)++;
+            code = read_exemplars(work, first, end, start_ms, end_ms, arena, &exemplars,
+                                  &exemplar_count, error);
+        }
+        if (code == ERROR_NONE && columns.count > 0)
+            code = block_writer_add(writer, &work->items[first].series, &columns, exemplars,
+                                    exemplar_count, error);
+        first = end;
+    }
+    arena_destroy(arena);
+    return code;
+}
+
+static enum error_code add_output(struct merge *merge, const struct manifest_block *described,
+                                  struct error *error)
+{
+    struct shard_block *grown =
+        realloc(merge->outputs, (merge->output_count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return out_of_memory(error);
+    merge->outputs = grown;
+    struct shard_block *output = &grown[merge->output_count];
+    output->described = *described;
+    enum error_code code =
+        shard_open_block(merge->shard, described, &output->block, error);
+    if (code == ERROR_NONE)
+        merge->output_count++;
+    return code;
+}
+
+static enum error_code write_window(struct merge_work *work, int64_t window_ms,
+                                    struct error *error)
+{
+    struct merge *merge = work->merge;
+    struct shard *shard = merge->shard;
+    struct block_writer *writer = NULL;
+    uint64_t added = 0;
+    char path[SHARD_PATH_MAX];
+    struct manifest_block described = {
+        .index = merge->index,
+        .number = (uint32_t)merge->output_count,
+        .window_start_ms = window_ms,
+        .window_end_ms = window_ms + BLOCK_CHUNK_WINDOW_MS,
+    };
+    struct block_properties properties = {
+        .start_ms = described.window_start_ms,
+        .end_ms = described.window_end_ms,
+        .shard = shard->options.shard_id,
+        .block_id = merge->index,
+        .tombstone_mark = merge->index,
+    };
+    shard_path(shard, path, "blocks", described.index, described.number, "block");
+    enum error_code code = block_writer_create(shard->options.environment->disk, path,
+                                               &properties, &writer, error);
+    if (code == ERROR_NONE)
+        code = write_series(work, writer, described.window_start_ms, described.window_end_ms - 1,
+                            &added, error);
+    if (code == ERROR_NONE && added > 0)
+        code = block_writer_finish(writer, &described.summary, error);
+    block_writer_destroy(writer);
+    if (code == ERROR_NONE && added > 0)
+        code = add_output(merge, &described, error);
+    return code;
+}
+
+/* --- Windows ---------------------------------------------------------------------------------- */
+
+static int64_t window_of(int64_t timestamp_ms)
+{
+    int64_t window = timestamp_ms / BLOCK_CHUNK_WINDOW_MS * BLOCK_CHUNK_WINDOW_MS;
+    return window > timestamp_ms ? window - BLOCK_CHUNK_WINDOW_MS : window;
+}
+
+/* Where the inputs begin and end, within what the merge takes. */
+static void time_range(const struct merge *merge, int64_t *start_ms, int64_t *end_ms)
+{
+    *start_ms = INT64_MAX;
+    *end_ms = INT64_MIN;
+    for (size_t i = 0; i < merge->part_count; i++) {
+        const struct file_summary *summary = &merge->parts[i].input.described.summary;
+        int64_t from_ms = summary->min_time_ms > merge->parts[i].from_ms
+                              ? summary->min_time_ms
+                              : merge->parts[i].from_ms;
+        *start_ms = from_ms < *start_ms ? from_ms : *start_ms;
+        *end_ms = summary->max_time_ms > *end_ms ? summary->max_time_ms : *end_ms;
+    }
+    for (size_t i = 0; i < merge->block_count; i++) {
+        const struct file_summary *summary = &merge->blocks[i].described.summary;
+        *start_ms = summary->min_time_ms < *start_ms ? summary->min_time_ms : *start_ms;
+        *end_ms = summary->max_time_ms > *end_ms ? summary->max_time_ms : *end_ms;
+    }
+}
+
+/* Whether some input can have samples in the window, so that gaps of years cost nothing. */
+static bool window_has_input(const struct merge *merge, int64_t window_ms)
+{
+    int64_t end_ms = window_ms + BLOCK_CHUNK_WINDOW_MS - 1;
+    for (size_t i = 0; i < merge->part_count; i++) {
+        const struct file_summary *summary = &merge->parts[i].input.described.summary;
+        if (summary->min_time_ms <= end_ms && summary->max_time_ms >= window_ms)
+            return true;
+    }
+    for (size_t i = 0; i < merge->block_count; i++) {
+        const struct file_summary *summary = &merge->blocks[i].described.summary;
+        if (summary->min_time_ms <= end_ms && summary->max_time_ms >= window_ms)
+            return true;
+    }
+    return false;
+}
+
+static enum error_code write_windows(struct merge_work *work, struct error *error)
+{
+    int64_t start_ms, end_ms;
+    time_range(work->merge, &start_ms, &end_ms);
+    enum error_code code = ERROR_NONE;
+    if (start_ms > end_ms)
+        return ERROR_NONE;
+    for (int64_t window = window_of(start_ms); code == ERROR_NONE && window <= end_ms;
+         window += BLOCK_CHUNK_WINDOW_MS) {
+        if (work->merge->cutoff_ms - BLOCK_CHUNK_WINDOW_MS < window)
+            break;
+        if (window_has_input(work->merge, window))
+            code = write_window(work, window, error);
+    }
+    return code;
+}
+
+/* --- Public ----------------------------------------------------------------------------------- */
+
+static enum error_code open_readers(struct merge_work *work, struct error *error)
+{
+    struct merge *merge = work->merge;
+    size_t pieces = merge->part_count + merge->block_count + 1;
+    work->arena = arena_create(0);
+    work->part_readers = calloc(merge->part_count + 1, sizeof *work->part_readers);
+    work->block_readers = calloc(merge->block_count + 1, sizeof *work->block_readers);
+    work->pieces = calloc(pieces, sizeof *work->pieces);
+    work->cuts = calloc(pieces, sizeof *work->cuts);
+    if (work->arena == NULL || work->part_readers == NULL || work->block_readers == NULL ||
+        work->pieces == NULL || work->cuts == NULL)
+        return out_of_memory(error);
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < merge->part_count; i++)
+        code = part_reader_create(merge->parts[i].input.part, &work->part_readers[i], error);
+    for (size_t i = 0; code == ERROR_NONE && i < merge->block_count; i++)
+        code = block_reader_create(merge->blocks[i].block, &work->block_readers[i], error);
+    return code;
+}
+
+static void close_readers(struct merge_work *work)
+{
+    struct merge *merge = work->merge;
+    for (size_t i = 0; work->part_readers != NULL && i < merge->part_count; i++)
+        part_reader_destroy(work->part_readers[i]);
+    for (size_t i = 0; work->block_readers != NULL && i < merge->block_count; i++)
+        block_reader_destroy(work->block_readers[i]);
+    for (size_t i = 0; work->cuts != NULL && i < merge->part_count + merge->block_count; i++)
+        column_merge_clear(&work->cuts[i]);
+    column_merge_clear(&work->merged);
+    free(work->part_readers);
+    free(work->block_readers);
+    free(work->pieces);
+    free(work->cuts);
+    free(work->items);
+    arena_destroy(work->arena);
+}
+
+void merge_discard_outputs(struct merge *merge)
+{
+    for (size_t i = 0; i < merge->output_count; i++)
+        block_unref(merge->outputs[i].block);
+    free(merge->outputs);
+    merge->outputs = NULL;
+    merge->output_count = 0;
+}
+
+enum error_code merge_write_blocks(struct merge *merge, struct error *error)
+{
+    struct merge_work work = {.merge = merge};
+    char path[SHARD_PATH_MAX];
+    enum error_code code = open_readers(&work, error);
+    if (code == ERROR_NONE)
+        code = collect(&work, error);
+    if (code == ERROR_NONE)
+        code = write_windows(&work, error);
+    close_readers(&work);
+    if (code == ERROR_NONE) {
+        snprintf(path, sizeof path, "%s/blocks", merge->shard->options.directory);
+        code = disk_sync_directory(merge->shard->options.environment->disk, path, error);
+    }
+    return code;
+}

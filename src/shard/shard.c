@@ -1,0 +1,492 @@
+#include "shard/shard.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/checksum.h"
+#include "base/log.h"
+
+#include "shard_private.h"
+
+/* --- Jobs under way ------------------------------------------------------------------------- */
+
+static void release(struct shard *shard)
+{
+    head_unref(shard->head);
+    for (size_t i = 0; i < shard->frozen_count; i++) {
+        head_unref(shard->frozen[i].head);
+        manifest_clear(&shard->frozen[i].manifest);
+        byte_buffer_clear(&shard->frozen[i].metadata);
+    }
+    for (size_t i = 0; i < shard->part_count; i++)
+        part_unref(shard->parts[i].part);
+    for (size_t i = 0; i < shard->block_count; i++)
+        block_unref(shard->blocks[i].block);
+    free(shard->parts);
+    free(shard->blocks);
+    while (shard->doomed != NULL)
+        shard_forget_doomed(shard);
+    shard_merge_destroy(shard->merge);
+    registry_clear(&shard->registry);
+    tombstones_unref(shard->tombstones);
+    metadata_store_destroy(shard->metadata);
+    manifest_clear(&shard->durable);
+    free(shard->pending);
+    view_unref(shard->view);
+    arena_destroy(shard->apply_arena);
+    pthread_mutex_destroy(&shard->view_lock);
+    free(shard);
+}
+
+static void close_finish(struct task *task)
+{
+    struct shard *shard =
+        (struct shard *)((char *)task - offsetof(struct shard, close_task));
+    void (*closed)(void *) = shard->closed;
+    void *context = shard->closed_context;
+    release(shard);
+    closed(context);
+}
+
+void shard_job_started(struct shard *shard)
+{
+    shard->jobs_running++;
+}
+
+void shard_job_ended(struct shard *shard)
+{
+    assert(shard->jobs_running > 0);
+    shard->jobs_running--;
+    if (shard->closed != NULL && shard->jobs_running == 0)
+        scheduler_defer(shard->options.environment->scheduler, &shard->close_task);
+}
+
+void shard_close(struct shard *shard, void (*closed)(void *context), void *context)
+{
+    assert(shard->closed == NULL);
+    shard->closed = closed;
+    shard->closed_context = context;
+    shard->close_task.run = close_finish;
+    if (shard->jobs_running == 0)
+        scheduler_defer(shard->options.environment->scheduler, &shard->close_task);
+}
+
+/* --- Life ----------------------------------------------------------------------------------- */
+
+static bool target_of(void *context, uint64_t series_id, uint64_t *target_id_out)
+{
+    const struct shard *shard = context;
+    uint32_t target = registry_target(&shard->registry, series_id);
+    *target_id_out = target;
+    return target != TARGET_NONE;
+}
+
+enum error_code shard_create_head(struct shard *shard, struct head **head_out,
+                                  struct error *error)
+{
+    struct head_options options = {
+        .target_of = target_of,
+        .context = shard,
+        .exemplars_max = shard->options.exemplars_max,
+    };
+    return head_create(&options, head_out, error);
+}
+
+static enum error_code make_directories(struct shard *shard, struct error *error)
+{
+    static const char *const KINDS[] = {"parts", "series", "blocks", "metadata"};
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        char path[SHARD_PATH_MAX];
+        snprintf(path, sizeof path, "%s/%s", shard->options.directory, KINDS[i]);
+        enum error_code code =
+            disk_make_directory(shard->options.environment->disk, path, error);
+        if (code != ERROR_NONE)
+            return code;
+    }
+    return ERROR_NONE;
+}
+
+static enum error_code prepare(struct shard *shard, struct error *error)
+{
+    enum error_code code = make_directories(shard, error);
+    if (code == ERROR_NONE)
+        code = registry_init(&shard->registry, shard->options.hash_seed, 1, error);
+    if (code == ERROR_NONE)
+        code = shard_create_head(shard, &shard->head, error);
+    if (code != ERROR_NONE)
+        return code;
+    shard->metadata = metadata_store_create(shard->options.metadata_max);
+    shard->apply_arena = arena_create(0);
+    if (shard->metadata == NULL || shard->apply_arena == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "shard");
+    return shard_publish(shard, error);
+}
+
+enum error_code shard_create(const struct shard_options *options, struct shard **shard_out,
+                             struct error *error)
+{
+    struct shard *shard = calloc(1, sizeof *shard);
+    if (shard == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "shard");
+    shard->options = *options;
+    shard->source.operations = &SHARD_SOURCE_OPERATIONS;
+    shard->durable.next_id = 1;
+    shard->durable.retention_cutoff_ms = INT64_MIN;
+    shard->retention_cutoff_ms = INT64_MIN;
+    shard->unfrozen_since_ms = INT64_MIN;
+    pthread_mutex_init(&shard->view_lock, NULL);
+    enum error_code code = prepare(shard, error);
+    if (code != ERROR_NONE) {
+        release(shard);
+        return error_wrap(error, "shard %u", options->shard_id);
+    }
+    *shard_out = shard;
+    return ERROR_NONE;
+}
+
+/* --- View ----------------------------------------------------------------------------------- */
+
+static void fill_arrays(const struct shard *shard, struct view *pieces)
+{
+    for (size_t i = 0; i < shard->frozen_count; i++)
+        pieces->heads[i] = shard->frozen[i].head;
+    pieces->heads[shard->frozen_count] = shard->head;
+    for (size_t i = 0; i < shard->registry.frozen_count; i++)
+        pieces->indexes[i] = shard->registry.frozen[i];
+    pieces->indexes[shard->registry.frozen_count] = shard->registry.growing;
+    for (size_t i = 0; i < shard->part_count; i++) {
+        const struct shard_part *part = &shard->parts[i];
+        pieces->parts[i] = (struct view_part){part->part, part->described.index,
+                                              part->described.summary.min_time_ms,
+                                              part->described.summary.max_time_ms};
+    }
+    for (size_t i = 0; i < shard->block_count; i++) {
+        const struct shard_block *block = &shard->blocks[i];
+        pieces->blocks[i] = (struct view_block){block->block, block->described.index,
+                                                block->described.summary.min_time_ms,
+                                                block->described.summary.max_time_ms};
+    }
+}
+
+enum error_code shard_publish(struct shard *shard, struct error *error)
+{
+    struct head *heads[FROZEN_HEADS_MAX + 1];
+    struct memory_index *indexes[REGISTRY_FROZEN_MAX + 1];
+    struct view pieces = {
+        .heads = heads,
+        .head_count = shard->frozen_count + 1,
+        .parts = malloc((shard->part_count + 1) * sizeof *pieces.parts),
+        .part_count = shard->part_count,
+        .blocks = malloc((shard->block_count + 1) * sizeof *pieces.blocks),
+        .block_count = shard->block_count,
+        .indexes = indexes,
+        .index_count = shard->registry.frozen_count + 1,
+        .segments = shard->registry.segments,
+        .segment_count = shard->registry.segment_count,
+        .tombstones = shard->tombstones,
+    };
+    struct view *view = NULL;
+    if (pieces.parts != NULL && pieces.blocks != NULL) {
+        fill_arrays(shard, &pieces);
+        view = view_create(&pieces);
+    }
+    free(pieces.parts);
+    free(pieces.blocks);
+    if (view == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "view of the shard");
+    pthread_mutex_lock(&shard->view_lock);
+    struct view *before = shard->view;
+    shard->view = view;
+    pthread_mutex_unlock(&shard->view_lock);
+    view_unref(before);
+    return ERROR_NONE;
+}
+
+struct view *shard_view(struct shard *shard)
+{
+    pthread_mutex_lock(&shard->view_lock);
+    struct view *view = view_ref(shard->view);
+    pthread_mutex_unlock(&shard->view_lock);
+    return view;
+}
+
+struct series_source *shard_source(struct shard *shard)
+{
+    return &shard->source;
+}
+
+void shard_visit_metadata(struct shard *shard, struct text tenant, shard_metadata_visit *visit,
+                          void *context)
+{
+    metadata_store_visit(shard->metadata, tenant, visit, context);
+}
+
+/* --- Proposing ------------------------------------------------------------------------------ */
+
+void shard_propose(struct shard *shard, struct byte_buffer *entry)
+{
+    if (!entry->failed)
+        shard->options.proposer.propose(shard->options.proposer.context, entry->bytes,
+                                        entry->size);
+    byte_buffer_clear(entry);
+}
+
+void shard_lead(struct shard *shard)
+{
+    shard->proposed_next_id = shard->registry.next_id;
+    shard->freeze_proposed = false;
+    shard->merge_proposed = false;
+    if (shard->pending != NULL)
+        memset(shard->pending, 0, shard->pending_capacity * sizeof *shard->pending);
+    shard->pending_count = 0;
+    shard_merge_lead(shard);
+    shard_maintain(shard);
+}
+
+uint64_t shard_unfrozen_bytes(const struct shard *shard)
+{
+    return shard->unfrozen_bytes;
+}
+
+int64_t shard_unfrozen_age_ms(const struct shard *shard)
+{
+    if (shard->unfrozen_since_ms == INT64_MIN)
+        return 0;
+    int64_t age_ms = clock_now_ms(shard->options.environment->clock) - shard->unfrozen_since_ms;
+    return age_ms < 0 ? 0 : age_ms;
+}
+
+void shard_freeze(struct shard *shard)
+{
+    if (shard->freeze_proposed || shard->frozen_count == FROZEN_HEADS_MAX)
+        return;
+    struct byte_buffer entry = {0};
+    entry_encode_header(&entry, ENTRY_FREEZE, clock_now_ms(shard->options.environment->clock));
+    shard->freeze_proposed = true;
+    shard_propose(shard, &entry);
+}
+
+enum error_code shard_delete_series(struct shard *shard, struct text tenant,
+                                    const struct matcher *const *matchers, size_t matcher_count,
+                                    int64_t start_ms, int64_t end_ms, struct error *error)
+{
+    if (start_ms > end_ms)
+        return error_set(error, ERROR_INVALID, "the start is after the end");
+    struct tombstone tombstone = {
+        .tenant = tenant,
+        .start_ms = start_ms,
+        .end_ms = end_ms,
+        .matchers = (struct matcher **)matchers,
+        .matcher_count = matcher_count,
+    };
+    struct byte_buffer entry = {0};
+    entry_encode_header(&entry, ENTRY_DELETE_SERIES,
+                        clock_now_ms(shard->options.environment->clock));
+    tombstone_encode(&entry, &tombstone);
+    if (entry.failed) {
+        byte_buffer_clear(&entry);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "delete series");
+    }
+    shard_propose(shard, &entry);
+    return ERROR_NONE;
+}
+
+/* --- Statistics ----------------------------------------------------------------------------- */
+
+static void add_head_statistics(const struct view *view, struct shard_statistics *statistics)
+{
+    for (size_t i = 0; i < view->head_count; i++) {
+        struct head_statistics head;
+        head_read_statistics(view->heads[i], &head);
+        statistics->head_bytes += head.size_bytes;
+        if (i + 1 == view->head_count)
+            statistics->head_series_count = head.series_count;
+        if (head.start_ms < statistics->oldest_ms)
+            statistics->oldest_ms = head.start_ms;
+        if (head.end_ms > statistics->newest_ms)
+            statistics->newest_ms = head.end_ms;
+    }
+}
+
+static void add_file_statistics(const struct view *view, struct shard_statistics *statistics)
+{
+    for (size_t i = 0; i < view->part_count; i++) {
+        const struct view_part *part = &view->parts[i];
+        statistics->part_bytes += part_summary(part->part).size_bytes;
+        if (part->start_ms < statistics->oldest_ms)
+            statistics->oldest_ms = part->start_ms;
+        if (part->end_ms > statistics->newest_ms)
+            statistics->newest_ms = part->end_ms;
+    }
+    for (size_t i = 0; i < view->block_count; i++) {
+        const struct view_block *block = &view->blocks[i];
+        statistics->block_bytes += block_summary(block->block).size_bytes;
+        if (block->start_ms < statistics->oldest_ms)
+            statistics->oldest_ms = block->start_ms;
+        if (block->end_ms > statistics->newest_ms)
+            statistics->newest_ms = block->end_ms;
+    }
+    for (size_t i = 0; i < view->segment_count; i++)
+        statistics->segment_bytes += series_segment_summary(view->segments[i]).size_bytes;
+}
+
+void shard_read_statistics(struct shard *shard, struct shard_statistics *statistics_out)
+{
+    struct view *view = shard_view(shard);
+    struct shard_counters *counters = &shard->counters;
+    struct shard_statistics statistics = {
+        .applied_index = counters->applied_index,
+        .series_count = counters->series_count,
+        .samples_appended = counters->samples_appended,
+        .samples_duplicate = counters->samples_duplicate,
+        .samples_late = counters->samples_late,
+        .histograms_appended = counters->histograms_appended,
+        .exemplars_appended = counters->exemplars_appended,
+        .registry_bytes = counters->registry_bytes,
+        .unfrozen_log_bytes = counters->unfrozen_bytes,
+        .frozen_head_count = view->head_count - 1,
+        .part_count = view->part_count,
+        .block_count = view->block_count,
+        .segment_count = view->segment_count,
+        .freezes_total = counters->freezes,
+        .merges_total = counters->merges,
+        .job_failures_total = counters->job_failures,
+        .tombstone_count = tombstones_count(view->tombstones),
+        .metadata_count = metadata_store_count(shard->metadata),
+        .oldest_ms = INT64_MAX,
+        .newest_ms = INT64_MIN,
+    };
+    add_head_statistics(view, &statistics);
+    add_file_statistics(view, &statistics);
+    view_unref(view);
+    *statistics_out = statistics;
+}
+
+/* --- Snapshot and restore ------------------------------------------------------------------- */
+
+enum error_code shard_snapshot(struct shard *shard, struct byte_buffer *bytes,
+                               uint64_t *frozen_index_out, struct error *error)
+{
+    manifest_encode(&shard->durable, bytes);
+    if (bytes->failed)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "manifest");
+    *frozen_index_out = shard->durable.frozen_index;
+    return ERROR_NONE;
+}
+
+enum { REVIVE_BATCH = 4096 };
+
+/* Fill the tables of the registry with the series of a segment. */
+static enum error_code revive_segment(struct shard *shard, struct series_segment *segment,
+                                      struct error *error)
+{
+    struct arena *arena = arena_create(0);
+    uint32_t *items = malloc(REVIVE_BATCH * sizeof *items);
+    struct segment_series *series = malloc(REVIVE_BATCH * sizeof *series);
+    enum error_code code = ERROR_NONE;
+    if (arena == NULL || items == NULL || series == NULL)
+        code = error_set(error, ERROR_OUT_OF_MEMORY, "series of a segment");
+    uint64_t total = series_segment_summary(segment).series_count;
+    for (uint64_t from = 0; code == ERROR_NONE && from < total; from += REVIVE_BATCH) {
+        size_t count = total - from < REVIVE_BATCH ? (size_t)(total - from) : REVIVE_BATCH;
+        for (size_t i = 0; i < count; i++)
+            items[i] = (uint32_t)(from + i);
+        code = series_segment_read_at(segment, (struct positions){items, count}, arena, series,
+                                      error);
+        for (size_t i = 0; code == ERROR_NONE && i < count; i++)
+            code = registry_revive(&shard->registry, series[i].id, series[i].tenant,
+                                   (uint32_t)series[i].target, series[i].slot, error);
+        arena_reset(arena);
+    }
+    free(items);
+    free(series);
+    arena_destroy(arena);
+    return code;
+}
+
+static enum error_code restore_metadata(struct shard *shard, struct error *error)
+{
+    char path[SHARD_PATH_MAX];
+    struct disk *disk = shard->options.environment->disk;
+    struct file *file = NULL;
+    uint8_t *bytes = NULL;
+    uint64_t size = 0;
+    if (shard->metadata_index == 0)
+        return ERROR_NONE;
+    shard_path(shard, path, "metadata", shard->metadata_index, 0, "metadata");
+    enum error_code code = disk_open(disk, path, DISK_OPEN_READ, &file, error);
+    if (code == ERROR_NONE)
+        code = disk_size(disk, file, &size, error);
+    if (code == ERROR_NONE && (bytes = malloc(size + 1)) == NULL)
+        code = error_set(error, ERROR_OUT_OF_MEMORY, "metadata file");
+    if (code == ERROR_NONE)
+        code = disk_read_at(disk, file, 0, bytes, size, error);
+    if (code == ERROR_NONE && (size < 4 || crc32c(0, bytes + 4, size - 4) != load_u32(bytes)))
+        code = error_set(error, ERROR_CORRUPT, "checksum of the metadata file");
+    if (code == ERROR_NONE) {
+        struct byte_reader reader = byte_reader_over(bytes + 4, size - 4);
+        code = metadata_store_decode(shard->metadata, &reader, error);
+    }
+    free(bytes);
+    disk_close(disk, file);
+    return code == ERROR_NONE ? code : error_wrap(error, "'%s'", path);
+}
+
+static enum error_code restore_files(struct shard *shard, const struct manifest *manifest,
+                                     struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < manifest->segment_count; i++) {
+        struct series_segment *segment;
+        code = shard_open_segment(shard, manifest->segments[i], &segment, error);
+        if (code == ERROR_NONE)
+            code = registry_add_segment(&shard->registry, manifest->segments[i], segment, error);
+        if (code == ERROR_NONE)
+            code = revive_segment(shard, segment, error);
+    }
+    for (size_t i = 0; code == ERROR_NONE && i < manifest->part_count; i++) {
+        struct part *part;
+        code = shard_open_part(shard, &manifest->parts[i], &part, error);
+        if (code == ERROR_NONE)
+            code = shard_add_part(shard, &manifest->parts[i], part, error);
+    }
+    for (size_t i = 0; code == ERROR_NONE && i < manifest->block_count; i++) {
+        struct block *block;
+        code = shard_open_block(shard, &manifest->blocks[i], &block, error);
+        if (code == ERROR_NONE)
+            code = shard_add_block(shard, &manifest->blocks[i], block, error);
+    }
+    return code;
+}
+
+enum error_code shard_restore(struct shard *shard, const uint8_t *manifest_bytes,
+                              size_t size_bytes, struct error *error)
+{
+    struct manifest manifest = {0};
+    enum error_code code = manifest_decode(manifest_bytes, size_bytes, &manifest, error);
+    if (code != ERROR_NONE)
+        return code;
+    assert(shard->applied_index == 0 && shard->part_count == 0);
+    registry_clear(&shard->registry);
+    code = registry_init(&shard->registry, shard->options.hash_seed, manifest.next_id, error);
+    if (code == ERROR_NONE)
+        code = restore_files(shard, &manifest, error);
+    if (code == ERROR_NONE) {
+        shard->metadata_index = manifest.metadata_index;
+        code = restore_metadata(shard, error);
+    }
+    if (code != ERROR_NONE) {
+        manifest_clear(&manifest);
+        return error_wrap(error, "restore shard %u", shard->options.shard_id);
+    }
+    shard->retention_cutoff_ms = manifest.retention_cutoff_ms;
+    shard->tombstones = tombstones_ref(manifest.tombstones);
+    shard->applied_index = manifest.frozen_index;
+    shard->counters.applied_index = shard->applied_index;
+    shard->counters.series_count = shard->registry.series_count;
+    manifest_clear(&shard->durable);
+    shard->durable = manifest;
+    shard_sweep_files(shard);
+    return shard_publish(shard, error);
+}

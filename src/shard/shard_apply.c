@@ -1,0 +1,299 @@
+/* Applying committed entries. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+#include "shard_private.h"
+
+/* --- Series of a write ---------------------------------------------------------------------- */
+
+/*
+ * Where an assumed id went when the shard knew the labels already (a retried write across a
+ * change of leaders). Rare, so a linear list.
+ */
+struct moved_series {
+    uint64_t assumed;
+    uint64_t actual;
+};
+
+struct write_context {
+    struct shard *shard;
+    uint64_t assumed_next;
+    struct moved_series *moved;
+    size_t moved_count;
+    size_t moved_capacity;
+};
+
+static enum error_code note_moved(struct write_context *context, uint64_t assumed, uint64_t actual,
+                                  struct error *error)
+{
+    if (context->moved_count == context->moved_capacity) {
+        size_t capacity = context->moved_capacity == 0 ? 64 : context->moved_capacity * 2;
+        struct moved_series *grown = realloc(context->moved, capacity * sizeof *grown);
+        if (grown == NULL)
+            return error_set(error, ERROR_OUT_OF_MEMORY, "apply: moved series");
+        context->moved = grown;
+        context->moved_capacity = capacity;
+    }
+    context->moved[context->moved_count++] = (struct moved_series){assumed, actual};
+    return ERROR_NONE;
+}
+
+static enum error_code apply_series(struct write_context *context, const struct entry_part *part,
+                                    struct error *error)
+{
+    struct shard *shard = context->shard;
+    for (size_t i = 0; i < part->series_count; i++) {
+        uint64_t assumed = context->assumed_next++;
+        uint64_t id;
+        enum error_code code = registry_add(&shard->registry, part->tenant, part->series[i].slot,
+                                            part->series[i].labels, &id, error);
+        if (code != ERROR_NONE && code != ERROR_EXISTS)
+            return code;
+        if (id != assumed)
+            code = note_moved(context, assumed, id, error);
+        else
+            code = ERROR_NONE;
+        if (code != ERROR_NONE)
+            return code;
+    }
+    return ERROR_NONE;
+}
+
+static uint64_t actual_id(const struct write_context *context, uint64_t id)
+{
+    for (size_t i = 0; i < context->moved_count; i++)
+        if (context->moved[i].assumed == id)
+            return context->moved[i].actual;
+    return id;
+}
+
+/* --- Samples of a write --------------------------------------------------------------------- */
+
+static void count_appended(struct shard *shard, const struct head_append_result *result)
+{
+    struct shard_counters *counters = &shard->counters;
+    const size_t *verdicts = result->verdict_counts;
+    counters->samples_appended +=
+        verdicts[HEAD_APPENDED] + verdicts[HEAD_LATE] + verdicts[HEAD_REPLACED];
+    counters->samples_duplicate += verdicts[HEAD_DUPLICATE] + verdicts[HEAD_KEPT];
+    counters->samples_late += verdicts[HEAD_LATE];
+}
+
+static enum error_code apply_floats(struct write_context *context, const struct entry_part *part,
+                                    struct error *error)
+{
+    if (part->float_count == 0)
+        return ERROR_NONE;
+    if (context->moved_count > 0)
+        for (size_t i = 0; i < part->float_count; i++)
+            ((uint64_t *)part->ids)[i] = actual_id(context, part->ids[i]);
+    struct head_batch batch = {
+        .count = part->float_count,
+        .series_ids = part->ids,
+        .timestamps_ms = part->timestamps_ms,
+        .values = part->values,
+        .start_timestamps_ms = part->start_timestamps_ms,
+    };
+    struct head_append_result result;
+    enum error_code code = head_append(context->shard->head, &batch, NULL, &result, error);
+    count_appended(context->shard, &result);
+    return code;
+}
+
+static enum error_code apply_histograms(struct write_context *context,
+                                        const struct entry_part *part, struct error *error)
+{
+    size_t count = part->histogram_count;
+    if (count == 0)
+        return ERROR_NONE;
+    struct arena *arena = context->shard->apply_arena;
+    uint64_t *ids = arena_array(arena, count, sizeof *ids);
+    int64_t *timestamps = arena_array(arena, count, sizeof *timestamps);
+    int64_t *starts = arena_array(arena, count, sizeof *starts);
+    double *values = arena_array(arena, count, sizeof *values);
+    const struct histogram **histograms = arena_array(arena, count, sizeof *histograms);
+    if (ids == NULL || timestamps == NULL || starts == NULL || values == NULL ||
+        histograms == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "apply: histograms");
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = actual_id(context, part->histograms[i].id);
+        timestamps[i] = part->histograms[i].timestamp_ms;
+        starts[i] = part->histograms[i].start_timestamp_ms;
+        histograms[i] = &part->histograms[i].histogram;
+    }
+    struct head_batch batch = {
+        .count = count,
+        .series_ids = ids,
+        .timestamps_ms = timestamps,
+        .values = values,
+        .histograms = histograms,
+        .start_timestamps_ms = starts,
+    };
+    struct head_append_result result;
+    enum error_code code = head_append(context->shard->head, &batch, NULL, &result, error);
+    count_appended(context->shard, &result);
+    context->shard->counters.histograms_appended += result.verdict_counts[HEAD_APPENDED];
+    return code;
+}
+
+static enum error_code apply_exemplars(struct write_context *context,
+                                       const struct entry_part *part, struct error *error)
+{
+    for (size_t i = 0; i < part->exemplar_count; i++) {
+        enum head_exemplar_verdict verdict;
+        enum error_code code = head_exemplar_append(
+            context->shard->head, actual_id(context, part->exemplars[i].id),
+            &part->exemplars[i].exemplar, &verdict, error);
+        if (code != ERROR_NONE)
+            return code;
+        if (verdict == HEAD_EXEMPLAR_ADDED)
+            context->shard->counters.exemplars_appended++;
+    }
+    return ERROR_NONE;
+}
+
+static enum error_code apply_metadata(struct write_context *context, const struct entry_part *part,
+                                      struct error *error)
+{
+    for (size_t i = 0; i < part->metadata_count; i++) {
+        enum error_code code = metadata_store_set(
+            context->shard->metadata, part->tenant, part->metadata[i].metric_name,
+            &part->metadata[i].metadata, error);
+        if (code != ERROR_NONE)
+            return code;
+        context->shard->metadata_changed = true;
+    }
+    return ERROR_NONE;
+}
+
+static enum error_code apply_write_parts(struct write_context *context, struct byte_reader *body,
+                                         struct error *error)
+{
+    bool more = true;
+    while (more) {
+        struct entry_part part;
+        arena_reset(context->shard->apply_arena);
+        enum error_code code =
+            entry_decode_part(body, context->shard->apply_arena, &part, &more, error);
+        if (code != ERROR_NONE || !more)
+            return code;
+        code = apply_series(context, &part, error);
+        if (code == ERROR_NONE)
+            code = apply_floats(context, &part, error);
+        if (code == ERROR_NONE)
+            code = apply_histograms(context, &part, error);
+        if (code == ERROR_NONE)
+            code = apply_exemplars(context, &part, error);
+        if (code == ERROR_NONE)
+            code = apply_metadata(context, &part, error);
+        if (code != ERROR_NONE)
+            return code;
+    }
+    return ERROR_NONE;
+}
+
+static enum error_code apply_write(struct shard *shard, uint64_t index, struct byte_reader *body,
+                                   struct error *error)
+{
+    struct write_context context = {.shard = shard};
+    enum error_code code = entry_decode_next_id(body, &context.assumed_next, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (context.assumed_next != shard->registry.next_id) {
+        /* Ids follow from the log alone: refused as a whole, on every replica alike. */
+        log_event(LOG_ERROR, "shard", "an entry assumed another series id",
+                  "shard=%u index=%llu assumed=%llu next=%llu", shard->options.shard_id,
+                  (unsigned long long)index, (unsigned long long)context.assumed_next,
+                  (unsigned long long)shard->registry.next_id);
+        return ERROR_NONE;
+    }
+    code = apply_write_parts(&context, body, error);
+    free(context.moved);
+    return code;
+}
+
+/* --- Deletion ------------------------------------------------------------------------------- */
+
+static enum error_code apply_delete(struct shard *shard, uint64_t index, struct byte_reader *body,
+                                    struct error *error)
+{
+    struct tombstone tombstone;
+    struct tombstones *longer;
+    enum error_code code = tombstone_decode(body, &tombstone, error);
+    if (code != ERROR_NONE)
+        return code;
+    tombstone.index = index;
+    /* It covers what is older than it: the heads become frozen, as if one entry before. */
+    struct head_statistics head;
+    head_read_statistics(shard->head, &head);
+    if (head.series_count > 0)
+        code = shard_apply_freeze(shard, index - 1, error);
+    if (code == ERROR_NONE)
+        code = tombstones_add(shard->tombstones, &tombstone, &longer, error);
+    if (code != ERROR_NONE) {
+        tombstone_clear(&tombstone);
+        return code;
+    }
+    tombstones_unref(shard->tombstones);
+    shard->tombstones = longer;
+    return shard_publish(shard, error);
+}
+
+/* --- Public --------------------------------------------------------------------------------- */
+
+static void after_apply(struct shard *shard, uint64_t index, const struct entry_header *header,
+                        size_t size_bytes)
+{
+    shard->applied_index = index;
+    shard->stamp_ms = header->stamp_ms;
+    if (header->kind == ENTRY_WRITE) {
+        shard->unfrozen_bytes += size_bytes;
+        if (shard->unfrozen_since_ms == INT64_MIN)
+            shard->unfrozen_since_ms = header->stamp_ms;
+    }
+    shard->counters.applied_index = index;
+    shard->counters.series_count = shard->registry.series_count;
+    shard->counters.registry_bytes = registry_size_bytes(&shard->registry);
+    shard->counters.unfrozen_bytes = shard->unfrozen_bytes;
+}
+
+enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *entry,
+                            size_t size_bytes, struct error *error)
+{
+    assert(index > shard->applied_index);
+    struct byte_reader reader = byte_reader_over(entry, size_bytes);
+    struct entry_header header;
+    enum error_code code = entry_decode_header(&reader, &header, error);
+    if (code != ERROR_NONE)
+        return code;
+    switch (header.kind) {
+    case ENTRY_WRITE:
+        code = apply_write(shard, index, &reader, error);
+        break;
+    case ENTRY_FREEZE:
+        code = shard_apply_freeze(shard, index, error);
+        break;
+    case ENTRY_MERGE_START:
+        code = shard_apply_merge_start(shard, index, &reader, error);
+        break;
+    case ENTRY_MERGE_DONE:
+        code = shard_apply_merge_done(shard, index, &reader, error);
+        break;
+    case ENTRY_RETENTION:
+        code = shard_apply_retention(shard, index, &reader, error);
+        break;
+    case ENTRY_DELETE_SERIES:
+        code = apply_delete(shard, index, &reader, error);
+        break;
+    case ENTRY_CLEAN_TOMBSTONES:
+    case ENTRY_FORGET_SERIES:
+        code = error_set(error, ERROR_UNSUPPORTED, "entry kind %d", header.kind);
+        break;
+    }
+    if (code != ERROR_NONE)
+        return error_wrap(error, "apply entry %llu", (unsigned long long)index);
+    after_apply(shard, index, &header, size_bytes);
+    return ERROR_NONE;
+}

@@ -1,0 +1,271 @@
+/* Opening, describing and deleting the files of a shard. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+#include "shard_private.h"
+
+/* --- Names ---------------------------------------------------------------------------------- */
+
+const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], const char *kind,
+                       uint64_t index, unsigned number, const char *extension)
+{
+    snprintf(path, SHARD_PATH_MAX, "%s/%s/%016llx-%u.%s", shard->options.directory, kind,
+             (unsigned long long)index, number, extension);
+    return path;
+}
+
+/* --- Opening -------------------------------------------------------------------------------- */
+
+enum error_code shard_open_part(struct shard *shard, const struct manifest_part *described,
+                                struct part **part_out, struct error *error)
+{
+    char path[SHARD_PATH_MAX];
+    struct page_source *file;
+    shard_path(shard, path, "parts", described->index, described->number, "part");
+    enum error_code code =
+        page_source_open_file(shard->options.environment->disk, path, &file, error);
+    if (code == ERROR_NONE)
+        code = part_open(shard->options.cache, file, part_out, error);
+    return code == ERROR_NONE ? code : error_wrap(error, "part '%s'", path);
+}
+
+enum error_code shard_open_block(struct shard *shard, const struct manifest_block *described,
+                                 struct block **block_out, struct error *error)
+{
+    char path[SHARD_PATH_MAX];
+    struct page_source *file;
+    shard_path(shard, path, "blocks", described->index, described->number, "block");
+    enum error_code code =
+        page_source_open_file(shard->options.environment->disk, path, &file, error);
+    if (code == ERROR_NONE)
+        code = block_open(shard->options.cache, file, block_out, error);
+    return code == ERROR_NONE ? code : error_wrap(error, "block '%s'", path);
+}
+
+enum error_code shard_open_segment(struct shard *shard, uint64_t index,
+                                   struct series_segment **segment_out, struct error *error)
+{
+    char path[SHARD_PATH_MAX];
+    struct page_source *file;
+    shard_path(shard, path, "series", index, 0, "segment");
+    enum error_code code =
+        page_source_open_file(shard->options.environment->disk, path, &file, error);
+    if (code == ERROR_NONE)
+        code = series_segment_open(shard->options.cache, file, segment_out, error);
+    return code == ERROR_NONE ? code : error_wrap(error, "series segment '%s'", path);
+}
+
+/* --- What is open --------------------------------------------------------------------------- */
+
+enum error_code shard_add_part(struct shard *shard, const struct manifest_part *described,
+                               struct part *part, struct error *error)
+{
+    struct shard_part *parts =
+        realloc(shard->parts, (shard->part_count + 1) * sizeof *shard->parts);
+    if (parts == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "list of parts");
+    shard->parts = parts;
+    parts[shard->part_count++] = (struct shard_part){*described, part};
+    return ERROR_NONE;
+}
+
+enum error_code shard_add_block(struct shard *shard, const struct manifest_block *described,
+                                struct block *block, struct error *error)
+{
+    struct shard_block *blocks =
+        realloc(shard->blocks, (shard->block_count + 1) * sizeof *shard->blocks);
+    if (blocks == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "list of blocks");
+    shard->blocks = blocks;
+    blocks[shard->block_count++] = (struct shard_block){*described, block};
+    return ERROR_NONE;
+}
+
+enum error_code shard_describe(const struct shard *shard, uint64_t index,
+                               struct manifest *manifest_out, struct error *error)
+{
+    struct manifest manifest = {
+        .frozen_index = index,
+        .next_id = shard->registry.next_id,
+        .retention_cutoff_ms = shard->retention_cutoff_ms,
+        .metadata_index = shard->metadata_index,
+        .tombstones = tombstones_ref(shard->tombstones),
+    };
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < shard->registry.segment_count; i++)
+        code = manifest_add_segment(&manifest, shard->registry.segment_names[i], error);
+    for (size_t i = 0; code == ERROR_NONE && i < shard->part_count; i++)
+        code = manifest_add_part(&manifest, &shard->parts[i].described, error);
+    for (size_t i = 0; code == ERROR_NONE && i < shard->block_count; i++)
+        code = manifest_add_block(&manifest, &shard->blocks[i].described, error);
+    if (code != ERROR_NONE) {
+        manifest_clear(&manifest);
+        return code;
+    }
+    *manifest_out = manifest;
+    return ERROR_NONE;
+}
+
+/* --- Files that nothing names any more ------------------------------------------------------ */
+
+struct doomed_file {
+    struct doomed_file *next;
+    uint64_t index;
+    char path[SHARD_PATH_MAX];
+};
+
+void shard_doom_file(struct shard *shard, uint64_t index, const char *path)
+{
+    struct doomed_file *doomed = malloc(sizeof *doomed);
+    if (doomed == NULL)
+        return; /* the sweep at the next start finds it */
+    doomed->index = index;
+    snprintf(doomed->path, sizeof doomed->path, "%s", path);
+    doomed->next = shard->doomed;
+    shard->doomed = doomed;
+}
+
+void shard_forget_doomed(struct shard *shard)
+{
+    struct doomed_file *doomed = shard->doomed;
+    shard->doomed = doomed->next;
+    free(doomed);
+}
+
+/* What the sweep of one folder needs. */
+struct sweep {
+    struct shard *shard;
+    const char *kind;
+    struct doomed_file *found;
+};
+
+static bool is_named(const struct manifest *manifest, const char *kind, uint64_t index,
+                     unsigned number)
+{
+    if (strcmp(kind, "metadata") == 0)
+        return manifest->metadata_index == index;
+    for (size_t i = 0; strcmp(kind, "series") == 0 && i < manifest->segment_count; i++)
+        if (manifest->segments[i] == index)
+            return true;
+    for (size_t i = 0; strcmp(kind, "parts") == 0 && i < manifest->part_count; i++)
+        if (manifest->parts[i].index == index && manifest->parts[i].number == number)
+            return true;
+    for (size_t i = 0; strcmp(kind, "blocks") == 0 && i < manifest->block_count; i++)
+        if (manifest->blocks[i].index == index && manifest->blocks[i].number == number)
+            return true;
+    return false;
+}
+
+static bool sweep_visit(void *context, const char *name, bool is_directory)
+{
+    struct sweep *sweep = context;
+    const struct manifest *manifest = &sweep->shard->durable;
+    unsigned long long index;
+    unsigned number;
+    if (is_directory || sscanf(name, "%16llx-%u.", &index, &number) != 2 ||
+        index > manifest->frozen_index || is_named(manifest, sweep->kind, index, number))
+        return true;
+    struct doomed_file *file = malloc(sizeof *file);
+    if (file == NULL)
+        return false;
+    file->index = 0;
+    file->next = sweep->found;
+    snprintf(file->path, sizeof file->path, "%s/%s/%s", sweep->shard->options.directory,
+             sweep->kind, name);
+    sweep->found = file;
+    return true;
+}
+
+void shard_sweep_files(struct shard *shard)
+{
+    static const char *const KINDS[] = {"parts", "series", "blocks", "metadata"};
+    struct disk *disk = shard->options.environment->disk;
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        struct sweep sweep = {.shard = shard, .kind = KINDS[i]};
+        char path[SHARD_PATH_MAX];
+        struct error error;
+        snprintf(path, sizeof path, "%s/%s", shard->options.directory, KINDS[i]);
+        if (disk_list(disk, path, sweep_visit, &sweep, &error) != ERROR_NONE)
+            log_event(LOG_WARNING, "shard", "a folder could not be swept", "path=%s error=\"%s\"",
+                      path, error.message);
+        while (sweep.found != NULL) {
+            struct doomed_file *next = sweep.found->next;
+            if (disk_remove(disk, sweep.found->path, &error) != ERROR_NONE)
+                log_event(LOG_WARNING, "shard", "a stray file could not be deleted",
+                          "path=%s error=\"%s\"", sweep.found->path, error.message);
+            free(sweep.found);
+            sweep.found = next;
+        }
+    }
+}
+
+/* Deletes files off the loop. */
+struct deletion_job {
+    struct job job;
+    struct shard *shard;
+    struct doomed_file *files;
+};
+
+static void deletion_run(struct job *job)
+{
+    struct deletion_job *deletion = (struct deletion_job *)job;
+    struct disk *disk = deletion->shard->options.environment->disk;
+    for (struct doomed_file *file = deletion->files; file != NULL; file = file->next) {
+        struct error error;
+        enum error_code code = disk_remove(disk, file->path, &error);
+        if (code != ERROR_NONE && code != ERROR_NOT_FOUND)
+            log_event(LOG_WARNING, "shard", "a file could not be deleted", "path=%s error=\"%s\"",
+                      file->path, error.message);
+    }
+}
+
+static void deletion_done(struct job *job)
+{
+    struct deletion_job *deletion = (struct deletion_job *)job;
+    struct shard *shard = deletion->shard;
+    while (deletion->files != NULL) {
+        struct doomed_file *next = deletion->files->next;
+        free(deletion->files);
+        deletion->files = next;
+    }
+    free(deletion);
+    shard_job_ended(shard);
+}
+
+void shard_snapshot_stored(struct shard *shard, uint64_t frozen_index)
+{
+    struct doomed_file *due = NULL;
+    struct doomed_file **link = &shard->doomed;
+    while (*link != NULL) {
+        struct doomed_file *file = *link;
+        if (file->index <= frozen_index) {
+            *link = file->next;
+            file->next = due;
+            due = file;
+        } else {
+            link = &file->next;
+        }
+    }
+    if (due == NULL)
+        return;
+    struct deletion_job *deletion = calloc(1, sizeof *deletion);
+    if (deletion == NULL) {
+        /* Keep them for the next time. */
+        while (due != NULL) {
+            struct doomed_file *next = due->next;
+            due->next = shard->doomed;
+            shard->doomed = due;
+            due = next;
+        }
+        return;
+    }
+    *deletion = (struct deletion_job){
+        .job = {.run = deletion_run, .done = deletion_done, .class = JOB_BACKGROUND},
+        .shard = shard,
+        .files = due,
+    };
+    shard_job_started(shard);
+    scheduler_submit(shard->options.environment->scheduler, &deletion->job);
+}

@@ -1,0 +1,62 @@
+/*
+ * Flush: freeze, wait for the parts, merge them, wait, and freeze once more so that the snapshot
+ * no longer needs the log of the merge. Nothing happens when nothing is new.
+ */
+#include <assert.h>
+
+#include "shard_private.h"
+
+enum flush_phase { FLUSH_FREEZING, FLUSH_MERGING, FLUSH_SETTLING };
+
+static bool head_is_empty(const struct shard *shard)
+{
+    struct head_statistics head;
+    head_read_statistics(shard->head, &head);
+    return head.series_count == 0 && !shard->metadata_changed;
+}
+
+static void finish_all(struct shard *shard)
+{
+    struct error none;
+    error_clear(&none);
+    while (shard->flushes != NULL) {
+        struct shard_flush *flush = shard->flushes;
+        shard->flushes = flush->next;
+        flush->done(flush, &none);
+    }
+}
+
+/* Where the flushes stand follows from the state of the shard. */
+void shard_flush_advance(struct shard *shard)
+{
+    if (shard->flushes == NULL)
+        return;
+    if (shard->frozen_count > 0 || shard->freeze_proposed)
+        return; /* freezing */
+    struct shard_flush *newest = shard->flushes;
+    if (newest->phase == FLUSH_FREEZING) {
+        if (!head_is_empty(shard)) {
+            shard_freeze(shard);
+            return;
+        }
+        newest->phase = FLUSH_MERGING;
+    }
+    if (newest->phase == FLUSH_MERGING) {
+        if (shard_merge_everything(shard))
+            return;
+        newest->phase = FLUSH_SETTLING;
+        if (shard->durable.frozen_index < shard->changed_index) {
+            shard_freeze(shard);
+            return;
+        }
+    }
+    finish_all(shard);
+}
+
+void shard_flush(struct shard *shard, struct shard_flush *flush)
+{
+    flush->phase = FLUSH_FREEZING;
+    flush->next = shard->flushes;
+    shard->flushes = flush;
+    shard_flush_advance(shard);
+}

@@ -1,0 +1,394 @@
+/*
+ * Freeze: the head becomes immutable at one log index; a job writes it as parts and a series
+ * segment; when they are durable, queries read them instead, and the log before can go.
+ *
+ *   growing --FREEZE applied--> frozen --job--> parts durable --> view, manifest, snapshot
+ *
+ * Jobs run one at a time, in order of the freezes. A failed job (full disk) is tried again.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/checksum.h"
+#include "base/log.h"
+#include "block/part_writer.h"
+#include "block/series_segment_writer.h"
+
+#include "shard_private.h"
+
+enum { RETRY_MS = 2000, PARTS_PER_FREEZE = 2 };
+
+enum part_number { PART_CURRENT = 0, PART_LATE = 1 };
+
+struct freeze_job {
+    struct job job;
+    struct timer retry;
+    struct shard *shard;
+    struct shard_frozen *frozen; /* shard->frozen[0], which stays there until the job is done */
+    struct memory_index *index;
+    uint64_t index_count;
+    struct registry_brief brief;
+
+    /* Results. */
+    struct error error;
+    struct manifest_part parts[PARTS_PER_FREEZE];
+    struct part *opened[PARTS_PER_FREEZE];
+    size_t part_count;
+    struct series_segment *segment; /* NULL: no new series */
+};
+
+/* --- Applying ------------------------------------------------------------------------------- */
+
+/* The metadata file of this freeze, when anything changed. */
+static enum error_code encode_metadata(struct shard *shard, struct shard_frozen *frozen,
+                                       struct error *error)
+{
+    if (!shard->metadata_changed)
+        return ERROR_NONE;
+    byte_buffer_u32(&frozen->metadata, 0); /* the checksum */
+    metadata_store_encode(shard->metadata, &frozen->metadata);
+    if (frozen->metadata.failed)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "metadata file");
+    store_u32(frozen->metadata.bytes,
+              crc32c(0, frozen->metadata.bytes + 4, frozen->metadata.size - 4));
+    return ERROR_NONE;
+}
+
+static enum error_code freeze_into(struct shard *shard, struct shard_frozen *frozen,
+                                   struct error *error)
+{
+    struct head *next = NULL;
+    enum error_code code = encode_metadata(shard, frozen, error);
+    if (code == ERROR_NONE && frozen->metadata.size > 0) {
+        if (shard->metadata_index != 0) {
+            char path[SHARD_PATH_MAX];
+            shard_doom_file(shard, frozen->index,
+                            shard_path(shard, path, "metadata", shard->metadata_index, 0,
+                                       "metadata"));
+        }
+        shard->metadata_index = frozen->index;
+    }
+    if (code == ERROR_NONE)
+        code = shard_describe(shard, frozen->index, &frozen->manifest, error);
+    if (code == ERROR_NONE)
+        code = shard_create_head(shard, &next, error);
+    if (code == ERROR_NONE)
+        code = registry_freeze(&shard->registry, error);
+    if (code != ERROR_NONE) {
+        head_unref(next);
+        return code;
+    }
+    frozen->head = shard->head;
+    shard->head = next;
+    return ERROR_NONE;
+}
+
+enum error_code shard_apply_freeze(struct shard *shard, uint64_t index, struct error *error)
+{
+    shard->freeze_proposed = false;
+    if (shard->frozen_count == FROZEN_HEADS_MAX)
+        return error_set(error, ERROR_UNAVAILABLE, "%d frozen heads wait to be written",
+                         FROZEN_HEADS_MAX);
+    struct shard_frozen *frozen = &shard->frozen[shard->frozen_count];
+    *frozen = (struct shard_frozen){.index = index};
+    enum error_code code = freeze_into(shard, frozen, error);
+    if (code != ERROR_NONE) {
+        manifest_clear(&frozen->manifest);
+        byte_buffer_clear(&frozen->metadata);
+        return code;
+    }
+    shard->frozen_count++;
+    shard->metadata_changed = false;
+    shard->unfrozen_bytes = 0;
+    shard->unfrozen_since_ms = INT64_MIN;
+    shard->counters.freezes++;
+    code = shard_publish(shard, error);
+    if (code == ERROR_NONE)
+        shard_start_freeze_job(shard);
+    return code;
+}
+
+/* --- The job, on a worker ------------------------------------------------------------------- */
+
+static enum error_code add_series(struct freeze_job *job, struct part_writer *writer,
+                                  const struct head_series_content *content,
+                                  const struct sample_columns *columns, enum part_number number,
+                                  struct error *error)
+{
+    struct series_brief brief;
+    if (!registry_brief_get(&job->brief, content->series_id, &brief))
+        return error_set(error, ERROR_CORRUPT, "series %llu of the head is not registered",
+                         (unsigned long long)content->series_id);
+    struct part_series series = {
+        .id = content->series_id,
+        .target = brief.target,
+        .tenant = text_of(job->brief.tenants[brief.tenant]),
+        .slot = brief.slot,
+    };
+    bool with_exemplars = number == PART_CURRENT;
+    return part_writer_add(writer, &series, columns, with_exemplars ? content->exemplars : NULL,
+                           with_exemplars ? content->exemplar_count : 0, error);
+}
+
+static enum error_code write_series(struct freeze_job *job, struct part_writer *writer,
+                                    enum part_number number, bool *any_out, struct error *error)
+{
+    struct head_iterator *iterator = NULL;
+    struct head_series_content content;
+    bool more = true;
+    *any_out = false;
+    enum error_code code = head_iterator_create(job->frozen->head, &iterator, error);
+    while (code == ERROR_NONE) {
+        code = head_iterator_next(iterator, &content, &more, error);
+        if (code != ERROR_NONE || !more)
+            break;
+        const struct sample_columns *columns =
+            number == PART_CURRENT ? &content.current : &content.late;
+        if (columns->count == 0 && (number == PART_LATE || content.exemplar_count == 0))
+            continue;
+        *any_out = true;
+        code = add_series(job, writer, &content, columns, number, error);
+    }
+    head_iterator_destroy(iterator);
+    return code;
+}
+
+static enum error_code write_part(struct freeze_job *job, enum part_number number,
+                                  struct error *error)
+{
+    struct shard *shard = job->shard;
+    struct part_writer *writer = NULL;
+    struct manifest_part part = {
+        .index = job->frozen->index, .number = number, .merged_until_ms = INT64_MIN};
+    char path[SHARD_PATH_MAX];
+    bool any = false;
+    shard_path(shard, path, "parts", part.index, number, "part");
+    enum error_code code =
+        part_writer_create(shard->options.environment->disk, path, &writer, error);
+    if (code == ERROR_NONE)
+        code = write_series(job, writer, number, &any, error);
+    if (code == ERROR_NONE && any)
+        code = part_writer_finish(writer, &part.summary, error);
+    part_writer_destroy(writer); /* removes the file unless it was finished */
+    if (code != ERROR_NONE || !any)
+        return code;
+    code = shard_open_part(shard, &part, &job->opened[job->part_count], error);
+    if (code == ERROR_NONE)
+        job->parts[job->part_count++] = part;
+    return code;
+}
+
+static enum error_code write_segment(struct freeze_job *job, struct error *error)
+{
+    struct shard *shard = job->shard;
+    struct series_segment_writer *writer = NULL;
+    struct arena *arena = arena_create(0);
+    struct file_summary summary;
+    char path[SHARD_PATH_MAX];
+    if (job->index_count == 0) {
+        arena_destroy(arena);
+        return ERROR_NONE;
+    }
+    if (arena == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series segment");
+    shard_path(shard, path, "series", job->frozen->index, 0, "segment");
+    enum error_code code =
+        series_segment_writer_create(shard->options.environment->disk, path, &writer, error);
+    uint64_t first = memory_index_first_id(job->index);
+    for (uint64_t i = 0; code == ERROR_NONE && i < job->index_count; i++) {
+        struct memory_series series;
+        if (i % 256 == 0)
+            arena_reset(arena);
+        code = memory_index_get(job->index, first + i, arena, &series, error);
+        if (code == ERROR_NONE) {
+            struct segment_series added = {
+                .id = first + i,
+                .target = series.target_id,
+                .tenant = series.tenant,
+                .slot = series.slot,
+                .labels = series.labels,
+            };
+            code = series_segment_writer_add(writer, &added, error);
+        }
+    }
+    if (code == ERROR_NONE)
+        code = series_segment_writer_finish(writer, &summary, error);
+    series_segment_writer_destroy(writer);
+    arena_destroy(arena);
+    if (code == ERROR_NONE)
+        code = shard_open_segment(shard, job->frozen->index, &job->segment, error);
+    return code;
+}
+
+static enum error_code write_metadata(struct freeze_job *job, struct error *error)
+{
+    struct shard *shard = job->shard;
+    struct disk *disk = shard->options.environment->disk;
+    const struct byte_buffer *bytes = &job->frozen->metadata;
+    struct file *file = NULL;
+    char path[SHARD_PATH_MAX];
+    if (bytes->size == 0)
+        return ERROR_NONE;
+    shard_path(shard, path, "metadata", job->frozen->index, 0, "metadata");
+    enum error_code code = disk_open(disk, path, DISK_OPEN_REPLACE, &file, error);
+    if (code == ERROR_NONE)
+        code = disk_write_at(disk, file, 0, bytes->bytes, bytes->size, error);
+    if (code == ERROR_NONE)
+        code = disk_sync(disk, file, error);
+    disk_close(disk, file);
+    return code;
+}
+
+static enum error_code sync_directories(struct shard *shard, struct error *error)
+{
+    static const char *const KINDS[] = {"parts", "series", "metadata"};
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        char path[SHARD_PATH_MAX];
+        snprintf(path, sizeof path, "%s/%s", shard->options.directory, KINDS[i]);
+        code = disk_sync_directory(shard->options.environment->disk, path, error);
+    }
+    return code;
+}
+
+static void discard_results(struct freeze_job *job)
+{
+    for (size_t i = 0; i < job->part_count; i++)
+        part_unref(job->opened[i]);
+    job->part_count = 0;
+    series_segment_unref(job->segment);
+    job->segment = NULL;
+}
+
+static void freeze_run(struct job *base)
+{
+    struct freeze_job *job = (struct freeze_job *)base;
+    error_clear(&job->error);
+    enum error_code code = write_segment(job, &job->error);
+    if (code == ERROR_NONE)
+        code = write_part(job, PART_CURRENT, &job->error);
+    if (code == ERROR_NONE)
+        code = write_part(job, PART_LATE, &job->error);
+    if (code == ERROR_NONE)
+        code = write_metadata(job, &job->error);
+    if (code == ERROR_NONE)
+        code = sync_directories(job->shard, &job->error);
+    if (code != ERROR_NONE)
+        discard_results(job);
+}
+
+/* --- Its result, on the loop ---------------------------------------------------------------- */
+
+/* This freeze and the ones behind it now have these files. */
+static enum error_code describe_results(struct freeze_job *job, struct error *error)
+{
+    struct shard *shard = job->shard;
+    enum error_code code = ERROR_NONE;
+    for (size_t k = 0; code == ERROR_NONE && k < shard->frozen_count; k++) {
+        struct manifest *manifest = &shard->frozen[k].manifest;
+        for (size_t i = 0; code == ERROR_NONE && i < job->part_count; i++)
+            code = manifest_add_part(manifest, &job->parts[i], error);
+        if (code == ERROR_NONE && job->segment != NULL)
+            code = manifest_add_segment(manifest, job->frozen->index, error);
+    }
+    return code;
+}
+
+static enum error_code install_results(struct freeze_job *job, struct error *error)
+{
+    struct shard *shard = job->shard;
+    enum error_code code = describe_results(job, error);
+    for (size_t i = 0; code == ERROR_NONE && i < job->part_count; i++)
+        code = shard_add_part(shard, &job->parts[i], job->opened[i], error);
+    if (code == ERROR_NONE)
+        code = registry_thaw(&shard->registry, job->frozen->index, job->segment, error);
+    if (code != ERROR_NONE)
+        return code;
+    job->part_count = 0; /* they are the shard's now */
+    job->segment = NULL;
+    struct shard_frozen frozen = shard->frozen[0];
+    shard->frozen_count--;
+    memmove(shard->frozen, shard->frozen + 1, shard->frozen_count * sizeof shard->frozen[0]);
+    manifest_clear(&shard->durable);
+    shard->durable = frozen.manifest;
+    byte_buffer_clear(&frozen.metadata);
+    code = shard_publish(shard, error);
+    head_unref(frozen.head);
+    return code;
+}
+
+static void job_destroy(struct freeze_job *job)
+{
+    discard_results(job);
+    registry_brief_clear(&job->brief);
+    memory_index_unref(job->index);
+    free(job);
+}
+
+static void freeze_retry(struct timer *timer)
+{
+    struct freeze_job *job =
+        (struct freeze_job *)((char *)timer - offsetof(struct freeze_job, retry));
+    struct shard *shard = job->shard;
+    if (shard->closed != NULL) {
+        shard->freeze_job = NULL;
+        job_destroy(job);
+        shard_job_ended(shard);
+        return;
+    }
+    scheduler_submit(shard->options.environment->scheduler, &job->job);
+}
+
+static void freeze_done(struct job *base)
+{
+    struct freeze_job *job = (struct freeze_job *)base;
+    struct shard *shard = job->shard;
+    struct error error = job->error;
+    if (error.code == ERROR_NONE && shard->closed == NULL)
+        (void)install_results(job, &error); /* its code is in the error */
+    if (error.code != ERROR_NONE && shard->closed == NULL) {
+        /* What was frozen stays readable in memory and in the log. */
+        shard->counters.job_failures++;
+        log_event(LOG_ERROR, "shard", "a freeze could not be written, it is tried again",
+                  "shard=%u index=%llu error=\"%s\"", shard->options.shard_id,
+                  (unsigned long long)job->frozen->index, error.message);
+        discard_results(job);
+        scheduler_timer_start(shard->options.environment->scheduler, &job->retry, RETRY_MS);
+        return;
+    }
+    uint64_t index = shard->durable.frozen_index;
+    bool installed = shard->closed == NULL;
+    shard->freeze_job = NULL;
+    job_destroy(job);
+    if (installed) {
+        shard->options.proposer.durable(shard->options.proposer.context, index);
+        shard_start_freeze_job(shard);
+        shard_flush_advance(shard);
+        shard_maintain(shard);
+    }
+    shard_job_ended(shard);
+}
+
+void shard_start_freeze_job(struct shard *shard)
+{
+    if (shard->freeze_job != NULL || shard->frozen_count == 0 || shard->closed != NULL)
+        return;
+    struct error error;
+    struct freeze_job *job = calloc(1, sizeof *job);
+    if (job == NULL || registry_brief_create(&shard->registry, &job->brief, &error) != ERROR_NONE) {
+        free(job);
+        log_event(LOG_ERROR, "shard", "no memory to write a freeze", "shard=%u",
+                  shard->options.shard_id);
+        return; /* the next freeze or job tries again */
+    }
+    job->job = (struct job){.run = freeze_run, .done = freeze_done, .class = JOB_STORAGE};
+    job->retry = (struct timer){.fire = freeze_retry, .heap_index = TIMER_IDLE};
+    job->shard = shard;
+    job->frozen = &shard->frozen[0];
+    job->index = memory_index_ref(shard->registry.frozen[0]);
+    job->index_count = memory_index_count(job->index);
+    shard->freeze_job = job;
+    shard_job_started(shard);
+    scheduler_submit(shard->options.environment->scheduler, &job->job);
+}

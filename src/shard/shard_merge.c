@@ -1,0 +1,461 @@
+/*
+ * Which parts and blocks are merged, and what follows from it. The leader decides; the entries
+ * carry the decision, so that every replica makes the same blocks.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+#include "merge.h"
+
+enum {
+    RETRY_MS = 5000,
+    /* After the end of a window, before it is merged: its last samples are still being frozen. */
+    MERGE_DELAY_MS = 20 * 60 * 1000,
+    /* Late parts wait for company this long. */
+    LATE_WAIT_MS = 24 * 60 * 60 * 1000,
+    LATE_PARTS_MAX = 8,
+};
+
+/* --- Deciding (leader) ------------------------------------------------------------------------ */
+
+static int64_t window_floor(int64_t timestamp_ms)
+{
+    int64_t window = timestamp_ms / BLOCK_CHUNK_WINDOW_MS * BLOCK_CHUNK_WINDOW_MS;
+    return window > timestamp_ms ? window - BLOCK_CHUNK_WINDOW_MS : window;
+}
+
+static bool part_is_due(const struct shard_part *part, int64_t cutoff_ms)
+{
+    const struct manifest_part *described = &part->described;
+    int64_t from_ms = described->summary.min_time_ms > described->merged_until_ms
+                          ? described->summary.min_time_ms
+                          : described->merged_until_ms;
+    return from_ms < cutoff_ms && described->summary.max_time_ms >= from_ms;
+}
+
+static size_t late_part_count(const struct shard *shard)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < shard->part_count; i++)
+        count += shard->parts[i].described.number == 1;
+    return count;
+}
+
+static bool takes_part(const struct shard *shard, const struct shard_part *part,
+                       int64_t cutoff_ms, bool everything)
+{
+    if (!part_is_due(part, cutoff_ms))
+        return false;
+    if (everything || part->described.number == 0)
+        return true;
+    return late_part_count(shard) >= LATE_PARTS_MAX ||
+           part->described.summary.max_time_ms < shard->stamp_ms - LATE_WAIT_MS;
+}
+
+/* Blocks of the windows that the chosen parts touch are merged with them. */
+static bool takes_block(const struct shard *shard, const struct shard_block *block,
+                        int64_t cutoff_ms, const bool *parts_taken)
+{
+    if (block->described.window_end_ms > cutoff_ms && cutoff_ms != INT64_MAX)
+        return false;
+    for (size_t i = 0; i < shard->part_count; i++) {
+        const struct manifest_part *part = &shard->parts[i].described;
+        int64_t from_ms = part->summary.min_time_ms > part->merged_until_ms
+                              ? part->summary.min_time_ms
+                              : part->merged_until_ms;
+        if (parts_taken[i] && part->summary.max_time_ms >= block->described.window_start_ms &&
+            from_ms < block->described.window_end_ms)
+            return true;
+    }
+    return false;
+}
+
+static void encode_inputs(struct shard *shard, struct byte_buffer *entry, int64_t cutoff_ms,
+                          const bool *parts_taken, size_t part_count)
+{
+    entry_encode_header(entry, ENTRY_MERGE_START, clock_now_ms(shard->options.environment->clock));
+    byte_buffer_zigzag(entry, cutoff_ms);
+    byte_buffer_varint(entry, part_count);
+    for (size_t i = 0; i < shard->part_count; i++) {
+        if (!parts_taken[i])
+            continue;
+        byte_buffer_varint(entry, shard->parts[i].described.index);
+        byte_buffer_varint(entry, shard->parts[i].described.number);
+    }
+    size_t block_count = 0;
+    for (size_t i = 0; i < shard->block_count; i++)
+        block_count += takes_block(shard, &shard->blocks[i], cutoff_ms, parts_taken);
+    byte_buffer_varint(entry, block_count);
+    for (size_t i = 0; i < shard->block_count; i++) {
+        if (!takes_block(shard, &shard->blocks[i], cutoff_ms, parts_taken))
+            continue;
+        byte_buffer_varint(entry, shard->blocks[i].described.index);
+        byte_buffer_varint(entry, shard->blocks[i].described.number);
+    }
+}
+
+/* Propose a merge of what is due; false when nothing is. */
+static bool propose_merge(struct shard *shard, int64_t cutoff_ms, bool everything)
+{
+    bool *parts_taken = calloc(shard->part_count + 1, sizeof *parts_taken);
+    size_t part_count = 0;
+    if (parts_taken == NULL)
+        return false;
+    for (size_t i = 0; i < shard->part_count; i++) {
+        parts_taken[i] = takes_part(shard, &shard->parts[i], cutoff_ms, everything);
+        part_count += parts_taken[i];
+    }
+    if (part_count > 0) {
+        struct byte_buffer entry = {0};
+        encode_inputs(shard, &entry, cutoff_ms, parts_taken, part_count);
+        shard->merge_proposed = true;
+        shard_propose(shard, &entry);
+    }
+    free(parts_taken);
+    return part_count > 0;
+}
+
+bool shard_merge_everything(struct shard *shard)
+{
+    if (shard->merge != NULL || shard->merge_proposed)
+        return true;
+    return propose_merge(shard, INT64_MAX, true);
+}
+
+static int64_t newest_stored_ms(const struct shard *shard)
+{
+    int64_t newest_ms = INT64_MIN;
+    for (size_t i = 0; i < shard->part_count; i++)
+        if (shard->parts[i].described.summary.max_time_ms > newest_ms)
+            newest_ms = shard->parts[i].described.summary.max_time_ms;
+    for (size_t i = 0; i < shard->block_count; i++)
+        if (shard->blocks[i].described.summary.max_time_ms > newest_ms)
+            newest_ms = shard->blocks[i].described.summary.max_time_ms;
+    return newest_ms;
+}
+
+/* Whether a file lies before the cutoff as a whole. */
+static bool retention_is_due(const struct shard *shard, int64_t cutoff_ms)
+{
+    for (size_t i = 0; i < shard->part_count; i++)
+        if (shard->parts[i].described.summary.max_time_ms < cutoff_ms)
+            return true;
+    for (size_t i = 0; i < shard->block_count; i++)
+        if (shard->blocks[i].described.window_end_ms <= cutoff_ms)
+            return true;
+    return false;
+}
+
+void shard_retain_from(struct shard *shard, int64_t cutoff_ms)
+{
+    if (cutoff_ms <= shard->retention_cutoff_ms || !retention_is_due(shard, cutoff_ms))
+        return;
+    struct byte_buffer entry = {0};
+    entry_encode_header(&entry, ENTRY_RETENTION, clock_now_ms(shard->options.environment->clock));
+    byte_buffer_zigzag(&entry, cutoff_ms);
+    shard_propose(shard, &entry);
+}
+
+void shard_maintain(struct shard *shard)
+{
+    int64_t now_ms = clock_now_ms(shard->options.environment->clock);
+    int64_t newest_ms = newest_stored_ms(shard);
+    if (newest_ms == INT64_MIN)
+        return;
+    if (shard->merge == NULL && !shard->merge_proposed)
+        propose_merge(shard, window_floor(now_ms - MERGE_DELAY_MS), false);
+    if (shard->options.retention_ms > 0) {
+        /* A clock that jumped ahead deletes nothing. */
+        int64_t agreed_ms = now_ms < newest_ms ? now_ms : newest_ms;
+        shard_retain_from(shard, agreed_ms - shard->options.retention_ms);
+    }
+}
+
+/* --- Merge start ------------------------------------------------------------------------------ */
+
+void shard_merge_destroy(struct merge *merge)
+{
+    if (merge == NULL)
+        return;
+    merge_discard_outputs(merge);
+    for (size_t i = 0; i < merge->part_count; i++)
+        part_unref(merge->parts[i].input.part);
+    for (size_t i = 0; i < merge->block_count; i++)
+        block_unref(merge->blocks[i].block);
+    free(merge->parts);
+    free(merge->blocks);
+    view_unref(merge->view);
+    free(merge);
+}
+
+static enum error_code take_part(struct shard *shard, struct merge *merge, uint64_t index,
+                                 uint64_t number, struct error *error)
+{
+    for (size_t i = 0; i < shard->part_count; i++) {
+        const struct shard_part *part = &shard->parts[i];
+        if (part->described.index != index || part->described.number != number)
+            continue;
+        merge->parts[merge->part_count++] =
+            (struct merge_part){*part, part->described.merged_until_ms};
+        part_ref(part->part);
+        return ERROR_NONE;
+    }
+    return error_set(error, ERROR_CORRUPT, "merge of unknown part %llu-%llu",
+                     (unsigned long long)index, (unsigned long long)number);
+}
+
+static enum error_code take_block(struct shard *shard, struct merge *merge, uint64_t index,
+                                  uint64_t number, struct error *error)
+{
+    for (size_t i = 0; i < shard->block_count; i++) {
+        const struct shard_block *block = &shard->blocks[i];
+        if (block->described.index != index || block->described.number != number)
+            continue;
+        merge->blocks[merge->block_count++] = *block;
+        block_ref(block->block);
+        return ERROR_NONE;
+    }
+    return error_set(error, ERROR_CORRUPT, "merge of unknown block %llu-%llu",
+                     (unsigned long long)index, (unsigned long long)number);
+}
+
+static enum error_code decode_inputs(struct shard *shard, struct merge *merge,
+                                     struct byte_reader *body, struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    merge->cutoff_ms = byte_reader_zigzag(body);
+    uint64_t part_count = byte_reader_varint(body);
+    if (body->failed || part_count > shard->part_count)
+        return error_set(error, ERROR_CORRUPT, "merge start: parts");
+    merge->parts = calloc(part_count + 1, sizeof *merge->parts);
+    if (merge->parts == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "merge start");
+    for (uint64_t i = 0; code == ERROR_NONE && i < part_count; i++) {
+        uint64_t index = byte_reader_varint(body);
+        code = take_part(shard, merge, index, byte_reader_varint(body), error);
+    }
+    if (code != ERROR_NONE)
+        return code;
+    uint64_t block_count = byte_reader_varint(body);
+    if (body->failed || block_count > shard->block_count)
+        return error_set(error, ERROR_CORRUPT, "merge start: blocks");
+    merge->blocks = calloc(block_count + 1, sizeof *merge->blocks);
+    if (merge->blocks == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "merge start");
+    for (uint64_t i = 0; code == ERROR_NONE && i < block_count; i++) {
+        uint64_t index = byte_reader_varint(body);
+        code = take_block(shard, merge, index, byte_reader_varint(body), error);
+    }
+    return code;
+}
+
+static void merge_run(struct job *job)
+{
+    struct merge *merge = (struct merge *)job;
+    error_clear(&merge->error);
+    if (merge_write_blocks(merge, &merge->error) != ERROR_NONE)
+        merge_discard_outputs(merge);
+}
+
+static void propose_done(struct merge *merge)
+{
+    struct shard *shard = merge->shard;
+    struct byte_buffer entry = {0};
+    entry_encode_header(&entry, ENTRY_MERGE_DONE, clock_now_ms(shard->options.environment->clock));
+    byte_buffer_varint(&entry, merge->index);
+    byte_buffer_varint(&entry, merge->output_count);
+    for (size_t i = 0; i < merge->output_count; i++)
+        manifest_encode_block(&entry, &merge->outputs[i].described);
+    merge->proposed_done = true;
+    shard_propose(shard, &entry);
+}
+
+void shard_merge_lead(struct shard *shard)
+{
+    if (shard->merge != NULL && !shard->merge->running && shard->merge->proposed_done)
+        propose_done(shard->merge);
+}
+
+/* Ends the life of the merge when its outcome was applied while the job ran, or the shard closes. */
+static void merge_retry(struct timer *timer)
+{
+    struct merge *merge = (struct merge *)((char *)timer - offsetof(struct merge, retry));
+    struct shard *shard = merge->shard;
+    if (shard->closed != NULL) {
+        merge->running = false;
+        shard_job_ended(shard);
+        return;
+    }
+    scheduler_submit(shard->options.environment->scheduler, &merge->job);
+}
+
+static void merge_finished(struct job *job)
+{
+    struct merge *merge = (struct merge *)job;
+    struct shard *shard = merge->shard;
+    if (merge->error.code != ERROR_NONE && shard->closed == NULL && shard->merge == merge) {
+        shard->counters.job_failures++;
+        log_event(LOG_ERROR, "shard", "a merge failed, it is tried again",
+                  "shard=%u index=%llu error=\"%s\"", shard->options.shard_id,
+                  (unsigned long long)merge->index, merge->error.message);
+        scheduler_timer_start(shard->options.environment->scheduler, &merge->retry, RETRY_MS);
+        return;
+    }
+    merge->running = false;
+    if (shard->merge != merge)
+        shard_merge_destroy(merge); /* its outcome came by the log and was built from there */
+    else if (shard->closed == NULL)
+        propose_done(merge);
+    shard_job_ended(shard);
+}
+
+enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
+                                        struct byte_reader *body, struct error *error)
+{
+    shard->merge_proposed = false;
+    if (shard->merge != NULL)
+        return error_set(error, ERROR_CORRUPT, "merge start while merge %llu is not done",
+                         (unsigned long long)shard->merge->index);
+    struct merge *merge = calloc(1, sizeof *merge);
+    if (merge == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "merge");
+    merge->job = (struct job){
+        .run = merge_run, .done = merge_finished, .class = JOB_BACKGROUND};
+    merge->retry = (struct timer){.fire = merge_retry, .heap_index = TIMER_IDLE};
+    merge->shard = shard;
+    merge->index = index;
+    enum error_code code = decode_inputs(shard, merge, body, error);
+    if (code != ERROR_NONE) {
+        shard_merge_destroy(merge);
+        return code;
+    }
+    merge->view = shard_view(shard);
+    merge->running = true;
+    shard->merge = merge;
+    shard_job_started(shard);
+    scheduler_submit(shard->options.environment->scheduler, &merge->job);
+    return ERROR_NONE;
+}
+
+/* --- Merge done ------------------------------------------------------------------------------- */
+
+static void drop_block(struct shard *shard, size_t position, uint64_t index)
+{
+    struct shard_block *block = &shard->blocks[position];
+    char path[SHARD_PATH_MAX];
+    shard_doom_file(shard, index,
+                    shard_path(shard, path, "blocks", block->described.index,
+                               block->described.number, "block"));
+    block_unref(block->block);
+    memmove(block, block + 1, (--shard->block_count - position) * sizeof *block);
+}
+
+static void drop_part(struct shard *shard, size_t position, uint64_t index)
+{
+    struct shard_part *part = &shard->parts[position];
+    char path[SHARD_PATH_MAX];
+    shard_doom_file(shard, index,
+                    shard_path(shard, path, "parts", part->described.index,
+                               part->described.number, "part"));
+    part_unref(part->part);
+    memmove(part, part + 1, (--shard->part_count - position) * sizeof *part);
+}
+
+static void drop_inputs(struct shard *shard, const struct merge *merge, uint64_t index)
+{
+    for (size_t k = 0; k < merge->block_count; k++)
+        for (size_t i = 0; i < shard->block_count; i++)
+            if (shard->blocks[i].block == merge->blocks[k].block) {
+                drop_block(shard, i, index);
+                break;
+            }
+    for (size_t k = 0; k < merge->part_count; k++)
+        for (size_t i = 0; i < shard->part_count; i++) {
+            struct shard_part *part = &shard->parts[i];
+            if (part->part != merge->parts[k].input.part)
+                continue;
+            if (part->described.summary.max_time_ms < merge->cutoff_ms)
+                drop_part(shard, i, index);
+            else
+                part->described.merged_until_ms = merge->cutoff_ms;
+            break;
+        }
+}
+
+/* The outputs as the job left them, or made again: replay does not wait for a job. */
+static enum error_code obtain_outputs(struct merge *merge, struct error *error)
+{
+    if (!merge->running && merge->proposed_done)
+        return ERROR_NONE;
+    /* A job under way writes the same files; it must not run beside this one. */
+    if (merge->running)
+        return error_set(error, ERROR_UNAVAILABLE, "merge %llu is still running",
+                         (unsigned long long)merge->index);
+    return merge_write_blocks(merge, error);
+}
+
+enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,
+                                       struct byte_reader *body, struct error *error)
+{
+    struct merge *merge = shard->merge;
+    uint64_t start_index = byte_reader_varint(body);
+    uint64_t count = byte_reader_varint(body);
+    if (body->failed)
+        return error_set(error, ERROR_CORRUPT, "merge done: cut");
+    if (merge == NULL || merge->index != start_index)
+        return ERROR_NONE; /* proposed twice by two leaders: the first one counted */
+    enum error_code code = obtain_outputs(merge, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (count != merge->output_count)
+        return error_set(error, ERROR_CORRUPT, "merge %llu gave %zu blocks here, %llu there",
+                         (unsigned long long)start_index, merge->output_count,
+                         (unsigned long long)count);
+    for (size_t i = 0; i < count; i++) {
+        struct manifest_block agreed = manifest_decode_block(body);
+        const struct manifest_block *here = &merge->outputs[i].described;
+        if (body->failed || !hash128_equal(agreed.summary.content_checksum,
+                                           here->summary.content_checksum))
+            return error_set(error, ERROR_CORRUPT, "merge %llu: block %zu differs here",
+                             (unsigned long long)start_index, i);
+    }
+    drop_inputs(shard, merge, index);
+    shard->changed_index = index;
+    for (size_t i = 0; code == ERROR_NONE && i < merge->output_count; i++) {
+        code = shard_add_block(shard, &merge->outputs[i].described, merge->outputs[i].block,
+                               error);
+        if (code == ERROR_NONE)
+            block_ref(merge->outputs[i].block);
+    }
+    if (code != ERROR_NONE)
+        return code;
+    shard->merge = NULL;
+    shard_merge_destroy(merge);
+    shard->counters.merges++;
+    code = shard_publish(shard, error);
+    shard_flush_advance(shard);
+    return code;
+}
+
+/* --- Retention -------------------------------------------------------------------------------- */
+
+enum error_code shard_apply_retention(struct shard *shard, uint64_t index,
+                                      struct byte_reader *body, struct error *error)
+{
+    int64_t cutoff_ms = byte_reader_zigzag(body);
+    if (body->failed)
+        return error_set(error, ERROR_CORRUPT, "retention: cut");
+    if (cutoff_ms <= shard->retention_cutoff_ms)
+        return ERROR_NONE;
+    shard->retention_cutoff_ms = cutoff_ms;
+    shard->changed_index = index;
+    for (size_t i = shard->block_count; i > 0; i--)
+        if (shard->blocks[i - 1].described.window_end_ms <= cutoff_ms)
+            drop_block(shard, i - 1, index);
+    for (size_t i = shard->part_count; i > 0; i--)
+        if (shard->parts[i - 1].described.summary.max_time_ms < cutoff_ms)
+            drop_part(shard, i - 1, index);
+    return shard_publish(shard, error);
+}

@@ -1,0 +1,433 @@
+/* What the leader does before it proposes a write: resolve series, check samples, encode. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/checksum.h"
+
+#include "shard_private.h"
+
+/* --- Refusals ------------------------------------------------------------------------------- */
+
+const char *shard_refusal_reason_text(enum shard_refusal_reason reason)
+{
+    static const char *const TEXTS[SHARD_REFUSAL_REASONS] = {
+        [SHARD_REFUSED_FUTURE] = "out of bounds: the timestamp is too far in the future",
+        [SHARD_REFUSED_TOO_OLD] = "out of bounds: the timestamp is older than the retention",
+        [SHARD_REFUSED_CONFLICT] = "duplicate sample for timestamp with another value",
+        [SHARD_REFUSED_SERIES_LIMIT] = "the limit of series is reached",
+    };
+    return TEXTS[reason];
+}
+
+const char *shard_refusal_reason_name(enum shard_refusal_reason reason)
+{
+    static const char *const NAMES[SHARD_REFUSAL_REASONS] = {
+        [SHARD_REFUSED_FUTURE] = "future",
+        [SHARD_REFUSED_TOO_OLD] = "too_old",
+        [SHARD_REFUSED_CONFLICT] = "conflict",
+        [SHARD_REFUSED_SERIES_LIMIT] = "series_limit",
+    };
+    return NAMES[reason];
+}
+
+static void refuse(struct shard_write *write, enum shard_refusal_reason reason, uint32_t origin,
+                   int64_t timestamp_ms)
+{
+    write->refused_counts[reason]++;
+    if (write->refusal_count < SHARD_REFUSALS_KEPT)
+        write->refusals[write->refusal_count++] =
+            (struct shard_refusal){reason, origin, timestamp_ms};
+}
+
+/* --- Series that entries in flight will add -------------------------------------------------- */
+
+static struct hash128 series_identity(const struct shard *shard, struct text tenant,
+                                      struct labels labels)
+{
+    return labels_hash(labels, hash64(tenant.data, tenant.size, shard->options.hash_seed));
+}
+
+static bool pending_is_live(const struct shard *shard, const struct pending_series *pending)
+{
+    return pending->id >= shard->registry.next_id;
+}
+
+/* The place of `hash`, or where it would go: an empty place at the end of its run. Applied ones
+ * are passed over, so that runs stay whole. */
+static struct pending_series *pending_find(struct pending_series *table, size_t capacity,
+                                           struct hash128 hash)
+{
+    for (size_t i = hash.low & (capacity - 1);; i = (i + 1) & (capacity - 1))
+        if (table[i].id == 0 || hash128_equal(table[i].hash, hash))
+            return &table[i];
+}
+
+/* Room for one more: applied ones are dropped first. */
+static bool pending_reserve(struct shard *shard)
+{
+    if ((shard->pending_count + 1) * 2 <= shard->pending_capacity)
+        return true;
+    size_t live = 0;
+    for (size_t i = 0; i < shard->pending_capacity; i++)
+        live += shard->pending[i].id != 0 && pending_is_live(shard, &shard->pending[i]);
+    size_t capacity = 256;
+    while (capacity < (live + 1) * 4)
+        capacity *= 2;
+    struct pending_series *table = calloc(capacity, sizeof *table);
+    if (table == NULL)
+        return false;
+    for (size_t i = 0; i < shard->pending_capacity; i++)
+        if (shard->pending[i].id != 0 && pending_is_live(shard, &shard->pending[i]))
+            *pending_find(table, capacity, shard->pending[i].hash) = shard->pending[i];
+    free(shard->pending);
+    shard->pending = table;
+    shard->pending_capacity = capacity;
+    shard->pending_count = live;
+    return true;
+}
+
+/* --- Resolving new series --------------------------------------------------------------------- */
+
+/* The series that get an id from this write, as the entry lists them. */
+struct added_series {
+    struct entry_series *items; /* in the arena */
+    size_t count;
+};
+
+static enum error_code resolve_one(struct shard *shard, struct shard_write *write,
+                                   struct shard_new_series *series, struct added_series *added,
+                                   struct error *error)
+{
+    if (series->id != SHARD_ID_UNKNOWN &&
+        registry_target(&shard->registry, series->id) != TARGET_NONE)
+        return ERROR_NONE; /* shard_resolve found it */
+    series->id = SHARD_ID_UNKNOWN;
+    if (registry_find_in_memory(&shard->registry, write->tenant, series->labels, &series->id))
+        return ERROR_NONE;
+    series->id = SHARD_ID_UNKNOWN;
+    if (!pending_reserve(shard))
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series in flight");
+    struct hash128 hash = series_identity(shard, write->tenant, series->labels);
+    struct pending_series *place = pending_find(shard->pending, shard->pending_capacity, hash);
+    if (place->id != 0 && pending_is_live(shard, place)) {
+        series->id = place->id;
+        return ERROR_NONE;
+    }
+    uint64_t in_flight = shard->proposed_next_id - shard->registry.next_id;
+    if (shard->options.series_max > 0 &&
+        shard->registry.series_count + in_flight >= shard->options.series_max)
+        return ERROR_NONE; /* stays unknown: its samples are refused */
+    if (place->id == 0)
+        shard->pending_count++;
+    *place = (struct pending_series){hash, shard->proposed_next_id++};
+    series->id = place->id;
+    added->items[added->count++] = (struct entry_series){series->slot, series->labels};
+    return ERROR_NONE;
+}
+
+static enum error_code resolve_series(struct shard *shard, struct shard_write *write,
+                                      struct added_series *added, struct error *error)
+{
+    for (size_t i = 0; i < write->new_series_count; i++) {
+        enum error_code code = resolve_one(shard, write, &write->new_series[i], added, error);
+        if (code != ERROR_NONE)
+            return code;
+    }
+    return ERROR_NONE;
+}
+
+/* The id that a sample names, SHARD_ID_UNKNOWN for a series that was refused. */
+static uint64_t resolved_id(const struct shard_write *write, uint64_t id)
+{
+    return id & SHARD_SERIES_NEW ? write->new_series[id & ~SHARD_SERIES_NEW].id : id;
+}
+
+/* --- Checking samples ------------------------------------------------------------------------ */
+
+struct bounds {
+    int64_t oldest_ms;
+    int64_t newest_ms;
+};
+
+static struct bounds time_bounds(const struct shard *shard)
+{
+    int64_t now_ms = clock_now_ms(shard->options.environment->clock);
+    struct bounds bounds = {.oldest_ms = 0, .newest_ms = now_ms + shard->options.future_window_ms};
+    if (shard->options.retention_ms > 0 && now_ms - shard->options.retention_ms > 0)
+        bounds.oldest_ms = now_ms - shard->options.retention_ms;
+    if (shard->retention_cutoff_ms > bounds.oldest_ms)
+        bounds.oldest_ms = shard->retention_cutoff_ms;
+    return bounds;
+}
+
+enum sample_fate { SAMPLE_STORED, SAMPLE_KNOWN, SAMPLE_REFUSED, SAMPLE_STALE_ID };
+
+/* The newest sample of a series, in the growing head or the frozen ones. */
+static bool newest_of(const struct shard *shard, uint64_t id, struct head_newest *newest)
+{
+    if (head_newest_sample(shard->head, id, newest))
+        return true;
+    for (size_t i = shard->frozen_count; i > 0; i--)
+        if (head_newest_sample(shard->frozen[i - 1].head, id, newest))
+            return true;
+    return false;
+}
+
+static enum sample_fate check_time_and_id(const struct shard *shard, struct shard_write *write,
+                                          const struct bounds *bounds, uint64_t id,
+                                          int64_t timestamp_ms, uint32_t origin)
+{
+    if (timestamp_ms > bounds->newest_ms || timestamp_ms < bounds->oldest_ms) {
+        refuse(write, timestamp_ms > bounds->newest_ms ? SHARD_REFUSED_FUTURE
+                                                       : SHARD_REFUSED_TOO_OLD,
+               origin, timestamp_ms);
+        return SAMPLE_REFUSED;
+    }
+    if (id == SHARD_ID_UNKNOWN) {
+        refuse(write, SHARD_REFUSED_SERIES_LIMIT, origin, timestamp_ms);
+        return SAMPLE_REFUSED;
+    }
+    /* Ids at or above next_id are in flight, hence fresh. */
+    if (id < shard->registry.next_id && registry_target(&shard->registry, id) == TARGET_NONE) {
+        write->stale_origins[write->stale_count++] = origin;
+        return SAMPLE_STALE_ID;
+    }
+    return SAMPLE_STORED;
+}
+
+static enum sample_fate check_float(const struct shard *shard, struct shard_write *write,
+                                    const struct bounds *bounds, uint64_t id, size_t i)
+{
+    int64_t timestamp_ms = write->timestamps_ms[i];
+    enum sample_fate fate =
+        check_time_and_id(shard, write, bounds, id, timestamp_ms, write->origins[i]);
+    struct head_newest newest;
+    if (fate != SAMPLE_STORED || !newest_of(shard, id, &newest) ||
+        newest.timestamp_ms != timestamp_ms)
+        return fate;
+    if (!newest.is_histogram && newest.bits == double_to_bits(write->values[i]))
+        return SAMPLE_KNOWN;
+    refuse(write, SHARD_REFUSED_CONFLICT, write->origins[i], timestamp_ms);
+    return SAMPLE_REFUSED;
+}
+
+/* Keep what is to be stored, in front. */
+static void check_floats(struct shard *shard, struct shard_write *write,
+                         const struct bounds *bounds)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < write->float_count; i++) {
+        uint64_t id = resolved_id(write, write->ids[i]);
+        enum sample_fate fate = check_float(shard, write, bounds, id, i);
+        if (fate == SAMPLE_STORED) {
+            write->ids[kept] = id;
+            write->timestamps_ms[kept] = write->timestamps_ms[i];
+            write->values[kept] = write->values[i];
+            write->origins[kept] = write->origins[i];
+            if (write->start_timestamps_ms != NULL)
+                write->start_timestamps_ms[kept] = write->start_timestamps_ms[i];
+            kept++;
+        }
+        write->floats_written += fate == SAMPLE_STORED || fate == SAMPLE_KNOWN;
+    }
+    write->float_count = kept;
+}
+
+/* A histogram equal to the newest is stored once more; apply drops it. */
+static void check_histograms(struct shard *shard, struct shard_write *write,
+                             const struct bounds *bounds)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < write->histogram_count; i++) {
+        struct entry_histogram *histogram = &write->histograms[i];
+        histogram->id = resolved_id(write, histogram->id);
+        if (check_time_and_id(shard, write, bounds, histogram->id, histogram->timestamp_ms,
+                              write->histogram_origins[i]) != SAMPLE_STORED)
+            continue;
+        struct head_newest newest;
+        if (newest_of(shard, histogram->id, &newest) &&
+            newest.timestamp_ms == histogram->timestamp_ms &&
+            (!newest.is_histogram ||
+             newest.bits != double_to_bits(histogram->histogram.sum))) {
+            refuse(write, SHARD_REFUSED_CONFLICT, write->histogram_origins[i],
+                   histogram->timestamp_ms);
+            continue;
+        }
+        write->histograms[kept] = *histogram;
+        write->histogram_origins[kept++] = write->histogram_origins[i];
+    }
+    write->histogram_count = kept;
+    write->histograms_written += kept;
+}
+
+static void check_exemplars(struct shard *shard, struct shard_write *write)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < write->exemplar_count; i++) {
+        struct entry_exemplar exemplar = write->exemplars[i];
+        exemplar.id = resolved_id(write, exemplar.id);
+        if (exemplar.id == SHARD_ID_UNKNOWN)
+            continue;
+        if (exemplar.id < shard->registry.next_id &&
+            registry_target(&shard->registry, exemplar.id) == TARGET_NONE)
+            continue;
+        write->exemplars[kept++] = exemplar;
+    }
+    write->exemplar_count = kept;
+    write->exemplars_written += kept;
+}
+
+static void check_metadata(struct shard *shard, struct shard_write *write)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < write->metadata_count; i++)
+        if (!metadata_store_has(shard->metadata, write->tenant, write->metadata[i].metric_name,
+                                &write->metadata[i].metadata))
+            write->metadata[kept++] = write->metadata[i];
+    write->metadata_count = kept;
+}
+
+/* --- Public --------------------------------------------------------------------------------- */
+
+void shard_prepare_begin(struct shard *shard, struct byte_buffer *buffer)
+{
+    byte_buffer_reset(buffer);
+    entry_encode_write(buffer, clock_now_ms(shard->options.environment->clock),
+                       shard->proposed_next_id);
+}
+
+static enum error_code check_room(const struct shard *shard, struct error *error)
+{
+    if (shard->frozen_count == FROZEN_HEADS_MAX &&
+        shard->unfrozen_bytes > SHARD_UNFROZEN_BYTES_MAX)
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "the disk is behind: %d frozen heads wait to be written",
+                         FROZEN_HEADS_MAX);
+    return ERROR_NONE;
+}
+
+enum error_code shard_prepare_write(struct shard *shard, struct shard_write *write,
+                                    struct byte_buffer *buffer, bool *added_out,
+                                    struct error *error)
+{
+    enum error_code code = check_room(shard, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct added_series added = {
+        .items = calloc(write->new_series_count + 1, sizeof *added.items)};
+    if (added.items == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "new series of a write");
+    uint64_t next_id_before = shard->proposed_next_id;
+    size_t size_before = buffer->size;
+    code = resolve_series(shard, write, &added, error);
+    if (code == ERROR_NONE) {
+        struct bounds bounds = time_bounds(shard);
+        check_floats(shard, write, &bounds);
+        check_histograms(shard, write, &bounds);
+        check_exemplars(shard, write);
+        check_metadata(shard, write);
+        struct entry_part part = {
+            .tenant = write->tenant,
+            .source = write->source,
+            .series = added.items,
+            .series_count = added.count,
+            .ids = write->ids,
+            .timestamps_ms = write->timestamps_ms,
+            .values = write->values,
+            .start_timestamps_ms = write->start_timestamps_ms,
+            .float_count = write->float_count,
+            .histograms = write->histograms,
+            .histogram_count = write->histogram_count,
+            .exemplars = write->exemplars,
+            .exemplar_count = write->exemplar_count,
+            .metadata = write->metadata,
+            .metadata_count = write->metadata_count,
+        };
+        *added_out = added.count + part.float_count + part.histogram_count +
+                         part.exemplar_count + part.metadata_count >
+                     0;
+        if (*added_out)
+            entry_encode_part(buffer, &part);
+        if (buffer->failed)
+            code = error_set(error, ERROR_OUT_OF_MEMORY, "entry of %zu bytes", buffer->size);
+    }
+    if (code != ERROR_NONE) {
+        /* The ids of this write were never proposed. */
+        buffer->size = size_before;
+        for (size_t i = 0; i < shard->pending_capacity; i++)
+            if (shard->pending[i].id >= next_id_before)
+                shard->pending[i] = (struct pending_series){.id = PENDING_WITHDRAWN};
+        shard->proposed_next_id = next_id_before;
+    }
+    free(added.items);
+    return code;
+}
+
+/* --- Series in files ------------------------------------------------------------------------ */
+
+struct shard_resolver {
+    struct view *view;
+    uint64_t generation;
+};
+
+bool shard_needs_resolving(struct shard *shard, const struct shard_write *write)
+{
+    /* What was not in the files then can be in a newer one only. */
+    if (write->resolved_generation == shard->registry.segment_generation)
+        return false;
+    for (size_t i = 0; i < write->new_series_count; i++) {
+        uint64_t id;
+        const struct shard_new_series *series = &write->new_series[i];
+        if (series->id == SHARD_ID_UNKNOWN &&
+            !registry_find_in_memory(&shard->registry, write->tenant, series->labels, &id))
+            return true;
+    }
+    return false;
+}
+
+enum error_code shard_resolver_create(struct shard *shard, struct shard_resolver **resolver_out,
+                                      struct error *error)
+{
+    struct shard_resolver *resolver = malloc(sizeof *resolver);
+    if (resolver == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "resolver");
+    resolver->view = shard_view(shard);
+    resolver->generation = shard->registry.segment_generation;
+    *resolver_out = resolver;
+    return ERROR_NONE;
+}
+
+enum error_code shard_resolve(struct shard_resolver *resolver, struct shard_write *write,
+                              struct error *error)
+{
+    struct segment_lookup *lookups = calloc(write->new_series_count, sizeof *lookups);
+    if (lookups == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "look-up of new series");
+    for (size_t i = 0; i < write->new_series_count; i++)
+        lookups[i] = (struct segment_lookup){
+            .tenant = write->tenant,
+            .labels = write->new_series[i].labels,
+            .hash = series_segment_hash(write->tenant, write->new_series[i].labels),
+            .found = write->new_series[i].id != SHARD_ID_UNKNOWN,
+            .id = write->new_series[i].id,
+        };
+    enum error_code code = ERROR_NONE;
+    for (size_t i = resolver->view->segment_count; code == ERROR_NONE && i > 0; i--)
+        code = series_segment_find(resolver->view->segments[i - 1], lookups,
+                                   write->new_series_count, error);
+    for (size_t i = 0; code == ERROR_NONE && i < write->new_series_count; i++)
+        if (lookups[i].found)
+            write->new_series[i].id = lookups[i].id;
+    free(lookups);
+    if (code == ERROR_NONE)
+        write->resolved_generation = resolver->generation;
+    return code;
+}
+
+void shard_resolver_destroy(struct shard_resolver *resolver)
+{
+    if (resolver == NULL)
+        return;
+    view_unref(resolver->view);
+    free(resolver);
+}

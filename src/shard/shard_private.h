@@ -1,0 +1,191 @@
+/*
+ * shard_private - the inside of a shard, shared by the files of this module.
+ *
+ *   applied entry ---> head, registry             shard_apply.c
+ *   FREEZE       ---> frozen head ---job---> parts, series segment   shard_freeze.c
+ *   MERGE_START  ---job---> blocks ---> MERGE_DONE                   shard_merge.c
+ *   whatever is readable ---> view ---> queries                      shard_select.c
+ */
+#ifndef SHARD_SHARD_PRIVATE_H
+#define SHARD_SHARD_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "shard/shard.h"
+
+#include "manifest.h"
+#include "metadata_store.h"
+#include "registry.h"
+#include "view.h"
+
+enum {
+    FROZEN_HEADS_MAX = 2,
+    SHARD_PATH_MAX = DISK_PATH_MAX,
+    /* With the most frozen heads, the growing one takes this much log before writes wait. */
+    SHARD_UNFROZEN_BYTES_MAX = 128 * 1024 * 1024,
+    /* Of a pending series whose proposal never was: keeps its place in the run, matches nothing. */
+    PENDING_WITHDRAWN = 1,
+};
+
+/* A part that is open here. */
+struct shard_part {
+    struct manifest_part described;
+    struct part *part;
+};
+
+struct shard_block {
+    struct manifest_block described;
+    struct block *block;
+};
+
+/* A freeze whose files are not durable yet. */
+struct shard_frozen {
+    uint64_t index;
+    struct head *head;
+    struct manifest manifest;   /* of this freeze; the parts of unfinished freezes are added */
+    struct byte_buffer metadata; /* file to be written with it; empty: unchanged */
+};
+
+/* Series that entries in flight will add: identity to id, so that the next entry uses the same. */
+struct pending_series {
+    struct hash128 hash;
+    uint64_t id; /* 0: empty; below the registry's next_id: applied, of no meaning any more */
+};
+
+struct shard {
+    struct shard_options options;
+    struct series_source source; /* what queries see; found from it by container_of */
+
+    /* Of the log. */
+    uint64_t applied_index;
+    struct head *head;
+    struct registry registry;
+    struct shard_frozen frozen[FROZEN_HEADS_MAX]; /* [frozen_count], oldest first */
+    size_t frozen_count;
+    struct shard_part *parts; /* [part_count], by index */
+    size_t part_count;
+    struct shard_block *blocks; /* [block_count] */
+    size_t block_count;
+    struct tombstones *tombstones;
+    struct metadata_store *metadata;
+    bool metadata_changed;
+    uint64_t changed_index;  /* entry that last changed parts or blocks but for a freeze */
+    uint64_t metadata_index; /* freeze that wrote the metadata file; 0: none */
+    int64_t retention_cutoff_ms;
+    uint64_t unfrozen_bytes;
+    int64_t unfrozen_since_ms; /* stamp of the first entry since the freeze; INT64_MIN: none */
+    int64_t stamp_ms;          /* of the newest entry applied */
+
+    /* What the snapshot holds. */
+    struct manifest durable; /* at the last freeze that is durable here */
+
+    /* Leading. */
+    uint64_t proposed_next_id;
+    bool freeze_proposed;
+    bool merge_proposed;
+    struct pending_series *pending; /* [pending_capacity], open addressing */
+    size_t pending_capacity;
+    size_t pending_count;
+
+    /* Jobs. */
+    struct freeze_job *freeze_job; /* running */
+    struct merge *merge;           /* decided or running */
+    struct shard_flush *flushes;
+    size_t jobs_running;
+    void (*closed)(void *context);
+    void *closed_context;
+    struct task close_task;
+
+    /* Files that the durable manifest no longer names, deleted once that is stored. */
+    struct doomed_file *doomed;
+
+    /* Queries. */
+    pthread_mutex_t view_lock; /* held to take or swap the pointer only */
+    struct view *view;
+
+    struct arena *apply_arena; /* of one part of an entry */
+    struct shard_counters {
+        _Atomic uint64_t samples_appended;
+        _Atomic uint64_t samples_duplicate;
+        _Atomic uint64_t samples_late;
+        _Atomic uint64_t histograms_appended;
+        _Atomic uint64_t exemplars_appended;
+        _Atomic uint64_t freezes;
+        _Atomic uint64_t merges;
+        _Atomic uint64_t job_failures;
+        /* Copies for shard_read_statistics from other threads. */
+        _Atomic uint64_t applied_index;
+        _Atomic uint64_t series_count;
+        _Atomic uint64_t registry_bytes;
+        _Atomic uint64_t unfrozen_bytes;
+    } counters;
+};
+
+/* --- Pieces shared between the files -------------------------------------------------------- */
+
+/* Make the current pieces visible to queries. Errors: OUT_OF_MEMORY. */
+enum error_code shard_publish(struct shard *shard, struct error *error);
+
+/* A reference to what queries see now. */
+struct view *shard_view(struct shard *shard);
+
+/* "directory/kind/index-number.extension" */
+const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], const char *kind,
+                       uint64_t index, unsigned number, const char *extension);
+
+extern const struct series_source_operations SHARD_SOURCE_OPERATIONS;
+
+/* shard_freeze.c */
+enum error_code shard_apply_freeze(struct shard *shard, uint64_t index, struct error *error);
+void shard_start_freeze_job(struct shard *shard);
+
+/* shard_files.c: parts and blocks that are open */
+enum error_code shard_add_part(struct shard *shard, const struct manifest_part *described,
+                               struct part *part, struct error *error);
+enum error_code shard_add_block(struct shard *shard, const struct manifest_block *described,
+                                struct block *block, struct error *error);
+enum error_code shard_open_part(struct shard *shard, const struct manifest_part *described,
+                                struct part **part_out, struct error *error);
+enum error_code shard_open_block(struct shard *shard, const struct manifest_block *described,
+                                 struct block **block_out, struct error *error);
+enum error_code shard_open_segment(struct shard *shard, uint64_t index,
+                                   struct series_segment **segment_out, struct error *error);
+/* Everything logical but what is in memory, as it is now. Errors: OUT_OF_MEMORY. */
+enum error_code shard_describe(const struct shard *shard, uint64_t index,
+                               struct manifest *manifest_out, struct error *error);
+
+/* The file goes when a manifest at or after `index` is durable. */
+void shard_doom_file(struct shard *shard, uint64_t index, const char *path);
+/* Forget one of them, without deleting it. */
+void shard_forget_doomed(struct shard *shard);
+/* Delete files of jobs that a crash cut short: not later than the durable freeze and not named by
+ * its manifest. Blocking. */
+void shard_sweep_files(struct shard *shard);
+
+enum error_code shard_create_head(struct shard *shard, struct head **head_out,
+                                  struct error *error);
+
+/* shard_merge.c */
+enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
+                                        struct byte_reader *body, struct error *error);
+enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,
+                                       struct byte_reader *body, struct error *error);
+enum error_code shard_apply_retention(struct shard *shard, uint64_t index,
+                                      struct byte_reader *body, struct error *error);
+void shard_merge_destroy(struct merge *merge);
+/* A new leader proposes the outcome of a merge that the former one could not. */
+void shard_merge_lead(struct shard *shard);
+/* Have all parts merged; false when there are none to merge. */
+bool shard_merge_everything(struct shard *shard);
+
+/* shard_flush.c: a step of what flushes wait for may be over */
+void shard_flush_advance(struct shard *shard);
+
+/* One job more or less; the last one of a closing shard releases it. */
+void shard_job_started(struct shard *shard);
+void shard_job_ended(struct shard *shard);
+
+void shard_propose(struct shard *shard, struct byte_buffer *entry); /* and clear the buffer */
+
+#endif

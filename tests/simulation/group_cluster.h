@@ -1,0 +1,151 @@
+/*
+ * group_cluster - up to five nodes with groups, a network that misbehaves, and a checker.
+ *
+ * The checker knows what any replica applied at which index and what was acknowledged, and ends
+ * the run at the first contradiction: two values at one index, a value applied twice, two
+ * leaders of one term, a replayed state that differs from the one the snapshot was taken of.
+ */
+#ifndef GROUP_CLUSTER_H
+#define GROUP_CLUSTER_H
+
+#include <setjmp.h>
+
+#include "group/group.h"
+#include "group_medium.h"
+#include "simulated_environment.h"
+
+enum { CLUSTER_NODES_MAX = 5, CLUSTER_GROUPS_MAX = 3 };
+
+struct cluster;
+struct cluster_node;
+
+struct cluster_settings {
+    uint64_t seed;
+    size_t node_count;
+    size_t group_count;
+    size_t founder_count; /* the first nodes */
+    enum group_medium_mode medium_mode;
+    uint32_t disabled_rules;
+    uint64_t snapshot_log_bytes; /* 0: the default */
+    uint64_t in_flight_bytes_max;
+};
+
+struct cluster_value {
+    uint64_t index;
+    uint64_t value;
+};
+
+/* A growing list of values. */
+struct cluster_values {
+    struct cluster_value *items;
+    size_t count, capacity;
+};
+
+struct cluster_machine {
+    struct state_machine base;
+    struct cluster_node *node;
+    size_t group_number;
+    struct group *group;
+    struct cluster_values values; /* the state */
+    uint64_t applied_index;
+    uint64_t frozen_index;
+    /* While a snapshot is rebuilt: what its state was. */
+    uint64_t rebuild_index, rebuild_hash;
+    struct group_entry *queue;
+    size_t queue_count, queue_capacity;
+    bool slice_scheduled;
+    bool stalled; /* applies nothing: a slow shard */
+    bool leads;
+    uint64_t restores, leader_changes, snapshots_stored;
+};
+
+struct cluster_transport {
+    struct group_transport base;
+    struct cluster_node *node;
+};
+
+struct cluster_node {
+    struct cluster *cluster;
+    uint64_t id;
+    bool alive;     /* serves */
+    size_t closing; /* parts that are not closed yet */
+    uint64_t incarnation;
+    struct group_medium *medium;
+    struct journal *journal;
+    struct journal_recovery *recovery;
+    struct group_host *host;
+    struct cluster_transport transport;
+    struct cluster_machine machines[CLUSTER_GROUPS_MAX];
+    struct cluster_values files[CLUSTER_GROUPS_MAX]; /* survive: what was frozen */
+};
+
+struct cluster_counts {
+    uint64_t proposals, acknowledged, unknown;
+    uint64_t crashes, messages, lost, duplicated, reordered;
+    uint64_t snapshots, installs, replayed, reopened, elections, filtered;
+    uint64_t member_changes, transfers;
+};
+
+struct cluster {
+    struct cluster_settings settings;
+    struct simulated_environment *world;
+    struct random_generator random; /* of the test itself */
+    struct cluster_node nodes[CLUSTER_NODES_MAX];
+
+    /* Network. */
+    bool cut[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX]; /* [from][to] */
+    uint32_t loss_per_thousand, duplicate_per_thousand;
+    uint64_t delay_ms_max;
+
+    /* Checker, a group each. */
+    struct cluster_values committed[CLUSTER_GROUPS_MAX]; /* by rising index */
+    struct cluster_values acknowledged[CLUSTER_GROUPS_MAX];
+    struct cluster_values leaders[CLUSTER_GROUPS_MAX]; /* term and node */
+    uint64_t next_value;
+    uint64_t requests_out;
+    struct cluster_counts counts;
+
+    char failure[256]; /* the first contradiction */
+    jmp_buf *on_failure;
+};
+
+struct cluster *cluster_create(const struct cluster_settings *settings);
+void cluster_destroy(struct cluster *cluster);
+
+/* Start a node from what it stored. Fails the run when the group refuses to start. */
+void cluster_start(struct cluster *cluster, size_t node);
+
+/* In the middle of whatever it does; returns when all of it is closed. */
+void cluster_crash(struct cluster *cluster, size_t node);
+
+/* In good order. */
+void cluster_stop(struct cluster *cluster, size_t node);
+
+void cluster_run_for(struct cluster *cluster, uint64_t milliseconds);
+
+/* Node that leads and takes proposals, or SIZE_MAX. */
+size_t cluster_leader(struct cluster *cluster, size_t group_number);
+
+/* Run until there is one; false after `milliseconds`. */
+bool cluster_await_leader(struct cluster *cluster, size_t group_number, uint64_t milliseconds);
+
+/* Propose the next value on a node, with so many bytes of payload (at least 8). */
+enum error_code cluster_propose(struct cluster *cluster, size_t node, size_t group_number,
+                                size_t payload_bytes);
+
+/* Ask for a change of members or a transfer (role unused); false when it was refused. */
+bool cluster_change(struct cluster *cluster, size_t node, size_t group_number,
+                    enum group_change_kind kind, size_t member, enum group_role role);
+bool cluster_transfer(struct cluster *cluster, size_t node, size_t group_number, size_t member);
+
+/* What is applied now becomes files, and needs no log any more. */
+void cluster_freeze(struct cluster *cluster, size_t node, size_t group_number);
+
+/* All links up, nothing lost, all nodes started; then every member that is sent entries must
+ * come to the same state with all that was acknowledged in it. */
+void cluster_heal_and_check(struct cluster *cluster);
+
+void cluster_fail(struct cluster *cluster, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+
+#endif

@@ -1,0 +1,310 @@
+/*
+ * group_simulation - consensus under crashes and a bad network, one run a seed.
+ *
+ *     group_simulation [--seeds=FIRST-LAST] [--nodes=N] [--steps=N] [--without-rule=N] [--lying]
+ *
+ * Three founders (of up to five nodes), one to three groups. Each step is a fault, a repair or a
+ * burst of proposals, then some virtual time. At the end everything is healed and every replica
+ * must have the same entries, with all that was acknowledged among them.
+ *
+ * --without-rule leaves out a rule of docs/decisions/0001-raft-filter-rules.md, --lying makes the
+ * log answer before it is durable; both must fail, and the exit code then is 2.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "group_cluster.h"
+
+struct options {
+    uint64_t first_seed, last_seed;
+    uint64_t nodes; /* 0: 1 to 5, by seed */
+    uint64_t steps;
+    uint64_t without_rule;
+    bool lying;
+    bool no_members, no_snapshots, no_crashes; /* to narrow a failure down */
+};
+
+/* --- Steps --------------------------------------------------------------------------------- */
+
+static uint32_t chance(struct cluster *cluster, uint32_t bound)
+{
+    return random_below(&cluster->random.base, bound);
+}
+
+static void propose_somewhere(struct cluster *cluster)
+{
+    for (size_t node = 0; node < cluster->settings.node_count; node++) {
+        if (!cluster->nodes[node].alive)
+            continue;
+        for (size_t group = 0; group < cluster->settings.group_count; group++) {
+            uint32_t count = chance(cluster, 4);
+            for (uint32_t i = 0; i < count; i++)
+                (void)cluster_propose(cluster, node, group, 8 + chance(cluster, 200));
+        }
+    }
+}
+
+static void cut_or_mend(struct cluster *cluster)
+{
+    size_t count = cluster->settings.node_count;
+    size_t node = chance(cluster, (uint32_t)count), other = chance(cluster, (uint32_t)count);
+    switch (chance(cluster, 5)) {
+    case 0: /* one way */
+        cluster->cut[node][other] = node != other;
+        break;
+    case 1: /* one node, both ways */
+        for (size_t i = 0; i < count; i++)
+            cluster->cut[node][i] = cluster->cut[i][node] = i != node;
+        break;
+    case 2: /* two halves */
+        for (size_t i = 0; i < count; i++)
+            for (size_t j = 0; j < count; j++)
+                cluster->cut[i][j] = (i < count / 2) != (j < count / 2);
+        break;
+    case 3:
+        for (size_t i = 0; i < count; i++)
+            cluster->cut[node][i] = cluster->cut[i][node] = false;
+        break;
+    default:
+        memset(cluster->cut, 0, sizeof cluster->cut);
+        break;
+    }
+}
+
+static void change_network(struct cluster *cluster)
+{
+    static const uint32_t losses[] = {0, 0, 0, 20, 200};
+    static const uint32_t duplicates[] = {0, 0, 20, 100};
+    static const uint64_t delays[] = {0, 0, 20, 300, 2000};
+    cluster->loss_per_thousand = losses[chance(cluster, 5)];
+    cluster->duplicate_per_thousand = duplicates[chance(cluster, 4)];
+    cluster->delay_ms_max = delays[chance(cluster, 5)];
+}
+
+static void change_disk(struct cluster *cluster)
+{
+    static const uint64_t delays[] = {0, 0, 5, 60, 1500};
+    group_medium_set_delay(
+        cluster->nodes[chance(cluster, (uint32_t)cluster->settings.node_count)].medium,
+        delays[chance(cluster, 5)]);
+}
+
+static void crash_or_start(struct cluster *cluster)
+{
+    size_t node = chance(cluster, (uint32_t)cluster->settings.node_count);
+    if (!cluster->nodes[node].alive)
+        cluster_start(cluster, node);
+    else if (chance(cluster, 8) == 0)
+        cluster_stop(cluster, node);
+    else
+        cluster_crash(cluster, node);
+    /* Most crashes are short. */
+    if (!cluster->nodes[node].alive && chance(cluster, 3) != 0)
+        cluster_start(cluster, node);
+}
+
+static void freeze_somewhere(struct cluster *cluster)
+{
+    size_t node = chance(cluster, (uint32_t)cluster->settings.node_count);
+    size_t group = chance(cluster, (uint32_t)cluster->settings.group_count);
+    if (cluster->nodes[node].alive)
+        cluster_freeze(cluster, node, group);
+}
+
+static void stall_somewhere(struct cluster *cluster)
+{
+    size_t node = chance(cluster, (uint32_t)cluster->settings.node_count);
+    size_t group = chance(cluster, (uint32_t)cluster->settings.group_count);
+    cluster->nodes[node].machines[group].stalled = chance(cluster, 3) == 0;
+}
+
+/* Voters must not fall below two, or one crash too many would be ours. */
+static void change_members(struct cluster *cluster)
+{
+    size_t group = chance(cluster, (uint32_t)cluster->settings.group_count);
+    size_t leader = cluster_leader(cluster, group);
+    size_t member = chance(cluster, (uint32_t)cluster->settings.node_count);
+    if (leader == SIZE_MAX)
+        return;
+    struct group_member members[GROUP_MEMBERS_MAX];
+    size_t count = group_members(cluster->nodes[leader].machines[group].group, members), voters = 0;
+    const struct group_member *found = NULL;
+    for (size_t i = 0; i < count; i++) {
+        voters += members[i].role == GROUP_ROLE_VOTER;
+        if (members[i].node_id == member + 1)
+            found = &members[i];
+    }
+    bool may_lose = found == NULL || found->role != GROUP_ROLE_VOTER || voters > 2;
+    if (found == NULL)
+        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ADD, member, GROUP_ROLE_SPARE);
+    else if (found->role == GROUP_ROLE_SPARE && chance(cluster, 4) == 0)
+        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_REMOVE, member, GROUP_ROLE_SPARE);
+    else if (may_lose && chance(cluster, 3) == 0)
+        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ASSIGN, member,
+                             chance(cluster, 2) ? GROUP_ROLE_STANDBY : GROUP_ROLE_SPARE);
+    else if (chance(cluster, 2) == 0)
+        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ASSIGN, member, GROUP_ROLE_VOTER);
+    else
+        (void)cluster_transfer(cluster, leader, group, member);
+}
+
+static void step(struct cluster *cluster, const struct options *options)
+{
+    uint32_t choice = chance(cluster, 100);
+    if (choice < 50)
+        propose_somewhere(cluster);
+    else if (choice < 60)
+        cut_or_mend(cluster);
+    else if (choice < 64)
+        change_network(cluster);
+    else if (choice < 68)
+        change_disk(cluster);
+    else if (choice < 74 && !options->no_crashes)
+        crash_or_start(cluster);
+    else if (choice < 80 && !options->no_snapshots)
+        freeze_somewhere(cluster);
+    else if (choice < 83)
+        stall_somewhere(cluster);
+    else if (choice < 90 && !options->no_members)
+        change_members(cluster);
+    /* Mostly moments, now and then long enough for elections. */
+    cluster_run_for(cluster,
+                    chance(cluster, 6) == 0 ? chance(cluster, 4000) : chance(cluster, 100));
+}
+
+/* --- Runs ---------------------------------------------------------------------------------- */
+
+static void add_counts(struct cluster_counts *sum, const struct cluster_counts *counts)
+{
+    uint64_t *into = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)counts;
+    for (size_t i = 0; i < sizeof *sum / sizeof *into; i++)
+        into[i] += from[i];
+}
+
+static void print_status(struct cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->settings.node_count; i++) {
+        for (size_t g = 0; cluster->nodes[i].alive && g < cluster->settings.group_count; g++) {
+            struct cluster_machine *machine = &cluster->nodes[i].machines[g];
+            struct group_status status;
+            if (machine->group == NULL)
+                continue;
+            group_status(machine->group, &status);
+            printf(
+                "  node %zu group %zu: state %d%s term %llu leader %llu commit %llu last %llu "
+                "stored %llu delivered %llu applied %llu snapshot %llu frozen %llu\n",
+                i + 1, g + 1, status.state, status.ready ? " ready" : "",
+                (unsigned long long)status.term, (unsigned long long)status.leader_id,
+                (unsigned long long)status.commit_index, (unsigned long long)status.last_index,
+                (unsigned long long)status.stored_index, (unsigned long long)status.delivered_index,
+                (unsigned long long)machine->applied_index,
+                (unsigned long long)status.snapshot_index, (unsigned long long)status.frozen_index);
+            struct group_member members[GROUP_MEMBERS_MAX];
+            size_t count = group_members(machine->group, members);
+            for (size_t m = 0; m < count; m++)
+                printf(" %llu%c", (unsigned long long)members[m].node_id, "sv-"[members[m].role]);
+            printf("\n");
+        }
+    }
+}
+
+/* False when the checker found a contradiction; what the run held is then not released. */
+static bool run_seed(uint64_t seed, const struct options *options, struct cluster_counts *sum)
+{
+    struct cluster_settings settings = {
+        .seed = seed,
+        .node_count = options->nodes != 0 ? options->nodes : 1 + seed % 5,
+        .group_count = 1 + seed % 7 % 3,
+        .medium_mode = options->lying ? MEDIUM_LYING : MEDIUM_DURABLE,
+        .disabled_rules = options->without_rule == 0 ? 0 : UINT32_C(1) << options->without_rule,
+        .snapshot_log_bytes = options->no_snapshots ? 0 : 3000 + seed % 5 * 2000,
+    };
+    settings.founder_count = settings.node_count < 3 ? settings.node_count : 3;
+
+    jmp_buf failed;
+    struct cluster *volatile cluster = cluster_create(&settings);
+    cluster->on_failure = &failed;
+    if (setjmp(failed) != 0) {
+        printf("seed %llu: %s\n", (unsigned long long)seed, cluster->failure);
+        print_status(cluster);
+        return false;
+    }
+    for (size_t i = 0; i < settings.node_count; i++)
+        cluster_start(cluster, i);
+    for (uint64_t i = 0; i < options->steps; i++)
+        step(cluster, options);
+    cluster_heal_and_check(cluster);
+    for (size_t i = 0; i < settings.node_count; i++)
+        cluster_stop(cluster, i);
+    add_counts(sum, &cluster->counts);
+    cluster_destroy(cluster);
+    return true;
+}
+
+static void print_counts(const struct cluster_counts *counts)
+{
+    static const char *const NAMES[] = {
+        "proposals",  "acknowledged", "unknown",        "crashes",   "messages", "lost",
+        "duplicated", "delayed",      "snapshots",      "installs",  "replayed", "reopened",
+        "elections",  "filtered",     "member_changes", "transfers",
+    };
+    const uint64_t *values = (const uint64_t *)counts;
+    _Static_assert(sizeof NAMES / sizeof *NAMES == sizeof *counts / sizeof *values,
+                   "each count has a name");
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        printf("%s=%llu ", NAMES[i], (unsigned long long)values[i]);
+    printf("\n");
+}
+
+static bool read_option(struct options *options, struct text argument)
+{
+    struct text name, value, first, last;
+    if (!text_split(argument, '=', &name, &value))
+        value = TEXT("");
+    if (text_equal(name, TEXT("--seeds"))) {
+        return text_split(value, '-', &first, &last)
+                   ? text_to_uint64(first, &options->first_seed) &&
+                         text_to_uint64(last, &options->last_seed)
+                   : text_to_uint64(value, &options->first_seed) &&
+                         text_to_uint64(value, &options->last_seed);
+    }
+    if (text_equal(name, TEXT("--nodes")))
+        return text_to_uint64(value, &options->nodes) && options->nodes <= CLUSTER_NODES_MAX;
+    if (text_equal(name, TEXT("--steps")))
+        return text_to_uint64(value, &options->steps);
+    if (text_equal(name, TEXT("--without-rule")))
+        return text_to_uint64(value, &options->without_rule) && options->without_rule < 32;
+    if (text_equal(name, TEXT("--lying")))
+        return options->lying = true;
+    if (text_equal(name, TEXT("--no-members")))
+        return options->no_members = true;
+    if (text_equal(name, TEXT("--no-snapshots")))
+        return options->no_snapshots = true;
+    if (text_equal(name, TEXT("--no-crashes")))
+        return options->no_crashes = true;
+    return false;
+}
+
+int main(int count, char **arguments)
+{
+    struct options options = {.first_seed = 1, .last_seed = 60, .steps = 300};
+    for (int i = 1; i < count; i++) {
+        if (!read_option(&options, text_of(arguments[i]))) {
+            fprintf(stderr, "unknown option %s\n", arguments[i]);
+            return 1;
+        }
+    }
+    log_set_level(LOG_ERROR);
+    struct cluster_counts sum = {0};
+    uint64_t failures = 0;
+    for (uint64_t seed = options.first_seed; seed <= options.last_seed; seed++)
+        failures += !run_seed(seed, &options, &sum);
+    print_counts(&sum);
+    printf("%llu of %llu seeds failed\n", (unsigned long long)failures,
+           (unsigned long long)(options.last_seed - options.first_seed + 1));
+    return failures == 0 ? 0 : 2;
+}

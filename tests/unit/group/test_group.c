@@ -1,0 +1,441 @@
+/* One voter on the journal: proposals, restarts, snapshots, closing. */
+#include "../../simulation/group/journal_in_memory.c"
+#include "../../simulation/group_cluster.c"
+
+#include <cmocka.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+static struct cluster *one_node(uint64_t seed)
+{
+    struct cluster_settings settings = {
+        .seed = seed,
+        .node_count = 1,
+        .group_count = 2,
+        .founder_count = 1,
+    };
+    struct cluster *cluster = cluster_create(&settings);
+    cluster_start(cluster, 0);
+    return cluster;
+}
+
+static struct group *group_one(struct cluster *cluster)
+{
+    return cluster->nodes[0].machines[0].group;
+}
+
+static struct group_status status_of(struct cluster *cluster)
+{
+    struct group_status status;
+    group_status(group_one(cluster), &status);
+    return status;
+}
+
+static void propose_many(struct cluster *cluster, size_t count, size_t payload_bytes)
+{
+    for (size_t i = 0; i < count; i++) {
+        while (cluster_propose(cluster, 0, 0, payload_bytes) == ERROR_LIMIT)
+            cluster_run_for(cluster, 1);
+    }
+    cluster_run_for(cluster, 1000);
+}
+
+/* --- Proposals ----------------------------------------------------------------------------- */
+
+static void a_single_voter_leads_without_waiting_for_an_election(void **state)
+{
+    (void)state;
+    struct cluster *cluster = one_node(1);
+    assert_int_equal(status_of(cluster).state, GROUP_STATE_LEADER);
+    assert_false(status_of(cluster).ready); /* its barrier is not applied */
+    assert_int_equal(cluster_propose(cluster, 0, 0, 8), ERROR_UNAVAILABLE);
+    cluster_run_for(cluster, 100);
+    assert_true(status_of(cluster).ready);
+    assert_true(cluster->nodes[0].machines[0].leads);
+    cluster_destroy(cluster);
+}
+
+static void proposals_are_applied_once_in_order_and_then_answered(void **state)
+{
+    (void)state;
+    struct cluster *cluster = one_node(2);
+    cluster_run_for(cluster, 100);
+    propose_many(cluster, 200, 33);
+    const struct cluster_values *values = &cluster->nodes[0].machines[0].values;
+    assert_int_equal(values->count, 200);
+    for (size_t i = 1; i < values->count; i++) {
+        assert_true(values->items[i].index > values->items[i - 1].index);
+        assert_true(values->items[i].value > values->items[i - 1].value);
+    }
+    assert_int_equal(cluster->counts.acknowledged, 200);
+    cluster_heal_and_check(cluster);
+    cluster_destroy(cluster);
+}
+
+struct order {
+    struct group_request base;
+    uint64_t delivered_index;
+    bool done;
+};
+
+static void note_delivered(struct group_request *base, enum group_outcome outcome)
+{
+    struct order *order = (struct order *)base;
+    struct group_status status;
+    group_status(base->group, &status);
+    order->delivered_index = status.delivered_index;
+    order->done = true;
+    assert_int_equal(outcome, GROUP_OUTCOME_COMMITTED);
+}
+
+static void the_answer_comes_after_the_entry_was_delivered_and_not_inside_the_call(void **state)
+{
+    (void)state;
+    struct cluster *cluster = one_node(3);
+    cluster_run_for(cluster, 100);
+    struct order order = {.base.done = note_delivered};
+    struct error error;
+    uint8_t *payload = group_payload_create(8);
+    payload_fill(payload, 8, cluster->next_value++);
+    assert_int_equal(group_propose(group_one(cluster), &order.base, payload, &error), ERROR_NONE);
+    assert_false(order.done);
+    cluster_run_for(cluster, 100);
+    assert_true(order.done);
+    assert_true(order.base.index > 0 && order.delivered_index >= order.base.index);
+
+    struct order barrier = {.base.done = note_delivered};
+    assert_int_equal(group_barrier(group_one(cluster), &barrier.base, &error), ERROR_NONE);
+    cluster_run_for(cluster, 100);
+    assert_true(barrier.done && barrier.base.index > order.base.index);
+    cluster_destroy(cluster);
+}
+
+static void what_is_in_flight_is_limited(void **state)
+{
+    (void)state;
+    struct cluster_settings settings = {
+        .seed = 4,
+        .node_count = 1,
+        .group_count = 1,
+        .founder_count = 1,
+        .in_flight_bytes_max = 100 * 1000,
+    };
+    struct cluster *cluster = cluster_create(&settings);
+    cluster_start(cluster, 0);
+    cluster_run_for(cluster, 100);
+    size_t taken = 0;
+    while (cluster_propose(cluster, 0, 0, 10 * 1000) == ERROR_NONE)
+        taken++;
+    assert_int_equal(taken, 9); /* each with its frame */
+    cluster_run_for(cluster, 100);
+    assert_int_equal(status_of(cluster).in_flight_bytes, 0);
+    assert_int_equal(cluster_propose(cluster, 0, 0, 200 * 1000), ERROR_NONE); /* one is taken */
+    assert_int_equal(cluster_propose(cluster, 0, 0, 8), ERROR_LIMIT);
+    struct group_statistics statistics;
+    group_host_statistics(cluster->nodes[0].host, &statistics);
+    assert_int_equal(statistics.proposals_refused_limit, 2);
+    cluster_destroy(cluster);
+}
+
+static void payloads_of_no_or_too_many_bytes_are_refused(void **state)
+{
+    (void)state;
+    assert_null(group_payload_create(0));
+    assert_null(group_payload_create((size_t)GROUP_PAYLOAD_BYTES_MAX + 1));
+    uint8_t *payload = group_payload_create(GROUP_PAYLOAD_BYTES_MAX);
+    assert_non_null(payload);
+    assert_int_equal((uintptr_t)payload % 8, 0);
+    group_payload_destroy(payload);
+    group_payload_destroy(NULL);
+}
+
+/* --- Restarts ------------------------------------------------------------------------------ */
+
+static void a_restart_applies_exactly_what_was_committed(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 10; seed < 20; seed++) {
+        struct cluster *cluster = one_node(seed);
+        for (size_t round = 0; round < 5; round++) {
+            assert_true(cluster_await_leader(cluster, 0, 1000));
+            for (size_t i = 0; i < 40; i++) {
+                (void)cluster_propose(cluster, 0, 0, 8 + i);
+                cluster_run_for(cluster, i % 3);
+            }
+            cluster_crash(cluster, 0);
+            cluster_start(cluster, 0);
+        }
+        cluster_heal_and_check(cluster);
+        assert_true(cluster->counts.acknowledged > 50);
+        cluster_destroy(cluster);
+    }
+}
+
+static void every_start_of_a_single_voter_is_a_new_term(void **state)
+{
+    (void)state;
+    struct cluster *cluster = one_node(21);
+    uint64_t term = status_of(cluster).term;
+    for (size_t i = 0; i < 3; i++) {
+        cluster_run_for(cluster, 500);
+        cluster_stop(cluster, 0);
+        cluster_start(cluster, 0);
+        assert_true(status_of(cluster).term > term);
+        term = status_of(cluster).term;
+    }
+    cluster_destroy(cluster);
+}
+
+static void a_snapshot_bounds_the_log_in_memory_and_replay_starts_at_the_frozen_index(void **state)
+{
+    (void)state;
+    struct cluster_settings settings = {
+        .seed = 30,
+        .node_count = 1,
+        .group_count = 1,
+        .founder_count = 1,
+        .snapshot_log_bytes = 20 * 1000,
+    };
+    struct cluster *cluster = cluster_create(&settings);
+    cluster_start(cluster, 0);
+    cluster_run_for(cluster, 100);
+    propose_many(cluster, 50, 1000);
+    cluster_freeze(cluster, 0, 0);
+    uint64_t frozen_index = cluster->nodes[0].machines[0].frozen_index;
+    for (size_t i = 0; i < 30; i++)
+        propose_many(cluster, 10, 1000);
+
+    struct group_status status = status_of(cluster);
+    assert_true(status.snapshot_index > frozen_index);
+    assert_int_equal(status.frozen_index, frozen_index);
+    assert_true(status.log_bytes < 50 * 1000);
+    /* The journal keeps all from the frozen index on, and nothing before. */
+    assert_int_equal(stored_group(cluster->nodes[0].medium, 1)->view.first_index, frozen_index + 1);
+
+    cluster_crash(cluster, 0);
+    cluster_start(cluster, 0);
+    struct group_statistics statistics;
+    group_host_statistics(cluster->nodes[0].host, &statistics);
+    assert_true(statistics.entries_replayed > 200);
+    assert_int_equal(cluster->nodes[0].machines[0].restores, 1);
+    cluster_heal_and_check(cluster);
+    cluster_destroy(cluster);
+}
+
+static void a_state_frozen_beyond_the_snapshot_is_not_applied_twice(void **state)
+{
+    (void)state;
+    struct cluster *cluster = one_node(31);
+    cluster_run_for(cluster, 100);
+    propose_many(cluster, 30, 16);
+    cluster_freeze(cluster, 0, 0);
+    cluster_run_for(cluster, 2000);
+    assert_true(status_of(cluster).snapshot_index >= cluster->nodes[0].machines[0].frozen_index);
+    assert_true(cluster->nodes[0].machines[0].snapshots_stored >= 1);
+    for (size_t i = 0; i < 3; i++) {
+        propose_many(cluster, 5, 16);
+        cluster_crash(cluster, 0);
+        cluster_start(cluster, 0);
+        cluster_run_for(cluster, 500);
+    }
+    cluster_heal_and_check(cluster);
+    cluster_destroy(cluster);
+}
+
+static void a_slow_state_machine_keeps_its_payloads(void **state)
+{
+    (void)state;
+    struct cluster_settings settings = {
+        .seed = 32,
+        .node_count = 1,
+        .group_count = 1,
+        .founder_count = 1,
+        .snapshot_log_bytes = 5000,
+    };
+    struct cluster *cluster = cluster_create(&settings);
+    cluster_start(cluster, 0);
+    cluster_run_for(cluster, 100);
+    propose_many(cluster, 20, 500);
+    cluster->nodes[0].machines[0].stalled = true;
+    for (size_t i = 0; i < 20; i++)
+        propose_many(cluster, 5, 500); /* snapshots are taken meanwhile */
+    assert_true(status_of(cluster).snapshot_index > 60);
+    assert_int_equal(cluster->nodes[0].machines[0].values.count, 20);
+    cluster->nodes[0].machines[0].stalled = false;
+    propose_many(cluster, 1, 8); /* the checker compares each payload with what was sent */
+    assert_int_equal(cluster->nodes[0].machines[0].values.count, 121);
+    cluster_destroy(cluster);
+}
+
+/* --- Closing ------------------------------------------------------------------------------- */
+
+static void closing_answers_every_request_first(void **state)
+{
+    (void)state;
+    struct cluster *cluster = one_node(40);
+    cluster_run_for(cluster, 100);
+    for (size_t i = 0; i < 20; i++)
+        assert_int_equal(cluster_propose(cluster, 0, 0, 64), ERROR_NONE);
+    assert_int_equal(cluster->requests_out, 20);
+    cluster_stop(cluster, 0);
+    assert_int_equal(cluster->requests_out, 0);
+    assert_int_equal(cluster->counts.unknown, 20);
+    cluster_start(cluster, 0);
+    cluster_heal_and_check(cluster);
+    /* Unknown is not lost: they were on their way. */
+    assert_int_equal(cluster->nodes[0].machines[0].values.count, 21);
+    cluster_destroy(cluster);
+}
+
+static void a_group_that_was_never_started_closes(void **state)
+{
+    (void)state;
+    struct cluster *cluster = one_node(41);
+    struct cluster_node *node = &cluster->nodes[0];
+    struct cluster_machine machine = {.base.operations = &MACHINE_OPERATIONS, .node = node};
+    struct group_options options = {.group_id = 9};
+    struct error error;
+    struct group *group;
+    assert_int_equal(group_create(node->host, &options, &machine.base, &group, &error), ERROR_NONE);
+    struct group *again;
+    assert_int_equal(group_create(node->host, &options, &machine.base, &again, &error),
+                     ERROR_EXISTS);
+    node->closing++;
+    group_close(group, part_closed, node);
+    assert_int_equal(node->closing, 1);
+    await_closed(node);
+    cluster_destroy(cluster);
+}
+
+/* --- Damaged and foreign input ------------------------------------------------------------- */
+
+static enum error_code start_again(struct cluster *cluster, struct error *error)
+{
+    struct cluster_node *node = &cluster->nodes[0];
+    struct journal_recovery *recovery = group_medium_recover(node->medium, error);
+    struct journal *journal = group_medium_open(node->medium, recovery, error);
+    struct group_host_options host_options = {
+        .environment = &cluster->world->base,
+        .journal = journal,
+        .node_id = 1,
+    };
+    struct cluster_machine *machine = &node->machines[0]; /* stays for late slices */
+    *machine = (struct cluster_machine){.base.operations = &MACHINE_OPERATIONS, .node = node};
+    struct group_options options = {.group_id = 1, .recovery = recovery};
+    struct group *group;
+    struct group_host *host;
+    assert_int_equal(group_host_create(&host_options, &host, error), ERROR_NONE);
+    assert_int_equal(group_create(host, &options, &machine->base, &group, error), ERROR_NONE);
+    enum error_code code = group_start(group, error);
+    node->closing++;
+    group_close(group, part_closed, node);
+    await_closed(node);
+    group_host_destroy(host);
+    node->closing++;
+    journal_close(journal, part_closed, node);
+    await_closed(node);
+    journal_recovery_close(recovery);
+    free(machine->queue);
+    free(machine->values.items);
+    return code;
+}
+
+static void a_group_with_damage_refuses_to_start(void **state)
+{
+    (void)state;
+    struct cluster *cluster = one_node(50);
+    cluster_run_for(cluster, 100);
+    propose_many(cluster, 20, 100);
+    cluster_freeze(cluster, 0, 0);
+    propose_many(cluster, 20, 100);
+    cluster_stop(cluster, 0);
+    struct stored_group *stored = stored_group(cluster->nodes[0].medium, 1);
+    assert_true(stored->view.has_snapshot);
+    struct error error;
+
+    stored->view.damaged = true;
+    assert_int_equal(start_again(cluster, &error), ERROR_CORRUPT);
+    stored->view.damaged = false;
+
+    stored->snapshot_payload[stored->view.snapshot.payload_bytes / 2] ^= 1;
+    assert_int_equal(start_again(cluster, &error), ERROR_CORRUPT);
+    stored->snapshot_payload[stored->view.snapshot.payload_bytes / 2] ^= 1;
+
+    stored->view.snapshot.term++;
+    assert_int_equal(start_again(cluster, &error), ERROR_CORRUPT);
+    stored->view.snapshot.term--;
+
+    uint64_t term = stored->view.term;
+    stored->view.term = 0;
+    assert_int_equal(start_again(cluster, &error), ERROR_CORRUPT);
+    stored->view.term = term;
+
+    uint8_t kind = stored->entries[0].entry.kind;
+    stored->entries[0].entry.kind = 77;
+    enum error_code code = start_again(cluster, &error);
+    assert_true(code == ERROR_UNSUPPORTED || code == ERROR_NONE);
+    stored->entries[0].entry.kind = kind;
+
+    cluster_start(cluster, 0);
+    cluster_heal_and_check(cluster);
+    cluster_destroy(cluster);
+}
+
+static void messages_that_make_no_sense_are_dropped(void **state)
+{
+    (void)state;
+    struct cluster *cluster = one_node(51);
+    cluster_run_for(cluster, 100);
+    uint8_t bytes[64] = {1, 3};
+    for (size_t size = 0; size < sizeof bytes; size++)
+        group_host_receive(cluster->nodes[0].host, 1, 2, bytes, size);
+    group_host_receive(cluster->nodes[0].host, 99, 2, bytes, 48);
+    struct group_statistics statistics;
+    group_host_statistics(cluster->nodes[0].host, &statistics);
+    assert_true(statistics.messages_dropped >= 63);
+    assert_true(status_of(cluster).ready);
+    cluster_destroy(cluster);
+}
+
+static void founders_that_make_no_sense_are_refused(void **state)
+{
+    (void)state;
+    struct cluster *cluster = one_node(52);
+    struct group_member founders[2] = {
+        {.node_id = 1, .role = GROUP_ROLE_VOTER, .address = "a"},
+        {.node_id = 1, .role = GROUP_ROLE_VOTER, .address = "b"},
+    };
+    struct group_options options = {.group_id = 9, .founders = founders, .founder_count = 2};
+    struct cluster_machine machine = {.base.operations = &MACHINE_OPERATIONS};
+    struct group *group;
+    struct error error;
+    assert_int_equal(group_create(cluster->nodes[0].host, &options, &machine.base, &group, &error),
+                     ERROR_INVALID);
+    options.group_id = 0;
+    assert_int_equal(group_create(cluster->nodes[0].host, &options, &machine.base, &group, &error),
+                     ERROR_INVALID);
+    cluster_destroy(cluster);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_single_voter_leads_without_waiting_for_an_election),
+        cmocka_unit_test(proposals_are_applied_once_in_order_and_then_answered),
+        cmocka_unit_test(the_answer_comes_after_the_entry_was_delivered_and_not_inside_the_call),
+        cmocka_unit_test(what_is_in_flight_is_limited),
+        cmocka_unit_test(payloads_of_no_or_too_many_bytes_are_refused),
+        cmocka_unit_test(a_restart_applies_exactly_what_was_committed),
+        cmocka_unit_test(every_start_of_a_single_voter_is_a_new_term),
+        cmocka_unit_test(a_snapshot_bounds_the_log_in_memory_and_replay_starts_at_the_frozen_index),
+        cmocka_unit_test(a_state_frozen_beyond_the_snapshot_is_not_applied_twice),
+        cmocka_unit_test(a_slow_state_machine_keeps_its_payloads),
+        cmocka_unit_test(closing_answers_every_request_first),
+        cmocka_unit_test(a_group_that_was_never_started_closes),
+        cmocka_unit_test(a_group_with_damage_refuses_to_start),
+        cmocka_unit_test(messages_that_make_no_sense_are_dropped),
+        cmocka_unit_test(founders_that_make_no_sense_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
