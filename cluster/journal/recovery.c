@@ -522,6 +522,13 @@ static void state_finish(struct journal_recovery *recovery, struct group_state *
             state->damaged = true;
         }
     }
+    if (state->snapshot_expected && state->snapshot.segment == NULL && !state->damaged) {
+        char message[128];
+        snprintf(message, sizeof message, "group %llu lacks its snapshot",
+                 (unsigned long long)state->group);
+        damage_add(recovery, NULL, 0, message);
+        state->damaged = true;
+    }
     if (state->damaged && recovery->damage_count == 0)
         damage_add(recovery, NULL, 0, "a group that was damaged before has not been rebuilt");
     /* A damaged group hands out what is there without a gap. */
