@@ -61,7 +61,7 @@ static void on_fatal(void *context, const struct error *error)
     (void)error;
     struct run *run = context;
     run->fatal = true;
-    run->counts.fatal_errors++;
+    run->counts.fatal_errors += !run->environment->disk.crashed;
 }
 
 static void on_space(void *context, enum journal_space space)
@@ -242,9 +242,7 @@ static void recover_with_rot(struct run *run)
         return;
     char path[DISK_PATH_MAX + 1];
     memcpy(path, chosen, strlen(chosen) + 1);
-    /* The beginning of a file is where most of its records are. */
-    uint64_t bytes = chance(run, 50) && size > 65536 ? 65536 : size;
-    uint64_t bit = ((uint64_t)below(run, (uint32_t)bytes)) * 8 + below(run, 8);
+    uint64_t bit = simulated_disk_choose_bit(disk, path);
     simulated_disk_flip(disk, path, bit);
     struct error error;
     if (recover(run, &error)) {
