@@ -105,8 +105,8 @@ uint64_t http_request_age_ms(const struct http_request *request);
 
 /*
  * Call `gone` when the client hangs up before the answer is complete, so that work for it can
- * stop; not when the request is answered. The request must still be answered. At once (in the
- * next turn) when it has gone already. NULL takes the callback back.
+ * stop; not when the request is answered. The request must still be answered. Called in a turn of
+ * its own, also when the client has gone already. NULL takes the callback back.
  */
 void http_request_on_gone(struct http_request *request, void (*gone)(void *context), void *context);
 

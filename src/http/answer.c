@@ -298,7 +298,6 @@ void answer_continue(struct http_request *request)
 {
     struct byte_buffer none = {0};
     answer_queue(request, &none, TEXT("HTTP/1.1 100 Continue\r\n\r\n"), NULL);
-    request->response_bytes = 0;
 }
 
 void answer_error(struct http_request *request, unsigned status, const char *reason)

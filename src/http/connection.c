@@ -109,8 +109,8 @@ void connection_close(struct connection *connection)
     struct http_request *request = connection->active;
     if (request == NULL)
         return;
-    if (request->was_dispatched) {
-        request_notify_gone(request);
+    if (request->was_dispatched || request->answer != ANSWER_NONE) {
+        request_notify_gone(request); /* whoever answers it ends it */
     } else {
         connection->active = NULL;
         request->connection = NULL;

@@ -54,15 +54,6 @@ void request_release(struct http_request *request)
     server_check_drained(server);
 }
 
-void request_notify_gone(struct http_request *request)
-{
-    if (request->is_gone)
-        return;
-    request->is_gone = true;
-    if (request->gone != NULL && request->answer != ANSWER_ENDED)
-        request->gone(request->gone_context);
-}
-
 static void gone_run(struct task *task)
 {
     struct http_request *request =
@@ -73,16 +64,31 @@ static void gone_run(struct task *task)
     request_release(request);
 }
 
-void http_request_on_gone(struct http_request *request, void (*gone)(void *context), void *context)
+/* Never at once: the news may come from inside a call of the one who wants to know. */
+static void gone_defer(struct http_request *request)
 {
-    request->gone = gone;
-    request->gone_context = context;
-    if (!request->is_gone || gone == NULL || request->gone_deferred)
+    if (request->gone == NULL || request->gone_deferred)
         return;
     request->gone_task.run = gone_run;
     request->gone_deferred = true;
     request->holds++;
     scheduler_defer(request->server->scheduler, &request->gone_task);
+}
+
+void request_notify_gone(struct http_request *request)
+{
+    if (request->is_gone)
+        return;
+    request->is_gone = true;
+    gone_defer(request);
+}
+
+void http_request_on_gone(struct http_request *request, void (*gone)(void *context), void *context)
+{
+    request->gone = gone;
+    request->gone_context = context;
+    if (request->is_gone)
+        gone_defer(request);
 }
 
 bool http_request_is_gone(const struct http_request *request)
