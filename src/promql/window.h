@@ -33,11 +33,11 @@ struct window_call {
     const struct time_view *view;
     enum range_mode mode;
     struct window_samples floats;
-    struct window_samples histograms; /* count 0 in most series */
+    struct window_samples histograms;                /* count 0 in most series */
     const double *parameters[WINDOW_PARAMETERS_MAX]; /* [steps] each */
-    struct text_range range_position;                 /* of the range vector argument */
-    struct text_range call_position;                  /* of all arguments */
-    struct text_range parameter_position;             /* of the first scalar argument */
+    struct text_range range_position;                /* of the range vector argument */
+    struct text_range call_position;                 /* of all arguments */
+    struct text_range parameter_position;            /* of the first scalar argument */
 };
 
 /* Fills in `out`, in which nothing is present yet; out->histograms is [steps] NULLs in which
@@ -48,19 +48,19 @@ typedef enum error_code window_kernel(const struct window_call *call, struct ste
 /* NULL: not a range function. */
 window_kernel *window_kernel_of(enum function_id function);
 
-window_kernel window_rate; /* rate, increase, delta */
-window_kernel window_instant_rate; /* irate, idelta */
+window_kernel window_rate;          /* rate, increase, delta */
+window_kernel window_instant_rate;  /* irate, idelta */
 window_kernel window_extended_rate; /* the same with anchored and smoothed */
-window_kernel window_changes; /* changes, resets */
+window_kernel window_changes;       /* changes, resets */
 window_kernel window_sum;
 window_kernel window_avg;
-window_kernel window_extreme; /* min, max and their timestamps */
+window_kernel window_extreme;  /* min, max and their timestamps */
 window_kernel window_variance; /* stddev, stdvar */
 window_kernel window_quantile;
 window_kernel window_mad;
 window_kernel window_count;
 window_kernel window_present;
-window_kernel window_edge; /* first, last and their timestamps */
+window_kernel window_edge;       /* first, last and their timestamps */
 window_kernel window_regression; /* deriv, predict_linear */
 window_kernel window_smoothing;
 

@@ -156,9 +156,9 @@ enum error_code window_extreme(const struct window_call *call, struct step_vecto
             double value = floats->values[next];
             if (isnan(value))
                 continue; /* beats nothing and loses to all */
-            while (queue.back > queue.front &&
-                   sample_beats(call->function, value,
-                                floats->values[queue.samples[queue.back - 1]]))
+            while (
+                queue.back > queue.front &&
+                sample_beats(call->function, value, floats->values[queue.samples[queue.back - 1]]))
                 queue.back--;
             queue.samples[queue.back++] = (uint32_t)next;
         }
@@ -201,8 +201,7 @@ enum error_code window_variance(const struct window_call *call, struct step_vect
             continue;
         double variance =
             variance_of(floats->values + floats->first[step], window_size(floats, step));
-        out_set(out, step,
-                call->function == FUNCTION_STDDEV_OVER_TIME ? sqrt(variance) : variance);
+        out_set(out, step, call->function == FUNCTION_STDDEV_OVER_TIME ? sqrt(variance) : variance);
     }
     return ERROR_NONE;
 }
@@ -222,8 +221,7 @@ enum error_code window_quantile(const struct window_call *call, struct step_vect
                                 struct error *error)
 {
     const struct window_samples *floats = &call->floats;
-    double *values =
-        arena_allocate(call->lane->scratch, window_size_max(call) * sizeof *values);
+    double *values = arena_allocate(call->lane->scratch, window_size_max(call) * sizeof *values);
     if (values == NULL)
         return evaluation_out_of_memory(call->evaluation, error);
     for (size_t step = 0; step < call->steps->count; step++) {
@@ -245,8 +243,7 @@ enum error_code window_mad(const struct window_call *call, struct step_vector *o
                            struct error *error)
 {
     const struct window_samples *floats = &call->floats;
-    double *values =
-        arena_allocate(call->lane->scratch, window_size_max(call) * sizeof *values);
+    double *values = arena_allocate(call->lane->scratch, window_size_max(call) * sizeof *values);
     if (values == NULL)
         return evaluation_out_of_memory(call->evaluation, error);
     for (size_t step = 0; step < call->steps->count; step++) {
@@ -255,6 +252,10 @@ enum error_code window_mad(const struct window_call *call, struct step_vector *o
         size_t size = window_size(floats, step);
         memcpy(values, floats->values + floats->first[step], size * sizeof *values);
         double median = quantile_of_values(0.5, values, size);
+        if (isnan(values[0])) { /* sorted now, NaN first */
+            out_set(out, step, NAN);
+            continue;
+        }
         for (size_t i = 0; i < size; i++)
             values[i] = fabs(floats->values[floats->first[step] + i] - median);
         out_set(out, step, quantile_of_values(0.5, values, size));
@@ -314,8 +315,8 @@ enum error_code window_edge(const struct window_call *call, struct step_vector *
             takes_float = is_first ? float_ms < histogram_ms : float_ms > histogram_ms;
         }
         if (is_timestamp) {
-            int64_t timestamp_ms = takes_float ? floats->timestamps_ms[sample]
-                                               : histograms->timestamps_ms[histogram];
+            int64_t timestamp_ms =
+                takes_float ? floats->timestamps_ms[sample] : histograms->timestamps_ms[histogram];
             out_set(out, step, (double)timestamp_ms / 1000);
         } else if (takes_float) {
             out_set(out, step, floats->values[sample]);
