@@ -80,7 +80,8 @@ bool http_request_has_media_type(const struct http_request *request, struct text
 /* The whole body, as sent (transfer coding removed, content coding not). */
 struct text http_request_body(const struct http_request *request);
 
-/* Take over the body: free() it. The request has an empty body afterwards. NULL when empty. */
+/* Take over the body: free() it. The request has an empty body afterwards. NULL when empty. The
+ * budget counts it until the request ends: free it before that, or soon after. */
 uint8_t *http_request_take_body(struct http_request *request, size_t *size_out);
 
 /* "192.0.2.1:4711" of the connection. */

@@ -409,7 +409,9 @@ static bool step(struct connection *connection, const uint8_t **bytes, size_t *s
 /* Keep what belongs to later requests until the active one is answered. */
 static void keep_pending(struct connection *connection, const uint8_t *bytes, size_t size)
 {
-    if (size == 0) {
+    if (size == 0) { /* idle connections hold no buffers */
+        free(connection->pending);
+        connection->pending = NULL;
         connection->pending_size = 0;
         return;
     }
@@ -654,7 +656,6 @@ void connection_open(struct http_server *server, struct stream *stream)
         stream_close(stream);
         return;
     }
-    /* The first request is waited for like its head: no client connects to keep silent. */
     enter(connection, PHASE_IDLE, server->options.idle_timeout_ms);
     connection_arm(connection);
 }
