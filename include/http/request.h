@@ -40,7 +40,7 @@ enum http_method {
     HTTP_OTHER = 1 << 7, /* no route takes it */
 };
 
-/* --- What was asked -------------------------------------------------------------------------- */
+/* --- What was asked ---------------------------------------------------------------------- */
 
 enum http_method http_request_method(const struct http_request *request);
 
@@ -114,8 +114,7 @@ void http_request_on_gone(struct http_request *request, void (*gone)(void *conte
 /* Whether the client has gone. */
 bool http_request_is_gone(const struct http_request *request);
 
-/* --- The answer, whole -------------------------------------------------------------------------
- */
+/* --- The answer, whole ------------------------------------------------------------------- */
 
 enum http_body_life {
     HTTP_BODY_BORROWED, /* static, or in the request's arena */
@@ -139,8 +138,7 @@ struct http_response {
  */
 void http_respond(struct http_request *request, const struct http_response *response);
 
-/* --- The answer, produced on workers ------------------------------------------------------------
- */
+/* --- The answer, produced on workers ----------------------------------------------------- */
 
 enum http_production {
     HTTP_PRODUCTION_MORE,
@@ -171,8 +169,7 @@ struct http_producer {
 void http_respond_produced(struct http_request *request, const struct http_response *response,
                            struct http_producer *producer);
 
-/* --- The answer, in pieces from the loop -------------------------------------------------------
- */
+/* --- The answer, in pieces from the loop ------------------------------------------------- */
 
 /* Send status and headers; `response->body` must be empty. Chunked, not compressed. */
 void http_response_begin(struct http_request *request, const struct http_response *response);

@@ -11,8 +11,7 @@
 
 enum { BODY_BYTES_FIRST = 256 * 1024, CHUNKED_BYTES_FIRST = 4 * 1024 };
 
-/* --- Life --------------------------------------------------------------------------------------
- */
+/* --- Life -------------------------------------------------------------------------------- */
 
 static void report(struct http_request *request)
 {
@@ -96,8 +95,7 @@ bool http_request_is_gone(const struct http_request *request)
     return request->is_gone;
 }
 
-/* --- Body --------------------------------------------------------------------------------------
- */
+/* --- Body -------------------------------------------------------------------------------- */
 
 static bool charge(struct http_request *request, uint64_t bytes)
 {
@@ -152,8 +150,7 @@ uint8_t *http_request_take_body(struct http_request *request, size_t *size_out)
     return body;
 }
 
-/* --- Head --------------------------------------------------------------------------------------
- */
+/* --- Head -------------------------------------------------------------------------------- */
 
 static enum http_method method_of(struct text name)
 {
@@ -266,8 +263,7 @@ bool http_request_has_media_type(const struct http_request *request, struct text
     return text_equal_ignoring_case(text_trim(type), media_type);
 }
 
-/* --- Parameters --------------------------------------------------------------------------------
- */
+/* --- Parameters -------------------------------------------------------------------------- */
 
 static enum error_code decode_parameters(struct http_request *request, struct error *error)
 {
@@ -296,8 +292,7 @@ enum error_code http_request_parameters(struct http_request *request,
     return ERROR_NONE;
 }
 
-/* --- Surroundings ------------------------------------------------------------------------------
- */
+/* --- Surroundings ------------------------------------------------------------------------ */
 
 struct text http_request_remote_address(const struct http_request *request)
 {

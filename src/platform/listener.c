@@ -26,8 +26,7 @@ struct listener {
     bool is_closed;
 };
 
-/* --- Addresses ---------------------------------------------------------------------------------
- */
+/* --- Addresses --------------------------------------------------------------------------- */
 
 /* Cut "host:port" and "[host]:port"; an empty host is all addresses. */
 static enum error_code address_split(const char *address, char *host, size_t host_bytes,
@@ -116,8 +115,7 @@ static uint16_t bound_port(const uv_tcp_t *tcp)
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
-/* --- Accepting ---------------------------------------------------------------------------------
- */
+/* --- Accepting --------------------------------------------------------------------------- */
 
 static void refuse(struct listener *listener);
 

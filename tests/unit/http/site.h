@@ -40,8 +40,7 @@ struct site {
     uint64_t grace_ms;
 };
 
-/* --- Server ------------------------------------------------------------------------------------
- */
+/* --- Server ------------------------------------------------------------------------------ */
 
 static inline void site_open_on_loop(void *argument)
 {
@@ -126,8 +125,7 @@ static inline struct http_statistics site_statistics(struct site *site)
     return statistics;
 }
 
-/* --- Client ------------------------------------------------------------------------------------
- */
+/* --- Client ------------------------------------------------------------------------------ */
 
 static inline int client_open(const struct site *site)
 {
@@ -231,8 +229,7 @@ static inline unsigned ask_status(const struct site *site, const char *text)
     return status;
 }
 
-/* --- Handlers ----------------------------------------------------------------------------------
- */
+/* --- Handlers ---------------------------------------------------------------------------- */
 
 /* "METHOD path?query|body". */
 static inline void echo(struct http_request *request)

@@ -51,8 +51,7 @@ static void assert_refused(const char *question, size_t filler, unsigned status)
     close(client);
 }
 
-/* --- Too much ----------------------------------------------------------------------------------
- */
+/* --- Too much ---------------------------------------------------------------------------- */
 
 static void a_long_target_is_refused(void **state)
 {
@@ -194,8 +193,7 @@ static void servers_of_several_loops_share_address_and_budget(void **state)
     site_close(&site);
 }
 
-/* --- Too slow ----------------------------------------------------------------------------------
- */
+/* --- Too slow ---------------------------------------------------------------------------- */
 
 static void a_slow_head_times_out(void **state)
 {

@@ -13,8 +13,7 @@ static _Atomic size_t pieces_made;
 static _Atomic size_t queued_max;
 static _Atomic int was_gone;
 
-/* --- A producer --------------------------------------------------------------------------------
- */
+/* --- A producer -------------------------------------------------------------------------- */
 
 struct letters {
     struct http_producer producer;
@@ -80,8 +79,7 @@ static void produce_endless(struct http_request *request)
     produce(request, ENDLESS, HTTP_PRODUCTION_END);
 }
 
-/* --- Pieces from the loop ----------------------------------------------------------------------
- */
+/* --- Pieces from the loop ---------------------------------------------------------------- */
 
 static char chunk[10000];
 
@@ -125,8 +123,7 @@ static void pour_chunks(struct http_request *request)
     pour(pouring);
 }
 
-/* --- A handler that never answers by itself ----------------------------------------------------
- */
+/* --- A handler that never answers by itself ---------------------------------------------- */
 
 static void park_gone(void *context)
 {
@@ -233,8 +230,7 @@ static char *ask_all(const char *question, size_t *size_out)
     return answer;
 }
 
-/* --- Whole answers -----------------------------------------------------------------------------
- */
+/* --- Whole answers ----------------------------------------------------------------------- */
 
 static void one_piece_has_a_length(void **state)
 {
@@ -313,8 +309,7 @@ static void pieces_from_the_loop_wait_for_the_client(void **state)
     free(answer);
 }
 
-/* --- Clients -----------------------------------------------------------------------------------
- */
+/* --- Clients ----------------------------------------------------------------------------- */
 
 /* How far the producer runs ahead is bounded by the queue and the system's buffers. */
 static void a_client_that_does_not_read_stops_the_producer(void **state)
