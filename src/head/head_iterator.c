@@ -24,7 +24,8 @@ static void places_add(void *context, uint64_t first_key, void *elements)
     struct head_iterator *iterator = context;
     const struct series *series = elements;
     for (uint64_t i = 0; i < PAGED_LEAF_ELEMENTS; i++) {
-        struct series_state state = series_load(&series[i]);
+        struct series_state state;
+        series_load(&series[i], &state);
         if ((state.flags & SERIES_IN_USE) != 0)
             iterator->places[iterator->count++] =
                 (struct series_place){state.column->target_id, first_key + i};

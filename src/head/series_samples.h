@@ -14,7 +14,7 @@
 /* A series as it was at one moment. */
 struct series_snapshot {
     struct series_state state;
-    _Alignas(8) uint8_t bytes[POOL_BUFFER_BYTES_MAX]; /* copy of the open buffer */
+    _Alignas(8) uint8_t bytes[RUN_BYTES_MAX]; /* copy of the open run's */
     struct pair_cursor late_floats;
     struct pair_cursor late_histograms;
     struct pair_cursor starts;

@@ -154,6 +154,16 @@ static void append_value(struct byte_buffer *head, struct text value)
     }
 }
 
+static void append_number(struct byte_buffer *head, uint64_t number)
+{
+    char digits[20];
+    size_t first = sizeof digits;
+    do
+        digits[--first] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    byte_buffer_append(head, digits + first, sizeof digits - first);
+}
+
 static void append_header(struct byte_buffer *head, struct text name, struct text value)
 {
     append_text(head, name);
@@ -203,10 +213,11 @@ void answer_head_begin(struct http_request *request, const struct http_response 
     request->has_no_body =
         request->method == HTTP_HEAD || response->status == 204 || response->status == 304;
     byte_buffer_reserve(head, 512);
-    char line[64];
-    int size = snprintf(line, sizeof line, "HTTP/1.1 %u %s\r\nDate: ", response->status,
-                        status_phrase(response->status));
-    byte_buffer_append(head, line, (size_t)size);
+    append_text(head, TEXT("HTTP/1.1 "));
+    append_number(head, response->status);
+    append_text(head, TEXT(" "));
+    append_text(head, text_of(status_phrase(response->status)));
+    append_text(head, TEXT("\r\nDate: "));
     append_text(head, server_date(request->server));
     append_text(head, TEXT("\r\n"));
     if (response->content_type.size > 0)
@@ -218,14 +229,13 @@ void answer_head_begin(struct http_request *request, const struct http_response 
 
 static void append_framing(struct http_request *request, struct byte_buffer *head, uint64_t size)
 {
-    char line[48];
     if (request->framing == FRAMING_CHUNKED) {
         append_text(head, TEXT("Transfer-Encoding: chunked\r\n"));
     } else if (request->framing == FRAMING_LENGTH && request->status != 204 &&
                request->status != 304) {
-        int written =
-            snprintf(line, sizeof line, "Content-Length: %llu\r\n", (unsigned long long)size);
-        byte_buffer_append(head, line, (size_t)written);
+        append_text(head, TEXT("Content-Length: "));
+        append_number(head, size);
+        append_text(head, TEXT("\r\n"));
     }
 }
 

@@ -27,9 +27,10 @@ static const struct http_server_options *options_of(const struct connection *con
     return &connection->server->options;
 }
 
-static uint64_t now_ms(void)
+/* As of this turn: exact enough for time limits, and free. */
+static uint64_t now_ms(const struct connection *connection)
 {
-    return clock_monotonic_ms(clock_system());
+    return loop_now_ms(connection->server->loop);
 }
 
 /* --- Deadlines ---------------------------------------------------------------------------------
@@ -47,7 +48,7 @@ static uint64_t write_deadline(struct connection *connection)
     uint64_t sent = stream_sent_bytes(connection->stream);
     if (sent != connection->progress_bytes) {
         connection->progress_bytes = sent;
-        connection->progress_ms = now_ms();
+        connection->progress_ms = now_ms(connection);
     }
     return connection->progress_ms + options_of(connection)->write_timeout_ms;
 }
@@ -71,7 +72,7 @@ void connection_arm(struct connection *connection)
         return;
     if (connection->timer.heap_index != TIMER_IDLE && connection->timer.due_ms <= deadline_ms)
         return;
-    uint64_t now = now_ms();
+    uint64_t now = now_ms(connection);
     scheduler_timer_start(scheduler_of(connection), &connection->timer,
                           deadline_ms > now ? deadline_ms - now : 0);
 }
@@ -79,7 +80,8 @@ void connection_arm(struct connection *connection)
 static void enter(struct connection *connection, enum connection_phase phase, uint64_t timeout_ms)
 {
     connection->phase = phase;
-    connection->deadline_ms = timeout_ms == UINT64_MAX ? UINT64_MAX : now_ms() + timeout_ms;
+    connection->deadline_ms =
+        timeout_ms == UINT64_MAX ? UINT64_MAX : now_ms(connection) + timeout_ms;
 }
 
 /* --- Ending ------------------------------------------------------------------------------------
@@ -196,7 +198,7 @@ void connection_answered(struct connection *connection, struct http_request *req
 void connection_queue(struct connection *connection, struct stream_write *write)
 {
     if (stream_queued_bytes(connection->stream) == 0)
-        connection->progress_ms = now_ms(); /* the time to take it begins now */
+        connection->progress_ms = now_ms(connection); /* the time to take it begins now */
     stream_write(connection->stream, write);
     if (!connection->is_feeding)
         connection_arm(connection);
@@ -332,7 +334,8 @@ static void on_body(void *context, const uint8_t *bytes, size_t size)
         connection->body_failure = 413;
         return;
     }
-    if (bytes != request->body + request->body_size || request->body == NULL) {
+    bool is_in_place = request->body != NULL && bytes == request->body + request->body_size;
+    if (!is_in_place) {
         connection->body_failure = request_reserve_body(request, request->body_size + size);
         if (connection->body_failure != 0)
             return;
@@ -495,9 +498,11 @@ static void on_allocate(void *context, uint8_t **target_out, size_t *size_out)
         /* Reading goes on to see the client leave. */
         if (connection->pending == NULL)
             connection->pending = malloc(HTTP_READ_BYTES);
+        if (connection->pending == NULL)
+            return; /* no room: reading pauses until the answer */
         connection->target = READ_PENDING;
         *target_out = connection->pending + connection->pending_size;
-        *size_out = connection->pending == NULL ? 0 : HTTP_READ_BYTES - connection->pending_size;
+        *size_out = HTTP_READ_BYTES - connection->pending_size;
     } else if (allocate_body(connection, target_out, size_out)) {
         connection->target = READ_BODY;
     } else {
@@ -569,7 +574,7 @@ static const struct stream_events events = {
 static void on_overdue(struct connection *connection)
 {
     struct server_counters *counters = &connection->server->counters;
-    if (write_deadline(connection) <= now_ms()) {
+    if (write_deadline(connection) <= now_ms(connection)) {
         server_count(&counters->timeouts_write, 1);
         connection_close(connection);
         return;
@@ -603,7 +608,7 @@ static void on_timer(struct timer *timer)
 {
     struct connection *connection =
         (struct connection *)((char *)timer - offsetof(struct connection, timer));
-    if (deadline_of(connection) <= now_ms())
+    if (deadline_of(connection) <= now_ms(connection))
         on_overdue(connection);
     connection_arm(connection);
 }
@@ -630,7 +635,7 @@ static struct connection *create(struct http_server *server, struct stream *stre
     connection->stream = stream;
     connection->resume.run = resume_run;
     connection->timer = (struct timer){.fire = on_timer, .heap_index = TIMER_IDLE};
-    connection->progress_ms = now_ms();
+    connection->progress_ms = now_ms(connection);
     connection->next = server->connections;
     connection->link = &server->connections;
     if (connection->next != NULL)

@@ -46,7 +46,7 @@ static bool walk(struct selector_list *list, const struct expression *expression
                 return false;
         return true;
     case EXPRESSION_PARENTHESES:
-        return walk(list, expression->parentheses.inner);
+        return walk(list, expression->parentheses.operand);
     default:
         return true;
     }
