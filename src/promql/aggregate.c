@@ -66,6 +66,8 @@ enum error_code aggregation_merge(const struct aggregation_plan *plan,
         if (group == NULL)
             return evaluation_out_of_memory(plan->evaluation, error);
         group->drops_name |= other->groups[i].drops_name;
+        if (group->metric_name.data == NULL && other->groups[i].metric_name.data != NULL)
+            group->metric_name = arena_copy_text(groups->arena, other->groups[i].metric_name);
         enum error_code code =
             operations->merge(plan, group, &other->groups[i], groups->arena, error);
         if (code != ERROR_NONE)
@@ -129,6 +131,9 @@ static enum error_code aggregate_visit(void *context, struct lane *lane, size_t 
     if (group == NULL)
         return evaluation_out_of_memory(plan->evaluation, error);
     group->drops_name |= identity.drops_name;
+    if (vector->histograms != NULL && group->metric_name.data == NULL)
+        group->metric_name =
+            arena_copy_text(part->groups->arena, labels_get(identity.labels, LABEL_METRIC_NAME));
     return aggregation_operations_of(plan->node->operation)
         ->add(plan, group, vector, part->groups->arena, error);
 }

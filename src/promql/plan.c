@@ -104,6 +104,8 @@ enum error_code evaluate_vector(struct evaluation *evaluation, const struct expr
         return repeated_stream_make(evaluation, expression, steps, stream_out, error);
     switch (expression->kind) {
     case EXPRESSION_SELECTOR:
+        if (expression->selector.mode == RANGE_SMOOTHED)
+            return smooth_selector_stream(evaluation, expression, steps, stream_out, error);
         return selector_stream(evaluation, expression, SELECTOR_VALUE, steps, stream_out, error);
     case EXPRESSION_UNARY:
         if (expression->unary.operation == UNARY_MINUS)

@@ -448,9 +448,8 @@ window_kernel *window_kernel_of(enum function_id function)
     case FUNCTION_RESETS:
         return window_changes;
     case FUNCTION_SUM_OVER_TIME:
-        return window_sum;
     case FUNCTION_AVG_OVER_TIME:
-        return window_avg;
+        return window_sum;
     case FUNCTION_MIN_OVER_TIME:
     case FUNCTION_MAX_OVER_TIME:
     case FUNCTION_TS_OF_MIN_OVER_TIME:
