@@ -182,7 +182,7 @@ static enum error_code file_open_synced(struct journal_recovery *recovery, struc
     char path[DISK_PATH_MAX + 1];
     segment_path(path, recovery->directory, found->lane, found->sequence, SEGMENT_NAME_FINAL);
     struct file *file = NULL;
-    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_READ, &file, error);
+    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_DIRECT, &file, error);
     if (code != ERROR_NONE)
         return code;
     /* What a killed process left in the page cache may still be lost: make it count first. */
@@ -193,6 +193,7 @@ static enum error_code file_open_synced(struct journal_recovery *recovery, struc
         disk_close(recovery->disk, file);
         return code;
     }
+    found->size_bytes &= ~(uint64_t)(BLOCK_BYTES - 1); /* a part of a block holds no batch */
     *file_out = file;
     return ERROR_NONE;
 }
@@ -232,12 +233,11 @@ static enum error_code rest_read(struct journal_recovery *recovery, struct found
                                  struct file *file, uint64_t read_bytes, struct error *error)
 {
     struct segment_scan *scan = &found->scan;
-    uint64_t whole_bytes = read_bytes & ~(uint64_t)(BLOCK_BYTES - 1);
-    if (scan->end_offset < whole_bytes)
+    if (scan->end_offset < read_bytes)
         scan_stranded(scan, found->content + scan->end_offset, scan->end_offset,
-                      whole_bytes - scan->end_offset, found->size_bytes);
-    uint64_t offset = whole_bytes > scan->end_offset ? whole_bytes : scan->end_offset;
-    uint8_t *piece = malloc(FIRST_READ_BYTES);
+                      read_bytes - scan->end_offset, found->size_bytes);
+    uint64_t offset = read_bytes > scan->end_offset ? read_bytes : scan->end_offset;
+    uint8_t *piece = aligned_alloc(BLOCK_BYTES, FIRST_READ_BYTES);
     if (piece == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "journal recovery");
     enum error_code code = ERROR_NONE;
@@ -263,7 +263,8 @@ static void read_one(void *context, size_t part, size_t lane)
     uint64_t read_bytes = 0;
     if (found->discarded || file_open_synced(recovery, found, &file, &found->error) != ERROR_NONE)
         return;
-    found->content = malloc(found->size_bytes + 1);
+    /* Past the page cache: it is read once, and was written past it. */
+    found->content = aligned_alloc(BLOCK_BYTES, found->size_bytes + BLOCK_BYTES);
     enum error_code code =
         found->content == NULL
             ? error_set(&found->error, ERROR_OUT_OF_MEMORY, "journal segment of %llu bytes",
