@@ -146,6 +146,8 @@ static void own_barrier_done(struct raft_barrier *base, int status)
 {
     struct own_barrier *barrier = (struct own_barrier *)base;
     struct group *group = barrier->group;
+    assert(group->own_barriers > 0);
+    group->own_barriers--;
     if (status == 0 && group->leading_term == barrier->term && group->ready_term == 0) {
         group->ready_term = barrier->term;
         group_wake(group);
@@ -155,12 +157,16 @@ static void own_barrier_done(struct raft_barrier *base, int status)
 
 bool group_own_barrier(struct group *group)
 {
+    if (group->own_barriers > 0)
+        return true; /* one will do */
     struct own_barrier *barrier = raft_malloc(sizeof *barrier);
     memset(barrier, 0, sizeof *barrier);
     barrier->group = group;
     barrier->term = group->raft.current_term;
+    group->own_barriers++;
     if (raft_barrier(&group->raft, &barrier->base, own_barrier_done) == 0)
         return true;
+    group->own_barriers--;
     raft_free(barrier);
     return false;
 }
@@ -177,19 +183,23 @@ static void follow_leadership(struct group *group)
         statistics->leaderships_lost++;
         group_wake(group);
     }
-    if (!leads || group->leading_term != 0)
+    if (!leads)
         return;
-    (void)filter_leader_without_election(group);
-    group->leading_term = raft->current_term;
-    statistics->elections_won++;
-    /* Rule 2. The filter counts no acknowledgement before this barrier is stored. */
-    if (group_rule_on(group, RULE_OWN_TERM_FIRST)) {
-        group->filter.barrier_index = log_view_last_index(raft) + 1;
-        (void)group_own_barrier(group); /* refused during a transfer: not in a new term */
-    } else {
-        group->ready_term = raft->current_term;
-        group_wake(group);
+    if (group->leading_term == 0) {
+        (void)filter_leader_without_election(group);
+        group->leading_term = raft->current_term;
+        statistics->elections_won++;
+        if (!group_rule_on(group, RULE_OWN_TERM_FIRST)) {
+            group->ready_term = raft->current_term;
+            group_wake(group);
+        }
     }
+    /* Rule 2. The filter counts no acknowledgement before this barrier is stored. It is refused
+     * while a transfer of a former leadership is not over; then a later step asks again. */
+    uint64_t index = log_view_last_index(raft) + 1;
+    if (group_rule_on(group, RULE_OWN_TERM_FIRST) && group->filter.barrier_index == 0 &&
+        group_own_barrier(group))
+        group->filter.barrier_index = index;
 }
 
 void group_after_step(struct group *group)
@@ -452,6 +462,12 @@ enum error_code group_change_members(struct group *group, struct group_request *
     struct raft *raft = &group->raft;
     if (raft->configuration_uncommitted_index != 0 || raft->leader_state.change != NULL)
         return refused(group, RAFT_CANTCHANGE, error);
+    /* A leader without a vote in its latest membership could not ask for votes after a crash. */
+    bool keeps_vote = change->kind == GROUP_CHANGE_ADD ||
+                      (change->kind == GROUP_CHANGE_ASSIGN && change->role == GROUP_ROLE_VOTER);
+    if (change->node_id == raft->id && !keeps_vote)
+        return error_set(error, ERROR_INVALID, "group %llu: transfer leadership first",
+                         (unsigned long long)group->id);
     begin(group, request, 0);
     struct raft_change *base = (struct raft_change *)request->implementation;
     int result = RAFT_INVALID;

@@ -91,6 +91,7 @@ struct group {
     struct group_stored stored;
 
     /* The log in the journal. */
+    uint64_t stored_term;        /* written last */
     uint64_t next_index;         /* of the next append */
     struct group_write *writes;  /* in flight, of any kind */
     unsigned appends_in_flight;  /* of them */
@@ -125,6 +126,7 @@ struct group {
     uint64_t leading_term;   /* term in which this replica became leader; 0: follower */
     uint64_t ready_term;     /* its barrier is applied: proposals are taken; 0: not */
     uint64_t announced_term; /* what the state machine was told last; 0: it follows */
+    unsigned own_barriers;   /* of ours, not answered */
     struct group_request *transfer;
     size_t in_flight_bytes;
 

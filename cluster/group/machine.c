@@ -59,12 +59,32 @@ static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buffer, voi
 
 /* --- Snapshot ------------------------------------------------------------------------------ */
 
-/* The membership may be stored only once it is committed: libraft would take an uncommitted one
- * under the index of the one before. */
-static bool membership_is_settled(const struct group *group, uint64_t index)
+/*
+ * The membership as of `index`: of the last change up to it, in the log or in the last snapshot.
+ * Not libraft's current one, which may be uncommitted; and a change may wait for the very peer
+ * that waits for a snapshot.
+ */
+static bool membership_at(const struct group *group, uint64_t index,
+                          struct raft_configuration *configuration_out,
+                          uint64_t *configuration_index_out)
 {
-    return group->raft.configuration_uncommitted_index == 0 &&
-           group->raft.configuration_index <= index;
+    struct error error;
+    for (uint64_t i = index; i > group->snapshot.index; i--) {
+        const struct raft_entry *entry = log_view_entry(&group->raft, i);
+        if (entry == NULL)
+            return false;
+        if (entry->type != RAFT_CHANGE)
+            continue;
+        *configuration_index_out = i;
+        return members_decode_entry(&entry->buf, configuration_out, &error) == ERROR_NONE;
+    }
+    struct snapshot_view view;
+    if (group->snapshot.index == 0 || index < group->snapshot.index ||
+        snapshot_decode(group->snapshot_bytes, group->snapshot_size, &view, &error) != ERROR_NONE)
+        return false;
+    *configuration_out = view.configuration;
+    *configuration_index_out = view.header.configuration_index;
+    return true;
 }
 
 typedef enum error_code machine_snapshot(struct state_machine *, struct byte_buffer *,
@@ -90,17 +110,26 @@ static bool fill_state(struct group *group, machine_snapshot *fill, struct byte_
     return code == ERROR_NONE ? true : report_no_snapshot(group, &error);
 }
 
-static bool encode_snapshot(struct group *group, const struct snapshot_header *header,
-                            const struct byte_buffer *state, struct byte_buffer *buffer)
+/* The whole at header->index, with the membership as of there. */
+static bool encode_snapshot(struct group *group, struct snapshot_header *header,
+                            const struct byte_buffer *state,
+                            struct raft_configuration *configuration_out,
+                            struct byte_buffer *buffer)
 {
-    snapshot_encode_head(header, &group->raft.configuration, buffer);
+    struct error error;
+    header->group_id = group->id;
+    header->term = log_view_term(&group->raft, header->index);
+    if (header->term == 0 ||
+        !membership_at(group, header->index, configuration_out, &header->configuration_index))
+        return false;
+    snapshot_encode_head(header, configuration_out, buffer);
     byte_buffer_append(buffer, state->bytes, state->size);
     snapshot_encode_end(buffer, 0);
     if (!buffer->failed && buffer->size <= JOURNAL_PAYLOAD_BYTES_MAX)
         return true;
-    struct error error;
     error_set(&error, ERROR_LIMIT, "%zu bytes", buffer->size);
     byte_buffer_clear(buffer);
+    raft_configuration_close(configuration_out);
     return report_no_snapshot(group, &error);
 }
 
@@ -132,52 +161,44 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *buffers_out[],
                         unsigned *count_out)
 {
     struct group *group = group_of(fsm);
-    uint64_t index = group->raft.last_applied;
-    if (group->parked != NULL || !membership_is_settled(group, index))
-        return RAFT_BUSY;
+    if (group->parked != NULL)
+        return RAFT_BUSY; /* it replaces everything */
 
-    struct snapshot_header header = {
-        .group_id = group->id,
-        .index = index,
-        .term = log_view_term(&group->raft, index),
-        .configuration_index = group->raft.configuration_index,
-    };
+    struct snapshot_header header = {.index = group->raft.last_applied};
     struct byte_buffer state = {0}, buffer = {0};
+    struct raft_configuration configuration;
     bool built =
         fill_state(group, group->machine->operations->snapshot, &state, &header.position) &&
-        encode_snapshot(group, &header, &state, &buffer);
+        encode_snapshot(group, &header, &state, &configuration, &buffer);
     byte_buffer_clear(&state);
     if (!built)
         return RAFT_BUSY;
+    raft_configuration_close(&configuration);
+
     *buffers_out = raft_malloc(sizeof **buffers_out);
     /* A byte_buffer's memory is from malloc, which is what libraft frees. */
     (*buffers_out)[0] = (struct raft_buffer){.base = buffer.bytes, .len = buffer.size};
     *count_out = 1;
-    raft_set_snapshot_trailing(&group->raft, trailing_entries(group, index));
+    raft_set_snapshot_trailing(&group->raft, trailing_entries(group, header.index));
     group->snapshot_wanted = false;
     return 0;
 }
 
 bool group_machine_export(struct group *group, struct raft_snapshot **snapshot_out)
 {
-    const struct raft *raft = &group->raft;
-    struct snapshot_header header = {
-        .group_id = group->id,
-        .configuration_index = raft->configuration_index,
-    };
+    struct snapshot_header header = {0};
     struct byte_buffer state = {0}, buffer = {0};
+    struct raft_configuration configuration;
     machine_snapshot *fill = group->machine->operations->snapshot_for_peer;
-    bool built = fill != NULL && fill_state(group, fill, &state, &header.position);
+    bool built = fill != NULL && fill_state(group, fill, &state, &header.position) &&
+                 header.position.frozen_index == header.position.applied_index;
     if (built) {
         /* It ends where the state machine is, or behind the entries after it that are not for
-         * it: consensus must know that entry, and be done with it. */
-        built = header.position.frozen_index == header.position.applied_index;
+         * it; the peer must not get less than what consensus has forgotten. */
         header.index = consumed_index(group);
         header.position.applied_index = header.position.frozen_index = header.index;
-        header.term = log_view_term(raft, header.index);
-        built = built && header.term != 0 && header.index >= raft->log.snapshot.last_index &&
-                membership_is_settled(group, header.index) &&
-                encode_snapshot(group, &header, &state, &buffer);
+        built = header.index >= group->raft.log.snapshot.last_index &&
+                encode_snapshot(group, &header, &state, &configuration, &buffer);
     }
     byte_buffer_clear(&state);
     if (!built)
@@ -186,13 +207,11 @@ bool group_machine_export(struct group *group, struct raft_snapshot **snapshot_o
     struct raft_snapshot *snapshot = raft_calloc(1, sizeof *snapshot);
     snapshot->index = header.index;
     snapshot->term = header.term;
+    snapshot->configuration = configuration;
     snapshot->configuration_index = header.configuration_index;
     snapshot->bufs = raft_malloc(sizeof *snapshot->bufs);
     snapshot->bufs[0] = (struct raft_buffer){.base = buffer.bytes, .len = buffer.size};
     snapshot->n_bufs = 1;
-    bool copied = members_copy(&group->raft.configuration, &snapshot->configuration);
-    assert(copied); /* out of memory ends the process */
-    (void)copied;
     *snapshot_out = snapshot;
     return true;
 }

@@ -88,6 +88,38 @@ enum error_code members_decode(struct byte_reader *reader,
     return code;
 }
 
+enum error_code members_decode_entry(const struct raft_buffer *buffer,
+                                     struct raft_configuration *configuration_out,
+                                     struct error *error)
+{
+    struct byte_reader reader = byte_reader_over(buffer->base, buffer->len);
+    struct raft_configuration configuration;
+    raft_configuration_init(&configuration);
+    uint8_t version = byte_reader_u8(&reader);
+    uint64_t count = byte_reader_u64(&reader);
+    if (reader.failed || version != 1)
+        return error_set(error, ERROR_CORRUPT, "members: entry of version %u", version);
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t node_id = byte_reader_u64(&reader);
+        const char *address = (const char *)reader.position;
+        const uint8_t *end = memchr(reader.position, '\0', byte_reader_left(&reader));
+        int result = RAFT_MALFORMED;
+        if (end != NULL) {
+            byte_reader_take(&reader, (size_t)(end + 1 - reader.position));
+            uint8_t role = byte_reader_u8(&reader);
+            if (!reader.failed && role <= RAFT_SPARE)
+                result = raft_configuration_add(&configuration, node_id, address, role);
+        }
+        if (result != 0) {
+            raft_configuration_close(&configuration);
+            return error_set(error, ERROR_CORRUPT, "members: entry, number %llu: %s",
+                             (unsigned long long)i, raft_strerror(result));
+        }
+    }
+    *configuration_out = configuration;
+    return ERROR_NONE;
+}
+
 size_t members_from_configuration(const struct raft_configuration *configuration,
                                   struct group_member *members_out)
 {
@@ -102,19 +134,4 @@ size_t members_from_configuration(const struct raft_configuration *configuration
         memcpy(members_out[i].address, server->address, size_bytes);
     }
     return count;
-}
-
-bool members_copy(const struct raft_configuration *from, struct raft_configuration *to_out)
-{
-    struct raft_configuration copy;
-    raft_configuration_init(&copy);
-    for (unsigned i = 0; i < from->n; i++) {
-        const struct raft_server *server = &from->servers[i];
-        if (raft_configuration_add(&copy, server->id, server->address, server->role) != 0) {
-            raft_configuration_close(&copy);
-            return false;
-        }
-    }
-    *to_out = copy;
-    return true;
 }

@@ -19,6 +19,15 @@ void members_encode(const struct raft_configuration *configuration, struct byte_
 enum error_code members_decode(struct byte_reader *reader,
                                struct raft_configuration *configuration_out, struct error *error);
 
+/*
+ * The membership in an entry of type RAFT_CHANGE, which libraft encodes (raft_configuration_encode
+ * has no public counterpart): version 1, a count of 8 bytes, then of each member its id of 8
+ * bytes, its address with a NUL, its role of one byte. Errors: CORRUPT, OUT_OF_MEMORY.
+ */
+enum error_code members_decode_entry(const struct raft_buffer *buffer,
+                                     struct raft_configuration *configuration_out,
+                                     struct error *error);
+
 /* Errors: INVALID (ids, addresses, roles, too many), OUT_OF_MEMORY. */
 enum error_code members_to_configuration(const struct group_member *members, size_t count,
                                          struct raft_configuration *configuration_out,
@@ -27,9 +36,6 @@ enum error_code members_to_configuration(const struct group_member *members, siz
 /* At most GROUP_MEMBERS_MAX; returns how many. */
 size_t members_from_configuration(const struct raft_configuration *configuration,
                                   struct group_member *members_out);
-
-/* A deep copy; false when memory is out. */
-bool members_copy(const struct raft_configuration *from, struct raft_configuration *to_out);
 
 int members_role_to_raft(enum group_role role);
 

@@ -88,6 +88,7 @@ void group_store_metadata(struct group *group, uint64_t term, uint64_t vote)
     struct group_write *write = raft_malloc(sizeof *write);
     write_begin(group, write, metadata_finish);
     group->metadata_in_flight++;
+    group->stored_term = term;
     journal_set_metadata(group->host->options.journal, group->id, term, vote, &write->base);
 }
 
@@ -99,8 +100,9 @@ static int io_set_term(struct raft_io *io, raft_term term)
 
 static int io_set_vote(struct raft_io *io, raft_id server_id)
 {
+    /* Of the term set last: libraft takes a new term over after both calls. */
     struct group *group = group_of(io);
-    group_store_metadata(group, group->raft.current_term, server_id);
+    group_store_metadata(group, group->stored_term, server_id);
     return 0;
 }
 

@@ -161,7 +161,7 @@ enum error_code group_stored_read(struct group *group, struct error *error)
         if (code != ERROR_NONE)
             return code;
         group->next_index = recovered->next_index;
-        group->stored.term = recovered->term;
+        group->stored.term = group->stored_term = recovered->term;
         group->stored.vote = recovered->vote;
     }
 

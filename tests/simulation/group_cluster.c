@@ -261,7 +261,7 @@ static enum error_code machine_snapshot_for_peer(struct state_machine *self,
                                                  struct error *error)
 {
     struct cluster_machine *machine = machine_of(self);
-    if (machine->applied_index == 0 || machine->applied_index < machine->rebuild_index)
+    if (machine->applied_index < machine->rebuild_index)
         return error_set(error, ERROR_UNAVAILABLE, "not now");
     encode_state(machine, true, bytes, position_out);
     return ERROR_NONE;
@@ -413,8 +413,11 @@ void cluster_start(struct cluster *cluster, size_t number)
     assert(!node->alive && node->closing == 0);
     struct error error = {0};
     node->incarnation++;
-    node->recovery = group_medium_recover(node->medium);
-    node->journal = group_medium_open(node->medium);
+    node->recovery = group_medium_recover(node->medium, &error);
+    if (node->recovery != NULL)
+        node->journal = group_medium_open(node->medium, node->recovery, &error);
+    if (node->journal == NULL)
+        cluster_fail(cluster, "node %zu: %s", number + 1, error.message);
     node->transport = (struct cluster_transport){.base = {&TRANSPORT_OPERATIONS}, .node = node};
     struct group_host_options options = {
         .environment = &cluster->world->base,

@@ -194,17 +194,20 @@ static void print_status(struct cluster *cluster)
             if (machine->group == NULL)
                 continue;
             group_status(machine->group, &status);
-            printf("  node %zu group %zu: state %d%s term %llu leader %llu commit %llu last %llu "
-                   "stored %llu delivered %llu applied %llu snapshot %llu frozen %llu\n",
-                   i + 1, g + 1, status.state, status.ready ? " ready" : "",
-                   (unsigned long long)status.term, (unsigned long long)status.leader_id,
-                   (unsigned long long)status.commit_index,
-                   (unsigned long long)status.last_index,
-                   (unsigned long long)status.stored_index,
-                   (unsigned long long)status.delivered_index,
-                   (unsigned long long)machine->applied_index,
-                   (unsigned long long)status.snapshot_index,
-                   (unsigned long long)status.frozen_index);
+            printf(
+                "  node %zu group %zu: state %d%s term %llu leader %llu commit %llu last %llu "
+                "stored %llu delivered %llu applied %llu snapshot %llu frozen %llu\n",
+                i + 1, g + 1, status.state, status.ready ? " ready" : "",
+                (unsigned long long)status.term, (unsigned long long)status.leader_id,
+                (unsigned long long)status.commit_index, (unsigned long long)status.last_index,
+                (unsigned long long)status.stored_index, (unsigned long long)status.delivered_index,
+                (unsigned long long)machine->applied_index,
+                (unsigned long long)status.snapshot_index, (unsigned long long)status.frozen_index);
+            struct group_member members[GROUP_MEMBERS_MAX];
+            size_t count = group_members(machine->group, members);
+            for (size_t m = 0; m < count; m++)
+                printf(" %llu%c", (unsigned long long)members[m].node_id, "sv-"[members[m].role]);
+            printf("\n");
         }
     }
 }
