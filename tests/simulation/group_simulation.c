@@ -299,6 +299,7 @@ int main(int count, char **arguments)
         }
     }
     log_set_level(LOG_ERROR);
+    setvbuf(stdout, NULL, _IOLBF, 0);
     struct cluster_counts sum = {0};
     uint64_t failures = 0;
     for (uint64_t seed = options.first_seed; seed <= options.last_seed; seed++)
