@@ -39,14 +39,15 @@ struct block_properties block_properties(const struct block *block);
 /* Lives as long as the block. Positions number the series in block order. */
 struct index_source *block_index(struct block *block);
 
-/* Tenants in byte order, alive as long as the block. */
+/* Tenants in no order, alive as long as the block. */
 size_t block_tenant_count(const struct block *block);
 struct text block_tenant(const struct block *block, size_t index);
 
 /* Whether a series of the slot is inside. */
 bool block_has_slot(const struct block *block, uint16_t slot);
 
-/* Metadata of one tenant, or of all when `tenant` is NULL, by (tenant, metric name). */
+/* Metadata of one tenant, or of all when `tenant` is NULL; of a tenant by metric name. Errors:
+ * CORRUPT, UNSUPPORTED, IO, OUT_OF_MEMORY. */
 enum error_code block_visit_metadata(struct block *block, const struct text *tenant,
                                      metadata_visit *visit, void *context, struct error *error);
 
@@ -69,11 +70,11 @@ enum error_code block_reader_read_latest(struct block_reader *reader, uint32_t p
                                          int64_t start_ms, int64_t end_ms,
                                          struct sample_columns *columns_out, struct error *error);
 
-/* The whole series as its chunks, to be copied into another block. */
+/* The whole series as its chunks, to be copied into another block. Lives as the columns do. */
 enum error_code block_reader_read_encoded(struct block_reader *reader, uint32_t position,
                                           struct encoded_series *encoded_out, struct error *error);
 
-/* Exemplars in the range, ascending. */
+/* Exemplars in the range, ascending; they take the place of what was read before. */
 enum error_code block_reader_read_exemplars(struct block_reader *reader, uint32_t position,
                                             int64_t start_ms, int64_t end_ms,
                                             const struct exemplar **exemplars_out,

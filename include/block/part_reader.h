@@ -57,7 +57,8 @@ enum error_code part_reader_read_latest(struct part_reader *reader, uint64_t id,
                                         int64_t end_ms, struct sample_columns *columns_out,
                                         struct error *error);
 
-/* Exemplars in the range, ascending; they live until the reader's next read or destroy. */
+/* Exemplars in the range, ascending; they live until the reader's next read or destroy and take the
+ * place of what was read before. */
 enum error_code part_reader_read_exemplars(struct part_reader *reader, uint64_t id,
                                            int64_t start_ms, int64_t end_ms,
                                            const struct exemplar **exemplars_out, size_t *count_out,

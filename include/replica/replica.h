@@ -35,7 +35,9 @@ struct replica_options {
     struct replica_node *node;
     struct shard_options shard; /* proposer and environment are filled in */
     uint64_t group_id;
-    const char *group_directory;
+    /* NULL for a new group; stays open until the replica is ready, since replayed payloads lie
+     * in it. */
+    const struct journal_recovery *recovery;
     const struct group_member *founders;
     size_t founder_count;
     /* This replica can't go on; the process must end. */
@@ -74,6 +76,22 @@ struct replica_write {
 };
 
 void replica_write(struct replica *replica, struct replica_write *write);
+
+/* An entry that the shard encoded (deletion); the caller's until `done`, which runs on `origin` when
+ * the entry is applied, or will not be as far as is known. */
+struct replica_entry {
+    struct byte_buffer bytes; /* owned, cleared by the caller after `done` */
+    struct scheduler *origin;
+    void (*done)(struct replica_entry *entry);
+    struct error error; /* outcome: NONE or UNAVAILABLE */
+
+    /* The replica's. */
+    struct replica *replica;
+    struct task task;
+};
+
+/* Any thread. */
+void replica_propose(struct replica *replica, struct replica_entry *entry);
 
 /* --- State ----------------------------------------------------------------------------------- */
 

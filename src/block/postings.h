@@ -14,6 +14,9 @@
 
 enum postings_form { POSTINGS_DIFFERENCES, POSTINGS_RUNS, POSTINGS_BITMAP, POSTINGS_FORMS };
 
+/* The byte in front of a list in a payload: the form, and whether the list is on a page. */
+enum { POSTINGS_FORM_MASK = 3, POSTINGS_EXTERNAL = 4 };
+
 /* Append the list, count > 0, to `target` in the form that takes the fewest bytes. When memory is
  * out the buffer's `failed` tells. */
 enum postings_form postings_encode(const uint32_t *positions, size_t count,

@@ -8,7 +8,12 @@
 #include "codec/timestamp_codec.h"
 
 /* A target whose series come and go has many columns; only the latest used are tried. */
-enum { COLUMNS_TRIED = 16, SLOTS_FIRST = 16 };
+enum {
+    COLUMNS_TRIED = 16,
+    SLOTS_FIRST = 16,
+    /* 256 MiB: then all are written, and later series begin new ones. */
+    OPEN_TIMESTAMPS_MAX = 32 * 1024 * 1024,
+};
 
 struct open_column {
     uint64_t target;
@@ -134,6 +139,11 @@ enum error_code time_columns_place(struct time_columns *columns, uint64_t target
     assert(count > 0);
     if (count > TIMESTAMP_COLUMN_MAX)
         return error_set(error, ERROR_LIMIT, "series of %zu samples", count);
+    if (columns->open_timestamps >= OPEN_TIMESTAMPS_MAX) {
+        enum error_code code = time_columns_flush(columns, error);
+        if (code != ERROR_NONE)
+            return code;
+    }
     struct open_column *column = NULL;
     size_t first = 0;
     if (columns->slot_count > 0) {
@@ -158,6 +168,8 @@ enum error_code time_columns_place(struct time_columns *columns, uint64_t target
     size_t overlap = column->count - first;
     if (overlap < count && !column_append(column, timestamps_ms + overlap, count - overlap))
         return out_of_memory(error);
+    if (overlap < count)
+        columns->open_timestamps += count - overlap;
     *range_out = (struct column_range){.column = column->number, .first = (uint32_t)first};
     return ERROR_NONE;
 }
@@ -221,6 +233,7 @@ enum error_code time_columns_flush(struct time_columns *columns, struct error *e
         free(column);
     }
     columns->last = NULL;
+    columns->open_timestamps = 0;
     columns->target_count = 0;
     if (columns->slot_count > 0)
         memset(columns->slots, 0, columns->slot_count * sizeof(struct open_column *));

@@ -35,6 +35,7 @@ struct time_columns {
     struct open_column *first;
     struct open_column *last;
     uint32_t column_count;             /* all, open ones included */
+    size_t open_timestamps;            /* in all open columns */
     struct column_location *locations; /* [column_count] when all are flushed */
     size_t location_capacity;
     struct page_reference *pages; /* [page_count] */
@@ -48,7 +49,8 @@ struct column_range {
     uint32_t first;
 };
 
-/* Place ascending timestamps, 1..TIMESTAMP_COLUMN_MAX. Errors: LIMIT, OUT_OF_MEMORY. */
+/* Place ascending timestamps, 1..TIMESTAMP_COLUMN_MAX; writes all columns when too much is open.
+ * Errors: LIMIT, NO_SPACE, IO, OUT_OF_MEMORY. */
 enum error_code time_columns_place(struct time_columns *columns, uint64_t target,
                                    const int64_t *timestamps_ms, size_t count,
                                    struct column_range *range_out, struct error *error);

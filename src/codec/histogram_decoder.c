@@ -15,6 +15,7 @@ struct histogram_reader {
     struct histogram_layouts layouts;
     struct histogram *histograms; /* [count] */
     size_t count;
+    union histogram_number **buckets[SIDES]; /* [count] each: where the histograms' buckets are */
 };
 
 static enum error_code out_of_memory(struct error *error)
@@ -178,17 +179,26 @@ static enum error_code read_layouts(struct histogram_reader *reader, struct erro
 
 /* --- Histograms --------------------------------------------------------------------------- */
 
-static union histogram_number *allocate_buckets(struct histogram_reader *reader,
-                                                const struct layout_side *side)
+static bool allocate_buckets(struct histogram_reader *reader, size_t sample,
+                             const struct histogram_layout *layout)
 {
-    return arena_array(reader->arena, side->bucket_count, sizeof(union histogram_number));
+    bool allocated = true;
+    for (enum histogram_side i = 0; i < SIDES; i++) {
+        reader->buckets[i][sample] = arena_array(reader->arena, layout->sides[i].bucket_count,
+                                                 sizeof(union histogram_number));
+        allocated = allocated && reader->buckets[i][sample] != NULL;
+    }
+    return allocated;
 }
 
 /* Everything of the histograms but the numbers; these have their memory. */
 static enum error_code prepare_histograms(struct histogram_reader *reader, struct error *error)
 {
     reader->histograms = arena_array(reader->arena, reader->count, sizeof *reader->histograms);
-    if (reader->histograms == NULL)
+    for (enum histogram_side i = 0; i < SIDES; i++)
+        reader->buckets[i] = arena_array(reader->arena, reader->count, sizeof *reader->buckets[i]);
+    if (reader->histograms == NULL || reader->buckets[SIDE_POSITIVE] == NULL ||
+        reader->buckets[SIDE_NEGATIVE] == NULL)
         return out_of_memory(error);
     for (size_t i = 0; i < reader->count; i++) {
         const struct histogram_layout *layout =
@@ -196,6 +206,8 @@ static enum error_code prepare_histograms(struct histogram_reader *reader, struc
         const struct histogram_family *family = &reader->layouts.families[layout->family];
         const struct layout_side *positive = &layout->sides[SIDE_POSITIVE];
         const struct layout_side *negative = &layout->sides[SIDE_NEGATIVE];
+        if (!allocate_buckets(reader, i, layout))
+            return out_of_memory(error);
         reader->histograms[i] = (struct histogram){
             .kind = family->kind,
             .schema = family->schema,
@@ -207,13 +219,10 @@ static enum error_code prepare_histograms(struct histogram_reader *reader, struc
             .custom_bound_count = family->bound_count,
             .positive_spans = positive->spans,
             .negative_spans = negative->spans,
-            .positive_buckets = allocate_buckets(reader, positive),
-            .negative_buckets = allocate_buckets(reader, negative),
+            .positive_buckets = reader->buckets[SIDE_POSITIVE][i],
+            .negative_buckets = reader->buckets[SIDE_NEGATIVE][i],
             .custom_bounds = family->bounds,
         };
-        if (reader->histograms[i].positive_buckets == NULL ||
-            reader->histograms[i].negative_buckets == NULL)
-            return out_of_memory(error);
     }
     return ERROR_NONE;
 }
@@ -269,8 +278,6 @@ static enum error_code read_totals(struct histogram_reader *reader,
         histogram->count.integer = counts[i];
         histogram->zero_count.integer = zero_counts[i];
         histogram->sum = sums[i];
-        if (family->kind == HISTOGRAM_INTEGER)
-            histogram->count.integer += zero_counts[i]; /* and the buckets, as they come */
     }
     return ERROR_NONE;
 }
@@ -279,18 +286,26 @@ static void place_column(struct histogram_reader *reader, const struct column_wa
                          const uint64_t *numbers)
 {
     const struct histogram_family *family = &reader->layouts.families[walk->family];
+    union histogram_number **buckets = reader->buckets[walk->side];
     for (size_t i = 0; i < family->sample_count; i++) {
         uint16_t sample = family->samples[i];
         int32_t ordinal = walk->ordinals[reader->layouts.layout_of[sample]];
-        if (ordinal == BUCKET_ABSENT)
-            continue;
-        struct histogram *histogram = &reader->histograms[sample];
-        const union histogram_number *buckets =
-            walk->side == SIDE_POSITIVE ? histogram->positive_buckets : histogram->negative_buckets;
-        /* Allocated by prepare_histograms, hence ours to write. */
-        ((union histogram_number *)buckets)[ordinal].integer = numbers[i];
-        if (family->kind == HISTOGRAM_INTEGER)
-            histogram->count.integer += numbers[i];
+        if (ordinal != BUCKET_ABSENT)
+            buckets[sample][ordinal].integer = numbers[i];
+    }
+}
+
+/* Counts of integers are stored without what zero count and buckets make of them. */
+static void complete_counts(struct histogram_reader *reader, const struct histogram_family *family)
+{
+    for (size_t i = 0; i < family->sample_count; i++) {
+        struct histogram *histogram = &reader->histograms[family->samples[i]];
+        uint64_t count = histogram->count.integer + histogram->zero_count.integer;
+        for (uint32_t bucket = 0; bucket < histogram->positive_bucket_count; bucket++)
+            count += histogram->positive_buckets[bucket].integer;
+        for (uint32_t bucket = 0; bucket < histogram->negative_bucket_count; bucket++)
+            count += histogram->negative_buckets[bucket].integer;
+        histogram->count.integer = count;
     }
 }
 
@@ -311,6 +326,8 @@ static enum error_code read_family(struct histogram_reader *reader, uint32_t fam
             place_column(reader, &walk, numbers);
         }
     }
+    if (which->kind == HISTOGRAM_INTEGER)
+        complete_counts(reader, which);
     return ERROR_NONE;
 }
 

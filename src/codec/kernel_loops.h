@@ -108,24 +108,37 @@ static uint64_t loop_sum_bit_lengths(const int64_t *values, size_t count, int64_
     return sum;
 }
 
-static void loop_make_residuals(const int64_t *values, size_t count, int64_t base, bool zigzag,
-                                uint64_t *residuals, uint32_t counts[BIT_LENGTHS])
+static uint64_t loop_make_residuals(const int64_t *values, size_t count, int64_t base, bool zigzag,
+                                    uint64_t *residuals)
 {
-    for (size_t i = 0; i < count; i++)
-        residuals[i] = make_residual(values[i], (uint64_t)base, zigzag);
+    uint64_t all = 0;
+    if (zigzag)
+        for (size_t i = 0; i < count; i++)
+            all |= residuals[i] = make_residual(values[i], (uint64_t)base, true);
+    else
+        for (size_t i = 0; i < count; i++)
+            all |= residuals[i] = make_residual(values[i], (uint64_t)base, false);
+    return all;
+}
 
-    /* Two tables, for equal neighbours would wait for each other's store. */
-    uint32_t odd[BIT_LENGTHS] = {0};
-    memset(counts, 0, BIT_LENGTHS * sizeof *counts);
+static void loop_count_bit_lengths(const uint64_t *values, size_t count, unsigned longest,
+                                   uint32_t lengths[BIT_LENGTHS])
+{
+    /* Several tables, for neighbours of equal length would wait for each other's store. */
+    uint16_t counts[BIT_LENGTHS][4];
+    memset(counts, 0, (longest + 1) * sizeof *counts);
     size_t i = 0;
-    for (; i + 2 <= count; i += 2) {
-        counts[bit_length(residuals[i])]++;
-        odd[bit_length(residuals[i + 1])]++;
+    for (; i + 4 <= count; i += 4) {
+        counts[bit_length(values[i])][0]++;
+        counts[bit_length(values[i + 1])][1]++;
+        counts[bit_length(values[i + 2])][2]++;
+        counts[bit_length(values[i + 3])][3]++;
     }
-    if (i < count)
-        counts[bit_length(residuals[i])]++;
-    for (size_t length = 0; length < BIT_LENGTHS; length++)
-        counts[length] += odd[length];
+    for (; i < count; i++)
+        counts[bit_length(values[i])][0]++;
+    for (unsigned length = 0; length <= longest; length++)
+        lengths[length] =
+            (uint32_t)counts[length][0] + counts[length][1] + counts[length][2] + counts[length][3];
 }
 
 static uint64_t loop_sum_quotients(const uint64_t *residuals, size_t count, unsigned shift)
@@ -274,8 +287,17 @@ static inline uint64_t load_partial(const uint8_t *bytes, size_t size)
     return word;
 }
 
-static const uint8_t *loop_unpack_unary(const uint8_t *bytes, const uint8_t *end, size_t count,
-                                        unsigned shift, uint32_t *ends, uint64_t *values)
+/* values[i] += (the zeros in front of the one at ends[i + 1]) << shift. */
+static void add_quotients(const uint32_t *ends, size_t count, unsigned shift, uint64_t *values)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] += (uint64_t)(ends[i + 1] - ends[i] - 1) << shift;
+}
+
+__attribute__((unused)) static const uint8_t *loop_unpack_unary(const uint8_t *bytes,
+                                                                const uint8_t *end, size_t count,
+                                                                unsigned shift, uint32_t *ends,
+                                                                uint64_t *values)
 {
     /* ends[i + 1]: the bit that ends value i. Each word of 64 bits adds its ones, four at a time
      * whether they are there or not; the next word overwrites those that are not. */
@@ -300,12 +322,12 @@ static const uint8_t *loop_unpack_unary(const uint8_t *bytes, const uint8_t *end
         found += ones;
         origin += 64;
     }
-    for (size_t i = 0; i < count; i++)
-        values[i] += (uint64_t)(ends[i + 1] - ends[i] - 1) << shift;
+    add_quotients(ends, count, shift, values);
     return bytes + ends[count] / 8 + 1;
 }
 
-static void loop_integrate(const struct residual_form *form, size_t count, int64_t *values)
+__attribute__((unused)) static void loop_integrate(const struct residual_form *form, size_t count,
+                                                   int64_t *values)
 {
     uint64_t sum = form->first;
     uint64_t difference = form->difference;
@@ -333,6 +355,22 @@ __attribute__((unused)) static void loop_unscale(const int64_t *scaled, size_t c
     for (size_t i = 0; i < count; i++) {
         double shifted = double_from_bits((uint64_t)scaled[i] + ROUNDING_MAGIC_BITS);
         values[i] = (shifted - ROUNDING_MAGIC) / power;
+    }
+}
+
+static void loop_fill(double value, size_t count, double *values)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = value;
+}
+
+__attribute__((unused)) static void
+loop_expand_runs(const double *run_values, const uint64_t *starts, size_t count, double *values)
+{
+    size_t begun = 0;
+    for (size_t i = 0; i < count; i++) {
+        begun += starts[i / 64] >> (i % 64) & 1;
+        values[i] = run_values[begun - 1];
     }
 }
 

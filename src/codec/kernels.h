@@ -61,9 +61,13 @@ struct codec_kernels {
     /* The sum of the bit lengths of zigzag(values[i] - center), at least 1 each. */
     uint64_t (*sum_bit_lengths)(const int64_t *values, size_t count, int64_t center);
 
-    /* residuals[i] = values[i] - base, as zigzag if so wanted; counts[b] of bit length b. */
-    void (*make_residuals)(const int64_t *values, size_t count, int64_t base, bool zigzag,
-                           uint64_t *residuals, uint32_t counts[BIT_LENGTHS]);
+    /* residuals[i] = values[i] - base, as zigzag if so wanted. Returns all of them or'ed. */
+    uint64_t (*make_residuals)(const int64_t *values, size_t count, int64_t base, bool zigzag,
+                               uint64_t *residuals);
+
+    /* lengths[b]: how many values have b bits, for b up to `longest`, which none exceeds. */
+    void (*count_bit_lengths)(const uint64_t *values, size_t count, unsigned longest,
+                              uint32_t lengths[BIT_LENGTHS]);
 
     /* The sum of residuals[i] >> shift, of those below 1 << RICE_QUOTIENT_BITS. */
     uint64_t (*sum_quotients)(const uint64_t *residuals, size_t count, unsigned shift);
@@ -90,6 +94,13 @@ struct codec_kernels {
 
     /* values[i] = scaled[i] / 10^exponent, all within SCALED_LIMIT (else some number). */
     void (*unscale)(const int64_t *scaled, size_t count, unsigned exponent, double *values);
+
+    void (*fill)(double value, size_t count, double *values);
+
+    /* values[i] = run_values[the number of set bits among 0..i of `starts`, less 1], where bit 0 is
+     * set; run_values has slack. */
+    void (*expand_runs)(const double *run_values, const uint64_t *starts, size_t count,
+                        double *values);
 };
 
 /* Those of the selected path. */

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "kernel_loops.h"
+#include "unary_table.h"
 
 enum { LANES = 4 };
 
@@ -84,6 +85,41 @@ static size_t vector_scale(const double *values, size_t count, unsigned exponent
     return failed;
 }
 
+/* Zigzag of four; AVX2 has no arithmetic shift of 64 bits. */
+static inline __m256i zigzag_encode4(__m256i value)
+{
+    __m256i sign = _mm256_cmpgt_epi64(_mm256_setzero_si256(), value);
+    return _mm256_xor_si256(_mm256_slli_epi64(value, 1), sign);
+}
+
+/* The exponent of a double tells the length of its integer: up to 2^52 it has all of it. */
+static uint64_t vector_sum_bit_lengths(const int64_t *values, size_t count, int64_t center)
+{
+    enum { EXPONENT_SHIFT = 52, EXPONENT_BIAS = 1022 };
+    const __m256i middle = _mm256_set1_epi64x(center);
+    const __m256i one = _mm256_set1_epi64x(1);
+    const __m256d two_to_52 = _mm256_set1_pd(0x1p52);
+    __m256i all = _mm256_setzero_si256();
+    __m256i exponents = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        __m256i number = zigzag_encode4(_mm256_sub_epi64(load4(values + i), middle));
+        number = _mm256_or_si256(number, one);
+        all = _mm256_or_si256(all, number);
+        __m256i biased = _mm256_or_si256(number, _mm256_castpd_si256(two_to_52));
+        __m256d real = _mm256_sub_pd(_mm256_castsi256_pd(biased), two_to_52);
+        exponents = _mm256_add_epi64(exponents,
+                                     _mm256_srli_epi64(_mm256_castpd_si256(real), EXPONENT_SHIFT));
+    }
+    if (!_mm256_testz_si256(all, _mm256_set1_epi64x(-(INT64_C(1) << EXPONENT_SHIFT))))
+        return loop_sum_bit_lengths(values, count, center);
+
+    uint64_t sums[LANES];
+    store4(sums, exponents);
+    return sums[0] + sums[1] + sums[2] + sums[3] - i * EXPONENT_BIAS +
+           loop_sum_bit_lengths(values + i, count - i, center);
+}
+
 /* --- Decoding ----------------------------------------------------------------------------- */
 
 /* How four values are picked out of two pieces of 16 bytes, two values each. */
@@ -95,16 +131,17 @@ struct unpack_group {
 
 static struct unpack_group make_group(unsigned first_bit, unsigned width)
 {
+    const uint64_t EACH_BYTE = UINT64_C(0x0101010101010101);
+    const uint64_t EIGHT_BYTES = UINT64_C(0x0706050403020100);
     struct unpack_group group;
-    uint8_t pick[32];
+    uint64_t pick[LANES];
     uint64_t shift[LANES];
     for (unsigned lane = 0; lane < LANES; lane++) {
         unsigned piece_bit = first_bit + lane / 2 * 2 * width;
         unsigned bit = piece_bit % 8 + lane % 2 * width;
         group.offsets[lane / 2] = piece_bit / 8;
+        pick[lane] = bit / 8 * EACH_BYTE + EIGHT_BYTES;
         shift[lane] = bit % 8;
-        for (unsigned byte = 0; byte < 8; byte++)
-            pick[8 * lane + byte] = (uint8_t)(bit / 8 + byte);
     }
     group.pick = load4(pick);
     group.shift = load4(shift);
@@ -146,6 +183,27 @@ static void vector_unpack(const uint8_t *bytes, const uint8_t *end, size_t count
         unpack_from(bytes, end, i, count, width, values);
 }
 
+static const uint8_t *vector_unpack_unary(const uint8_t *bytes, const uint8_t *end, size_t count,
+                                          unsigned shift, uint32_t *ends, uint64_t *values)
+{
+    /* Eight ends for each byte, of which those that are there stay. */
+    ends[0] = UINT32_MAX;
+    size_t found = 0;
+    const uint8_t *position = bytes;
+    __m256i origin = _mm256_setzero_si256();
+    while (found < count) {
+        if (position == end)
+            return NULL;
+        uint8_t byte = *position++;
+        __m128i ones = _mm_loadl_epi64((const __m128i *)&ONES_OF_BYTE[byte]);
+        store4(ends + 1 + found, _mm256_add_epi32(_mm256_cvtepu8_epi32(ones), origin));
+        found += (size_t)__builtin_popcount(byte);
+        origin = _mm256_add_epi32(origin, _mm256_set1_epi32(8));
+    }
+    add_quotients(ends, count, shift, values);
+    return bytes + ends[count] / 8 + 1;
+}
+
 static inline __m256i zigzag_decode4(__m256i value)
 {
     __m256i sign =
@@ -167,13 +225,23 @@ static inline __m256i last_lane(__m256i value)
     return _mm256_permute4x64_epi64(value, _MM_SHUFFLE(3, 3, 3, 3));
 }
 
-/* One of six loops, as `order` and `zigzag` are constants where it is inlined. May run into the
- * slack behind the last value. */
-static inline __attribute__((always_inline)) void integrate_order(const struct residual_form *form,
-                                                                  unsigned order, bool zigzag,
-                                                                  size_t count, int64_t *values)
+/* Products modulo 2^64, from products of 32 bits. */
+static inline __m256i multiply4(__m256i left, __m256i right)
+{
+    __m256i crossed = _mm256_add_epi64(_mm256_mul_epu32(_mm256_srli_epi64(left, 32), right),
+                                       _mm256_mul_epu32(left, _mm256_srli_epi64(right, 32)));
+    return _mm256_add_epi64(_mm256_mul_epu32(left, right), _mm256_slli_epi64(crossed, 32));
+}
+
+/* One of the loops below, as `order`, `zigzag` and `scaled` are constants where it is inlined. May
+ * run into the slack behind the last value. */
+static inline __attribute__((always_inline)) void integrate_as(const struct residual_form *form,
+                                                               unsigned order, bool zigzag,
+                                                               bool scaled, size_t count,
+                                                               int64_t *values)
 {
     const __m256i base = _mm256_set1_epi64x((int64_t)form->base);
+    const __m256i factor = _mm256_set1_epi64x((int64_t)form->factor);
     __m256i sum = _mm256_set1_epi64x((int64_t)form->first);
     __m256i difference = _mm256_set1_epi64x((int64_t)form->difference);
     for (size_t i = 0; i < count; i += LANES) {
@@ -181,6 +249,8 @@ static inline __attribute__((always_inline)) void integrate_order(const struct r
         if (zigzag)
             step = zigzag_decode4(step);
         step = _mm256_add_epi64(step, base);
+        if (scaled)
+            step = multiply4(step, factor);
         if (order == 2) {
             __m256i rising = prefix_sum4(step);
             step = _mm256_add_epi64(rising, difference);
@@ -194,30 +264,28 @@ static inline __attribute__((always_inline)) void integrate_order(const struct r
     }
 }
 
+static inline __attribute__((always_inline)) void
+integrate_order(const struct residual_form *form, unsigned order, size_t count, int64_t *values)
+{
+    if (form->factor != 1)
+        integrate_as(form, order, form->zigzag, true, count, values);
+    else if (form->zigzag)
+        integrate_as(form, order, true, false, count, values);
+    else
+        integrate_as(form, order, false, false, count, values);
+}
+
 static void vector_integrate(const struct residual_form *form, size_t count, int64_t *values)
 {
-    if (form->factor != 1) {
-        loop_integrate(form, count, values);
-        return;
-    }
-    switch (form->order * 2 + form->zigzag) {
+    switch (form->order) {
     case 0:
-        integrate_order(form, 0, false, count, values);
+        integrate_order(form, 0, count, values);
         return;
     case 1:
-        integrate_order(form, 0, true, count, values);
-        return;
-    case 2:
-        integrate_order(form, 1, false, count, values);
-        return;
-    case 3:
-        integrate_order(form, 1, true, count, values);
-        return;
-    case 4:
-        integrate_order(form, 2, false, count, values);
+        integrate_order(form, 1, count, values);
         return;
     default:
-        integrate_order(form, 2, true, count, values);
+        integrate_order(form, 2, count, values);
     }
 }
 
@@ -237,20 +305,54 @@ static void vector_unscale(const int64_t *scaled, size_t count, unsigned exponen
     loop_unscale(scaled + i, count - i, exponent, values + i);
 }
 
+/* For four values, by which of the last three begin a run: halves of the doubles to take, counted
+ * from the run of the first one. */
+#define HALVES(second, third, fourth)                                                              \
+    {                                                                                              \
+        0, 1, 2 * (second), 2 * (second) + 1, 2 * (third), 2 * (third) + 1, 2 * (fourth),          \
+            2 * (fourth) + 1                                                                       \
+    }
+
+static const uint32_t HALVES_OF_RUNS[8][8] = {
+    HALVES(0, 0, 0), HALVES(1, 1, 1), HALVES(0, 1, 1), HALVES(1, 2, 2),
+    HALVES(0, 0, 1), HALVES(1, 1, 2), HALVES(0, 1, 2), HALVES(1, 2, 3),
+};
+
+static void vector_expand_runs(const double *run_values, const uint64_t *starts, size_t count,
+                               double *values)
+{
+    size_t begun = 0;
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        unsigned bits = starts[i / 64] >> (i % 64) & 0xf;
+        const double *runs = run_values + begun + (bits & 1) - 1;
+        __m256i taken = _mm256_permutevar8x32_epi32(load4(runs), load4(HALVES_OF_RUNS[bits >> 1]));
+        store4(values + i, taken);
+        begun += (size_t)__builtin_popcount(bits);
+    }
+    for (; i < count; i++) {
+        begun += starts[i / 64] >> (i % 64) & 1;
+        values[i] = run_values[begun - 1];
+    }
+}
+
 const struct codec_kernels CODEC_KERNELS_AVX2 = {
     .find_runs = vector_find_runs,
     .scale = vector_scale,
     .subtract = loop_subtract,
     .find_range = loop_find_range,
-    .sum_bit_lengths = loop_sum_bit_lengths,
+    .sum_bit_lengths = vector_sum_bit_lengths,
     .make_residuals = loop_make_residuals,
+    .count_bit_lengths = loop_count_bit_lengths,
     .sum_quotients = loop_sum_quotients,
     .pack = loop_pack,
     .pack_unary = loop_pack_unary,
     .unpack = vector_unpack,
-    .unpack_unary = loop_unpack_unary,
+    .unpack_unary = vector_unpack_unary,
     .integrate = vector_integrate,
     .unscale = vector_unscale,
+    .fill = loop_fill,
+    .expand_runs = vector_expand_runs,
 };
 
 #endif

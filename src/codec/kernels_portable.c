@@ -11,6 +11,7 @@ const struct codec_kernels CODEC_KERNELS_PORTABLE = {
     .find_range = loop_find_range,
     .sum_bit_lengths = loop_sum_bit_lengths,
     .make_residuals = loop_make_residuals,
+    .count_bit_lengths = loop_count_bit_lengths,
     .sum_quotients = loop_sum_quotients,
     .pack = loop_pack,
     .pack_unary = loop_pack_unary,
@@ -18,4 +19,6 @@ const struct codec_kernels CODEC_KERNELS_PORTABLE = {
     .unpack_unary = loop_unpack_unary,
     .integrate = loop_integrate,
     .unscale = loop_unscale,
+    .fill = loop_fill,
+    .expand_runs = loop_expand_runs,
 };

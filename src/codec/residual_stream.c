@@ -33,24 +33,20 @@ static uint64_t patch_bits(unsigned length)
 enum { PATCH_COUNT_BITS = 8 };
 
 struct length_counts {
-    uint32_t of[BIT_LENGTHS]; /* values by bit length */
+    uint32_t of[BIT_LENGTHS]; /* values by bit length, up to the longest */
     unsigned longest;
     unsigned median;
 };
 
-static void length_counts_finish(struct length_counts *counts, size_t count)
+static unsigned find_median_length(const struct length_counts *counts, size_t count)
 {
-    counts->longest = BIT_LENGTHS - 1;
-    while (counts->longest > 0 && counts->of[counts->longest] == 0)
-        counts->longest--;
     size_t below = 0;
-    counts->median = 0;
-    while (counts->median < counts->longest) {
-        below += counts->of[counts->median];
+    for (unsigned length = 0; length < counts->longest; length++) {
+        below += counts->of[length];
         if (below * 2 >= count)
-            break;
-        counts->median++;
+            return length;
     }
+    return counts->longest;
 }
 
 /* Fixed width: from the longest value downwards, what does not fit becomes a patch. */
@@ -111,25 +107,54 @@ static void consider_base(const int64_t *values, size_t count, int64_t base, boo
 {
     uint64_t *residuals = scratch->candidates[0];
     struct length_counts counts;
-    kernels->make_residuals(values, count, base, zigzag, residuals, counts.of);
-    length_counts_finish(&counts, count);
+    uint64_t all = kernels->make_residuals(values, count, base, zigzag, residuals);
+    counts.longest = all == 0 ? 0 : 64 - (unsigned)__builtin_clzll(all);
+    kernels->count_bit_lengths(residuals, count, counts.longest, counts.of);
+    counts.median = find_median_length(&counts, count);
     struct residual_plan candidate = {.base = base, .zigzag = zigzag};
     consider_fixed(&counts, count, candidate, best);
     consider_rice(&counts, count, residuals, kernels, candidate, best);
 }
 
-int64_t sampled_median(const int64_t *values, size_t count)
+/* Some of the values, evenly taken and sorted; returns how many. Each goes through all those before
+ * it, the larger one goes on: no branch depends on the values. */
+static size_t sample_sorted(const int64_t *values, size_t count, int64_t sorted[MEDIAN_SAMPLES])
 {
-    int64_t sorted[MEDIAN_SAMPLES];
     size_t samples = count < MEDIAN_SAMPLES ? count : MEDIAN_SAMPLES;
     for (size_t i = 0; i < samples; i++) {
         int64_t value = values[i * count / samples];
-        size_t place = i;
-        for (; place > 0 && sorted[place - 1] > value; place--)
-            sorted[place] = sorted[place - 1];
-        sorted[place] = value;
+        for (size_t place = 0; place < i; place++) {
+            int64_t other = sorted[place];
+            sorted[place] = other < value ? other : value;
+            value = other < value ? value : other;
+        }
+        sorted[i] = value;
     }
-    return sorted[samples / 2];
+    return samples;
+}
+
+int64_t sampled_median(const int64_t *values, size_t count)
+{
+    int64_t sorted[MEDIAN_SAMPLES];
+    return sorted[sample_sorted(values, count, sorted) / 2];
+}
+
+/* The middle of the values, and whether zero may be as good a middle: when it is no farther away
+ * than the values scatter. */
+struct center {
+    int64_t median;
+    bool near_zero;
+};
+
+static struct center find_center(const int64_t *values, size_t count)
+{
+    int64_t sorted[MEDIAN_SAMPLES];
+    size_t samples = sample_sorted(values, count, sorted);
+    int64_t median = sorted[samples / 2];
+    uint64_t scatter = (uint64_t)sorted[samples - 1 - samples / 4] - (uint64_t)sorted[samples / 4];
+    uint64_t distance = median < 0 ? 0 - (uint64_t)median : (uint64_t)median;
+    bool few = samples == count; /* then all is tried, for little time */
+    return (struct center){.median = median, .near_zero = few || distance <= scatter};
 }
 
 struct residual_plan residual_stream_plan(const int64_t *values, size_t count,
@@ -152,11 +177,11 @@ struct residual_plan residual_stream_plan(const int64_t *values, size_t count,
     best.cost_bits = UINT64_MAX;
     int64_t lowest = minimum >= 0 && minimum < 4 ? 0 : minimum;
     consider_base(values, count, lowest, false, kernels, scratch, &best);
-    if (minimum < 0 || minimum >= 4)
+    struct center center = find_center(values, count);
+    if (center.near_zero)
         consider_base(values, count, 0, true, kernels, scratch, &best);
-    int64_t median = sampled_median(values, count);
-    if (median != 0)
-        consider_base(values, count, median, true, kernels, scratch, &best);
+    if (center.median != 0)
+        consider_base(values, count, center.median, true, kernels, scratch, &best);
     return best;
 }
 
@@ -208,8 +233,7 @@ uint8_t *residual_stream_emit(const struct residual_plan *plan, const int64_t *v
         return target;
 
     uint64_t *residuals = scratch->candidates[0];
-    uint32_t counts[BIT_LENGTHS];
-    kernels->make_residuals(values, count, plan->base, plan->zigzag, residuals, counts);
+    kernels->make_residuals(values, count, plan->base, plan->zigzag, residuals);
     if (plan->patched)
         target = emit_patches(plan, residuals, count, target);
     target = kernels->pack(residuals, count, plan->width, target);

@@ -97,16 +97,20 @@ static unsigned raise_exponent(const double *values, size_t count, const uint64_
     return raised;
 }
 
-/* The exponent at which a few of the values are integers, to begin with. */
+/* The exponent at which a few of the values are integers, to begin with; NOT_DECIMAL when none of
+ * them ever is. */
 static unsigned guess_exponent(const double *values, size_t count)
 {
     const size_t probes[] = {0, count / 3, count - 1};
     unsigned guess = 0;
+    bool hopeless = true;
     for (size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
-        unsigned own = decimal_exponent(values[probes[i]], guess);
+        double value = values[probes[i]];
+        unsigned own = decimal_exponent(value, guess);
         guess = own == NOT_DECIMAL ? guess : own;
+        hopeless = hopeless && own == NOT_DECIMAL && !is_special(value) && !is_wide_integer(value);
     }
-    return guess;
+    return hopeless ? NOT_DECIMAL : guess;
 }
 
 /* Give exceptions the integer of their predecessor, those in front the first one that there is. */
@@ -133,6 +137,8 @@ static bool scale_to_decimals(const double *values, size_t count,
                               struct decimal_form *form_out, struct exceptions *exceptions)
 {
     unsigned exponent = guess_exponent(values, count);
+    if (exponent == NOT_DECIMAL)
+        return false;
     for (;;) {
         if (kernels->scale(values, count, exponent, scratch->scaled, exceptions->at) == 0)
             break;
@@ -167,8 +173,14 @@ static bool scale_to_decimals(const double *values, size_t count,
 
 /* --- Full-precision floats ---------------------------------------------------------------- */
 
-/* Pairs of neighbours that decide between the forms of floats. */
-enum { FLOAT_PAIRS = 24 };
+/* How many pairs of neighbours decide between the forms of floats. */
+static size_t float_pairs(size_t count)
+{
+    enum { PAIRS_MIN = 6, PAIRS_MAX = 24, VALUES_A_PAIR = 16 };
+    size_t pairs = PAIRS_MIN + count / VALUES_A_PAIR;
+    pairs = pairs < PAIRS_MAX ? pairs : PAIRS_MAX;
+    return pairs < count - 1 ? pairs : count - 1;
+}
 
 static unsigned zigzag_length(int64_t value)
 {
@@ -232,7 +244,7 @@ static uint64_t guess_ordered_bits(const int64_t *ordered, size_t count, size_t 
 static unsigned choose_adjusted_exponent(const double *values, const int64_t *ordered, size_t count)
 {
     static const unsigned CANDIDATES[] = {9, 6, 3, 2};
-    size_t pairs = count - 1 < FLOAT_PAIRS ? count - 1 : FLOAT_PAIRS;
+    size_t pairs = float_pairs(count);
     if (pairs == 0)
         return NOT_DECIMAL;
 
@@ -471,7 +483,7 @@ size_t value_codec_encode(const double *values, size_t count, struct codec_scrat
 
     size_t size = SIZE_MAX;
     const uint8_t *bytes = NULL;
-    if (runs <= count - count / 4) {
+    if (runs < count && runs <= count - count / 4) {
         size = encode_runs(values, count, starts, runs, kernels, scratch, scratch->run_bytes);
         bytes = scratch->run_bytes;
     }

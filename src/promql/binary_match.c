@@ -64,8 +64,8 @@ static struct labels side_labels(struct match_stream *match, const struct match_
                                  uint32_t other_series, struct arena *arena)
 {
     if (series != NO_SERIES)
-        return stream_identity(side->stream, series, arena).labels;
-    struct labels labels = stream_identity(other->stream, other_series, arena).labels;
+        return vector_stream_identity(side->stream, series, arena).labels;
+    struct labels labels = vector_stream_identity(other->stream, other_series, arena).labels;
     return matching_key_of(&match->key, labels, arena);
 }
 
@@ -98,17 +98,16 @@ static struct labels pair_labels(struct match_stream *match, struct match_pair p
                                  struct arena *arena)
 {
     const struct binary_node *node = &match->expression->binary;
-    struct labels many =
-        side_labels(match, &match->many, pair.many, &match->one, pair.one, arena);
+    struct labels many = side_labels(match, &match->many, pair.many, &match->one, pair.one, arena);
     struct labels labels = many;
     if (binary_changes_meaning(node->operation) ||
         (node->returns_bool && !match->stream.evaluation->delayed_names))
         labels = labels_without_name(arena, labels);
     if (match->matching->cardinality == MATCH_ONE_TO_ONE)
-        labels = labels_project(
-            arena, labels,
-            match->matching->labels_mode == MATCH_ON ? LABELS_KEEP_NAMED : LABELS_DROP_NAMED,
-            match->included, match->matching->label_count);
+        labels = labels_project(arena, labels,
+                                match->matching->labels_mode == MATCH_ON ? LABELS_KEEP_NAMED
+                                                                         : LABELS_DROP_NAMED,
+                                match->included, match->matching->label_count);
     else if (match->matching->included_label_count > 0)
         labels = include_labels(
             match, labels,
@@ -116,8 +115,7 @@ static struct labels pair_labels(struct match_stream *match, struct match_pair p
     return labels;
 }
 
-static struct series_identity match_identity(struct stream *self, size_t index,
-                                             struct arena *arena)
+static struct series_identity match_identity(struct stream *self, size_t index, struct arena *arena)
 {
     struct match_stream *match = (struct match_stream *)self;
     return (struct series_identity){
@@ -130,7 +128,7 @@ static struct series_identity match_identity(struct stream *self, size_t index,
 
 static struct match_lane *match_lane_open(struct stream *self, struct lane *lane)
 {
-    struct match_lane *state = stream_lane_state(self, lane, sizeof *state);
+    struct match_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state == NULL || state->fill != NULL)
         return state;
     size_t count = self->steps.count;
@@ -153,7 +151,7 @@ static enum error_code group_presence(struct match_stream *match, const struct m
     steps_clear(presence, count);
     for (uint32_t series = side->first[group]; series != NO_SERIES; series = side->next[series]) {
         struct step_vector vector;
-        enum error_code code = stream_read(side->stream, lane, series, &vector, error);
+        enum error_code code = vector_stream_read(side->stream, lane, series, &vector, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < step_words(count); word++)
@@ -173,8 +171,7 @@ static enum error_code pair_read(struct match_stream *match, struct match_lane *
         bool fills_many = pair.many == NO_SERIES;
         const struct match_side *filled = fills_many ? &match->many : &match->one;
         size_t group = fills_many ? match->one.group_of[pair.one] : match->many.group_of[pair.many];
-        enum error_code code =
-            group_presence(match, filled, group, lane, state->others, error);
+        enum error_code code = group_presence(match, filled, group, lane, state->others, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < step_words(count); word++)
@@ -185,18 +182,18 @@ static enum error_code pair_read(struct match_stream *match, struct match_lane *
         state->one_read = 0;
         if (fills_many) {
             *many = fill;
-            return stream_read(match->one.stream, lane, pair.one, one, error);
+            return vector_stream_read(match->one.stream, lane, pair.one, one, error);
         }
         *one = fill;
-        return stream_read(match->many.stream, lane, pair.many, many, error);
+        return vector_stream_read(match->many.stream, lane, pair.many, many, error);
     }
-    enum error_code code = stream_read(match->many.stream, lane, pair.many, many, error);
+    enum error_code code = vector_stream_read(match->many.stream, lane, pair.many, many, error);
     if (code != ERROR_NONE)
         return code;
     /* Neighbours often share their one side; histograms are gone with the scratch, though. */
     if (state->one_read != pair.one + 1 || state->one.histograms != NULL) {
         state->one_read = 0;
-        code = stream_read(match->one.stream, lane, pair.one, &state->one, error);
+        code = vector_stream_read(match->one.stream, lane, pair.one, &state->one, error);
         if (code != ERROR_NONE)
             return code;
         state->one_read = pair.one + 1;
@@ -237,8 +234,7 @@ static enum error_code match_step(struct match_stream *match, struct match_lane 
     state->vector.values[step] = result.value;
     if (result.histogram != NULL) {
         if (state->vector.histograms == NULL) {
-            memset(state->histograms, 0,
-                   match->stream.steps.count * sizeof *state->histograms);
+            memset(state->histograms, 0, match->stream.steps.count * sizeof *state->histograms);
             state->vector.histograms = state->histograms;
         }
         state->histograms[step] = result.histogram;
@@ -255,8 +251,7 @@ static enum error_code match_read(struct stream *self, struct lane *lane, size_t
         return evaluation_out_of_memory(self->evaluation, error);
     struct step_vector many;
     struct step_vector one;
-    enum error_code code =
-        pair_read(match, state, lane, match->pairs[index], &many, &one, error);
+    enum error_code code = pair_read(match, state, lane, match->pairs[index], &many, &one, error);
     if (code != ERROR_NONE)
         return code;
     size_t count = self->steps.count;
@@ -279,8 +274,8 @@ static void match_close(struct stream *self)
 {
     struct match_stream *match = (struct match_stream *)self;
     arena_destroy(match->arena);
-    stream_close(match->many.stream);
-    stream_close(match->one.stream);
+    vector_stream_close(match->many.stream);
+    vector_stream_close(match->one.stream);
 }
 
 static const struct stream_operations MATCH_OPERATIONS = {
@@ -304,7 +299,7 @@ static enum error_code side_number(struct match_stream *match, struct match_side
         return evaluation_out_of_memory(evaluation, error);
     for (size_t i = 0; i < count; i++) {
         arena_reset(scratch);
-        struct labels labels = stream_identity(side->stream, i, scratch).labels;
+        struct labels labels = vector_stream_identity(side->stream, i, scratch).labels;
         if (!label_table_add(&match->groups, matching_key_of(&match->key, labels, scratch),
                              &side->group_of[i]))
             return evaluation_out_of_memory(evaluation, error);
@@ -347,8 +342,8 @@ static bool pair_add(struct match_stream *match, size_t *count, uint32_t many, u
 {
     if (*count == match->pair_capacity) {
         size_t capacity = match->pair_capacity == 0 ? 64 : match->pair_capacity * 2;
-        struct match_pair *pairs = arena_grow(match->arena, match->pairs, match->pair_capacity,
-                                              capacity, sizeof *pairs);
+        struct match_pair *pairs =
+            arena_grow(match->arena, match->pairs, match->pair_capacity, capacity, sizeof *pairs);
         if (pairs == NULL)
             return false;
         match->pairs = pairs;
@@ -399,7 +394,7 @@ static enum error_code any_visit(void *context, struct lane *lane, size_t index,
 static enum error_code any_part(void *context, struct lane *lane, size_t part, struct error *error)
 {
     struct presence_sum *sum = context;
-    return stream_visit_part(sum->stream, lane, sum->partition, part, any_visit, sum, error);
+    return vector_stream_visit_part(sum->stream, lane, sum->partition, part, any_visit, sum, error);
 }
 
 /* {a="b", c="d"} as Go prints labels. */
@@ -422,8 +417,8 @@ static enum error_code duplicate_error(struct match_stream *match, uint32_t firs
                                        struct error *error)
 {
     struct arena *arena = match->arena;
-    struct labels left = stream_identity(match->one.stream, first, arena).labels;
-    struct labels right = stream_identity(match->one.stream, second, arena).labels;
+    struct labels left = vector_stream_identity(match->one.stream, first, arena).labels;
+    struct labels right = vector_stream_identity(match->one.stream, second, arena).labels;
     if (labels_compare(left, right) > 0) {
         struct labels other = left;
         left = right;
@@ -442,9 +437,9 @@ static enum error_code duplicate_error(struct match_stream *match, uint32_t firs
 
 struct collision_work {
     struct lane *lane;
-    uint64_t *seen;    /* of the series looked at so far */
-    uint64_t *overlap; /* steps at which two had a value */
-    uint32_t *owner;   /* [steps]: who had it first */
+    uint64_t *seen;      /* of the series looked at so far */
+    uint64_t *overlap;   /* steps at which two had a value */
+    uint32_t *owner;     /* [steps]: who had it first */
     uint64_t *any_other; /* of the whole other side; NULL until needed */
 };
 
@@ -457,7 +452,7 @@ static enum error_code one_side_check(struct match_stream *match, size_t group,
     steps_clear(work->seen, count);
     for (uint32_t one = match->one.first[group]; one != NO_SERIES; one = match->one.next[one]) {
         struct step_vector vector;
-        enum error_code code = stream_read(match->one.stream, work->lane, one, &vector, error);
+        enum error_code code = vector_stream_read(match->one.stream, work->lane, one, &vector, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t step = step_next(vector.present, count, 0); step < count;
@@ -473,10 +468,10 @@ static enum error_code one_side_check(struct match_stream *match, size_t group,
                     arena_array(match->arena, step_words(count), sizeof *work->any_other);
                 if (work->any_other == NULL)
                     return evaluation_out_of_memory(match->stream.evaluation, error);
-                struct presence_sum sum = {match->many.stream,
-                                           stream_partition(match->many.stream), work->any_other};
-                code = evaluation_run_parts(match->stream.evaluation, sum.partition.count,
-                                            any_part, &sum, error);
+                struct presence_sum sum = {match->many.stream, vector_stream_partition(match->many.stream),
+                                           work->any_other};
+                code = evaluation_run_parts(match->stream.evaluation, sum.partition.count, any_part,
+                                            &sum, error);
                 if (code != ERROR_NONE)
                     return code;
             }
@@ -502,7 +497,7 @@ static enum error_code many_side_check(struct match_stream *match, size_t group,
     for (uint32_t many = match->many.first[group]; many != NO_SERIES;
          many = match->many.next[many]) {
         struct step_vector vector;
-        enum error_code code = stream_read(match->many.stream, work->lane, many, &vector, error);
+        enum error_code code = vector_stream_read(match->many.stream, work->lane, many, &vector, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < words; word++) {
@@ -570,9 +565,9 @@ static enum error_code result_labels_check(struct match_stream *match, struct co
              side < 2 && code == ERROR_NONE; side++) {
             struct step_vector many;
             struct step_vector one;
-            code = stream_read(match->many.stream, work->lane, both[side].many, &many, error);
+            code = vector_stream_read(match->many.stream, work->lane, both[side].many, &many, error);
             if (code == ERROR_NONE)
-                code = stream_read(match->one.stream, work->lane, both[side].one, &one, error);
+                code = vector_stream_read(match->one.stream, work->lane, both[side].one, &one, error);
             for (size_t word = 0; code == ERROR_NONE && word < words; word++) {
                 uint64_t bits = many.present[word] & one.present[word];
                 if ((bits & present[number][word]) != 0)
@@ -635,12 +630,13 @@ static enum error_code match_configure(struct match_stream *match, struct evalua
     match->is_swapped = matching->cardinality == MATCH_ONE_TO_MANY;
     match->many.stream = match->is_swapped ? right : left;
     match->one.stream = match->is_swapped ? left : right;
-    match->has_many_fill = match->is_swapped ? matching->has_fill_right : matching->has_fill_left;
-    match->has_one_fill = match->is_swapped ? matching->has_fill_left : matching->has_fill_right;
-    match->many_fill = match->is_swapped ? matching->fill_right : matching->fill_left;
-    match->one_fill = match->is_swapped ? matching->fill_left : matching->fill_right;
-    struct text *labels =
-        arena_array(evaluation->arena, matching->label_count + 1, sizeof *labels);
+    /* As in the reference, group_right swaps the sides but not the fills: "left" means the many
+     * side and "right" the one side. */
+    match->has_many_fill = matching->has_fill_left;
+    match->has_one_fill = matching->has_fill_right;
+    match->many_fill = matching->fill_left;
+    match->one_fill = matching->fill_right;
+    struct text *labels = arena_array(evaluation->arena, matching->label_count + 1, sizeof *labels);
     if (labels == NULL)
         return evaluation_out_of_memory(evaluation, error);
     if (matching->label_count > 0)
@@ -650,7 +646,7 @@ static enum error_code match_configure(struct match_stream *match, struct evalua
     enum error_code code = matching_key_make(evaluation, matching, &match->key, error);
     /* The one side is read again and again when many share it. */
     if (code == ERROR_NONE && matching->cardinality != MATCH_ONE_TO_ONE)
-        code = stream_store(match->one.stream, &match->one.stream, error);
+        code = vector_stream_store(match->one.stream, &match->one.stream, error);
     return code;
 }
 
@@ -679,13 +675,12 @@ enum error_code binary_match_stream(struct evaluation *evaluation,
         code = side_number(match, &match->one, scratch, error);
     arena_destroy(scratch);
     size_t pair_count = 0;
-    if (code == ERROR_NONE &&
-        (!side_chain(match, &match->many) || !side_chain(match, &match->one) ||
-         !pairs_make(match, &pair_count)))
+    if (code == ERROR_NONE && (!side_chain(match, &match->many) ||
+                               !side_chain(match, &match->one) || !pairs_make(match, &pair_count)))
         code = evaluation_out_of_memory(evaluation, error);
     if (code == ERROR_NONE)
-        code = stream_init(&match->stream, evaluation, &MATCH_OPERATIONS, &steps, pair_count,
-                           error);
+        code =
+            vector_stream_init(&match->stream, evaluation, &MATCH_OPERATIONS, &steps, pair_count, error);
     if (code != ERROR_NONE) {
         arena_destroy(match->arena);
         return code;
@@ -693,5 +688,5 @@ enum error_code binary_match_stream(struct evaluation *evaluation,
     code = collisions_check(match, pair_count, error);
     if (code != ERROR_NONE)
         return code;
-    return stream_merge_equal_labels(&match->stream, stream_out, error);
+    return vector_stream_merge_equal_labels(&match->stream, stream_out, error);
 }

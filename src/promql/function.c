@@ -28,6 +28,14 @@ enum error_code constant_stream(struct evaluation *evaluation, const double *val
     return store_stream(&store, stream_out, error);
 }
 
+static enum error_code empty_stream(struct evaluation *evaluation, const struct step_range *steps,
+                                    struct stream **stream_out, struct error *error)
+{
+    struct store store;
+    enum error_code code = store_init(&store, evaluation, steps, error);
+    return code == ERROR_NONE ? store_stream(&store, stream_out, error) : code;
+}
+
 /* --- Scalars --------------------------------------------------------------------------------- */
 
 struct scalar_run {
@@ -61,7 +69,7 @@ static enum error_code scalar_part(void *context, struct lane *lane, size_t part
                                    struct error *error)
 {
     struct scalar_run *run = context;
-    return stream_visit_part(run->input, lane, run->partition, part, scalar_visit, run, error);
+    return vector_stream_visit_part(run->input, lane, run->partition, part, scalar_visit, run, error);
 }
 
 /* scalar(vector): the value of the only float, else NaN. */
@@ -77,16 +85,16 @@ static enum error_code scalar_of_vector(struct evaluation *evaluation,
     enum error_code code = evaluate_vector(evaluation, operand, steps, &run.input, error);
     if (code != ERROR_NONE)
         return code;
-    run.partition = stream_partition(run.input);
+    run.partition = vector_stream_partition(run.input);
     code = evaluation_run_parts(evaluation, run.partition.count, scalar_part, &run, error);
     for (size_t step = 0; step < steps->count; step++)
         if (run.found[step] != 1)
             values[step] = NAN;
-    stream_close(run.input);
+    vector_stream_close(run.input);
     return code;
 }
 
-/* min_of, max_of: NaN only when nothing else is there. */
+/* min_of, max_of. */
 static enum error_code scalar_extreme(struct evaluation *evaluation, const struct call_node *call,
                                       const struct step_range *steps, double *values,
                                       struct error *error)
@@ -101,9 +109,9 @@ static enum error_code scalar_extreme(struct evaluation *evaluation, const struc
             if (i == 0)
                 values[step] = argument[step];
             else if (call->function == FUNCTION_MAX_OF)
-                values[step] = fmax(values[step], argument[step]);
+                values[step] = go_maximum(values[step], argument[step]);
             else
-                values[step] = fmin(values[step], argument[step]);
+                values[step] = go_minimum(values[step], argument[step]);
         }
     }
     return ERROR_NONE;
@@ -173,7 +181,7 @@ static enum error_code absent_part(void *context, struct lane *lane, size_t part
                                    struct error *error)
 {
     struct absent_run *run = context;
-    return stream_visit_part(run->input, lane, run->partition, part, absent_visit, run, error);
+    return vector_stream_visit_part(run->input, lane, run->partition, part, absent_visit, run, error);
 }
 
 /* Labels that the selector asks for by `=`, each once and not also in another way. */
@@ -190,8 +198,8 @@ static struct labels absent_labels(struct arena *arena, const struct expression 
     size_t count = 0;
     for (size_t i = 0; i < selector->matcher_count; i++) {
         const struct matcher *matcher = selector->matchers[i];
-        bool is_alone = matcher->type == MATCHER_EQUAL &&
-                        !text_equal(matcher->name, LABEL_METRIC_NAME);
+        bool is_alone =
+            matcher->type == MATCHER_EQUAL && !text_equal(matcher->name, LABEL_METRIC_NAME);
         for (size_t j = 0; j < selector->matcher_count; j++)
             if (j != i && text_equal(selector->matchers[j]->name, matcher->name))
                 is_alone = false;
@@ -218,9 +226,9 @@ enum error_code function_absent_stream(struct evaluation *evaluation,
             : evaluate_vector(evaluation, call->arguments[0], steps, &run.input, error);
     if (code != ERROR_NONE)
         return code;
-    run.partition = stream_partition(run.input);
+    run.partition = vector_stream_partition(run.input);
     code = evaluation_run_parts(evaluation, run.partition.count, absent_part, &run, error);
-    stream_close(run.input);
+    vector_stream_close(run.input);
     struct store store = {0};
     struct step_vector *vector;
     if (code == ERROR_NONE)
@@ -261,15 +269,14 @@ static enum error_code date_stream(struct evaluation *evaluation, enum function_
 /* timestamp and start_timestamp of a selector see the samples, not the steps. */
 static enum error_code sample_time_stream(struct evaluation *evaluation,
                                           const struct expression *selector,
-                                          enum selector_value value,
-                                          const struct step_range *steps,
+                                          enum selector_value value, const struct step_range *steps,
                                           struct stream **stream_out, struct error *error)
 {
     struct stream *input;
     enum error_code code = selector_stream(evaluation, selector, value, steps, &input, error);
     if (code != ERROR_NONE)
         return code;
-    return stream_drop_names(input, NAMES_DROP_ALL, stream_out, error);
+    return vector_stream_drop_names(input, NAMES_DROP_ALL, stream_out, error);
 }
 
 enum error_code function_stream(struct evaluation *evaluation, const struct expression *expression,
@@ -313,7 +320,8 @@ enum error_code function_stream(struct evaluation *evaluation, const struct expr
         if (first->kind == EXPRESSION_SELECTOR)
             return sample_time_stream(evaluation, first, SELECTOR_START_TIMESTAMP, steps,
                                       stream_out, error);
-        break;
+        /* What an expression yields has lost the start timestamps. */
+        return empty_stream(evaluation, steps, stream_out, error);
     default:
         break;
     }

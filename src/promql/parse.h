@@ -72,6 +72,9 @@ bool parser_take_number(struct parser *parser, double *value_out, bool *is_durat
 /* + or -, when one is there: 1 or -1; 0 otherwise. */
 int parser_take_sign(struct parser *parser);
 
+/* `value` with the sign in front of it; there is one NaN only. */
+double parser_apply_sign(int sign, double value);
+
 /* The characters of a TOKEN_STRING, unescaped. */
 bool parser_take_string(struct parser *parser, struct text *value_out);
 

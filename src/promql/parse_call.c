@@ -80,8 +80,7 @@ static bool parse_fill_value(struct parser *parser, double *value_out)
         return parser_unexpected(parser, CONTEXT, "number");
     if (!parser_take_number(parser, value_out, &is_duration))
         return false;
-    if (sign < 0)
-        *value_out = -*value_out;
+    *value_out = parser_apply_sign(sign, *value_out);
     return parser_expect(parser, TOKEN_RIGHT_PARENTHESIS, CONTEXT, "\")\"");
 }
 

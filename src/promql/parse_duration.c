@@ -35,7 +35,7 @@ static struct duration_expression *negate(struct parser *parser, int sign, uint3
         return NULL;
     if (operand->operation != DURATION_LITERAL)
         return create(parser, sign < 0 ? DURATION_MINUS : DURATION_PLUS, start, operand, NULL);
-    operand->seconds *= sign;
+    operand->seconds = parser_apply_sign(sign, operand->seconds);
     operand->position.start = start;
     return operand;
 }

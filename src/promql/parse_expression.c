@@ -81,8 +81,7 @@ static struct expression *parse_unary(struct parser *parser)
     if (operand == NULL)
         return NULL;
     if (operand->kind == EXPRESSION_NUMBER) {
-        if (sign < 0)
-            operand->number.value = -operand->number.value;
+        operand->number.value = parser_apply_sign(sign, operand->number.value);
         operand->position.start = start;
         return operand;
     }
@@ -184,8 +183,8 @@ static bool parse_offset(struct parser *parser, struct expression *operand)
 /* Milliseconds have to fit 64 bits. */
 static const double TIMESTAMP_SECONDS_MAX = 9223372036854774.0;
 
-/* start(), end() or seconds since the epoch. */
-static bool parse_at_value(struct parser *parser, struct time_shift *shift_out)
+/* start(), end() or seconds since the epoch, of the selector that starts at `start`. */
+static bool parse_at_value(struct parser *parser, uint32_t start, struct time_shift *shift_out)
 {
     if (parser->token.kind == TOKEN_WORD &&
         (parser->token.keyword == KEYWORD_START || parser->token.keyword == KEYWORD_END)) {
@@ -194,7 +193,6 @@ static bool parse_at_value(struct parser *parser, struct time_shift *shift_out)
         return parser_expect(parser, TOKEN_LEFT_PARENTHESIS, "@", "\"(\"") &&
                parser_expect(parser, TOKEN_RIGHT_PARENTHESIS, "@", "\")\"");
     }
-    uint32_t start = parser->token.position.start;
     int sign = parser_take_sign(parser);
     double seconds;
     bool is_duration;
@@ -202,8 +200,7 @@ static bool parse_at_value(struct parser *parser, struct time_shift *shift_out)
         return parser_unexpected(parser, "@", "timestamp");
     if (!parser_take_number(parser, &seconds, &is_duration))
         return false;
-    if (sign < 0)
-        seconds = -seconds;
+    seconds = parser_apply_sign(sign, seconds);
     if (!isfinite(seconds))
         return parser_fail(parser, start, "timestamp out of bounds for @ modifier: %s",
                            isnan(seconds) ? "NaN"
@@ -220,7 +217,7 @@ static bool parse_at(struct parser *parser, struct expression *operand)
 {
     struct time_shift parsed = {0};
     parser_advance(parser);
-    if (!parse_at_value(parser, &parsed))
+    if (!parse_at_value(parser, operand->position.start, &parsed))
         return false;
     struct time_shift *shift = shift_of(operand);
     if (shift == NULL)

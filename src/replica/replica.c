@@ -21,6 +21,7 @@ struct batch {
     struct group_request request;
     struct replica *replica;
     struct replica_write *writes;
+    struct replica_entry *entry; /* instead of writes */
     struct batch *next;
     uint64_t index; /* when committed */
 };
@@ -73,6 +74,7 @@ struct replica {
     void *settled_context;
     uint64_t settle_index;
     bool closing;
+    bool group_gone;
     void (*closed)(void *context);
     void *closed_context;
 };
@@ -147,8 +149,26 @@ static void schedule_pump(struct replica *replica)
     scheduler_defer(loop_of(replica), &replica->pump_task);
 }
 
+static void entry_answer_task(struct task *task)
+{
+    struct replica_entry *entry =
+        (struct replica_entry *)((char *)task - offsetof(struct replica_entry, task));
+    entry->done(entry);
+}
+
+static void entry_answer(struct replica_entry *entry, const char *failure)
+{
+    error_clear(&entry->error);
+    if (failure != NULL)
+        error_set(&entry->error, ERROR_UNAVAILABLE, "%s", failure);
+    entry->task.run = entry_answer_task;
+    scheduler_post(entry->origin, &entry->task);
+}
+
 static void batch_finish(struct batch *batch, const char *failure)
 {
+    if (batch->entry != NULL)
+        entry_answer(batch->entry, failure);
     struct replica_write *write = batch->writes;
     while (write != NULL) {
         struct replica_write *next = write->next;
@@ -190,6 +210,8 @@ static void batch_done(struct group_request *request, enum group_outcome outcome
     schedule_pump(replica);
 }
 
+static void close_shard_when_idle(struct replica *replica);
+
 static void resolve_run(struct job *job)
 {
     struct replica_write *write =
@@ -210,6 +232,7 @@ static void resolve_done(struct job *job)
         if (write->error.code == ERROR_NONE)
             error_set(&write->error, ERROR_UNAVAILABLE, "shutting down");
         answer(write);
+        close_shard_when_idle(replica);
         return;
     }
     queue_push(&replica->waiting, write);
@@ -347,6 +370,36 @@ void replica_write(struct replica *replica, struct replica_write *write)
     }
     write->task.run = receive;
     scheduler_post(loop_of(replica), &write->task);
+}
+
+/* --- Entries of others ------------------------------------------------------------------------ */
+
+static void receive_entry(struct task *task)
+{
+    struct replica_entry *entry =
+        (struct replica_entry *)((char *)task - offsetof(struct replica_entry, task));
+    struct replica *replica = entry->replica;
+    struct batch *batch = calloc(1, sizeof *batch);
+    if (!atomic_load(&replica->ready) || replica->closing || batch == NULL) {
+        free(batch);
+        entry_answer(entry, "this shard has no leader here");
+        return;
+    }
+    *batch = (struct batch){.request.done = batch_done, .replica = replica, .entry = entry};
+    if (propose_entry(replica, entry->bytes.bytes, entry->bytes.size, &batch->request,
+                      &entry->error) != ERROR_NONE) {
+        free(batch);
+        entry_answer(entry, "the entry could not be proposed");
+        return;
+    }
+    replica->in_flight++;
+}
+
+void replica_propose(struct replica *replica, struct replica_entry *entry)
+{
+    entry->replica = replica;
+    entry->task.run = receive_entry;
+    scheduler_post(loop_of(replica), &entry->task);
 }
 
 /* --- What the shard asks for ------------------------------------------------------------------ */
@@ -622,7 +675,7 @@ enum error_code replica_create(const struct replica_options *options,
         .context = replica, .propose = shard_asks, .durable = shard_durable};
     struct group_options group_options = {
         .group_id = options->group_id,
-        .directory = options->group_directory,
+        .recovery = options->recovery,
         .founders = options->founders,
         .founder_count = options->founder_count,
     };
@@ -656,10 +709,18 @@ static void shard_closed(void *context)
     closed(closed_context);
 }
 
+/* Look-ups in files hold pieces of the shard. */
+static void close_shard_when_idle(struct replica *replica)
+{
+    if (replica->group_gone && replica->resolving == 0)
+        shard_close(replica->shard, shard_closed, replica);
+}
+
 static void group_closed(void *context)
 {
     struct replica *replica = context;
-    shard_close(replica->shard, shard_closed, replica);
+    replica->group_gone = true;
+    close_shard_when_idle(replica);
 }
 
 void replica_close(struct replica *replica, void (*closed)(void *context), void *context)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/checksum.h"
+#include "base/text_set.h"
 
 #include "shard_private.h"
 #include "view_reader.h"
@@ -388,46 +389,6 @@ static enum error_code source_select(struct series_source *self,
 
 /* --- Names and values ----------------------------------------------------------------------- */
 
-/* Texts seen already; open addressing over copies in the arena. */
-struct text_set {
-    struct arena *arena;
-    struct text *table;
-    size_t capacity;
-    size_t count;
-};
-
-static struct text *text_place(struct text *table, size_t capacity, struct text text)
-{
-    for (size_t i = hash64(text.data, text.size, HASH_SEED_STORED) & (capacity - 1);;
-         i = (i + 1) & (capacity - 1))
-        if (table[i].data == NULL || text_equal(table[i], text))
-            return &table[i];
-}
-
-/* 1: new, 0: seen before, -1: out of memory. */
-static int text_set_add(struct text_set *set, struct text text)
-{
-    if ((set->count + 1) * 2 > set->capacity) {
-        size_t capacity = set->capacity == 0 ? 256 : set->capacity * 2;
-        struct text *table = arena_array(set->arena, capacity, sizeof *table);
-        if (table == NULL)
-            return -1;
-        for (size_t i = 0; i < set->capacity; i++)
-            if (set->table[i].data != NULL)
-                *text_place(table, capacity, set->table[i]) = set->table[i];
-        set->table = table;
-        set->capacity = capacity;
-    }
-    struct text *place = text_place(set->table, set->capacity, text);
-    if (place->data != NULL)
-        return 0;
-    *place = arena_copy_text(set->arena, text);
-    if (place->data == NULL)
-        return -1;
-    set->count++;
-    return 1;
-}
-
 static enum error_code visit_texts(struct series_source *self,
                                    const struct series_request *request, const struct text *name,
                                    series_text_visit *visit, void *context, struct error *error)
@@ -447,11 +408,12 @@ static enum error_code visit_texts(struct series_source *self,
         while (more && code == ERROR_NONE && labels_next(&cursor, &label)) {
             if (name != NULL && !text_equal(label.name, *name))
                 continue;
-            int added = text_set_add(&seen, name == NULL ? label.name : label.value);
-            if (added < 0)
+            struct text text = name == NULL ? label.name : label.value;
+            enum text_set_outcome outcome = text_set_add(&seen, text);
+            if (outcome == TEXT_SET_OUT_OF_MEMORY)
                 code = out_of_memory(error);
-            else if (added > 0)
-                more = visit(context, name == NULL ? label.name : label.value);
+            else if (outcome == TEXT_SET_NEW)
+                more = visit(context, text);
         }
     }
     set_close(&set->set);

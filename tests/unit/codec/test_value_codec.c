@@ -82,6 +82,49 @@ static void every_path_makes_the_same_bytes_and_values(void **state)
     codec_path_select(usual);
 }
 
+/* What a damaged chunk decodes to does not matter, but it is the same everywhere. */
+static void damaged_chunks_are_the_same_to_every_path(void **state)
+{
+    (void)state;
+    struct hostile_random random = {8};
+    static double values[CHUNK_SAMPLES_MAX];
+    static double decoded[CODEC_PATHS][CHUNK_SAMPLES_MAX];
+    enum codec_path usual = codec_path_selected();
+    for (int round = 0; round < 20000; round++) {
+        size_t count = 1 + hostile_below(&random, 200);
+        hostile_fill(&random, values, count);
+        uint8_t *bytes;
+        size_t size = encode(values, count, &bytes);
+        for (uint64_t damage = hostile_below(&random, 4); damage > 0; damage--) {
+            size_t place = hostile_below(&random, hostile_below(&random, 2) ? size : 1 + size / 9);
+            bytes[place] = (uint8_t)hostile_next(&random);
+        }
+        enum error_code codes[CODEC_PATHS] = {0};
+        for (enum codec_path path = 0; path < CODEC_PATHS; path++) {
+            if (!codec_path_is_available(path))
+                continue;
+            codec_path_select(path);
+            struct error error = {0};
+            codes[path] = value_codec_decode(bytes, size, count, &scratch, decoded[path], &error);
+            assert_int_equal(codes[path], codes[CODEC_PATH_PORTABLE]);
+            if (codes[path] == ERROR_NONE)
+                assert_memory_equal(decoded[path], decoded[CODEC_PATH_PORTABLE],
+                                    count * sizeof *values);
+        }
+        free(bytes);
+    }
+    codec_path_select(usual);
+}
+
+/* A series that is scraped for the first time has few samples in its first chunk. */
+static void a_few_floats_take_no_more_than_their_bytes_and_one(void **state)
+{
+    (void)state;
+    static const double FLOATS[] = {1.0 / 3, 2.0 / 7, 5e-300, 1e300};
+    for (size_t count = 1; count <= 4; count++)
+        assert_in_range(assert_comes_back(FLOATS, count), 9, value_codec_size_max(count));
+}
+
 static void constant_chunks_take_one_to_nine_bytes(void **state)
 {
     (void)state;
@@ -169,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hostile_values_come_back_bit_for_bit),
         cmocka_unit_test(every_path_makes_the_same_bytes_and_values),
+        cmocka_unit_test(damaged_chunks_are_the_same_to_every_path),
+        cmocka_unit_test(a_few_floats_take_no_more_than_their_bytes_and_one),
         cmocka_unit_test(constant_chunks_take_one_to_nine_bytes),
         cmocka_unit_test(stale_marker_among_floats_costs_no_more_than_a_float),
         cmocka_unit_test(decode_refuses_every_cut_and_every_surplus),

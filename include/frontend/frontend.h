@@ -1,0 +1,88 @@
+/*
+ * frontend - the query path: all shards as one source, and the budget of queries.
+ *
+ * A series is in one shard, so the union of the shards' answers is the answer. Any thread.
+ */
+#ifndef FRONTEND_FRONTEND_H
+#define FRONTEND_FRONTEND_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "platform/clock.h"
+#include "platform/worker_pool.h"
+#include "promql/engine.h"
+#include "promql/series_source.h"
+
+struct frontend;
+
+struct frontend_options {
+    struct series_source *const *shards; /* [shard_count]; copied */
+    size_t shard_count;
+    struct worker_pool *pool;
+    struct clock *clock;
+
+    int64_t lookback_ms;
+    int64_t subquery_step_ms;
+    int64_t timeout_ms;
+    uint64_t samples_max;      /* of one query, held at once */
+    uint64_t memory_max_bytes; /* of all queries together */
+    uint64_t concurrency;      /* queries that run at once; others wait */
+    uint64_t waiting_max;      /* queries that wait at once; beyond: UNAVAILABLE */
+    enum promql_features features;
+};
+
+/* Errors: OUT_OF_MEMORY. */
+enum error_code frontend_create(const struct frontend_options *options,
+                                struct frontend **frontend_out, struct error *error);
+/* No query may be under way. NULL is fine. */
+void frontend_destroy(struct frontend *frontend);
+
+/* All shards as one. Lives as long as the frontend. */
+struct series_source *frontend_source(struct frontend *frontend);
+
+const struct frontend_options *frontend_options(const struct frontend *frontend);
+
+/* What memory of queries is charged to. */
+struct arena_account *frontend_memory(struct frontend *frontend);
+
+/* --- Queries --------------------------------------------------------------------------------- */
+
+/* One query or look-up on its way through queue and workers. The caller's until `done`. */
+struct frontend_job {
+    /* On a worker. */
+    void (*run)(struct frontend_job *job);
+    /* On the loop that submitted it. */
+    void (*done)(struct frontend_job *job);
+
+    /* The frontend's. */
+    struct frontend *frontend;
+    struct job job;
+    struct scheduler *origin;
+    struct frontend_job *next;
+    struct task task;
+    uint64_t queued_ns;
+};
+
+/*
+ * Run the job when its turn comes. From a loop. Errors: UNAVAILABLE (too many wait); `done` does
+ * not run then.
+ */
+enum error_code frontend_submit(struct frontend *frontend, struct scheduler *loop,
+                                struct frontend_job *job, struct error *error);
+
+struct frontend_statistics {
+    uint64_t queries_total;
+    uint64_t queries_running;
+    uint64_t queries_waiting;
+    uint64_t queries_refused_total;
+    uint64_t waited_ns_total;
+    uint64_t memory_bytes;
+    uint64_t memory_max_bytes;
+};
+void frontend_statistics(struct frontend *frontend, struct frontend_statistics *statistics_out);
+
+#endif

@@ -1,0 +1,240 @@
+#include "block/block_reader.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "block_format.h"
+#include "label_index.h"
+#include "metadata_table.h"
+#include "page_file.h"
+#include "sample_reader.h"
+#include "tenant_list.h"
+
+/* Pairs that a walk over all labels remembers before it starts anew. */
+enum { PAIR_TEXTS_MAX = 64 * 1024 };
+
+struct block {
+    atomic_size_t references;
+    struct page_file file;
+    struct block_properties properties;
+    struct tenant_list tenants;
+    struct label_index index;
+    struct sample_store samples;
+};
+
+struct block_reader {
+    struct block *block;
+    struct sample_reader samples;
+    struct label_rows rows;
+    struct pair_texts texts;
+    struct arena *labels; /* of the last series */
+};
+
+/* --- The open file ---------------------------------------------------------------------------- */
+
+static enum error_code check_sections(struct block *block, struct error *error)
+{
+    if (!block_properties_decode(page_file_section(&block->file, TOC_PROPERTIES),
+                                 &block->properties))
+        return page_file_corrupt(&block->file, "properties", error);
+    if (block->file.sections[TOC_SLOTS].size != SLOT_COUNT / 8)
+        return page_file_corrupt(&block->file, "slots", error);
+    if (block->samples.directory.entry_count != block->index.series_count)
+        return page_file_corrupt(&block->file, "index and directory differ", error);
+    return ERROR_NONE;
+}
+
+enum error_code block_open(struct page_cache *cache, struct page_source *source,
+                           struct block **block_out, struct error *error)
+{
+    struct block *block = calloc(1, sizeof *block);
+    if (block == NULL) {
+        page_source_close(source);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "block");
+    }
+    atomic_init(&block->references, 1);
+    enum error_code code = page_file_open(&block->file, cache, source, FILE_KIND_BLOCK, error);
+    if (code == ERROR_NONE)
+        code = tenant_list_read(&block->tenants, &block->file, error);
+    if (code == ERROR_NONE)
+        code = label_index_open(&block->index, &block->file, &block->tenants, LABEL_COLUMNS_BLOCK,
+                                error);
+    if (code == ERROR_NONE)
+        code = sample_store_open(&block->samples, &block->file, error);
+    if (code == ERROR_NONE)
+        code = check_sections(block, error);
+    if (code != ERROR_NONE) {
+        block_unref(block);
+        return code;
+    }
+    *block_out = block;
+    return ERROR_NONE;
+}
+
+struct block *block_ref(struct block *block)
+{
+    atomic_fetch_add_explicit(&block->references, 1, memory_order_relaxed);
+    return block;
+}
+
+void block_unref(struct block *block)
+{
+    if (block == NULL)
+        return;
+    if (atomic_fetch_sub_explicit(&block->references, 1, memory_order_acq_rel) > 1)
+        return;
+    tenant_list_clear(&block->tenants);
+    page_file_close(&block->file);
+    free(block);
+}
+
+struct file_summary block_summary(const struct block *block)
+{
+    return block->file.footer.summary;
+}
+
+struct block_properties block_properties(const struct block *block)
+{
+    return block->properties;
+}
+
+struct index_source *block_index(struct block *block)
+{
+    return &block->index.source;
+}
+
+size_t block_tenant_count(const struct block *block)
+{
+    return block->tenants.count;
+}
+
+struct text block_tenant(const struct block *block, size_t index)
+{
+    assert(index < block->tenants.count);
+    return block->tenants.tenants[index];
+}
+
+bool block_has_slot(const struct block *block, uint16_t slot)
+{
+    assert(slot < SLOT_COUNT);
+    return (unsigned char)block->file.sections[TOC_SLOTS].data[slot / 8] >> (slot % 8) & 1;
+}
+
+enum error_code block_visit_metadata(struct block *block, const struct text *tenant,
+                                     metadata_visit *visit, void *context, struct error *error)
+{
+    return metadata_table_visit(&block->file, &block->tenants, tenant, visit, context, error);
+}
+
+/* --- Readers ---------------------------------------------------------------------------------- */
+
+enum error_code block_reader_create(struct block *block, struct block_reader **reader_out,
+                                    struct error *error)
+{
+    struct block_reader *reader = calloc(1, sizeof *reader);
+    if (reader == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "block reader");
+    reader->block = block_ref(block);
+    reader->rows.index = &block->index;
+    reader->texts.index = &block->index;
+    reader->labels = arena_create(0);
+    enum error_code code = sample_reader_init(&reader->samples, &block->samples, error);
+    if (code == ERROR_NONE && reader->labels == NULL)
+        code = error_set(error, ERROR_OUT_OF_MEMORY, "block reader");
+    if (code != ERROR_NONE) {
+        block_reader_destroy(reader);
+        return code;
+    }
+    *reader_out = reader;
+    return ERROR_NONE;
+}
+
+void block_reader_destroy(struct block_reader *reader)
+{
+    if (reader == NULL)
+        return;
+    sample_reader_clear(&reader->samples);
+    label_rows_clear(&reader->rows);
+    pair_texts_clear(&reader->texts);
+    arena_destroy(reader->labels);
+    block_unref(reader->block);
+    free(reader);
+}
+
+static enum error_code seek(struct block_reader *reader, uint32_t position, struct error *error)
+{
+    const struct block *block = reader->block;
+    if (position >= block->index.series_count)
+        return error_set(error, ERROR_NOT_FOUND, "series at position %u of %u", position,
+                         block->index.series_count);
+    bool found;
+    enum error_code code = sample_reader_seek(&reader->samples, position, &found, error);
+    if (code == ERROR_NONE && (!found || reader->samples.cursor.series.key != position))
+        return page_file_corrupt(&block->file, "a series without directory", error);
+    return code;
+}
+
+enum error_code block_reader_read(struct block_reader *reader, uint32_t position, int64_t start_ms,
+                                  int64_t end_ms, struct sample_columns *columns_out,
+                                  struct error *error)
+{
+    enum error_code code = seek(reader, position, error);
+    if (code != ERROR_NONE)
+        return code;
+    return sample_reader_range(&reader->samples, start_ms, end_ms, columns_out, error);
+}
+
+enum error_code block_reader_read_latest(struct block_reader *reader, uint32_t position,
+                                         int64_t start_ms, int64_t end_ms,
+                                         struct sample_columns *columns_out, struct error *error)
+{
+    enum error_code code = seek(reader, position, error);
+    if (code != ERROR_NONE)
+        return code;
+    return sample_reader_latest(&reader->samples, start_ms, end_ms, columns_out, error);
+}
+
+enum error_code block_reader_read_encoded(struct block_reader *reader, uint32_t position,
+                                          struct encoded_series *encoded_out, struct error *error)
+{
+    enum error_code code = seek(reader, position, error);
+    if (code != ERROR_NONE)
+        return code;
+    return sample_reader_encoded(&reader->samples, encoded_out, error);
+}
+
+enum error_code block_reader_read_exemplars(struct block_reader *reader, uint32_t position,
+                                            int64_t start_ms, int64_t end_ms,
+                                            const struct exemplar **exemplars_out,
+                                            size_t *count_out, struct error *error)
+{
+    enum error_code code = seek(reader, position, error);
+    if (code != ERROR_NONE)
+        return code;
+    return sample_reader_exemplars(&reader->samples, start_ms, end_ms, exemplars_out, count_out,
+                                   error);
+}
+
+enum error_code block_reader_series(struct block_reader *reader, uint32_t position,
+                                    struct block_series *series_out, struct error *error)
+{
+    arena_reset(reader->labels);
+    if (reader->texts.count > PAIR_TEXTS_MAX) {
+        pair_texts_clear(&reader->texts);
+        reader->texts.index = &reader->block->index;
+    }
+    enum error_code code = label_rows_seek(&reader->rows, position, error);
+    struct labels labels;
+    if (code == ERROR_NONE)
+        code = pair_texts_labels(&reader->texts, &reader->rows.row, reader->labels, &labels, error);
+    if (code != ERROR_NONE)
+        return code;
+    const struct label_row *row = &reader->rows.row;
+    *series_out = (struct block_series){
+        .tenant = reader->block->tenants.tenants[row->tenant],
+        .slot = row->slot,
+        .labels = labels,
+    };
+    return ERROR_NONE;
+}

@@ -1,0 +1,286 @@
+#include "block/block_writer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "block_format.h"
+#include "chunk_decoder.h"
+#include "content_hash.h"
+#include "label_index_writer.h"
+#include "metadata_table.h"
+#include "sample_writer.h"
+#include "tenant_list.h"
+
+struct block_writer {
+    struct page_writer *pages;
+    struct block_properties properties;
+    struct sample_writer samples;
+    struct label_index_writer index;
+    struct tenant_list tenants;
+    struct metadata_writer metadata;
+    struct content_hash hash;
+    struct byte_buffer identity;
+    struct chunk_decoder decoder; /* for chunks that are copied */
+    struct byte_buffer previous_labels;
+    uint32_t previous_tenant;
+    uint32_t series_count;
+};
+
+/* --- Order ------------------------------------------------------------------------------------ */
+
+static int compare_label(struct labels left, struct labels right, struct text name)
+{
+    return text_compare(labels_get(left, name), labels_get(right, name));
+}
+
+int block_series_compare(const struct block_series *left, const struct block_series *right)
+{
+    int order = text_compare(left->tenant, right->tenant);
+    if (order == 0)
+        order = compare_label(left->labels, right->labels, LABEL_METRIC_NAME);
+    if (order == 0)
+        order = compare_label(left->labels, right->labels, TEXT("job"));
+    if (order == 0)
+        order = compare_label(left->labels, right->labels, TEXT("instance"));
+    if (order == 0)
+        order = labels_compare(left->labels, right->labels);
+    return order;
+}
+
+/* Which time columns a series shares. Two targets of one number would only share them. */
+static uint64_t target_of(uint32_t tenant, struct labels labels)
+{
+    struct text job = labels_get(labels, TEXT("job"));
+    struct text instance = labels_get(labels, TEXT("instance"));
+    return hash64(instance.data, instance.size, hash64(job.data, job.size, tenant));
+}
+
+/* --- Adding ----------------------------------------------------------------------------------- */
+
+static enum error_code out_of_memory(struct error *error)
+{
+    return error_set(error, ERROR_OUT_OF_MEMORY, "block writer");
+}
+
+static enum error_code check_order(const struct block_writer *writer,
+                                   const struct block_series *series, struct error *error)
+{
+    if (writer->series_count == 0)
+        return ERROR_NONE;
+    struct block_series previous = {
+        .tenant = writer->tenants.tenants[writer->previous_tenant],
+        .labels = {.bytes = writer->previous_labels.bytes,
+                   .size = (uint32_t)writer->previous_labels.size},
+    };
+    if (block_series_compare(&previous, series) < 0)
+        return ERROR_NONE;
+    char text[128];
+    return error_set(error, ERROR_INVALID, "block: series out of order: %s",
+                     labels_format(text, sizeof text, series->labels));
+}
+
+/* Everything about a series but its samples. */
+static enum error_code begin_series(struct block_writer *writer, const struct block_series *series,
+                                    const int64_t *timestamps_ms, size_t count,
+                                    struct sample_series *entry_out, struct error *error)
+{
+    const struct block_properties *properties = &writer->properties;
+    if (series->slot >= SLOT_COUNT)
+        return error_set(error, ERROR_INVALID, "block: slot %u", series->slot);
+    if (count > 0 &&
+        (timestamps_ms[0] < properties->start_ms || timestamps_ms[count - 1] >= properties->end_ms))
+        return error_set(error, ERROR_INVALID, "block: a sample outside of the window");
+    uint32_t tenant;
+    enum error_code code = check_order(writer, series, error);
+    if (code == ERROR_NONE)
+        code = tenant_list_add(&writer->tenants, series->tenant, &tenant, error);
+    if (code != ERROR_NONE)
+        return code;
+    /* Time columns of a tenant lie together, and not in memory longer than that. */
+    if (writer->series_count > 0 && tenant != writer->previous_tenant)
+        code = time_columns_flush(&writer->samples.columns, error);
+    struct label_series labels = {.tenant = tenant, .slot = series->slot, .labels = series->labels};
+    if (code == ERROR_NONE)
+        code = label_index_writer_add(&writer->index, &labels, error);
+    if (code != ERROR_NONE)
+        return code;
+    byte_buffer_reset(&writer->previous_labels);
+    byte_buffer_append(&writer->previous_labels, series->labels.bytes, series->labels.size);
+    if (writer->previous_labels.failed)
+        return out_of_memory(error);
+    *entry_out = (struct sample_series){.key = writer->series_count,
+                                        .target = target_of(tenant, series->labels),
+                                        .tenant = tenant,
+                                        .slot = series->slot};
+    writer->previous_tenant = tenant;
+    writer->series_count++;
+    return ERROR_NONE;
+}
+
+static enum error_code hash_series(struct block_writer *writer, const struct block_series *series,
+                                   const struct sample_columns *columns,
+                                   const struct exemplar *exemplars, size_t exemplar_count,
+                                   struct error *error)
+{
+    struct text identity = block_identity(series, &writer->identity);
+    if (writer->identity.failed ||
+        !content_hash_series(&writer->hash, identity, columns, exemplars, exemplar_count))
+        return out_of_memory(error);
+    return ERROR_NONE;
+}
+
+enum error_code block_writer_add(struct block_writer *writer, const struct block_series *series,
+                                 const struct sample_columns *columns,
+                                 const struct exemplar *exemplars, size_t exemplar_count,
+                                 struct error *error)
+{
+    if (columns->count == 0 && exemplar_count == 0)
+        return ERROR_NONE;
+    struct sample_series entry;
+    enum error_code code =
+        begin_series(writer, series, columns->timestamps_ms, columns->count, &entry, error);
+    if (code == ERROR_NONE)
+        code =
+            sample_writer_add(&writer->samples, &entry, columns, exemplars, exemplar_count, error);
+    if (code == ERROR_NONE)
+        code = hash_series(writer, series, columns, exemplars, exemplar_count, error);
+    return code;
+}
+
+/* The samples in the chunks, which prove to be chunks by that. */
+static enum error_code decode(struct block_writer *writer, const struct encoded_series *encoded,
+                              struct sample_columns *columns_out, struct error *error)
+{
+    struct chunk_decoder *decoder = &writer->decoder;
+    chunk_decoder_begin(decoder);
+    enum error_code code = chunk_decoder_reserve(decoder, encoded->sample_count, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (encoded->sample_count > 0)
+        memcpy(decoder->timestamps_ms, encoded->timestamps_ms,
+               encoded->sample_count * sizeof(int64_t));
+    for (size_t i = 0; i < encoded->chunk_count; i++) {
+        const struct encoded_chunk *chunk = &encoded->chunks[i];
+        if (chunk->sample_count == 0 || chunk->sample_count > CHUNK_SAMPLES_MAX ||
+            chunk->sample_count > encoded->sample_count - decoder->count)
+            return error_set(error, ERROR_INVALID, "block: chunk of %u samples",
+                             chunk->sample_count);
+        code = chunk_decoder_add(decoder, chunk, error);
+        if (code != ERROR_NONE)
+            return code;
+    }
+    if (decoder->count != encoded->sample_count)
+        return error_set(error, ERROR_INVALID, "block: fewer samples in chunks than timestamps");
+    size_t first;
+    *columns_out = chunk_decoder_columns(decoder, INT64_MIN, INT64_MAX, &first);
+    return ERROR_NONE;
+}
+
+enum error_code block_writer_add_encoded(struct block_writer *writer,
+                                         const struct block_series *series,
+                                         const struct encoded_series *encoded,
+                                         const struct exemplar *exemplars, size_t exemplar_count,
+                                         struct error *error)
+{
+    if (encoded->sample_count == 0 && exemplar_count == 0)
+        return ERROR_NONE;
+    struct sample_series entry;
+    struct sample_columns columns;
+    enum error_code code = decode(writer, encoded, &columns, error);
+    if (code == ERROR_NONE)
+        code = begin_series(writer, series, encoded->timestamps_ms, encoded->sample_count, &entry,
+                            error);
+    if (code == ERROR_NONE)
+        code = sample_writer_add_encoded(&writer->samples, &entry, encoded, exemplars,
+                                         exemplar_count, error);
+    if (code == ERROR_NONE)
+        code = hash_series(writer, series, &columns, exemplars, exemplar_count, error);
+    return code;
+}
+
+enum error_code block_writer_add_metadata(struct block_writer *writer, struct text tenant,
+                                          struct text metric_name,
+                                          const struct metric_metadata *metadata,
+                                          struct error *error)
+{
+    uint32_t number;
+    enum error_code code = tenant_list_add(&writer->tenants, tenant, &number, error);
+    if (code != ERROR_NONE)
+        return code;
+    return metadata_writer_add(&writer->metadata, number, metric_name, metadata, error);
+}
+
+/* --- Lifecycle -------------------------------------------------------------------------------- */
+
+enum error_code block_writer_create(struct disk *disk, const char *path,
+                                    const struct block_properties *properties,
+                                    struct block_writer **writer_out, struct error *error)
+{
+    if (properties->end_ms <= properties->start_ms)
+        return error_set(error, ERROR_INVALID, "block: an empty window");
+    struct block_writer *writer = calloc(1, sizeof *writer);
+    if (writer == NULL)
+        return out_of_memory(error);
+    writer->properties = *properties;
+    enum error_code code = page_writer_create(disk, path, FILE_KIND_BLOCK, &writer->pages, error);
+    if (code == ERROR_NONE)
+        code = sample_writer_init(&writer->samples, writer->pages, TARGETS_SCATTERED,
+                                  BLOCK_CHUNK_WINDOW_MS, error);
+    if (code == ERROR_NONE)
+        code = chunk_decoder_init(&writer->decoder, error);
+    if (code != ERROR_NONE) {
+        block_writer_destroy(writer);
+        return code;
+    }
+    writer->index =
+        (struct label_index_writer){.pages = writer->pages, .columns = LABEL_COLUMNS_BLOCK};
+    *writer_out = writer;
+    return ERROR_NONE;
+}
+
+enum error_code block_writer_finish(struct block_writer *writer, struct file_summary *summary_out,
+                                    struct error *error)
+{
+    uint8_t properties[BLOCK_PROPERTIES_BYTES];
+    block_properties_encode(&writer->properties, properties);
+    enum error_code code = sample_writer_finish(&writer->samples, error);
+    if (code == ERROR_NONE)
+        code = label_index_writer_finish(&writer->index, error);
+    if (code == ERROR_NONE)
+        code = metadata_writer_finish(&writer->metadata, &writer->tenants, &writer->hash,
+                                      writer->pages, error);
+    if (code == ERROR_NONE)
+        code = tenant_list_write(&writer->tenants, writer->pages, error);
+    if (code == ERROR_NONE)
+        code = page_writer_section(writer->pages, TOC_PROPERTIES, properties, sizeof properties,
+                                   error);
+    struct file_summary summary = {
+        .series_count = writer->series_count,
+        .sample_count = writer->samples.sample_count,
+        .min_time_ms = writer->samples.min_time_ms,
+        .max_time_ms = writer->samples.max_time_ms,
+        .content_checksum = writer->hash.sum,
+    };
+    if (code == ERROR_NONE)
+        code = page_writer_finish(writer->pages, &summary, error);
+    if (code == ERROR_NONE)
+        *summary_out = summary;
+    return code;
+}
+
+void block_writer_destroy(struct block_writer *writer)
+{
+    if (writer == NULL)
+        return;
+    sample_writer_clear(&writer->samples);
+    label_index_writer_clear(&writer->index);
+    tenant_list_clear(&writer->tenants);
+    metadata_writer_clear(&writer->metadata);
+    content_hash_clear(&writer->hash);
+    byte_buffer_clear(&writer->identity);
+    byte_buffer_clear(&writer->previous_labels);
+    chunk_decoder_clear(&writer->decoder);
+    page_writer_destroy(writer->pages);
+    free(writer);
+}

@@ -1,0 +1,344 @@
+#include "label_index.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "postings.h"
+
+/* Kinds of index_postings. */
+enum { LIST_OF_PAIR, LIST_OF_ONE };
+
+static const struct label_index *index_of(struct index_source *source)
+{
+    return (const struct label_index *)source;
+}
+
+/* --- Keys ------------------------------------------------------------------------------------- */
+
+/* A key of a number and a text, on the stack when it is short. */
+struct numbered_key {
+    uint8_t small[256];
+    uint8_t *large;
+    size_t size;
+};
+
+static enum error_code key_init(struct numbered_key *key, uint32_t number, struct text text,
+                                struct error *error)
+{
+    key->large = NULL;
+    key->size = 4 + text.size;
+    uint8_t *bytes = key->small;
+    if (key->size > sizeof key->small) {
+        key->large = malloc(key->size);
+        if (key->large == NULL)
+            return error_set(error, ERROR_OUT_OF_MEMORY, "label index");
+        bytes = key->large;
+    }
+    key_store_be32(bytes, number);
+    if (text.size > 0)
+        memcpy(bytes + 4, text.data, text.size);
+    return ERROR_NONE;
+}
+
+static struct text key_text(const struct numbered_key *key)
+{
+    return (struct text){(const char *)(key->large != NULL ? key->large : key->small), key->size};
+}
+
+/* The entry of (number, text); its pin is the caller's when it is found. */
+static enum error_code find_numbered(const struct table *table, uint32_t number, struct text text,
+                                     struct table_entry *entry_out, bool *found_out,
+                                     struct error *error)
+{
+    struct numbered_key key;
+    enum error_code code = key_init(&key, number, text, error);
+    if (code != ERROR_NONE)
+        return code;
+    code = table_find(table, key_text(&key), entry_out, found_out, error);
+    free(key.large);
+    return code;
+}
+
+/* The number of a name of a tenant. */
+static enum error_code find_name(const struct label_index *index, struct text tenant,
+                                 struct text name, uint32_t *number_out, bool *found_out,
+                                 struct error *error)
+{
+    uint32_t tenant_number;
+    *found_out = false;
+    if (name.size > LABEL_SET_BYTES_MAX ||
+        !tenant_list_find(index->tenants, tenant, &tenant_number))
+        return ERROR_NONE;
+    struct table_entry entry;
+    enum error_code code =
+        find_numbered(&index->names, tenant_number, name, &entry, found_out, error);
+    if (code != ERROR_NONE || !*found_out)
+        return code;
+    *number_out = (uint32_t)entry.ordinal;
+    page_unpin(&entry.pin);
+    return ERROR_NONE;
+}
+
+/* --- Postings --------------------------------------------------------------------------------- */
+
+static enum error_code corrupt_postings(const struct label_index *index, struct error *error)
+{
+    return page_file_corrupt(index->file, "postings", error);
+}
+
+/* What stands in a payload before its list. */
+static enum error_code postings_of(const struct label_index *index, uint64_t ordinal,
+                                   struct text payload, struct index_postings *postings_out,
+                                   struct error *error)
+{
+    struct byte_reader reader = byte_reader_over((const uint8_t *)payload.data, payload.size);
+    uint64_t count = byte_reader_varint(&reader);
+    if (reader.failed || count == 0 || count > index->series_count)
+        return corrupt_postings(index, error);
+    *postings_out =
+        (struct index_postings){.count = (uint32_t)count, .kind = LIST_OF_PAIR, .first = ordinal};
+    if (count == 1) {
+        postings_out->kind = LIST_OF_ONE;
+        postings_out->first = byte_reader_varint(&reader);
+        if (reader.failed || postings_out->first >= index->series_count)
+            return corrupt_postings(index, error);
+    }
+    return ERROR_NONE;
+}
+
+static enum error_code read_external(const struct label_index *index, struct byte_reader *reader,
+                                     enum postings_form form, uint32_t *items, size_t count,
+                                     struct error *error)
+{
+    struct page_reference page;
+    page.offset_bytes = byte_reader_varint(reader);
+    uint64_t page_size = byte_reader_varint(reader);
+    uint64_t offset = byte_reader_varint(reader);
+    uint64_t size = byte_reader_varint(reader);
+    if (reader->failed || page_size > UINT32_MAX)
+        return corrupt_postings(index, error);
+    page.size_bytes = (uint32_t)page_size;
+    struct page_pin pin = {0};
+    enum error_code code = page_file_pin(index->file, page, PAGE_POSTINGS, &pin, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (offset > pin.size || size > pin.size - offset)
+        code = corrupt_postings(index, error);
+    else
+        code = postings_decode(form, pin.bytes + offset, size, index->series_count, items, count,
+                               error);
+    page_unpin(&pin);
+    return code;
+}
+
+/* The list in a payload of more than one position. */
+static enum error_code read_payload(const struct label_index *index, struct text payload,
+                                    struct arena *arena, struct positions *positions_out,
+                                    struct error *error)
+{
+    struct byte_reader reader = byte_reader_over((const uint8_t *)payload.data, payload.size);
+    uint64_t count = byte_reader_varint(&reader);
+    unsigned head = byte_reader_u8(&reader);
+    if (reader.failed || count < 2 || count > index->series_count)
+        return corrupt_postings(index, error);
+    uint32_t *items = arena_allocate(arena, count * sizeof *items);
+    if (items == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "postings of %llu series",
+                         (unsigned long long)count);
+    enum postings_form form = (enum postings_form)(head & POSTINGS_FORM_MASK);
+    enum error_code code;
+    if (head & POSTINGS_EXTERNAL)
+        code = read_external(index, &reader, form, items, count, error);
+    else
+        code = postings_decode(form, reader.position, byte_reader_left(&reader),
+                               index->series_count, items, count, error);
+    if (code == ERROR_NONE)
+        *positions_out = (struct positions){.items = items, .count = count};
+    return code;
+}
+
+static enum error_code source_read(struct index_source *source, struct text tenant,
+                                   struct index_postings postings, struct arena *arena,
+                                   struct positions *positions_out, struct error *error)
+{
+    (void)tenant; /* numbers of pairs already tell */
+    const struct label_index *index = index_of(source);
+    if (postings.count == 0) {
+        *positions_out = (struct positions){0};
+        return ERROR_NONE;
+    }
+    if (postings.kind == LIST_OF_ONE) {
+        if (!positions_range(arena, (uint32_t)postings.first, 1, positions_out))
+            return error_set(error, ERROR_OUT_OF_MEMORY, "postings");
+        return ERROR_NONE;
+    }
+    struct table_cursor cursor = {.table = &index->pairs};
+    enum error_code code = table_cursor_seek_ordinal(&cursor, postings.first, error);
+    if (code == ERROR_NONE)
+        code = cursor.valid ? read_payload(index, cursor.payload, arena, positions_out, error)
+                            : corrupt_postings(index, error);
+    table_cursor_clear(&cursor);
+    return code;
+}
+
+static enum error_code find_pair(const struct label_index *index, struct text tenant,
+                                 struct text name, struct text value,
+                                 struct index_postings *postings_out, struct error *error)
+{
+    *postings_out = (struct index_postings){0};
+    uint32_t name_number = 0;
+    bool found;
+    enum error_code code = find_name(index, tenant, name, &name_number, &found, error);
+    if (code != ERROR_NONE || !found || value.size > LABEL_SET_BYTES_MAX)
+        return code;
+    struct table_entry entry;
+    code = find_numbered(&index->pairs, name_number, value, &entry, &found, error);
+    if (code != ERROR_NONE || !found)
+        return code;
+    code = postings_of(index, entry.ordinal, entry.payload, postings_out, error);
+    page_unpin(&entry.pin);
+    return code;
+}
+
+static enum error_code source_find(struct index_source *source, struct text tenant,
+                                   struct text name, struct text value,
+                                   struct index_postings *postings_out, struct error *error)
+{
+    /* The name without text is ours. */
+    *postings_out = (struct index_postings){0};
+    if (name.size == 0 || value.size == 0)
+        return ERROR_NONE;
+    return find_pair(index_of(source), tenant, name, value, postings_out, error);
+}
+
+static enum error_code source_all(struct index_source *source, struct text tenant,
+                                  struct arena *arena, struct positions *positions_out,
+                                  struct error *error)
+{
+    struct index_postings postings;
+    enum error_code code =
+        find_pair(index_of(source), tenant, (struct text){0}, (struct text){0}, &postings, error);
+    if (code != ERROR_NONE)
+        return code;
+    return source_read(source, tenant, postings, arena, positions_out, error);
+}
+
+/* --- Names and values ------------------------------------------------------------------------- */
+
+static enum error_code source_names(struct index_source *source, struct text tenant,
+                                    index_name_visit *visit, void *context, struct error *error)
+{
+    const struct label_index *index = index_of(source);
+    uint32_t number;
+    if (!tenant_list_find(index->tenants, tenant, &number))
+        return ERROR_NONE;
+    uint8_t prefix[4];
+    key_store_be32(prefix, number);
+    struct text wanted = {(const char *)prefix, sizeof prefix};
+    struct table_cursor cursor = {.table = &index->names};
+    enum error_code code = table_cursor_seek(&cursor, wanted, error);
+    while (code == ERROR_NONE && cursor.valid &&
+           text_starts_with(table_cursor_key(&cursor), wanted)) {
+        struct text key = table_cursor_key(&cursor);
+        if (key.size > 4 && !visit(context, (struct text){key.data + 4, key.size - 4}))
+            break;
+        code = table_cursor_next(&cursor, error);
+    }
+    table_cursor_clear(&cursor);
+    return code;
+}
+
+static enum error_code visit_values(const struct label_index *index, struct text wanted,
+                                    index_value_visit *visit, void *context, struct error *error)
+{
+    struct table_cursor cursor = {.table = &index->pairs};
+    enum error_code code = table_cursor_seek(&cursor, wanted, error);
+    while (code == ERROR_NONE && cursor.valid &&
+           text_starts_with(table_cursor_key(&cursor), wanted)) {
+        struct index_postings postings;
+        code = postings_of(index, cursor.ordinal, cursor.payload, &postings, error);
+        if (code != ERROR_NONE)
+            break;
+        struct text key = table_cursor_key(&cursor);
+        if (!visit(context, (struct text){key.data + 4, key.size - 4}, postings))
+            break;
+        code = table_cursor_next(&cursor, error);
+    }
+    table_cursor_clear(&cursor);
+    return code;
+}
+
+static enum error_code source_values(struct index_source *source, struct text tenant,
+                                     struct text name, struct text prefix, index_value_visit *visit,
+                                     void *context, struct error *error)
+{
+    const struct label_index *index = index_of(source);
+    uint32_t number = 0;
+    bool found;
+    if (name.size == 0 || prefix.size > LABEL_SET_BYTES_MAX)
+        return ERROR_NONE;
+    enum error_code code = find_name(index, tenant, name, &number, &found, error);
+    if (code != ERROR_NONE || !found)
+        return code;
+    struct numbered_key key;
+    code = key_init(&key, number, prefix, error);
+    if (code == ERROR_NONE)
+        code = visit_values(index, key_text(&key), visit, context, error);
+    free(key.large);
+    return code;
+}
+
+/* --- Labels ----------------------------------------------------------------------------------- */
+
+static enum error_code source_labels(struct index_source *source, struct positions positions,
+                                     struct arena *arena, struct labels *labels_out,
+                                     struct error *error)
+{
+    const struct label_index *index = index_of(source);
+    struct label_rows rows = {.index = index};
+    struct pair_texts texts = {.index = index};
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < positions.count; i++) {
+        code = label_rows_seek(&rows, positions.items[i], error);
+        if (code == ERROR_NONE)
+            code = pair_texts_labels(&texts, &rows.row, arena, &labels_out[i], error);
+    }
+    label_rows_clear(&rows);
+    pair_texts_clear(&texts);
+    return code;
+}
+
+/* --- Opening ---------------------------------------------------------------------------------- */
+
+static const struct index_source_operations OPERATIONS = {
+    .all = source_all,
+    .names = source_names,
+    .values = source_values,
+    .find = source_find,
+    .read = source_read,
+    .labels = source_labels,
+};
+
+enum error_code label_index_open(struct label_index *index, const struct page_file *file,
+                                 const struct tenant_list *tenants, enum label_columns columns,
+                                 struct error *error)
+{
+    *index = (struct label_index){.source = {.operations = &OPERATIONS},
+                                  .file = file,
+                                  .tenants = tenants,
+                                  .columns = columns};
+    enum error_code code = table_open(&index->names, file, TOC_NAMES, error);
+    if (code == ERROR_NONE)
+        code = table_open(&index->pairs, file, TOC_PAIRS, error);
+    if (code == ERROR_NONE)
+        code = tree_open(&index->labels, file, TOC_LABELS, error);
+    if (code != ERROR_NONE)
+        return code;
+    /* A label page takes some bytes a series, so this bounds what a few bytes can claim. */
+    uint64_t count = index->labels.entry_count;
+    if (count != file->footer.summary.series_count || count >= UINT32_MAX ||
+        count / LABEL_PAGE_SERIES > file->footer.summary.size_bytes / PAGE_HEAD_BYTES)
+        return page_file_corrupt(file, "number of series", error);
+    index->series_count = (uint32_t)count;
+    return ERROR_NONE;
+}

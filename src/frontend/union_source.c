@@ -1,0 +1,259 @@
+#include "union_source.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/text_set.h"
+
+/* --- Types ---------------------------------------------------------------------------------- */
+
+struct union_source {
+    struct series_source base; /* first */
+    struct series_source *const *sources;
+    size_t count;
+};
+
+/* The sets of the sources one behind the other. */
+struct union_set {
+    struct series_set base; /* first */
+    struct series_set **sets; /* [set_count] */
+    size_t *ends;             /* [set_count], index behind the last series of each */
+    size_t set_count;
+};
+
+struct union_reader {
+    struct series_reader base; /* first */
+    struct series_reader **readers; /* [set_count], NULL until needed */
+};
+
+/* --- Sets ----------------------------------------------------------------------------------- */
+
+/* The set that `index` is in; few sets, so a scan. */
+static size_t set_of(const struct union_set *set, size_t *index)
+{
+    size_t number = 0;
+    while (*index >= set->ends[number])
+        number++;
+    if (number > 0)
+        *index -= set->ends[number - 1];
+    return number;
+}
+
+static struct labels union_labels(struct series_set *self, size_t index)
+{
+    struct union_set *set = (struct union_set *)self;
+    assert(index < self->count);
+    size_t number = set_of(set, &index);
+    return series_set_labels(set->sets[number], index);
+}
+
+static enum error_code union_reader_open(struct series_set *self,
+                                         struct series_reader **reader_out, struct error *error)
+{
+    struct union_set *set = (struct union_set *)self;
+    struct union_reader *reader = malloc(sizeof *reader);
+    struct series_reader **readers = calloc(set->set_count + 1, sizeof *readers);
+    if (reader == NULL || readers == NULL) {
+        free(reader);
+        free(readers);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "reader of series");
+    }
+    *reader = (struct union_reader){.base.set = self, .readers = readers};
+    *reader_out = &reader->base;
+    return ERROR_NONE;
+}
+
+static enum error_code union_read(struct series_reader *self, size_t index,
+                                  struct sample_columns *columns_out, struct error *error)
+{
+    struct union_reader *reader = (struct union_reader *)self;
+    struct union_set *set = (struct union_set *)self->set;
+    size_t number = set_of(set, &index);
+    if (reader->readers[number] == NULL) {
+        enum error_code code =
+            series_reader_open(set->sets[number], &reader->readers[number], error);
+        if (code != ERROR_NONE)
+            return code;
+    }
+    enum error_code code =
+        series_reader_read(reader->readers[number], index, columns_out, error);
+    /* Ids are unique within a source; make them unique in the union. */
+    if (code == ERROR_NONE && columns_out->timestamps_id != 0)
+        columns_out->timestamps_id = columns_out->timestamps_id * set->set_count + number + 1;
+    return code;
+}
+
+static void union_reader_close(struct series_reader *self)
+{
+    struct union_reader *reader = (struct union_reader *)self;
+    struct union_set *set = (struct union_set *)self->set;
+    for (size_t i = 0; i < set->set_count; i++)
+        series_reader_close(reader->readers[i]);
+    free(reader->readers);
+    free(reader);
+}
+
+static void union_close(struct series_set *self)
+{
+    struct union_set *set = (struct union_set *)self;
+    for (size_t i = 0; i < set->set_count; i++)
+        series_set_close(set->sets[i]);
+}
+
+static const struct series_set_operations SET_OPERATIONS = {
+    .labels = union_labels,
+    .reader_open = union_reader_open,
+    .read = union_read,
+    .reader_close = union_reader_close,
+    .close = union_close,
+};
+
+/* --- Source --------------------------------------------------------------------------------- */
+
+static enum error_code union_select(struct series_source *self,
+                                    const struct series_request *request,
+                                    struct series_set **set_out, struct error *error)
+{
+    struct union_source *source = (struct union_source *)self;
+    struct union_set *set = arena_array(request->arena, 1, sizeof *set);
+    if (set == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "the query needs too much memory");
+    set->base.operations = &SET_OPERATIONS;
+    set->sets = arena_array(request->arena, source->count, sizeof *set->sets);
+    set->ends = arena_array(request->arena, source->count, sizeof *set->ends);
+    if (set->sets == NULL || set->ends == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "the query needs too much memory");
+    struct series_request part = *request;
+    for (size_t i = 0; i < source->count; i++) {
+        if (request->series_limit > 0) {
+            if (set->base.count >= request->series_limit) {
+                set->base.truncated = true;
+                break;
+            }
+            part.series_limit = request->series_limit - set->base.count;
+        }
+        enum error_code code =
+            series_source_select(source->sources[i], &part, &set->sets[i], error);
+        if (code != ERROR_NONE) {
+            union_close(&set->base);
+            return code;
+        }
+        set->set_count++;
+        set->base.count += set->sets[i]->count;
+        set->base.truncated |= set->sets[i]->truncated;
+        set->ends[i] = set->base.count;
+    }
+    *set_out = &set->base;
+    return ERROR_NONE;
+}
+
+/* Passes on what other sources have not shown yet. */
+struct distinct_visit {
+    struct text_set seen;
+    series_text_visit *visit;
+    void *context;
+    bool stopped;
+    bool out_of_memory;
+};
+
+static bool visit_distinct(void *context, struct text text)
+{
+    struct distinct_visit *distinct = context;
+    switch (text_set_add(&distinct->seen, text)) {
+    case TEXT_SET_NEW:
+        distinct->stopped = !distinct->visit(distinct->context, text);
+        return !distinct->stopped;
+    case TEXT_SET_OUT_OF_MEMORY:
+        distinct->out_of_memory = true;
+        return false;
+    case TEXT_SET_KNOWN:
+        break;
+    }
+    return true;
+}
+
+static enum error_code visit_sources(struct series_source *self,
+                                     const struct series_request *request, const struct text *name,
+                                     series_text_visit *visit, void *context, struct error *error)
+{
+    struct union_source *source = (struct union_source *)self;
+    struct distinct_visit distinct = {
+        .seen.arena = request->arena, .visit = visit, .context = context};
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && !distinct.stopped && i < source->count; i++) {
+        struct series_source *part = source->sources[i];
+        code = name == NULL
+                   ? series_source_label_names(part, request, visit_distinct, &distinct, error)
+                   : series_source_label_values(part, request, *name, visit_distinct, &distinct,
+                                                error);
+        if (code == ERROR_NONE && distinct.out_of_memory)
+            code = error_set(error, ERROR_OUT_OF_MEMORY, "the query needs too much memory");
+    }
+    return code;
+}
+
+static enum error_code union_label_names(struct series_source *self,
+                                         const struct series_request *request,
+                                         series_text_visit *visit, void *context,
+                                         struct error *error)
+{
+    return visit_sources(self, request, NULL, visit, context, error);
+}
+
+static enum error_code union_label_values(struct series_source *self,
+                                          const struct series_request *request, struct text name,
+                                          series_text_visit *visit, void *context,
+                                          struct error *error)
+{
+    return visit_sources(self, request, &name, visit, context, error);
+}
+
+static enum error_code union_exemplars(struct series_source *self,
+                                       const struct series_request *request,
+                                       struct series_exemplars **series_out, size_t *count_out,
+                                       struct error *error)
+{
+    struct union_source *source = (struct union_source *)self;
+    struct series_exemplars *all = NULL;
+    size_t total = 0;
+    for (size_t i = 0; i < source->count; i++) {
+        struct series_exemplars *found;
+        size_t count;
+        enum error_code code =
+            series_source_exemplars(source->sources[i], request, &found, &count, error);
+        if (code != ERROR_NONE)
+            return code;
+        if (count == 0)
+            continue;
+        all = arena_grow(request->arena, all, total, total + count, sizeof *all);
+        if (all == NULL)
+            return error_set(error, ERROR_OUT_OF_MEMORY, "the query needs too much memory");
+        memcpy(all + total, found, count * sizeof *all);
+        total += count;
+    }
+    *series_out = all;
+    *count_out = total;
+    return ERROR_NONE;
+}
+
+static const struct series_source_operations SOURCE_OPERATIONS = {
+    .select = union_select,
+    .label_names = union_label_names,
+    .label_values = union_label_values,
+    .exemplars = union_exemplars,
+};
+
+struct series_source *union_source_create(struct series_source *const *sources, size_t count)
+{
+    struct union_source *source = malloc(sizeof *source);
+    if (source == NULL)
+        return NULL;
+    *source = (struct union_source){
+        .base.operations = &SOURCE_OPERATIONS, .sources = sources, .count = count};
+    return &source->base;
+}
+
+void union_source_destroy(struct series_source *source)
+{
+    free(source);
+}
