@@ -462,6 +462,12 @@ enum error_code group_change_members(struct group *group, struct group_request *
     struct raft *raft = &group->raft;
     if (raft->configuration_uncommitted_index != 0 || raft->leader_state.change != NULL)
         return refused(group, RAFT_CANTCHANGE, error);
+    /* A leader without a vote in its latest membership could not ask for votes after a crash. */
+    bool keeps_vote = change->kind == GROUP_CHANGE_ADD ||
+                      (change->kind == GROUP_CHANGE_ASSIGN && change->role == GROUP_ROLE_VOTER);
+    if (change->node_id == raft->id && !keeps_vote)
+        return error_set(error, ERROR_INVALID, "group %llu: transfer leadership first",
+                         (unsigned long long)group->id);
     begin(group, request, 0);
     struct raft_change *base = (struct raft_change *)request->implementation;
     int result = RAFT_INVALID;

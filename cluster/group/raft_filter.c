@@ -4,6 +4,7 @@
 
 #include "group_private.h"
 #include "log_view.h"
+#include "members.h"
 
 /* --- Helpers ------------------------------------------------------------------------------- */
 
@@ -119,11 +120,24 @@ static enum filter_verdict receive_vote(const struct group *group, uint64_t from
     return FILTER_DELIVER;
 }
 
-static enum filter_verdict receive_vote_result(const struct group *group,
+static enum filter_verdict receive_vote_result(struct group *group,
                                                const struct raft_request_vote_result *result)
 {
-    const struct raft *raft = &group->raft;
-    if (raft->state != RAFT_CANDIDATE || !group_rule_on(group, RULE_VOTE_OF_ITS_PHASE))
+    struct raft *raft = &group->raft;
+    /* Rule 18: libraft answers a pre-vote with the term that was asked for, and takes none from
+     * the answer. The replica with the longest log would ask for a term below that of the others
+     * for ever. It voted for nobody in the term that it takes, and goes on asking from there. */
+    if (raft->state == RAFT_CANDIDATE && raft->candidate_state.in_pre_vote &&
+        !result->vote_granted && result->term > raft->current_term + 1 &&
+        group_rule_on(group, RULE_PRE_VOTE_LEARNS)) {
+        raft->current_term = result->term;
+        raft->voted_for = 0;
+        group_store_metadata(group, raft->current_term, 0);
+        return FILTER_DROP;
+    }
+    /* A refusal may carry a higher term, whatever was asked. */
+    if (raft->state != RAFT_CANDIDATE || !result->vote_granted ||
+        !group_rule_on(group, RULE_VOTE_OF_ITS_PHASE))
         return FILTER_DELIVER;
     /* Rule 15: messages arrive late; a consent to ask is not a consent to lead. */
     if (raft->candidate_state.in_pre_vote != (result->pre_vote == raft_tribool_true))
@@ -224,6 +238,8 @@ void filter_answer_begin(struct group *group, const struct raft_message *message
         filter->answering = true;
         filter->answer_limit =
             message->append_entries.prev_log_index + message->append_entries.n_entries;
+    } else if (message->type == RAFT_IO_REQUEST_VOTE) {
+        filter->asked = &message->request_vote;
     } else if (message->type == RAFT_IO_INSTALL_SNAPSHOT) {
         filter->answering = true;
         filter->answer_limit = message->install_snapshot.last_index;
@@ -235,6 +251,7 @@ void filter_answer_end(struct group *group)
 {
     group->filter.answering = false;
     group->filter.answer_suppressed = false;
+    group->filter.asked = NULL;
 }
 
 struct filter_append filter_append_submitted(const struct group *group)
@@ -261,8 +278,60 @@ void filter_append_end(struct group *group)
     filter_answer_end(group);
 }
 
-bool filter_send(const struct group *group, struct raft_message *message)
+static enum group_role own_role(const struct raft *raft,
+                                const struct raft_configuration *configuration)
 {
+    for (unsigned i = 0; i < configuration->n; i++)
+        if (configuration->servers[i].id == raft->id)
+            return configuration->servers[i].role == RAFT_VOTER ? GROUP_ROLE_VOTER
+                                                                : GROUP_ROLE_STANDBY;
+    return GROUP_ROLE_SPARE;
+}
+
+/*
+ * Rule 17: libraft refuses when this replica has no vote in the membership that it knows. But
+ * the candidate's membership counts, which may be newer (Raft dissertation, 4.1), and then there
+ * may be no leader without this vote. Decide as a voter would.
+ */
+static void vote_without_vote(struct group *group, struct raft_request_vote_result *result)
+{
+    struct raft *raft = &group->raft;
+    const struct raft_request_vote *asked = group->filter.asked;
+    bool has_leader = raft->state == RAFT_LEADER ||
+                      (raft->state == RAFT_FOLLOWER && raft->follower_state.current_leader.id != 0);
+    if (result->vote_granted || raft->configuration.n == 0 ||
+        own_role(raft, &raft->configuration) == GROUP_ROLE_VOTER ||
+        !group_rule_on(group, RULE_VOTE_WITHOUT_VOTE) || (has_leader && !asked->disrupt_leader) ||
+        asked->term < raft->current_term)
+        return;
+
+    uint64_t last_index = log_view_last_index(raft);
+    uint64_t last_term = log_view_term(raft, last_index);
+    bool up_to_date = asked->last_log_term > last_term ||
+                      (asked->last_log_term == last_term && asked->last_log_index >= last_index);
+    if (!up_to_date)
+        return;
+    if (!asked->pre_vote) {
+        /* libraft took the term over before it refused. */
+        if (asked->term != raft->current_term ||
+            (raft->voted_for != 0 && raft->voted_for != asked->candidate_id))
+            return;
+        raft->voted_for = asked->candidate_id;
+        group_store_metadata(group, raft->current_term, raft->voted_for);
+        raft->election_timer_start = group->io.time(&group->io);
+    }
+    result->vote_granted = true;
+    result->pre_vote = asked->pre_vote ? raft_tribool_true : raft_tribool_false;
+}
+
+bool filter_send(struct group *group, struct raft_message *message)
+{
+    if (message->type == RAFT_IO_REQUEST_VOTE_RESULT && group->filter.asked != NULL) {
+        struct raft_request_vote_result *answer = &message->request_vote_result;
+        vote_without_vote(group, answer);
+        if (!answer->vote_granted && answer->term < group->raft.current_term)
+            answer->term = group->raft.current_term; /* rule 18 */
+    }
     if (message->type != RAFT_IO_APPEND_ENTRIES_RESULT || !group->filter.answering)
         return true;
     if (group->filter.answer_suppressed)
@@ -273,6 +342,40 @@ bool filter_send(const struct group *group, struct raft_message *message)
         group_rule_on(group, RULE_ANSWER_ONLY_CHECKED))
         result->last_log_index = group->filter.answer_limit;
     return true;
+}
+
+void filter_cut_own_demotion(const struct group *group, struct raft_append_entries *append)
+{
+    const struct raft *raft = &group->raft;
+    if (!group_rule_on(group, RULE_DEMOTED_WHEN_COMMITTED) ||
+        own_role(raft, &raft->configuration) != GROUP_ROLE_VOTER)
+        return;
+
+    /*
+     * A replica that is no voter in its latest membership does not ask for votes in libraft, and
+     * as long as that membership is not committed it may be the only one with the newest log
+     * (Raft dissertation, 4.2.2). Nobody needs it to store that entry: it is not counted for it.
+     */
+    for (unsigned i = 0; i < append->n_entries; i++) {
+        if (append->entries[i].type != RAFT_CHANGE ||
+            append->prev_log_index + 1 + i <= append->leader_commit)
+            continue;
+        struct raft_configuration configuration;
+        struct error error;
+        if (members_decode_entry(&append->entries[i].buf, &configuration, &error) != ERROR_NONE)
+            continue;
+        enum group_role role = own_role(raft, &configuration);
+        raft_configuration_close(&configuration);
+        if (role == GROUP_ROLE_VOTER)
+            continue;
+        if (i == 0) {
+            raft_free(append->entries[0].batch);
+            raft_free(append->entries);
+            append->entries = NULL;
+        }
+        append->n_entries = i;
+        return;
+    }
 }
 
 /* --- Leadership ---------------------------------------------------------------------------- */

@@ -32,13 +32,17 @@ enum filter_rule {
     RULE_NEW_TERM_ALONE = 14,         /* a single voter leads each time in a new term */
     RULE_VOTE_OF_ITS_PHASE = 15,      /* a pre-vote is no vote */
     RULE_CUT_WHAT_IS_KNOWN = 16,      /* entries of the own snapshot are not appended again */
+    RULE_VOTE_WITHOUT_VOTE = 17,      /* whoever is asked votes, member or not */
+    RULE_PRE_VOTE_LEARNS = 18,        /* a refused pre-vote brings the higher term home */
+    RULE_DEMOTED_WHEN_COMMITTED = 19, /* a voter learns that it is none when that is committed */
 };
 
 struct raft_filter {
     /* While an answer to AppendEntries or InstallSnapshot may be sent: rules 1 and 3. */
     bool answering;
     bool answer_suppressed;
-    uint64_t answer_limit; /* last index that the message checked */
+    uint64_t answer_limit;                 /* last index that the message checked */
+    const struct raft_request_vote *asked; /* while a vote is decided: rule 17 */
 
     uint64_t barrier_index; /* of the own-term barrier: rule 2; 0 when not leader */
 };
@@ -52,6 +56,12 @@ enum filter_verdict {
 
 enum filter_verdict filter_receive(struct group *group, uint64_t from_node,
                                    const struct raft_message *message, uint64_t *cut_index_out);
+
+/*
+ * Rule 19: an AppendEntries ends before the entry that takes the vote from this replica, as long
+ * as that is not committed.
+ */
+void filter_cut_own_demotion(const struct group *group, struct raft_append_entries *append);
 
 /*
  * Rule 16: an AppendEntries that begins before the snapshot here goes on at the snapshot. To be
@@ -80,7 +90,7 @@ void filter_append_begin(struct group *group, const struct filter_append *append
 void filter_append_end(struct group *group);
 
 /* Adjust what consensus sends; false: it must not leave. */
-bool filter_send(const struct group *group, struct raft_message *message);
+bool filter_send(struct group *group, struct raft_message *message);
 
 /* A replica found itself leading: rule 14. True when the term was raised. */
 bool filter_leader_without_election(struct group *group);

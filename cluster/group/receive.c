@@ -57,6 +57,8 @@ static void park(struct group *group, struct raft_message *message)
 static void decide(struct group *group, struct raft_message *message)
 {
     uint64_t cut_index = 0;
+    if (message->type == RAFT_IO_APPEND_ENTRIES)
+        filter_cut_own_demotion(group, &message->append_entries);
     switch (filter_receive(group, message->server_id, message, &cut_index)) {
     case FILTER_DELIVER:
         deliver(group, message);

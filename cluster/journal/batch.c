@@ -390,13 +390,12 @@ static void idle_requests_finish(struct journal *journal)
 static void close_mark(struct journal *journal)
 {
     journal->close_written = true;
-    if (journal->current->write_offset + BLOCK_BYTES > journal->current->size_bytes)
-        return;
     struct batch *batch = batch_take(journal);
     if (batch == NULL)
         return;
     batch->flags = BATCH_CLOSE;
-    batch_write(journal, batch);
+    batch_push(&journal->closed, batch);
+    journal_wake(journal);
 }
 
 void journal_pump(struct task *task)
@@ -423,12 +422,10 @@ void journal_pump(struct task *task)
     bool stuck = journal->failed || (journal->stalled && journal->space == JOURNAL_SPACE_LOW);
     if (waiting && !stuck)
         return;
-    if (!stuck && !journal->close_written) {
-        close_mark(journal);
-        if (journal->in_flight.count > 0)
-            return;
-    }
-    journal_free(journal);
+    if (!stuck && !journal->close_written)
+        close_mark(journal); /* comes back here when it is written */
+    else
+        journal_free(journal);
 }
 
 /* --- Completing ------------------------------------------------------------------------------ */

@@ -17,6 +17,10 @@
 #include "platform/parallel.h"
 #include "scan.h"
 
+/* --- Constants ------------------------------------------------------------------------------- */
+
+enum { FIRST_READ_BYTES = 256 * 1024, READ_BYTES = 4 * 1024 * 1024 };
+
 /* --- Types ----------------------------------------------------------------------------------- */
 
 struct found {
@@ -172,8 +176,8 @@ static enum error_code find_files(struct journal_recovery *recovery, struct erro
 
 /* --- Reading them ---------------------------------------------------------------------------- */
 
-static enum error_code content_read(struct journal_recovery *recovery, struct found *found,
-                                    struct error *error)
+static enum error_code file_open_synced(struct journal_recovery *recovery, struct found *found,
+                                        struct file **file_out, struct error *error)
 {
     char path[DISK_PATH_MAX + 1];
     segment_path(path, recovery->directory, found->lane, found->sequence, SEGMENT_NAME_FINAL);
@@ -185,16 +189,68 @@ static enum error_code content_read(struct journal_recovery *recovery, struct fo
     code = disk_sync(recovery->disk, file, error);
     if (code == ERROR_NONE)
         code = disk_size(recovery->disk, file, &found->size_bytes, error);
-    if (code == ERROR_NONE) {
-        found->content = malloc(found->size_bytes > 0 ? found->size_bytes : 1);
-        if (found->content == NULL)
-            code = error_set(error, ERROR_OUT_OF_MEMORY, "journal segment of %llu bytes",
-                             (unsigned long long)found->size_bytes);
+    if (code != ERROR_NONE) {
+        disk_close(recovery->disk, file);
+        return code;
     }
-    if (code == ERROR_NONE)
-        code = disk_read_at(recovery->disk, file, 0, found->content, found->size_bytes, error);
-    disk_close(recovery->disk, file);
-    return code;
+    *file_out = file;
+    return ERROR_NONE;
+}
+
+/* Read from where `read_bytes` stands, as far as the batches lead. Memory of the rest of the
+ * segment is never touched. */
+static enum error_code batches_read(struct journal_recovery *recovery, struct found *found,
+                                    struct file *file, uint64_t *read_bytes, struct error *error)
+{
+    bool more = true;
+    while (more) {
+        uint64_t left = found->size_bytes - *read_bytes;
+        uint64_t piece = *read_bytes == 0 ? FIRST_READ_BYTES : READ_BYTES;
+        if (piece > left)
+            piece = left;
+        enum error_code code = disk_read_at(recovery->disk, file, *read_bytes,
+                                            found->content + *read_bytes, piece, error);
+        if (code != ERROR_NONE)
+            return code == ERROR_CORRUPT ? error_set(error, ERROR_IO, "the file shrank") : code;
+        if (*read_bytes == 0) {
+            code = scan_begin(found->content, found->size_bytes, &found->scan, error);
+            if (code != ERROR_NONE)
+                return code;
+        }
+        *read_bytes += piece;
+        code =
+            scan_extend(&found->scan, found->content, *read_bytes, found->size_bytes, &more, error);
+        if (code != ERROR_NONE)
+            return code;
+        assert(!more || *read_bytes < found->size_bytes);
+    }
+    return ERROR_NONE;
+}
+
+/* What lies behind the last good batch, in pieces that are not kept. */
+static enum error_code rest_read(struct journal_recovery *recovery, struct found *found,
+                                 struct file *file, uint64_t read_bytes, struct error *error)
+{
+    struct segment_scan *scan = &found->scan;
+    uint64_t whole_bytes = read_bytes & ~(uint64_t)(BLOCK_BYTES - 1);
+    if (scan->end_offset < whole_bytes)
+        scan_stranded(scan, found->content + scan->end_offset, scan->end_offset,
+                      whole_bytes - scan->end_offset, found->size_bytes);
+    uint64_t offset = whole_bytes > scan->end_offset ? whole_bytes : scan->end_offset;
+    uint8_t *piece = malloc(FIRST_READ_BYTES);
+    if (piece == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "journal recovery");
+    enum error_code code = ERROR_NONE;
+    while (code == ERROR_NONE && offset < found->size_bytes) {
+        uint64_t left = found->size_bytes - offset;
+        uint64_t size = left < FIRST_READ_BYTES ? left : FIRST_READ_BYTES;
+        code = disk_read_at(recovery->disk, file, offset, piece, size, error);
+        if (code == ERROR_NONE)
+            scan_stranded(scan, piece, offset, size, found->size_bytes);
+        offset += size;
+    }
+    free(piece);
+    return code == ERROR_CORRUPT ? error_set(error, ERROR_IO, "the file shrank") : code;
 }
 
 static void read_one(void *context, size_t part, size_t lane)
@@ -202,16 +258,20 @@ static void read_one(void *context, size_t part, size_t lane)
     (void)lane;
     struct journal_recovery *recovery = context;
     struct found *found = &recovery->found[part];
-    found->error.code = ERROR_NONE;
-    if (found->discarded)
+    error_clear(&found->error);
+    struct file *file = NULL;
+    uint64_t read_bytes = 0;
+    if (found->discarded || file_open_synced(recovery, found, &file, &found->error) != ERROR_NONE)
         return;
-    enum error_code code = content_read(recovery, found, &found->error);
-    if (code != ERROR_NONE) {
-        if (code == ERROR_CORRUPT)
-            found->error.code = ERROR_IO; /* it shrank while it was read */
-        return;
-    }
-    code = scan_segment(found->content, found->size_bytes, &found->scan, &found->error);
+    found->content = malloc(found->size_bytes + 1);
+    enum error_code code =
+        found->content == NULL
+            ? error_set(&found->error, ERROR_OUT_OF_MEMORY, "journal segment of %llu bytes",
+                        (unsigned long long)found->size_bytes)
+            : batches_read(recovery, found, file, &read_bytes, &found->error);
+    if (code == ERROR_NONE)
+        code = rest_read(recovery, found, file, read_bytes, &found->error);
+    disk_close(recovery->disk, file);
     if (code == ERROR_NONE && (found->scan.header.lane != found->lane ||
                                found->scan.header.sequence != found->sequence)) {
         segment_scan_clear(&found->scan);
@@ -521,6 +581,13 @@ static void state_finish(struct journal_recovery *recovery, struct group_state *
             damage_add(recovery, NULL, 0, message);
             state->damaged = true;
         }
+    }
+    if (state->snapshot_expected && state->snapshot.segment == NULL && !state->damaged) {
+        char message[128];
+        snprintf(message, sizeof message, "group %llu lacks its snapshot",
+                 (unsigned long long)state->group);
+        damage_add(recovery, NULL, 0, message);
+        state->damaged = true;
     }
     if (state->damaged && recovery->damage_count == 0)
         damage_add(recovery, NULL, 0, "a group that was damaged before has not been rebuilt");

@@ -198,8 +198,8 @@ struct group_change {
     const char *address;  /* for ADD; copied */
 };
 
-/* One change at a time. Errors: UNAVAILABLE, CONFLICT (one is under way), INVALID,
- * OUT_OF_MEMORY. */
+/* One change at a time; a leader does not take its own vote. Errors: UNAVAILABLE, CONFLICT (one
+ * is under way), INVALID, OUT_OF_MEMORY. */
 enum error_code group_change_members(struct group *group, struct group_request *request,
                                      const struct group_change *change, struct error *error);
 

@@ -45,8 +45,9 @@ static inline bool matcher_matches_empty(const struct matcher *matcher)
 }
 
 /*
- * When the matcher selects just a few literal values (= or an alternation), those; the array lives
- * as long as the matcher. False when values must be tried one by one. Negated types: false.
+ * When the matcher selects just literal values (= or an alternation), those, sorted; the array
+ * lives as long as the matcher. The empty value may be among them: series without the label. False
+ * when values must be tried one by one. Negated types: false.
  */
 bool matcher_literals(const struct matcher *matcher, const struct text **values_out,
                       size_t *count_out);

@@ -26,14 +26,15 @@ struct tls_context;
 struct listener;
 struct stream;
 
-/* --- Streams --------------------------------------------------------------------------------- */
+/* --- Streams ----------------------------------------------------------------------------- */
 
 enum { STREAM_ADDRESS_MAX = 64 };
 
 /* The owner's callbacks, given when the stream is accepted; `context` is the owner's. */
 struct stream_events {
     /* Where the next bytes go: *target_out has *size_out > 0 bytes of room, stable until
-     * `received` or the next `allocate`. NULL size 0 pauses reading (stream_resume continues). */
+     * `received` or the next `allocate`. Both start as NULL and 0; left so, reading pauses
+     * (stream_resume continues). */
     void (*allocate)(void *context, uint8_t **target_out, size_t *size_out);
     /* `size` > 0 bytes are at the target named last. */
     void (*received)(void *context, size_t size);
@@ -90,7 +91,7 @@ uint64_t stream_sent_bytes(const struct stream *stream);
 
 bool stream_is_encrypted(const struct stream *stream);
 
-/* --- Listeners ------------------------------------------------------------------------------- */
+/* --- Listeners --------------------------------------------------------------------------- */
 
 struct listener_options {
     const char *address;               /* "127.0.0.1:9009", "[::1]:9009", "host:9009",

@@ -94,7 +94,7 @@ enum range_mode { RANGE_PLAIN, RANGE_ANCHORED, RANGE_SMOOTHED };
 /* metric{matchers} offset 5m @ end(); an anchored or smoothed one may stand in a matrix. */
 struct selector_node {
     struct text metric_name; /* as written before the braces or quoted in them; empty: none */
-    /* [matcher_count], in the order of the text, that of `metric_name` last. */
+    /* [matcher_count], by name, operator (!= !~ = =~) and value; that of `metric_name` last. */
     const struct matcher *const *matchers;
     size_t matcher_count;
     struct time_shift shift;

@@ -66,7 +66,7 @@ void promql_query_clear(struct promql_query *query);
  */
 void promql_print(const struct expression *expression, struct byte_buffer *buffer);
 
-/* Same tree: kinds, types, values by their bits, names, matchers in order; positions aside. */
+/* Same tree: kinds, types, values by their bits, names, matchers; positions aside. */
 bool promql_equal(const struct expression *left, const struct expression *right);
 
 /* "line:column", both from 1, of a byte offset in `text`; written to `target`, returned. */

@@ -22,6 +22,10 @@ const struct chunk *chunk_create_floats(struct pool *pool, struct chunk header,
                                         const double *values, struct codec_scratch *scratch)
 {
     uint8_t bytes[VALUE_CODEC_BYTES_MAX];
+    if (scratch == NULL) {
+        header.kind = CHUNK_RAW_FLOATS;
+        return chunk_create(pool, header, (const uint8_t *)values, header.count * sizeof *values);
+    }
     header.kind = CHUNK_FLOATS;
     size_t size = value_codec_encode(values, header.count, scratch, bytes);
     return chunk_create(pool, header, bytes, size);
@@ -37,7 +41,11 @@ const struct chunk *chunk_create_histograms(struct pool *pool, struct chunk head
 enum error_code chunk_decode_floats(const struct chunk *chunk, struct codec_scratch *scratch,
                                     double *values_out, struct error *error)
 {
-    assert(chunk->kind == CHUNK_FLOATS);
+    assert(chunk->kind != CHUNK_HISTOGRAMS);
+    if (chunk->kind == CHUNK_RAW_FLOATS) {
+        memcpy(values_out, chunk->bytes, chunk->count * sizeof *values_out);
+        return ERROR_NONE;
+    }
     return value_codec_decode(chunk->bytes, chunk->size_bytes, chunk->count, scratch, values_out,
                               error);
 }

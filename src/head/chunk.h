@@ -1,8 +1,8 @@
 /*
  * chunk - a closed run of a series: immutable once published.
  *
- * Floats are encoded by codec/value_codec.h; histograms stay packed one by one, and the chunk
- * holds pointers to them.
+ * Floats are encoded by codec/value_codec.h, or raw; histograms stay packed one by one, and the
+ * chunk holds pointers to them.
  */
 #ifndef HEAD_CHUNK_H
 #define HEAD_CHUNK_H
@@ -15,7 +15,7 @@
 #include "pool.h"
 #include "time_column.h"
 
-enum chunk_kind { CHUNK_FLOATS, CHUNK_HISTOGRAMS };
+enum chunk_kind { CHUNK_FLOATS, CHUNK_RAW_FLOATS, CHUNK_HISTOGRAMS };
 
 struct chunk {
     const struct chunk *previous; /* older, of the same series */
@@ -38,7 +38,10 @@ static inline int64_t chunk_end_ms(const struct chunk *chunk)
     return time_column_get(chunk->column, chunk->first + chunk->count - 1u);
 }
 
-/* What the chunk says of its place; `count` values. NULL: out of memory. */
+/*
+ * `header` says the chunk's place; `values` are [header.count]. Without `scratch` they are stored
+ * as they are: noise takes the codec longest and it saves least. NULL: out of memory.
+ */
 const struct chunk *chunk_create_floats(struct pool *pool, struct chunk header,
                                         const double *values, struct codec_scratch *scratch);
 const struct chunk *chunk_create_histograms(struct pool *pool, struct chunk header,

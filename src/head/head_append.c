@@ -5,6 +5,9 @@
 #include "base/limits.h"
 #include "histogram_pack.h"
 
+/* Codes of so many bytes a value on average hold nothing that the codec would find. */
+enum { NOISE_BYTES = 7 };
+
 /* Samples looked ahead, for the record and then for what it points to. */
 enum { PREFETCH_RECORDS = 12, PREFETCH_BUFFERS = 5, PREFETCH_RING = 16 };
 
@@ -21,12 +24,26 @@ struct change {
     struct head *head;
     struct series *series;
     struct series_state state;
-    struct buffer_changes buffers;
+    struct run_changes runs;
     enum head_verdict verdict;
     bool is_first; /* of its series */
     bool is_late;  /* went to the late samples */
     struct error *error;
 };
+
+/* Not by an initialiser: the arrays are large and need none. */
+static void change_begin(struct change *change, struct head *head, struct series *series,
+                         struct error *error)
+{
+    change->head = head;
+    change->series = series;
+    change->error = error;
+    change->verdict = HEAD_APPENDED;
+    change->is_first = false;
+    change->is_late = false;
+    change->runs.retired_count = 0;
+    change->runs.taken_count = 0;
+}
 
 static enum error_code out_of_memory(struct change *change)
 {
@@ -46,20 +63,23 @@ static enum error_code run_close(struct change *change)
                            .column = state->column,
                            .first = (uint16_t)state->first,
                            .count = state->count};
+    uint8_t bytes[RUN_BYTES_MAX];
+    run_copy_bytes(state, bytes);
     const struct chunk *chunk;
     if ((state->flags & SERIES_HISTOGRAMS) != 0) {
-        chunk = chunk_create_histograms(&head->pool, header, state->buffer);
+        chunk = chunk_create_histograms(&head->pool, header, bytes);
     } else {
         double values[CHUNK_SAMPLES_MAX];
-        if (!value_run_decode(state, state->buffer, values))
+        if (!value_run_decode(state, bytes, values))
             return error_set(change->error, ERROR_CORRUPT, "head: open run");
-        chunk = chunk_create_floats(&head->pool, header, values, head->scratch);
+        bool is_noise = state->used >= state->count * NOISE_BYTES;
+        chunk = chunk_create_floats(&head->pool, header, values, is_noise ? NULL : head->scratch);
     }
     if (chunk == NULL)
         return out_of_memory(change);
     state->chunks = chunk;
     state->first += state->count;
-    run_reset(state, &change->buffers);
+    run_reset(state, &change->runs);
     return ERROR_NONE;
 }
 
@@ -67,37 +87,32 @@ static enum run_outcome histogram_run_append(struct change *change, const uint8_
                                              uint64_t sum_bits)
 {
     struct series_state *state = &change->state;
-    if (state->count == CHUNK_SAMPLES_MAX)
-        return RUN_FULL;
+    uint8_t word[sizeof packed];
+    memcpy(word, &packed, sizeof packed);
     enum run_outcome outcome =
-        run_reserve(state, &change->buffers, &change->head->pool, sizeof packed);
+        run_append_bytes(state, &change->runs, &change->head->pool, word, sizeof word);
     if (outcome != RUN_DONE)
         return outcome;
-    run_append_word(state, (uintptr_t)packed);
     state->newest_bits = sum_bits;
     state->count++;
     return RUN_DONE;
 }
 
-/* The newest histogram leaves: in a new buffer, since readers may be in the old one. */
+/* The newest histogram leaves: in new pieces, since readers may be in the old ones. */
 static enum run_outcome histogram_run_pop(struct change *change)
 {
     struct series_state *state = &change->state;
-    struct series_state popped = *state;
-    run_reset(&popped, &change->buffers);
-    for (uint16_t used = 0; used + sizeof(uint64_t) < state->used; used += sizeof(uint64_t)) {
-        enum run_outcome outcome =
-            run_reserve(&popped, &change->buffers, &change->head->pool,
-                        popped.buffer == NULL ? state->used : sizeof(uint64_t));
-        if (outcome != RUN_DONE)
-            return outcome;
-        uint64_t word;
-        memcpy(&word, state->buffer + used, sizeof word);
-        run_append_word(&popped, word);
-        popped.count++;
-    }
-    *state = popped;
-    return RUN_DONE;
+    uint8_t bytes[RUN_BYTES_MAX];
+    run_copy_bytes(state, bytes);
+    uint16_t count = state->count - 1;
+    size_t size = state->used - sizeof(uint8_t *);
+    run_reset(state, &change->runs);
+    enum run_outcome outcome = RUN_DONE;
+    for (size_t i = 0; i < size && outcome == RUN_DONE; i += sizeof(uint8_t *))
+        outcome = run_append_bytes(state, &change->runs, &change->head->pool, bytes + i,
+                                   sizeof(uint8_t *));
+    state->count = count;
+    return outcome;
 }
 
 /* The histogram of head->packing, moved to the pool. NULL: out of memory. */
@@ -131,7 +146,7 @@ static enum error_code run_append(struct change *change, const struct incoming *
                                               : state->flags & ~SERIES_HISTOGRAMS);
         outcome = is_histogram
                       ? histogram_run_append(change, packed, incoming->bits)
-                      : value_run_append(state, &change->buffers, &head->pool, incoming->bits);
+                      : value_run_append(state, &change->runs, &head->pool, incoming->bits);
         same_kind = true;
     }
     assert(outcome != RUN_FULL); /* an empty run takes a sample */
@@ -147,12 +162,16 @@ static bool extra_make(struct change *change)
     return change->state.extra != NULL;
 }
 
+static int64_t known_start_ms(const struct series_state *state)
+{
+    return state->extra == NULL ? 0 : state->extra->start_ms;
+}
+
 /* Room to note a start timestamp other than that of the sample before. */
 static enum error_code start_reserve(struct change *change, const struct incoming *incoming,
                                      bool *changes_out)
 {
-    const struct series_extra *extra = change->state.extra;
-    *changes_out = incoming->start_ms != (extra == NULL ? 0 : extra->start_ms);
+    *changes_out = incoming->start_ms != known_start_ms(&change->state);
     if (*changes_out && (!extra_make(change) ||
                          !pair_list_reserve(&change->state.extra->starts, &change->head->pool)))
         return out_of_memory(change);
@@ -204,9 +223,11 @@ static enum error_code append_again(struct change *change, const struct incoming
 {
     struct series_state *state = &change->state;
     struct stored_sample newest = {.bits = state->newest_bits};
-    if ((state->flags & SERIES_HISTOGRAMS) != 0)
-        memcpy(&newest.packed, state->buffer + state->used - sizeof newest.packed,
-               sizeof newest.packed);
+    if ((state->flags & SERIES_HISTOGRAMS) != 0) {
+        uint8_t bytes[RUN_BYTES_MAX];
+        run_copy_bytes(state, bytes);
+        memcpy(&newest.packed, bytes + state->used - sizeof newest.packed, sizeof newest.packed);
+    }
     int order;
     enum error_code code = compare(change, incoming->sample, newest, &order);
     if (code != ERROR_NONE)
@@ -221,7 +242,7 @@ static enum error_code append_again(struct change *change, const struct incoming
         return code;
     enum run_outcome outcome = newest.packed != NULL
                                    ? histogram_run_pop(change)
-                                   : value_run_pop(state, &change->buffers, &change->head->pool);
+                                   : value_run_pop(state, &change->runs, &change->head->pool);
     if (outcome != RUN_DONE)
         return out_of_memory(change);
     code = run_append(change, incoming);
@@ -274,6 +295,12 @@ static enum error_code append_late(struct change *change, const struct incoming 
     return ERROR_NONE;
 }
 
+/* Spread over neighbours and over targets; the same on every replica. */
+static uint8_t series_phase(uint64_t series_id)
+{
+    return (series_id * UINT64_C(0x9e3779b97f4a7c15)) >> 60;
+}
+
 /* The first sample of a series in this head. */
 static enum error_code append_first(struct change *change, uint64_t series_id,
                                     const struct incoming *incoming)
@@ -294,6 +321,7 @@ static enum error_code append_first(struct change *change, uint64_t series_id,
     if (!head_place_first(head, target_id, incoming->timestamp_ms, &place))
         return out_of_memory(change);
     change->verdict = HEAD_APPENDED;
+    change->state.phase = series_phase(series_id);
     return append_newer(change, incoming, &place);
 }
 
@@ -319,22 +347,55 @@ static enum error_code append_one(struct change *change, uint64_t series_id,
                                   const struct incoming *incoming)
 {
     if (change->series != NULL)
-        change->state = series_load(change->series);
+        series_load(change->series, &change->state);
+    else
+        change->state = (struct series_state){0};
     change->is_first = (change->state.flags & SERIES_IN_USE) == 0;
     enum error_code code = change->is_first ? append_first(change, series_id, incoming)
                                             : append_known(change, incoming);
     if (code != ERROR_NONE) {
-        buffer_changes_abort(&change->buffers, &change->head->pool);
+        run_changes_abort(&change->runs, &change->head->pool);
         return code;
     }
     if (verdict_changes_state(change->verdict)) {
-        series_store(change->series, change->state);
-        buffer_changes_commit(&change->buffers, &change->head->pool);
+        series_store(change->series, &change->state);
+        run_changes_commit(&change->runs, &change->head->pool);
     }
     return ERROR_NONE;
 }
 
+/*
+ * What most samples are: a float at the next timestamp of the column, with the series' start
+ * timestamp, in few digits. False: nothing changed, it takes the long way.
+ */
+static bool append_usual(struct series *series, int64_t timestamp_ms, uint64_t bits,
+                         int64_t start_ms)
+{
+    struct series_state state;
+    series_load(series, &state);
+    if ((state.flags & (SERIES_IN_USE | SERIES_HISTOGRAMS)) != SERIES_IN_USE ||
+        timestamp_ms <= state.newest_ms || start_ms != known_start_ms(&state))
+        return false;
+    uint32_t next = state.first + state.count;
+    if (next >= state.column->count || time_column_get(state.column, next) != timestamp_ms ||
+        !value_run_extend(&state, bits))
+        return false;
+    state.newest_ms = timestamp_ms;
+    series_store_newest(series, &state);
+    return true;
+}
+
 /* --- A batch ---------------------------------------------------------------------------------- */
+
+static const struct histogram *batch_histogram(const struct head_batch *batch, size_t i)
+{
+    return batch->histograms == NULL ? NULL : batch->histograms[i];
+}
+
+static int64_t batch_start_ms(const struct head_batch *batch, size_t i)
+{
+    return batch->start_timestamps_ms == NULL ? 0 : batch->start_timestamps_ms[i];
+}
 
 /* Only the writer changes the counters. */
 static void counter_add(_Atomic uint64_t *counter, uint64_t count)
@@ -351,16 +412,12 @@ struct batch_statistics {
     int64_t end_ms;
 };
 
-static void statistics_count(struct batch_statistics *statistics, const struct change *change,
-                             const struct incoming *incoming)
+static void statistics_span(struct batch_statistics *statistics, int64_t timestamp_ms)
 {
-    statistics->series_count += change->is_first;
-    statistics->late_count += change->is_late;
-    statistics->histogram_count += incoming->sample.packed != NULL;
-    if (incoming->timestamp_ms < statistics->start_ms)
-        statistics->start_ms = incoming->timestamp_ms;
-    if (incoming->timestamp_ms > statistics->end_ms)
-        statistics->end_ms = incoming->timestamp_ms;
+    if (timestamp_ms < statistics->start_ms)
+        statistics->start_ms = timestamp_ms;
+    if (timestamp_ms > statistics->end_ms)
+        statistics->end_ms = timestamp_ms;
 }
 
 static void statistics_publish(struct head *head, const struct head_append_result *result,
@@ -379,10 +436,9 @@ static void statistics_publish(struct head *head, const struct head_append_resul
 static enum error_code incoming_from(struct head *head, const struct head_batch *batch, size_t i,
                                      struct incoming *incoming_out, struct error *error)
 {
-    *incoming_out = (struct incoming){.timestamp_ms = batch->timestamps_ms[i]};
-    if (batch->start_timestamps_ms != NULL)
-        incoming_out->start_ms = batch->start_timestamps_ms[i];
-    const struct histogram *histogram = batch->histograms == NULL ? NULL : batch->histograms[i];
+    *incoming_out = (struct incoming){.timestamp_ms = batch->timestamps_ms[i],
+                                      .start_ms = batch_start_ms(batch, i)};
+    const struct histogram *histogram = batch_histogram(batch, i);
     if (histogram == NULL) {
         incoming_out->bits = double_to_bits(batch->values[i]);
         incoming_out->sample.bits = incoming_out->bits;
@@ -399,49 +455,78 @@ static enum error_code incoming_from(struct head *head, const struct head_batch 
     return ERROR_NONE;
 }
 
-/* The record was asked for some samples ago; now ask for what it points to. */
-static void prefetch_buffer(const struct series *series)
+/* Sample i, the long way. */
+static enum error_code append_unusual(struct head *head, struct series *series,
+                                      const struct head_batch *batch, size_t i,
+                                      struct batch_statistics *statistics,
+                                      enum head_verdict *verdict_out, struct error *error)
 {
-    if (series == NULL)
-        return;
-    struct series_state state = series_load(series);
-    if (state.buffer != NULL)
-        __builtin_prefetch(state.buffer + state.used, 1);
+    struct incoming incoming;
+    struct change change;
+    change_begin(&change, head, series, error);
+    enum error_code code = incoming_from(head, batch, i, &incoming, error);
+    if (code == ERROR_NONE)
+        code = append_one(&change, batch->series_ids[i], &incoming);
+    if (code != ERROR_NONE)
+        return code;
+    *verdict_out = change.verdict;
+    if (verdict_changes_state(change.verdict)) {
+        statistics->series_count += change.is_first;
+        statistics->late_count += change.is_late;
+        statistics->histogram_count += incoming.sample.packed != NULL;
+        statistics_span(statistics, incoming.timestamp_ms);
+    }
+    return ERROR_NONE;
+}
+
+/* Neighbours are in one leaf. */
+static struct series *find_ahead(const struct head *head, uint64_t series_id, uint64_t *leaf_key,
+                                 struct series **leaf)
+{
+    if (series_id / PAGED_LEAF_ELEMENTS != *leaf_key || *leaf == NULL) {
+        *leaf_key = series_id / PAGED_LEAF_ELEMENTS;
+        *leaf = paged_table_find(&head->series, *leaf_key * PAGED_LEAF_ELEMENTS);
+    }
+    return *leaf == NULL ? NULL : *leaf + series_id % PAGED_LEAF_ELEMENTS;
 }
 
 enum error_code head_append(struct head *head, const struct head_batch *batch, uint8_t *verdicts,
                             struct head_append_result *result, struct error *error)
 {
-    struct series *ahead[PREFETCH_RING];
+    struct series *ahead[PREFETCH_RING] = {NULL};
     struct batch_statistics statistics = {.start_ms = INT64_MAX, .end_ms = INT64_MIN};
     enum error_code code = ERROR_NONE;
     *result = (struct head_append_result){0};
     size_t found = 0;
+    uint64_t leaf_key = 0;
+    struct series *leaf = NULL;
     for (size_t i = 0; i < batch->count; i++) {
         for (; found < batch->count && found < i + PREFETCH_RECORDS; found++) {
-            struct series *series = paged_table_find(&head->series, batch->series_ids[found]);
+            struct series *series = find_ahead(head, batch->series_ids[found], &leaf_key, &leaf);
             ahead[found % PREFETCH_RING] = series;
             __builtin_prefetch(series, 1);
         }
-        if (i + PREFETCH_BUFFERS < found)
-            prefetch_buffer(ahead[(i + PREFETCH_BUFFERS) % PREFETCH_RING]);
+        /* Its record was asked for some samples ago; now what it points to. */
+        const struct series *next = ahead[(i + PREFETCH_BUFFERS) % PREFETCH_RING];
+        if (i + PREFETCH_BUFFERS < found && next != NULL)
+            __builtin_prefetch(series_buffer(next), 1);
 
         struct series *series = ahead[i % PREFETCH_RING];
         if (series == NULL) /* its leaf may have come with a sample before */
             series = paged_table_find(&head->series, batch->series_ids[i]);
-        struct change change = {.head = head, .series = series, .error = error};
-        struct incoming incoming;
-        code = incoming_from(head, batch, i, &incoming, error);
-        if (code == ERROR_NONE)
-            code = append_one(&change, batch->series_ids[i], &incoming);
+        enum head_verdict verdict = HEAD_APPENDED;
+        if (series != NULL && batch_histogram(batch, i) == NULL &&
+            append_usual(series, batch->timestamps_ms[i], double_to_bits(batch->values[i]),
+                         batch_start_ms(batch, i)))
+            statistics_span(&statistics, batch->timestamps_ms[i]);
+        else
+            code = append_unusual(head, series, batch, i, &statistics, &verdict, error);
         if (code != ERROR_NONE)
             break;
         result->done++;
-        result->verdict_counts[change.verdict]++;
+        result->verdict_counts[verdict]++;
         if (verdicts != NULL)
-            verdicts[i] = (uint8_t)change.verdict;
-        if (verdict_changes_state(change.verdict))
-            statistics_count(&statistics, &change, &incoming);
+            verdicts[i] = (uint8_t)verdict;
     }
     statistics_publish(head, result, &statistics);
     return code;

@@ -24,7 +24,8 @@ static void places_add(void *context, uint64_t first_key, void *elements)
     struct head_iterator *iterator = context;
     const struct series *series = elements;
     for (uint64_t i = 0; i < PAGED_LEAF_ELEMENTS; i++) {
-        struct series_state state = series_load(&series[i]);
+        struct series_state state;
+        series_load(&series[i], &state);
         if ((state.flags & SERIES_IN_USE) != 0)
             iterator->places[iterator->count++] =
                 (struct series_place){state.column->target_id, first_key + i};
@@ -97,7 +98,7 @@ enum error_code head_iterator_next(struct head_iterator *iterator,
     struct head_series_content content = {.series_id = place->series_id,
                                           .target_id = place->target_id};
     struct series_snapshot snapshot;
-    if (!series_snapshot_take(iterator->head, place->series_id, &snapshot))
+    if (!series_snapshot_take(iterator->head, place->series_id, SNAPSHOT_ALL, &snapshot))
         return error_set(error, ERROR_CORRUPT, "head: series %llu",
                          (unsigned long long)place->series_id);
     enum error_code code =

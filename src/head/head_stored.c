@@ -7,20 +7,20 @@
 /* A sender repeats a write soon or never; more late samples than these are not looked through. */
 enum { LATE_LOOKED_AT = 256 };
 
-static enum error_code find_in_run(struct head *head, const struct series_state *state,
-                                   uint32_t position, struct stored_sample *sample_out,
-                                   struct error *error)
+static enum error_code find_in_run(const struct series_state *state, uint32_t position,
+                                   struct stored_sample *sample_out, struct error *error)
 {
-    (void)head;
     uint32_t offset = position - state->first;
+    uint8_t bytes[RUN_BYTES_MAX];
+    run_copy_bytes(state, bytes);
     if ((state->flags & SERIES_HISTOGRAMS) != 0) {
         *sample_out = (struct stored_sample){0};
-        memcpy(&sample_out->packed, state->buffer + offset * sizeof sample_out->packed,
+        memcpy(&sample_out->packed, bytes + offset * sizeof sample_out->packed,
                sizeof sample_out->packed);
         return ERROR_NONE;
     }
     double values[CHUNK_SAMPLES_MAX];
-    if (!value_run_decode(state, state->buffer, values))
+    if (!value_run_decode(state, bytes, values))
         return error_set(error, ERROR_CORRUPT, "head: open run");
     *sample_out = (struct stored_sample){.bits = double_to_bits(values[offset])};
     return ERROR_NONE;
@@ -54,7 +54,7 @@ enum error_code head_find_stored(struct head *head, const struct series_state *s
             position >= state->first + state->count)
             return ERROR_NONE;
         *found_out = true;
-        return find_in_run(head, state, position, sample_out, error);
+        return find_in_run(state, position, sample_out, error);
     }
     for (const struct chunk *chunk = state->chunks; chunk != NULL; chunk = chunk->previous) {
         if (timestamp_ms > chunk_end_ms(chunk))

@@ -208,15 +208,24 @@ struct adding {
     struct text value;
     uint64_t hash;
     uint32_t number;
-    struct index_pair *pair;
+    struct index_pair *pair; /* NULL: not found yet */
 };
+
+static bool pair_is(const struct index_pair *pair, const struct adding *adding)
+{
+    return pair->size_bytes == adding->size_bytes &&
+           memcmp(pair->bytes, adding->bytes, adding->size_bytes) == 0;
+}
 
 static struct index_pair *pair_make(struct memory_index *index, struct index_tenant *tenant,
                                     uint32_t tenant_number, struct adding *adding)
 {
-    if (memory_index_find_pair(index, adding->hash, tenant_number, adding->name, adding->value,
-                               &adding->number))
-        return memory_index_pair(index, adding->number);
+    struct hash_probe probe = hash_probe_begin(&index->pairs_by_text, adding->hash);
+    while (hash_probe_next(&probe, &adding->number)) {
+        struct index_pair *found = memory_index_pair(index, adding->number);
+        if (pair_is(found, adding) && found->name->tenant == tenant_number)
+            return found;
+    }
     struct index_name *name = name_make(index, tenant, tenant_number, adding->name);
     if (name == NULL)
         return NULL;
@@ -251,6 +260,14 @@ static size_t labels_split(const struct memory_index *index, uint32_t tenant, st
         adding->value = byte_reader_text(&reader);
         assert(!reader.failed);
         adding->size_bytes = (uint32_t)(reader.position - adding->bytes);
+        const struct index_known_pair *last = &index->last_pairs[count - 1];
+        if (tenant == index->last_tenant && count <= index->last_count &&
+            pair_is(last->pair, adding)) {
+            adding->pair = last->pair;
+            adding->number = last->number;
+            continue;
+        }
+        adding->pair = NULL;
         adding->hash = memory_index_pair_hash(index, tenant, adding->name, adding->value);
         hash_table_prefetch(&index->pairs_by_text, adding->hash);
     }
@@ -277,7 +294,8 @@ static struct index_series *series_prepare(struct memory_index *index, struct in
                                            struct adding *addings, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        addings[i].pair = pair_make(index, tenant, tenant_number, &addings[i]);
+        if (addings[i].pair == NULL)
+            addings[i].pair = pair_make(index, tenant, tenant_number, &addings[i]);
         if (addings[i].pair == NULL ||
             !posting_list_reserve(&addings[i].pair->series, &index->pool))
             return NULL;
@@ -321,7 +339,10 @@ enum error_code memory_index_add(struct memory_index *index, const struct memory
     added->tenant = tenant_number;
     added->slot = series->slot;
     added->label_count = (uint16_t)count;
+    index->last_tenant = tenant_number;
+    index->last_count = (uint32_t)count;
     for (size_t i = 0; i < count; i++) {
+        index->last_pairs[i] = (struct index_known_pair){addings[i].pair, addings[i].number};
         posting_list_append(&addings[i].pair->series, position);
         atomic_store_explicit(&addings[i].pair->name->in_use, true, memory_order_relaxed);
     }

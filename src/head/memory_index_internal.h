@@ -7,6 +7,7 @@
 #ifndef HEAD_MEMORY_INDEX_INTERNAL_H
 #define HEAD_MEMORY_INDEX_INTERNAL_H
 
+#include "base/limits.h"
 #include "hash_table.h"
 #include "head/memory_index.h"
 #include "paged_table.h"
@@ -61,6 +62,14 @@ struct memory_index {
     struct hash_table tenants_by_text;
     struct hash_table names_by_text;
     struct hash_table pairs_by_text;
+
+    /* The pairs of the series added last: neighbours share most of them. Writer only. */
+    uint32_t last_tenant;
+    uint32_t last_count;
+    struct index_known_pair {
+        struct index_pair *pair;
+        uint32_t number;
+    } last_pairs[LABELS_PER_SERIES_MAX];
 };
 
 extern const struct index_source_operations MEMORY_INDEX_OPERATIONS;

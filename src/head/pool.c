@@ -7,7 +7,7 @@
  * of a large one does not miss the TLB at every series. */
 enum { PIECE_BYTES_FIRST = 32 * 1024, PIECE_BYTES_MAX = 2 * 1024 * 1024, PAGE_BYTES = 4096 };
 
-const uint16_t POOL_BUFFER_BYTES[POOL_BUFFER_CLASSES] = {16, 32, 48, 64, 96, 128, 192, 256};
+static const size_t BUFFER_BYTES[POOL_BUFFER_CLASSES] = {32, 64};
 
 /* In front of each piece. */
 struct pool_piece {
@@ -68,15 +68,16 @@ static bool piece_add(struct pool *pool, size_t needed_bytes)
     size_t size = pool->pieces == NULL ? PIECE_BYTES_FIRST : pool->pieces->size_bytes * 2;
     if (size > PIECE_BYTES_MAX)
         size = PIECE_BYTES_MAX;
-    if (size < needed_bytes + sizeof(struct pool_piece))
-        size = align_up(needed_bytes + sizeof(struct pool_piece), PAGE_BYTES);
+    size_t overhead = sizeof(struct pool_piece) + POOL_READABLE_BYTES;
+    if (size < needed_bytes + overhead)
+        size = align_up(needed_bytes + overhead, PAGE_BYTES);
     struct pool_piece *piece = size % PIECE_BYTES_MAX == 0 ? map_huge(size) : map(size);
     if (piece == NULL)
         return false;
     *piece = (struct pool_piece){.previous = pool->pieces, .size_bytes = size};
     pool->pieces = piece;
     pool->position = (uint8_t *)(piece + 1);
-    pool->left_bytes = size - sizeof *piece;
+    pool->left_bytes = size - overhead;
     atomic_fetch_add_explicit(&pool->size_bytes, size, memory_order_relaxed);
     return true;
 }
@@ -103,19 +104,17 @@ void *pool_allocate(struct pool *pool, size_t size_bytes, size_t alignment)
     return memory;
 }
 
-void *pool_buffer_take(struct pool *pool, unsigned buffer_class)
+void *pool_buffer_take(struct pool *pool, enum pool_buffer_class buffer_class)
 {
-    assert(buffer_class < POOL_BUFFER_CLASSES);
     struct pool_buffer *buffer = pool->free_buffers[buffer_class];
     if (buffer == NULL)
-        return pool_allocate(pool, POOL_BUFFER_BYTES[buffer_class], 8);
+        return pool_allocate(pool, BUFFER_BYTES[buffer_class], BUFFER_BYTES[buffer_class]);
     pool->free_buffers[buffer_class] = __atomic_load_n(&buffer->next, __ATOMIC_RELAXED);
     return buffer;
 }
 
-void pool_buffer_recycle(struct pool *pool, void *buffer, unsigned buffer_class)
+void pool_buffer_recycle(struct pool *pool, void *buffer, enum pool_buffer_class buffer_class)
 {
-    assert(buffer_class < POOL_BUFFER_CLASSES);
     struct pool_buffer *free_buffer = buffer;
     /* A reader may still be copying the bytes; it throws them away. */
     __atomic_store_n(&free_buffer->next, pool->free_buffers[buffer_class], __ATOMIC_RELEASE);

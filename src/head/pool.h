@@ -14,9 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Sizes of the buffers that are recycled; small steps, since every open series has one. */
-enum { POOL_BUFFER_CLASSES = 8, POOL_BUFFER_BYTES_MAX = 256 };
-extern const uint16_t POOL_BUFFER_BYTES[POOL_BUFFER_CLASSES];
+/* What is recycled; aligned to its size. */
+enum pool_buffer_class { POOL_BUFFER_32, POOL_BUFFER_64, POOL_BUFFER_CLASSES };
+
+/* So many bytes can be read at any address that the pool ever gave out. */
+enum { POOL_READABLE_BYTES = 64 };
 
 struct pool_piece;
 struct pool_buffer;
@@ -37,8 +39,9 @@ void pool_clear(struct pool *pool);
 /* Zeroed; `alignment` is a power of two of at most 64. NULL: out of memory or over the limit. */
 void *pool_allocate(struct pool *pool, size_t size_bytes, size_t alignment);
 
-/* A buffer of POOL_BUFFER_BYTES[buffer_class] bytes with any content, aligned to 8. */
-void *pool_buffer_take(struct pool *pool, unsigned buffer_class);
+/* A buffer with any content. */
+void *pool_buffer_take(struct pool *pool, enum pool_buffer_class buffer_class);
+void pool_buffer_recycle(struct pool *pool, void *buffer, enum pool_buffer_class buffer_class);
 void pool_buffer_recycle(struct pool *pool, void *buffer, unsigned buffer_class);
 
 static inline size_t pool_size_bytes(const struct pool *pool)

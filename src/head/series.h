@@ -16,8 +16,10 @@
 #ifndef HEAD_SERIES_H
 #define HEAD_SERIES_H
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -25,6 +27,7 @@
 #include "time_column.h"
 
 struct chunk;
+struct run_piece;
 
 enum series_flags {
     SERIES_IN_USE = 1,
@@ -52,11 +55,11 @@ struct series_state {
     uint16_t pending;
     uint16_t used; /* bytes of the buffer */
     uint8_t exponent : 4;
-    uint8_t buffer_class : 4;
+    uint8_t phase : 4; /* of the series: when its first run is full */
     uint8_t flags;
     int64_t newest_ms;
     uint64_t newest_bits;       /* of the sum for a histogram */
-    uint8_t *buffer;            /* NULL: none yet */
+    struct run_piece *buffer;   /* newest piece; NULL: no bytes */
     const struct chunk *chunks; /* newest first */
     struct time_column *column;
     struct series_extra *extra; /* NULL: nothing rare about it */
@@ -71,48 +74,82 @@ struct series {
 
 /* --- Writer ----------------------------------------------------------------------------------- */
 
-static inline struct series_state series_load(const struct series *series)
+/* Nobody else writes, so this needs no atomic loads. */
+static inline void series_load(const struct series *series, struct series_state *state_out)
 {
-    uint64_t words[SERIES_WORDS];
-    for (int i = 0; i < SERIES_WORDS; i++)
-        words[i] = atomic_load_explicit(&series->words[i], memory_order_relaxed);
-    struct series_state state;
-    memcpy(&state, words, sizeof state);
-    return state;
+    memcpy(state_out, (const void *)series->words, sizeof *state_out);
 }
 
-/* `state` came from series_load; its generation is the store's business. */
-static inline void series_store(struct series *series, struct series_state state)
+/* Word 1, put together from its fields: reading it back as a whole just after they were stored
+ * one by one would wait until the stores have left the processor's buffer. */
+static inline uint64_t series_sizes_word(const struct series_state *state)
+{
+    return (uint64_t)state->count | (uint64_t)state->pending << 16 | (uint64_t)state->used << 32 |
+           (uint64_t)(state->exponent | state->phase << 4) << 48 | (uint64_t)state->flags << 56;
+}
+
+/* Store words [1, word_count) and then word 0, which holds `first` and the generation. */
+static inline void series_store_words(struct series *series, const struct series_state *state,
+                                      int word_count)
 {
     uint64_t before = atomic_load_explicit(&series->words[0], memory_order_relaxed);
     /* Odd: a reader waits. Each word is stored with release after it, so whoever sees a new word
      * sees at least the odd generation. */
     atomic_store_explicit(&series->words[0], before + 1, memory_order_relaxed);
-    state.generation = (uint32_t)before + 2;
-    uint64_t words[SERIES_WORDS];
-    memcpy(words, &state, sizeof words);
-    for (int i = 1; i < SERIES_WORDS; i++)
-        atomic_store_explicit(&series->words[i], words[i], memory_order_release);
-    atomic_store_explicit(&series->words[0], words[0], memory_order_release);
+    atomic_store_explicit(&series->words[1], series_sizes_word(state), memory_order_release);
+    for (int i = 2; i < word_count; i++) {
+        uint64_t word;
+        memcpy(&word, (const uint8_t *)state + i * sizeof word, sizeof word);
+        atomic_store_explicit(&series->words[i], word, memory_order_release);
+    }
+    uint32_t generation = (uint32_t)before + 2;
+    atomic_store_explicit(&series->words[0], (uint64_t)state->first << 32 | generation,
+                          memory_order_release);
+}
+
+/* `state` came from series_load; its generation is the store's business. */
+static inline void series_store(struct series *series, const struct series_state *state)
+{
+    series_store_words(series, state, SERIES_WORDS);
+}
+
+/* The same when only the sizes of the run and the newest sample changed. */
+static inline void series_store_newest(struct series *series, const struct series_state *state)
+{
+    enum { WORDS = offsetof(struct series_state, buffer) / sizeof(uint64_t) };
+    series_store_words(series, state, WORDS);
+}
+
+/* For prefetching. */
+static inline const void *series_buffer(const struct series *series)
+{
+    enum { WORD = offsetof(struct series_state, buffer) / sizeof(uint64_t) };
+    return (const void *)(uintptr_t)atomic_load_explicit(&series->words[WORD],
+                                                         memory_order_relaxed);
 }
 
 /* --- Reader ----------------------------------------------------------------------------------- */
-
-/* False: being written at this moment, try again. */
-static inline bool series_read_begin(const struct series *series, struct series_state *state_out)
-{
-    uint64_t words[SERIES_WORDS];
-    for (int i = 0; i < SERIES_WORDS; i++)
-        words[i] = atomic_load_explicit(&series->words[i], memory_order_acquire);
-    memcpy(state_out, words, sizeof *state_out);
-    return state_out->generation % 2 == 0;
-}
 
 /* Whether all that was loaded since series_read_begin belongs together. */
 static inline bool series_read_end(const struct series *series, const struct series_state *state)
 {
     return (uint32_t)atomic_load_explicit(&series->words[0], memory_order_relaxed) ==
            state->generation;
+}
+
+/* A whole state. What it points to may be recycled meanwhile: see series_read_end. */
+static inline void series_read_begin(const struct series *series, struct series_state *state_out)
+{
+    for (unsigned attempt = 1;; attempt++) {
+        uint64_t words[SERIES_WORDS];
+        for (int i = 0; i < SERIES_WORDS; i++)
+            words[i] = atomic_load_explicit(&series->words[i], memory_order_acquire);
+        memcpy(state_out, words, sizeof *state_out);
+        if (state_out->generation % 2 == 0 && series_read_end(series, state_out))
+            return;
+        if (attempt % 64 == 0) /* the writer may have lost its processor in the middle */
+            sched_yield();
+    }
 }
 
 #endif

@@ -7,17 +7,7 @@
 
 /* --- Snapshots -------------------------------------------------------------------------------- */
 
-/* By words: the buffer may be recycled and written meanwhile. */
-static void words_copy(uint8_t *target, const uint8_t *source, size_t size)
-{
-    for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
-        uint64_t word =
-            __atomic_load_n((const uint64_t *)(const void *)(source + i), __ATOMIC_ACQUIRE);
-        memcpy(target + i, &word, sizeof word);
-    }
-}
-
-bool series_snapshot_take(const struct head *head, uint64_t series_id,
+bool series_snapshot_take(const struct head *head, uint64_t series_id, enum snapshot_depth depth,
                           struct series_snapshot *snapshot_out)
 {
     const struct series *series = paged_table_find(&head->series, series_id);
@@ -25,13 +15,11 @@ bool series_snapshot_take(const struct head *head, uint64_t series_id,
         return false;
     struct series_state *state = &snapshot_out->state;
     for (;;) {
-        /* The state must be whole before its buffer and size are believed. */
-        if (!series_read_begin(series, state) || !series_read_end(series, state))
-            continue;
+        series_read_begin(series, state);
         if ((state->flags & SERIES_IN_USE) == 0)
             return false;
-        if (state->buffer != NULL)
-            words_copy(snapshot_out->bytes, state->buffer, state->used);
+        if (depth == SNAPSHOT_ALL || (state->flags & SERIES_HISTOGRAMS) != 0)
+            run_copy_bytes(state, snapshot_out->bytes);
         struct series_extra *extra = state->extra;
         static const struct pair_cursor NOTHING;
         snapshot_out->late_floats = extra == NULL ? NOTHING : pair_list_end(&extra->late_floats);
@@ -181,7 +169,7 @@ static enum error_code chunk_append(struct series_samples *samples, const struct
                                     struct error *error)
 {
     struct sample_list *list = &samples->current;
-    if (chunk->kind == CHUNK_FLOATS) {
+    if (chunk->kind != CHUNK_HISTOGRAMS) {
         enum error_code code =
             chunk_decode_floats(chunk, samples->scratch, list->values + list->count, error);
         if (code != ERROR_NONE)

@@ -14,15 +14,19 @@
 /* A series as it was at one moment. */
 struct series_snapshot {
     struct series_state state;
-    _Alignas(8) uint8_t bytes[POOL_BUFFER_BYTES_MAX]; /* copy of the open buffer */
+    _Alignas(8) uint8_t bytes[RUN_BYTES_MAX]; /* copy of the open run's */
     struct pair_cursor late_floats;
     struct pair_cursor late_histograms;
     struct pair_cursor starts;
     struct pair_cursor late_starts;
 };
 
+/* What of `bytes` is copied: with NEWEST nothing for a run of floats, whose newest value is in the
+ * state. */
+enum snapshot_depth { SNAPSHOT_NEWEST, SNAPSHOT_ALL };
+
 /* False: the head has no such series. */
-bool series_snapshot_take(const struct head *head, uint64_t series_id,
+bool series_snapshot_take(const struct head *head, uint64_t series_id, enum snapshot_depth depth,
                           struct series_snapshot *snapshot_out);
 
 /* Columns before they are handed out: histograms are still packed. */

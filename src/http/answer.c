@@ -9,8 +9,7 @@
 #include "server_state.h"
 #include "status.h"
 
-/* --- Types -------------------------------------------------------------------------------------
- */
+/* --- Types ------------------------------------------------------------------------------- */
 
 enum { DECORATIONS_MAX = 16, OUTPUT_VECTORS = 4, CHUNK_HEAD_BYTES = 24 };
 
@@ -31,8 +30,7 @@ bool answer_is_lost(const struct http_request *request)
     return request->connection == NULL || request->connection->is_closing;
 }
 
-/* --- Queueing ----------------------------------------------------------------------------------
- */
+/* --- Queueing ---------------------------------------------------------------------------- */
 
 static void on_done(struct stream_write *write, const struct error *error)
 {
@@ -136,8 +134,7 @@ void answer_cut(struct http_request *request)
     request_release(request);
 }
 
-/* --- Heads -------------------------------------------------------------------------------------
- */
+/* --- Heads ------------------------------------------------------------------------------- */
 
 static void append_text(struct byte_buffer *head, struct text text)
 {
@@ -152,6 +149,16 @@ static void append_value(struct byte_buffer *head, struct text value)
         bool is_control = (character < 0x20 && character != '\t') || character == 0x7f;
         byte_buffer_u8(head, is_control ? ' ' : character);
     }
+}
+
+static void append_number(struct byte_buffer *head, uint64_t number)
+{
+    char digits[20];
+    size_t first = sizeof digits;
+    do
+        digits[--first] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    byte_buffer_append(head, digits + first, sizeof digits - first);
 }
 
 static void append_header(struct byte_buffer *head, struct text name, struct text value)
@@ -203,10 +210,11 @@ void answer_head_begin(struct http_request *request, const struct http_response 
     request->has_no_body =
         request->method == HTTP_HEAD || response->status == 204 || response->status == 304;
     byte_buffer_reserve(head, 512);
-    char line[64];
-    int size = snprintf(line, sizeof line, "HTTP/1.1 %u %s\r\nDate: ", response->status,
-                        status_phrase(response->status));
-    byte_buffer_append(head, line, (size_t)size);
+    append_text(head, TEXT("HTTP/1.1 "));
+    append_number(head, response->status);
+    append_text(head, TEXT(" "));
+    append_text(head, text_of(status_phrase(response->status)));
+    append_text(head, TEXT("\r\nDate: "));
     append_text(head, server_date(request->server));
     append_text(head, TEXT("\r\n"));
     if (response->content_type.size > 0)
@@ -218,14 +226,13 @@ void answer_head_begin(struct http_request *request, const struct http_response 
 
 static void append_framing(struct http_request *request, struct byte_buffer *head, uint64_t size)
 {
-    char line[48];
     if (request->framing == FRAMING_CHUNKED) {
         append_text(head, TEXT("Transfer-Encoding: chunked\r\n"));
     } else if (request->framing == FRAMING_LENGTH && request->status != 204 &&
                request->status != 304) {
-        int written =
-            snprintf(line, sizeof line, "Content-Length: %llu\r\n", (unsigned long long)size);
-        byte_buffer_append(head, line, (size_t)written);
+        append_text(head, TEXT("Content-Length: "));
+        append_number(head, size);
+        append_text(head, TEXT("\r\n"));
     }
 }
 
@@ -250,8 +257,7 @@ enum answer_framing answer_framing_of(const struct http_request *request)
     return request->head.minor == 0 ? FRAMING_CLOSE : FRAMING_CHUNKED;
 }
 
-/* --- Compression -------------------------------------------------------------------------------
- */
+/* --- Compression ------------------------------------------------------------------------- */
 
 static bool is_compressible(struct text content_type)
 {
@@ -281,14 +287,12 @@ bool answer_may_compress(const struct http_request *request, const struct http_r
            gzip_is_accepted(accepted);
 }
 
-/* --- Answers of the server ---------------------------------------------------------------------
- */
+/* --- Answers of the server --------------------------------------------------------------- */
 
 void answer_continue(struct http_request *request)
 {
     struct byte_buffer none = {0};
     answer_queue(request, &none, TEXT("HTTP/1.1 100 Continue\r\n\r\n"), NULL);
-    request->response_bytes = 0;
 }
 
 void answer_error(struct http_request *request, unsigned status, const char *reason)

@@ -36,6 +36,10 @@ static enum error_code check_spans(struct side side, int64_t *end_out, struct er
 {
     uint64_t length_sum = 0;
     int64_t next_index = 0;
+    /* Spans may be empty, so that the number of buckets does not bound theirs. */
+    if (side.span_count > HISTOGRAM_BUCKETS_MAX)
+        return error_set(error, ERROR_INVALID, "histogram: %s side: %u spans, at most %d",
+                         side.name, side.span_count, HISTOGRAM_BUCKETS_MAX);
     for (uint32_t i = 0; i < side.span_count; i++) {
         const struct histogram_span *span = &side.spans[i];
         if (i > 0 && span->offset < 0)
@@ -119,6 +123,9 @@ static enum error_code check_integer_counts(const struct histogram *histogram, s
 static enum error_code check_custom_bounds(const struct histogram *histogram, int64_t bucket_end,
                                            struct error *error)
 {
+    if (histogram->custom_bound_count > HISTOGRAM_BUCKETS_MAX)
+        return error_set(error, ERROR_INVALID, "histogram: %u custom bounds, at most %d",
+                         histogram->custom_bound_count, HISTOGRAM_BUCKETS_MAX);
     for (uint32_t i = 0; i < histogram->custom_bound_count; i++) {
         double bound = histogram->custom_bounds[i];
         if (isnan(bound) || bound == INFINITY)

@@ -72,6 +72,21 @@ static bool is_repetition(const char *position, const char *end)
            (*position == '?' || *position == '*' || *position == '+' || *position == '{');
 }
 
+/*
+ * Whether what stands at `position` may change the character before it: a repetition, or something
+ * that is no operand itself, behind which a repetition may follow: flags (?i), quotes \Q and \E.
+ */
+static bool may_change_previous(const char *position, const char *end)
+{
+    if (is_repetition(position, end))
+        return true;
+    if (end - position < 3)
+        return false;
+    if (position[0] == '(' && position[1] == '?')
+        return position[2] != ':';
+    return position[0] == '\\' && (position[1] == 'Q' || position[1] == 'E');
+}
+
 /* The characters of `raw` without their backslashes. */
 static struct text unescape(struct text raw, struct arena *arena)
 {
@@ -100,8 +115,8 @@ struct text pattern_take_literal(struct text expression, struct arena *arena, st
         if (((unsigned char)character & 0xc0) != 0x80)
             last_position = start;
     }
-    if (is_repetition(position, end))
-        position = last_position; /* what follows repeats the last character */
+    if (may_change_previous(position, end))
+        position = last_position;
 
     struct text raw = {expression.data, (size_t)(position - expression.data)};
     struct text literal = unescape(raw, arena);

@@ -23,7 +23,7 @@ static void groups_clear(struct aggregation_groups *groups)
     *groups = (struct aggregation_groups){0};
 }
 
-struct aggregation_group *aggregation_group_of(const struct aggregation *aggregation,
+struct aggregation_group *aggregation_group_of(const struct aggregation_plan *plan,
                                                struct aggregation_groups *groups,
                                                struct labels labels)
 {
@@ -35,8 +35,8 @@ struct aggregation_group *aggregation_group_of(const struct aggregation *aggrega
         return &groups->groups[number];
     if (number == groups->capacity) {
         size_t capacity = groups->capacity == 0 ? 4 : groups->capacity * 2;
-        struct aggregation_group *grown = arena_grow(groups->arena, groups->groups,
-                                                     groups->capacity, capacity, sizeof *grown);
+        struct aggregation_group *grown =
+            arena_grow(groups->arena, groups->groups, groups->capacity, capacity, sizeof *grown);
         if (grown == NULL)
             return NULL;
         groups->groups = grown;
@@ -44,57 +44,59 @@ struct aggregation_group *aggregation_group_of(const struct aggregation *aggrega
     }
     struct aggregation_group *group = &groups->groups[number];
     *group = (struct aggregation_group){
-        .present = arena_array(groups->arena, step_words(aggregation->steps.count),
-                               sizeof *group->present),
+        .present =
+            arena_array(groups->arena, step_words(plan->steps.count), sizeof *group->present),
     };
     const struct aggregation_operations *operations =
-        aggregation_operations_of(aggregation->node->operation);
-    if (group->present == NULL || !operations->init(aggregation, group, groups->arena))
+        aggregation_operations_of(plan->node->operation);
+    if (group->present == NULL || !operations->init(plan, group, groups->arena))
         return NULL;
     return group;
 }
 
-enum error_code aggregation_merge(const struct aggregation *aggregation,
+enum error_code aggregation_merge(const struct aggregation_plan *plan,
                                   struct aggregation_groups *groups,
                                   const struct aggregation_groups *other, struct error *error)
 {
     const struct aggregation_operations *operations =
-        aggregation_operations_of(aggregation->node->operation);
+        aggregation_operations_of(plan->node->operation);
     for (size_t i = 0; i < other->table.count; i++) {
         struct aggregation_group *group =
-            aggregation_group_of(aggregation, groups, other->table.labels[i]);
+            aggregation_group_of(plan, groups, other->table.labels[i]);
         if (group == NULL)
-            return evaluation_out_of_memory(aggregation->evaluation, error);
+            return evaluation_out_of_memory(plan->evaluation, error);
         group->drops_name |= other->groups[i].drops_name;
+        if (group->metric_name.data == NULL && other->groups[i].metric_name.data != NULL)
+            group->metric_name = arena_copy_text(groups->arena, other->groups[i].metric_name);
         enum error_code code =
-            operations->merge(aggregation, group, &other->groups[i], groups->arena, error);
+            operations->merge(plan, group, &other->groups[i], groups->arena, error);
         if (code != ERROR_NONE)
             return code;
     }
     return ERROR_NONE;
 }
 
-struct labels aggregation_project(const struct aggregation *aggregation, struct labels labels,
+struct labels aggregation_project(const struct aggregation_plan *plan, struct labels labels,
                                   struct arena *arena)
 {
-    if (aggregation->node->grouping == GROUP_BY && aggregation->label_count == 0)
+    if (plan->node->grouping == GROUP_BY && plan->label_count == 0)
         return (struct labels){0};
     enum labels_keep keep =
-        aggregation->node->grouping == GROUP_BY ? LABELS_KEEP_NAMED : LABELS_DROP_NAMED;
-    return labels_project(arena, labels, keep, aggregation->labels, aggregation->label_count);
+        plan->node->grouping == GROUP_BY ? LABELS_KEEP_NAMED : LABELS_DROP_NAMED;
+    return labels_project(arena, labels, keep, plan->labels, plan->label_count);
 }
 
-void aggregation_note_histogram(const struct aggregation *aggregation, struct text_range position)
+void aggregation_note_histogram(const struct aggregation_plan *plan, struct text_range position)
 {
-    evaluation_annotate(aggregation->evaluation, PROMQL_INFO, position,
+    evaluation_annotate(plan->evaluation, PROMQL_INFO, position,
                         "ignored histogram in %s aggregation",
-                        aggregation_name(aggregation->node->operation));
+                        aggregation_name(plan->node->operation));
 }
 
 /* --- Reading the input ----------------------------------------------------------------------- */
 
 struct aggregate_run {
-    const struct aggregation *aggregation;
+    const struct aggregation_plan *plan;
     struct stream *input;
     struct partition partition;
     struct aggregation_groups *parts; /* [partition.count] */
@@ -118,19 +120,22 @@ static enum error_code aggregate_visit(void *context, struct lane *lane, size_t 
                                        const struct step_vector *vector, struct error *error)
 {
     struct aggregate_part *part = context;
-    const struct aggregation *aggregation = part->run->aggregation;
-    if (!steps_any(vector->present, aggregation->steps.count))
+    const struct aggregation_plan *plan = part->run->plan;
+    if (!steps_any(vector->present, plan->steps.count))
         return ERROR_NONE;
     struct series_identity identity = stream_identity(part->run->input, index, lane->scratch);
-    if (aggregation->node->operation == AGGREGATE_COUNT_VALUES)
+    if (plan->node->operation == AGGREGATE_COUNT_VALUES)
         return count_value_add(part, lane, identity.labels, vector, error);
-    struct labels labels = aggregation_project(aggregation, identity.labels, lane->scratch);
-    struct aggregation_group *group = aggregation_group_of(aggregation, part->groups, labels);
+    struct labels labels = aggregation_project(plan, identity.labels, lane->scratch);
+    struct aggregation_group *group = aggregation_group_of(plan, part->groups, labels);
     if (group == NULL)
-        return evaluation_out_of_memory(aggregation->evaluation, error);
+        return evaluation_out_of_memory(plan->evaluation, error);
     group->drops_name |= identity.drops_name;
-    return aggregation_operations_of(aggregation->node->operation)
-        ->add(aggregation, group, vector, part->groups->arena, error);
+    if (vector->histograms != NULL && group->metric_name.data == NULL)
+        group->metric_name =
+            arena_copy_text(part->groups->arena, labels_get(identity.labels, LABEL_METRIC_NAME));
+    return aggregation_operations_of(plan->node->operation)
+        ->add(plan, group, vector, part->groups->arena, error);
 }
 
 /* Parts are merged as soon as all before them are, by whoever finishes the missing one. */
@@ -148,7 +153,7 @@ static enum error_code aggregate_merge_done(struct aggregate_run *run, size_t pa
             *next = (struct aggregation_groups){0};
             continue;
         }
-        code = aggregation_merge(run->aggregation, &run->total, next, error);
+        code = aggregation_merge(run->plan, &run->total, next, error);
         groups_clear(next);
     }
     pthread_mutex_unlock(&run->lock);
@@ -160,16 +165,16 @@ static enum error_code aggregate_part_run(void *context, struct lane *lane, size
 {
     struct aggregate_run *run = context;
     struct aggregate_part state = {run, &run->parts[part]};
-    if (!groups_init(state.groups, run->aggregation->evaluation))
-        return evaluation_out_of_memory(run->aggregation->evaluation, error);
-    enum error_code code = stream_visit_part(run->input, lane, run->partition, part,
-                                             aggregate_visit, &state, error);
+    if (!groups_init(state.groups, run->plan->evaluation))
+        return evaluation_out_of_memory(run->plan->evaluation, error);
+    enum error_code code =
+        stream_visit_part(run->input, lane, run->partition, part, aggregate_visit, &state, error);
     return code == ERROR_NONE ? aggregate_merge_done(run, part, error) : code;
 }
 
 static enum error_code aggregate_read(struct aggregate_run *run, struct error *error)
 {
-    struct evaluation *evaluation = run->aggregation->evaluation;
+    struct evaluation *evaluation = run->plan->evaluation;
     run->partition = stream_partition(run->input);
     run->parts = arena_array(evaluation->arena, run->partition.count, sizeof *run->parts);
     run->is_done = arena_array(evaluation->arena, run->partition.count, sizeof *run->is_done);
@@ -187,17 +192,16 @@ static enum error_code aggregate_read(struct aggregate_run *run, struct error *e
 /* --- count_values ---------------------------------------------------------------------------- */
 
 /* `labels` with the value as a label, projected to the group's. */
-static struct labels count_value_labels(const struct aggregation *aggregation,
-                                        struct labels labels, struct text value,
-                                        struct arena *arena)
+static struct labels count_value_labels(const struct aggregation_plan *plan, struct labels labels,
+                                        struct text value, struct arena *arena)
 {
-    struct labels grouped = aggregation_project(aggregation, labels, arena);
+    struct labels grouped = aggregation_project(plan, labels, arena);
     size_t count = labels_count(grouped) + 1;
     struct label *array = arena_array(arena, count, sizeof *array);
     if (array == NULL)
         return (struct labels){0};
     /* Of equal names the first wins. */
-    array[0] = (struct label){aggregation->value_label, value};
+    array[0] = (struct label){plan->value_label, value};
     struct labels_cursor cursor = labels_begin(grouped);
     for (size_t i = 1; i < count && labels_next(&cursor, &array[i]); i++)
         continue;
@@ -217,8 +221,8 @@ static enum error_code count_value_add(const struct aggregate_part *part, struct
                                        struct labels labels, const struct step_vector *vector,
                                        struct error *error)
 {
-    const struct aggregation *aggregation = part->run->aggregation;
-    size_t count = aggregation->steps.count;
+    const struct aggregation_plan *plan = part->run->plan;
+    size_t count = plan->steps.count;
     struct aggregation_group *group = NULL;
     uint64_t group_bits = 0;
     for (size_t step = step_next(vector->present, count, 0); step < count;
@@ -227,11 +231,10 @@ static enum error_code count_value_add(const struct aggregate_part *part, struct
         uint64_t bits = is_histogram ? 0 : double_to_bits(vector->values[step]);
         if (group == NULL || is_histogram || bits != group_bits) {
             struct text value = sample_text(vector, step, lane->scratch);
-            group = aggregation_group_of(
-                aggregation, part->groups,
-                count_value_labels(aggregation, labels, value, lane->scratch));
+            group = aggregation_group_of(plan, part->groups,
+                                         count_value_labels(plan, labels, value, lane->scratch));
             if (group == NULL)
-                return evaluation_out_of_memory(aggregation->evaluation, error);
+                return evaluation_out_of_memory(plan->evaluation, error);
             group_bits = bits;
         }
         group->values[step]++;
@@ -244,13 +247,13 @@ static enum error_code count_value_add(const struct aggregate_part *part, struct
 
 /* --- The result ------------------------------------------------------------------------------ */
 
-static enum error_code group_store(const struct aggregation *aggregation,
+static enum error_code group_store(const struct aggregation_plan *plan,
                                    struct aggregation_groups *groups, size_t number,
                                    struct store *store, struct error *error)
 {
     struct aggregation_group *group = &groups->groups[number];
-    enum error_code code = aggregation_operations_of(aggregation->node->operation)
-                               ->finish(aggregation, group, groups->arena, error);
+    enum error_code code =
+        aggregation_operations_of(plan->node->operation)->finish(plan, group, groups->arena, error);
     if (code != ERROR_NONE)
         return code;
     struct step_vector vector = {
@@ -262,18 +265,17 @@ static enum error_code group_store(const struct aggregation *aggregation,
     return store_add_copy(store, identity, &vector, error);
 }
 
-static enum error_code aggregate_reduce(const struct aggregation *aggregation,
-                                        struct stream *input, struct stream **stream_out,
-                                        struct error *error)
+static enum error_code aggregate_reduce(const struct aggregation_plan *plan, struct stream *input,
+                                        struct stream **stream_out, struct error *error)
 {
-    struct aggregate_run run = {.aggregation = aggregation, .input = input};
+    struct aggregate_run run = {.plan = plan, .input = input};
     enum error_code code = aggregate_read(&run, error);
     stream_close(input);
     struct store store = {0};
     if (code == ERROR_NONE)
-        code = store_init(&store, aggregation->evaluation, &aggregation->steps, error);
+        code = store_init(&store, plan->evaluation, &plan->steps, error);
     for (size_t i = 0; code == ERROR_NONE && i < run.total.table.count; i++)
-        code = group_store(aggregation, &run.total, i, &store, error);
+        code = group_store(plan, &run.total, i, &store, error);
     groups_clear(&run.total);
     if (code == ERROR_NONE)
         return store_stream(&store, stream_out, error);
@@ -290,14 +292,13 @@ static int compare_texts(const void *left, const void *right)
 }
 
 /* Grouping labels sorted, each once; `without` also drops the metric's name. */
-static enum error_code aggregation_sort_labels(struct aggregation *aggregation,
-                                               struct error *error)
+static enum error_code aggregation_sort_labels(struct aggregation_plan *plan, struct error *error)
 {
-    const struct aggregation_node *node = aggregation->node;
+    const struct aggregation_node *node = plan->node;
     struct text *labels =
-        arena_array(aggregation->evaluation->arena, node->label_count + 1, sizeof *labels);
+        arena_array(plan->evaluation->arena, node->label_count + 1, sizeof *labels);
     if (labels == NULL)
-        return evaluation_out_of_memory(aggregation->evaluation, error);
+        return evaluation_out_of_memory(plan->evaluation, error);
     size_t count = node->label_count;
     if (count > 0)
         memcpy(labels, node->labels, count * sizeof *labels);
@@ -308,68 +309,67 @@ static enum error_code aggregation_sort_labels(struct aggregation *aggregation,
     for (size_t i = 0; i < count; i++)
         if (kept == 0 || !text_equal(labels[kept - 1], labels[i]))
             labels[kept++] = labels[i];
-    aggregation->labels = labels;
-    aggregation->label_count = kept;
+    plan->labels = labels;
+    plan->label_count = kept;
     return ERROR_NONE;
 }
 
-static void aggregation_check_quantile(const struct aggregation *aggregation)
+static void aggregation_check_quantile(const struct aggregation_plan *plan)
 {
     double lowest = INFINITY;
     double highest = -INFINITY;
     bool has_nan = false;
-    for (size_t step = 0; step < aggregation->steps.count; step++) {
-        double parameter = aggregation->parameters[step];
+    for (size_t step = 0; step < plan->steps.count; step++) {
+        double parameter = plan->parameters[step];
         has_nan |= isnan(parameter);
         lowest = fmin(lowest, parameter);
         highest = fmax(highest, parameter);
     }
-    struct text_range position = aggregation->node->parameter->position;
+    struct text_range position = plan->node->parameter->position;
     if (has_nan)
-        evaluation_annotate_quantile(aggregation->evaluation, NAN, position);
+        evaluation_annotate_quantile(plan->evaluation, NAN, position);
     if (highest > 1)
-        evaluation_annotate_quantile(aggregation->evaluation, highest, position);
+        evaluation_annotate_quantile(plan->evaluation, highest, position);
     if (lowest < 0)
-        evaluation_annotate_quantile(aggregation->evaluation, lowest, position);
+        evaluation_annotate_quantile(plan->evaluation, lowest, position);
 }
 
-static enum error_code aggregation_parameter(struct aggregation *aggregation, struct error *error)
+static enum error_code aggregation_parameter(struct aggregation_plan *plan, struct error *error)
 {
-    const struct aggregation_node *node = aggregation->node;
+    const struct aggregation_node *node = plan->node;
     if (node->parameter == NULL)
         return ERROR_NONE;
     if (node->operation == AGGREGATE_COUNT_VALUES) {
         const struct expression *parameter = expression_unwrap(node->parameter);
         assert(parameter->kind == EXPRESSION_STRING);
-        aggregation->value_label = parameter->string.value;
+        plan->value_label = parameter->string.value;
         if (parameter->string.value.size > 0 && text_is_utf8(parameter->string.value))
             return ERROR_NONE;
-        return error_set(error, ERROR_INVALID, "invalid label name %.*s",
-                         TEXT_ARGUMENTS(text_quote(aggregation->evaluation->arena,
-                                                   parameter->string.value)));
+        return error_set(
+            error, ERROR_INVALID, "invalid label name %.*s",
+            TEXT_ARGUMENTS(text_quote(plan->evaluation->arena, parameter->string.value)));
     }
-    return evaluate_scalar(aggregation->evaluation, node->parameter, &aggregation->steps,
-                           &aggregation->parameters, error);
+    return evaluate_scalar(plan->evaluation, node->parameter, &plan->steps, &plan->parameters,
+                           error);
 }
 
-enum error_code aggregate_stream(struct evaluation *evaluation,
-                                 const struct expression *expression,
+enum error_code aggregate_stream(struct evaluation *evaluation, const struct expression *expression,
                                  const struct step_range *steps, struct stream **stream_out,
                                  struct error *error)
 {
     const struct aggregation_node *node = &expression->aggregation;
-    struct aggregation *aggregation = arena_array(evaluation->arena, 1, sizeof *aggregation);
-    if (aggregation == NULL)
+    struct aggregation_plan *plan = arena_array(evaluation->arena, 1, sizeof *plan);
+    if (plan == NULL)
         return evaluation_out_of_memory(evaluation, error);
-    *aggregation = (struct aggregation){
+    *plan = (struct aggregation_plan){
         .evaluation = evaluation,
         .node = node,
         .operand_position = node->operand->position,
         .steps = *steps,
     };
-    enum error_code code = aggregation_sort_labels(aggregation, error);
+    enum error_code code = aggregation_sort_labels(plan, error);
     if (code == ERROR_NONE)
-        code = aggregation_parameter(aggregation, error);
+        code = aggregation_parameter(plan, error);
     struct stream *input = NULL;
     if (code == ERROR_NONE)
         code = evaluate_vector(evaluation, node->operand, steps, &input, error);
@@ -380,11 +380,11 @@ enum error_code aggregate_stream(struct evaluation *evaluation,
     case AGGREGATE_BOTTOMK:
     case AGGREGATE_LIMITK:
     case AGGREGATE_LIMIT_RATIO:
-        return aggregate_select(aggregation, expression, input, stream_out, error);
+        return aggregate_select(plan, expression, input, stream_out, error);
     case AGGREGATE_QUANTILE:
-        aggregation_check_quantile(aggregation);
-        return aggregate_reduce(aggregation, input, stream_out, error);
+        aggregation_check_quantile(plan);
+        return aggregate_reduce(plan, input, stream_out, error);
     default:
-        return aggregate_reduce(aggregation, input, stream_out, error);
+        return aggregate_reduce(plan, input, stream_out, error);
     }
 }

@@ -13,14 +13,15 @@
 
 /* What one group holds: a column per quantity, filled in by its operation. */
 struct aggregation_group {
-    uint64_t *present;      /* steps with a value */
-    double *values;         /* sum, minimum, maximum, count, mean of squares' differences ... */
-    double *compensation;   /* of compensated sums */
-    double *counts;         /* of values, for means */
-    double *means;          /* stddev, stdvar */
-    uint64_t *incremental;  /* avg: steps whose sum would overflow, `values` is the mean */
+    uint64_t *present;        /* steps with a value */
+    double *values;           /* sum, minimum, maximum, count, mean of squares' differences ... */
+    double *compensation;     /* of compensated sums */
+    double *counts;           /* of values, for means */
+    double *means;            /* stddev, stdvar */
+    uint64_t *incremental;    /* avg: steps whose sum would overflow, `values` is the mean */
     struct value_list *lists; /* quantile: [steps] */
     struct histogram_sums *histograms; /* sum, avg: NULL without native histograms */
+    struct text metric_name;           /* of the first series with histograms, for annotations */
     bool drops_name;
 };
 
@@ -30,7 +31,7 @@ struct value_list {
     size_t capacity;
 };
 
-struct aggregation {
+struct aggregation_plan {
     struct evaluation *evaluation;
     const struct aggregation_node *node;
     struct text_range operand_position;
@@ -51,49 +52,46 @@ struct aggregation_groups {
 
 /* How an operation fills, merges and finishes a group. */
 struct aggregation_operations {
-    bool (*init)(const struct aggregation *aggregation, struct aggregation_group *group,
+    bool (*init)(const struct aggregation_plan *plan, struct aggregation_group *group,
                  struct arena *arena);
-    enum error_code (*add)(const struct aggregation *aggregation, struct aggregation_group *group,
+    enum error_code (*add)(const struct aggregation_plan *plan, struct aggregation_group *group,
                            const struct step_vector *vector, struct arena *arena,
                            struct error *error);
-    enum error_code (*merge)(const struct aggregation *aggregation,
-                             struct aggregation_group *group,
+    enum error_code (*merge)(const struct aggregation_plan *plan, struct aggregation_group *group,
                              const struct aggregation_group *other, struct arena *arena,
                              struct error *error);
     /* The values of each step in place; clears steps that have no result. */
-    enum error_code (*finish)(const struct aggregation *aggregation,
-                              struct aggregation_group *group, struct arena *arena,
-                              struct error *error);
+    enum error_code (*finish)(const struct aggregation_plan *plan, struct aggregation_group *group,
+                              struct arena *arena, struct error *error);
 };
 
 /* Of the operations that reduce each group to one series. */
 const struct aggregation_operations *aggregation_operations_of(enum aggregation operation);
 
 /* The group of `labels` (already projected), made when new; NULL when memory is out. */
-struct aggregation_group *aggregation_group_of(const struct aggregation *aggregation,
+struct aggregation_group *aggregation_group_of(const struct aggregation_plan *plan,
                                                struct aggregation_groups *groups,
                                                struct labels labels);
 
 /* Add all of `other` to `groups`. Errors: LIMIT, OUT_OF_MEMORY. */
-enum error_code aggregation_merge(const struct aggregation *aggregation,
+enum error_code aggregation_merge(const struct aggregation_plan *plan,
                                   struct aggregation_groups *groups,
                                   const struct aggregation_groups *other, struct error *error);
 
 /* The labels of a series' group, in the arena. */
-struct labels aggregation_project(const struct aggregation *aggregation, struct labels labels,
+struct labels aggregation_project(const struct aggregation_plan *plan, struct labels labels,
                                   struct arena *arena);
 
 /* "ignored histogram in max aggregation". */
-void aggregation_note_histogram(const struct aggregation *aggregation, struct text_range position);
+void aggregation_note_histogram(const struct aggregation_plan *plan, struct text_range position);
 
 /* An aggregation as a stream. */
-enum error_code aggregate_stream(struct evaluation *evaluation,
-                                 const struct expression *expression,
+enum error_code aggregate_stream(struct evaluation *evaluation, const struct expression *expression,
                                  const struct step_range *steps, struct stream **stream_out,
                                  struct error *error);
 
 /* topk, bottomk, limitk, limit_ratio: series themselves, some of them. Takes `input` over. */
-enum error_code aggregate_select(const struct aggregation *aggregation,
+enum error_code aggregate_select(const struct aggregation_plan *plan,
                                  const struct expression *expression, struct stream *input,
                                  struct stream **stream_out, struct error *error);
 
@@ -108,17 +106,17 @@ struct histogram_sums {
     uint64_t *seen_no_reset;
 };
 
-enum error_code aggregation_histograms_add(const struct aggregation *aggregation,
+enum error_code aggregation_histograms_add(const struct aggregation_plan *plan,
                                            struct aggregation_group *group,
                                            const struct step_vector *vector, struct arena *arena,
                                            struct error *error);
-enum error_code aggregation_histograms_merge(const struct aggregation *aggregation,
+enum error_code aggregation_histograms_merge(const struct aggregation_plan *plan,
                                              struct aggregation_group *group,
                                              const struct aggregation_group *other,
                                              struct arena *arena, struct error *error);
 /* Clears steps without a result. */
-enum error_code aggregation_histograms_finish(const struct aggregation *aggregation,
-                                              struct aggregation_group *group,
-                                              struct arena *arena, struct error *error);
+enum error_code aggregation_histograms_finish(const struct aggregation_plan *plan,
+                                              struct aggregation_group *group, struct arena *arena,
+                                              struct error *error);
 
 #endif

@@ -45,32 +45,31 @@ static const uint64_t *float_steps(const struct step_vector *vector, size_t coun
 }
 
 /* Floats of a vector for operations that ignore histograms, and say so. */
-static const uint64_t *only_floats(const struct aggregation *aggregation,
+static const uint64_t *only_floats(const struct aggregation_plan *plan,
                                    const struct step_vector *vector, struct arena *arena)
 {
     bool has_histogram;
-    const uint64_t *floats =
-        float_steps(vector, aggregation->steps.count, arena, &has_histogram);
+    const uint64_t *floats = float_steps(vector, plan->steps.count, arena, &has_histogram);
     if (has_histogram)
-        aggregation_note_histogram(aggregation, aggregation->operand_position);
+        aggregation_note_histogram(plan, plan->operand_position);
     return floats;
 }
 
-static enum error_code nothing_to_finish(const struct aggregation *aggregation,
+static enum error_code nothing_to_finish(const struct aggregation_plan *plan,
                                          struct aggregation_group *group, struct arena *arena,
                                          struct error *error)
 {
-    (void)aggregation, (void)group, (void)arena, (void)error;
+    (void)plan, (void)group, (void)arena, (void)error;
     return ERROR_NONE;
 }
 
 /* --- sum ------------------------------------------------------------------------------------- */
 
-static bool sum_init(const struct aggregation *aggregation, struct aggregation_group *group,
+static bool sum_init(const struct aggregation_plan *plan, struct aggregation_group *group,
                      struct arena *arena)
 {
-    group->values = column(arena, aggregation->steps.count);
-    group->compensation = column(arena, aggregation->steps.count);
+    group->values = column(arena, plan->steps.count);
+    group->compensation = column(arena, plan->steps.count);
     return group->values != NULL && group->compensation != NULL;
 }
 
@@ -92,19 +91,18 @@ static void sum_add_steps(struct aggregation_group *group, const double *values,
     }
 }
 
-static enum error_code sum_add(const struct aggregation *aggregation,
-                               struct aggregation_group *group, const struct step_vector *vector,
-                               struct arena *arena, struct error *error)
+static enum error_code sum_add(const struct aggregation_plan *plan, struct aggregation_group *group,
+                               const struct step_vector *vector, struct arena *arena,
+                               struct error *error)
 {
-    size_t count = aggregation->steps.count;
+    size_t count = plan->steps.count;
     const uint64_t *floats = vector->present;
     if (vector->histograms != NULL || group->histograms != NULL) {
         bool has_histogram;
         floats = float_steps(vector, count, arena, &has_histogram);
         if (floats == NULL)
-            return evaluation_out_of_memory(aggregation->evaluation, error);
-        enum error_code code =
-            aggregation_histograms_add(aggregation, group, vector, arena, error);
+            return evaluation_out_of_memory(plan->evaluation, error);
+        enum error_code code = aggregation_histograms_add(plan, group, vector, arena, error);
         if (code != ERROR_NONE)
             return code;
     }
@@ -113,15 +111,14 @@ static enum error_code sum_add(const struct aggregation *aggregation,
     return ERROR_NONE;
 }
 
-static enum error_code sum_merge(const struct aggregation *aggregation,
+static enum error_code sum_merge(const struct aggregation_plan *plan,
                                  struct aggregation_group *group,
                                  const struct aggregation_group *other, struct arena *arena,
                                  struct error *error)
 {
-    size_t count = aggregation->steps.count;
+    size_t count = plan->steps.count;
     if (group->histograms != NULL || other->histograms != NULL) {
-        enum error_code code =
-            aggregation_histograms_merge(aggregation, group, other, arena, error);
+        enum error_code code = aggregation_histograms_merge(plan, group, other, arena, error);
         if (code != ERROR_NONE)
             return code;
     }
@@ -135,27 +132,26 @@ static enum error_code sum_merge(const struct aggregation *aggregation,
     return ERROR_NONE;
 }
 
-static enum error_code sum_finish(const struct aggregation *aggregation,
+static enum error_code sum_finish(const struct aggregation_plan *plan,
                                   struct aggregation_group *group, struct arena *arena,
                                   struct error *error)
 {
-    for (size_t step = 0; step < aggregation->steps.count; step++)
+    for (size_t step = 0; step < plan->steps.count; step++)
         group->values[step] += group->compensation[step];
     if (group->histograms == NULL)
         return ERROR_NONE;
-    return aggregation_histograms_finish(aggregation, group, arena, error);
+    return aggregation_histograms_finish(plan, group, arena, error);
 }
 
 /* --- avg ------------------------------------------------------------------------------------- */
 
-static bool avg_init(const struct aggregation *aggregation, struct aggregation_group *group,
+static bool avg_init(const struct aggregation_plan *plan, struct aggregation_group *group,
                      struct arena *arena)
 {
-    size_t count = aggregation->steps.count;
+    size_t count = plan->steps.count;
     group->counts = column(arena, count);
     group->incremental = arena_array(arena, step_words(count), sizeof *group->incremental);
-    return sum_init(aggregation, group, arena) && group->counts != NULL &&
-           group->incremental != NULL;
+    return sum_init(plan, group, arena) && group->counts != NULL && group->incremental != NULL;
 }
 
 /* The sum as long as it does not overflow, from then on the mean. */
@@ -183,19 +179,18 @@ static void avg_add_value(struct aggregation_group *group, size_t step, double v
     compensated_add(value / count, sum, compensation);
 }
 
-static enum error_code avg_add(const struct aggregation *aggregation,
-                               struct aggregation_group *group, const struct step_vector *vector,
-                               struct arena *arena, struct error *error)
+static enum error_code avg_add(const struct aggregation_plan *plan, struct aggregation_group *group,
+                               const struct step_vector *vector, struct arena *arena,
+                               struct error *error)
 {
-    size_t count = aggregation->steps.count;
+    size_t count = plan->steps.count;
     const uint64_t *floats = vector->present;
     if (vector->histograms != NULL || group->histograms != NULL) {
         bool has_histogram;
         floats = float_steps(vector, count, arena, &has_histogram);
         if (floats == NULL)
-            return evaluation_out_of_memory(aggregation->evaluation, error);
-        enum error_code code =
-            aggregation_histograms_add(aggregation, group, vector, arena, error);
+            return evaluation_out_of_memory(plan->evaluation, error);
+        enum error_code code = aggregation_histograms_add(plan, group, vector, arena, error);
         if (code != ERROR_NONE)
             return code;
     }
@@ -232,54 +227,52 @@ static void avg_merge_step(struct aggregation_group *group, const struct aggrega
     double right_scale = right_mean ? 1 : right;
     double mean = group->values[step] / left_scale * (left / total);
     double mean_compensation = group->compensation[step] / left_scale * (left / total);
-    compensated_add(other->values[step] / right_scale * (right / total), &mean,
-                    &mean_compensation);
+    compensated_add(other->values[step] / right_scale * (right / total), &mean, &mean_compensation);
     group->values[step] = mean;
     group->compensation[step] =
         mean_compensation + other->compensation[step] / right_scale * (right / total);
     step_set_present(group->incremental, step);
 }
 
-static enum error_code avg_merge(const struct aggregation *aggregation,
+static enum error_code avg_merge(const struct aggregation_plan *plan,
                                  struct aggregation_group *group,
                                  const struct aggregation_group *other, struct arena *arena,
                                  struct error *error)
 {
     if (group->histograms != NULL || other->histograms != NULL) {
-        enum error_code code =
-            aggregation_histograms_merge(aggregation, group, other, arena, error);
+        enum error_code code = aggregation_histograms_merge(plan, group, other, arena, error);
         if (code != ERROR_NONE)
             return code;
     }
-    STEP_LOOP(step, other->present, aggregation->steps.count)
+    STEP_LOOP(step, other->present, plan->steps.count)
     avg_merge_step(group, other, step);
-    mark_present(group, other->present, aggregation->steps.count);
+    mark_present(group, other->present, plan->steps.count);
     return ERROR_NONE;
 }
 
-static enum error_code avg_finish(const struct aggregation *aggregation,
+static enum error_code avg_finish(const struct aggregation_plan *plan,
                                   struct aggregation_group *group, struct arena *arena,
                                   struct error *error)
 {
-    STEP_LOOP(step, group->present, aggregation->steps.count)
+    STEP_LOOP(step, group->present, plan->steps.count)
     {
         double count = step_is_present(group->incremental, step) ? 1 : group->counts[step];
         group->values[step] = group->values[step] / count + group->compensation[step] / count;
     }
     if (group->histograms == NULL)
         return ERROR_NONE;
-    return aggregation_histograms_finish(aggregation, group, arena, error);
+    return aggregation_histograms_finish(plan, group, arena, error);
 }
 
 /* --- min, max -------------------------------------------------------------------------------- */
 
-static bool extreme_init(const struct aggregation *aggregation, struct aggregation_group *group,
+static bool extreme_init(const struct aggregation_plan *plan, struct aggregation_group *group,
                          struct arena *arena)
 {
-    group->values = column(arena, aggregation->steps.count);
+    group->values = column(arena, plan->steps.count);
     if (group->values == NULL)
         return false;
-    for (size_t step = 0; step < aggregation->steps.count; step++)
+    for (size_t step = 0; step < plan->steps.count; step++)
         group->values[step] = NAN; /* any value takes its place */
     return true;
 }
@@ -290,102 +283,100 @@ static void extreme_add_steps(struct aggregation_group *group, enum aggregation 
     STEP_LOOP(step, present, count)
     {
         double current = group->values[step];
-        bool is_better = operation == AGGREGATE_MAX ? current < values[step]
-                                                    : current > values[step];
+        bool is_better =
+            operation == AGGREGATE_MAX ? current < values[step] : current > values[step];
         if (is_better || isnan(current))
             group->values[step] = values[step];
     }
     mark_present(group, present, count);
 }
 
-static enum error_code extreme_add(const struct aggregation *aggregation,
+static enum error_code extreme_add(const struct aggregation_plan *plan,
                                    struct aggregation_group *group,
                                    const struct step_vector *vector, struct arena *arena,
                                    struct error *error)
 {
-    const uint64_t *floats = only_floats(aggregation, vector, arena);
+    const uint64_t *floats = only_floats(plan, vector, arena);
     if (floats == NULL)
-        return evaluation_out_of_memory(aggregation->evaluation, error);
-    extreme_add_steps(group, aggregation->node->operation, vector->values, floats,
-                      aggregation->steps.count);
+        return evaluation_out_of_memory(plan->evaluation, error);
+    extreme_add_steps(group, plan->node->operation, vector->values, floats, plan->steps.count);
     return ERROR_NONE;
 }
 
-static enum error_code extreme_merge(const struct aggregation *aggregation,
+static enum error_code extreme_merge(const struct aggregation_plan *plan,
                                      struct aggregation_group *group,
                                      const struct aggregation_group *other, struct arena *arena,
                                      struct error *error)
 {
     (void)arena, (void)error;
-    extreme_add_steps(group, aggregation->node->operation, other->values, other->present,
-                      aggregation->steps.count);
+    extreme_add_steps(group, plan->node->operation, other->values, other->present,
+                      plan->steps.count);
     return ERROR_NONE;
 }
 
 /* --- count, group, count_values -------------------------------------------------------------- */
 
-static bool count_init(const struct aggregation *aggregation, struct aggregation_group *group,
+static bool count_init(const struct aggregation_plan *plan, struct aggregation_group *group,
                        struct arena *arena)
 {
-    group->values = column(arena, aggregation->steps.count);
+    group->values = column(arena, plan->steps.count);
     return group->values != NULL;
 }
 
-static enum error_code count_add(const struct aggregation *aggregation,
-                                 struct aggregation_group *group,
-                                 const struct step_vector *vector, struct arena *arena,
-                                 struct error *error)
+static enum error_code count_add(const struct aggregation_plan *plan,
+                                 struct aggregation_group *group, const struct step_vector *vector,
+                                 struct arena *arena, struct error *error)
 {
     (void)arena, (void)error;
-    STEP_LOOP(step, vector->present, aggregation->steps.count)
+    STEP_LOOP(step, vector->present, plan->steps.count)
     group->values[step]++;
-    mark_present(group, vector->present, aggregation->steps.count);
+    mark_present(group, vector->present, plan->steps.count);
     return ERROR_NONE;
 }
 
-static enum error_code count_merge(const struct aggregation *aggregation,
+static enum error_code count_merge(const struct aggregation_plan *plan,
                                    struct aggregation_group *group,
                                    const struct aggregation_group *other, struct arena *arena,
                                    struct error *error)
 {
     (void)arena, (void)error;
-    STEP_LOOP(step, other->present, aggregation->steps.count)
+    STEP_LOOP(step, other->present, plan->steps.count)
     group->values[step] += other->values[step];
-    mark_present(group, other->present, aggregation->steps.count);
+    mark_present(group, other->present, plan->steps.count);
     return ERROR_NONE;
 }
 
-static enum error_code group_finish(const struct aggregation *aggregation,
+static enum error_code group_finish(const struct aggregation_plan *plan,
                                     struct aggregation_group *group, struct arena *arena,
                                     struct error *error)
 {
     (void)arena, (void)error;
-    for (size_t step = 0; step < aggregation->steps.count; step++)
+    for (size_t step = 0; step < plan->steps.count; step++)
         group->values[step] = 1;
     return ERROR_NONE;
 }
 
 /* --- stddev, stdvar -------------------------------------------------------------------------- */
 
-static bool variance_init(const struct aggregation *aggregation, struct aggregation_group *group,
+static bool variance_init(const struct aggregation_plan *plan, struct aggregation_group *group,
                           struct arena *arena)
 {
-    size_t count = aggregation->steps.count;
+    size_t count = plan->steps.count;
     group->values = column(arena, count); /* the sum of squared differences from the mean */
     group->means = column(arena, count);
     group->counts = column(arena, count);
     return group->values != NULL && group->means != NULL && group->counts != NULL;
 }
 
-static enum error_code variance_add(const struct aggregation *aggregation,
+static enum error_code variance_add(const struct aggregation_plan *plan,
                                     struct aggregation_group *group,
                                     const struct step_vector *vector, struct arena *arena,
                                     struct error *error)
 {
-    const uint64_t *floats = only_floats(aggregation, vector, arena);
+    const uint64_t *floats = only_floats(plan, vector, arena);
     if (floats == NULL)
-        return evaluation_out_of_memory(aggregation->evaluation, error);
-    STEP_LOOP(step, floats, aggregation->steps.count)
+        return evaluation_out_of_memory(plan->evaluation, error);
+    STEP_LOOP(step, floats, plan->steps.count)
     {
         double value = vector->values[step];
         double count = ++group->counts[step];
@@ -393,18 +384,18 @@ static enum error_code variance_add(const struct aggregation *aggregation,
         group->means[step] += delta / count;
         group->values[step] += delta * (value - group->means[step]);
     }
-    mark_present(group, floats, aggregation->steps.count);
+    mark_present(group, floats, plan->steps.count);
     return ERROR_NONE;
 }
 
 /* Chan, Golub, LeVeque: updating formulae for variances (1979), (2.1). */
-static enum error_code variance_merge(const struct aggregation *aggregation,
+static enum error_code variance_merge(const struct aggregation_plan *plan,
                                       struct aggregation_group *group,
                                       const struct aggregation_group *other, struct arena *arena,
                                       struct error *error)
 {
     (void)arena, (void)error;
-    STEP_LOOP(step, other->present, aggregation->steps.count)
+    STEP_LOOP(step, other->present, plan->steps.count)
     {
         double left = group->counts[step];
         double right = other->counts[step];
@@ -419,17 +410,17 @@ static enum error_code variance_merge(const struct aggregation *aggregation,
             group->values[step] += other->values[step] + delta * delta * left * (right / total);
         }
     }
-    mark_present(group, other->present, aggregation->steps.count);
+    mark_present(group, other->present, plan->steps.count);
     return ERROR_NONE;
 }
 
-static enum error_code variance_finish(const struct aggregation *aggregation,
+static enum error_code variance_finish(const struct aggregation_plan *plan,
                                        struct aggregation_group *group, struct arena *arena,
                                        struct error *error)
 {
     (void)arena, (void)error;
-    bool is_deviation = aggregation->node->operation == AGGREGATE_STDDEV;
-    STEP_LOOP(step, group->present, aggregation->steps.count)
+    bool is_deviation = plan->node->operation == AGGREGATE_STDDEV;
+    STEP_LOOP(step, group->present, plan->steps.count)
     {
         double variance = group->values[step] / group->counts[step];
         group->values[step] = is_deviation ? sqrt(variance) : variance;
@@ -439,11 +430,11 @@ static enum error_code variance_finish(const struct aggregation *aggregation,
 
 /* --- quantile -------------------------------------------------------------------------------- */
 
-static bool quantile_init(const struct aggregation *aggregation, struct aggregation_group *group,
+static bool quantile_init(const struct aggregation_plan *plan, struct aggregation_group *group,
                           struct arena *arena)
 {
-    group->values = column(arena, aggregation->steps.count);
-    group->lists = arena_array(arena, aggregation->steps.count, sizeof *group->lists);
+    group->values = column(arena, plan->steps.count);
+    group->lists = arena_array(arena, plan->steps.count, sizeof *group->lists);
     return group->values != NULL && group->lists != NULL;
 }
 
@@ -466,46 +457,46 @@ static bool list_append(struct value_list *list, const double *values, size_t co
     return true;
 }
 
-static enum error_code quantile_add(const struct aggregation *aggregation,
+static enum error_code quantile_add(const struct aggregation_plan *plan,
                                     struct aggregation_group *group,
                                     const struct step_vector *vector, struct arena *arena,
                                     struct error *error)
 {
-    const uint64_t *floats = only_floats(aggregation, vector, arena);
+    const uint64_t *floats = only_floats(plan, vector, arena);
     if (floats == NULL)
-        return evaluation_out_of_memory(aggregation->evaluation, error);
-    STEP_LOOP(step, floats, aggregation->steps.count)
+        return evaluation_out_of_memory(plan->evaluation, error);
+    STEP_LOOP(step, floats, plan->steps.count)
     {
         if (!list_append(&group->lists[step], &vector->values[step], 1, arena))
-            return evaluation_out_of_memory(aggregation->evaluation, error);
+            return evaluation_out_of_memory(plan->evaluation, error);
     }
-    mark_present(group, floats, aggregation->steps.count);
+    mark_present(group, floats, plan->steps.count);
     return ERROR_NONE;
 }
 
-static enum error_code quantile_merge(const struct aggregation *aggregation,
+static enum error_code quantile_merge(const struct aggregation_plan *plan,
                                       struct aggregation_group *group,
                                       const struct aggregation_group *other, struct arena *arena,
                                       struct error *error)
 {
-    STEP_LOOP(step, other->present, aggregation->steps.count)
+    STEP_LOOP(step, other->present, plan->steps.count)
     {
         const struct value_list *list = &other->lists[step];
         if (!list_append(&group->lists[step], list->values, list->count, arena))
-            return evaluation_out_of_memory(aggregation->evaluation, error);
+            return evaluation_out_of_memory(plan->evaluation, error);
     }
-    mark_present(group, other->present, aggregation->steps.count);
+    mark_present(group, other->present, plan->steps.count);
     return ERROR_NONE;
 }
 
-static enum error_code quantile_finish(const struct aggregation *aggregation,
+static enum error_code quantile_finish(const struct aggregation_plan *plan,
                                        struct aggregation_group *group, struct arena *arena,
                                        struct error *error)
 {
     (void)arena, (void)error;
-    STEP_LOOP(step, group->present, aggregation->steps.count)
-    group->values[step] = quantile_of_values(aggregation->parameters[step],
-                                             group->lists[step].values, group->lists[step].count);
+    STEP_LOOP(step, group->present, plan->steps.count)
+    group->values[step] = quantile_of_values(plan->parameters[step], group->lists[step].values,
+                                             group->lists[step].count);
     return ERROR_NONE;
 }
 

@@ -32,7 +32,7 @@ struct select_groups {
 };
 
 struct select_run {
-    const struct aggregation *aggregation;
+    const struct aggregation_plan *plan;
     const struct expression *expression;
     struct stream *input;
     struct partition partition;
@@ -52,7 +52,7 @@ static uint64_t series_hash(struct labels labels)
 static int compare_entries(const struct select_run *run, const struct entry *left,
                            const struct entry *right, struct arena *scratch)
 {
-    enum aggregation operation = run->aggregation->node->operation;
+    enum aggregation operation = run->plan->node->operation;
     if (operation == AGGREGATE_LIMITK) {
         if (left->hash != right->hash)
             return left->hash < right->hash ? 1 : -1;
@@ -60,8 +60,8 @@ static int compare_entries(const struct select_run *run, const struct entry *lef
         if (!isnan(left->value) || !isnan(right->value))
             return isnan(left->value) ? -1 : 1;
     } else if (left->value != right->value) {
-        bool is_better = operation == AGGREGATE_TOPK ? left->value > right->value
-                                                     : left->value < right->value;
+        bool is_better =
+            operation == AGGREGATE_TOPK ? left->value > right->value : left->value < right->value;
         return is_better ? 1 : -1;
     }
     if (left->series == right->series)
@@ -78,8 +78,7 @@ static void heap_down(const struct select_run *run, struct heap *heap, struct ar
     size_t parent = 0;
     for (;;) {
         size_t worst = parent;
-        for (size_t child = 2 * parent + 1; child <= 2 * parent + 2 && child < heap->count;
-             child++)
+        for (size_t child = 2 * parent + 1; child <= 2 * parent + 2 && child < heap->count; child++)
             if (compare_entries(run, &heap->entries[child], &heap->entries[worst], scratch) < 0)
                 worst = child;
         if (worst == parent)
@@ -141,22 +140,22 @@ static struct heap *group_heaps(const struct select_run *run, struct select_grou
         return groups->heaps[number];
     if (number == groups->capacity) {
         size_t capacity = groups->capacity == 0 ? 4 : groups->capacity * 2;
-        struct heap **heaps = arena_grow(groups->arena, groups->heaps, groups->capacity, capacity,
-                                         sizeof *heaps);
+        struct heap **heaps =
+            arena_grow(groups->arena, groups->heaps, groups->capacity, capacity, sizeof *heaps);
         if (heaps == NULL)
             return NULL;
         groups->heaps = heaps;
         groups->capacity = capacity;
     }
     groups->heaps[number] =
-        arena_array(groups->arena, run->aggregation->steps.count, sizeof **groups->heaps);
+        arena_array(groups->arena, run->plan->steps.count, sizeof **groups->heaps);
     return groups->heaps[number];
 }
 
 /* How many to keep at a step. */
 static size_t step_limit(const struct select_run *run, size_t step)
 {
-    double parameter = run->aggregation->parameters[step];
+    double parameter = run->plan->parameters[step];
     if (parameter < 1)
         return 0;
     return parameter < (double)run->input->count ? (size_t)parameter : run->input->count;
@@ -174,27 +173,27 @@ static enum error_code select_visit(void *context, struct lane *lane, size_t ind
 {
     struct select_part *part = context;
     struct select_run *run = part->run;
-    const struct aggregation *aggregation = run->aggregation;
-    size_t count = aggregation->steps.count;
+    const struct aggregation_plan *plan = run->plan;
+    size_t count = plan->steps.count;
     if (!steps_any(vector->present, count))
         return ERROR_NONE;
-    bool is_limit = aggregation->node->operation == AGGREGATE_LIMITK;
+    bool is_limit = plan->node->operation == AGGREGATE_LIMITK;
     struct labels labels = stream_identity(run->input, index, lane->scratch).labels;
-    struct heap *heaps = group_heaps(run, part->groups,
-                                     aggregation_project(aggregation, labels, lane->scratch));
+    struct heap *heaps =
+        group_heaps(run, part->groups, aggregation_project(plan, labels, lane->scratch));
     if (heaps == NULL)
-        return evaluation_out_of_memory(aggregation->evaluation, error);
+        return evaluation_out_of_memory(plan->evaluation, error);
     struct entry entry = {.series = (uint32_t)index, .hash = is_limit ? series_hash(labels) : 0};
     for (size_t step = step_next(vector->present, count, 0); step < count;
          step = step_next(vector->present, count, step + 1)) {
         if (step_histogram(vector, step) != NULL && !is_limit) {
-            aggregation_note_histogram(aggregation, run->expression->position);
+            aggregation_note_histogram(plan, run->expression->position);
             continue;
         }
         entry.value = vector->values[step];
         if (!heap_offer(run, &heaps[step], step_limit(run, step), entry, part->groups->arena,
                         lane->scratch))
-            return evaluation_out_of_memory(aggregation->evaluation, error);
+            return evaluation_out_of_memory(plan->evaluation, error);
     }
     return ERROR_NONE;
 }
@@ -204,9 +203,9 @@ static enum error_code select_part_run(void *context, struct lane *lane, size_t 
 {
     struct select_run *run = context;
     struct select_part state = {run, &run->parts[part]};
-    state.groups->arena = evaluation_arena_create(run->aggregation->evaluation);
+    state.groups->arena = evaluation_arena_create(run->plan->evaluation);
     if (state.groups->arena == NULL)
-        return evaluation_out_of_memory(run->aggregation->evaluation, error);
+        return evaluation_out_of_memory(run->plan->evaluation, error);
     label_table_init(&state.groups->table, state.groups->arena);
     return stream_visit_part(run->input, lane, run->partition, part, select_visit, &state, error);
 }
@@ -214,18 +213,18 @@ static enum error_code select_part_run(void *context, struct lane *lane, size_t 
 static enum error_code select_merge(const struct select_run *run, struct select_groups *total,
                                     struct select_groups *part, struct error *error)
 {
-    struct arena *scratch = run->aggregation->evaluation->lanes[0].scratch;
+    struct arena *scratch = run->plan->evaluation->lanes[0].scratch;
     for (size_t group = 0; group < part->table.count; group++) {
         struct heap *heaps = group_heaps(run, total, part->table.labels[group]);
         if (heaps == NULL)
-            return evaluation_out_of_memory(run->aggregation->evaluation, error);
-        for (size_t step = 0; step < run->aggregation->steps.count; step++) {
+            return evaluation_out_of_memory(run->plan->evaluation, error);
+        for (size_t step = 0; step < run->plan->steps.count; step++) {
             const struct heap *heap = &part->heaps[group][step];
             arena_reset(scratch);
             for (size_t i = 0; i < heap->count; i++)
                 if (!heap_offer(run, &heaps[step], step_limit(run, step), heap->entries[i],
                                 total->arena, scratch))
-                    return evaluation_out_of_memory(run->aggregation->evaluation, error);
+                    return evaluation_out_of_memory(run->plan->evaluation, error);
         }
     }
     return ERROR_NONE;
@@ -252,14 +251,14 @@ static int compare_selected(const void *left_pointer, const void *right_pointer)
 static int compare_best_first(const void *left, const void *right, void *context)
 {
     const struct select_run *run = context;
-    return -compare_entries(run, left, right, run->aggregation->evaluation->lanes[0].scratch);
+    return -compare_entries(run, left, right, run->plan->evaluation->lanes[0].scratch);
 }
 
 static size_t selected_count(const struct select_run *run, const struct select_groups *groups)
 {
     size_t total = 0;
     for (size_t group = 0; group < groups->table.count; group++)
-        for (size_t step = 0; step < run->aggregation->steps.count; step++)
+        for (size_t step = 0; step < run->plan->steps.count; step++)
             total += groups->heaps[group][step].count;
     return total;
 }
@@ -273,17 +272,16 @@ static struct selected *selected_list(struct select_run *run, struct select_grou
         return NULL;
     size_t position = 0;
     for (size_t group = 0; group < groups->table.count; group++) {
-        for (size_t step = 0; step < run->aggregation->steps.count; step++) {
+        for (size_t step = 0; step < run->plan->steps.count; step++) {
             struct heap *heap = &groups->heaps[group][step];
-            if (run->aggregation->steps.count == 1)
-                qsort_r(heap->entries, heap->count, sizeof *heap->entries, compare_best_first,
-                        run);
+            if (run->plan->steps.count == 1 && heap->count > 1)
+                qsort_r(heap->entries, heap->count, sizeof *heap->entries, compare_best_first, run);
             for (size_t i = 0; i < heap->count; i++)
-                list[position++] = (struct selected){heap->entries[i].series, step,
-                                                     heap->entries[i].value};
+                list[position++] =
+                    (struct selected){heap->entries[i].series, step, heap->entries[i].value};
         }
     }
-    if (run->aggregation->steps.count > 1)
+    if (run->plan->steps.count > 1)
         qsort(list, count, sizeof *list, compare_selected);
     return list;
 }
@@ -293,9 +291,9 @@ static enum error_code selected_histogram(struct select_run *run, struct store *
                                           struct step_vector *vector,
                                           const struct selected *selected, struct error *error)
 {
-    if (run->aggregation->node->operation != AGGREGATE_LIMITK)
+    if (run->plan->node->operation != AGGREGATE_LIMITK)
         return ERROR_NONE;
-    struct lane *lane = &run->aggregation->evaluation->lanes[0];
+    struct lane *lane = &run->plan->evaluation->lanes[0];
     arena_reset(lane->scratch);
     struct step_vector source;
     enum error_code code = stream_read(run->input, lane, selected->series, &source, error);
@@ -310,20 +308,19 @@ static enum error_code selected_histogram(struct select_run *run, struct store *
 static enum error_code select_store(struct select_run *run, struct select_groups *groups,
                                     struct stream **stream_out, struct error *error)
 {
-    struct evaluation *evaluation = run->aggregation->evaluation;
+    struct evaluation *evaluation = run->plan->evaluation;
     struct arena *scratch = evaluation->lanes[0].scratch;
     size_t count = selected_count(run, groups);
     struct selected *list = selected_list(run, groups, count);
     if (list == NULL)
         return evaluation_out_of_memory(evaluation, error);
     struct store store;
-    enum error_code code = store_init(&store, evaluation, &run->aggregation->steps, error);
+    enum error_code code = store_init(&store, evaluation, &run->plan->steps, error);
     struct step_vector *vector = NULL;
     for (size_t i = 0; code == ERROR_NONE && i < count; i++) {
         if (vector == NULL || list[i].series != list[i - 1].series) {
             arena_reset(scratch);
-            struct series_identity identity =
-                stream_identity(run->input, list[i].series, scratch);
+            struct series_identity identity = stream_identity(run->input, list[i].series, scratch);
             code = store_add(&store, identity, &vector, error);
             if (code != ERROR_NONE)
                 break;
@@ -351,8 +348,7 @@ struct ratio_lane {
     uint64_t *present;
 };
 
-static struct series_identity ratio_identity(struct stream *self, size_t index,
-                                             struct arena *arena)
+static struct series_identity ratio_identity(struct stream *self, size_t index, struct arena *arena)
 {
     return stream_identity(((struct ratio_stream *)self)->input, index, arena);
 }
@@ -399,18 +395,17 @@ static const struct stream_operations RATIO_OPERATIONS = {
     .close = ratio_close,
 };
 
-static enum error_code ratio_stream_make(const struct aggregation *aggregation,
-                                         struct stream *input, struct stream **stream_out,
-                                         struct error *error)
+static enum error_code ratio_stream_make(const struct aggregation_plan *plan, struct stream *input,
+                                         struct stream **stream_out, struct error *error)
 {
-    struct evaluation *evaluation = aggregation->evaluation;
+    struct evaluation *evaluation = plan->evaluation;
     struct ratio_stream *stream = arena_array(evaluation->arena, 1, sizeof *stream);
     if (stream == NULL)
         return evaluation_out_of_memory(evaluation, error);
     stream->input = input;
-    stream->ratios = aggregation->parameters;
-    enum error_code code = stream_init(&stream->stream, evaluation, &RATIO_OPERATIONS,
-                                       &aggregation->steps, input->count, error);
+    stream->ratios = plan->parameters;
+    enum error_code code = stream_init(&stream->stream, evaluation, &RATIO_OPERATIONS, &plan->steps,
+                                       input->count, error);
     if (code != ERROR_NONE)
         return code;
     stream->stream.is_unique_without_name = input->is_unique_without_name;
@@ -426,11 +421,11 @@ struct parameter_bounds {
     bool has_nan;
 };
 
-static struct parameter_bounds parameters_bound(const struct aggregation *aggregation)
+static struct parameter_bounds parameters_bound(const struct aggregation_plan *plan)
 {
     struct parameter_bounds bounds = {INFINITY, -INFINITY, false};
-    for (size_t step = 0; step < aggregation->steps.count; step++) {
-        double parameter = aggregation->parameters[step];
+    for (size_t step = 0; step < plan->steps.count; step++) {
+        double parameter = plan->parameters[step];
         bounds.has_nan |= isnan(parameter);
         bounds.lowest = fmin(bounds.lowest, parameter);
         bounds.highest = fmax(bounds.highest, parameter);
@@ -438,12 +433,12 @@ static struct parameter_bounds parameters_bound(const struct aggregation *aggreg
     return bounds;
 }
 
-static enum error_code parameters_check(const struct aggregation *aggregation, struct error *error)
+static enum error_code parameters_check(const struct aggregation_plan *plan, struct error *error)
 {
-    struct parameter_bounds bounds = parameters_bound(aggregation);
-    struct text_range position = aggregation->node->parameter->position;
+    struct parameter_bounds bounds = parameters_bound(plan);
+    struct text_range position = plan->node->parameter->position;
     char text[NUMBER_TEXT_BYTES];
-    if (aggregation->node->operation != AGGREGATE_LIMIT_RATIO) {
+    if (plan->node->operation != AGGREGATE_LIMIT_RATIO) {
         if (bounds.highest < 1)
             return ERROR_NONE;
         if (bounds.has_nan)
@@ -459,30 +454,30 @@ static enum error_code parameters_check(const struct aggregation *aggregation, s
     if (bounds.has_nan)
         return error_set(error, ERROR_INVALID, "Ratio value is NaN");
     if (bounds.highest > 1)
-        evaluation_annotate(aggregation->evaluation, PROMQL_WARNING, position,
+        evaluation_annotate(plan->evaluation, PROMQL_WARNING, position,
                             "ratio value should be between -1 and 1, got %s, capping to 1",
                             number_text(text, bounds.highest));
     if (bounds.lowest < -1)
-        evaluation_annotate(aggregation->evaluation, PROMQL_WARNING, position,
+        evaluation_annotate(plan->evaluation, PROMQL_WARNING, position,
                             "ratio value should be between -1 and 1, got %s, capping to -1",
                             number_text(text, bounds.lowest));
     return ERROR_NONE;
 }
 
-enum error_code aggregate_select(const struct aggregation *aggregation,
+enum error_code aggregate_select(const struct aggregation_plan *plan,
                                  const struct expression *expression, struct stream *input,
                                  struct stream **stream_out, struct error *error)
 {
-    struct evaluation *evaluation = aggregation->evaluation;
-    enum error_code code = parameters_check(aggregation, error);
+    struct evaluation *evaluation = plan->evaluation;
+    enum error_code code = parameters_check(plan, error);
     if (code != ERROR_NONE)
         return code;
-    if (aggregation->node->operation == AGGREGATE_LIMIT_RATIO)
-        return ratio_stream_make(aggregation, input, stream_out, error);
+    if (plan->node->operation == AGGREGATE_LIMIT_RATIO)
+        return ratio_stream_make(plan, input, stream_out, error);
     if (input->count >= UINT32_MAX)
         return error_set(error, ERROR_LIMIT, "too many series");
     struct select_run run = {
-        .aggregation = aggregation,
+        .plan = plan,
         .expression = expression,
         .input = input,
         .partition = stream_partition(input),

@@ -65,7 +65,7 @@ static void append_number(struct byte_buffer *buffer, double value)
         byte_buffer_u8(buffer, '0');
 }
 
-/* 1d12h30m; years, weeks and days only where they leave no rest, as Prometheus has it. */
+/* 1d12h30m; years and weeks only where they leave no rest, as Prometheus has it. */
 static void append_duration_ms(struct byte_buffer *buffer, int64_t milliseconds)
 {
     static const struct {
@@ -75,7 +75,7 @@ static void append_duration_ms(struct byte_buffer *buffer, int64_t milliseconds)
     } UNITS[] = {
         {"y", UINT64_C(31536000000), true},
         {"w", 604800000, true},
-        {"d", 86400000, true},
+        {"d", 86400000, false},
         {"h", 3600000, false},
         {"m", 60000, false},
         {"s", 1000, false},

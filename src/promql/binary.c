@@ -139,10 +139,9 @@ static enum error_code scalar_step(struct scalar_stream *stream, struct lane *la
         result = node->returns_bool ? (struct binary_value){.value = keep} : vector;
         keep |= node->returns_bool;
     } else {
-        enum error_code code =
-            binary_values(stream->stream.evaluation, stream->expression, lane,
-                          is_left ? scalar : vector, is_left ? vector : scalar, &result, &keep,
-                          error);
+        enum error_code code = binary_values(stream->stream.evaluation, stream->expression, lane,
+                                             is_left ? scalar : vector, is_left ? vector : scalar,
+                                             &result, &keep, error);
         if (code != ERROR_NONE)
             return code;
     }
@@ -152,8 +151,7 @@ static enum error_code scalar_step(struct scalar_stream *stream, struct lane *la
     state->vector.values[step] = result.value;
     if (result.histogram != NULL) {
         if (state->vector.histograms == NULL) {
-            memset(state->histograms, 0,
-                   stream->stream.steps.count * sizeof *state->histograms);
+            memset(state->histograms, 0, stream->stream.steps.count * sizeof *state->histograms);
             state->vector.histograms = state->histograms;
         }
         state->histograms[step] = result.histogram;
@@ -171,8 +169,7 @@ static enum error_code scalar_read(struct stream *self, struct lane *lane, size_
         return evaluation_out_of_memory(self->evaluation, error);
     if (state->histograms == NULL) {
         state->histograms = arena_array(lane->memory, count, sizeof *state->histograms);
-        if (state->histograms == NULL ||
-            !step_vector_init(&state->vector, lane->memory, count))
+        if (state->histograms == NULL || !step_vector_init(&state->vector, lane->memory, count))
             return evaluation_out_of_memory(self->evaluation, error);
     }
     struct step_vector input;
@@ -249,8 +246,7 @@ enum error_code matching_key_make(struct evaluation *evaluation,
                                   const struct vector_matching *matching,
                                   struct matching_key *key_out, struct error *error)
 {
-    struct text *labels =
-        arena_array(evaluation->arena, matching->label_count + 1, sizeof *labels);
+    struct text *labels = arena_array(evaluation->arena, matching->label_count + 1, sizeof *labels);
     if (labels == NULL)
         return evaluation_out_of_memory(evaluation, error);
     size_t count = matching->label_count;

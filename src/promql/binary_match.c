@@ -98,17 +98,16 @@ static struct labels pair_labels(struct match_stream *match, struct match_pair p
                                  struct arena *arena)
 {
     const struct binary_node *node = &match->expression->binary;
-    struct labels many =
-        side_labels(match, &match->many, pair.many, &match->one, pair.one, arena);
+    struct labels many = side_labels(match, &match->many, pair.many, &match->one, pair.one, arena);
     struct labels labels = many;
     if (binary_changes_meaning(node->operation) ||
         (node->returns_bool && !match->stream.evaluation->delayed_names))
         labels = labels_without_name(arena, labels);
     if (match->matching->cardinality == MATCH_ONE_TO_ONE)
-        labels = labels_project(
-            arena, labels,
-            match->matching->labels_mode == MATCH_ON ? LABELS_KEEP_NAMED : LABELS_DROP_NAMED,
-            match->included, match->matching->label_count);
+        labels = labels_project(arena, labels,
+                                match->matching->labels_mode == MATCH_ON ? LABELS_KEEP_NAMED
+                                                                         : LABELS_DROP_NAMED,
+                                match->included, match->matching->label_count);
     else if (match->matching->included_label_count > 0)
         labels = include_labels(
             match, labels,
@@ -116,8 +115,7 @@ static struct labels pair_labels(struct match_stream *match, struct match_pair p
     return labels;
 }
 
-static struct series_identity match_identity(struct stream *self, size_t index,
-                                             struct arena *arena)
+static struct series_identity match_identity(struct stream *self, size_t index, struct arena *arena)
 {
     struct match_stream *match = (struct match_stream *)self;
     return (struct series_identity){
@@ -173,8 +171,7 @@ static enum error_code pair_read(struct match_stream *match, struct match_lane *
         bool fills_many = pair.many == NO_SERIES;
         const struct match_side *filled = fills_many ? &match->many : &match->one;
         size_t group = fills_many ? match->one.group_of[pair.one] : match->many.group_of[pair.many];
-        enum error_code code =
-            group_presence(match, filled, group, lane, state->others, error);
+        enum error_code code = group_presence(match, filled, group, lane, state->others, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < step_words(count); word++)
@@ -237,8 +234,7 @@ static enum error_code match_step(struct match_stream *match, struct match_lane 
     state->vector.values[step] = result.value;
     if (result.histogram != NULL) {
         if (state->vector.histograms == NULL) {
-            memset(state->histograms, 0,
-                   match->stream.steps.count * sizeof *state->histograms);
+            memset(state->histograms, 0, match->stream.steps.count * sizeof *state->histograms);
             state->vector.histograms = state->histograms;
         }
         state->histograms[step] = result.histogram;
@@ -255,8 +251,7 @@ static enum error_code match_read(struct stream *self, struct lane *lane, size_t
         return evaluation_out_of_memory(self->evaluation, error);
     struct step_vector many;
     struct step_vector one;
-    enum error_code code =
-        pair_read(match, state, lane, match->pairs[index], &many, &one, error);
+    enum error_code code = pair_read(match, state, lane, match->pairs[index], &many, &one, error);
     if (code != ERROR_NONE)
         return code;
     size_t count = self->steps.count;
@@ -347,8 +342,8 @@ static bool pair_add(struct match_stream *match, size_t *count, uint32_t many, u
 {
     if (*count == match->pair_capacity) {
         size_t capacity = match->pair_capacity == 0 ? 64 : match->pair_capacity * 2;
-        struct match_pair *pairs = arena_grow(match->arena, match->pairs, match->pair_capacity,
-                                              capacity, sizeof *pairs);
+        struct match_pair *pairs =
+            arena_grow(match->arena, match->pairs, match->pair_capacity, capacity, sizeof *pairs);
         if (pairs == NULL)
             return false;
         match->pairs = pairs;
@@ -442,9 +437,9 @@ static enum error_code duplicate_error(struct match_stream *match, uint32_t firs
 
 struct collision_work {
     struct lane *lane;
-    uint64_t *seen;    /* of the series looked at so far */
-    uint64_t *overlap; /* steps at which two had a value */
-    uint32_t *owner;   /* [steps]: who had it first */
+    uint64_t *seen;      /* of the series looked at so far */
+    uint64_t *overlap;   /* steps at which two had a value */
+    uint32_t *owner;     /* [steps]: who had it first */
     uint64_t *any_other; /* of the whole other side; NULL until needed */
 };
 
@@ -473,10 +468,10 @@ static enum error_code one_side_check(struct match_stream *match, size_t group,
                     arena_array(match->arena, step_words(count), sizeof *work->any_other);
                 if (work->any_other == NULL)
                     return evaluation_out_of_memory(match->stream.evaluation, error);
-                struct presence_sum sum = {match->many.stream,
-                                           stream_partition(match->many.stream), work->any_other};
-                code = evaluation_run_parts(match->stream.evaluation, sum.partition.count,
-                                            any_part, &sum, error);
+                struct presence_sum sum = {match->many.stream, stream_partition(match->many.stream),
+                                           work->any_other};
+                code = evaluation_run_parts(match->stream.evaluation, sum.partition.count, any_part,
+                                            &sum, error);
                 if (code != ERROR_NONE)
                     return code;
             }
@@ -635,12 +630,13 @@ static enum error_code match_configure(struct match_stream *match, struct evalua
     match->is_swapped = matching->cardinality == MATCH_ONE_TO_MANY;
     match->many.stream = match->is_swapped ? right : left;
     match->one.stream = match->is_swapped ? left : right;
-    match->has_many_fill = match->is_swapped ? matching->has_fill_right : matching->has_fill_left;
-    match->has_one_fill = match->is_swapped ? matching->has_fill_left : matching->has_fill_right;
-    match->many_fill = match->is_swapped ? matching->fill_right : matching->fill_left;
-    match->one_fill = match->is_swapped ? matching->fill_left : matching->fill_right;
-    struct text *labels =
-        arena_array(evaluation->arena, matching->label_count + 1, sizeof *labels);
+    /* As in the reference, group_right swaps the sides but not the fills: "left" means the many
+     * side and "right" the one side. */
+    match->has_many_fill = matching->has_fill_left;
+    match->has_one_fill = matching->has_fill_right;
+    match->many_fill = matching->fill_left;
+    match->one_fill = matching->fill_right;
+    struct text *labels = arena_array(evaluation->arena, matching->label_count + 1, sizeof *labels);
     if (labels == NULL)
         return evaluation_out_of_memory(evaluation, error);
     if (matching->label_count > 0)
@@ -679,13 +675,12 @@ enum error_code binary_match_stream(struct evaluation *evaluation,
         code = side_number(match, &match->one, scratch, error);
     arena_destroy(scratch);
     size_t pair_count = 0;
-    if (code == ERROR_NONE &&
-        (!side_chain(match, &match->many) || !side_chain(match, &match->one) ||
-         !pairs_make(match, &pair_count)))
+    if (code == ERROR_NONE && (!side_chain(match, &match->many) ||
+                               !side_chain(match, &match->one) || !pairs_make(match, &pair_count)))
         code = evaluation_out_of_memory(evaluation, error);
     if (code == ERROR_NONE)
-        code = stream_init(&match->stream, evaluation, &MATCH_OPERATIONS, &steps, pair_count,
-                           error);
+        code =
+            stream_init(&match->stream, evaluation, &MATCH_OPERATIONS, &steps, pair_count, error);
     if (code != ERROR_NONE) {
         arena_destroy(match->arena);
         return code;

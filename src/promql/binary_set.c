@@ -75,8 +75,8 @@ static enum error_code presence_find(struct set_stream *set, struct stream *inpu
     arena_destroy(scratch);
     if (code != ERROR_NONE)
         return code;
-    set->presence = arena_array(set->arena, set->groups.count * set->words + 1,
-                                sizeof *set->presence);
+    set->presence =
+        arena_array(set->arena, set->groups.count * set->words + 1, sizeof *set->presence);
     if (set->presence == NULL)
         return evaluation_out_of_memory(evaluation, error);
     struct presence_run run = {set, input, stream_partition(input), group_of};
@@ -103,8 +103,8 @@ static enum error_code set_read(struct stream *self, struct lane *lane, size_t i
         return stream_read(set->whole, lane, index, vector_out, error);
     index -= whole_count;
     struct set_lane *state = stream_lane_state(self, lane, sizeof *state);
-    if (state == NULL || (!state->is_open && !step_vector_init(&state->vector, lane->memory,
-                                                               self->steps.count)))
+    if (state == NULL ||
+        (!state->is_open && !step_vector_init(&state->vector, lane->memory, self->steps.count)))
         return evaluation_out_of_memory(self->evaluation, error);
     state->is_open = true;
     struct labels labels = stream_identity(set->masked, index, lane->scratch).labels;

@@ -53,16 +53,16 @@ struct columns_source {
 };
 
 /* The series of a selector, with all samples that the windows of `view` need, for all `steps`. */
-enum error_code columns_select(struct evaluation *evaluation,
-                               const struct selector_node *selector, const struct time_view *view,
-                               enum series_need need, const struct step_range *steps,
-                               struct columns_source **source_out, struct error *error);
+enum error_code columns_select(struct evaluation *evaluation, const struct selector_node *selector,
+                               const struct time_view *view, enum series_need need,
+                               const struct step_range *steps, struct columns_source **source_out,
+                               struct error *error);
 
 /* The points of a sub-query as samples. */
 enum error_code columns_subquery(struct evaluation *evaluation,
-                                 const struct subquery_node *subquery,
-                                 const struct time_view *view, const struct step_range *steps,
-                                 struct columns_source **source_out, struct error *error);
+                                 const struct subquery_node *subquery, const struct time_view *view,
+                                 const struct step_range *steps, struct columns_source **source_out,
+                                 struct error *error);
 
 static inline struct series_identity columns_identity(struct columns_source *self, size_t index,
                                                       struct arena *arena)
@@ -90,5 +90,11 @@ enum selector_value { SELECTOR_VALUE, SELECTOR_TIMESTAMP, SELECTOR_START_TIMESTA
 enum error_code selector_stream(struct evaluation *evaluation, const struct expression *expression,
                                 enum selector_value value, const struct step_range *steps,
                                 struct stream **stream_out, struct error *error);
+
+/* The same with the modifier `smoothed`. */
+enum error_code smooth_selector_stream(struct evaluation *evaluation,
+                                       const struct expression *expression,
+                                       const struct step_range *steps, struct stream **stream_out,
+                                       struct error *error);
 
 #endif

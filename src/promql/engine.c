@@ -158,8 +158,7 @@ static enum error_code series_fill(struct evaluation *evaluation, const struct s
     const struct histogram **histograms = NULL;
     if (vector->histograms != NULL)
         histograms = arena_array(evaluation->arena, count, sizeof *histograms);
-    if (timestamps == NULL || values == NULL ||
-        (vector->histograms != NULL && histograms == NULL))
+    if (timestamps == NULL || values == NULL || (vector->histograms != NULL && histograms == NULL))
         return evaluation_out_of_memory(evaluation, error);
     bool has_histograms = false;
     size_t point = 0;
@@ -198,8 +197,7 @@ static enum error_code vector_result(struct promql_execution *execution,
         code = stream_store(stream, &stream, error);
     if (code != ERROR_NONE)
         return code;
-    struct promql_series *series =
-        arena_array(evaluation->arena, stream->count, sizeof *series);
+    struct promql_series *series = arena_array(evaluation->arena, stream->count, sizeof *series);
     if (series == NULL)
         return evaluation_out_of_memory(evaluation, error);
     size_t count = 0;
@@ -262,6 +260,7 @@ static int compare_annotations(const void *left_pointer, const void *right_point
 static void result_finish(struct promql_execution *execution, uint64_t before_ns)
 {
     struct evaluation *evaluation = &execution->evaluation;
+    evaluation_annotate_finish(evaluation);
     struct annotations *annotations = &evaluation->annotations;
     if (annotations->count > 0)
         qsort(annotations->entries, annotations->count, sizeof *annotations->entries,

@@ -1,12 +1,7 @@
 #include "evaluation.h"
 
 #include <assert.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-/* A query that annotates more than this has said enough. */
-enum { ANNOTATIONS_MAX = 1000 };
 
 /* Series of one part: small enough to share among threads, large enough to merge seldom. */
 enum { PART_SERIES_MIN = 16, PART_SERIES_MAX = 4096, PARTS_WANTED = 64 };
@@ -101,97 +96,6 @@ enum error_code evaluation_hold_samples(struct evaluation *evaluation, uint64_t 
 void evaluation_release_samples(struct evaluation *evaluation, uint64_t count)
 {
     atomic_fetch_sub(&evaluation->samples_held, count);
-}
-
-/* --- Annotations ----------------------------------------------------------------------------- */
-
-struct text text_quote(struct arena *arena, struct text value)
-{
-    struct byte_buffer buffer = {0};
-    byte_buffer_u8(&buffer, '"');
-    for (size_t i = 0; i < value.size; i++) {
-        unsigned char byte = (unsigned char)value.data[i];
-        if (byte == '"' || byte == '\\') {
-            byte_buffer_u8(&buffer, '\\');
-            byte_buffer_u8(&buffer, byte);
-        } else if (byte == '\n') {
-            byte_buffer_append(&buffer, "\\n", 2);
-        } else if (byte == '\t') {
-            byte_buffer_append(&buffer, "\\t", 2);
-        } else if (byte < 0x20 || byte == 0x7f) {
-            char escaped[5];
-            snprintf(escaped, sizeof escaped, "\\x%02x", byte);
-            byte_buffer_append(&buffer, escaped, 4);
-        } else {
-            byte_buffer_u8(&buffer, byte);
-        }
-    }
-    byte_buffer_u8(&buffer, '"');
-    struct text quoted = {0};
-    if (!buffer.failed)
-        quoted = arena_copy_text(arena, (struct text){(const char *)buffer.bytes, buffer.size});
-    byte_buffer_clear(&buffer);
-    return quoted;
-}
-
-static bool annotation_is_known(const struct annotations *annotations, struct text message)
-{
-    for (size_t i = 0; i < annotations->count; i++)
-        if (text_equal(annotations->entries[i].message, message))
-            return true;
-    return false;
-}
-
-static void annotation_store(struct evaluation *evaluation, enum promql_annotation_kind kind,
-                             struct text message)
-{
-    struct annotations *annotations = &evaluation->annotations;
-    if (annotations->count == ANNOTATIONS_MAX || annotation_is_known(annotations, message))
-        return;
-    if (annotations->arena == NULL)
-        annotations->arena = evaluation_arena_create(evaluation);
-    if (annotations->arena == NULL)
-        return;
-    if (annotations->count == annotations->capacity) {
-        size_t capacity = annotations->capacity == 0 ? 8 : annotations->capacity * 2;
-        struct promql_annotation *entries =
-            arena_grow(annotations->arena, annotations->entries, annotations->capacity, capacity,
-                       sizeof *entries);
-        if (entries == NULL)
-            return;
-        annotations->entries = entries;
-        annotations->capacity = capacity;
-    }
-    struct text copy = arena_copy_text(annotations->arena, message);
-    if (copy.data != NULL)
-        annotations->entries[annotations->count++] = (struct promql_annotation){kind, copy};
-}
-
-void evaluation_annotate(struct evaluation *evaluation, enum promql_annotation_kind kind,
-                         struct text_range position, const char *format, ...)
-{
-    /* A lost annotation (too long, no memory) never fails the query. */
-    enum { MESSAGE_BYTES_MAX = 2048 };
-    char message[MESSAGE_BYTES_MAX];
-    size_t used = (size_t)snprintf(message, sizeof message, "PromQL %s: ",
-                                   kind == PROMQL_WARNING ? "warning" : "info");
-    va_list arguments;
-    va_start(arguments, format);
-    int written = vsnprintf(message + used, sizeof message - used, format, arguments);
-    va_end(arguments);
-    if (written < 0)
-        return;
-    used += (size_t)written < sizeof message - used ? (size_t)written : sizeof message - used - 1;
-    char place[PROMQL_POSITION_BYTES];
-    promql_position(place, evaluation->query.text, position.start);
-    written = snprintf(message + used, sizeof message - used, " (%s)", place);
-    if (written > 0)
-        used += (size_t)written < sizeof message - used ? (size_t)written
-                                                        : sizeof message - used - 1;
-
-    pthread_mutex_lock(&evaluation->annotations.lock);
-    annotation_store(evaluation, kind, (struct text){message, used});
-    pthread_mutex_unlock(&evaluation->annotations.lock);
 }
 
 /* --- Lanes ----------------------------------------------------------------------------------- */

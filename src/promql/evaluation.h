@@ -33,8 +33,26 @@ void query_memory_init(struct query_memory *memory, uint64_t limit_bytes,
 
 /* --- Annotations ----------------------------------------------------------------------------- */
 
+/* What was done to classic buckets whose counts fell. */
+struct forced_monotonicity {
+    double bucket_min; /* the lowest and highest bounds of buckets that were raised */
+    double bucket_max;
+    double difference_max;
+    int64_t timestamp_ms;
+};
+
+struct forced_entry {
+    struct text message; /* of the annotation, without what follows */
+    struct text_range position;
+    struct forced_monotonicity sum;
+    int64_t timestamp_min_ms;
+    uint64_t count;
+};
+
 struct annotations {
     pthread_mutex_t lock;
+    struct forced_entry *forced; /* [forced_count], become entries at the end */
+    size_t forced_count;
     struct arena *arena; /* NULL until the first */
     struct promql_annotation *entries;
     size_t count;
@@ -95,14 +113,25 @@ void evaluation_annotate(struct evaluation *evaluation, enum promql_annotation_k
                          struct text_range position, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Turn what was gathered by evaluation_annotate_forced into annotations. */
+void evaluation_annotate_finish(struct evaluation *evaluation);
+
 /* "quantile value should be between 0 and 1, got 1.5". */
 void evaluation_annotate_quantile(struct evaluation *evaluation, double quantile,
                                   struct text_range position);
+
+/* "input to histogram_quantile needed to be fixed for monotonicity ..."; annotations of the same
+ * metric (its name quoted; empty: none) become one that counts them. */
+void evaluation_annotate_forced(struct evaluation *evaluation, struct text_range position,
+                                struct text quoted_name, const struct forced_monotonicity *forced);
 
 /* `value` as Go's %g prints it: the shortest digits that read back, "NaN", "+Inf"; written to
  * `target`, returned. */
 enum { NUMBER_TEXT_BYTES = 40 };
 const char *number_text(char target[NUMBER_TEXT_BYTES], double value);
+
+/* The same with ".0" where a float would not be seen for one ("1.0"), as OpenMetrics wants. */
+const char *open_metrics_number_text(char target[NUMBER_TEXT_BYTES], double value);
 
 /* The same without exponent, as count_values prints it. */
 enum { DECIMAL_TEXT_BYTES = 800 };

@@ -28,6 +28,14 @@ enum error_code constant_stream(struct evaluation *evaluation, const double *val
     return store_stream(&store, stream_out, error);
 }
 
+static enum error_code empty_stream(struct evaluation *evaluation, const struct step_range *steps,
+                                    struct stream **stream_out, struct error *error)
+{
+    struct store store;
+    enum error_code code = store_init(&store, evaluation, steps, error);
+    return code == ERROR_NONE ? store_stream(&store, stream_out, error) : code;
+}
+
 /* --- Scalars --------------------------------------------------------------------------------- */
 
 struct scalar_run {
@@ -86,7 +94,7 @@ static enum error_code scalar_of_vector(struct evaluation *evaluation,
     return code;
 }
 
-/* min_of, max_of: NaN only when nothing else is there. */
+/* min_of, max_of. */
 static enum error_code scalar_extreme(struct evaluation *evaluation, const struct call_node *call,
                                       const struct step_range *steps, double *values,
                                       struct error *error)
@@ -101,9 +109,9 @@ static enum error_code scalar_extreme(struct evaluation *evaluation, const struc
             if (i == 0)
                 values[step] = argument[step];
             else if (call->function == FUNCTION_MAX_OF)
-                values[step] = fmax(values[step], argument[step]);
+                values[step] = go_maximum(values[step], argument[step]);
             else
-                values[step] = fmin(values[step], argument[step]);
+                values[step] = go_minimum(values[step], argument[step]);
         }
     }
     return ERROR_NONE;
@@ -190,8 +198,8 @@ static struct labels absent_labels(struct arena *arena, const struct expression 
     size_t count = 0;
     for (size_t i = 0; i < selector->matcher_count; i++) {
         const struct matcher *matcher = selector->matchers[i];
-        bool is_alone = matcher->type == MATCHER_EQUAL &&
-                        !text_equal(matcher->name, LABEL_METRIC_NAME);
+        bool is_alone =
+            matcher->type == MATCHER_EQUAL && !text_equal(matcher->name, LABEL_METRIC_NAME);
         for (size_t j = 0; j < selector->matcher_count; j++)
             if (j != i && text_equal(selector->matchers[j]->name, matcher->name))
                 is_alone = false;
@@ -261,8 +269,7 @@ static enum error_code date_stream(struct evaluation *evaluation, enum function_
 /* timestamp and start_timestamp of a selector see the samples, not the steps. */
 static enum error_code sample_time_stream(struct evaluation *evaluation,
                                           const struct expression *selector,
-                                          enum selector_value value,
-                                          const struct step_range *steps,
+                                          enum selector_value value, const struct step_range *steps,
                                           struct stream **stream_out, struct error *error)
 {
     struct stream *input;
@@ -313,7 +320,8 @@ enum error_code function_stream(struct evaluation *evaluation, const struct expr
         if (first->kind == EXPRESSION_SELECTOR)
             return sample_time_stream(evaluation, first, SELECTOR_START_TIMESTAMP, steps,
                                       stream_out, error);
-        break;
+        /* What an expression yields has lost the start timestamps. */
+        return empty_stream(evaluation, steps, stream_out, error);
     default:
         break;
     }

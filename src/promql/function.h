@@ -32,6 +32,10 @@ enum error_code function_negate_stream(struct evaluation *evaluation,
 /* One field of a date: minute, month ... of a timestamp in seconds. */
 double date_field(enum function_id function, double seconds);
 
+/* As Go's math.Max and math.Min: NaN wins over numbers, infinities over NaN. */
+double go_maximum(double left, double right);
+double go_minimum(double left, double right);
+
 /* label_replace, label_join. */
 enum error_code function_label_stream(struct evaluation *evaluation,
                                       const struct expression *expression,

@@ -13,11 +13,11 @@
  */
 struct histogram_member {
     uint32_t series;
-    uint32_t next; /* the group's next, by upper bound; NO_MEMBER: none */
+    uint32_t next;      /* the group's next, by upper bound; NO_MEMBER: none */
     double upper_bound; /* NaN: the series has no usable `le`, only histograms count */
 };
 
-#define NO_MEMBER UINT32_MAX
+#define NO_MEMBER    UINT32_MAX
 #define BUCKET_LABEL TEXT("le")
 
 enum { QUANTILES_MAX = 16 };
@@ -43,11 +43,11 @@ struct histogram_stream {
 
 struct histogram_lane {
     struct step_vector vector;
-    struct step_vector *members; /* [size_max]: copies */
+    struct step_vector *members;               /* [size_max]: copies */
     const struct histogram_member **member_of; /* [size_max] */
-    struct classic_bucket *buckets; /* [size_max] */
-    const struct histogram **natives; /* [steps] */
-    size_t group_read; /* the group that `members` holds, + 1 */
+    struct classic_bucket *buckets;            /* [size_max] */
+    const struct histogram **natives;          /* [steps] */
+    size_t group_read;                         /* the group that `members` holds, + 1 */
 };
 
 /* --- Identity -------------------------------------------------------------------------------- */
@@ -274,12 +274,11 @@ static const struct stream_operations HISTOGRAM_OPERATIONS = {
 static bool groups_reserve(struct histogram_stream *stream, size_t *capacity)
 {
     size_t grown = *capacity == 0 ? 16 : *capacity * 2;
-    stream->first = arena_grow(stream->arena, stream->first, *capacity, grown,
-                               sizeof *stream->first);
+    stream->first =
+        arena_grow(stream->arena, stream->first, *capacity, grown, sizeof *stream->first);
     if (stream->first == NULL)
         return false;
-    stream->size =
-        arena_grow(stream->arena, stream->size, *capacity, grown, sizeof *stream->size);
+    stream->size = arena_grow(stream->arena, stream->size, *capacity, grown, sizeof *stream->size);
     *capacity = grown;
     return stream->size != NULL;
 }
@@ -304,8 +303,7 @@ static enum error_code groups_make(struct histogram_stream *stream, struct error
     struct arena *scratch = evaluation_arena_create(evaluation);
     size_t capacity = 0;
     enum error_code code = ERROR_NONE;
-    stream->members =
-        arena_array(stream->arena, stream->input->count, sizeof *stream->members);
+    stream->members = arena_array(stream->arena, stream->input->count, sizeof *stream->members);
     if (scratch == NULL || stream->members == NULL)
         code = evaluation_out_of_memory(evaluation, error);
     for (uint32_t i = 0; code == ERROR_NONE && i < stream->input->count; i++) {
@@ -367,9 +365,8 @@ static enum error_code histogram_arguments(struct histogram_stream *stream,
             if (stream->parameter_count == QUANTILES_MAX)
                 return error_set(error, ERROR_LIMIT, "too many quantiles");
             stream->parameter_positions[stream->parameter_count] = argument->position;
-            enum error_code code =
-                evaluate_scalar(evaluation, argument, steps,
-                                &stream->parameters[stream->parameter_count++], error);
+            enum error_code code = evaluate_scalar(
+                evaluation, argument, steps, &stream->parameters[stream->parameter_count++], error);
             if (code != ERROR_NONE)
                 return code;
         }

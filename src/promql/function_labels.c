@@ -12,8 +12,7 @@ struct label_stream {
     struct series_identity *identities; /* [count] */
 };
 
-static struct series_identity label_identity(struct stream *self, size_t index,
-                                             struct arena *arena)
+static struct series_identity label_identity(struct stream *self, size_t index, struct arena *arena)
 {
     (void)arena;
     return ((struct label_stream *)self)->identities[index];
@@ -97,8 +96,7 @@ static enum error_code labels_change(struct label_stream *stream, struct label_c
             if (change->value.failed)
                 return evaluation_out_of_memory(evaluation, error);
             struct text value = {(const char *)change->value.bytes, change->value.size};
-            identity.labels =
-                labels_with(stream->arena, identity.labels, change->target, value);
+            identity.labels = labels_with(stream->arena, identity.labels, change->target, value);
             if (identity.labels.size > LABEL_SET_BYTES_MAX)
                 return error_set(error, ERROR_LIMIT, "labels of a result are too long");
             /* A name that was just given is not to be dropped. */
@@ -134,8 +132,8 @@ static enum error_code replace_arguments(const struct call_node *call, struct la
     change->target = string_argument(call, 1);
     change->source = string_argument(call, 3);
     struct text expression = string_argument(call, 4);
-    enum error_code code = replacement_create(expression, string_argument(call, 2),
-                                              &change->replacement, error);
+    enum error_code code =
+        replacement_create(expression, string_argument(call, 2), &change->replacement, error);
     if (code == ERROR_INVALID)
         return error_set(error, ERROR_INVALID,
                          "invalid regular expression in label_replace(): %.*s",

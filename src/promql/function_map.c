@@ -132,31 +132,56 @@ typedef double float_function(double value);
 static float_function *float_function_of(enum function_id function)
 {
     switch (function) {
-    case FUNCTION_ABS: return absolute;
-    case FUNCTION_ACOS: return acos;
-    case FUNCTION_ACOSH: return acosh;
-    case FUNCTION_ASIN: return asin;
-    case FUNCTION_ASINH: return asinh;
-    case FUNCTION_ATAN: return atan;
-    case FUNCTION_ATANH: return atanh;
-    case FUNCTION_CEIL: return ceil;
-    case FUNCTION_COS: return cos;
-    case FUNCTION_COSH: return cosh;
-    case FUNCTION_DEG: return degrees;
-    case FUNCTION_EXP: return exp;
-    case FUNCTION_FLOOR: return floor;
-    case FUNCTION_LN: return log;
-    case FUNCTION_LOG10: return log10;
-    case FUNCTION_LOG2: return log2;
-    case FUNCTION_RAD: return radians;
-    case FUNCTION_SGN: return sign;
-    case FUNCTION_SIN: return sin;
-    case FUNCTION_SINH: return sinh;
-    case FUNCTION_SQRT: return sqrt;
-    case FUNCTION_TAN: return tan;
-    case FUNCTION_TANH: return tanh;
-    case FUNCTIONS: return negative;
-    default: return NULL;
+    case FUNCTION_ABS:
+        return absolute;
+    case FUNCTION_ACOS:
+        return acos;
+    case FUNCTION_ACOSH:
+        return acosh;
+    case FUNCTION_ASIN:
+        return asin;
+    case FUNCTION_ASINH:
+        return asinh;
+    case FUNCTION_ATAN:
+        return atan;
+    case FUNCTION_ATANH:
+        return atanh;
+    case FUNCTION_CEIL:
+        return ceil;
+    case FUNCTION_COS:
+        return cos;
+    case FUNCTION_COSH:
+        return cosh;
+    case FUNCTION_DEG:
+        return degrees;
+    case FUNCTION_EXP:
+        return exp;
+    case FUNCTION_FLOOR:
+        return floor;
+    case FUNCTION_LN:
+        return log;
+    case FUNCTION_LOG10:
+        return log10;
+    case FUNCTION_LOG2:
+        return log2;
+    case FUNCTION_RAD:
+        return radians;
+    case FUNCTION_SGN:
+        return sign;
+    case FUNCTION_SIN:
+        return sin;
+    case FUNCTION_SINH:
+        return sinh;
+    case FUNCTION_SQRT:
+        return sqrt;
+    case FUNCTION_TAN:
+        return tan;
+    case FUNCTION_TANH:
+        return tanh;
+    case FUNCTIONS:
+        return negative;
+    default:
+        return NULL;
     }
 }
 
@@ -207,8 +232,7 @@ bool function_is_map(enum function_id function)
     }
 }
 
-/* As Go's math.Max and math.Min: NaN wins over numbers, infinities over NaN. */
-static double maximum(double left, double right)
+double go_maximum(double left, double right)
 {
     if (isinf(left) && left > 0)
         return left;
@@ -221,14 +245,14 @@ static double maximum(double left, double right)
     return left > right ? left : right;
 }
 
-static double minimum(double left, double right)
+double go_minimum(double left, double right)
 {
-    return -maximum(-left, -right);
+    return -go_maximum(-left, -right);
 }
 
 static double clamped(double value, double lowest, double highest)
 {
-    return maximum(lowest, minimum(highest, value));
+    return go_maximum(lowest, go_minimum(highest, value));
 }
 
 /* False: the sample goes (a clamp with limits that exclude each other). */
@@ -382,8 +406,8 @@ static enum error_code map_finish(struct map_stream *map, struct evaluation *eva
                                   const struct step_range *steps, struct stream **stream_out,
                                   struct error *error)
 {
-    enum error_code code = stream_init(&map->stream, evaluation, &MAP_OPERATIONS, steps,
-                                       map->input->count, error);
+    enum error_code code =
+        stream_init(&map->stream, evaluation, &MAP_OPERATIONS, steps, map->input->count, error);
     if (code != ERROR_NONE)
         return code;
     map->stream.is_unique_without_name = map->input->is_unique_without_name;
@@ -406,8 +430,8 @@ enum error_code function_map_stream(struct evaluation *evaluation,
     map->function = call->function;
     enum error_code code = ERROR_NONE;
     for (size_t i = 1; i < call->argument_count && code == ERROR_NONE; i++)
-        code = evaluate_scalar(evaluation, call->arguments[i], steps, &map->parameters[i - 1],
-                               error);
+        code =
+            evaluate_scalar(evaluation, call->arguments[i], steps, &map->parameters[i - 1], error);
     if (code == ERROR_NONE)
         code = evaluate_vector(evaluation, call->arguments[0], steps, &map->input, error);
     return code == ERROR_NONE ? map_finish(map, evaluation, steps, stream_out, error) : code;

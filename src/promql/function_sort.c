@@ -153,6 +153,9 @@ enum error_code function_sort_stream(struct evaluation *evaluation,
         return code;
     if (steps->count != 1) {
         /* The series of a range are sorted by their labels in any case. */
+        evaluation_annotate(evaluation, PROMQL_WARNING, expression->position,
+                            "sort is ineffective for range queries since results are always "
+                            "ordered by labels");
         *stream_out = input;
         return ERROR_NONE;
     }

@@ -33,13 +33,13 @@ static size_t slot_of(const struct label_table *table, struct labels labels, uin
 static bool table_grow(struct label_table *table)
 {
     size_t capacity = table->capacity == 0 ? SLOTS_FIRST / 2 : table->capacity * 2;
-    struct labels *labels = arena_grow(table->arena, table->labels, table->capacity, capacity,
-                                       sizeof *labels);
+    struct labels *labels =
+        arena_grow(table->arena, table->labels, table->capacity, capacity, sizeof *labels);
     if (labels == NULL)
         return false;
     table->labels = labels;
-    uint64_t *hashes = arena_grow(table->arena, table->hashes, table->capacity, capacity,
-                                  sizeof *hashes);
+    uint64_t *hashes =
+        arena_grow(table->arena, table->hashes, table->capacity, capacity, sizeof *hashes);
     if (hashes == NULL)
         return false;
     table->hashes = hashes;

@@ -16,7 +16,7 @@
 #define LABEL_TABLE_NONE SIZE_MAX
 
 struct label_table {
-    struct arena *arena; /* of labels and slots */
+    struct arena *arena;   /* of labels and slots */
     struct labels *labels; /* [count], by number */
     uint64_t *hashes;      /* [count] */
     size_t count;

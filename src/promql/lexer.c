@@ -153,14 +153,12 @@ static struct token fail(struct lexer *lexer, size_t start, const char *format, 
     va_start(arguments, format);
     vsnprintf(lexer->message, sizeof lexer->message, format, arguments);
     va_end(arguments);
-    struct token token = make_token(lexer, TOKEN_ERROR, start);
-    lexer->offset = start; /* the same again, should anybody ask */
-    return token;
+    return make_token(lexer, TOKEN_ERROR, start);
 }
 
-static struct token fail_at_character(struct lexer *lexer, const char *what)
+/* The cursor is at the character; the token that it spoils starts at `start`. */
+static struct token fail_at_character(struct lexer *lexer, size_t start, const char *what)
 {
-    size_t start = lexer->offset;
     struct text character = character_at(lexer);
     if (character.size == 1 && (unsigned char)character.data[0] < 0x20)
         return fail(lexer, start, "%s: '\\x%02x'", what, (unsigned char)character.data[0]);
@@ -333,12 +331,13 @@ static struct token next_in_braces(struct lexer *lexer)
         if (following == '=')
             return take_operator(lexer, BINARY_NOT_EQUAL, 2);
         lexer->offset++;
-        return fail_at_character(lexer, "unexpected character after '!' inside braces");
+        return fail_at_character(lexer, lexer->offset - 1,
+                                 "unexpected character after '!' inside braces");
     case '}':
         lexer->in_braces = false;
         return take(lexer, TOKEN_RIGHT_BRACE, 1);
     default:
-        return fail_at_character(lexer, "unexpected character inside braces");
+        return fail_at_character(lexer, lexer->offset, "unexpected character inside braces");
     }
 }
 
@@ -364,12 +363,12 @@ static struct token next_operator(struct lexer *lexer)
         if (following != '~')
             return take(lexer, TOKEN_ASSIGN, 1);
         lexer->offset++;
-        return fail_at_character(lexer, "unexpected character after '='");
+        return fail_at_character(lexer, lexer->offset - 1, "unexpected character after '='");
     case '!':
         if (following == '=')
             return take_operator(lexer, BINARY_NOT_EQUAL, 2);
         lexer->offset++;
-        return fail_at_character(lexer, "unexpected character after '!'");
+        return fail_at_character(lexer, lexer->offset - 1, "unexpected character after '!'");
     case '<':
         if (following == '=')
             return take_operator(lexer, BINARY_LESS_EQUAL, 2);
@@ -383,7 +382,7 @@ static struct token next_operator(struct lexer *lexer)
             return take_operator(lexer, BINARY_TRIM_LOWER, 2);
         return take_operator(lexer, BINARY_GREATER, 1);
     default:
-        return fail_at_character(lexer, "unexpected character");
+        return fail_at_character(lexer, lexer->offset, "unexpected character");
     }
 }
 
@@ -395,7 +394,7 @@ static struct token next_bracketing(struct lexer *lexer)
         return take(lexer, TOKEN_LEFT_PARENTHESIS, 1);
     case ')':
         if (lexer->parenthesis_depth == 0)
-            return fail(lexer, lexer->offset, "unexpected right parenthesis ')'");
+            return fail(lexer, ++lexer->offset, "unexpected right parenthesis ')'");
         lexer->parenthesis_depth--;
         return take(lexer, TOKEN_RIGHT_PARENTHESIS, 1);
     case '{':

@@ -79,7 +79,7 @@ struct lexer {
     char message[LEXER_MESSAGE_BYTES]; /* of the TOKEN_ERROR */
 };
 
-/* After TOKEN_END or TOKEN_ERROR the same comes again. */
+/* After TOKEN_END the same comes again; after TOKEN_ERROR nothing may be asked for. */
 struct token lexer_next(struct lexer *lexer);
 
 /* The keyword that `word` is, in any case; fills token->keyword, operation, aggregation. */

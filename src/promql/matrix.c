@@ -16,8 +16,7 @@ static enum error_code series_copy(struct evaluation *evaluation,
     const struct histogram **histograms = NULL;
     if (columns->histograms != NULL)
         histograms = arena_array(evaluation->arena, columns->count, sizeof *histograms);
-    if (timestamps == NULL || values == NULL ||
-        (columns->histograms != NULL && histograms == NULL))
+    if (timestamps == NULL || values == NULL || (columns->histograms != NULL && histograms == NULL))
         return evaluation_out_of_memory(evaluation, error);
     size_t count = 0;
     for (size_t i = 0; i < columns->count; i++) {
@@ -54,8 +53,7 @@ static enum error_code source_copy(struct evaluation *evaluation, struct columns
                                    struct error *error)
 {
     struct lane *lane = &evaluation->lanes[0];
-    struct promql_series *series =
-        arena_array(evaluation->arena, source->count, sizeof *series);
+    struct promql_series *series = arena_array(evaluation->arena, source->count, sizeof *series);
     if (series == NULL)
         return evaluation_out_of_memory(evaluation, error);
     size_t count = 0;
@@ -97,18 +95,18 @@ enum error_code matrix_result(struct evaluation *evaluation, const struct expres
     struct time_view view;
     enum error_code code;
     if (expression->kind == EXPRESSION_SUBQUERY) {
-        code = time_view_make(evaluation, &expression->subquery.shift,
-                              &expression->subquery.range, 0, &view, error);
+        code = time_view_make(evaluation, &expression->subquery.shift, &expression->subquery.range,
+                              0, &view, error);
         if (code == ERROR_NONE)
-            code = columns_subquery(evaluation, &expression->subquery, &view, steps, &source,
-                                    error);
+            code =
+                columns_subquery(evaluation, &expression->subquery, &view, steps, &source, error);
     } else {
         const struct selector_node *selector = &expression->matrix.selector->selector;
         code = time_view_make(evaluation, &selector->shift, &expression->matrix.range, 0, &view,
                               error);
         if (code == ERROR_NONE)
-            code = columns_select(evaluation, selector, &view, SERIES_NEED_ALL, steps, &source,
-                                  error);
+            code =
+                columns_select(evaluation, selector, &view, SERIES_NEED_ALL, steps, &source, error);
     }
     if (code != ERROR_NONE)
         return code;

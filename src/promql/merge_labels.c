@@ -20,8 +20,7 @@ struct merge_lane {
     const struct histogram **histograms; /* the memory of merged.histograms */
 };
 
-static struct series_identity merge_identity(struct stream *self, size_t index,
-                                             struct arena *arena)
+static struct series_identity merge_identity(struct stream *self, size_t index, struct arena *arena)
 {
     struct merge_stream *merge = (struct merge_stream *)self;
     return stream_identity(merge->input, merge->first[index], arena);
@@ -66,8 +65,7 @@ static enum error_code merge_read(struct stream *self, struct lane *lane, size_t
     if (state == NULL)
         return evaluation_out_of_memory(self->evaluation, error);
     if (state->histograms == NULL) {
-        state->histograms =
-            arena_array(lane->memory, self->steps.count, sizeof *state->histograms);
+        state->histograms = arena_array(lane->memory, self->steps.count, sizeof *state->histograms);
         if (state->histograms == NULL ||
             !step_vector_init(&state->merged, lane->memory, self->steps.count))
             return evaluation_out_of_memory(self->evaluation, error);
@@ -163,8 +161,8 @@ enum error_code stream_merge_equal_labels(struct stream *input, struct stream **
         return ERROR_NONE;
     }
     if (code == ERROR_NONE)
-        code = stream_init(&merge->stream, evaluation, &MERGE_OPERATIONS, &input->steps, count,
-                           error);
+        code =
+            stream_init(&merge->stream, evaluation, &MERGE_OPERATIONS, &input->steps, count, error);
     if (code != ERROR_NONE) {
         arena_destroy(merge->arena);
         return code;

@@ -6,8 +6,7 @@ struct names_stream {
     enum names_drop which;
 };
 
-static struct series_identity names_identity(struct stream *self, size_t index,
-                                             struct arena *arena)
+static struct series_identity names_identity(struct stream *self, size_t index, struct arena *arena)
 {
     struct names_stream *names = (struct names_stream *)self;
     struct series_identity identity = stream_identity(names->input, index, arena);
@@ -44,8 +43,8 @@ enum error_code stream_drop_names(struct stream *input, enum names_drop which,
         return evaluation_out_of_memory(evaluation, error);
     names->input = input;
     names->which = which;
-    enum error_code code = stream_init(&names->stream, evaluation, &NAMES_OPERATIONS,
-                                       &input->steps, input->count, error);
+    enum error_code code = stream_init(&names->stream, evaluation, &NAMES_OPERATIONS, &input->steps,
+                                       input->count, error);
     if (code != ERROR_NONE)
         return code;
     names->stream.is_unique_without_name = input->is_unique_without_name;

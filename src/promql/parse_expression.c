@@ -183,8 +183,8 @@ static bool parse_offset(struct parser *parser, struct expression *operand)
 /* Milliseconds have to fit 64 bits. */
 static const double TIMESTAMP_SECONDS_MAX = 9223372036854774.0;
 
-/* start(), end() or seconds since the epoch. */
-static bool parse_at_value(struct parser *parser, struct time_shift *shift_out)
+/* start(), end() or seconds since the epoch, of the selector that starts at `start`. */
+static bool parse_at_value(struct parser *parser, uint32_t start, struct time_shift *shift_out)
 {
     if (parser->token.kind == TOKEN_WORD &&
         (parser->token.keyword == KEYWORD_START || parser->token.keyword == KEYWORD_END)) {
@@ -193,7 +193,6 @@ static bool parse_at_value(struct parser *parser, struct time_shift *shift_out)
         return parser_expect(parser, TOKEN_LEFT_PARENTHESIS, "@", "\"(\"") &&
                parser_expect(parser, TOKEN_RIGHT_PARENTHESIS, "@", "\")\"");
     }
-    uint32_t start = parser->token.position.start;
     int sign = parser_take_sign(parser);
     double seconds;
     bool is_duration;
@@ -218,7 +217,7 @@ static bool parse_at(struct parser *parser, struct expression *operand)
 {
     struct time_shift parsed = {0};
     parser_advance(parser);
-    if (!parse_at_value(parser, &parsed))
+    if (!parse_at_value(parser, operand->position.start, &parsed))
         return false;
     struct time_shift *shift = shift_of(operand);
     if (shift == NULL)

@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "parse.h"
 
 static const char CONTEXT[] = "label matching";
@@ -126,6 +128,24 @@ static bool parse_braces(struct parser *parser, struct selection *selection)
 
 /* --- Selectors ------------------------------------------------------------------------------- */
 
+/* By name, operator and value, so that queries that mean the same read the same. */
+static int compare_matchers(const void *left_item, const void *right_item)
+{
+    /* As their texts sort: != !~ = =~ */
+    static const int RANKS[] = {
+        [MATCHER_NOT_EQUAL] = 0,
+        [MATCHER_NOT_REGEX] = 1,
+        [MATCHER_EQUAL] = 2,
+        [MATCHER_REGEX] = 3,
+    };
+    const struct matcher *left = *(const struct matcher *const *)left_item;
+    const struct matcher *right = *(const struct matcher *const *)right_item;
+    int order = text_compare(left->name, right->name);
+    if (order == 0)
+        order = RANKS[left->type] - RANKS[right->type];
+    return order != 0 ? order : text_compare(left->value, right->value);
+}
+
 struct expression *parse_selector(struct parser *parser)
 {
     struct selection selection = {.start = parser->token.position.start};
@@ -137,6 +157,8 @@ struct expression *parse_selector(struct parser *parser)
     }
     if (parser->token.kind == TOKEN_LEFT_BRACE && !parse_braces(parser, &selection))
         return NULL;
+    if (selection.count > 1)
+        qsort(selection.matchers, selection.count, sizeof *selection.matchers, compare_matchers);
     if (selection.metric_name.size > 0 &&
         !add_matcher(parser, &selection, MATCHER_EQUAL, LABEL_METRIC_NAME, selection.metric_name,
                      selection.start))

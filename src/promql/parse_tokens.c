@@ -294,34 +294,23 @@ static const char *unescape(const char *source, const char *end, char quote, cha
         *(*target)++ = letter == NULL ? quote : VALUES[letter - LETTERS];
         return source + 1;
     }
+    enum { BYTE_DIGITS_MAX = 3 };
     int base = 16;
-    int digits = 0;
-    switch (*source++) {
-    case 'x':
-        digits = 2;
-        break;
-    case 'u':
-        digits = 4;
-        break;
-    case 'U':
-        digits = 8;
-        break;
-    default:
-        source--;
+    int digits = *source == 'x' ? 2 : *source == 'u' ? 4 : *source == 'U' ? 8 : BYTE_DIGITS_MAX;
+    if (digits == BYTE_DIGITS_MAX)
         base = 8;
-        digits = 3;
-        break;
-    }
-    uint32_t value = 0;
+    else
+        source++;
     if (end - source < digits)
         return NULL;
+    uint32_t value = 0;
     for (int i = 0; i < digits; i++) {
         int digit = digit_value(*source++);
         if (digit < 0 || digit >= base)
             return NULL;
         value = value * (uint32_t)base + (uint32_t)digit;
     }
-    if (digits <= 3) { /* a byte */
+    if (digits <= BYTE_DIGITS_MAX) {
         *(*target)++ = (char)value;
         return value > 0xff ? NULL : source;
     }
@@ -329,6 +318,18 @@ static const char *unescape(const char *source, const char *end, char quote, cha
         return NULL;
     *target = store_rune(*target, value);
     return source;
+}
+
+/* Fails at the start of the string; `escape` is behind the backslash. */
+static bool fail_escape(struct parser *parser, const char *escape, char quote)
+{
+    bool numeric = *escape != quote && strchr("xuU01234567", *escape) != NULL;
+    uint32_t start = parser->token.position.start;
+    if (numeric)
+        return parser_fail(parser, start, "escape sequence is an invalid Unicode code point");
+    unsigned char character = (unsigned char)*escape;
+    return parser_fail(parser, start, "unknown escape sequence U+%04X '%c'", character,
+                       character < 0x20 || character >= 0x7f ? '?' : character);
 }
 
 bool parser_take_string(struct parser *parser, struct text *value_out)
@@ -349,12 +350,10 @@ bool parser_take_string(struct parser *parser, struct text *value_out)
                 *target++ = *source++;
                 continue;
             }
-            const char *escape = source;
-            source = unescape(source + 1, end, quote, &target);
-            if (source == NULL) {
-                uint32_t offset = (uint32_t)(escape - parser->lexer.text.data);
-                return parser_fail(parser, offset, "invalid escape sequence in string");
-            }
+            const char *escape = source + 1;
+            source = unescape(escape, end, quote, &target);
+            if (source == NULL)
+                return fail_escape(parser, escape, quote);
         }
         *value_out = (struct text){value, (size_t)(target - value)};
     }

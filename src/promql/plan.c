@@ -78,8 +78,7 @@ static enum error_code repeated_stream_make(struct evaluation *evaluation,
     if (repeated == NULL)
         return evaluation_out_of_memory(evaluation, error);
     struct step_range first = {steps->start_ms, steps->step_ms, 1};
-    enum error_code code =
-        evaluate_vector(evaluation, expression, &first, &repeated->input, error);
+    enum error_code code = evaluate_vector(evaluation, expression, &first, &repeated->input, error);
     if (code == ERROR_NONE)
         code = stream_init(&repeated->stream, evaluation, &REPEATED_OPERATIONS, steps,
                            repeated->input->count, error);
@@ -105,6 +104,8 @@ enum error_code evaluate_vector(struct evaluation *evaluation, const struct expr
         return repeated_stream_make(evaluation, expression, steps, stream_out, error);
     switch (expression->kind) {
     case EXPRESSION_SELECTOR:
+        if (expression->selector.mode == RANGE_SMOOTHED)
+            return smooth_selector_stream(evaluation, expression, steps, stream_out, error);
         return selector_stream(evaluation, expression, SELECTOR_VALUE, steps, stream_out, error);
     case EXPRESSION_UNARY:
         if (expression->unary.operation == UNARY_MINUS)
@@ -145,8 +146,7 @@ enum error_code evaluate_scalar(struct evaluation *evaluation, const struct expr
     case EXPRESSION_UNARY:
         code = evaluate_scalar(evaluation, expression->unary.operand, steps, &left, error);
         for (size_t step = 0; code == ERROR_NONE && step < steps->count; step++)
-            values[step] =
-                expression->unary.operation == UNARY_MINUS ? -left[step] : left[step];
+            values[step] = expression->unary.operation == UNARY_MINUS ? -left[step] : left[step];
         return code;
     default:
         assert(expression->kind == EXPRESSION_BINARY);
@@ -154,8 +154,7 @@ enum error_code evaluate_scalar(struct evaluation *evaluation, const struct expr
         if (code == ERROR_NONE)
             code = evaluate_scalar(evaluation, expression->binary.right, steps, &right, error);
         for (size_t step = 0; code == ERROR_NONE && step < steps->count; step++)
-            values[step] =
-                binary_scalars(expression->binary.operation, left[step], right[step]);
+            values[step] = binary_scalars(expression->binary.operation, left[step], right[step]);
         return code;
     }
 }

@@ -138,8 +138,7 @@ struct bucket_quantile quantile_of_buckets(double quantile, struct classic_bucke
     return result;
 }
 
-double fraction_of_buckets(double lower, double upper, struct classic_bucket *buckets,
-                           size_t count)
+double fraction_of_buckets(double lower, double upper, struct classic_bucket *buckets, size_t count)
 {
     assert(count > 0);
     struct bucket_quantile repair = {0};

@@ -21,7 +21,7 @@ struct classic_bucket {
 
 struct bucket_quantile {
     double value;
-    bool forced_monotonic; /* counts fell from bucket to bucket beyond rounding errors */
+    bool forced_monotonic;   /* counts fell from bucket to bucket beyond rounding errors */
     double fixed_bucket_min; /* the lowest and highest bounds of buckets that were raised */
     double fixed_bucket_max;
     double difference_max; /* the largest raise */

@@ -10,9 +10,9 @@ enum error_code time_view_make(struct evaluation *evaluation, const struct time_
                                struct time_view *view_out, struct error *error)
 {
     struct time_view view = {.range_ms = range_ms, .is_pinned = shift->at != AT_NONE};
-    enum error_code code = duration_evaluate(&shift->offset, DURATION_ANY_SIGN,
-                                             &evaluation->duration_environment,
-                                             evaluation->query.text, &view.offset_ms, error);
+    enum error_code code =
+        duration_evaluate(&shift->offset, DURATION_ANY_SIGN, &evaluation->duration_environment,
+                          evaluation->query.text, &view.offset_ms, error);
     if (code == ERROR_NONE && range != NULL)
         code = duration_evaluate(range, DURATION_POSITIVE, &evaluation->duration_environment,
                                  evaluation->query.text, &view.range_ms, error);
@@ -93,10 +93,10 @@ static bool selects_one_name(const struct selector_node *selector)
     return false;
 }
 
-enum error_code columns_select(struct evaluation *evaluation,
-                               const struct selector_node *selector, const struct time_view *view,
-                               enum series_need need, const struct step_range *steps,
-                               struct columns_source **source_out, struct error *error)
+enum error_code columns_select(struct evaluation *evaluation, const struct selector_node *selector,
+                               const struct time_view *view, enum series_need need,
+                               const struct step_range *steps, struct columns_source **source_out,
+                               struct error *error)
 {
     struct selection *selection = arena_array(evaluation->arena, 1, sizeof *selection);
     struct series_reader **readers =
@@ -195,8 +195,7 @@ static void samples_find(const struct sample_columns *columns, const struct time
         int64_t end_ms = view_end(view, steps, step);
         while (next < columns->count && columns->timestamps_ms[next] <= end_ms)
             next++;
-        bool is_found =
-            next > 0 && columns->timestamps_ms[next - 1] > end_ms - view->range_ms;
+        bool is_found = next > 0 && columns->timestamps_ms[next - 1] > end_ms - view->range_ms;
         samples[step] = is_found ? (uint32_t)(next - 1) : NO_SAMPLE;
     }
 }

@@ -238,15 +238,14 @@ static enum error_code store_part_run(void *context, struct lane *lane, size_t p
     enum error_code code =
         store_init(state.store, run->input->evaluation, &run->input->steps, error);
     if (code == ERROR_NONE)
-        code = stream_visit_part(run->input, lane, run->partition, part, store_visit, &state,
-                                 error);
+        code =
+            stream_visit_part(run->input, lane, run->partition, part, store_visit, &state, error);
     if (code == ERROR_NONE)
         code = store_hold(state.store, error);
     return code;
 }
 
-enum error_code stream_store(struct stream *input, struct stream **stream_out,
-                             struct error *error)
+enum error_code stream_store(struct stream *input, struct stream **stream_out, struct error *error)
 {
     if (input->is_stored) {
         *stream_out = input;

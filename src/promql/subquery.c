@@ -113,9 +113,9 @@ static enum error_code subquery_steps(const struct time_view *view, const struct
 }
 
 enum error_code columns_subquery(struct evaluation *evaluation,
-                                 const struct subquery_node *subquery,
-                                 const struct time_view *view, const struct step_range *steps,
-                                 struct columns_source **source_out, struct error *error)
+                                 const struct subquery_node *subquery, const struct time_view *view,
+                                 const struct step_range *steps, struct columns_source **source_out,
+                                 struct error *error)
 {
     struct subquery_source *source = arena_array(evaluation->arena, 1, sizeof *source);
     struct subquery_lane *lanes =
@@ -125,9 +125,9 @@ enum error_code columns_subquery(struct evaluation *evaluation,
     int64_t step_ms = evaluation->options.subquery_step_default_ms;
     enum error_code code = ERROR_NONE;
     if (subquery->has_step)
-        code = duration_evaluate(&subquery->step, DURATION_POSITIVE,
-                                 &evaluation->duration_environment, evaluation->query.text,
-                                 &step_ms, error);
+        code =
+            duration_evaluate(&subquery->step, DURATION_POSITIVE, &evaluation->duration_environment,
+                              evaluation->query.text, &step_ms, error);
     struct step_range inner;
     if (code == ERROR_NONE)
         code = subquery_steps(view, steps, step_ms, &inner, error);
@@ -138,8 +138,7 @@ enum error_code columns_subquery(struct evaluation *evaluation,
     source->source = (struct columns_source){
         .operations = &SUBQUERY_OPERATIONS,
         .count = source->input == NULL ? 0 : source->input->count,
-        .is_unique_without_name =
-            source->input != NULL && source->input->is_unique_without_name,
+        .is_unique_without_name = source->input != NULL && source->input->is_unique_without_name,
     };
     source->lanes = lanes;
     *source_out = &source->source;

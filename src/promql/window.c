@@ -227,8 +227,7 @@ static void window_check_counter_name(const struct window_call *call,
     for (size_t i = 0; i < sizeof COUNTER_SUFFIXES / sizeof COUNTER_SUFFIXES[0]; i++)
         if (text_ends_with(name, text_of(COUNTER_SUFFIXES[i])))
             return;
-    for (size_t step = step_next(vector->present, call->steps->count, 0);
-         step < call->steps->count;
+    for (size_t step = step_next(vector->present, call->steps->count, 0); step < call->steps->count;
          step = step_next(vector->present, call->steps->count, step + 1)) {
         if (step_histogram(vector, step) != NULL)
             continue;
@@ -278,8 +277,9 @@ static enum error_code window_read(struct stream *self, struct lane *lane, size_
     bool has_histograms = call.histograms.count > 0;
     if (has_histograms) {
         if (call.mode != RANGE_PLAIN)
-            return error_set(error, ERROR_INVALID, "smoothed and anchored modifiers do not work "
-                                                   "with native histograms");
+            return error_set(error, ERROR_INVALID,
+                             "smoothed and anchored modifiers do not work "
+                             "with native histograms");
         memset(state->histograms, 0, self->steps.count * sizeof *state->histograms);
         state->vector.histograms = state->histograms;
     }
@@ -311,18 +311,17 @@ static enum error_code window_source_open(struct window_stream *window,
 {
     const struct expression *range = window->range;
     if (range->kind == EXPRESSION_SUBQUERY) {
-        enum error_code code =
-            time_view_make(evaluation, &range->subquery.shift, &range->subquery.range, 0,
-                           &window->view, error);
+        enum error_code code = time_view_make(evaluation, &range->subquery.shift,
+                                              &range->subquery.range, 0, &window->view, error);
         if (code != ERROR_NONE)
             return code;
-        return columns_subquery(evaluation, &range->subquery, &window->view, steps,
-                                &window->source, error);
+        return columns_subquery(evaluation, &range->subquery, &window->view, steps, &window->source,
+                                error);
     }
     assert(range->kind == EXPRESSION_MATRIX);
     const struct selector_node *selector = &range->matrix.selector->selector;
-    enum error_code code = time_view_make(evaluation, &selector->shift, &range->matrix.range, 0,
-                                          &window->view, error);
+    enum error_code code =
+        time_view_make(evaluation, &selector->shift, &range->matrix.range, 0, &window->view, error);
     if (code != ERROR_NONE)
         return code;
     return columns_select(evaluation, selector, &window->view, SERIES_NEED_ALL, steps,
@@ -334,8 +333,8 @@ static enum error_code window_check_mode(struct window_stream *window, enum func
                                          struct error *error)
 {
     enum range_mode mode = window->source->mode;
-    bool is_rate = function == FUNCTION_RATE || function == FUNCTION_INCREASE ||
-                   function == FUNCTION_DELTA;
+    bool is_rate =
+        function == FUNCTION_RATE || function == FUNCTION_INCREASE || function == FUNCTION_DELTA;
     bool is_changes = function == FUNCTION_CHANGES || function == FUNCTION_RESETS;
     const struct text name = function_describe(function)->name;
     if (mode == RANGE_ANCHORED && !is_rate && !is_changes)
@@ -353,8 +352,7 @@ static enum error_code window_check_mode(struct window_stream *window, enum func
     return ERROR_NONE;
 }
 
-static enum error_code window_arguments(struct window_stream *window,
-                                        struct evaluation *evaluation,
+static enum error_code window_arguments(struct window_stream *window, struct evaluation *evaluation,
                                         const struct step_range *steps, struct error *error)
 {
     const struct call_node *call = &window->call->call;
@@ -368,8 +366,8 @@ static enum error_code window_arguments(struct window_stream *window,
         assert(parameters < WINDOW_PARAMETERS_MAX);
         if (parameters == 0)
             window->parameter_position = argument->position;
-        enum error_code code = evaluate_scalar(evaluation, argument, steps,
-                                               &window->parameters[parameters++], error);
+        enum error_code code =
+            evaluate_scalar(evaluation, argument, steps, &window->parameters[parameters++], error);
         if (code != ERROR_NONE)
             return code;
     }
@@ -415,8 +413,7 @@ enum error_code window_stream(struct evaluation *evaluation, const struct expres
 
 struct text window_metric_name(const struct window_call *call)
 {
-    struct labels labels =
-        columns_identity(call->source, call->series, call->lane->scratch).labels;
+    struct labels labels = columns_identity(call->source, call->series, call->lane->scratch).labels;
     return labels_get(labels, LABEL_METRIC_NAME);
 }
 
@@ -451,9 +448,8 @@ window_kernel *window_kernel_of(enum function_id function)
     case FUNCTION_RESETS:
         return window_changes;
     case FUNCTION_SUM_OVER_TIME:
-        return window_sum;
     case FUNCTION_AVG_OVER_TIME:
-        return window_avg;
+        return window_sum;
     case FUNCTION_MIN_OVER_TIME:
     case FUNCTION_MAX_OVER_TIME:
     case FUNCTION_TS_OF_MIN_OVER_TIME:

@@ -12,7 +12,7 @@ struct rate_window {
     int64_t range_end_ms;
     int64_t first_ms;
     int64_t last_ms;
-    int64_t zero_ms; /* a start timestamp within the range, the counter's zero; 0: none */
+    int64_t zero_ms;     /* a start timestamp within the range, the counter's zero; 0: none */
     size_t sample_count; /* >= 2, or >= 1 with zero_ms */
     double first_value;
     double increase;

@@ -75,20 +75,35 @@ static double mean_of(const double *values, size_t count)
     return sum / (double)count + compensation / (double)count;
 }
 
-/* Windows of floats through `compute`, windows of histograms summed up, mixed ones warned of. */
-static enum error_code window_each(const struct window_call *call, struct step_vector *out,
-                                   double (*compute)(const double *values, size_t count),
-                                   struct error *error)
+/* The result of one step's floats: from sums that are known, else value by value. */
+static double sum_or_mean(const struct window_call *call, const struct window_sums *sums,
+                          size_t step)
 {
     const struct window_samples *floats = &call->floats;
+    size_t size = window_size(floats, step);
+    bool is_mean = call->function == FUNCTION_AVG_OVER_TIME;
+    if (sums->sums != NULL && isfinite(sums->sums[step])) {
+        double count = is_mean ? (double)size : 1;
+        return sums->sums[step] / count + sums->compensations[step] / count;
+    }
+    const double *values = floats->values + floats->first[step];
+    return is_mean ? mean_of(values, size) : sum_of(values, size);
+}
+
+enum error_code window_sum(const struct window_call *call, struct step_vector *out,
+                           struct error *error)
+{
+    struct window_sums sums;
+    if (!window_sums_slide(call, &sums))
+        return evaluation_out_of_memory(call->evaluation, error);
     for (size_t step = 0; step < call->steps->count; step++) {
-        size_t size = window_size(floats, step);
+        bool has_floats = !window_is_empty(&call->floats, step);
         if (window_is_empty(&call->histograms, step)) {
-            if (size > 0)
-                out_set(out, step, compute(floats->values + floats->first[step], size));
+            if (has_floats)
+                out_set(out, step, sum_or_mean(call, &sums, step));
             continue;
         }
-        if (size > 0) {
+        if (has_floats) {
             window_warn_mixed(call);
             continue;
         }
@@ -97,18 +112,6 @@ static enum error_code window_each(const struct window_call *call, struct step_v
             return code;
     }
     return ERROR_NONE;
-}
-
-enum error_code window_sum(const struct window_call *call, struct step_vector *out,
-                           struct error *error)
-{
-    return window_each(call, out, sum_of, error);
-}
-
-enum error_code window_avg(const struct window_call *call, struct step_vector *out,
-                           struct error *error)
-{
-    return window_each(call, out, mean_of, error);
 }
 
 /* --- min, max and their timestamps ----------------------------------------------------------- */
@@ -156,9 +159,9 @@ enum error_code window_extreme(const struct window_call *call, struct step_vecto
             double value = floats->values[next];
             if (isnan(value))
                 continue; /* beats nothing and loses to all */
-            while (queue.back > queue.front &&
-                   sample_beats(call->function, value,
-                                floats->values[queue.samples[queue.back - 1]]))
+            while (
+                queue.back > queue.front &&
+                sample_beats(call->function, value, floats->values[queue.samples[queue.back - 1]]))
                 queue.back--;
             queue.samples[queue.back++] = (uint32_t)next;
         }
@@ -201,8 +204,7 @@ enum error_code window_variance(const struct window_call *call, struct step_vect
             continue;
         double variance =
             variance_of(floats->values + floats->first[step], window_size(floats, step));
-        out_set(out, step,
-                call->function == FUNCTION_STDDEV_OVER_TIME ? sqrt(variance) : variance);
+        out_set(out, step, call->function == FUNCTION_STDDEV_OVER_TIME ? sqrt(variance) : variance);
     }
     return ERROR_NONE;
 }
@@ -222,8 +224,7 @@ enum error_code window_quantile(const struct window_call *call, struct step_vect
                                 struct error *error)
 {
     const struct window_samples *floats = &call->floats;
-    double *values =
-        arena_allocate(call->lane->scratch, window_size_max(call) * sizeof *values);
+    double *values = arena_allocate(call->lane->scratch, window_size_max(call) * sizeof *values);
     if (values == NULL)
         return evaluation_out_of_memory(call->evaluation, error);
     for (size_t step = 0; step < call->steps->count; step++) {
@@ -245,8 +246,7 @@ enum error_code window_mad(const struct window_call *call, struct step_vector *o
                            struct error *error)
 {
     const struct window_samples *floats = &call->floats;
-    double *values =
-        arena_allocate(call->lane->scratch, window_size_max(call) * sizeof *values);
+    double *values = arena_allocate(call->lane->scratch, window_size_max(call) * sizeof *values);
     if (values == NULL)
         return evaluation_out_of_memory(call->evaluation, error);
     for (size_t step = 0; step < call->steps->count; step++) {
@@ -255,6 +255,10 @@ enum error_code window_mad(const struct window_call *call, struct step_vector *o
         size_t size = window_size(floats, step);
         memcpy(values, floats->values + floats->first[step], size * sizeof *values);
         double median = quantile_of_values(0.5, values, size);
+        if (isnan(values[0])) { /* sorted now, NaN first */
+            out_set(out, step, NAN);
+            continue;
+        }
         for (size_t i = 0; i < size; i++)
             values[i] = fabs(floats->values[floats->first[step] + i] - median);
         out_set(out, step, quantile_of_values(0.5, values, size));
@@ -314,8 +318,8 @@ enum error_code window_edge(const struct window_call *call, struct step_vector *
             takes_float = is_first ? float_ms < histogram_ms : float_ms > histogram_ms;
         }
         if (is_timestamp) {
-            int64_t timestamp_ms = takes_float ? floats->timestamps_ms[sample]
-                                               : histograms->timestamps_ms[histogram];
+            int64_t timestamp_ms =
+                takes_float ? floats->timestamps_ms[sample] : histograms->timestamps_ms[histogram];
             out_set(out, step, (double)timestamp_ms / 1000);
         } else if (takes_float) {
             out_set(out, step, floats->values[sample]);

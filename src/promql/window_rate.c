@@ -29,10 +29,10 @@ static bool sample_is_reset(const struct window_samples *floats, bool uses_start
 {
     if (floats->values[sample] < floats->values[sample - 1])
         return true;
-    return uses_starts &&
-           start_timestamp_tells_reset(
-               floats->start_timestamps_ms[sample - 1], floats->timestamps_ms[sample - 1],
-               floats->start_timestamps_ms[sample], floats->timestamps_ms[sample]);
+    return uses_starts && start_timestamp_tells_reset(floats->start_timestamps_ms[sample - 1],
+                                                      floats->timestamps_ms[sample - 1],
+                                                      floats->start_timestamps_ms[sample],
+                                                      floats->timestamps_ms[sample]);
 }
 
 /* Indices of samples that follow a reset, ascending, in the lane's scratch. Seldom any. */
@@ -113,9 +113,11 @@ void window_check_start_overlap(const struct window_call *call,
             start_ms == samples->start_timestamps_ms[i - 1])
             continue;
         struct text name = text_quote(call->lane->scratch, window_metric_name(call));
-        evaluation_annotate(call->evaluation, PROMQL_WARNING, call->range_position,
-                            "start time overlap detected for metric name %.*s",
-                            TEXT_ARGUMENTS(name));
+        evaluation_annotate(
+            call->evaluation, PROMQL_WARNING, call->range_position,
+            "sample has start time that overlaps with previous sample timestamp for "
+            "metric %.*s",
+            TEXT_ARGUMENTS(name));
         return;
     }
 }
@@ -235,8 +237,7 @@ static double interpolate(const struct window_samples *floats, size_t left, int6
     double after = floats->values[left + 1];
     if (is_counter && after < before)
         before = 0; /* the counter began anew between the two */
-    return before + (after - before) *
-                        (double)(instant_ms - floats->timestamps_ms[left]) /
+    return before + (after - before) * (double)(instant_ms - floats->timestamps_ms[left]) /
                         (double)(floats->timestamps_ms[left + 1] - floats->timestamps_ms[left]);
 }
 
@@ -273,7 +274,8 @@ static bool extended_increase(const struct window_call *call, size_t step, bool 
             final++;
         last = final;
     }
-    if (floats->timestamps_ms[last] <= start_ms)
+    if (floats->timestamps_ms[last] <= start_ms ||
+        (is_smoothed && floats->timestamps_ms[first] > end_ms))
         return false;
     double left = floats->values[first];
     if (is_smoothed && floats->timestamps_ms[first] < start_ms)
@@ -347,8 +349,7 @@ enum error_code window_changes(const struct window_call *call, struct step_vecto
             size_t first = floats->first[step];
             size_t last = floats->last[step] - 1;
             if (call->mode == RANGE_ANCHORED) {
-                int64_t start_ms =
-                    view_end(call->view, call->steps, step) - call->view->range_ms;
+                int64_t start_ms = view_end(call->view, call->steps, step) - call->view->range_ms;
                 if (floats->timestamps_ms[last] <= start_ms)
                     continue;
                 while (first < last && floats->timestamps_ms[first + 1] <= start_ms)

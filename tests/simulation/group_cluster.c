@@ -413,8 +413,11 @@ void cluster_start(struct cluster *cluster, size_t number)
     assert(!node->alive && node->closing == 0);
     struct error error = {0};
     node->incarnation++;
-    node->recovery = group_medium_recover(node->medium);
-    node->journal = group_medium_open(node->medium);
+    node->recovery = group_medium_recover(node->medium, &error);
+    if (node->recovery != NULL)
+        node->journal = group_medium_open(node->medium, node->recovery, &error);
+    if (node->journal == NULL)
+        cluster_fail(cluster, "node %zu: %s", number + 1, error.message);
     node->transport = (struct cluster_transport){.base = {&TRANSPORT_OPERATIONS}, .node = node};
     struct group_host_options options = {
         .environment = &cluster->world->base,

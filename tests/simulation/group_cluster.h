@@ -11,7 +11,7 @@
 #include <setjmp.h>
 
 #include "group/group.h"
-#include "group_journal.h"
+#include "group_medium.h"
 #include "simulated_environment.h"
 
 enum { CLUSTER_NODES_MAX = 5, CLUSTER_GROUPS_MAX = 3 };

@@ -1,6 +1,6 @@
 /* One voter on the journal: proposals, restarts, snapshots, closing. */
+#include "../../simulation/group/journal_in_memory.c"
 #include "../../simulation/group_cluster.c"
-#include "../../simulation/group_journal.c"
 
 #include <cmocka.h>
 #include <setjmp.h>
@@ -313,8 +313,8 @@ static void a_group_that_was_never_started_closes(void **state)
 static enum error_code start_again(struct cluster *cluster, struct error *error)
 {
     struct cluster_node *node = &cluster->nodes[0];
-    struct journal_recovery *recovery = group_medium_recover(node->medium);
-    struct journal *journal = group_medium_open(node->medium);
+    struct journal_recovery *recovery = group_medium_recover(node->medium, error);
+    struct journal *journal = group_medium_open(node->medium, recovery, error);
     struct group_host_options host_options = {
         .environment = &cluster->world->base,
         .journal = journal,

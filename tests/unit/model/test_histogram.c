@@ -140,6 +140,33 @@ static void schemas_have_bounds_of_their_own(void **state)
     assert_int_equal(validate(negative), ERROR_INVALID);
 }
 
+/* Empty spans and unused bounds would otherwise make a histogram of any size. */
+static void spans_and_bounds_are_limited(void **state)
+{
+    (void)state;
+    static const struct histogram_span EMPTY_SPANS[HISTOGRAM_BUCKETS_MAX + 1];
+    static double bounds[HISTOGRAM_BUCKETS_MAX + 1];
+    for (size_t i = 0; i <= HISTOGRAM_BUCKETS_MAX; i++)
+        bounds[i] = (double)i;
+    struct error error;
+    struct histogram histogram = {
+        .positive_spans = EMPTY_SPANS,
+        .positive_span_count = HISTOGRAM_BUCKETS_MAX,
+    };
+    assert_int_equal(histogram_validate(&histogram, &error), ERROR_NONE);
+    histogram.positive_span_count++;
+    assert_int_equal(histogram_validate(&histogram, &error), ERROR_INVALID);
+
+    histogram = (struct histogram){
+        .schema = HISTOGRAM_SCHEMA_CUSTOM,
+        .custom_bounds = bounds,
+        .custom_bound_count = HISTOGRAM_BUCKETS_MAX,
+    };
+    assert_int_equal(histogram_validate(&histogram, &error), ERROR_NONE);
+    histogram.custom_bound_count++;
+    assert_int_equal(histogram_validate(&histogram, &error), ERROR_INVALID);
+}
+
 static void copies_are_deep_and_equal(void **state)
 {
     (void)state;
@@ -192,6 +219,7 @@ int main(void)
         cmocka_unit_test(counts_must_agree_with_buckets),
         cmocka_unit_test(spans_must_agree_with_buckets),
         cmocka_unit_test(schemas_have_bounds_of_their_own),
+        cmocka_unit_test(spans_and_bounds_are_limited),
         cmocka_unit_test(copies_are_deep_and_equal),
         cmocka_unit_test(the_order_is_total_and_stale_lowest),
     };

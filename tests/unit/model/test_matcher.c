@@ -155,6 +155,9 @@ static void everything_else_is_a_regular_expression_of_go(void **state)
         {"a\\$", "a$", true},
         {"\\\\C+", "\\CC", true}, /* a backslash, then letters: not \C */
         {"\\PC+", "a", true},
+        {"a(?i)?b", "B", true}, /* the ? belongs to the a */
+        {"a(?i)?b", "aB", true},
+        {"a\\Q\\E?b", "b", true},
     };
     CHECK_MATCHES(CASES);
 }

@@ -71,7 +71,7 @@ static void numbers_have_the_fewest_digits_and_no_exponent(void **state)
         {"-2h", NULL},
         {"0s", NULL},
         {"-0s", NULL},
-        {"36h", "36h"},
+        {"36h", "1d12h"},
         {"14d", "2w"},
         {"0.30000000000000004", NULL},
         {"1500ms", "1s500ms"},
@@ -85,7 +85,8 @@ static void names_are_quoted_where_they_must_be(void **state)
     static const struct printed_case CASES[] = {
         {"up", NULL},
         {"up{}", "up"},
-        {"a:b{x=\"1\",y!=\"2\",z=~\"3.*\",w!~\"4\"}", NULL},
+        {"a:b{x=\"1\",y!=\"2\",z=~\"3.*\",w!~\"4\",x!=\"5\",x=\"0\"}",
+         "a:b{w!~\"4\",x!=\"5\",x=\"0\",x=\"1\",y!=\"2\",z=~\"3.*\"}"},
         {"{'my.metric', \"a b\"='x'}", "{\"my.metric\",\"a b\"=\"x\"}"},
         {"{\"plain\", a='b'}", "plain{a=\"b\"}"},
         {"{\"bool\"} + {\"nan\"}", "{\"bool\"} + {\"nan\"}"},
@@ -113,6 +114,7 @@ static void modifiers_have_one_order(void **state)
          "x[min(range(), 2 ^ -1)] offset -max(1m, step())"},
         {"x[-(-5m)] offset (3)", "x[-(-5m)] offset (3)"},
         {"x offset 1y2w", "x offset 379d"},
+        {"x offset 1d12h30m", NULL},
     };
     CHECK(CASES);
 }

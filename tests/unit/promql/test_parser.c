@@ -112,7 +112,7 @@ static void strings_are_unescaped_as_in_go(void **state)
 
 /* --- Selectors ------------------------------------------------------------------------------- */
 
-static void a_selector_has_its_matchers_and_the_name_last(void **state)
+static void a_selector_has_its_matchers_sorted_and_the_name_last(void **state)
 {
     const struct expression *root =
         parse(*state, "http:requests{ job = \"a\" , code!='5..', path=~`/x.*`, zone!~\"b|c\", }");
@@ -125,8 +125,8 @@ static void a_selector_has_its_matchers_and_the_name_last(void **state)
         const char *name;
         const char *value;
     } EXPECTED[] = {
-        {MATCHER_EQUAL, "job", "a"},
         {MATCHER_NOT_EQUAL, "code", "5.."},
+        {MATCHER_EQUAL, "job", "a"},
         {MATCHER_REGEX, "path", "/x.*"},
         {MATCHER_NOT_REGEX, "zone", "b|c"},
         {MATCHER_EQUAL, "__name__", "http:requests"},
@@ -520,7 +520,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(numbers_take_every_notation),
         TEST(strings_are_unescaped_as_in_go),
-        TEST(a_selector_has_its_matchers_and_the_name_last),
+        TEST(a_selector_has_its_matchers_sorted_and_the_name_last),
         TEST(quoted_names_may_hold_anything),
         TEST(keywords_are_names_where_they_can_be),
         TEST(offset_and_at_shift_selectors),

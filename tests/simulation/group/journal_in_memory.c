@@ -1,4 +1,4 @@
-#include "group_journal.h"
+#include "../group_medium.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -220,8 +220,11 @@ void group_medium_crash(struct group_medium *medium)
     }
 }
 
-struct journal *group_medium_open(struct group_medium *medium)
+struct journal *group_medium_open(struct group_medium *medium, struct journal_recovery *recovery,
+                                  struct error *error)
 {
+    (void)recovery;
+    (void)error;
     assert(medium->open == NULL);
     struct journal *journal = calloc(1, sizeof *journal);
     assert(journal != NULL);
@@ -393,8 +396,9 @@ void journal_close(struct journal *journal, void (*closed)(void *context), void 
 
 /* --- Recovery ------------------------------------------------------------------------------ */
 
-struct journal_recovery *group_medium_recover(struct group_medium *medium)
+struct journal_recovery *group_medium_recover(struct group_medium *medium, struct error *error)
 {
+    (void)error;
     struct journal_recovery *recovery = calloc(1, sizeof *recovery);
     assert(recovery != NULL);
     recovery->group_count = medium->group_count;

@@ -1,0 +1,84 @@
+/*
+ * api - the HTTP endpoints of a node, as Prometheus' clients know them.
+ *
+ * Handlers run on the loop of their connection; what reads storage runs as a job. Every path under
+ * /api/v1/ is there again under /prometheus/api/v1/.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "frontend/frontend.h"
+#include "http/router.h"
+#include "http/server.h"
+#include "ingest/ingest.h"
+#include "replica/replica.h"
+#include "telemetry/metrics.h"
+
+struct api;
+
+/* What a loop has for its requests. */
+struct api_loop {
+    struct scheduler *scheduler;
+    struct ingest *ingest;
+};
+
+/* A setting as status/flags and status/config show it; texts outlive the api. */
+struct api_setting {
+    const char *name;
+    const char *value;
+};
+
+/* What the program itself does when asked. */
+struct api_program {
+    void *context;
+    /* Read settings and certificates again. */
+    enum error_code (*reload)(void *context, struct error *error);
+    /* Freeze, merge (and upload) all shards; `done` runs on `origin`. */
+    void (*flush)(void *context, struct scheduler *origin, void (*done)(void *argument),
+                  void *argument);
+    /* Delete samples of the matching series in all shards; `done` runs on `origin` with the
+     * outcome, an error that lives during the call. The matchers are not kept. */
+    void (*delete_series)(void *context, struct scheduler *origin, struct text tenant,
+                          const struct matcher *const *matchers, size_t matcher_count,
+                          int64_t start_ms, int64_t end_ms,
+                          void (*done)(void *argument, const struct error *error), void *argument);
+    /* NULL: ready; otherwise why not. Any thread. */
+    const char *(*not_ready)(void *context);
+};
+
+struct api_options {
+    const struct api_loop *loops; /* [loop_count], copied */
+    size_t loop_count;
+    struct replica *const *replicas; /* [shard_count], outlives the api */
+    size_t shard_count;
+    struct frontend *frontend;
+    struct metrics *metrics;
+    struct clock *clock;
+    struct api_program program;
+    bool tenants_enabled;
+    bool admin_enabled;
+    const char *version;
+    int64_t started_ms;
+    const struct api_setting *settings; /* [setting_count] */
+    size_t setting_count;
+    const char *config_yaml;    /* the effective settings, secrets left out */
+    const char *retention_text; /* as runtimeinfo shows it */
+    size_t decoded_bytes_max;
+};
+
+/* Errors: OUT_OF_MEMORY. */
+enum error_code api_create(const struct api_options *options, struct api **api_out,
+                           struct error *error);
+void api_destroy(struct api *api); /* NULL is fine */
+
+/* Add all routes. Errors: OUT_OF_MEMORY. */
+enum error_code api_add_routes(struct api *api, struct http_router *router, struct error *error);
+
+/* For the servers: error bodies, CORS headers, request metrics. */
+struct http_hooks api_hooks(struct api *api);
+
+#endif

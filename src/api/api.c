@@ -1,0 +1,198 @@
+#include "api/api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api_private.h"
+
+/* --- Life ----------------------------------------------------------------------------------- */
+
+enum error_code api_create(const struct api_options *options, struct api **api_out,
+                           struct error *error)
+{
+    struct api *api = calloc(1, sizeof *api);
+    if (api == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "api");
+    api->options = *options;
+    api->loops = malloc(options->loop_count * sizeof *api->loops);
+    bool complete = api->loops != NULL;
+    if (complete)
+        memcpy(api->loops, options->loops, options->loop_count * sizeof *api->loops);
+    for (int class = 1; complete && class < 6; class++) {
+        char value[4] = {(char)('0' + class), 'x', 'x', '\0'};
+        struct metric_label label = {"code", value};
+        api->requests_by_class[class] = metrics_counter(
+            options->metrics, &(struct metric_options){"gnomon_http_requests_total",
+                                                       "Requests answered, by class of status.",
+                                                       &label, 1});
+        complete = api->requests_by_class[class] != NULL;
+    }
+    api->request_seconds = metrics_distribution(
+        options->metrics,
+        &(struct metric_options){"gnomon_http_request_duration_seconds",
+                                 "From the first byte of a request to the end of its answer.",
+                                 NULL, 0},
+        METRICS_LATENCY_BOUNDS, METRICS_LATENCY_BOUND_COUNT);
+    if (!complete || api->request_seconds == NULL) {
+        api_destroy(api);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "api");
+    }
+    *api_out = api;
+    return ERROR_NONE;
+}
+
+void api_destroy(struct api *api)
+{
+    if (api == NULL)
+        return;
+    free(api->loops);
+    free(api);
+}
+
+/* --- Routes --------------------------------------------------------------------------------- */
+
+struct endpoint {
+    unsigned methods;
+    const char *path; /* below /api/v1 */
+    const char *prefixed; /* the same below /prometheus/api/v1 */
+    http_handler *handler;
+};
+
+#define ENDPOINT(methods, path, handler)                                                          \
+    {                                                                                              \
+        methods, "/api/v1" path, "/prometheus/api/v1" path, handler                               \
+    }
+
+enum { GET_POST = HTTP_GET | HTTP_POST, POST_PUT = HTTP_POST | HTTP_PUT };
+
+static const struct endpoint ENDPOINTS[] = {
+    ENDPOINT(HTTP_POST, "/write", api_write),
+    ENDPOINT(HTTP_POST, "/push", api_write),
+    ENDPOINT(GET_POST, "/query", api_query),
+    ENDPOINT(GET_POST, "/query_range", api_query_range),
+    ENDPOINT(GET_POST, "/query_exemplars", api_query_exemplars),
+    ENDPOINT(GET_POST, "/format_query", api_format_query),
+    ENDPOINT(GET_POST, "/series", api_series),
+    ENDPOINT(GET_POST, "/labels", api_labels),
+    ENDPOINT(HTTP_GET, "/label/{name}/values", api_label_values),
+    ENDPOINT(HTTP_GET, "/metadata", api_metadata),
+    ENDPOINT(HTTP_GET, "/status/buildinfo", api_status_buildinfo),
+    ENDPOINT(HTTP_GET, "/status/runtimeinfo", api_status_runtimeinfo),
+    ENDPOINT(HTTP_GET, "/status/flags", api_status_flags),
+    ENDPOINT(HTTP_GET, "/status/config", api_status_config),
+    ENDPOINT(HTTP_GET, "/status/tsdb", api_status_tsdb),
+    ENDPOINT(HTTP_GET, "/status/walreplay", api_status_walreplay),
+    ENDPOINT(HTTP_GET, "/rules", api_empty_rules),
+    ENDPOINT(HTTP_GET, "/alerts", api_empty_alerts),
+    ENDPOINT(HTTP_GET, "/targets", api_empty_targets),
+    ENDPOINT(HTTP_GET, "/targets/metadata", api_empty_list),
+    ENDPOINT(HTTP_GET, "/alertmanagers", api_empty_alertmanagers),
+    ENDPOINT(HTTP_GET, "/cluster", api_cluster),
+};
+
+static const struct endpoint ADMIN_ENDPOINTS[] = {
+    ENDPOINT(POST_PUT, "/admin/tsdb/delete_series", api_delete_series),
+    ENDPOINT(POST_PUT, "/admin/tsdb/clean_tombstones", api_clean_tombstones),
+    ENDPOINT(HTTP_POST, "/admin/flush", api_flush),
+};
+
+static const struct http_route PLAIN_ROUTES[] = {
+    {HTTP_GET | HTTP_HEAD, "/-/healthy", api_healthy, NULL, 0},
+    {HTTP_GET | HTTP_HEAD, "/-/ready", api_ready, NULL, 0},
+    {POST_PUT, "/-/reload", api_reload, NULL, 0},
+    {HTTP_GET, "/metrics", api_metrics, NULL, 0},
+};
+
+static enum error_code add_endpoints(struct api *api, struct http_router *router,
+                                     const struct endpoint *endpoints, size_t count,
+                                     struct error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct http_route route = {.methods = endpoints[i].methods,
+                                   .pattern = endpoints[i].path,
+                                   .handler = endpoints[i].handler,
+                                   .context = api};
+        enum error_code code = http_router_add(router, &route, error);
+        route.pattern = endpoints[i].prefixed;
+        if (code == ERROR_NONE)
+            code = http_router_add(router, &route, error);
+        if (code != ERROR_NONE)
+            return error_wrap(error, "%s", route.pattern);
+    }
+    return ERROR_NONE;
+}
+
+enum error_code api_add_routes(struct api *api, struct http_router *router, struct error *error)
+{
+    enum error_code code = add_endpoints(api, router, ENDPOINTS,
+                                         sizeof ENDPOINTS / sizeof ENDPOINTS[0], error);
+    if (code == ERROR_NONE && api->options.admin_enabled)
+        code = add_endpoints(api, router, ADMIN_ENDPOINTS,
+                             sizeof ADMIN_ENDPOINTS / sizeof ADMIN_ENDPOINTS[0], error);
+    for (size_t i = 0; code == ERROR_NONE && i < sizeof PLAIN_ROUTES / sizeof PLAIN_ROUTES[0];
+         i++) {
+        struct http_route route = PLAIN_ROUTES[i];
+        route.context = api;
+        code = http_router_add(router, &route, error);
+    }
+    return code;
+}
+
+/* --- Hooks of the server ---------------------------------------------------------------------- */
+
+static struct text error_body(void *context, unsigned status, const char *reason,
+                              struct arena *arena, struct text *content_type_out)
+{
+    (void)context;
+    const char *kind = status >= 500 ? "unavailable" : status == 404 ? "not_found" : "bad_data";
+    struct byte_buffer buffer = {0};
+    json_raw(&buffer, TEXT("{\"status\":\"error\",\"errorType\":\""));
+    json_raw(&buffer, text_of(kind));
+    json_raw(&buffer, TEXT("\",\"error\":"));
+    json_string(&buffer, text_of(reason));
+    json_raw(&buffer, TEXT("}"));
+    struct text body = {0};
+    if (!buffer.failed)
+        body = arena_copy_text(arena, (struct text){(char *)buffer.bytes, buffer.size});
+    byte_buffer_clear(&buffer);
+    *content_type_out = TEXT("application/json");
+    return body;
+}
+
+static size_t decorate(void *context, struct http_request *request, struct http_header *headers,
+                       size_t capacity)
+{
+    static const struct http_header CORS[] = {
+        {{"Access-Control-Allow-Headers", 28}, {"Accept, Authorization, Content-Type, Origin", 43}},
+        {{"Access-Control-Allow-Methods", 28}, {"GET, POST, OPTIONS", 18}},
+        {{"Access-Control-Allow-Origin", 27}, {"*", 1}},
+        {{"Access-Control-Expose-Headers", 29}, {"Date", 4}},
+    };
+    (void)context;
+    size_t count = sizeof CORS / sizeof CORS[0];
+    struct text path = http_request_path(request);
+    if (capacity < count || !(text_starts_with(path, TEXT("/api/")) ||
+                              text_starts_with(path, TEXT("/prometheus/"))))
+        return 0;
+    memcpy(headers, CORS, sizeof CORS);
+    return count;
+}
+
+static void finished(void *context, const struct http_access *access)
+{
+    struct api *api = context;
+    unsigned class = access->status / 100;
+    if (class >= 1 && class < 6)
+        counter_add(api->requests_by_class[class], 1);
+    distribution_observe(api->request_seconds, (double)access->duration_ns / 1e9);
+}
+
+struct http_hooks api_hooks(struct api *api)
+{
+    return (struct http_hooks){
+        .context = api,
+        .error_body = error_body,
+        .decorate = decorate,
+        .finished = finished,
+    };
+}

@@ -1,0 +1,161 @@
+/*
+ * api_private - what the endpoints share.
+ */
+#ifndef API_API_PRIVATE_H
+#define API_API_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "promql/parser.h"
+#include "wire/json_writer.h"
+
+struct api {
+    struct api_options options;
+    struct api_loop *loops;
+    struct counter *requests_by_class[6]; /* by hundreds of the status */
+    struct distribution *request_seconds;
+};
+
+/* Prometheus' error types and their status. */
+enum api_error {
+    API_BAD_DATA,    /* 400 */
+    API_EXECUTION,   /* 422 */
+    API_CANCELED,    /* 499 */
+    API_TIMEOUT,     /* 503 */
+    API_INTERNAL,    /* 500 */
+    API_UNAVAILABLE, /* 503 */
+    API_NOT_FOUND,   /* 404 */
+    API_ERRORS
+};
+
+static inline struct api *api_of(struct http_request *request)
+{
+    return http_request_context(request);
+}
+
+static inline enum error_code api_memory_error(struct error *error)
+{
+    return error_set(error, ERROR_OUT_OF_MEMORY, "the request needs more memory than it may take");
+}
+
+/* {"status":"error","errorType":...,"error":...} with the status of `kind`. */
+void api_respond_error(struct http_request *request, enum api_error kind, const char *message);
+
+/* The same, the kind chosen by the code; INVALID becomes `invalid_kind`. */
+void api_respond_code(struct http_request *request, const struct error *error,
+                      enum api_error invalid_kind);
+
+/* Status and kind of an error, for those who write the body themselves. */
+enum api_error api_error_of(enum error_code code, enum api_error invalid_kind);
+unsigned api_error_status(enum api_error kind);
+
+/* {"status":"success","data": + data + } ; takes over the buffer. */
+void api_respond_data(struct http_request *request, struct byte_buffer *data);
+
+/* A body that a JSON endpoint made by itself; takes over the buffer. */
+void api_respond_json(struct http_request *request, unsigned status, struct byte_buffer *body);
+
+void api_respond_status(struct http_request *request, unsigned status);
+void api_respond_text(struct http_request *request, unsigned status, const char *text);
+
+/*
+ * The tenant of the request: X-Scope-OrgID when tenants are enabled, "anonymous" otherwise. On an
+ * error the request has been answered.
+ */
+bool api_tenant(struct http_request *request, struct text *tenant_out);
+
+/* Parameters of query and form; on an error the request has been answered. */
+bool api_parameters(struct http_request *request, const struct http_parameters **parameters_out);
+
+/* A time: seconds with decimals or RFC 3339. Errors: INVALID, naming the parameter. */
+enum error_code api_time(const struct http_parameters *parameters, struct text name,
+                         int64_t default_ms, int64_t *time_ms_out, struct error *error);
+
+/* A duration: seconds with decimals, or Prometheus' notation. Errors: INVALID. */
+enum error_code api_duration(const struct http_parameters *parameters, struct text name,
+                             int64_t default_ms, int64_t *duration_ms_out, struct error *error);
+
+/* A number; 0 means none. Errors: INVALID. */
+enum error_code api_limit(const struct http_parameters *parameters, struct text name,
+                          uint64_t *limit_out, struct error *error);
+
+/* When nothing is given, start and end cover everything that can be stored. */
+#define API_TIME_MIN (INT64_MIN / 2)
+#define API_TIME_MAX (INT64_MAX / 2)
+
+/* Endpoints, by file. */
+void api_write(struct http_request *request);            /* write.c */
+void api_query(struct http_request *request);            /* query.c */
+void api_query_range(struct http_request *request);      /* query.c */
+void api_format_query(struct http_request *request);     /* language.c */
+void api_series(struct http_request *request);           /* series.c */
+void api_labels(struct http_request *request);           /* series.c */
+void api_label_values(struct http_request *request);     /* series.c */
+void api_query_exemplars(struct http_request *request);  /* series.c */
+void api_metadata(struct http_request *request);         /* metadata.c */
+void api_status_buildinfo(struct http_request *request); /* status.c */
+void api_status_runtimeinfo(struct http_request *request);
+void api_status_flags(struct http_request *request);
+void api_status_config(struct http_request *request);
+void api_status_tsdb(struct http_request *request);
+void api_status_walreplay(struct http_request *request);
+void api_cluster(struct http_request *request);
+void api_healthy(struct http_request *request);
+void api_ready(struct http_request *request);
+void api_metrics(struct http_request *request);
+void api_empty_rules(struct http_request *request);
+void api_empty_alerts(struct http_request *request);
+void api_empty_targets(struct http_request *request);
+void api_empty_list(struct http_request *request);
+void api_empty_alertmanagers(struct http_request *request);
+void api_reload(struct http_request *request); /* admin.c */
+void api_flush(struct http_request *request);
+void api_delete_series(struct http_request *request);
+void api_clean_tombstones(struct http_request *request);
+
+/* The selectors of every value of a parameter (match[], and match for some). */
+struct api_selectors {
+    struct promql_query *queries; /* [count], in the arena */
+    size_t count;
+};
+/* Errors: INVALID, OUT_OF_MEMORY. */
+enum error_code api_selectors_parse(const struct http_parameters *parameters, struct text name,
+                                    struct arena *arena, struct api_selectors *selectors_out,
+                                    struct error *error);
+void api_selectors_clear(struct api_selectors *selectors);
+
+/* What to select for one of them. */
+struct series_request api_series_request(const struct promql_query *selector, struct text tenant,
+                                         int64_t start_ms, int64_t end_ms, enum series_need need,
+                                         struct arena *arena);
+
+/*
+ * A look-up on a worker: parameters decoded before, JSON data out. Made by api_lookup_start.
+ */
+struct api_lookup {
+    struct frontend_job job; /* first */
+    struct http_request *request;
+    struct api *api;
+    struct text tenant;
+    struct arena *arena; /* charged to the queries' memory */
+    struct api_selectors selectors;
+    int64_t start_ms;
+    int64_t end_ms;
+    uint64_t limit; /* 0: none */
+    struct text name; /* of a label */
+    atomic_bool canceled;
+    /* On a worker: append the JSON of `data`. */
+    enum error_code (*run)(struct api_lookup *lookup, struct byte_buffer *data,
+                           struct error *error);
+    bool truncated; /* by the limit: adds the warning */
+    struct byte_buffer data;
+    struct error error;
+};
+
+/* Parse what all look-ups share (match[], start, end, limit) and run; answers in any case. */
+void api_lookup_start(struct http_request *request, struct text name,
+                      enum error_code (*run)(struct api_lookup *lookup, struct byte_buffer *data,
+                                             struct error *error));
+
+#endif

@@ -1,0 +1,434 @@
+/* query and query_range: evaluate on a worker, stream the answer. */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/histogram_buckets.h"
+#include "promql/engine.h"
+
+#include "api_private.h"
+
+enum { POINTS_MAX = 11000 };
+
+/* --- Types ---------------------------------------------------------------------------------- */
+
+enum answer_part { PART_HEAD, PART_SERIES, PART_TAIL, PART_END };
+
+struct query_call {
+    struct frontend_job job; /* first */
+    struct http_producer producer;
+    struct http_request *request;
+    struct promql_execution *execution;
+    atomic_bool canceled;
+    uint64_t limit; /* series of the answer; 0: all */
+    bool with_statistics;
+    int64_t time_ms; /* of an instant query */
+    struct error error;
+
+    /* Where the producer is. */
+    enum answer_part part;
+    size_t series;
+    size_t point;
+    bool begun; /* the series */
+    bool in_histograms;
+    bool any; /* points of this kind are written */
+};
+
+static void call_destroy(struct query_call *call)
+{
+    promql_execution_destroy(call->execution);
+    free(call);
+}
+
+/* --- JSON of the result ----------------------------------------------------------------------- */
+
+static void append_histogram(struct byte_buffer *buffer, const struct histogram *histogram)
+{
+    struct histogram_bucket_cursor cursor = histogram_buckets_begin(histogram);
+    struct histogram_bucket bucket;
+    bool first = true;
+    json_raw(buffer, TEXT("{\"count\":"));
+    json_sample_value(buffer, histogram_number_value(histogram, histogram->count));
+    json_raw(buffer, TEXT(",\"sum\":"));
+    json_sample_value(buffer, histogram->sum);
+    while (histogram_buckets_next(&cursor, &bucket)) {
+        if (bucket.count == 0)
+            continue;
+        int rule = bucket.lower_inclusive ? (bucket.upper_inclusive ? 3 : 1)
+                                          : (bucket.upper_inclusive ? 0 : 2);
+        json_raw(buffer, first ? TEXT(",\"buckets\":[[") : TEXT(",["));
+        first = false;
+        json_integer(buffer, rule);
+        json_raw(buffer, TEXT(","));
+        json_sample_value(buffer, bucket.lower);
+        json_raw(buffer, TEXT(","));
+        json_sample_value(buffer, bucket.upper);
+        json_raw(buffer, TEXT(","));
+        json_sample_value(buffer, bucket.count);
+        json_raw(buffer, TEXT("]"));
+    }
+    json_raw(buffer, first ? TEXT("}") : TEXT("]}"));
+}
+
+static bool point_is_histogram(const struct promql_series *series, size_t i)
+{
+    return series->histograms != NULL && series->histograms[i] != NULL;
+}
+
+static void append_point(struct byte_buffer *buffer, const struct promql_series *series, size_t i)
+{
+    json_raw(buffer, TEXT("["));
+    json_timestamp(buffer, series->timestamps_ms[i]);
+    json_raw(buffer, TEXT(","));
+    if (point_is_histogram(series, i))
+        append_histogram(buffer, series->histograms[i]);
+    else
+        json_sample_value(buffer, series->values[i]);
+    json_raw(buffer, TEXT("]"));
+}
+
+static void append_vector_series(struct byte_buffer *buffer, const struct promql_series *series)
+{
+    json_raw(buffer, TEXT("{\"metric\":"));
+    json_labels(buffer, series->labels);
+    json_raw(buffer, point_is_histogram(series, 0) ? TEXT(",\"histogram\":") : TEXT(",\"value\":"));
+    append_point(buffer, series, 0);
+    json_raw(buffer, TEXT("}"));
+}
+
+/* Points of one kind, some at a time; true when the series is complete. */
+static bool append_matrix_points(struct query_call *call, struct byte_buffer *buffer,
+                                 const struct promql_series *series)
+{
+    while (true) {
+        for (; call->point < series->point_count; call->point++) {
+            if (point_is_histogram(series, call->point) != call->in_histograms)
+                continue;
+            if (buffer->size >= HTTP_PIECE_BYTES)
+                return false;
+            if (call->any)
+                json_raw(buffer, TEXT(","));
+            else
+                json_raw(buffer, call->in_histograms ? TEXT(",\"histograms\":[")
+                                                     : TEXT(",\"values\":["));
+            call->any = true;
+            append_point(buffer, series, call->point);
+        }
+        if (call->any)
+            json_raw(buffer, TEXT("]"));
+        call->any = false;
+        if (call->in_histograms || series->histograms == NULL)
+            return true;
+        call->in_histograms = true;
+        call->point = 0;
+    }
+}
+
+static void append_list(struct byte_buffer *buffer, const struct promql_result *result,
+                        enum promql_annotation_kind kind, bool truncated)
+{
+    bool first = true;
+    for (size_t i = 0; i < result->annotation_count; i++) {
+        if (result->annotations[i].kind != kind)
+            continue;
+        if (first)
+            json_raw(buffer, kind == PROMQL_WARNING ? TEXT(",\"warnings\":[")
+                                                    : TEXT(",\"infos\":["));
+        else
+            json_raw(buffer, TEXT(","));
+        first = false;
+        json_string(buffer, result->annotations[i].message);
+    }
+    if (kind == PROMQL_WARNING && truncated) {
+        json_raw(buffer, first ? TEXT(",\"warnings\":[") : TEXT(","));
+        first = false;
+        json_raw(buffer, TEXT("\"results truncated due to limit\""));
+    }
+    if (!first)
+        json_raw(buffer, TEXT("]"));
+}
+
+static void append_statistics(struct byte_buffer *buffer,
+                              const struct promql_statistics *statistics)
+{
+    double prepare = (double)statistics->prepare_ns / 1e9;
+    double select = (double)statistics->select_ns / 1e9;
+    double evaluate = (double)statistics->evaluate_ns / 1e9;
+    json_raw(buffer, TEXT(",\"stats\":{\"timings\":{\"evalTotalTime\":"));
+    json_double(buffer, prepare + select + evaluate);
+    json_raw(buffer, TEXT(",\"resultSortTime\":0,\"queryPreparationTime\":"));
+    json_double(buffer, prepare + select);
+    json_raw(buffer, TEXT(",\"innerEvalTime\":"));
+    json_double(buffer, evaluate);
+    json_raw(buffer, TEXT(",\"execQueueTime\":0,\"execTotalTime\":"));
+    json_double(buffer, prepare + select + evaluate);
+    json_raw(buffer, TEXT("},\"samples\":{\"totalQueryableSamples\":"));
+    json_integer(buffer, (int64_t)statistics->samples_queried);
+    json_raw(buffer, TEXT(",\"peakSamples\":"));
+    json_integer(buffer, (int64_t)statistics->samples_held_max);
+    json_raw(buffer, TEXT(",\"samplesRead\":"));
+    json_integer(buffer, (int64_t)statistics->samples_read);
+    json_raw(buffer, TEXT("}}"));
+}
+
+/* --- Producing the answer ---------------------------------------------------------------------- */
+
+static size_t series_shown(const struct query_call *call, const struct promql_result *result)
+{
+    return call->limit > 0 && call->limit < result->series_count ? (size_t)call->limit
+                                                                 : result->series_count;
+}
+
+static void produce_head(struct query_call *call, const struct promql_result *result,
+                         struct byte_buffer *piece)
+{
+    static const char *const NAMES[] = {[VALUE_SCALAR] = "scalar",
+                                        [VALUE_VECTOR] = "vector",
+                                        [VALUE_MATRIX] = "matrix",
+                                        [VALUE_STRING] = "string"};
+    json_raw(piece, TEXT("{\"status\":\"success\",\"data\":{\"resultType\":\""));
+    json_raw(piece, text_of(NAMES[result->type]));
+    json_raw(piece, TEXT("\",\"result\":"));
+    call->part = PART_TAIL;
+    if (result->type == VALUE_SCALAR) {
+        append_point(piece, &result->series[0], 0);
+    } else if (result->type == VALUE_STRING) {
+        json_raw(piece, TEXT("["));
+        json_timestamp(piece, call->time_ms);
+        json_raw(piece, TEXT(","));
+        json_string(piece, result->string);
+        json_raw(piece, TEXT("]"));
+    } else {
+        json_raw(piece, TEXT("["));
+        call->part = PART_SERIES;
+    }
+}
+
+static void produce_series(struct query_call *call, const struct promql_result *result,
+                           struct byte_buffer *piece)
+{
+    size_t shown = series_shown(call, result);
+    while (call->series < shown && piece->size < HTTP_PIECE_BYTES) {
+        const struct promql_series *series = &result->series[call->series];
+        if (!call->begun && call->series > 0)
+            json_raw(piece, TEXT(","));
+        if (result->type == VALUE_VECTOR) {
+            append_vector_series(piece, series);
+        } else {
+            if (!call->begun) {
+                json_raw(piece, TEXT("{\"metric\":"));
+                json_labels(piece, series->labels);
+                call->begun = true;
+            }
+            if (!append_matrix_points(call, piece, series))
+                return;
+            json_raw(piece, TEXT("}"));
+        }
+        call->series++;
+        call->point = 0;
+        call->begun = call->in_histograms = false;
+    }
+    if (call->series == shown) {
+        json_raw(piece, TEXT("]"));
+        call->part = PART_TAIL;
+    }
+}
+
+static enum http_production produce(struct http_producer *producer, struct byte_buffer *piece)
+{
+    struct query_call *call =
+        (struct query_call *)((char *)producer - offsetof(struct query_call, producer));
+    const struct promql_result *result = promql_execution_result(call->execution);
+    if (call->part == PART_HEAD)
+        produce_head(call, result, piece);
+    if (call->part == PART_SERIES)
+        produce_series(call, result, piece);
+    if (call->part == PART_TAIL && piece->size < HTTP_PIECE_BYTES) {
+        if (call->with_statistics)
+            append_statistics(piece, &result->statistics);
+        json_raw(piece, TEXT("}"));
+        append_list(piece, result, PROMQL_WARNING,
+                    series_shown(call, result) < result->series_count);
+        append_list(piece, result, PROMQL_INFO, false);
+        json_raw(piece, TEXT("}"));
+        call->part = PART_END;
+    }
+    if (piece->failed)
+        return HTTP_PRODUCTION_BROKEN;
+    return call->part == PART_END ? HTTP_PRODUCTION_END : HTTP_PRODUCTION_MORE;
+}
+
+static void produced(struct http_producer *producer)
+{
+    call_destroy((struct query_call *)((char *)producer - offsetof(struct query_call, producer)));
+}
+
+/* --- Running ----------------------------------------------------------------------------------- */
+
+static void query_run(struct frontend_job *job)
+{
+    struct query_call *call = (struct query_call *)job;
+    error_clear(&call->error);
+    if (atomic_load(&call->canceled))
+        error_set(&call->error, ERROR_CANCELED, "query was canceled");
+    else
+        (void)promql_execution_run(call->execution, &call->error); /* its code is in the error */
+}
+
+static void query_done(struct frontend_job *job)
+{
+    struct query_call *call = (struct query_call *)job;
+    struct http_request *request = call->request;
+    http_request_on_gone(request, NULL, NULL);
+    if (call->error.code != ERROR_NONE) {
+        struct error error = call->error;
+        call_destroy(call);
+        api_respond_code(request, &error, API_EXECUTION);
+        return;
+    }
+    call->producer = (struct http_producer){
+        .produce = produce, .finished = produced, .class = JOB_QUERY};
+    http_respond_produced(request,
+                          &(struct http_response){.status = 200,
+                                                  .content_type = TEXT("application/json")},
+                          &call->producer);
+}
+
+static void query_gone(void *context)
+{
+    atomic_store(&((struct query_call *)context)->canceled, true);
+}
+
+/* What both endpoints take. */
+static enum error_code read_common(struct query_call *call,
+                                   const struct http_parameters *parameters,
+                                   struct promql_execution_options *options, struct error *error)
+{
+    const struct frontend_options *frontend =
+        frontend_options(api_of(call->request)->options.frontend);
+    int64_t timeout_ms;
+    struct text statistics;
+    enum error_code code =
+        api_duration(parameters, TEXT("timeout"), frontend->timeout_ms, &timeout_ms, error);
+    if (code == ERROR_NONE)
+        code = api_duration(parameters, TEXT("lookback_delta"), frontend->lookback_ms,
+                            &options->lookback_ms, error);
+    if (code == ERROR_NONE)
+        code = api_limit(parameters, TEXT("limit"), &call->limit, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (timeout_ms > frontend->timeout_ms || timeout_ms <= 0)
+        timeout_ms = frontend->timeout_ms;
+    call->with_statistics = http_parameters_find(parameters, TEXT("stats"), &statistics) &&
+                            statistics.size > 0;
+    options->subquery_step_default_ms = frontend->subquery_step_ms;
+    options->features = frontend->features;
+    options->source = frontend_source(api_of(call->request)->options.frontend);
+    options->pool = frontend->pool;
+    options->clock = frontend->clock;
+    options->samples_max = frontend->samples_max;
+    options->deadline_ns = clock_monotonic_ns(frontend->clock) + (uint64_t)timeout_ms * 1000000;
+    options->canceled = &call->canceled;
+    options->memory = frontend_memory(api_of(call->request)->options.frontend);
+    http_parameters_find(parameters, TEXT("query"), &options->query);
+    return ERROR_NONE;
+}
+
+static enum error_code read_instant(struct query_call *call,
+                                    const struct http_parameters *parameters,
+                                    struct promql_execution_options *options, struct error *error)
+{
+    enum error_code code =
+        api_time(parameters, TEXT("time"), clock_now_ms(api_of(call->request)->options.clock),
+                 &options->start_ms, error);
+    options->end_ms = options->start_ms;
+    call->time_ms = options->start_ms;
+    return code == ERROR_NONE ? read_common(call, parameters, options, error) : code;
+}
+
+static enum error_code required(const struct http_parameters *parameters, const char *name,
+                                struct error *error)
+{
+    struct text value;
+    if (http_parameters_find(parameters, text_of(name), &value) && value.size > 0)
+        return ERROR_NONE;
+    return error_set(error, ERROR_INVALID,
+                     "invalid parameter \"%s\": cannot parse \"\" to a valid %s", name,
+                     name[0] == 's' && name[2] == 'e' ? "duration" : "timestamp");
+}
+
+static enum error_code read_range(struct query_call *call,
+                                  const struct http_parameters *parameters,
+                                  struct promql_execution_options *options, struct error *error)
+{
+    enum error_code code = required(parameters, "start", error);
+    if (code == ERROR_NONE)
+        code = api_time(parameters, TEXT("start"), 0, &options->start_ms, error);
+    if (code == ERROR_NONE)
+        code = required(parameters, "end", error);
+    if (code == ERROR_NONE)
+        code = api_time(parameters, TEXT("end"), 0, &options->end_ms, error);
+    if (code == ERROR_NONE && options->end_ms < options->start_ms)
+        code = error_set(error, ERROR_INVALID,
+                         "invalid parameter \"end\": end timestamp must not be before start time");
+    if (code == ERROR_NONE)
+        code = required(parameters, "step", error);
+    if (code == ERROR_NONE)
+        code = api_duration(parameters, TEXT("step"), 0, &options->step_ms, error);
+    if (code == ERROR_NONE && options->step_ms <= 0)
+        code = error_set(error, ERROR_INVALID,
+                         "invalid parameter \"step\": zero or negative query resolution step "
+                         "widths are not accepted. Try a positive integer");
+    if (code == ERROR_NONE &&
+        (uint64_t)(options->end_ms - options->start_ms) / (uint64_t)options->step_ms > POINTS_MAX)
+        code = error_set(error, ERROR_INVALID,
+                         "exceeded maximum resolution of 11,000 points per timeseries. Try "
+                         "decreasing the query resolution (?step=XX)");
+    return code == ERROR_NONE ? read_common(call, parameters, options, error) : code;
+}
+
+static void start(struct http_request *request,
+                  enum error_code (*read)(struct query_call *call,
+                                          const struct http_parameters *parameters,
+                                          struct promql_execution_options *options,
+                                          struct error *error))
+{
+    struct promql_execution_options options = {0};
+    const struct http_parameters *parameters;
+    struct error error;
+    if (!api_tenant(request, &options.tenant) || !api_parameters(request, &parameters))
+        return;
+    struct query_call *call = calloc(1, sizeof *call);
+    if (call == NULL) {
+        api_respond_error(request, API_UNAVAILABLE, "out of memory");
+        return;
+    }
+    call->request = request;
+    call->job = (struct frontend_job){.run = query_run, .done = query_done};
+    enum error_code code = read(call, parameters, &options, &error);
+    if (code == ERROR_NONE) {
+        code = promql_execution_create(&options, &call->execution, &error);
+        if (code == ERROR_INVALID)
+            error_wrap(&error, "invalid parameter \"query\"");
+    }
+    if (code == ERROR_NONE) {
+        http_request_on_gone(request, query_gone, call);
+        code = frontend_submit(api_of(request)->options.frontend, http_request_scheduler(request),
+                               &call->job, &error);
+    }
+    if (code != ERROR_NONE) {
+        http_request_on_gone(request, NULL, NULL);
+        call_destroy(call);
+        api_respond_code(request, &error, API_BAD_DATA);
+    }
+}
+
+void api_query(struct http_request *request)
+{
+    start(request, read_instant);
+}
+
+void api_query_range(struct http_request *request)
+{
+    start(request, read_range);
+}

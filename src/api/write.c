@@ -1,0 +1,155 @@
+/* Remote write: content negotiation, and the outcome as status and headers. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+
+#include "api_private.h"
+
+/* --- Negotiation ------------------------------------------------------------------------------ */
+
+/* The value of a parameter of a media type; empty when there is none. */
+static struct text media_parameter(struct text content_type, struct text name)
+{
+    struct text part, rest;
+    text_split(content_type, ';', &part, &rest);
+    while (rest.size > 0) {
+        struct text key, value;
+        text_split(rest, ';', &part, &rest);
+        if (!text_split(text_trim(part), '=', &key, &value) ||
+            !text_equal_ignoring_case(text_trim(key), name))
+            continue;
+        value = text_trim(value);
+        if (value.size >= 2 && value.data[0] == '"' && value.data[value.size - 1] == '"')
+            value = (struct text){value.data + 1, value.size - 2};
+        return value;
+    }
+    return (struct text){0};
+}
+
+/* What the headers say the body is; false: unsupported. */
+static bool negotiate(struct http_request *request, enum write_version *version_out,
+                      const char **why_out)
+{
+    struct text content_type, encoding;
+    *version_out = WRITE_VERSION_1;
+    if (http_request_header(request, TEXT("Content-Encoding"), &encoding) && encoding.size > 0 &&
+        !text_equal_ignoring_case(encoding, TEXT("snappy"))) {
+        *why_out = "the content encoding is not supported; remote write is sent with snappy";
+        return false;
+    }
+    if (!http_request_header(request, TEXT("Content-Type"), &content_type) ||
+        content_type.size == 0)
+        return true;
+    if (!http_request_has_media_type(request, TEXT("application/x-protobuf"))) {
+        *why_out = "the content type is not supported; remote write is application/x-protobuf";
+        return false;
+    }
+    struct text proto = media_parameter(content_type, TEXT("proto"));
+    if (text_equal(proto, TEXT("io.prometheus.write.v2.Request"))) {
+        *version_out = WRITE_VERSION_2;
+        return true;
+    }
+    *why_out = "the proto of the content type is not supported; known are "
+               "prometheus.WriteRequest and io.prometheus.write.v2.Request";
+    return proto.size == 0 || text_equal(proto, TEXT("prometheus.WriteRequest"));
+}
+
+/* --- Answer ----------------------------------------------------------------------------------- */
+
+struct write_call {
+    struct ingest_request ingest; /* first */
+    struct http_request *request;
+    struct arena *arena;
+};
+
+enum { WRITTEN_HEADERS = 3 };
+
+static void respond(struct http_request *request, unsigned status, const char *message,
+                    const struct ingest_request *outcome)
+{
+    char counts[WRITTEN_HEADERS][24] = {"0", "0", "0"};
+    if (outcome != NULL) {
+        snprintf(counts[0], sizeof counts[0], "%llu",
+                 (unsigned long long)outcome->samples_written);
+        snprintf(counts[1], sizeof counts[1], "%llu",
+                 (unsigned long long)outcome->histograms_written);
+        snprintf(counts[2], sizeof counts[2], "%llu",
+                 (unsigned long long)outcome->exemplars_written);
+    }
+    struct http_header headers[] = {
+        {TEXT("X-Prometheus-Remote-Write-Samples-Written"), text_of(counts[0])},
+        {TEXT("X-Prometheus-Remote-Write-Histograms-Written"), text_of(counts[1])},
+        {TEXT("X-Prometheus-Remote-Write-Exemplars-Written"), text_of(counts[2])},
+        {TEXT("Retry-After"), TEXT("1")},
+    };
+    bool retry = status == 503 || status == 429;
+    struct text body = arena_format(http_request_arena(request), "%s\n", message);
+    http_respond(request, &(struct http_response){
+                              .status = status,
+                              .content_type = status == 204
+                                                  ? (struct text){0}
+                                                  : TEXT("text/plain; charset=utf-8"),
+                              .headers = headers,
+                              .header_count = WRITTEN_HEADERS + (retry ? 1 : 0),
+                              .body = status == 204 ? (struct text){0} : body,
+                              .body_life = HTTP_BODY_BORROWED,
+                          });
+}
+
+static void write_done(struct ingest_request *ingest)
+{
+    static const unsigned STATUSES[] = {
+        [INGEST_STORED] = 204,     [INGEST_REFUSED] = 400,     [INGEST_TOO_LARGE] = 413,
+        [INGEST_RATE_LIMIT] = 429, [INGEST_UNAVAILABLE] = 503,
+    };
+    struct write_call *call = (struct write_call *)ingest;
+    /* Nothing counts as written of a request that is to be sent again. */
+    respond(call->request, STATUSES[ingest->status], ingest->message,
+            ingest->status == INGEST_UNAVAILABLE ? NULL : ingest);
+    arena_destroy(call->arena);
+    free(call);
+}
+
+static struct ingest *ingest_of(struct http_request *request)
+{
+    struct api *api = api_of(request);
+    struct scheduler *loop = http_request_scheduler(request);
+    for (size_t i = 0; i < api->options.loop_count; i++)
+        if (api->loops[i].scheduler == loop)
+            return api->loops[i].ingest;
+    return NULL;
+}
+
+void api_write(struct http_request *request)
+{
+    enum write_version version;
+    const char *why;
+    struct text tenant;
+    if (!negotiate(request, &version, &why)) {
+        respond(request, 415, why, NULL);
+        return;
+    }
+    if (!api_tenant(request, &tenant))
+        return;
+    struct ingest *ingest = ingest_of(request);
+    struct write_call *call = calloc(1, sizeof *call);
+    /* Decoded bytes, and what the arrays of the smallest possible samples need beside them. */
+    struct arena *arena = arena_create(api_of(request)->options.decoded_bytes_max * 12);
+    if (ingest == NULL || call == NULL || arena == NULL) {
+        free(call);
+        arena_destroy(arena);
+        respond(request, 503, "out of memory", NULL);
+        return;
+    }
+    struct text body = http_request_body(request);
+    call->request = request;
+    call->arena = arena;
+    call->ingest.version = version;
+    call->ingest.body = (const uint8_t *)body.data;
+    call->ingest.body_size = body.size;
+    call->ingest.tenant = tenant;
+    call->ingest.arena = arena;
+    call->ingest.done = write_done;
+    ingest_write(ingest, &call->ingest);
+}

@@ -1,0 +1,146 @@
+/*
+ * promqltest FILE.test ... - run PromQL cases in the format of Prometheus' promqltest.
+ *
+ * Prints each failure with its line, and a count per file. -q prints the counts only.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cases.h"
+
+struct file_run {
+    const char *path;
+    struct arena *arena;
+    struct series_memory *memory;  /* what queries see */
+    struct series_memory *loading; /* the current load */
+    bool is_quiet;
+    size_t passed;
+    size_t failed;
+};
+
+static void run_clear(void *context)
+{
+    struct file_run *run = context;
+    series_memory_destroy(run->memory);
+    run->memory = series_memory_create();
+}
+
+static void notation_load(struct series_memory *memory, const struct notation *notation,
+                          int64_t step_ms)
+{
+    for (size_t i = 0; i < notation->point_count; i++) {
+        const struct point *point = &notation->points[i];
+        int64_t timestamp_ms = (int64_t)i * step_ms;
+        if (point->kind == POINT_MISSING)
+            continue;
+        if (notation->kind == NOTATION_START_OFFSETS)
+            series_memory_add_start(memory, notation->labels, timestamp_ms,
+                                    timestamp_ms + (int64_t)point->value);
+        else
+            series_memory_add(
+                memory, notation->labels,
+                (struct memory_sample){timestamp_ms, point->value, point->histogram, 0});
+    }
+}
+
+static void run_load(void *context, const struct notation *notation, int64_t step_ms)
+{
+    struct file_run *run = context;
+    notation_load(run->memory, notation, step_ms);
+    notation_load(run->loading, notation, step_ms);
+}
+
+static void run_load_end(void *context, bool with_custom_buckets)
+{
+    struct file_run *run = context;
+    size_t classic_count = series_memory_count(run->loading);
+    if (with_custom_buckets) {
+        classic_buckets_convert(run->loading, run->arena);
+        for (size_t i = classic_count; i < series_memory_count(run->loading); i++) {
+            struct sample_columns columns = series_memory_columns(run->loading, i);
+            for (size_t j = 0; j < columns.count; j++)
+                series_memory_add(
+                    run->memory, series_memory_labels(run->loading, i),
+                    (struct memory_sample){columns.timestamps_ms[j], 0, columns.histograms[j], 0});
+        }
+    }
+    series_memory_destroy(run->loading);
+    run->loading = series_memory_create();
+}
+
+static void run_evaluate(void *context, const struct evaluation_case *evaluation)
+{
+    struct file_run *run = context;
+    struct case_result result = case_run(evaluation, run->memory, NULL, run->arena);
+    if (result.has_passed) {
+        run->passed++;
+        return;
+    }
+    run->failed++;
+    if (!run->is_quiet)
+        printf("%s:%zu: %.*s\n    %s\n", run->path, evaluation->line,
+               TEXT_ARGUMENTS(evaluation->query), result.reason);
+}
+
+static bool file_read(const char *path, struct byte_buffer *buffer)
+{
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return false;
+    char block[65536];
+    size_t size;
+    while ((size = fread(block, 1, sizeof block, file)) > 0)
+        byte_buffer_append(buffer, block, size);
+    fclose(file);
+    return !buffer->failed;
+}
+
+/* Failures of a file, its own among them. */
+static size_t file_run(const char *path, bool is_quiet)
+{
+    struct byte_buffer buffer = {0};
+    struct file_run run = {
+        .path = path,
+        .arena = arena_create(0),
+        .memory = series_memory_create(),
+        .loading = series_memory_create(),
+        .is_quiet = is_quiet,
+    };
+    struct case_visitor visitor = {
+        .context = &run,
+        .clear = run_clear,
+        .load = run_load,
+        .load_end = run_load_end,
+        .evaluate = run_evaluate,
+    };
+    struct error error = {0};
+    if (!file_read(path, &buffer)) {
+        printf("%s: can't be read\n", path);
+        run.failed++;
+    } else if (case_file_walk((struct text){(const char *)buffer.bytes, buffer.size}, run.arena,
+                              &visitor, &error) != ERROR_NONE) {
+        printf("%s: %s\n", path, error.message);
+        run.failed++;
+    }
+    const char *name = strrchr(path, '/');
+    printf("%-28s %4zu passed, %4zu failed\n", name == NULL ? path : name + 1, run.passed,
+           run.failed);
+    byte_buffer_clear(&buffer);
+    series_memory_destroy(run.memory);
+    series_memory_destroy(run.loading);
+    arena_destroy(run.arena);
+    return run.failed;
+}
+
+int main(int argument_count, char **arguments)
+{
+    size_t failed = 0;
+    bool is_quiet = false;
+    for (int i = 1; i < argument_count; i++) {
+        if (strcmp(arguments[i], "-q") == 0)
+            is_quiet = true;
+        else
+            failed += file_run(arguments[i], is_quiet);
+    }
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
