@@ -260,13 +260,19 @@ static enum error_code read_exemplars(struct merge_work *work, size_t first, siz
         for (size_t k = 0; k < readers; k++) {
             const struct exemplar *found;
             size_t count;
+            bool of_block = item->id == SERIES_ID_OF_BLOCK;
+            /* What a merge took before is in a block already. */
+            int64_t from_ms = of_block ? start_ms : work->merge->parts[k].from_ms;
+            if (from_ms < start_ms)
+                from_ms = start_ms;
+            if (from_ms > end_ms)
+                continue;
             enum error_code code =
-                item->id == SERIES_ID_OF_BLOCK
-                    ? block_reader_read_exemplars(work->block_readers[item->block],
-                                                  item->position, start_ms, end_ms, &found,
-                                                  &count, error)
-                    : part_reader_read_exemplars(work->part_readers[k], item->id, start_ms,
-                                                 end_ms, &found, &count, error);
+                of_block ? block_reader_read_exemplars(work->block_readers[item->block],
+                                                       item->position, from_ms, end_ms, &found,
+                                                       &count, error)
+                         : part_reader_read_exemplars(work->part_readers[k], item->id, from_ms,
+                                                      end_ms, &found, &count, error);
             if (code != ERROR_NONE)
                 return code;
             if (count == 0)
@@ -411,9 +417,9 @@ static void time_range(const struct merge *merge, int64_t *start_ms, int64_t *en
         *end_ms = summary->max_time_ms > *end_ms ? summary->max_time_ms : *end_ms;
     }
     for (size_t i = 0; i < merge->block_count; i++) {
-        const struct file_summary *summary = &merge->blocks[i].described.summary;
-        *start_ms = summary->min_time_ms < *start_ms ? summary->min_time_ms : *start_ms;
-        *end_ms = summary->max_time_ms > *end_ms ? summary->max_time_ms : *end_ms;
+        const struct manifest_block *block = &merge->blocks[i].described;
+        *start_ms = block->window_start_ms < *start_ms ? block->window_start_ms : *start_ms;
+        *end_ms = block->window_end_ms - 1 > *end_ms ? block->window_end_ms - 1 : *end_ms;
     }
 }
 
@@ -427,8 +433,8 @@ static bool window_has_input(const struct merge *merge, int64_t window_ms)
             return true;
     }
     for (size_t i = 0; i < merge->block_count; i++) {
-        const struct file_summary *summary = &merge->blocks[i].described.summary;
-        if (summary->min_time_ms <= end_ms && summary->max_time_ms >= window_ms)
+        const struct manifest_block *block = &merge->blocks[i].described;
+        if (block->window_start_ms <= end_ms && block->window_end_ms > window_ms)
             return true;
     }
     return false;
