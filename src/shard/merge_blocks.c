@@ -22,6 +22,11 @@ struct merge_item {
 
 #define SERIES_ID_OF_BLOCK UINT64_MAX
 
+struct time_range {
+    int64_t start_ms;
+    int64_t end_ms;
+};
+
 struct merge_work {
     struct merge *merge;
     struct arena *arena; /* labels of all items */
@@ -33,6 +38,7 @@ struct merge_work {
     struct sample_columns *pieces;       /* [part_count + block_count] */
     struct column_merge *cuts;           /* [part_count + block_count] */
     struct column_merge merged;
+    struct time_range exemplars; /* of the window under way */
 };
 
 static enum error_code out_of_memory(struct error *error)
@@ -297,6 +303,10 @@ static enum error_code read_exemplars(struct merge_work *work, size_t first, siz
             all[j] = all[j - 1];
             all[j - 1] = swapped;
         }
+    if (total > 0 && all[0].timestamp_ms < work->exemplars.start_ms)
+        work->exemplars.start_ms = all[0].timestamp_ms;
+    if (total > 0 && all[total - 1].timestamp_ms > work->exemplars.end_ms)
+        work->exemplars.end_ms = all[total - 1].timestamp_ms;
     *exemplars_out = all;
     *count_out = total;
     return ERROR_NONE;
@@ -378,6 +388,7 @@ static enum error_code write_window(struct merge_work *work, int64_t window_ms,
         .block_id = merge->index,
         .tombstone_mark = merge->index,
     };
+    work->exemplars = (struct time_range){INT64_MAX, INT64_MIN};
     shard_path(shard, path, "blocks", described.index, described.number, "block");
     snprintf(unfinished, sizeof unfinished, "%s" SHARD_UNFINISHED, path);
     enum error_code code = block_writer_create(shard->options.environment->disk, unfinished,
@@ -387,6 +398,11 @@ static enum error_code write_window(struct merge_work *work, int64_t window_ms,
                             &added, error);
     if (code == ERROR_NONE && added > 0)
         code = block_writer_finish(writer, &described.summary, error);
+    /* As those of a part, the times of a block are those of its samples and its exemplars. */
+    if (work->exemplars.start_ms < described.summary.min_time_ms)
+        described.summary.min_time_ms = work->exemplars.start_ms;
+    if (work->exemplars.end_ms > described.summary.max_time_ms)
+        described.summary.max_time_ms = work->exemplars.end_ms;
     block_writer_destroy(writer);
     if (code == ERROR_NONE && added > 0)
         code = disk_rename(shard->options.environment->disk, unfinished, path, error);

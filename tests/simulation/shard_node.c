@@ -125,7 +125,7 @@ enum error_code shard_node_open(struct shard_node *node, struct error *error)
 {
     node->journal_failed = node->replica_failed = false;
     node->limits = (struct replica_node){
-        .unfrozen_bytes_max = 12 * 1024,
+        .unfrozen_bytes_max = 32 * 1024,
         .unfrozen_age_max_ms = 15 * 60 * 1000,
         .queued_bytes_max = 64 << 20,
         .replica_count = NODE_SHARDS,
