@@ -74,8 +74,8 @@ static bool scaled_integer(double value, double divisor, int64_t *integer_out)
 
 static struct packed_value pack_value(double value)
 {
-    static const double DIVISORS[] = {[FORM_INTEGER] = 1, [FORM_HUNDREDTHS] = 100,
-                                      [FORM_THOUSANDTHS] = 1000};
+    static const double DIVISORS[] = {
+        [FORM_INTEGER] = 1, [FORM_HUNDREDTHS] = 100, [FORM_THOUSANDTHS] = 1000};
     uint64_t bits = double_to_bits(value);
     unsigned zero_bytes = bits == 0 ? 8 : (unsigned)__builtin_ctzll(bits) / 8;
     struct packed_value best = {FORM_BITS, 8 - zero_bytes,
@@ -241,8 +241,8 @@ static enum error_code decode_series(struct byte_reader *reader, struct arena *a
         if (reader->failed || slot >= SLOT_COUNT)
             return error_set(error, ERROR_CORRUPT, "entry: series %zu", i);
         series[i].slot = (uint16_t)slot;
-        enum error_code code = labels_decode((const uint8_t *)bytes.data, bytes.size,
-                                             &series[i].labels, error);
+        enum error_code code =
+            labels_decode((const uint8_t *)bytes.data, bytes.size, &series[i].labels, error);
         if (code != ERROR_NONE)
             return error_wrap(error, "entry: series %zu", i);
     }
@@ -288,8 +288,7 @@ static enum error_code decode_histograms(struct byte_reader *reader, struct aren
         histogram->id = id;
         histogram->timestamp_ms = (int64_t)time;
         histogram->start_timestamp_ms = start_delta == 0 ? 0 : (int64_t)(time + start_delta);
-        enum error_code code =
-            histogram_decode_value(reader, arena, &histogram->histogram, error);
+        enum error_code code = histogram_decode_value(reader, arena, &histogram->histogram, error);
         if (code != ERROR_NONE)
             return error_wrap(error, "entry: histogram %zu", i);
     }
@@ -370,8 +369,8 @@ static enum error_code decode_metadata(struct byte_reader *reader, struct arena 
     for (size_t i = 0; i < count; i++) {
         metadata[i].metric_name = byte_reader_text(reader);
         uint64_t type = byte_reader_varint(reader);
-        metadata[i].metadata.type = type < METRIC_TYPES ? (enum metric_type)type
-                                                        : METRIC_UNSPECIFIED;
+        metadata[i].metadata.type =
+            type < METRIC_TYPES ? (enum metric_type)type : METRIC_UNSPECIFIED;
         metadata[i].metadata.help = byte_reader_text(reader);
         metadata[i].metadata.unit = byte_reader_text(reader);
     }
@@ -422,8 +421,7 @@ enum error_code entry_decode_next_id(struct byte_reader *reader, uint64_t *next_
 }
 
 enum error_code entry_decode_part(struct byte_reader *reader, struct arena *arena,
-                                  struct entry_part *part_out, bool *more_out,
-                                  struct error *error)
+                                  struct entry_part *part_out, bool *more_out, struct error *error)
 {
     *more_out = byte_reader_left(reader) > 0;
     if (!*more_out)

@@ -95,8 +95,7 @@ static enum error_code read_labels(struct merge_work *work, struct series_segmen
     struct segment_series series[LABEL_BATCH];
     for (size_t i = 0; i < count; i++)
         ids[i] = work->items[from + i].id;
-    enum error_code code =
-        series_segment_read(segment, ids, count, work->arena, series, error);
+    enum error_code code = series_segment_read(segment, ids, count, work->arena, series, error);
     for (size_t i = 0; code == ERROR_NONE && i < count; i++)
         if (series[i].labels.size > 0)
             work->items[from + i].series =
@@ -239,12 +238,12 @@ static enum error_code read_group(struct merge_work *work, size_t first, size_t 
             code = read_parts(work, item, start_ms, end_ms, &count, error);
             continue;
         }
-        code = block_reader_read(work->block_readers[item->block], item->position, start_ms,
-                                 end_ms, &work->pieces[count], error);
+        code = block_reader_read(work->block_readers[item->block], item->position, start_ms, end_ms,
+                                 &work->pieces[count], error);
         if (code != ERROR_NONE || work->pieces[count].count == 0)
             continue;
-        code = cut_deleted(work, &item->series,
-                           work->merge->blocks[item->block].described.index, count, error);
+        code = cut_deleted(work, &item->series, work->merge->blocks[item->block].described.index,
+                           count, error);
         count++;
     }
     if (code != ERROR_NONE)
@@ -274,11 +273,11 @@ static enum error_code read_exemplars(struct merge_work *work, size_t first, siz
             if (from_ms > end_ms)
                 continue;
             enum error_code code =
-                of_block ? block_reader_read_exemplars(work->block_readers[item->block],
-                                                       item->position, from_ms, end_ms, &found,
-                                                       &count, error)
-                         : part_reader_read_exemplars(work->part_readers[k], item->id, from_ms,
-                                                      end_ms, &found, &count, error);
+                of_block
+                    ? block_reader_read_exemplars(work->block_readers[item->block], item->position,
+                                                  from_ms, end_ms, &found, &count, error)
+                    : part_reader_read_exemplars(work->part_readers[k], item->id, from_ms, end_ms,
+                                                 &found, &count, error);
             if (code != ERROR_NONE)
                 return code;
             if (count == 0)
@@ -312,7 +311,8 @@ static enum error_code read_exemplars(struct merge_work *work, size_t first, siz
     return ERROR_NONE;
 }
 
-/* --- One window -------------------------------------------------------------------------------- */
+/* --- One window --------------------------------------------------------------------------------
+ */
 
 static enum error_code write_series(struct merge_work *work, struct block_writer *writer,
                                     int64_t start_ms, int64_t end_ms, uint64_t *added,
@@ -324,8 +324,7 @@ static enum error_code write_series(struct merge_work *work, struct block_writer
     enum error_code code = ERROR_NONE;
     for (size_t first = 0; code == ERROR_NONE && first < work->item_count;) {
         size_t end = first + 1;
-        while (end < work->item_count &&
-               compare_items(&work->items[first], &work->items[end]) == 0)
+        while (end < work->item_count && compare_items(&work->items[first], &work->items[end]) == 0)
             end++;
         struct sample_columns columns = {0};
         struct exemplar *exemplars = NULL;
@@ -353,22 +352,19 @@ static enum error_code write_series(struct merge_work *work, struct block_writer
 static enum error_code add_output(struct merge *merge, const struct manifest_block *described,
                                   struct error *error)
 {
-    struct shard_block *grown =
-        realloc(merge->outputs, (merge->output_count + 1) * sizeof *grown);
+    struct shard_block *grown = realloc(merge->outputs, (merge->output_count + 1) * sizeof *grown);
     if (grown == NULL)
         return out_of_memory(error);
     merge->outputs = grown;
     struct shard_block *output = &grown[merge->output_count];
     output->described = *described;
-    enum error_code code =
-        shard_open_block(merge->shard, described, &output->block, error);
+    enum error_code code = shard_open_block(merge->shard, described, &output->block, error);
     if (code == ERROR_NONE)
         merge->output_count++;
     return code;
 }
 
-static enum error_code write_window(struct merge_work *work, int64_t window_ms,
-                                    struct error *error)
+static enum error_code write_window(struct merge_work *work, int64_t window_ms, struct error *error)
 {
     struct merge *merge = work->merge;
     struct shard *shard = merge->shard;
@@ -426,9 +422,8 @@ static void time_range(const struct merge *merge, int64_t *start_ms, int64_t *en
     *end_ms = INT64_MIN;
     for (size_t i = 0; i < merge->part_count; i++) {
         const struct file_summary *summary = &merge->parts[i].input.described.summary;
-        int64_t from_ms = summary->min_time_ms > merge->parts[i].from_ms
-                              ? summary->min_time_ms
-                              : merge->parts[i].from_ms;
+        int64_t from_ms = summary->min_time_ms > merge->parts[i].from_ms ? summary->min_time_ms
+                                                                         : merge->parts[i].from_ms;
         *start_ms = from_ms < *start_ms ? from_ms : *start_ms;
         *end_ms = summary->max_time_ms > *end_ms ? summary->max_time_ms : *end_ms;
     }

@@ -46,7 +46,7 @@ struct registry {
     uint64_t *segment_names;          /* [segment_count] */
     size_t segment_count;
     uint64_t segment_generation; /* rises with every new segment */
-    struct series_page **pages; /* [page_count], NULL where no id was alive */
+    struct series_page **pages;  /* [page_count], NULL where no id was alive */
     size_t page_count;
     char **tenants; /* [tenant_count], NUL-terminated, never moved nor removed */
     size_t tenant_count;
