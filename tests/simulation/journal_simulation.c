@@ -32,6 +32,7 @@ struct counts {
 struct run {
     struct simulated_environment *environment;
     struct random_generator random;
+    uint64_t seed;
     enum breakage breakage;
     struct model_group groups[GROUPS];
     struct journal *journals[LANES];
@@ -362,9 +363,12 @@ static void close_all(struct run *run)
     for (size_t i = 0; i < LANES; i++) {
         if (run->journals[i] != NULL &&
             !simulated_scheduler_run_until(&run->environment->scheduler, &run->closed[i],
-                                           STEPS_MAX) &&
-            run->failure[0] == '\0')
-            snprintf(run->failure, sizeof run->failure, "lane %zu does not close", i);
+                                           STEPS_MAX)) {
+            /* Nothing can be cleaned up after this. */
+            printf("FAILED: seed %llu: lane %zu does not close\n", (unsigned long long)run->seed,
+                   i);
+            exit(1);
+        }
         run->journals[i] = NULL;
     }
     journal_recovery_close(run->recovery);
@@ -437,6 +441,7 @@ static bool seed_run(uint64_t seed, enum breakage breakage, struct sums *sums, c
     struct run *run = calloc(1, sizeof *run);
     assert(run != NULL);
     run->environment = simulated_environment_create(seed);
+    run->seed = seed;
     run->breakage = breakage;
     run->payload = malloc(300000);
     assert(run->payload != NULL);
