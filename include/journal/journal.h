@@ -131,8 +131,8 @@ enum error_code journal_open(struct environment *environment, const struct journ
 
 /*
  * Finish what was submitted, then free the journal and call `closed`, on the loop and not inside
- * the call; after a fatal error what is unfinished is dropped without its callbacks. Nothing may
- * be submitted after this.
+ * the call. What cannot be finished, after a fatal error or with the disk and the reserve full, is
+ * dropped without its callbacks. Nothing may be submitted after this.
  */
 void journal_close(struct journal *journal, void (*closed)(void *context), void *context);
 
