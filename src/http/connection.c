@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "answer.h"
+#include "base/log.h"
 #include "intake.h"
 #include "server_state.h"
 
@@ -253,9 +254,26 @@ static void on_ended(void *context)
     }
 }
 
+/* Resets are what clients do; the rest is for the operator (a wrong CA, an expired certificate). */
+static void report_failure(struct connection *connection, const struct error *error)
+{
+    static struct log_limit limit = {.interval_ms = 10000, .burst = 5};
+    char reason[ERROR_MESSAGE_MAX + 2];
+    uint64_t suppressed;
+    if (error->code == ERROR_CLOSED)
+        return;
+    server_count(&connection->server->counters.connections_failed, 1);
+    if (!log_limit_allow(&limit, (int64_t)now_ms(connection), &suppressed))
+        return;
+    struct text remote = stream_remote_address(connection->stream);
+    log_event(LOG_INFO, "http", "connection failed", "remote=%.*s reason=%s suppressed=%llu",
+              TEXT_ARGUMENTS(remote), log_quote(reason, sizeof reason, text_of(error->message)),
+              (unsigned long long)suppressed);
+}
+
 static void on_failed(void *context, const struct error *error)
 {
-    (void)error; /* resets are what clients do */
+    report_failure(context, error);
     connection_close(context);
 }
 
