@@ -72,7 +72,6 @@ struct journal_snapshot {
 struct journal_request {
     void (*done)(struct journal_request *request);
     struct journal_request *next; /* the journal's */
-    uint64_t submitted_ns;        /* the journal's */
 };
 
 /* --- Opening --------------------------------------------------------------------------------- */
@@ -198,6 +197,7 @@ struct journal_statistics {
     uint64_t segment_count, segment_bytes;              /* of this lane, prepared ones included */
     uint64_t write_latency_us[JOURNAL_LATENCY_BUCKETS]; /* submission to durable, a batch */
     uint64_t write_latency_us_sum;
+    uint64_t write_age_us; /* of the oldest batch on its way to the device; 0: none */
 };
 void journal_get_statistics(const struct journal *journal, struct journal_statistics *out);
 
