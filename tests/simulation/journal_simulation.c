@@ -530,6 +530,7 @@ int main(int argument_count, char **arguments)
     }
     if (!verbose)
         log_set_level(LOG_ERROR);
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a failure is seen although a later seed hangs */
     struct sums sums = {0};
     uint64_t failed = 0;
     char failure[400];
