@@ -80,7 +80,7 @@ static enum error_code smooth_read(struct stream *self, struct lane *lane, size_
 {
     struct smooth_stream *smooth = (struct smooth_stream *)self;
     size_t step_count = self->steps.count;
-    struct smooth_lane *state = stream_lane_state(self, lane, sizeof *state);
+    struct smooth_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state == NULL ||
         (!state->is_open && !step_vector_init(&state->vector, lane->memory, step_count)))
         return evaluation_out_of_memory(self->evaluation, error);
@@ -133,7 +133,7 @@ enum error_code smooth_selector_stream(struct evaluation *evaluation,
                               &smooth->source, error);
     if (code != ERROR_NONE)
         return code;
-    code = stream_init(&smooth->stream, evaluation, &SMOOTH_OPERATIONS, steps,
+    code = vector_stream_init(&smooth->stream, evaluation, &SMOOTH_OPERATIONS, steps,
                        smooth->source->count, error);
     if (code != ERROR_NONE) {
         columns_close(smooth->source);

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Runs one fuzz target over its corpus for GNOMON_FUZZ_SECONDS (default 10).
+#
+#     tests/fuzz/run_target.sh PROGRAM CORPUS
+#
+# New inputs go to a folder beside the program, begun afresh, and never into the checkout; an input
+# that fails is kept there as well.
+set -eu
+
+program=$1
+corpus=$2
+found=$program.found
+rm -rf "$found"
+mkdir -p "$found"
+[ -d "$corpus" ] || corpus=$found
+exec "$program" -seed=1 -max_total_time="${GNOMON_FUZZ_SECONDS:-10}" -timeout=20 \
+    -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$found/failed-" "$found" "$corpus"
