@@ -67,7 +67,7 @@ static enum error_code infos_select(struct info_work *work, const struct step_ra
     struct stream *stream;
     code = selector_stream(work->evaluation, &selector, SELECTOR_TIMESTAMP, steps, &stream, error);
     if (code == ERROR_NONE)
-        code = stream_store(stream, &work->infos, error);
+        code = vector_stream_store(stream, &work->infos, error);
     matcher_destroy(target_info);
     return code;
 }
@@ -362,7 +362,7 @@ enum error_code function_info_stream(struct evaluation *evaluation,
     struct stream *input;
     enum error_code code = evaluate_vector(evaluation, call->arguments[0], steps, &input, error);
     if (code == ERROR_NONE)
-        code = stream_store(input, &work.base, error);
+        code = vector_stream_store(input, &work.base, error);
     if (code != ERROR_NONE)
         return code;
     work.arena = evaluation_arena_create(evaluation);
@@ -381,7 +381,7 @@ enum error_code function_info_stream(struct evaluation *evaluation,
     else if (work.store.evaluation != NULL)
         store_clear(&work.store);
     arena_destroy(work.arena);
-    stream_close(work.base);
-    stream_close(work.infos);
-    return code == ERROR_NONE ? stream_merge_equal_labels(stored, stream_out, error) : code;
+    vector_stream_close(work.base);
+    vector_stream_close(work.infos);
+    return code == ERROR_NONE ? vector_stream_merge_equal_labels(stored, stream_out, error) : code;
 }
