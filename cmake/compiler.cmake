@@ -19,6 +19,7 @@ add_compile_definitions(_GNU_SOURCE)
 # Messages are cut to fit on purpose, hence no -Wformat-truncation (gcc only).
 add_compile_options(-Wall -Wextra -Werror -Wshadow -Wvla -fno-strict-aliasing
                     $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
+                    -Wno-format-zero-length
                     # Encoded bytes must not depend on the processor.
                     -ffp-contract=off)
 add_compile_options($<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>

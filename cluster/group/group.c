@@ -394,6 +394,17 @@ enum error_code group_propose(struct group *group, struct group_request *request
         statistics->proposals_refused_not_leader++;
         return code;
     }
+    const struct journal *journal = group->host->options.journal;
+    if (journal_space(journal) != JOURNAL_SPACE_OK) {
+        statistics->proposals_refused_limit++;
+        return error_set(error, ERROR_NO_SPACE, "group %llu: the disk is full",
+                         (unsigned long long)group->id);
+    }
+    if (!journal_has_room(journal, buffer.len)) {
+        statistics->proposals_refused_limit++;
+        return error_set(error, ERROR_LIMIT, "group %llu: the journal's queue is full",
+                         (unsigned long long)group->id);
+    }
     /* One is taken however large it is. */
     if (group->in_flight_bytes > 0 &&
         group->in_flight_bytes + buffer.len > group->host->options.in_flight_bytes_max) {

@@ -58,6 +58,10 @@ static enum filter_verdict receive_append(const struct group *group,
 
     if (append->term < raft->current_term)
         return FILTER_DELIVER; /* will be refused */
+    /* Not a rule: the disk is full. What is refused here comes again when there is room; a
+     * heartbeat passes. */
+    if (append->n_entries > 0 && journal_space(group->host->options.journal) != JOURNAL_SPACE_OK)
+        return FILTER_DROP;
     if (append->prev_log_index != 0 && append->prev_log_index >= raft->log.snapshot.last_index &&
         log_view_term(raft, append->prev_log_index) != append->prev_log_term)
         return FILTER_DELIVER; /* will be refused: nothing is truncated */

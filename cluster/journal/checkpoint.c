@@ -57,7 +57,7 @@ size_t checkpoint_bytes(const struct journal *journal)
 {
     return BATCH_HEADER_BYTES +
            record_size((uint32_t)(older_segments(journal) * SEGMENT_ITEM_BYTES)) +
-           journal->index.count * record_size(8);
+           journal->index.count * record_size(RECORD_GROUP_BYTES);
 }
 
 static size_t item_add(uint8_t *items, size_t size, const struct segment *segment)
@@ -101,8 +101,12 @@ static bool segments_add(struct journal *journal, struct batch *batch)
 
 static bool group_add(struct journal *journal, struct batch *batch, const struct group_state *state)
 {
-    uint8_t next[8];
-    store_u64(next, state->next_index);
+    uint8_t payload[RECORD_GROUP_BYTES] = {0};
+    store_u64(payload, state->next_index);
+    if (state->snapshot.segment != NULL) {
+        store_u64(payload + 8, state->snapshot_index);
+        store_u64(payload + 16, state->snapshot_term);
+    }
     struct record record = {
         .type = RECORD_GROUP,
         .group = state->group,
@@ -111,8 +115,8 @@ static bool group_add(struct journal *journal, struct batch *batch, const struct
         .index = state->deleted ? state->deleted_before_generation : state->first_index,
         .flags = (uint8_t)((state->deleted ? RECORD_DELETED : 0) |
                            (state->damaged ? RECORD_DAMAGED : 0)),
-        .payload = next,
-        .payload_bytes = sizeof next,
+        .payload = payload,
+        .payload_bytes = sizeof payload,
     };
     return batch_add(journal, batch, &record);
 }

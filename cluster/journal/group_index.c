@@ -199,6 +199,7 @@ static void state_delete(struct group_index *index, struct group_state *state)
     state->next_index = 1;
     state->term = 0;
     state->vote = 0;
+    state->snapshot_expected = false;
     state->damaged = false;
     state->deleted = true;
 }
@@ -230,6 +231,9 @@ static void apply_snapshot(struct group_index *index, struct group_state *state,
 {
     drop(index, &state->snapshot);
     state->snapshot = location;
+    state->snapshot_index = record->index;
+    state->snapshot_term = record->term;
+    state->snapshot_expected = true;
     if (record->flags & RECORD_COPIED)
         return;
     if (record->flags & RECORD_INSTALLED) {
@@ -252,7 +256,7 @@ static enum error_code apply_group(struct group_index *index, struct group_state
             state_delete(index, state);
         return ERROR_NONE;
     }
-    if (record->payload_bytes != 8)
+    if (record->payload_bytes != RECORD_GROUP_BYTES)
         return error_set(error, ERROR_CORRUPT, "a group's state of %u bytes",
                          record->payload_bytes);
     uint64_t next = load_u64(record->payload);
@@ -262,6 +266,11 @@ static enum error_code apply_group(struct group_index *index, struct group_state
     state->vote = record->extra;
     if (record->flags & RECORD_DAMAGED)
         state->damaged = true;
+    /* Another one, of a life of the group whose end is in a segment that is gone. */
+    if (state->snapshot_index != load_u64(record->payload + 8) ||
+        state->snapshot_term != load_u64(record->payload + 16))
+        drop(index, &state->snapshot);
+    state->snapshot_expected = load_u64(record->payload + 8) > 0;
     entries_cut(index, state, next);
     entries_advance(index, state, record->index - 1);
     if (state->first_index != record->index) {

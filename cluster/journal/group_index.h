@@ -21,6 +21,8 @@ struct group_state {
     struct location *entries; /* [head, head + next_index - first_index), .segment NULL: missing */
     size_t head, capacity;
     struct location snapshot;
+    uint64_t snapshot_index, snapshot_term;
+    bool snapshot_expected;      /* recovery: a checkpoint speaks of one */
     uint64_t touched_generation; /* of the last record */
     bool deleted;
     bool damaged; /* acknowledged records are gone, until a snapshot is installed */

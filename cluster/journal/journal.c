@@ -278,7 +278,7 @@ void journal_set_snapshot(struct journal *journal, uint64_t group,
     if (state == NULL)
         return;
     assert(snapshot->payload_bytes <= JOURNAL_PAYLOAD_BYTES_MAX);
-    assert(snapshot->index < RECORD_NUMBER_MAX);
+    assert(snapshot->index > 0 && snapshot->index < RECORD_NUMBER_MAX);
     struct record record = {
         .group = group,
         .index = snapshot->index,

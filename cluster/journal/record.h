@@ -20,6 +20,7 @@ enum {
     SEGMENT_ITEM_BYTES = 32,
     BATCH_HEADER_BYTES = 64,
     RECORD_HEADER_BYTES = 48,
+    RECORD_GROUP_BYTES = 24, /* the payload of a group's state */
 };
 
 /* Indexes and sequences stay below, so that adding to them cannot overflow. */

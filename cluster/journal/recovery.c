@@ -1,11 +1,4 @@
-/*
- * recovery - read every lane, find where each ends, and add up its records.
- *
- * In three passes: read and check the segments (in parallel), decide for each chain of segments
- * of one lane and generation how much of it counts, then apply the records in order. Nothing on
- * the disk is changed before all of that is known. The rules: docs/formats/journal.md.
- */
-#include "recovery.h"
+#include "recovery_parts.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -13,70 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
-#include "platform/parallel.h"
-#include "scan.h"
-
-/* --- Types ----------------------------------------------------------------------------------- */
-
-struct found {
-    uint32_t lane;
-    uint64_t sequence;
-    uint64_t size_bytes;
-    uint8_t *content; /* owned until it moves to the segment */
-    struct segment_scan scan;
-    struct error error; /* of reading it; CORRUPT is damage, not failure */
-    struct segment *segment;
-
-    /* Where a checkpoint says it ends, the newest one that speaks of it. */
-    bool listed;
-    bool listed_by_own_generation;
-    uint64_t listed_generation, listed_sequence; /* of who says so */
-    uint64_t listed_last_batch;
-    const struct found *spoken_of_by; /* the latest checkpoint looked at that lists it */
-
-    uint64_t accepted_last_batch; /* 0: nothing in it counts */
-    bool spare;                   /* a file of no content */
-    bool discarded;
-    bool damaged;
-};
-
-/* A file whose header is gone, to be set aside once the groups of its lane are marked. */
-struct unreadable {
-    uint32_t lane;
-    uint64_t sequence;
-};
-
-struct lane_end {
-    uint32_t lane;
-    uint64_t sequence_max;
-};
-
-struct journal_recovery {
-    struct disk *disk;
-    char directory[DISK_PATH_MAX + 1];
-    struct found *found; /* [found_count], by generation, lane, sequence */
-    size_t found_count, found_capacity;
-    struct lane_end lanes[JOURNAL_LANES_MAX];
-    size_t lane_count;
-    uint64_t lane_listed; /* while listing */
-    bool out_of_memory;
-    struct group_index index;
-    struct archive *archive;
-    struct journal_group *groups; /* [group_count], by id, without deleted ones */
-    size_t group_count;
-    atomic_size_t adopted_count;
-    struct journal_damage *damage;
-    size_t damage_count, damage_capacity;
-    struct unreadable *unreadable;
-    size_t unreadable_count;
-    struct journal_recovery_summary summary;
-};
-
 /* --- Damage ---------------------------------------------------------------------------------- */
 
-static void damage_add(struct journal_recovery *recovery, const struct found *found,
-                       uint64_t offset, const char *message)
+void damage_add(struct journal_recovery *recovery, const struct found *found, uint64_t offset,
+                const char *message)
 {
     if (recovery->damage_count == recovery->damage_capacity) {
         size_t capacity = recovery->damage_capacity * 2 + 8;
@@ -95,323 +28,6 @@ static void damage_add(struct journal_recovery *recovery, const struct found *fo
         damage->segment = found->sequence;
     }
     snprintf(damage->message, sizeof damage->message, "%s", message);
-}
-
-/* --- Finding the files ----------------------------------------------------------------------- */
-
-static struct lane_end *lane_end_of(struct journal_recovery *recovery, uint32_t lane)
-{
-    for (size_t i = 0; i < recovery->lane_count; i++)
-        if (recovery->lanes[i].lane == lane)
-            return &recovery->lanes[i];
-    return NULL;
-}
-
-static bool list_lane(void *context, const char *name, bool is_directory)
-{
-    struct journal_recovery *recovery = context;
-    uint64_t lane = 0;
-    if (is_directory && text_to_uint64(text_of(name), &lane) && lane < JOURNAL_LANES_MAX &&
-        lane_end_of(recovery, (uint32_t)lane) == NULL)
-        recovery->lanes[recovery->lane_count++] = (struct lane_end){.lane = (uint32_t)lane};
-    return true;
-}
-
-static bool list_segment(void *context, const char *name, bool is_directory)
-{
-    struct journal_recovery *recovery = context;
-    struct lane_end *lane = &recovery->lanes[recovery->lane_listed];
-    uint64_t sequence = 0;
-    char suffix[16] = "";
-    if (is_directory || sscanf(name, "%16" SCNx64 ".%15s", &sequence, suffix) != 2 ||
-        sequence >= RECORD_NUMBER_MAX)
-        return true;
-    if (sequence > lane->sequence_max)
-        lane->sequence_max = sequence;
-    if (strcmp(suffix, "segment") != 0 && strcmp(suffix, "spare") != 0)
-        return true;
-    if (recovery->found_count == recovery->found_capacity) {
-        size_t capacity = recovery->found_capacity * 2 + 16;
-        struct found *found = realloc(recovery->found, capacity * sizeof *found);
-        if (found == NULL) {
-            recovery->out_of_memory = true;
-            return false;
-        }
-        recovery->found = found;
-        recovery->found_capacity = capacity;
-    }
-    recovery->found[recovery->found_count++] = (struct found){
-        .lane = lane->lane,
-        .sequence = sequence,
-        .spare = strcmp(suffix, "spare") == 0,
-        .discarded = strcmp(suffix, "spare") == 0,
-    };
-    return true;
-}
-
-static enum error_code find_files(struct journal_recovery *recovery, struct error *error)
-{
-    enum error_code code =
-        disk_list(recovery->disk, recovery->directory, list_lane, recovery, error);
-    if (code == ERROR_NOT_FOUND) {
-        error_clear(error);
-        return ERROR_NONE;
-    }
-    for (size_t i = 0; code == ERROR_NONE && i < recovery->lane_count; i++) {
-        char path[DISK_PATH_MAX + 1];
-        lane_path(path, recovery->directory, recovery->lanes[i].lane);
-        recovery->lane_listed = i;
-        code = disk_list(recovery->disk, path, list_segment, recovery, error);
-        if (code == ERROR_NONE)
-            code = disk_sync_directory(recovery->disk, path, error);
-    }
-    if (code == ERROR_NONE && recovery->out_of_memory)
-        code = error_set(error, ERROR_OUT_OF_MEMORY, "journal recovery");
-    return code;
-}
-
-/* --- Reading them ---------------------------------------------------------------------------- */
-
-static enum error_code content_read(struct journal_recovery *recovery, struct found *found,
-                                    struct error *error)
-{
-    char path[DISK_PATH_MAX + 1];
-    segment_path(path, recovery->directory, found->lane, found->sequence, SEGMENT_NAME_FINAL);
-    struct file *file = NULL;
-    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_READ, &file, error);
-    if (code != ERROR_NONE)
-        return code;
-    /* What a killed process left in the page cache may still be lost: make it count first. */
-    code = disk_sync(recovery->disk, file, error);
-    if (code == ERROR_NONE)
-        code = disk_size(recovery->disk, file, &found->size_bytes, error);
-    if (code == ERROR_NONE) {
-        found->content = malloc(found->size_bytes > 0 ? found->size_bytes : 1);
-        if (found->content == NULL)
-            code = error_set(error, ERROR_OUT_OF_MEMORY, "journal segment of %llu bytes",
-                             (unsigned long long)found->size_bytes);
-    }
-    if (code == ERROR_NONE)
-        code = disk_read_at(recovery->disk, file, 0, found->content, found->size_bytes, error);
-    disk_close(recovery->disk, file);
-    return code;
-}
-
-static void read_one(void *context, size_t part, size_t lane)
-{
-    (void)lane;
-    struct journal_recovery *recovery = context;
-    struct found *found = &recovery->found[part];
-    found->error.code = ERROR_NONE;
-    if (found->discarded)
-        return;
-    enum error_code code = content_read(recovery, found, &found->error);
-    if (code != ERROR_NONE) {
-        if (code == ERROR_CORRUPT)
-            found->error.code = ERROR_IO; /* it shrank while it was read */
-        return;
-    }
-    code = scan_segment(found->content, found->size_bytes, &found->scan, &found->error);
-    if (code == ERROR_NONE && (found->scan.header.lane != found->lane ||
-                               found->scan.header.sequence != found->sequence)) {
-        segment_scan_clear(&found->scan);
-        error_set(&found->error, ERROR_CORRUPT, "the header is of another segment");
-    }
-}
-
-static int found_compare(const void *left, const void *right)
-{
-    const struct found *a = left, *b = right;
-    const uint64_t left_key[3] = {a->scan.header.generation, a->lane, a->sequence};
-    const uint64_t right_key[3] = {b->scan.header.generation, b->lane, b->sequence};
-    for (size_t i = 0; i < 3; i++)
-        if (left_key[i] != right_key[i])
-            return left_key[i] < right_key[i] ? -1 : 1;
-    return 0;
-}
-
-static enum error_code read_files(struct journal_recovery *recovery, struct worker_pool *pool,
-                                  struct error *error)
-{
-    parallel_run(pool, recovery->found_count, read_one, recovery);
-    for (size_t i = 0; i < recovery->found_count; i++) {
-        struct found *found = &recovery->found[i];
-        if (found->error.code != ERROR_NONE && found->error.code != ERROR_CORRUPT) {
-            *error = found->error;
-            return error_wrap(error, "journal lane %u segment %016" PRIx64, found->lane,
-                              found->sequence);
-        }
-        recovery->summary.segments += !found->discarded;
-        recovery->summary.bytes_read += found->size_bytes;
-        if (found->scan.header.generation >= recovery->summary.generation)
-            recovery->summary.generation = found->scan.header.generation + 1;
-    }
-    if (recovery->found_count > 0)
-        qsort(recovery->found, recovery->found_count, sizeof *recovery->found, found_compare);
-    return ERROR_NONE;
-}
-
-/* --- Where each lane ends -------------------------------------------------------------------- */
-
-struct listing {
-    struct journal_recovery *recovery;
-    const struct found *source;
-};
-
-static enum error_code listing_take(void *context, const struct record *record, uint64_t offset,
-                                    struct error *error)
-{
-    (void)offset;
-    (void)error;
-    struct listing *listing = context;
-    const struct found *source = listing->source;
-    if (record->type != RECORD_SEGMENTS)
-        return ERROR_NONE;
-    for (uint32_t at = 0; at + SEGMENT_ITEM_BYTES <= record->payload_bytes;
-         at += SEGMENT_ITEM_BYTES) {
-        struct segment_item item = segment_item_decode(record->payload + at);
-        struct found key = {.lane = item.lane, .sequence = item.sequence};
-        key.scan.header.generation = item.generation;
-        struct found *found =
-            bsearch(&key, listing->recovery->found, listing->recovery->found_count,
-                    sizeof *listing->recovery->found, found_compare);
-        uint64_t generation = source->scan.header.generation;
-        if (found == NULL || found->discarded || found->error.code != ERROR_NONE)
-            continue;
-        found->spoken_of_by = source;
-        if (found->listed &&
-            (found->listed_generation > generation ||
-             (found->listed_generation == generation && found->listed_sequence > source->sequence)))
-            continue;
-        found->listed = true;
-        found->listed_generation = generation;
-        found->listed_sequence = source->sequence;
-        found->listed_by_own_generation = generation == item.generation;
-        found->listed_last_batch = item.last_batch;
-    }
-    return ERROR_NONE;
-}
-
-/* A checkpoint lists every older segment that is still needed, so the others are not: their
- * removal was under way. */
-static void unlisted_discard(struct journal_recovery *recovery, const struct found *source)
-{
-    for (size_t i = 0; i < recovery->found_count; i++) {
-        struct found *found = &recovery->found[i];
-        uint64_t generation = found->scan.header.generation;
-        bool older = generation < source->scan.header.generation ||
-                     (generation == source->scan.header.generation && found->lane == source->lane &&
-                      found->sequence < source->sequence);
-        if (older && found->error.code == ERROR_NONE && found->spoken_of_by != source)
-            found->discarded = true;
-    }
-}
-
-static void listings_collect(struct journal_recovery *recovery)
-{
-    for (size_t i = 0; i < recovery->found_count; i++) {
-        struct found *found = &recovery->found[i];
-        struct listing listing = {.recovery = recovery, .source = found};
-        struct error never;
-        if (found->scan.count == 0 || !(found->scan.batches[0].header.flags & BATCH_CHECKPOINT))
-            continue;
-        (void)scan_records(found->content, &found->scan.batches[0], listing_take, &listing, &never);
-        unlisted_discard(recovery, found);
-    }
-}
-
-static uint64_t minimum(uint64_t left, uint64_t right)
-{
-    return left < right ? left : right;
-}
-
-/* One chain: found[first, end), all of one lane and generation. */
-static void chain_decide(struct journal_recovery *recovery, size_t first, size_t end)
-{
-    uint64_t durable_max = 0;
-    for (size_t i = first; i < end; i++)
-        if (!recovery->found[i].discarded && recovery->found[i].scan.durable_max > durable_max)
-            durable_max = recovery->found[i].scan.durable_max;
-
-    uint64_t last = 0; /* batch accepted so far */
-    bool torn = false, damaged = false, settled = false;
-    for (size_t i = first; i < end; i++) {
-        struct found *found = &recovery->found[i];
-        const struct segment_scan *scan = &found->scan;
-        found->discarded = found->discarded || torn;
-        if (found->discarded)
-            continue;
-        uint64_t found_last = scan->count == 0 ? 0 : scan->batches[scan->count - 1].header.sequence;
-        uint64_t found_first = scan->count == 0 ? 0 : scan->batches[0].header.sequence;
-        uint64_t must = 0;
-        if (found->listed)
-            must = found->listed_by_own_generation ? minimum(found->listed_last_batch, durable_max)
-                                                   : found->listed_last_batch;
-        settled = settled || (found->listed && !found->listed_by_own_generation);
-        const char *problem = NULL;
-        if (found_last < must)
-            problem = "acknowledged batches do not check";
-        else if (!found->listed && scan->stranded_count > 0 &&
-                 scan->stranded_durable_max > (found_last > last ? found_last : last))
-            problem = "a batch does not check but later ones do";
-        else if (scan->count > 0 && found_first <= last)
-            problem = "batches come twice";
-        if (problem != NULL) {
-            damage_add(recovery, found, scan->end_offset, problem);
-            found->damaged = true;
-            damaged = true;
-        }
-        found->accepted_last_batch = found_last;
-        if (found->listed && found_last > found->listed_last_batch)
-            found->accepted_last_batch = found->listed_last_batch;
-        if (!damaged && found->listed && found_last < found->listed_last_batch)
-            torn = true; /* the checkpoint that lists it was in flight with what is missing */
-        else if (!damaged && scan->stranded_count > 0 && !found->listed)
-            torn = true;
-        recovery->summary.torn_tails += torn;
-        if (found->accepted_last_batch > last)
-            last = found->accepted_last_batch;
-    }
-    if (!damaged && !settled && durable_max > last) {
-        /* The segment in use is never removed, so what it called durable must be here; unless an
-         * earlier recovery has seen and reported it. */
-        damage_add(recovery, &recovery->found[end - 1], 0, "acknowledged batches are missing");
-        damaged = true;
-    }
-    for (size_t i = first; i < end; i++) {
-        struct found *found = &recovery->found[i];
-        found->damaged = found->damaged || damaged;
-        /* Prepared and never used, or used by nothing that counts. */
-        if (!damaged && found->accepted_last_batch == 0)
-            found->discarded = true;
-    }
-}
-
-static void chains_decide(struct journal_recovery *recovery)
-{
-    listings_collect(recovery);
-    size_t first = 0;
-    while (first < recovery->found_count) {
-        struct found *head = &recovery->found[first];
-        if (head->discarded || head->error.code != ERROR_NONE) {
-            if (head->error.code != ERROR_NONE)
-                damage_add(recovery, head, 0, head->error.message);
-            first++;
-            continue;
-        }
-        size_t end = first + 1;
-        while (end < recovery->found_count && recovery->found[end].lane == head->lane &&
-               recovery->found[end].scan.header.generation == head->scan.header.generation)
-            end++;
-        chain_decide(recovery, first, end);
-        first = end;
-    }
-    /* A segment without a header may be of any generation of its lane. */
-    for (size_t i = 0; i < recovery->found_count; i++)
-        for (size_t j = 0; recovery->found[i].error.code != ERROR_NONE && j < recovery->found_count;
-             j++)
-            if (recovery->found[j].lane == recovery->found[i].lane)
-                recovery->found[j].damaged = true;
 }
 
 /* --- Adding up ------------------------------------------------------------------------------- */
@@ -521,6 +137,13 @@ static void state_finish(struct journal_recovery *recovery, struct group_state *
             damage_add(recovery, NULL, 0, message);
             state->damaged = true;
         }
+    }
+    if (state->snapshot_expected && state->snapshot.segment == NULL && !state->damaged) {
+        char message[128];
+        snprintf(message, sizeof message, "group %llu lacks its snapshot",
+                 (unsigned long long)state->group);
+        damage_add(recovery, NULL, 0, message);
+        state->damaged = true;
     }
     if (state->damaged && recovery->damage_count == 0)
         damage_add(recovery, NULL, 0, "a group that was damaged before has not been rebuilt");
@@ -662,12 +285,12 @@ static void found_clear(struct journal_recovery *recovery)
 static enum error_code recover(struct journal_recovery *recovery,
                                const struct journal_recovery_options *options, struct error *error)
 {
-    enum error_code code = find_files(recovery, error);
+    enum error_code code = recovery_find_files(recovery, error);
     if (code == ERROR_NONE)
-        code = read_files(recovery, options->pool, error);
+        code = recovery_read_files(recovery, options->pool, error);
     if (code != ERROR_NONE)
         return code;
-    chains_decide(recovery);
+    recovery_decide(recovery);
     code = unreadable_note(recovery, error);
     if (code == ERROR_NONE)
         code = segments_make(recovery, error);

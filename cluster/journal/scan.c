@@ -18,12 +18,12 @@ enum error_code scan_header(const uint8_t *content, uint64_t size_bytes,
     return code;
 }
 
-/* A valid batch header of this very segment at `offset`, with its bytes within the file. */
-static bool batch_header_at(const uint8_t *content, uint64_t size_bytes, uint64_t offset,
-                            const struct segment_header *segment, struct batch_header *header_out)
+/* A valid batch header of this very segment, `offset` bytes into it. */
+static bool batch_header_check(const uint8_t *bytes, uint64_t offset, uint64_t size_bytes,
+                               const struct segment_header *segment,
+                               struct batch_header *header_out)
 {
-    return offset + BLOCK_BYTES <= size_bytes &&
-           batch_header_decode(content + offset, segment->salt, header_out) &&
+    return batch_header_decode(bytes, segment->salt, header_out) &&
            header_out->generation == segment->generation &&
            header_out->segment == segment->sequence && header_out->lane == segment->lane &&
            header_out->size_bytes <= size_bytes - offset;
@@ -59,44 +59,77 @@ static bool batch_add(struct segment_scan *scan, struct scan_batch batch)
     return true;
 }
 
-/* Batches that the valid prefix does not lead to: what a tear or damage cut off. */
-static void scan_stranded(const uint8_t *content, uint64_t size_bytes, struct segment_scan *scan)
+enum error_code scan_begin(const uint8_t *content, uint64_t size_bytes,
+                           struct segment_scan *scan_out, struct error *error)
+{
+    struct segment_scan scan = {.end_offset = SEGMENT_DATA_OFFSET};
+    enum error_code code = scan_header(content, size_bytes, &scan.header, error);
+    if (code == ERROR_NONE)
+        *scan_out = scan;
+    return code;
+}
+
+enum error_code scan_extend(struct segment_scan *scan, const uint8_t *content, uint64_t read_bytes,
+                            uint64_t size_bytes, bool *more_out, struct error *error)
 {
     struct batch_header header;
-    for (uint64_t offset = scan->end_offset; offset < size_bytes; offset += BLOCK_BYTES) {
-        if (!batch_header_at(content, size_bytes, offset, &scan->header, &header))
+    *more_out = false;
+    for (;;) {
+        uint64_t offset = scan->end_offset;
+        if (offset + BLOCK_BYTES > size_bytes)
+            return ERROR_NONE;
+        *more_out = offset + BLOCK_BYTES > read_bytes;
+        if (*more_out ||
+            !batch_header_check(content + offset, offset, size_bytes, &scan->header, &header))
+            return ERROR_NONE;
+        if (scan->count > 0 &&
+            header.sequence != scan->batches[scan->count - 1].header.sequence + 1)
+            return ERROR_NONE;
+        *more_out = offset + header.size_bytes > read_bytes;
+        if (*more_out || !records_check(content + offset, &header, scan->header.salt))
+            return ERROR_NONE;
+        if (!batch_add(scan, (struct scan_batch){offset, header}))
+            return error_set(error, ERROR_OUT_OF_MEMORY, "journal segment");
+        scan->record_count += header.record_count;
+        if (header.durable > scan->durable_max)
+            scan->durable_max = header.durable;
+        scan->end_offset += round_to_block(header.size_bytes);
+    }
+}
+
+/* Batches that the valid prefix does not lead to: what a tear or damage cut off. */
+void scan_stranded(struct segment_scan *scan, const uint8_t *bytes, uint64_t offset,
+                   uint64_t piece_bytes, uint64_t size_bytes)
+{
+    assert(offset % BLOCK_BYTES == 0 && offset >= scan->end_offset);
+    struct batch_header header;
+    for (uint64_t at = 0; at + BLOCK_BYTES <= piece_bytes; at += BLOCK_BYTES) {
+        if (!batch_header_check(bytes + at, offset + at, size_bytes, &scan->header, &header))
             continue;
         scan->stranded_count++;
         if (header.durable > scan->stranded_durable_max)
             scan->stranded_durable_max = header.durable;
+        if (header.durable > scan->durable_max)
+            scan->durable_max = header.durable;
     }
-    if (scan->stranded_durable_max > scan->durable_max)
-        scan->durable_max = scan->stranded_durable_max;
 }
 
 enum error_code scan_segment(const uint8_t *content, uint64_t size_bytes,
                              struct segment_scan *scan_out, struct error *error)
 {
-    struct segment_scan scan = {.end_offset = SEGMENT_DATA_OFFSET};
-    enum error_code code = scan_header(content, size_bytes, &scan.header, error);
+    struct segment_scan scan;
+    enum error_code code = scan_begin(content, size_bytes, &scan, error);
     if (code != ERROR_NONE)
         return code;
-    struct batch_header header;
-    while (batch_header_at(content, size_bytes, scan.end_offset, &scan.header, &header)) {
-        if (scan.count > 0 && header.sequence != scan.batches[scan.count - 1].header.sequence + 1)
-            break;
-        if (!records_check(content + scan.end_offset, &header, scan.header.salt))
-            break;
-        if (!batch_add(&scan, (struct scan_batch){scan.end_offset, header})) {
-            segment_scan_clear(&scan);
-            return error_set(error, ERROR_OUT_OF_MEMORY, "journal segment");
-        }
-        scan.record_count += header.record_count;
-        if (header.durable > scan.durable_max)
-            scan.durable_max = header.durable;
-        scan.end_offset += round_to_block(header.size_bytes);
+    bool more;
+    code = scan_extend(&scan, content, size_bytes, size_bytes, &more, error);
+    if (code != ERROR_NONE) {
+        segment_scan_clear(&scan);
+        return code;
     }
-    scan_stranded(content, size_bytes, &scan);
+    if (scan.end_offset < size_bytes)
+        scan_stranded(&scan, content + scan.end_offset, scan.end_offset,
+                      size_bytes - scan.end_offset, size_bytes);
     *scan_out = scan;
     return ERROR_NONE;
 }

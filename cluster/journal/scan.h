@@ -27,7 +27,26 @@ struct segment_scan {
 enum error_code scan_header(const uint8_t *content, uint64_t size_bytes,
                             struct segment_header *header_out, struct error *error);
 
-/* Header and batches. Errors: CORRUPT and UNSUPPORTED (the header), OUT_OF_MEMORY. */
+/*
+ * A segment is scanned as it is read: begin with the header, extend over what has been read so far
+ * as long as that leads somewhere, then look at the rest for stranded batches, in any pieces.
+ */
+
+/* `content` holds SEGMENT_DATA_OFFSET bytes at least. Errors: CORRUPT, UNSUPPORTED (the header). */
+enum error_code scan_begin(const uint8_t *content, uint64_t size_bytes,
+                           struct segment_scan *scan_out, struct error *error);
+
+/* `content` holds `read_bytes` of the segment's `size_bytes`. *more_out: whether the next batch
+ * goes beyond what was read. Errors: OUT_OF_MEMORY. */
+enum error_code scan_extend(struct segment_scan *scan, const uint8_t *content, uint64_t read_bytes,
+                            uint64_t size_bytes, bool *more_out, struct error *error);
+
+/* `bytes` [piece_bytes] is the segment from `offset`, on block boundaries, not before
+ * end_offset. */
+void scan_stranded(struct segment_scan *scan, const uint8_t *bytes, uint64_t offset,
+                   uint64_t piece_bytes, uint64_t size_bytes);
+
+/* All of it at once, of a segment that is whole in memory. Errors: as all of them. */
 enum error_code scan_segment(const uint8_t *content, uint64_t size_bytes,
                              struct segment_scan *scan_out, struct error *error);
 

@@ -35,7 +35,7 @@ struct segment {
     uint64_t write_offset;
     uint64_t opened_ns;
     uint64_t closed_at_bytes; /* the lane's byte count when the next segment took over */
-    bool copy_failed;         /* something in it cannot be read */
+    atomic_bool copy_failed;  /* something in it cannot be read */
 };
 
 /* The segments of earlier generations: shared by the recovery and the journals opened from it. */

@@ -40,10 +40,12 @@ struct api_program {
     /* Freeze, merge (and upload) all shards; `done` runs on `origin`. */
     void (*flush)(void *context, struct scheduler *origin, void (*done)(void *argument),
                   void *argument);
-    /* Delete samples in all shards of the matching series of the tenant. */
-    enum error_code (*delete_series)(void *context, struct text tenant,
-                                     const struct matcher *const *matchers, size_t matcher_count,
-                                     int64_t start_ms, int64_t end_ms, struct error *error);
+    /* Delete samples of the matching series in all shards; `done` runs on `origin` with the
+     * outcome, an error that lives during the call. The matchers are not kept. */
+    void (*delete_series)(void *context, struct scheduler *origin, struct text tenant,
+                          const struct matcher *const *matchers, size_t matcher_count,
+                          int64_t start_ms, int64_t end_ms,
+                          void (*done)(void *argument, const struct error *error), void *argument);
     /* NULL: ready; otherwise why not. Any thread. */
     const char *(*not_ready)(void *context);
 };

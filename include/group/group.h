@@ -173,7 +173,8 @@ void group_payload_destroy(uint8_t *payload);
  * it stays the caller's and `done` will not run.
  *
  * Errors: UNAVAILABLE (not leader, or not ready yet, or a transfer is under way), LIMIT (too
- * much in flight: wait for a `done`), OUT_OF_MEMORY.
+ * much in flight, here or in the journal: wait for a `done`), NO_SPACE (below the reserve of the
+ * disk), OUT_OF_MEMORY.
  */
 enum error_code group_propose(struct group *group, struct group_request *request, uint8_t *payload,
                               struct error *error);

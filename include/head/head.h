@@ -161,6 +161,9 @@ enum error_code head_reader_read_latest(struct head_reader *reader, uint64_t ser
                                         int64_t start_ms, int64_t end_ms,
                                         struct sample_columns *columns_out, struct error *error);
 
+/* The series will be read soon, some ten series from now: fetch its record into the cache. */
+void head_reader_prefetch(const struct head_reader *reader, uint64_t series_id);
+
 /* Whether there are any. Errors: as head_reader_read. */
 enum error_code head_reader_has_samples(struct head_reader *reader, uint64_t series_id,
                                         int64_t start_ms, int64_t end_ms, bool *has_out,

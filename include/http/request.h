@@ -40,7 +40,7 @@ enum http_method {
     HTTP_OTHER = 1 << 7, /* no route takes it */
 };
 
-/* --- What was asked -------------------------------------------------------------------------- */
+/* --- What was asked ---------------------------------------------------------------------- */
 
 enum http_method http_request_method(const struct http_request *request);
 
@@ -80,7 +80,8 @@ bool http_request_has_media_type(const struct http_request *request, struct text
 /* The whole body, as sent (transfer coding removed, content coding not). */
 struct text http_request_body(const struct http_request *request);
 
-/* Take over the body: free() it. The request has an empty body afterwards. NULL when empty. */
+/* Take over the body: free() it. The request has an empty body afterwards. NULL when empty. The
+ * budget counts it until the request ends: free it before that, or soon after. */
 uint8_t *http_request_take_body(struct http_request *request, size_t *size_out);
 
 /* "192.0.2.1:4711" of the connection. */
@@ -105,16 +106,15 @@ uint64_t http_request_age_ms(const struct http_request *request);
 
 /*
  * Call `gone` when the client hangs up before the answer is complete, so that work for it can
- * stop; not when the request is answered. The request must still be answered. At once (in the
- * next turn) when it has gone already. NULL takes the callback back.
+ * stop; not when the request is answered. The request must still be answered. Called in a turn of
+ * its own, also when the client has gone already. NULL takes the callback back.
  */
 void http_request_on_gone(struct http_request *request, void (*gone)(void *context), void *context);
 
 /* Whether the client has gone. */
 bool http_request_is_gone(const struct http_request *request);
 
-/* --- The answer, whole -------------------------------------------------------------------------
- */
+/* --- The answer, whole ------------------------------------------------------------------- */
 
 enum http_body_life {
     HTTP_BODY_BORROWED, /* static, or in the request's arena */
@@ -138,8 +138,7 @@ struct http_response {
  */
 void http_respond(struct http_request *request, const struct http_response *response);
 
-/* --- The answer, produced on workers ------------------------------------------------------------
- */
+/* --- The answer, produced on workers ----------------------------------------------------- */
 
 enum http_production {
     HTTP_PRODUCTION_MORE,
@@ -170,8 +169,7 @@ struct http_producer {
 void http_respond_produced(struct http_request *request, const struct http_response *response,
                            struct http_producer *producer);
 
-/* --- The answer, in pieces from the loop -------------------------------------------------------
- */
+/* --- The answer, in pieces from the loop ------------------------------------------------- */
 
 /* Send status and headers; `response->body` must be empty. Chunked, not compressed. */
 void http_response_begin(struct http_request *request, const struct http_response *response);

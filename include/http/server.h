@@ -108,6 +108,7 @@ struct http_statistics {
     uint64_t connections_accepted;
     uint64_t connections_refused; /* over the limit */
     uint64_t connections_open;    /* now */
+    uint64_t connections_failed;  /* TLS refused or broken, network errors; not resets */
     uint64_t requests;            /* answered */
     uint64_t requests_active;     /* with a handler, now */
     uint64_t requests_malformed;

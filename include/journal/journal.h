@@ -53,7 +53,7 @@ enum journal_snapshot_mode {
 
 /* Replaces the group's snapshot before it. Payload and mark take effect together. */
 struct journal_snapshot {
-    uint64_t index; /* last entry that is in the snapshot */
+    uint64_t index; /* last entry that is in the snapshot; at least 1 */
     uint64_t term;  /* of that entry */
     /* Entries <= low_water are not needed any more. At most `index`; INSTALLED: ignored. */
     uint64_t low_water;

@@ -26,7 +26,7 @@ struct tls_context;
 struct listener;
 struct stream;
 
-/* --- Streams --------------------------------------------------------------------------------- */
+/* --- Streams ----------------------------------------------------------------------------- */
 
 enum { STREAM_ADDRESS_MAX = 64 };
 
@@ -91,7 +91,7 @@ uint64_t stream_sent_bytes(const struct stream *stream);
 
 bool stream_is_encrypted(const struct stream *stream);
 
-/* --- Listeners ------------------------------------------------------------------------------- */
+/* --- Listeners --------------------------------------------------------------------------- */
 
 struct listener_options {
     const char *address;               /* "127.0.0.1:9009", "[::1]:9009", "host:9009",

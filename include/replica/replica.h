@@ -77,6 +77,22 @@ struct replica_write {
 
 void replica_write(struct replica *replica, struct replica_write *write);
 
+/* An entry that the shard encoded (deletion); the caller's until `done`, which runs on `origin` when
+ * the entry is applied, or will not be as far as is known. */
+struct replica_entry {
+    struct byte_buffer bytes; /* owned, cleared by the caller after `done` */
+    struct scheduler *origin;
+    void (*done)(struct replica_entry *entry);
+    struct error error; /* outcome: NONE or UNAVAILABLE */
+
+    /* The replica's. */
+    struct replica *replica;
+    struct task task;
+};
+
+/* Any thread. */
+void replica_propose(struct replica *replica, struct replica_entry *entry);
+
 /* --- State ----------------------------------------------------------------------------------- */
 
 /* Lives as long as the replica. Queries may use its shard_source from any thread. */

@@ -29,16 +29,45 @@ void api_flush(struct http_request *request)
 
 /* --- Deletion ------------------------------------------------------------------------------------- */
 
-static enum error_code delete_selected(struct http_request *request, struct text tenant,
-                                       const struct http_parameters *parameters,
-                                       struct error *error)
+/* One deletion per selector; the answer waits for all. */
+struct deletion {
+    struct http_request *request;
+    size_t outstanding;
+    struct error error; /* the first */
+};
+
+static void deletion_step_done(struct deletion *deletion)
 {
+    if (--deletion->outstanding > 0)
+        return;
+    if (deletion->error.code != ERROR_NONE)
+        api_respond_code(deletion->request, &deletion->error, API_BAD_DATA);
+    else
+        api_respond_status(deletion->request, 204);
+    free(deletion);
+}
+
+static void deleted(void *argument, const struct error *error)
+{
+    struct deletion *deletion = argument;
+    if (error->code != ERROR_NONE && deletion->error.code == ERROR_NONE)
+        deletion->error = *error;
+    deletion_step_done(deletion);
+}
+
+static void delete_selected(struct deletion *deletion, struct text tenant,
+                            const struct http_parameters *parameters)
+{
+    struct http_request *request = deletion->request;
     struct api *api = api_of(request);
     struct api_selectors selectors = {0};
+    struct error *error = &deletion->error;
     int64_t start_ms, end_ms;
     enum error_code code = api_time(parameters, TEXT("start"), API_TIME_MIN, &start_ms, error);
     if (code == ERROR_NONE)
         code = api_time(parameters, TEXT("end"), API_TIME_MAX, &end_ms, error);
+    if (code == ERROR_NONE && start_ms > end_ms)
+        code = error_set(error, ERROR_INVALID, "end timestamp must not be before start time");
     if (code == ERROR_NONE)
         code = api_selectors_parse(parameters, TEXT("match[]"), http_request_arena(request),
                                    &selectors, error);
@@ -46,25 +75,29 @@ static enum error_code delete_selected(struct http_request *request, struct text
         code = error_set(error, ERROR_INVALID, "no match[] parameter provided");
     for (size_t i = 0; code == ERROR_NONE && i < selectors.count; i++) {
         const struct selector_node *selector = &selectors.queries[i].root->selector;
-        code = api->options.program.delete_series(api->options.program.context, tenant,
-                                                  selector->matchers, selector->matcher_count,
-                                                  start_ms, end_ms, error);
+        deletion->outstanding++;
+        api->options.program.delete_series(
+            api->options.program.context, http_request_scheduler(request), tenant,
+            selector->matchers, selector->matcher_count, start_ms, end_ms, deleted, deletion);
     }
     api_selectors_clear(&selectors);
-    return code;
 }
 
 void api_delete_series(struct http_request *request)
 {
     const struct http_parameters *parameters;
     struct text tenant;
-    struct error error;
     if (!api_tenant(request, &tenant) || !api_parameters(request, &parameters))
         return;
-    if (delete_selected(request, tenant, parameters, &error) != ERROR_NONE)
-        api_respond_code(request, &error, API_BAD_DATA);
-    else
-        api_respond_status(request, 204);
+    struct deletion *deletion = calloc(1, sizeof *deletion);
+    if (deletion == NULL) {
+        api_respond_error(request, API_UNAVAILABLE, "out of memory");
+        return;
+    }
+    deletion->request = request;
+    deletion->outstanding = 1; /* this function */
+    delete_selected(deletion, tenant, parameters);
+    deletion_step_done(deletion);
 }
 
 /* Merging leaves deleted samples out, so cleaning is a flush. */

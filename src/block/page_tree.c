@@ -2,8 +2,6 @@
 
 #include <assert.h>
 
-#include "front_coding.h"
-
 /* --- Writing ---------------------------------------------------------------------------------- */
 
 static enum error_code out_of_memory(struct error *error)
@@ -18,31 +16,30 @@ static void node_add(struct tree_node_writer *node, struct text key, uint64_t or
         byte_buffer_append(&node->first_key, key.data, key.size);
         node->first_ordinal = ordinal;
     }
-    front_coding_append(&node->entries, &node->previous_key, key);
-    byte_buffer_varint(&node->entries, ordinal - node->previous_ordinal);
-    byte_buffer_zigzag(&node->entries, (int64_t)(page.offset_bytes - node->previous_end_bytes));
+    byte_buffer_u32(&node->offsets, (uint32_t)node->entries.size);
+    byte_buffer_varint(&node->entries, ordinal);
+    byte_buffer_varint(&node->entries, page.offset_bytes);
     byte_buffer_varint(&node->entries, page.size_bytes);
-    node->previous_ordinal = ordinal;
-    node->previous_end_bytes = page.offset_bytes + page.size_bytes;
+    byte_buffer_text(&node->entries, key);
     node->entry_count++;
 }
 
 static void node_reset(struct tree_node_writer *node)
 {
     byte_buffer_reset(&node->entries);
-    byte_buffer_reset(&node->previous_key);
+    byte_buffer_reset(&node->offsets);
     byte_buffer_reset(&node->first_key);
     node->entry_count = 0;
-    node->previous_ordinal = 0;
-    node->previous_end_bytes = 0;
 }
 
 /* The node's bytes behind what is in `target`. */
 static bool node_encode(const struct tree_node_writer *node, struct byte_buffer *target)
 {
-    byte_buffer_varint(target, node->entry_count);
+    byte_buffer_u32(target, (uint32_t)node->entry_count);
+    byte_buffer_append(target, node->offsets.bytes, node->offsets.size);
     byte_buffer_append(target, node->entries.bytes, node->entries.size);
-    return !(target->failed || node->entries.failed || node->first_key.failed);
+    return !(target->failed || node->entries.failed || node->offsets.failed ||
+             node->first_key.failed);
 }
 
 /* Write the node of `level` as a page, put it into the level above and empty it. */
@@ -113,7 +110,7 @@ void tree_writer_clear(struct tree_writer *writer)
 {
     for (unsigned level = 0; level <= TREE_HEIGHT_MAX; level++) {
         byte_buffer_clear(&writer->levels[level].entries);
-        byte_buffer_clear(&writer->levels[level].previous_key);
+        byte_buffer_clear(&writer->levels[level].offsets);
         byte_buffer_clear(&writer->levels[level].first_key);
     }
 }
@@ -141,39 +138,67 @@ struct target {
     uint64_t ordinal;
 };
 
-/* The last entry of the node that is not behind the target. False: none, or (reader failed) not a
- * node. */
-static bool node_search(struct byte_reader *reader, const struct target *target,
-                        struct tree_leaf *entry_out)
+struct node_entry {
+    struct tree_leaf leaf;
+    struct text key;
+};
+
+/* A node whose entries are found by number. */
+struct node {
+    size_t count;
+    const uint8_t *offsets; /* u32 [count] */
+    struct byte_reader entries;
+};
+
+static bool node_open(struct byte_reader reader, struct node *node_out)
 {
-    uint64_t count = byte_reader_varint(reader);
-    struct front_search search = front_search_begin(target->key);
-    uint64_t ordinal = 0;
-    uint64_t end_bytes = 0;
-    bool found = false;
-    for (uint64_t i = 0; i < count && !reader->failed; i++) {
-        bool is_before = true;
-        if (target->by_ordinal) {
-            byte_reader_varint(reader);
-            byte_reader_text(reader);
+    size_t count = byte_reader_u32(&reader);
+    const uint8_t *offsets = byte_reader_take(&reader, 4 * count);
+    *node_out = (struct node){.count = count, .offsets = offsets, .entries = reader};
+    return offsets != NULL && count > 0;
+}
+
+static bool node_entry(const struct node *node, size_t number, struct node_entry *entry_out)
+{
+    struct byte_reader reader = node->entries;
+    if (byte_reader_take(&reader, load_u32(node->offsets + 4 * number)) == NULL)
+        return false;
+    entry_out->leaf.first_ordinal = byte_reader_varint(&reader);
+    entry_out->leaf.page.offset_bytes = byte_reader_varint(&reader);
+    uint64_t size_bytes = byte_reader_varint(&reader);
+    entry_out->key = byte_reader_text(&reader);
+    entry_out->leaf.page.size_bytes = (uint32_t)size_bytes;
+    return !reader.failed && size_bytes <= UINT32_MAX;
+}
+
+static bool is_behind(const struct node_entry *entry, const struct target *target)
+{
+    return target->by_ordinal ? entry->leaf.first_ordinal > target->ordinal
+                              : text_compare(entry->key, target->key) > 0;
+}
+
+/* The last entry that is not behind the target; *found_out is false when all are. False: not a
+ * node. */
+static bool node_search(const struct node *node, const struct target *target,
+                        struct tree_leaf *leaf_out, bool *found_out)
+{
+    size_t low = 0;
+    size_t high = node->count;
+    *found_out = false;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        struct node_entry entry;
+        if (!node_entry(node, middle, &entry))
+            return false;
+        if (is_behind(&entry, target)) {
+            high = middle;
         } else {
-            is_before = front_search_next(&search, reader);
+            low = middle + 1;
+            *leaf_out = entry.leaf;
+            *found_out = true;
         }
-        ordinal += byte_reader_varint(reader);
-        uint64_t offset_bytes = end_bytes + (uint64_t)byte_reader_zigzag(reader);
-        uint64_t size_bytes = byte_reader_varint(reader);
-        if (target->by_ordinal)
-            is_before = ordinal <= target->ordinal;
-        if (size_bytes > UINT32_MAX)
-            reader->failed = true;
-        if (!is_before || reader->failed)
-            break;
-        *entry_out = (struct tree_leaf){.page = {offset_bytes, (uint32_t)size_bytes},
-                                        .first_ordinal = ordinal};
-        end_bytes = offset_bytes + size_bytes;
-        found = true;
     }
-    return found && !reader->failed;
+    return true;
 }
 
 static enum error_code descend(const struct tree *tree, const struct target *target,
@@ -185,8 +210,8 @@ static enum error_code descend(const struct tree *tree, const struct target *tar
     enum error_code code = ERROR_NONE;
     bool found = false;
     for (unsigned level = tree->height;; level--) {
-        found = node_search(&reader, target, &entry);
-        if (reader.failed) {
+        struct node node;
+        if (!node_open(reader, &node) || !node_search(&node, target, &entry, &found)) {
             code = page_file_corrupt(tree->file, "node of a tree", error);
             break;
         }

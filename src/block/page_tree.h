@@ -18,12 +18,10 @@ enum { TREE_HEIGHT_MAX = 8, TREE_NODE_BYTES = 4096 };
 
 struct tree_node_writer {
     struct byte_buffer entries;
-    struct byte_buffer previous_key;
+    struct byte_buffer offsets; /* u32 each: where an entry begins in `entries` */
     struct byte_buffer first_key;
     uint64_t entry_count;
     uint64_t first_ordinal;
-    uint64_t previous_ordinal;
-    uint64_t previous_end_bytes;
 };
 
 /* Zero-initialise with `pages`. */

@@ -141,7 +141,7 @@ static enum error_code read_times(struct sample_reader *reader, struct page_span
                                   struct error *error)
 {
     struct page_pin pin = {0};
-    const uint8_t *bytes;
+    const uint8_t *bytes = NULL;
     enum error_code code = pin_span(reader, span, 0, PAGE_TIME_COLUMNS, &pin, &bytes, error);
     if (code != ERROR_NONE)
         return code;
@@ -194,7 +194,7 @@ static enum error_code append_chunk(struct sample_reader *reader, const struct c
     if (code != ERROR_NONE)
         return code;
     struct page_pin pin = {0};
-    const uint8_t *bytes;
+    const uint8_t *bytes = NULL;
     code = pin_span(reader, entry->values, entry->start_timestamps_bytes, PAGE_CHUNKS, &pin, &bytes,
                     error);
     if (code != ERROR_NONE)
@@ -347,7 +347,7 @@ static enum error_code copy_chunk(struct sample_reader *reader, const struct chu
     if (code != ERROR_NONE)
         return code;
     struct page_pin pin = {0};
-    const uint8_t *bytes;
+    const uint8_t *bytes = NULL;
     code = pin_span(reader, entry->values, entry->start_timestamps_bytes, PAGE_CHUNKS, &pin, &bytes,
                     error);
     if (code != ERROR_NONE)
@@ -451,7 +451,7 @@ enum error_code sample_reader_exemplars(struct sample_reader *reader, int64_t st
         return ERROR_NONE;
     }
     struct page_pin pin = {0};
-    const uint8_t *bytes;
+    const uint8_t *bytes = NULL;
     enum error_code code = pin_span(reader, span, 0, PAGE_CHUNKS, &pin, &bytes, error);
     if (code != ERROR_NONE)
         return code;

@@ -18,15 +18,19 @@ enum {
     SEGMENT_ENTRY_BYTES = 8, /* u32 fingerprint, u32 position */
 };
 
-/* Ascending hashes (high, then low) have ascending buckets. */
+/*
+ * The high half of the hash, scaled to the number of buckets: the integer part is the bucket, the
+ * first 32 bits of the fraction are the fingerprint. So ascending hashes have ascending buckets,
+ * and inside of a bucket ascending fingerprints.
+ */
 static inline uint32_t segment_bucket(struct hash128 hash, uint32_t bucket_count)
 {
     return (uint32_t)(((unsigned __int128)hash.high * bucket_count) >> 64);
 }
 
-static inline uint32_t segment_fingerprint(struct hash128 hash)
+static inline uint32_t segment_fingerprint(struct hash128 hash, uint32_t bucket_count)
 {
-    return (uint32_t)hash.low;
+    return (uint32_t)((hash.high * bucket_count) >> 32);
 }
 
 /* What identifies a series in the content checksum, over what was in `buffer`. */

@@ -226,6 +226,21 @@ static int candidate_order(const void *left, const void *right)
     return a->position < b->position ? -1 : a->position > b->position;
 }
 
+/* The first of `count` ascending fingerprints that is >= wanted. */
+static size_t bucket_search(const uint8_t *fingerprints, size_t count, uint32_t wanted)
+{
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (load_u32(fingerprints + 4 * middle) < wanted)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 static enum error_code search_bucket(struct series_segment *segment, struct hash128 hash,
                                      size_t lookup, struct candidate_list *list,
                                      struct error *error)
@@ -239,10 +254,9 @@ static enum error_code search_bucket(struct series_segment *segment, struct hash
     if (code != ERROR_NONE)
         return code;
     size_t count = pin.size / SEGMENT_ENTRY_BYTES;
-    uint32_t fingerprint = segment_fingerprint(hash);
-    for (size_t i = 0; code == ERROR_NONE && i < count; i++) {
-        if (load_u32(pin.bytes + 4 * i) != fingerprint)
-            continue;
+    uint32_t fingerprint = segment_fingerprint(hash, segment->bucket_count);
+    for (size_t i = bucket_search(pin.bytes, count, fingerprint);
+         code == ERROR_NONE && i < count && load_u32(pin.bytes + 4 * i) == fingerprint; i++) {
         uint32_t position = load_u32(pin.bytes + 4 * (count + i));
         if (position >= segment->index.series_count)
             code = page_file_corrupt(&segment->file, "hash bucket", error);

@@ -114,12 +114,12 @@ static enum error_code sort_entries(struct series_segment_writer *writer, struct
 }
 
 static enum error_code bucket_write(struct series_segment_writer *writer, uint32_t bucket,
-                                    const struct hash_entry *entries, size_t count,
-                                    struct tree_writer *tree, struct error *error)
+                                    uint32_t bucket_count, const struct hash_entry *entries,
+                                    size_t count, struct tree_writer *tree, struct error *error)
 {
     struct byte_buffer bytes = {0};
     for (size_t i = 0; i < count; i++)
-        byte_buffer_u32(&bytes, segment_fingerprint(entries[i].hash));
+        byte_buffer_u32(&bytes, segment_fingerprint(entries[i].hash, bucket_count));
     for (size_t i = 0; i < count; i++)
         byte_buffer_u32(&bytes, entries[i].position);
     struct page_reference page;
@@ -145,7 +145,8 @@ static enum error_code write_buckets(struct series_segment_writer *writer, uint3
         while (end < writer->entry_count &&
                segment_bucket(writer->entries[end].hash, bucket_count) == bucket)
             end++;
-        code = bucket_write(writer, bucket, writer->entries + first, end - first, &tree, error);
+        code = bucket_write(writer, bucket, bucket_count, writer->entries + first, end - first,
+                            &tree, error);
         first = end;
     }
     if (code == ERROR_NONE)

@@ -358,6 +358,12 @@ __attribute__((unused)) static void loop_unscale(const int64_t *scaled, size_t c
     }
 }
 
+static void loop_fill(double value, size_t count, double *values)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = value;
+}
+
 __attribute__((unused)) static void
 loop_expand_runs(const double *run_values, const uint64_t *starts, size_t count, double *values)
 {

@@ -95,6 +95,8 @@ struct codec_kernels {
     /* values[i] = scaled[i] / 10^exponent, all within SCALED_LIMIT (else some number). */
     void (*unscale)(const int64_t *scaled, size_t count, unsigned exponent, double *values);
 
+    void (*fill)(double value, size_t count, double *values);
+
     /* values[i] = run_values[the number of set bits among 0..i of `starts`, less 1], where bit 0 is
      * set; run_values has slack. */
     void (*expand_runs)(const double *run_values, const uint64_t *starts, size_t count,

@@ -351,6 +351,7 @@ const struct codec_kernels CODEC_KERNELS_AVX2 = {
     .unpack_unary = vector_unpack_unary,
     .integrate = vector_integrate,
     .unscale = vector_unscale,
+    .fill = loop_fill,
     .expand_runs = vector_expand_runs,
 };
 

@@ -19,5 +19,6 @@ const struct codec_kernels CODEC_KERNELS_PORTABLE = {
     .unpack_unary = loop_unpack_unary,
     .integrate = loop_integrate,
     .unscale = loop_unscale,
+    .fill = loop_fill,
     .expand_runs = loop_expand_runs,
 };

@@ -9,12 +9,6 @@
 
 /* --- Whole: one value, or raw ------------------------------------------------------------- */
 
-static void fill(double value, size_t count, double *values)
-{
-    for (size_t i = 0; i < count; i++)
-        values[i] = value;
-}
-
 static enum error_code decode_whole(struct byte_reader *reader, uint8_t header, size_t count,
                                     double *values, struct error *error)
 {
@@ -42,7 +36,7 @@ static enum error_code decode_whole(struct byte_reader *reader, uint8_t header, 
     } else {
         return error_set(error, ERROR_UNSUPPORTED, "chunk: header 0x%02x", header);
     }
-    fill(constant, count, values);
+    codec_kernels()->fill(constant, count, values);
     return ERROR_NONE;
 }
 
@@ -157,29 +151,27 @@ static enum error_code decode_body(struct byte_reader *reader, uint8_t header, s
 
 /* --- Runs --------------------------------------------------------------------------------- */
 
-enum { RUN_STORE = 4 };
-
 /* Repeat each run's value; false when the lengths do not fit into `count`. */
 static bool expand_lengths(const struct codec_scratch *scratch, size_t runs, size_t count,
-                           double *values)
+                           const struct codec_kernels *kernels, double *values)
 {
+    enum { SHORT_RUN = 4 };
     size_t begin = 0;
     for (size_t run = 0; run + 1 < runs; run++) {
         uint64_t repeats = (uint64_t)scratch->run_lengths[run];
         if (repeats >= count - begin - 1)
             return false;
         double value = scratch->run_values[run];
-        size_t end = begin + repeats + 1;
-        if (end + RUN_STORE <= count) {
-            /* May write into the runs that follow, which are written later. */
-            for (size_t i = begin; i < end; i += RUN_STORE)
-                fill(value, RUN_STORE, values + i);
+        if (repeats + 1 <= SHORT_RUN && begin + SHORT_RUN <= count) {
+            /* Writes into the runs that follow, which are written later. */
+            for (size_t i = 0; i < SHORT_RUN; i++)
+                values[begin + i] = value;
         } else {
-            fill(value, end - begin, values + begin);
+            kernels->fill(value, repeats + 1, values + begin);
         }
-        begin = end;
+        begin += repeats + 1;
     }
-    fill(scratch->run_values[runs - 1], count - begin, values + begin);
+    kernels->fill(scratch->run_values[runs - 1], count - begin, values + begin);
     return true;
 }
 
@@ -238,7 +230,7 @@ static enum error_code decode_runs(struct byte_reader *reader, uint8_t header, s
         return code;
     if (bitmap)
         kernels->expand_runs(scratch->run_values, starts, count, values);
-    else if (!expand_lengths(scratch, runs, count, values))
+    else if (!expand_lengths(scratch, runs, count, kernels, values))
         return error_set(error, ERROR_CORRUPT, "chunk: runs longer than %zu values", count);
     return ERROR_NONE;
 }

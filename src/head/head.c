@@ -53,21 +53,14 @@ void head_unref(struct head *head)
 
 /* --- Looking ---------------------------------------------------------------------------------- */
 
-const struct series *head_find_series(const struct head *head, uint64_t series_id)
+bool head_has_series(const struct head *head, uint64_t series_id)
 {
     const struct series *series = paged_table_find(&head->series, series_id);
     if (series == NULL)
-        return NULL;
-    /* The flag is set with the first state and stays; any later word is fine, too. */
+        return false;
     struct series_state state;
-    while (!series_read_begin(series, &state) || !series_read_end(series, &state)) {
-    }
-    return (state.flags & SERIES_IN_USE) != 0 ? series : NULL;
-}
-
-bool head_has_series(const struct head *head, uint64_t series_id)
-{
-    return head_find_series(head, series_id) != NULL;
+    series_read_begin(series, &state);
+    return (state.flags & SERIES_IN_USE) != 0;
 }
 
 bool head_newest_sample(const struct head *head, uint64_t series_id, struct head_newest *newest_out)
@@ -178,9 +171,8 @@ enum error_code head_read_exemplars(const struct head *head, uint64_t series_id,
 {
     struct series_state state = {0};
     const struct series *series = paged_table_find(&head->series, series_id);
-    while (series != NULL &&
-           (!series_read_begin(series, &state) || !series_read_end(series, &state))) {
-    }
+    if (series != NULL)
+        series_read_begin(series, &state);
     uint64_t number = 0;
     if (state.extra != NULL)
         number = atomic_load_explicit(&state.extra->newest_exemplar, memory_order_acquire);

@@ -479,16 +479,6 @@ static enum error_code append_unusual(struct head *head, struct series *series,
     return ERROR_NONE;
 }
 
-/* The record was asked for some samples ago; now ask for what it points to. */
-static void prefetch_buffer(const struct series *series)
-{
-    struct series_state state;
-    if (series == NULL)
-        return;
-    series_load(series, &state);
-    __builtin_prefetch(state.buffer, 1);
-}
-
 /* Neighbours are in one leaf. */
 static struct series *find_ahead(const struct head *head, uint64_t series_id, uint64_t *leaf_key,
                                  struct series **leaf)
@@ -503,7 +493,7 @@ static struct series *find_ahead(const struct head *head, uint64_t series_id, ui
 enum error_code head_append(struct head *head, const struct head_batch *batch, uint8_t *verdicts,
                             struct head_append_result *result, struct error *error)
 {
-    struct series *ahead[PREFETCH_RING];
+    struct series *ahead[PREFETCH_RING] = {NULL};
     struct batch_statistics statistics = {.start_ms = INT64_MAX, .end_ms = INT64_MIN};
     enum error_code code = ERROR_NONE;
     *result = (struct head_append_result){0};
@@ -516,8 +506,10 @@ enum error_code head_append(struct head *head, const struct head_batch *batch, u
             ahead[found % PREFETCH_RING] = series;
             __builtin_prefetch(series, 1);
         }
-        if (i + PREFETCH_BUFFERS < found)
-            prefetch_buffer(ahead[(i + PREFETCH_BUFFERS) % PREFETCH_RING]);
+        /* Its record was asked for some samples ago; now what it points to. */
+        const struct series *next = ahead[(i + PREFETCH_BUFFERS) % PREFETCH_RING];
+        if (i + PREFETCH_BUFFERS < found && next != NULL)
+            __builtin_prefetch(series_buffer(next), 1);
 
         struct series *series = ahead[i % PREFETCH_RING];
         if (series == NULL) /* its leaf may have come with a sample before */

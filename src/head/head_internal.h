@@ -40,9 +40,6 @@ struct head {
     _Atomic int64_t end_ms;
 };
 
-/* The record of a series that is in use, or NULL. Any thread. */
-const struct series *head_find_series(const struct head *head, uint64_t series_id);
-
 /* --- Time columns (head_columns.c), writer only ----------------------------------------------- */
 
 struct column_place {

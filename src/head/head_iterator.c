@@ -98,7 +98,7 @@ enum error_code head_iterator_next(struct head_iterator *iterator,
     struct head_series_content content = {.series_id = place->series_id,
                                           .target_id = place->target_id};
     struct series_snapshot snapshot;
-    if (!series_snapshot_take(iterator->head, place->series_id, &snapshot))
+    if (!series_snapshot_take(iterator->head, place->series_id, SNAPSHOT_ALL, &snapshot))
         return error_set(error, ERROR_CORRUPT, "head: series %llu",
                          (unsigned long long)place->series_id);
     enum error_code code =

@@ -45,7 +45,8 @@ enum error_code head_reader_read(struct head_reader *reader, uint64_t series_id,
                                  struct error *error)
 {
     struct series_snapshot snapshot;
-    if (start_ms > end_ms || !series_snapshot_take(reader->head, series_id, &snapshot)) {
+    if (start_ms > end_ms ||
+        !series_snapshot_take(reader->head, series_id, SNAPSHOT_ALL, &snapshot)) {
         *columns_out = (struct sample_columns){0};
         return ERROR_NONE;
     }
@@ -93,7 +94,8 @@ enum error_code head_reader_read_latest(struct head_reader *reader, uint64_t ser
                                         struct sample_columns *columns_out, struct error *error)
 {
     struct series_snapshot snapshot;
-    if (start_ms > end_ms || !series_snapshot_take(reader->head, series_id, &snapshot) ||
+    if (start_ms > end_ms ||
+        !series_snapshot_take(reader->head, series_id, SNAPSHOT_NEWEST, &snapshot) ||
         snapshot.state.newest_ms < start_ms) {
         *columns_out = (struct sample_columns){0};
         return ERROR_NONE;
@@ -102,10 +104,7 @@ enum error_code head_reader_read_latest(struct head_reader *reader, uint64_t ser
         return newest_columns(reader, &snapshot, columns_out, error);
 
     struct sample_columns columns;
-    enum error_code code =
-        series_samples_read(&reader->samples, &snapshot, start_ms, end_ms, error);
-    if (code == ERROR_NONE)
-        code = series_samples_merged(&reader->samples, &columns, error);
+    enum error_code code = head_reader_read(reader, series_id, start_ms, end_ms, &columns, error);
     if (code != ERROR_NONE)
         return code;
     size_t skipped = columns.count > 1 ? columns.count - 1 : 0;
@@ -120,6 +119,11 @@ enum error_code head_reader_read_latest(struct head_reader *reader, uint64_t ser
         columns.timestamps_id = ((columns.timestamps_id >> 16) + skipped) << 16 | 1;
     *columns_out = columns;
     return ERROR_NONE;
+}
+
+void head_reader_prefetch(const struct head_reader *reader, uint64_t series_id)
+{
+    __builtin_prefetch(paged_table_find(&reader->head->series, series_id));
 }
 
 enum error_code head_reader_has_samples(struct head_reader *reader, uint64_t series_id,

@@ -16,6 +16,7 @@
 #ifndef HEAD_SERIES_H
 #define HEAD_SERIES_H
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -79,6 +80,14 @@ static inline void series_load(const struct series *series, struct series_state 
     memcpy(state_out, (const void *)series->words, sizeof *state_out);
 }
 
+/* Word 1, put together from its fields: reading it back as a whole just after they were stored
+ * one by one would wait until the stores have left the processor's buffer. */
+static inline uint64_t series_sizes_word(const struct series_state *state)
+{
+    return (uint64_t)state->count | (uint64_t)state->pending << 16 | (uint64_t)state->used << 32 |
+           (uint64_t)(state->exponent | state->phase << 4) << 48 | (uint64_t)state->flags << 56;
+}
+
 /* Store words [1, word_count) and then word 0, which holds `first` and the generation. */
 static inline void series_store_words(struct series *series, const struct series_state *state,
                                       int word_count)
@@ -87,7 +96,8 @@ static inline void series_store_words(struct series *series, const struct series
     /* Odd: a reader waits. Each word is stored with release after it, so whoever sees a new word
      * sees at least the odd generation. */
     atomic_store_explicit(&series->words[0], before + 1, memory_order_relaxed);
-    for (int i = 1; i < word_count; i++) {
+    atomic_store_explicit(&series->words[1], series_sizes_word(state), memory_order_release);
+    for (int i = 2; i < word_count; i++) {
         uint64_t word;
         memcpy(&word, (const uint8_t *)state + i * sizeof word, sizeof word);
         atomic_store_explicit(&series->words[i], word, memory_order_release);
@@ -110,23 +120,36 @@ static inline void series_store_newest(struct series *series, const struct serie
     series_store_words(series, state, WORDS);
 }
 
-/* --- Reader ----------------------------------------------------------------------------------- */
-
-/* False: being written at this moment, try again. */
-static inline bool series_read_begin(const struct series *series, struct series_state *state_out)
+/* For prefetching. */
+static inline const void *series_buffer(const struct series *series)
 {
-    uint64_t words[SERIES_WORDS];
-    for (int i = 0; i < SERIES_WORDS; i++)
-        words[i] = atomic_load_explicit(&series->words[i], memory_order_acquire);
-    memcpy(state_out, words, sizeof *state_out);
-    return state_out->generation % 2 == 0;
+    enum { WORD = offsetof(struct series_state, buffer) / sizeof(uint64_t) };
+    return (const void *)(uintptr_t)atomic_load_explicit(&series->words[WORD],
+                                                         memory_order_relaxed);
 }
+
+/* --- Reader ----------------------------------------------------------------------------------- */
 
 /* Whether all that was loaded since series_read_begin belongs together. */
 static inline bool series_read_end(const struct series *series, const struct series_state *state)
 {
     return (uint32_t)atomic_load_explicit(&series->words[0], memory_order_relaxed) ==
            state->generation;
+}
+
+/* A whole state. What it points to may be recycled meanwhile: see series_read_end. */
+static inline void series_read_begin(const struct series *series, struct series_state *state_out)
+{
+    for (unsigned attempt = 1;; attempt++) {
+        uint64_t words[SERIES_WORDS];
+        for (int i = 0; i < SERIES_WORDS; i++)
+            words[i] = atomic_load_explicit(&series->words[i], memory_order_acquire);
+        memcpy(state_out, words, sizeof *state_out);
+        if (state_out->generation % 2 == 0 && series_read_end(series, state_out))
+            return;
+        if (attempt % 64 == 0) /* the writer may have lost its processor in the middle */
+            sched_yield();
+    }
 }
 
 #endif

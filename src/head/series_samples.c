@@ -7,7 +7,7 @@
 
 /* --- Snapshots -------------------------------------------------------------------------------- */
 
-bool series_snapshot_take(const struct head *head, uint64_t series_id,
+bool series_snapshot_take(const struct head *head, uint64_t series_id, enum snapshot_depth depth,
                           struct series_snapshot *snapshot_out)
 {
     const struct series *series = paged_table_find(&head->series, series_id);
@@ -15,12 +15,11 @@ bool series_snapshot_take(const struct head *head, uint64_t series_id,
         return false;
     struct series_state *state = &snapshot_out->state;
     for (;;) {
-        /* The state must be whole before its buffer and size are believed. */
-        if (!series_read_begin(series, state) || !series_read_end(series, state))
-            continue;
+        series_read_begin(series, state);
         if ((state->flags & SERIES_IN_USE) == 0)
             return false;
-        run_copy_bytes(state, snapshot_out->bytes);
+        if (depth == SNAPSHOT_ALL || (state->flags & SERIES_HISTOGRAMS) != 0)
+            run_copy_bytes(state, snapshot_out->bytes);
         struct series_extra *extra = state->extra;
         static const struct pair_cursor NOTHING;
         snapshot_out->late_floats = extra == NULL ? NOTHING : pair_list_end(&extra->late_floats);

@@ -21,8 +21,12 @@ struct series_snapshot {
     struct pair_cursor late_starts;
 };
 
+/* What of `bytes` is copied: with NEWEST nothing for a run of floats, whose newest value is in the
+ * state. */
+enum snapshot_depth { SNAPSHOT_NEWEST, SNAPSHOT_ALL };
+
 /* False: the head has no such series. */
-bool series_snapshot_take(const struct head *head, uint64_t series_id,
+bool series_snapshot_take(const struct head *head, uint64_t series_id, enum snapshot_depth depth,
                           struct series_snapshot *snapshot_out);
 
 /* Columns before they are handed out: histograms are still packed. */

@@ -9,8 +9,7 @@
 #include "server_state.h"
 #include "status.h"
 
-/* --- Types -------------------------------------------------------------------------------------
- */
+/* --- Types ------------------------------------------------------------------------------- */
 
 enum { DECORATIONS_MAX = 16, OUTPUT_VECTORS = 4, CHUNK_HEAD_BYTES = 24 };
 
@@ -31,8 +30,7 @@ bool answer_is_lost(const struct http_request *request)
     return request->connection == NULL || request->connection->is_closing;
 }
 
-/* --- Queueing ----------------------------------------------------------------------------------
- */
+/* --- Queueing ---------------------------------------------------------------------------- */
 
 static void on_done(struct stream_write *write, const struct error *error)
 {
@@ -136,8 +134,7 @@ void answer_cut(struct http_request *request)
     request_release(request);
 }
 
-/* --- Heads -------------------------------------------------------------------------------------
- */
+/* --- Heads ------------------------------------------------------------------------------- */
 
 static void append_text(struct byte_buffer *head, struct text text)
 {
@@ -260,8 +257,7 @@ enum answer_framing answer_framing_of(const struct http_request *request)
     return request->head.minor == 0 ? FRAMING_CLOSE : FRAMING_CHUNKED;
 }
 
-/* --- Compression -------------------------------------------------------------------------------
- */
+/* --- Compression ------------------------------------------------------------------------- */
 
 static bool is_compressible(struct text content_type)
 {
@@ -291,14 +287,12 @@ bool answer_may_compress(const struct http_request *request, const struct http_r
            gzip_is_accepted(accepted);
 }
 
-/* --- Answers of the server ---------------------------------------------------------------------
- */
+/* --- Answers of the server --------------------------------------------------------------- */
 
 void answer_continue(struct http_request *request)
 {
     struct byte_buffer none = {0};
     answer_queue(request, &none, TEXT("HTTP/1.1 100 Continue\r\n\r\n"), NULL);
-    request->response_bytes = 0;
 }
 
 void answer_error(struct http_request *request, unsigned status, const char *reason)

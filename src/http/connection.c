@@ -2,14 +2,13 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "answer.h"
-#include "platform/clock.h"
+#include "base/log.h"
+#include "intake.h"
 #include "server_state.h"
 
-/* --- Constants ---------------------------------------------------------------------------------
- */
+/* --- Constants --------------------------------------------------------------------------- */
 
 enum {
     /* A body that nobody wants is read up to here to keep the connection; beyond, it is closed. */
@@ -33,8 +32,7 @@ static uint64_t now_ms(const struct connection *connection)
     return loop_now_ms(connection->server->loop);
 }
 
-/* --- Deadlines ---------------------------------------------------------------------------------
- */
+/* --- Deadlines --------------------------------------------------------------------------- */
 
 /*
  * The timer is lazy: it fires at the earliest deadline there was when it was started, looks, and
@@ -77,20 +75,20 @@ void connection_arm(struct connection *connection)
                           deadline_ms > now ? deadline_ms - now : 0);
 }
 
-static void enter(struct connection *connection, enum connection_phase phase, uint64_t timeout_ms)
+void connection_enter(struct connection *connection, enum connection_phase phase,
+                      uint64_t timeout_ms)
 {
     connection->phase = phase;
     connection->deadline_ms =
         timeout_ms == UINT64_MAX ? UINT64_MAX : now_ms(connection) + timeout_ms;
 }
 
-/* --- Ending ------------------------------------------------------------------------------------
- */
+/* --- Ending ------------------------------------------------------------------------------ */
 
 /* Answer nothing more; the client may close first. */
-static void finish(struct connection *connection)
+void connection_finish(struct connection *connection)
 {
-    enter(connection, PHASE_LAST, options_of(connection)->linger_ms);
+    connection_enter(connection, PHASE_LAST, options_of(connection)->linger_ms);
     if (connection->is_ended && stream_queued_bytes(connection->stream) == 0) {
         connection_close(connection);
         return;
@@ -109,8 +107,8 @@ void connection_close(struct connection *connection)
     struct http_request *request = connection->active;
     if (request == NULL)
         return;
-    if (request->was_dispatched) {
-        request_notify_gone(request);
+    if (request->was_dispatched || request->answer != ANSWER_NONE) {
+        request_notify_gone(request); /* whoever answers it ends it */
     } else {
         connection->active = NULL;
         request->connection = NULL;
@@ -139,8 +137,7 @@ static void on_closed(void *context)
     server_check_drained(server);
 }
 
-/* --- Between requests --------------------------------------------------------------------------
- */
+/* --- Between requests -------------------------------------------------------------------- */
 
 static void resume_later(struct connection *connection)
 {
@@ -151,13 +148,13 @@ static void resume_later(struct connection *connection)
 }
 
 /* The next request may begin, when not too much of the last answers is unsent. */
-static void next_request(struct connection *connection)
+void connection_next_request(struct connection *connection)
 {
     if (stream_queued_bytes(connection->stream) >= options_of(connection)->queued_bytes_max) {
-        enter(connection, PHASE_FULL, UINT64_MAX);
+        connection_enter(connection, PHASE_FULL, UINT64_MAX);
         return;
     }
-    enter(connection, PHASE_IDLE, options_of(connection)->idle_timeout_ms);
+    connection_enter(connection, PHASE_IDLE, options_of(connection)->idle_timeout_ms);
     resume_later(connection);
 }
 
@@ -186,11 +183,11 @@ void connection_answered(struct connection *connection, struct http_request *req
     if (connection->is_closing)
         return;
     if (!request->keep_alive)
-        finish(connection);
+        connection_finish(connection);
     else if (connection->phase == PHASE_BODY)
         connection->phase = PHASE_SKIP; /* with the body's deadline */
     else
-        next_request(connection);
+        connection_next_request(connection);
     if (!connection->is_feeding)
         connection_arm(connection);
 }
@@ -210,12 +207,12 @@ void connection_sent(struct connection *connection)
         return;
     size_t queued = stream_queued_bytes(connection->stream);
     if (connection->phase == PHASE_FULL && queued <= options_of(connection)->queued_bytes_max / 2)
-        next_request(connection);
+        connection_next_request(connection);
     if (connection->phase == PHASE_LAST && queued == 0) {
         if (connection->is_ended)
             connection_close(connection);
         else
-            enter(connection, PHASE_LAST, options_of(connection)->linger_ms);
+            connection_enter(connection, PHASE_LAST, options_of(connection)->linger_ms);
     }
     connection_arm(connection);
 }
@@ -226,308 +223,11 @@ void connection_drain(struct connection *connection)
         connection_close(connection);
     else if (connection->phase == PHASE_IDLE || connection->phase == PHASE_FULL ||
              connection->phase == PHASE_SKIP)
-        finish(connection);
+        connection_finish(connection);
     connection_arm(connection);
 }
 
-/* --- Steps of a request ------------------------------------------------------------------------
- */
-
-static bool begin_request(struct connection *connection)
-{
-    struct http_server *server = connection->server;
-    struct arena *arena = arena_create(server->options.arena_bytes_max);
-    struct http_request *request =
-        arena == NULL ? NULL : arena_array(arena, 1, sizeof(struct http_request));
-    if (request == NULL) {
-        arena_destroy(arena);
-        return false;
-    }
-    request->server = server;
-    request->connection = connection;
-    request->arena = arena;
-    request->holds = 1;
-    request->start_ns = clock_monotonic_ns(clock_system());
-    request->remote_address = arena_copy_text(arena, stream_remote_address(connection->stream));
-    request->is_encrypted = stream_is_encrypted(connection->stream);
-    server->requests_open++;
-    message_parser_begin(connection->parser, arena);
-    connection->active = request;
-    connection->body_failure = 0;
-    enter(connection, PHASE_HEAD, server->options.head_timeout_ms);
-    return true;
-}
-
-static uint64_t body_bytes_max(const struct http_request *request)
-{
-    uint64_t of_route = request->match.route == NULL ? 0 : request->match.route->body_bytes_max;
-    return of_route > 0 ? of_route : request->server->options.body_bytes_max;
-}
-
-static enum http_admission admit(struct http_request *request)
-{
-    const struct http_hooks *hooks = &request->server->options.hooks;
-    return hooks->admit == NULL ? HTTP_ADMITTED : hooks->admit(hooks->context, request);
-}
-
-/* Decide from the head alone. 0, or the status to answer. */
-static unsigned check_head(struct http_request *request, const char **reason_out)
-{
-    struct http_server *server = request->server;
-    struct error error;
-    unsigned status = request_read_head(request, reason_out);
-    if (status != 0)
-        return status;
-    enum error_code code = http_router_match(server->options.router, request->method, request->path,
-                                             request->arena, &request->match, &error);
-    *reason_out = code == ERROR_INVALID ? "malformed path" : "out of memory";
-    if (code != ERROR_NONE)
-        return code == ERROR_INVALID ? 400 : 503;
-    *reason_out = "no such path";
-    if (request->match.pattern == NULL)
-        return 404;
-    *reason_out = "method not allowed";
-    if (request->match.route == NULL && request->method != HTTP_OPTIONS)
-        return 405;
-    *reason_out = "request body too large";
-    if (request->head.content_length > body_bytes_max(request))
-        return 413;
-    struct text expect;
-    *reason_out = "unknown expectation";
-    if (http_request_header(request, TEXT("Expect"), &expect) &&
-        !text_equal_ignoring_case(expect, TEXT("100-continue")))
-        return 417;
-    return 0;
-}
-
-static void on_head(struct connection *connection)
-{
-    struct http_request *request = connection->active;
-    request->head = *message_parser_head(connection->parser);
-    enter(connection, PHASE_BODY, options_of(connection)->body_timeout_ms);
-    const char *reason;
-    unsigned status = check_head(request, &reason);
-    if (status != 0) {
-        answer_error(request, status, reason);
-        return;
-    }
-    if (admit(request) == HTTP_REFUSED) {
-        assert(connection->active != request || request->answer != ANSWER_NONE);
-        return;
-    }
-    assert(connection->active == request && request->answer == ANSWER_NONE);
-    struct text expect;
-    if (request->head.has_body && request->head.minor >= 1 &&
-        http_request_header(request, TEXT("Expect"), &expect))
-        answer_continue(request);
-}
-
-/* From inside the parser: no answer here, see body_failure. */
-static void on_body(void *context, const uint8_t *bytes, size_t size)
-{
-    struct connection *connection = context;
-    struct http_request *request = connection->active;
-    if (request == NULL || connection->phase != PHASE_BODY || connection->body_failure != 0)
-        return;
-    request->body_bytes += size;
-    if (size > body_bytes_max(request) - request->body_size) {
-        connection->body_failure = 413;
-        return;
-    }
-    bool is_in_place = request->body != NULL && bytes == request->body + request->body_size;
-    if (!is_in_place) {
-        connection->body_failure = request_reserve_body(request, request->body_size + size);
-        if (connection->body_failure != 0)
-            return;
-        memcpy(request->body + request->body_size, bytes, size);
-    }
-    request->body_size += size;
-}
-
-static void on_message(struct connection *connection)
-{
-    struct http_request *request = connection->active;
-    enter(connection, PHASE_HANDLING, UINT64_MAX);
-    request->was_dispatched = true;
-    server_count(&connection->server->counters.requests_active, 1);
-    const struct http_hooks *hooks = &connection->server->options.hooks;
-    if (request->match.route != NULL)
-        request->match.route->handler(request);
-    else if (hooks->preflight != NULL)
-        hooks->preflight(hooks->context, request);
-    else
-        answer_error(request, 204, "");
-}
-
-static void on_malformed(struct connection *connection)
-{
-    server_count(&connection->server->counters.requests_malformed, 1);
-    struct http_request *request = connection->active;
-    if (request == NULL) { /* while skipping: the answer is out already */
-        finish(connection);
-        return;
-    }
-    struct message_failure failure = message_parser_failure(connection->parser);
-    request->head = *message_parser_head(connection->parser);
-    request->head.keep_alive = false;
-    answer_error(request, failure.status, failure.reason);
-}
-
-/* One step of the parser; false when it needs more bytes. */
-static bool step(struct connection *connection, const uint8_t **bytes, size_t *size)
-{
-    size_t consumed;
-    enum message_step result = message_parser_feed(connection->parser, *bytes, *size, &consumed);
-    *bytes += consumed;
-    *size -= consumed;
-    if (connection->body_failure != 0 && connection->active != NULL) {
-        connection->active->head.keep_alive = false;
-        answer_error(connection->active, connection->body_failure,
-                     connection->body_failure == 413 ? "request body too large"
-                                                     : "no memory for request bodies");
-        return true;
-    }
-    switch (result) {
-    case MESSAGE_MORE:
-        return false;
-    case MESSAGE_HEAD:
-        on_head(connection);
-        return true;
-    case MESSAGE_COMPLETE:
-        if (connection->phase == PHASE_SKIP)
-            next_request(connection);
-        else if (connection->phase == PHASE_BODY)
-            on_message(connection);
-        return true;
-    case MESSAGE_FAILED:
-        on_malformed(connection);
-        return true;
-    }
-    return false;
-}
-
-/* Keep what belongs to later requests until the active one is answered. */
-static void keep_pending(struct connection *connection, const uint8_t *bytes, size_t size)
-{
-    if (size == 0) {
-        connection->pending_size = 0;
-        return;
-    }
-    assert(size <= HTTP_READ_BYTES);
-    if (connection->pending == NULL)
-        connection->pending = malloc(HTTP_READ_BYTES);
-    if (connection->pending == NULL) {
-        connection_close(connection);
-        return;
-    }
-    memmove(connection->pending, bytes, size);
-    connection->pending_size = size;
-}
-
-static void feed(struct connection *connection, const uint8_t *bytes, size_t size)
-{
-    assert(!connection->is_feeding);
-    connection->is_feeding = true;
-    bool goes_on = true;
-    while (goes_on && !connection->is_closing) {
-        switch (connection->phase) {
-        case PHASE_IDLE:
-            goes_on = size > 0;
-            if (goes_on && !begin_request(connection))
-                connection_close(connection);
-            break;
-        case PHASE_HEAD:
-        case PHASE_BODY:
-        case PHASE_SKIP:
-            goes_on = step(connection, &bytes, &size);
-            break;
-        case PHASE_HANDLING:
-        case PHASE_FULL:
-            goes_on = false;
-            break;
-        case PHASE_LAST:
-            size = 0;
-            goes_on = false;
-            break;
-        }
-    }
-    if (!connection->is_closing)
-        keep_pending(connection, bytes, size);
-    connection->is_feeding = false;
-    connection_arm(connection);
-}
-
-static void resume_run(struct task *task)
-{
-    struct connection *connection =
-        (struct connection *)((char *)task - offsetof(struct connection, resume));
-    connection->resume_deferred = false;
-    if (connection->is_closing)
-        return;
-    if (connection->pending_size > 0)
-        feed(connection, connection->pending, connection->pending_size);
-    if (!connection->is_closing)
-        stream_resume(connection->stream);
-}
-
-/* --- Events of the stream ----------------------------------------------------------------------
- */
-
-/* Room in the body itself, once the parser has seen everything before it. */
-static bool allocate_body(struct connection *connection, uint8_t **target_out, size_t *size_out)
-{
-    struct http_request *request = connection->active;
-    if (connection->phase != PHASE_BODY || request == NULL || request->head.is_chunked ||
-        connection->body_failure != 0)
-        return false;
-    assert(request->body_size < request->head.content_length);
-    if (request->body_size == request->body_capacity &&
-        request_reserve_body(request, request->body_size + 1) != 0)
-        return false; /* on_body finds out and answers */
-    *target_out = request->body + request->body_size;
-    *size_out = request->body_capacity - request->body_size;
-    return true;
-}
-
-static void on_allocate(void *context, uint8_t **target_out, size_t *size_out)
-{
-    struct connection *connection = context;
-    bool waits = connection->phase == PHASE_HANDLING || connection->phase == PHASE_FULL ||
-                 connection->pending_size > 0;
-    if (waits && connection->phase != PHASE_LAST) {
-        /* Reading goes on to see the client leave. */
-        if (connection->pending == NULL)
-            connection->pending = malloc(HTTP_READ_BYTES);
-        if (connection->pending == NULL)
-            return; /* no room: reading pauses until the answer */
-        connection->target = READ_PENDING;
-        *target_out = connection->pending + connection->pending_size;
-        *size_out = HTTP_READ_BYTES - connection->pending_size;
-    } else if (allocate_body(connection, target_out, size_out)) {
-        connection->target = READ_BODY;
-    } else {
-        connection->target = READ_SHARED;
-        *target_out = connection->server->read_buffer;
-        *size_out = HTTP_READ_BYTES;
-    }
-}
-
-static void on_received(void *context, size_t size)
-{
-    struct connection *connection = context;
-    server_count(&connection->server->counters.received_bytes, size);
-    switch (connection->target) {
-    case READ_SHARED:
-        feed(connection, connection->server->read_buffer, size);
-        break;
-    case READ_BODY:
-        feed(connection, connection->active->body + connection->active->body_size, size);
-        break;
-    case READ_PENDING:
-        connection->pending_size += size;
-        break;
-    }
-}
+/* --- Events of the stream ---------------------------------------------------------------- */
 
 static void on_ended(void *context)
 {
@@ -549,27 +249,43 @@ static void on_ended(void *context)
         if (stream_queued_bytes(connection->stream) == 0)
             connection_close(connection);
         else if (connection->phase != PHASE_LAST)
-            finish(connection);
+            connection_finish(connection);
         break;
     }
 }
 
+/* Resets are what clients do; the rest is for the operator (a wrong CA, an expired certificate). */
+static void report_failure(struct connection *connection, const struct error *error)
+{
+    static struct log_limit limit = {.interval_ms = 10000, .burst = 5};
+    char reason[ERROR_MESSAGE_MAX + 2];
+    uint64_t suppressed;
+    if (error->code == ERROR_CLOSED)
+        return;
+    server_count(&connection->server->counters.connections_failed, 1);
+    if (!log_limit_allow(&limit, (int64_t)now_ms(connection), &suppressed))
+        return;
+    struct text remote = stream_remote_address(connection->stream);
+    log_event(LOG_INFO, "http", "connection failed", "remote=%.*s reason=%s suppressed=%llu",
+              TEXT_ARGUMENTS(remote), log_quote(reason, sizeof reason, text_of(error->message)),
+              (unsigned long long)suppressed);
+}
+
 static void on_failed(void *context, const struct error *error)
 {
-    (void)error; /* resets are what clients do */
+    report_failure(context, error);
     connection_close(context);
 }
 
 static const struct stream_events events = {
-    .allocate = on_allocate,
-    .received = on_received,
+    .allocate = intake_allocate,
+    .received = intake_received,
     .ended = on_ended,
     .failed = on_failed,
     .closed = on_closed,
 };
 
-/* --- Time --------------------------------------------------------------------------------------
- */
+/* --- Time -------------------------------------------------------------------------------- */
 
 static void on_overdue(struct connection *connection)
 {
@@ -613,8 +329,16 @@ static void on_timer(struct timer *timer)
     connection_arm(connection);
 }
 
-/* --- Opening -----------------------------------------------------------------------------------
- */
+/* --- Opening ----------------------------------------------------------------------------- */
+
+static void resume_run(struct task *task)
+{
+    struct connection *connection =
+        (struct connection *)((char *)task - offsetof(struct connection, resume));
+    connection->resume_deferred = false;
+    if (!connection->is_closing)
+        intake_resume(connection);
+}
 
 static struct connection *create(struct http_server *server, struct stream *stream)
 {
@@ -626,7 +350,7 @@ static struct connection *create(struct http_server *server, struct stream *stre
         .header_bytes_max = server->options.header_bytes_max,
         .header_count_max = server->options.header_count_max,
     };
-    connection->parser = message_parser_create(&limits, on_body, connection);
+    connection->parser = message_parser_create(&limits, intake_body, connection);
     if (connection->parser == NULL) {
         free(connection);
         return NULL;
@@ -654,8 +378,7 @@ void connection_open(struct http_server *server, struct stream *stream)
         stream_close(stream);
         return;
     }
-    /* The first request is waited for like its head: no client connects to keep silent. */
-    enter(connection, PHASE_IDLE, server->options.idle_timeout_ms);
+    connection_enter(connection, PHASE_IDLE, server->options.idle_timeout_ms);
     connection_arm(connection);
 }
 
@@ -670,7 +393,7 @@ void connection_refuse(struct http_server *server, struct stream *stream)
     }
     server->connections_refused_open++;
     connection->is_refused = true;
-    if (!begin_request(connection)) {
+    if (!intake_begin(connection)) {
         connection_close(connection);
         return;
     }

@@ -77,6 +77,16 @@ void connection_close(struct connection *connection);
 /* The server drains: close when idle. */
 void connection_drain(struct connection *connection);
 
+/* Change the phase; its deadline is `timeout_ms` from now, UINT64_MAX: never. */
+void connection_enter(struct connection *connection, enum connection_phase phase,
+                      uint64_t timeout_ms);
+
+/* Read and answer nothing more; the client may close first. */
+void connection_finish(struct connection *connection);
+
+/* The message before is over: the next may begin, when not too much of the answers is unsent. */
+void connection_next_request(struct connection *connection);
+
 /* Whether a next request may follow an answer that is being made now. */
 bool connection_can_continue(const struct connection *connection,
                              const struct http_request *request);

@@ -60,8 +60,7 @@ void gzip_encode(struct gzip_encoder *encoder, struct text piece, enum gzip_flus
         deflateReset(stream);
 }
 
-/* --- Accept-Encoding ---------------------------------------------------------------------------
- */
+/* --- Accept-Encoding --------------------------------------------------------------------- */
 
 /* Whether the parameters of a coding hold a weight of zero: "q=0", "q=0.000". */
 static bool is_refused(struct text parameters)

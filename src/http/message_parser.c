@@ -23,8 +23,7 @@ struct message_parser {
     struct message_failure failure;
 };
 
-/* --- Collecting the head -----------------------------------------------------------------------
- */
+/* --- Collecting the head ----------------------------------------------------------------- */
 
 static int fail(struct message_parser *parser, unsigned status, const char *reason)
 {
@@ -149,8 +148,7 @@ static int on_header_value_complete(llhttp_t *llhttp)
     return 0;
 }
 
-/* --- Stops -------------------------------------------------------------------------------------
- */
+/* --- Stops ------------------------------------------------------------------------------- */
 
 static int on_headers_complete(llhttp_t *llhttp)
 {
@@ -197,8 +195,7 @@ static const llhttp_settings_t settings = {
     .on_message_complete = on_message_complete,
 };
 
-/* --- Public ------------------------------------------------------------------------------------
- */
+/* --- Public ------------------------------------------------------------------------------ */
 
 struct message_parser *
 message_parser_create(const struct message_limits *limits,

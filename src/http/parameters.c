@@ -3,8 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* --- Escapes -----------------------------------------------------------------------------------
- */
+/* --- Escapes ----------------------------------------------------------------------------- */
 
 enum plus { PLUS_IS_PLUS, PLUS_IS_SPACE };
 
@@ -62,8 +61,7 @@ enum error_code http_percent_decode(struct text encoded, struct arena *arena,
     return decode(encoded, PLUS_IS_PLUS, arena, decoded_out, error);
 }
 
-/* --- Lists -------------------------------------------------------------------------------------
- */
+/* --- Lists ------------------------------------------------------------------------------- */
 
 static size_t count_pairs(struct text encoded)
 {

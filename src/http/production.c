@@ -27,8 +27,7 @@ struct production {
 
 static void produce_next(struct production *production);
 
-/* --- On a worker -------------------------------------------------------------------------------
- */
+/* --- On a worker ------------------------------------------------------------------------- */
 
 static void make_piece(struct production *production)
 {
@@ -53,8 +52,7 @@ static void job_run(struct job *job)
     make_piece((struct production *)((char *)job - offsetof(struct production, job)));
 }
 
-/* --- On the loop -------------------------------------------------------------------------------
- */
+/* --- On the loop ------------------------------------------------------------------------- */
 
 static void end(struct production *production, enum http_production how)
 {

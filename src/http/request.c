@@ -11,8 +11,7 @@
 
 enum { BODY_BYTES_FIRST = 256 * 1024, CHUNKED_BYTES_FIRST = 4 * 1024 };
 
-/* --- Life --------------------------------------------------------------------------------------
- */
+/* --- Life -------------------------------------------------------------------------------- */
 
 static void report(struct http_request *request)
 {
@@ -54,15 +53,6 @@ void request_release(struct http_request *request)
     server_check_drained(server);
 }
 
-void request_notify_gone(struct http_request *request)
-{
-    if (request->is_gone)
-        return;
-    request->is_gone = true;
-    if (request->gone != NULL && request->answer != ANSWER_ENDED)
-        request->gone(request->gone_context);
-}
-
 static void gone_run(struct task *task)
 {
     struct http_request *request =
@@ -73,11 +63,10 @@ static void gone_run(struct task *task)
     request_release(request);
 }
 
-void http_request_on_gone(struct http_request *request, void (*gone)(void *context), void *context)
+/* Never at once: the news may come from inside a call of the one who wants to know. */
+static void gone_defer(struct http_request *request)
 {
-    request->gone = gone;
-    request->gone_context = context;
-    if (!request->is_gone || gone == NULL || request->gone_deferred)
+    if (request->gone == NULL || request->gone_deferred)
         return;
     request->gone_task.run = gone_run;
     request->gone_deferred = true;
@@ -85,13 +74,28 @@ void http_request_on_gone(struct http_request *request, void (*gone)(void *conte
     scheduler_defer(request->server->scheduler, &request->gone_task);
 }
 
+void request_notify_gone(struct http_request *request)
+{
+    if (request->is_gone)
+        return;
+    request->is_gone = true;
+    gone_defer(request);
+}
+
+void http_request_on_gone(struct http_request *request, void (*gone)(void *context), void *context)
+{
+    request->gone = gone;
+    request->gone_context = context;
+    if (request->is_gone)
+        gone_defer(request);
+}
+
 bool http_request_is_gone(const struct http_request *request)
 {
     return request->is_gone;
 }
 
-/* --- Body --------------------------------------------------------------------------------------
- */
+/* --- Body -------------------------------------------------------------------------------- */
 
 static bool charge(struct http_request *request, uint64_t bytes)
 {
@@ -146,8 +150,7 @@ uint8_t *http_request_take_body(struct http_request *request, size_t *size_out)
     return body;
 }
 
-/* --- Head --------------------------------------------------------------------------------------
- */
+/* --- Head -------------------------------------------------------------------------------- */
 
 static enum http_method method_of(struct text name)
 {
@@ -260,8 +263,7 @@ bool http_request_has_media_type(const struct http_request *request, struct text
     return text_equal_ignoring_case(text_trim(type), media_type);
 }
 
-/* --- Parameters --------------------------------------------------------------------------------
- */
+/* --- Parameters -------------------------------------------------------------------------- */
 
 static enum error_code decode_parameters(struct http_request *request, struct error *error)
 {
@@ -290,8 +292,7 @@ enum error_code http_request_parameters(struct http_request *request,
     return ERROR_NONE;
 }
 
-/* --- Surroundings ------------------------------------------------------------------------------
- */
+/* --- Surroundings ------------------------------------------------------------------------ */
 
 struct text http_request_remote_address(const struct http_request *request)
 {

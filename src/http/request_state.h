@@ -77,7 +77,7 @@ struct http_request {
 /* Drop a hold; the last one ends the request. */
 void request_release(struct http_request *request);
 
-/* The client is away: tell who wants to know. May end the request. */
+/* The client is away: tell who wants to know, in the next turn. */
 void request_notify_gone(struct http_request *request);
 
 /* Room for `needed` bytes of body. 0, or the status to answer. */

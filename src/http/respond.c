@@ -8,8 +8,7 @@
 #include "request_state.h"
 #include "server_state.h"
 
-/* --- Constants ---------------------------------------------------------------------------------
- */
+/* --- Constants --------------------------------------------------------------------------- */
 
 enum {
     /* Half a millisecond of the loop's time at level 1; larger bodies go to a worker. */
@@ -18,8 +17,7 @@ enum {
     COPY_BYTES = 4 * 1024,
 };
 
-/* --- Whole answers -----------------------------------------------------------------------------
- */
+/* --- Whole answers ----------------------------------------------------------------------- */
 
 /* A large body on its way through a worker. In the request's arena. */
 struct compression {
@@ -140,8 +138,7 @@ void http_respond(struct http_request *request, const struct http_response *resp
     send_whole(request, &head, response->body, owned, CODING_NONE);
 }
 
-/* --- Pieces from the loop ----------------------------------------------------------------------
- */
+/* --- Pieces from the loop ---------------------------------------------------------------- */
 
 void http_response_begin(struct http_request *request, const struct http_response *response)
 {

@@ -11,8 +11,7 @@
  * costs less than hashing the path.
  */
 
-/* --- Types -------------------------------------------------------------------------------------
- */
+/* --- Types ------------------------------------------------------------------------------- */
 
 enum { SEGMENTS_MAX = 16 };
 
@@ -46,8 +45,7 @@ struct path {
     struct text after[SEGMENTS_MAX + 1]; /* what follows the first n segments, not decoded */
 };
 
-/* --- Compiling ---------------------------------------------------------------------------------
- */
+/* --- Compiling --------------------------------------------------------------------------- */
 
 static enum error_code compile_segment(struct compiled_route *compiled, struct text text,
                                        enum segment_place place, struct error *error)
@@ -144,8 +142,7 @@ enum error_code http_router_add(struct http_router *router, const struct http_ro
     return ERROR_NONE;
 }
 
-/* --- Matching ----------------------------------------------------------------------------------
- */
+/* --- Matching ---------------------------------------------------------------------------- */
 
 /* Segments beyond SEGMENTS_MAX can be matched by a rest only and stay together in `after`. */
 static enum error_code cut_path(struct text text, struct arena *arena, struct path *path_out,

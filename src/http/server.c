@@ -10,8 +10,7 @@
 #include "platform/clock.h"
 #include "server_state.h"
 
-/* --- Options -----------------------------------------------------------------------------------
- */
+/* --- Options ----------------------------------------------------------------------------- */
 
 static void default_size(size_t *value, size_t standard)
 {
@@ -41,8 +40,7 @@ static void fill_defaults(struct http_server_options *options)
     default_u64(&options->linger_ms, 1000);
 }
 
-/* --- Accepting ---------------------------------------------------------------------------------
- */
+/* --- Accepting --------------------------------------------------------------------------- */
 
 static void on_accepted(void *context, struct stream *stream)
 {
@@ -59,8 +57,7 @@ static void on_accepted(void *context, struct stream *stream)
     connection_open(server, stream);
 }
 
-/* --- Draining ----------------------------------------------------------------------------------
- */
+/* --- Draining ---------------------------------------------------------------------------- */
 
 static void drained_run(struct task *task)
 {
@@ -111,8 +108,7 @@ void http_server_drain(struct http_server *server, uint64_t grace_ms,
     server_check_drained(server);
 }
 
-/* --- Life --------------------------------------------------------------------------------------
- */
+/* --- Life -------------------------------------------------------------------------------- */
 
 enum error_code http_server_open(struct loop *loop, const struct http_server_options *options,
                                  struct http_server **server_out, struct error *error)
@@ -198,6 +194,7 @@ void http_server_statistics(const struct http_server *server,
         .connections_accepted = read_counter(&counters->connections_accepted),
         .connections_refused = read_counter(&counters->connections_refused),
         .connections_open = read_counter(&counters->connections_open),
+        .connections_failed = read_counter(&counters->connections_failed),
         .requests = read_counter(&counters->requests),
         .requests_active = read_counter(&counters->requests_active),
         .requests_malformed = read_counter(&counters->requests_malformed),

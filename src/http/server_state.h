@@ -19,6 +19,7 @@ struct server_counters {
     _Atomic uint64_t connections_accepted;
     _Atomic uint64_t connections_refused;
     _Atomic uint64_t connections_open;
+    _Atomic uint64_t connections_failed;
     _Atomic uint64_t requests;
     _Atomic uint64_t requests_active;
     _Atomic uint64_t requests_malformed;

@@ -20,10 +20,13 @@ struct listener {
     void (*accepted)(void *context, struct stream *stream);
     void *context;
     uint16_t port;
+    uv_tcp_t refused;   /* takes a connection that no memory is left for, to close it */
+    bool is_refusing;   /* `refused` is not closed yet */
+    bool refuses_again; /* and another one waits */
+    bool is_closed;
 };
 
-/* --- Addresses ---------------------------------------------------------------------------------
- */
+/* --- Addresses --------------------------------------------------------------------------- */
 
 /* Cut "host:port" and "[host]:port"; an empty host is all addresses. */
 static enum error_code address_split(const char *address, char *host, size_t host_bytes,
@@ -112,8 +115,31 @@ static uint16_t bound_port(const uv_tcp_t *tcp)
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
-/* --- Accepting ---------------------------------------------------------------------------------
- */
+/* --- Accepting --------------------------------------------------------------------------- */
+
+static void refuse(struct listener *listener);
+
+static void on_refused(uv_handle_t *handle)
+{
+    struct listener *listener = handle->data;
+    listener->is_refusing = false;
+    if (listener->is_closed)
+        free(listener);
+    else if (listener->refuses_again)
+        refuse(listener);
+}
+
+/* libuv accepts nothing more before the connection at hand is taken. */
+static void refuse(struct listener *listener)
+{
+    listener->refuses_again = listener->is_refusing;
+    if (listener->is_refusing || uv_tcp_init(loop_uv(listener->loop), &listener->refused) < 0)
+        return;
+    listener->is_refusing = true;
+    listener->refused.data = listener;
+    uv_accept((uv_stream_t *)&listener->tcp, (uv_stream_t *)&listener->refused);
+    uv_close((uv_handle_t *)&listener->refused, on_refused);
+}
 
 static void on_connection(uv_stream_t *handle, int status)
 {
@@ -131,6 +157,7 @@ static void on_connection(uv_stream_t *handle, int status)
         listener->accepted(listener->context, stream);
         return;
     }
+    refuse(listener);
     uint64_t suppressed;
     char reason[ERROR_MESSAGE_MAX + 2];
     if (log_limit_allow(&limit, (int64_t)loop_now_ms(listener->loop), &suppressed))
@@ -141,7 +168,10 @@ static void on_connection(uv_stream_t *handle, int status)
 
 static void on_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct listener *listener = handle->data;
+    listener->is_closed = true;
+    if (!listener->is_refusing)
+        free(listener);
 }
 
 enum error_code listener_open(struct loop *loop, const struct listener_options *options,

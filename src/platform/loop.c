@@ -13,7 +13,7 @@
 #include "platform/timer_heap.h"
 #include "platform/worker_pool.h"
 
-/* --- Types ----------------------------------------------------------------------------------- */
+/* --- Types ------------------------------------------------------------------------------- */
 
 /* Tasks in the order in which they were added. */
 struct task_list {
@@ -60,7 +60,7 @@ struct loop {
     uint8_t scratch[LOOP_SCRATCH_BYTES];
 };
 
-/* --- Counting -------------------------------------------------------------------------------- */
+/* --- Counting ---------------------------------------------------------------------------- */
 
 /* One writer, so no read-modify-write is needed. */
 static void count(_Atomic uint64_t *counter, uint64_t amount)
@@ -84,7 +84,7 @@ static void count_turn(struct loop *loop)
         atomic_store_explicit(&loop->counters.turn_ns_max, turn_ns, memory_order_relaxed);
 }
 
-/* --- Scheduler ------------------------------------------------------------------------------- */
+/* --- Scheduler --------------------------------------------------------------------------- */
 
 static struct loop *loop_of(struct scheduler *self)
 {
@@ -178,8 +178,7 @@ void loop_job_finished(struct scheduler *origin, struct job *job)
         uv_async_send(&loop->wake);
 }
 
-/* --- Parts of a turn ---------------------------------------------------------------------------
- */
+/* --- Parts of a turn --------------------------------------------------------------------- */
 
 static void run_posted(struct loop *loop)
 {
@@ -291,7 +290,7 @@ static void on_before(uv_prepare_t *handle)
     count_turn(loop);
 }
 
-/* --- Life ------------------------------------------------------------------------------------ */
+/* --- Life -------------------------------------------------------------------------------- */
 
 enum error_code error_set_uv(struct error *error, int status, const char *context)
 {
@@ -408,8 +407,7 @@ void loop_stop(struct loop *loop)
     uv_async_send(&loop->wake);
 }
 
-/* --- Calls from other threads ------------------------------------------------------------------
- */
+/* --- Calls from other threads ------------------------------------------------------------ */
 
 struct call {
     struct task task;
@@ -439,8 +437,7 @@ void loop_call(struct loop *loop, void (*function)(void *argument), void *argume
     uv_sem_destroy(&call.done);
 }
 
-/* --- Parts -------------------------------------------------------------------------------------
- */
+/* --- Parts ------------------------------------------------------------------------------- */
 
 struct scheduler *loop_scheduler(struct loop *loop)
 {

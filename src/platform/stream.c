@@ -18,8 +18,7 @@
  * is what is sent.
  */
 
-/* --- Constants and types -----------------------------------------------------------------------
- */
+/* --- Constants and types ----------------------------------------------------------------- */
 
 enum {
     FLUSH_VECTORS_MAX = 64,
@@ -104,8 +103,7 @@ static void end(struct stream *stream)
     stream->events->ended(stream->context);
 }
 
-/* --- Writing -----------------------------------------------------------------------------------
- */
+/* --- Writing ----------------------------------------------------------------------------- */
 
 /* `size` bytes of the queue are sent or encrypted; writes that are complete are done. */
 static void advance(struct stream *stream, size_t size)
@@ -299,8 +297,7 @@ static void flush_run(struct task *task)
     flush(stream);
 }
 
-/* --- Reading -----------------------------------------------------------------------------------
- */
+/* --- Reading ----------------------------------------------------------------------------- */
 
 /* Hand out what is decrypted, until there is no more or the owner has no room. */
 static void pump(struct stream *stream)
@@ -395,8 +392,7 @@ static void on_handshake_timeout(struct timer *timer)
     fail(stream, &error);
 }
 
-/* --- Life --------------------------------------------------------------------------------------
- */
+/* --- Life -------------------------------------------------------------------------------- */
 
 static void stream_free(struct stream *stream)
 {
@@ -490,8 +486,7 @@ enum error_code stream_accept(struct loop *loop, uv_stream_t *listening, struct 
     return ERROR_NONE;
 }
 
-/* --- Public ------------------------------------------------------------------------------------
- */
+/* --- Public ------------------------------------------------------------------------------ */
 
 void stream_begin(struct stream *stream, const struct stream_events *events, void *context)
 {

@@ -9,7 +9,7 @@
 
 /*
  * Accept a connection that waits at `listening`. With `tls`, its handshake must end in
- * `handshake_timeout_ms`. Errors: IO, OUT_OF_MEMORY; the connection is dropped then.
+ * `handshake_timeout_ms`. Errors: IO, OUT_OF_MEMORY; the connection may still wait then.
  */
 enum error_code stream_accept(struct loop *loop, uv_stream_t *listening, struct tls_context *tls,
                               uint64_t handshake_timeout_ms, struct stream **stream_out,

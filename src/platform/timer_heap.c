@@ -6,7 +6,7 @@
 /* Four children share two cache lines and halve the depth of a binary heap. */
 enum { CHILDREN = 4, CAPACITY_FIRST = 32 };
 
-/* --- Order ----------------------------------------------------------------------------------- */
+/* --- Order ------------------------------------------------------------------------------- */
 
 static bool before(const struct timer_heap_entry *left, const struct timer_heap_entry *right)
 {
@@ -61,7 +61,7 @@ static void settle(struct timer_heap *heap, size_t index, struct timer_heap_entr
         sift_down(heap, index, entry);
 }
 
-/* --- Public ---------------------------------------------------------------------------------- */
+/* --- Public ------------------------------------------------------------------------------ */
 
 static bool reserve_one(struct timer_heap *heap)
 {

@@ -18,8 +18,7 @@ struct tls_context {
     char *client_ca_path; /* NULL: not mutual */
 };
 
-/* --- Reasons -----------------------------------------------------------------------------------
- */
+/* --- Reasons ----------------------------------------------------------------------------- */
 
 const char *tls_reason(char *target, size_t target_bytes)
 {
@@ -55,8 +54,7 @@ static enum error_code check_readable(const char *what, const char *path, struct
     return ERROR_NONE;
 }
 
-/* --- Loading -----------------------------------------------------------------------------------
- */
+/* --- Loading ----------------------------------------------------------------------------- */
 
 static int choose_protocol(SSL *session, const unsigned char **chosen, unsigned char *chosen_size,
                            const unsigned char *offered, unsigned int offered_size, void *argument)
@@ -138,8 +136,7 @@ static enum error_code load(const struct tls_context *context, SSL_CTX **loaded_
     return ERROR_NONE;
 }
 
-/* --- Public ------------------------------------------------------------------------------------
- */
+/* --- Public ------------------------------------------------------------------------------ */
 
 enum error_code tls_context_create(const struct tls_options *options,
                                    struct tls_context **context_out, struct error *error)

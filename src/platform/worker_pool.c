@@ -10,7 +10,7 @@
 
 #include "loop_uv.h"
 
-/* --- Types ----------------------------------------------------------------------------------- */
+/* --- Types ------------------------------------------------------------------------------- */
 
 /* Jobs of one class, oldest first. */
 struct job_queue {
@@ -58,8 +58,7 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* --- Choosing work (mutex held) ----------------------------------------------------------------
- */
+/* --- Choosing work (mutex held) ---------------------------------------------------------- */
 
 static bool class_has_room(const struct job_queue *queue)
 {
@@ -108,8 +107,7 @@ static struct job *queue_take(struct worker_pool *pool, struct job_queue *queue)
     return job;
 }
 
-/* --- Working -----------------------------------------------------------------------------------
- */
+/* --- Working ----------------------------------------------------------------------------- */
 
 static void run_job(struct worker_pool *pool, struct job_queue *queue)
 {
@@ -215,8 +213,7 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* --- Public: jobs ------------------------------------------------------------------------------
- */
+/* --- Public: jobs ------------------------------------------------------------------------ */
 
 void worker_pool_submit(struct worker_pool *pool, struct job *job)
 {
@@ -326,8 +323,7 @@ void worker_pool_statistics(struct worker_pool *pool, struct worker_pool_statist
     pthread_mutex_unlock(&pool->mutex);
 }
 
-/* --- Public: one job on several workers --------------------------------------------------------
- */
+/* --- Public: one job on several workers -------------------------------------------------- */
 
 size_t parallel_lanes(struct worker_pool *pool)
 {

@@ -66,6 +66,8 @@ enum error_code aggregation_merge(const struct aggregation_plan *plan,
         if (group == NULL)
             return evaluation_out_of_memory(plan->evaluation, error);
         group->drops_name |= other->groups[i].drops_name;
+        if (group->metric_name.data == NULL && other->groups[i].metric_name.data != NULL)
+            group->metric_name = arena_copy_text(groups->arena, other->groups[i].metric_name);
         enum error_code code =
             operations->merge(plan, group, &other->groups[i], groups->arena, error);
         if (code != ERROR_NONE)
@@ -121,7 +123,7 @@ static enum error_code aggregate_visit(void *context, struct lane *lane, size_t 
     const struct aggregation_plan *plan = part->run->plan;
     if (!steps_any(vector->present, plan->steps.count))
         return ERROR_NONE;
-    struct series_identity identity = stream_identity(part->run->input, index, lane->scratch);
+    struct series_identity identity = vector_stream_identity(part->run->input, index, lane->scratch);
     if (plan->node->operation == AGGREGATE_COUNT_VALUES)
         return count_value_add(part, lane, identity.labels, vector, error);
     struct labels labels = aggregation_project(plan, identity.labels, lane->scratch);
@@ -129,6 +131,9 @@ static enum error_code aggregate_visit(void *context, struct lane *lane, size_t 
     if (group == NULL)
         return evaluation_out_of_memory(plan->evaluation, error);
     group->drops_name |= identity.drops_name;
+    if (vector->histograms != NULL && group->metric_name.data == NULL)
+        group->metric_name =
+            arena_copy_text(part->groups->arena, labels_get(identity.labels, LABEL_METRIC_NAME));
     return aggregation_operations_of(plan->node->operation)
         ->add(plan, group, vector, part->groups->arena, error);
 }
@@ -163,14 +168,14 @@ static enum error_code aggregate_part_run(void *context, struct lane *lane, size
     if (!groups_init(state.groups, run->plan->evaluation))
         return evaluation_out_of_memory(run->plan->evaluation, error);
     enum error_code code =
-        stream_visit_part(run->input, lane, run->partition, part, aggregate_visit, &state, error);
+        vector_stream_visit_part(run->input, lane, run->partition, part, aggregate_visit, &state, error);
     return code == ERROR_NONE ? aggregate_merge_done(run, part, error) : code;
 }
 
 static enum error_code aggregate_read(struct aggregate_run *run, struct error *error)
 {
     struct evaluation *evaluation = run->plan->evaluation;
-    run->partition = stream_partition(run->input);
+    run->partition = vector_stream_partition(run->input);
     run->parts = arena_array(evaluation->arena, run->partition.count, sizeof *run->parts);
     run->is_done = arena_array(evaluation->arena, run->partition.count, sizeof *run->is_done);
     if (run->parts == NULL || run->is_done == NULL)
@@ -265,7 +270,7 @@ static enum error_code aggregate_reduce(const struct aggregation_plan *plan, str
 {
     struct aggregate_run run = {.plan = plan, .input = input};
     enum error_code code = aggregate_read(&run, error);
-    stream_close(input);
+    vector_stream_close(input);
     struct store store = {0};
     if (code == ERROR_NONE)
         code = store_init(&store, plan->evaluation, &plan->steps, error);

@@ -154,9 +154,11 @@ enum error_code aggregation_histograms_finish(const struct aggregation_plan *pla
             continue;
         }
         if (step_is_present(sums->incompatible, step)) {
+            struct text name = text_quote(arena, group->metric_name);
             evaluation_annotate(plan->evaluation, PROMQL_WARNING, plan->operand_position,
                                 "vector contains a mix of histograms with exponential and custom "
-                                "buckets schemas");
+                                "buckets schemas for metric name %.*s",
+                                TEXT_ARGUMENTS(name));
             step_clear_present(group->present, step);
             sums->sums[step] = NULL;
             continue;

@@ -66,8 +66,8 @@ static int compare_entries(const struct select_run *run, const struct entry *lef
     }
     if (left->series == right->series)
         return 0;
-    struct labels left_labels = stream_identity(run->input, left->series, scratch).labels;
-    struct labels right_labels = stream_identity(run->input, right->series, scratch).labels;
+    struct labels left_labels = vector_stream_identity(run->input, left->series, scratch).labels;
+    struct labels right_labels = vector_stream_identity(run->input, right->series, scratch).labels;
     return -labels_compare(left_labels, right_labels);
 }
 
@@ -178,7 +178,7 @@ static enum error_code select_visit(void *context, struct lane *lane, size_t ind
     if (!steps_any(vector->present, count))
         return ERROR_NONE;
     bool is_limit = plan->node->operation == AGGREGATE_LIMITK;
-    struct labels labels = stream_identity(run->input, index, lane->scratch).labels;
+    struct labels labels = vector_stream_identity(run->input, index, lane->scratch).labels;
     struct heap *heaps =
         group_heaps(run, part->groups, aggregation_project(plan, labels, lane->scratch));
     if (heaps == NULL)
@@ -207,7 +207,7 @@ static enum error_code select_part_run(void *context, struct lane *lane, size_t 
     if (state.groups->arena == NULL)
         return evaluation_out_of_memory(run->plan->evaluation, error);
     label_table_init(&state.groups->table, state.groups->arena);
-    return stream_visit_part(run->input, lane, run->partition, part, select_visit, &state, error);
+    return vector_stream_visit_part(run->input, lane, run->partition, part, select_visit, &state, error);
 }
 
 static enum error_code select_merge(const struct select_run *run, struct select_groups *total,
@@ -296,7 +296,7 @@ static enum error_code selected_histogram(struct select_run *run, struct store *
     struct lane *lane = &run->plan->evaluation->lanes[0];
     arena_reset(lane->scratch);
     struct step_vector source;
-    enum error_code code = stream_read(run->input, lane, selected->series, &source, error);
+    enum error_code code = vector_stream_read(run->input, lane, selected->series, &source, error);
     if (code != ERROR_NONE)
         return code;
     const struct histogram *histogram = step_histogram(&source, selected->step);
@@ -320,7 +320,7 @@ static enum error_code select_store(struct select_run *run, struct select_groups
     for (size_t i = 0; code == ERROR_NONE && i < count; i++) {
         if (vector == NULL || list[i].series != list[i - 1].series) {
             arena_reset(scratch);
-            struct series_identity identity = stream_identity(run->input, list[i].series, scratch);
+            struct series_identity identity = vector_stream_identity(run->input, list[i].series, scratch);
             code = store_add(&store, identity, &vector, error);
             if (code != ERROR_NONE)
                 break;
@@ -350,7 +350,7 @@ struct ratio_lane {
 
 static struct series_identity ratio_identity(struct stream *self, size_t index, struct arena *arena)
 {
-    return stream_identity(((struct ratio_stream *)self)->input, index, arena);
+    return vector_stream_identity(((struct ratio_stream *)self)->input, index, arena);
 }
 
 static bool ratio_takes(double ratio, double offset)
@@ -365,14 +365,14 @@ static enum error_code ratio_read(struct stream *self, struct lane *lane, size_t
 {
     struct ratio_stream *stream = (struct ratio_stream *)self;
     size_t count = self->steps.count;
-    struct ratio_lane *state = stream_lane_state(self, lane, sizeof *state);
+    struct ratio_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state != NULL && state->present == NULL)
         state->present = arena_array(lane->memory, step_words(count), sizeof *state->present);
     if (state == NULL || state->present == NULL)
         return evaluation_out_of_memory(self->evaluation, error);
-    struct labels labels = stream_identity(stream->input, index, lane->scratch).labels;
+    struct labels labels = vector_stream_identity(stream->input, index, lane->scratch).labels;
     double offset = (double)series_hash(labels) / 18446744073709551615.0;
-    enum error_code code = stream_read(stream->input, lane, index, vector_out, error);
+    enum error_code code = vector_stream_read(stream->input, lane, index, vector_out, error);
     if (code != ERROR_NONE)
         return code;
     memcpy(state->present, vector_out->present, step_words(count) * sizeof *state->present);
@@ -386,7 +386,7 @@ static enum error_code ratio_read(struct stream *self, struct lane *lane, size_t
 
 static void ratio_close(struct stream *self)
 {
-    stream_close(((struct ratio_stream *)self)->input);
+    vector_stream_close(((struct ratio_stream *)self)->input);
 }
 
 static const struct stream_operations RATIO_OPERATIONS = {
@@ -404,7 +404,7 @@ static enum error_code ratio_stream_make(const struct aggregation_plan *plan, st
         return evaluation_out_of_memory(evaluation, error);
     stream->input = input;
     stream->ratios = plan->parameters;
-    enum error_code code = stream_init(&stream->stream, evaluation, &RATIO_OPERATIONS, &plan->steps,
+    enum error_code code = vector_stream_init(&stream->stream, evaluation, &RATIO_OPERATIONS, &plan->steps,
                                        input->count, error);
     if (code != ERROR_NONE)
         return code;
@@ -480,7 +480,7 @@ enum error_code aggregate_select(const struct aggregation_plan *plan,
         .plan = plan,
         .expression = expression,
         .input = input,
-        .partition = stream_partition(input),
+        .partition = vector_stream_partition(input),
     };
     run.parts = arena_array(evaluation->arena, run.partition.count, sizeof *run.parts);
     struct select_groups total = {.arena = evaluation_arena_create(evaluation)};
@@ -497,6 +497,6 @@ enum error_code aggregate_select(const struct aggregation_plan *plan,
     if (code == ERROR_NONE)
         code = select_store(&run, &total, stream_out, error);
     arena_destroy(total.arena);
-    stream_close(input);
+    vector_stream_close(input);
     return code;
 }

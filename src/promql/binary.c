@@ -100,7 +100,7 @@ static struct series_identity scalar_identity(struct stream *self, size_t index,
                                               struct arena *arena)
 {
     struct scalar_stream *stream = (struct scalar_stream *)self;
-    struct series_identity identity = stream_identity(stream->input, index, arena);
+    struct series_identity identity = vector_stream_identity(stream->input, index, arena);
     return stream->drops_name ? identity_drop_name(self->evaluation, identity, arena) : identity;
 }
 
@@ -164,7 +164,7 @@ static enum error_code scalar_read(struct stream *self, struct lane *lane, size_
 {
     struct scalar_stream *stream = (struct scalar_stream *)self;
     size_t count = self->steps.count;
-    struct scalar_lane *state = stream_lane_state(self, lane, sizeof *state);
+    struct scalar_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state == NULL)
         return evaluation_out_of_memory(self->evaluation, error);
     if (state->histograms == NULL) {
@@ -173,7 +173,7 @@ static enum error_code scalar_read(struct stream *self, struct lane *lane, size_
             return evaluation_out_of_memory(self->evaluation, error);
     }
     struct step_vector input;
-    enum error_code code = stream_read(stream->input, lane, index, &input, error);
+    enum error_code code = vector_stream_read(stream->input, lane, index, &input, error);
     if (code != ERROR_NONE)
         return code;
     state->vector.histograms = NULL;
@@ -196,7 +196,7 @@ static enum error_code scalar_read(struct stream *self, struct lane *lane, size_
 
 static void scalar_close(struct stream *self)
 {
-    stream_close(((struct scalar_stream *)self)->input);
+    vector_stream_close(((struct scalar_stream *)self)->input);
 }
 
 static const struct stream_operations SCALAR_OPERATIONS = {
@@ -224,13 +224,13 @@ static enum error_code scalar_stream_make(struct evaluation *evaluation,
         code = evaluate_vector(evaluation, is_left ? node->right : node->left, steps,
                                &stream->input, error);
     if (code == ERROR_NONE)
-        code = stream_init(&stream->stream, evaluation, &SCALAR_OPERATIONS, steps,
+        code = vector_stream_init(&stream->stream, evaluation, &SCALAR_OPERATIONS, steps,
                            stream->input->count, error);
     if (code != ERROR_NONE)
         return code;
     stream->stream.is_unique_without_name = stream->input->is_unique_without_name;
     if (stream->drops_name && !evaluation->delayed_names)
-        return stream_merge_equal_labels(&stream->stream, stream_out, error);
+        return vector_stream_merge_equal_labels(&stream->stream, stream_out, error);
     *stream_out = &stream->stream;
     return ERROR_NONE;
 }

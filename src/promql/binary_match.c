@@ -64,8 +64,8 @@ static struct labels side_labels(struct match_stream *match, const struct match_
                                  uint32_t other_series, struct arena *arena)
 {
     if (series != NO_SERIES)
-        return stream_identity(side->stream, series, arena).labels;
-    struct labels labels = stream_identity(other->stream, other_series, arena).labels;
+        return vector_stream_identity(side->stream, series, arena).labels;
+    struct labels labels = vector_stream_identity(other->stream, other_series, arena).labels;
     return matching_key_of(&match->key, labels, arena);
 }
 
@@ -128,7 +128,7 @@ static struct series_identity match_identity(struct stream *self, size_t index, 
 
 static struct match_lane *match_lane_open(struct stream *self, struct lane *lane)
 {
-    struct match_lane *state = stream_lane_state(self, lane, sizeof *state);
+    struct match_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state == NULL || state->fill != NULL)
         return state;
     size_t count = self->steps.count;
@@ -151,7 +151,7 @@ static enum error_code group_presence(struct match_stream *match, const struct m
     steps_clear(presence, count);
     for (uint32_t series = side->first[group]; series != NO_SERIES; series = side->next[series]) {
         struct step_vector vector;
-        enum error_code code = stream_read(side->stream, lane, series, &vector, error);
+        enum error_code code = vector_stream_read(side->stream, lane, series, &vector, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < step_words(count); word++)
@@ -182,18 +182,18 @@ static enum error_code pair_read(struct match_stream *match, struct match_lane *
         state->one_read = 0;
         if (fills_many) {
             *many = fill;
-            return stream_read(match->one.stream, lane, pair.one, one, error);
+            return vector_stream_read(match->one.stream, lane, pair.one, one, error);
         }
         *one = fill;
-        return stream_read(match->many.stream, lane, pair.many, many, error);
+        return vector_stream_read(match->many.stream, lane, pair.many, many, error);
     }
-    enum error_code code = stream_read(match->many.stream, lane, pair.many, many, error);
+    enum error_code code = vector_stream_read(match->many.stream, lane, pair.many, many, error);
     if (code != ERROR_NONE)
         return code;
     /* Neighbours often share their one side; histograms are gone with the scratch, though. */
     if (state->one_read != pair.one + 1 || state->one.histograms != NULL) {
         state->one_read = 0;
-        code = stream_read(match->one.stream, lane, pair.one, &state->one, error);
+        code = vector_stream_read(match->one.stream, lane, pair.one, &state->one, error);
         if (code != ERROR_NONE)
             return code;
         state->one_read = pair.one + 1;
@@ -274,8 +274,8 @@ static void match_close(struct stream *self)
 {
     struct match_stream *match = (struct match_stream *)self;
     arena_destroy(match->arena);
-    stream_close(match->many.stream);
-    stream_close(match->one.stream);
+    vector_stream_close(match->many.stream);
+    vector_stream_close(match->one.stream);
 }
 
 static const struct stream_operations MATCH_OPERATIONS = {
@@ -299,7 +299,7 @@ static enum error_code side_number(struct match_stream *match, struct match_side
         return evaluation_out_of_memory(evaluation, error);
     for (size_t i = 0; i < count; i++) {
         arena_reset(scratch);
-        struct labels labels = stream_identity(side->stream, i, scratch).labels;
+        struct labels labels = vector_stream_identity(side->stream, i, scratch).labels;
         if (!label_table_add(&match->groups, matching_key_of(&match->key, labels, scratch),
                              &side->group_of[i]))
             return evaluation_out_of_memory(evaluation, error);
@@ -394,7 +394,7 @@ static enum error_code any_visit(void *context, struct lane *lane, size_t index,
 static enum error_code any_part(void *context, struct lane *lane, size_t part, struct error *error)
 {
     struct presence_sum *sum = context;
-    return stream_visit_part(sum->stream, lane, sum->partition, part, any_visit, sum, error);
+    return vector_stream_visit_part(sum->stream, lane, sum->partition, part, any_visit, sum, error);
 }
 
 /* {a="b", c="d"} as Go prints labels. */
@@ -417,8 +417,8 @@ static enum error_code duplicate_error(struct match_stream *match, uint32_t firs
                                        struct error *error)
 {
     struct arena *arena = match->arena;
-    struct labels left = stream_identity(match->one.stream, first, arena).labels;
-    struct labels right = stream_identity(match->one.stream, second, arena).labels;
+    struct labels left = vector_stream_identity(match->one.stream, first, arena).labels;
+    struct labels right = vector_stream_identity(match->one.stream, second, arena).labels;
     if (labels_compare(left, right) > 0) {
         struct labels other = left;
         left = right;
@@ -452,7 +452,7 @@ static enum error_code one_side_check(struct match_stream *match, size_t group,
     steps_clear(work->seen, count);
     for (uint32_t one = match->one.first[group]; one != NO_SERIES; one = match->one.next[one]) {
         struct step_vector vector;
-        enum error_code code = stream_read(match->one.stream, work->lane, one, &vector, error);
+        enum error_code code = vector_stream_read(match->one.stream, work->lane, one, &vector, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t step = step_next(vector.present, count, 0); step < count;
@@ -468,7 +468,7 @@ static enum error_code one_side_check(struct match_stream *match, size_t group,
                     arena_array(match->arena, step_words(count), sizeof *work->any_other);
                 if (work->any_other == NULL)
                     return evaluation_out_of_memory(match->stream.evaluation, error);
-                struct presence_sum sum = {match->many.stream, stream_partition(match->many.stream),
+                struct presence_sum sum = {match->many.stream, vector_stream_partition(match->many.stream),
                                            work->any_other};
                 code = evaluation_run_parts(match->stream.evaluation, sum.partition.count, any_part,
                                             &sum, error);
@@ -497,7 +497,7 @@ static enum error_code many_side_check(struct match_stream *match, size_t group,
     for (uint32_t many = match->many.first[group]; many != NO_SERIES;
          many = match->many.next[many]) {
         struct step_vector vector;
-        enum error_code code = stream_read(match->many.stream, work->lane, many, &vector, error);
+        enum error_code code = vector_stream_read(match->many.stream, work->lane, many, &vector, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < words; word++) {
@@ -565,9 +565,9 @@ static enum error_code result_labels_check(struct match_stream *match, struct co
              side < 2 && code == ERROR_NONE; side++) {
             struct step_vector many;
             struct step_vector one;
-            code = stream_read(match->many.stream, work->lane, both[side].many, &many, error);
+            code = vector_stream_read(match->many.stream, work->lane, both[side].many, &many, error);
             if (code == ERROR_NONE)
-                code = stream_read(match->one.stream, work->lane, both[side].one, &one, error);
+                code = vector_stream_read(match->one.stream, work->lane, both[side].one, &one, error);
             for (size_t word = 0; code == ERROR_NONE && word < words; word++) {
                 uint64_t bits = many.present[word] & one.present[word];
                 if ((bits & present[number][word]) != 0)
@@ -646,7 +646,7 @@ static enum error_code match_configure(struct match_stream *match, struct evalua
     enum error_code code = matching_key_make(evaluation, matching, &match->key, error);
     /* The one side is read again and again when many share it. */
     if (code == ERROR_NONE && matching->cardinality != MATCH_ONE_TO_ONE)
-        code = stream_store(match->one.stream, &match->one.stream, error);
+        code = vector_stream_store(match->one.stream, &match->one.stream, error);
     return code;
 }
 
@@ -680,7 +680,7 @@ enum error_code binary_match_stream(struct evaluation *evaluation,
         code = evaluation_out_of_memory(evaluation, error);
     if (code == ERROR_NONE)
         code =
-            stream_init(&match->stream, evaluation, &MATCH_OPERATIONS, &steps, pair_count, error);
+            vector_stream_init(&match->stream, evaluation, &MATCH_OPERATIONS, &steps, pair_count, error);
     if (code != ERROR_NONE) {
         arena_destroy(match->arena);
         return code;
@@ -688,5 +688,5 @@ enum error_code binary_match_stream(struct evaluation *evaluation,
     code = collisions_check(match, pair_count, error);
     if (code != ERROR_NONE)
         return code;
-    return stream_merge_equal_labels(&match->stream, stream_out, error);
+    return vector_stream_merge_equal_labels(&match->stream, stream_out, error);
 }

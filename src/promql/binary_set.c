@@ -52,7 +52,7 @@ static enum error_code presence_part(void *context, struct lane *lane, size_t pa
                                      struct error *error)
 {
     struct presence_run *run = context;
-    return stream_visit_part(run->input, lane, run->partition, part, presence_visit, run, error);
+    return vector_stream_visit_part(run->input, lane, run->partition, part, presence_visit, run, error);
 }
 
 /* Number the match groups of `input` and find at which steps each has a value. */
@@ -67,7 +67,7 @@ static enum error_code presence_find(struct set_stream *set, struct stream *inpu
         code = evaluation_out_of_memory(evaluation, error);
     for (size_t i = 0; code == ERROR_NONE && i < input->count; i++) {
         arena_reset(scratch);
-        struct labels labels = stream_identity(input, i, scratch).labels;
+        struct labels labels = vector_stream_identity(input, i, scratch).labels;
         if (!label_table_add(&set->groups, matching_key_of(&set->key, labels, scratch),
                              &group_of[i]))
             code = evaluation_out_of_memory(evaluation, error);
@@ -79,7 +79,7 @@ static enum error_code presence_find(struct set_stream *set, struct stream *inpu
         arena_array(set->arena, set->groups.count * set->words + 1, sizeof *set->presence);
     if (set->presence == NULL)
         return evaluation_out_of_memory(evaluation, error);
-    struct presence_run run = {set, input, stream_partition(input), group_of};
+    struct presence_run run = {set, input, vector_stream_partition(input), group_of};
     return evaluation_run_parts(evaluation, run.partition.count, presence_part, &run, error);
 }
 
@@ -90,8 +90,8 @@ static struct series_identity set_identity(struct stream *self, size_t index, st
     struct set_stream *set = (struct set_stream *)self;
     size_t whole_count = set->whole == NULL ? 0 : set->whole->count;
     if (index < whole_count)
-        return stream_identity(set->whole, index, arena);
-    return stream_identity(set->masked, index - whole_count, arena);
+        return vector_stream_identity(set->whole, index, arena);
+    return vector_stream_identity(set->masked, index - whole_count, arena);
 }
 
 static enum error_code set_read(struct stream *self, struct lane *lane, size_t index,
@@ -100,18 +100,18 @@ static enum error_code set_read(struct stream *self, struct lane *lane, size_t i
     struct set_stream *set = (struct set_stream *)self;
     size_t whole_count = set->whole == NULL ? 0 : set->whole->count;
     if (index < whole_count)
-        return stream_read(set->whole, lane, index, vector_out, error);
+        return vector_stream_read(set->whole, lane, index, vector_out, error);
     index -= whole_count;
-    struct set_lane *state = stream_lane_state(self, lane, sizeof *state);
+    struct set_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state == NULL ||
         (!state->is_open && !step_vector_init(&state->vector, lane->memory, self->steps.count)))
         return evaluation_out_of_memory(self->evaluation, error);
     state->is_open = true;
-    struct labels labels = stream_identity(set->masked, index, lane->scratch).labels;
+    struct labels labels = vector_stream_identity(set->masked, index, lane->scratch).labels;
     size_t group =
         label_table_find(&set->groups, matching_key_of(&set->key, labels, lane->scratch));
     struct step_vector vector;
-    enum error_code code = stream_read(set->masked, lane, index, &vector, error);
+    enum error_code code = vector_stream_read(set->masked, lane, index, &vector, error);
     if (code != ERROR_NONE)
         return code;
     const uint64_t *presence =
@@ -130,8 +130,8 @@ static void set_close(struct stream *self)
 {
     struct set_stream *set = (struct set_stream *)self;
     arena_destroy(set->arena);
-    stream_close(set->masked);
-    stream_close(set->whole);
+    vector_stream_close(set->masked);
+    vector_stream_close(set->whole);
 }
 
 static const struct stream_operations SET_OPERATIONS = {
@@ -155,7 +155,7 @@ enum error_code binary_set_stream(struct evaluation *evaluation,
     enum error_code code =
         matching_key_make(evaluation, expression->binary.matching, &set->key, error);
     if (code == ERROR_NONE && is_or)
-        code = stream_store(left, &set->whole, error);
+        code = vector_stream_store(left, &set->whole, error);
     if (code != ERROR_NONE)
         return code;
     struct stream *first = is_or ? set->whole : right;
@@ -165,17 +165,17 @@ enum error_code binary_set_stream(struct evaluation *evaluation,
     label_table_init(&set->groups, set->arena);
     code = presence_find(set, first, error);
     if (!is_or)
-        stream_close(right);
+        vector_stream_close(right);
     size_t count = set->masked->count + (is_or ? set->whole->count : 0);
     if (code == ERROR_NONE)
-        code = stream_init(&set->stream, evaluation, &SET_OPERATIONS, &set->masked->steps, count,
+        code = vector_stream_init(&set->stream, evaluation, &SET_OPERATIONS, &set->masked->steps, count,
                            error);
     if (code != ERROR_NONE) {
         arena_destroy(set->arena);
         return code;
     }
     if (is_or)
-        return stream_merge_equal_labels(&set->stream, stream_out, error);
+        return vector_stream_merge_equal_labels(&set->stream, stream_out, error);
     set->stream.is_unique_without_name = left->is_unique_without_name;
     *stream_out = &set->stream;
     return ERROR_NONE;

@@ -91,4 +91,10 @@ enum error_code selector_stream(struct evaluation *evaluation, const struct expr
                                 enum selector_value value, const struct step_range *steps,
                                 struct stream **stream_out, struct error *error);
 
+/* The same with the modifier `smoothed`. */
+enum error_code smooth_selector_stream(struct evaluation *evaluation,
+                                       const struct expression *expression,
+                                       const struct step_range *steps, struct stream **stream_out,
+                                       struct error *error);
+
 #endif

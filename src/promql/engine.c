@@ -192,9 +192,9 @@ static enum error_code vector_result(struct promql_execution *execution,
     enum error_code code =
         evaluate_vector(evaluation, evaluation->query.root, steps, &stream, error);
     if (code == ERROR_NONE && evaluation->delayed_names)
-        code = stream_drop_names(stream, NAMES_DROP_MARKED, &stream, error);
+        code = vector_stream_drop_names(stream, NAMES_DROP_MARKED, &stream, error);
     if (code == ERROR_NONE)
-        code = stream_store(stream, &stream, error);
+        code = vector_stream_store(stream, &stream, error);
     if (code != ERROR_NONE)
         return code;
     struct promql_series *series = arena_array(evaluation->arena, stream->count, sizeof *series);

@@ -151,7 +151,7 @@ enum error_code evaluation_run_parts(struct evaluation *evaluation, size_t part_
 
 /* --- Streams --------------------------------------------------------------------------------- */
 
-enum error_code stream_init(struct stream *stream, struct evaluation *evaluation,
+enum error_code vector_stream_init(struct stream *stream, struct evaluation *evaluation,
                             const struct stream_operations *operations,
                             const struct step_range *steps, size_t count, struct error *error)
 {
@@ -171,7 +171,7 @@ enum error_code stream_init(struct stream *stream, struct evaluation *evaluation
     return ERROR_NONE;
 }
 
-void stream_close(struct stream *stream)
+void vector_stream_close(struct stream *stream)
 {
     if (stream == NULL)
         return;
@@ -188,10 +188,10 @@ void stream_close(struct stream *stream)
 void evaluation_close_streams(struct evaluation *evaluation)
 {
     while (evaluation->open_streams != NULL)
-        stream_close(evaluation->open_streams);
+        vector_stream_close(evaluation->open_streams);
 }
 
-void *stream_lane_state(struct stream *stream, struct lane *lane, size_t size_bytes)
+void *vector_stream_lane_state(struct stream *stream, struct lane *lane, size_t size_bytes)
 {
     void **state = &stream->lane_states[lane->index];
     if (*state == NULL)
@@ -199,7 +199,7 @@ void *stream_lane_state(struct stream *stream, struct lane *lane, size_t size_by
     return *state;
 }
 
-struct partition stream_partition(const struct stream *stream)
+struct partition vector_stream_partition(const struct stream *stream)
 {
     size_t size = stream->count / PARTS_WANTED;
     if (size < PART_SERIES_MIN)
@@ -209,7 +209,7 @@ struct partition stream_partition(const struct stream *stream)
     return (struct partition){.size = size, .count = (stream->count + size - 1) / size};
 }
 
-enum error_code stream_visit_part(struct stream *stream, struct lane *lane,
+enum error_code vector_stream_visit_part(struct stream *stream, struct lane *lane,
                                   struct partition partition, size_t part, series_visit *visit,
                                   void *context, struct error *error)
 {
@@ -223,7 +223,7 @@ enum error_code stream_visit_part(struct stream *stream, struct lane *lane,
             return code;
         arena_reset(lane->scratch);
         struct step_vector vector;
-        code = stream_read(stream, lane, index, &vector, error);
+        code = vector_stream_read(stream, lane, index, &vector, error);
         if (code == ERROR_NONE)
             code = visit(context, lane, index, &vector, error);
         if (code != ERROR_NONE)

@@ -183,12 +183,12 @@ struct stream {
 };
 
 /* Register and fill in a stream of an operator; its memory is the query's arena. */
-enum error_code stream_init(struct stream *stream, struct evaluation *evaluation,
+enum error_code vector_stream_init(struct stream *stream, struct evaluation *evaluation,
                             const struct stream_operations *operations,
                             const struct step_range *steps, size_t count, struct error *error);
 
 /* labels.bytes is NULL with a size > 0 when memory is out: see identity_failed. */
-static inline struct series_identity stream_identity(struct stream *self, size_t index,
+static inline struct series_identity vector_stream_identity(struct stream *self, size_t index,
                                                      struct arena *arena)
 {
     return self->operations->identity(self, index, arena);
@@ -198,20 +198,20 @@ static inline struct series_identity stream_identity(struct stream *self, size_t
  * The values of series `index`. What *vector_out points to must not be changed and lives until
  * the lane's next read of the same stream; histograms also only until the lane's scratch is reset.
  */
-static inline enum error_code stream_read(struct stream *self, struct lane *lane, size_t index,
+static inline enum error_code vector_stream_read(struct stream *self, struct lane *lane, size_t index,
                                           struct step_vector *vector_out, struct error *error)
 {
     return self->operations->read(self, lane, index, vector_out, error);
 }
 
 /* Closes its inputs too. NULL is fine. The query's thread only. */
-void stream_close(struct stream *stream);
+void vector_stream_close(struct stream *stream);
 
 /* Every stream that is still open. */
 void evaluation_close_streams(struct evaluation *evaluation);
 
 /* The lane's state of the operator, zeroed `size_bytes` at first; NULL when memory is out. */
-void *stream_lane_state(struct stream *stream, struct lane *lane, size_t size_bytes);
+void *vector_stream_lane_state(struct stream *stream, struct lane *lane, size_t size_bytes);
 
 /*
  * A fixed division of a stream: it depends on the number of series, never on threads, so that
@@ -221,12 +221,12 @@ struct partition {
     size_t size;
     size_t count;
 };
-struct partition stream_partition(const struct stream *stream);
+struct partition vector_stream_partition(const struct stream *stream);
 
 /* Read every series of one part; resets the lane's scratch before each. */
 typedef enum error_code series_visit(void *context, struct lane *lane, size_t index,
                                      const struct step_vector *vector, struct error *error);
-enum error_code stream_visit_part(struct stream *stream, struct lane *lane,
+enum error_code vector_stream_visit_part(struct stream *stream, struct lane *lane,
                                   struct partition partition, size_t part, series_visit *visit,
                                   void *context, struct error *error);
 
@@ -253,7 +253,7 @@ enum error_code evaluate_scalar(struct evaluation *evaluation, const struct expr
                                 struct error *error);
 
 /* Series with equal labels become one, as long as no two have a value at the same step. */
-enum error_code stream_merge_equal_labels(struct stream *input, struct stream **stream_out,
+enum error_code vector_stream_merge_equal_labels(struct stream *input, struct stream **stream_out,
                                           struct error *error);
 
 /*
@@ -261,7 +261,7 @@ enum error_code stream_merge_equal_labels(struct stream *input, struct stream **
  * names, marked), or those that are marked (at the end of the query).
  */
 enum names_drop { NAMES_DROP_ALL, NAMES_DROP_MARKED };
-enum error_code stream_drop_names(struct stream *input, enum names_drop which,
+enum error_code vector_stream_drop_names(struct stream *input, enum names_drop which,
                                   struct stream **stream_out, struct error *error);
 
 #endif

@@ -69,7 +69,7 @@ static enum error_code scalar_part(void *context, struct lane *lane, size_t part
                                    struct error *error)
 {
     struct scalar_run *run = context;
-    return stream_visit_part(run->input, lane, run->partition, part, scalar_visit, run, error);
+    return vector_stream_visit_part(run->input, lane, run->partition, part, scalar_visit, run, error);
 }
 
 /* scalar(vector): the value of the only float, else NaN. */
@@ -85,12 +85,12 @@ static enum error_code scalar_of_vector(struct evaluation *evaluation,
     enum error_code code = evaluate_vector(evaluation, operand, steps, &run.input, error);
     if (code != ERROR_NONE)
         return code;
-    run.partition = stream_partition(run.input);
+    run.partition = vector_stream_partition(run.input);
     code = evaluation_run_parts(evaluation, run.partition.count, scalar_part, &run, error);
     for (size_t step = 0; step < steps->count; step++)
         if (run.found[step] != 1)
             values[step] = NAN;
-    stream_close(run.input);
+    vector_stream_close(run.input);
     return code;
 }
 
@@ -181,7 +181,7 @@ static enum error_code absent_part(void *context, struct lane *lane, size_t part
                                    struct error *error)
 {
     struct absent_run *run = context;
-    return stream_visit_part(run->input, lane, run->partition, part, absent_visit, run, error);
+    return vector_stream_visit_part(run->input, lane, run->partition, part, absent_visit, run, error);
 }
 
 /* Labels that the selector asks for by `=`, each once and not also in another way. */
@@ -226,9 +226,9 @@ enum error_code function_absent_stream(struct evaluation *evaluation,
             : evaluate_vector(evaluation, call->arguments[0], steps, &run.input, error);
     if (code != ERROR_NONE)
         return code;
-    run.partition = stream_partition(run.input);
+    run.partition = vector_stream_partition(run.input);
     code = evaluation_run_parts(evaluation, run.partition.count, absent_part, &run, error);
-    stream_close(run.input);
+    vector_stream_close(run.input);
     struct store store = {0};
     struct step_vector *vector;
     if (code == ERROR_NONE)
@@ -276,7 +276,7 @@ static enum error_code sample_time_stream(struct evaluation *evaluation,
     enum error_code code = selector_stream(evaluation, selector, value, steps, &input, error);
     if (code != ERROR_NONE)
         return code;
-    return stream_drop_names(input, NAMES_DROP_ALL, stream_out, error);
+    return vector_stream_drop_names(input, NAMES_DROP_ALL, stream_out, error);
 }
 
 enum error_code function_stream(struct evaluation *evaluation, const struct expression *expression,

@@ -80,7 +80,7 @@ static struct series_identity histogram_identity(struct stream *self, size_t ind
 static struct histogram_lane *histogram_lane_open(struct histogram_stream *stream,
                                                   struct lane *lane)
 {
-    struct histogram_lane *state = stream_lane_state(&stream->stream, lane, sizeof *state);
+    struct histogram_lane *state = vector_stream_lane_state(&stream->stream, lane, sizeof *state);
     if (state == NULL || state->natives != NULL)
         return state;
     size_t steps = stream->stream.steps.count;
@@ -100,7 +100,7 @@ static struct histogram_lane *histogram_lane_open(struct histogram_stream *strea
 
 static void warn_bad_bucket(struct histogram_stream *stream, struct lane *lane, size_t series)
 {
-    struct labels labels = stream_identity(stream->input, series, lane->scratch).labels;
+    struct labels labels = vector_stream_identity(stream->input, series, lane->scratch).labels;
     struct text name = text_quote(lane->scratch, labels_get(labels, LABEL_METRIC_NAME));
     struct text value = text_quote(lane->scratch, labels_get(labels, BUCKET_LABEL));
     bool has_name = stream->stream.evaluation->delayed_names && name.size > 2;
@@ -147,7 +147,7 @@ static enum error_code group_read(struct histogram_stream *stream, struct histog
     for (uint32_t i = stream->first[group]; i != NO_MEMBER; i = stream->members[i].next) {
         struct step_vector vector;
         enum error_code code =
-            stream_read(stream->input, lane, stream->members[i].series, &vector, error);
+            vector_stream_read(stream->input, lane, stream->members[i].series, &vector, error);
         if (code != ERROR_NONE)
             return code;
         state->member_of[position] = &stream->members[i];
@@ -260,7 +260,7 @@ static void histogram_close(struct stream *self)
 {
     struct histogram_stream *stream = (struct histogram_stream *)self;
     arena_destroy(stream->arena);
-    stream_close(stream->input);
+    vector_stream_close(stream->input);
 }
 
 static const struct stream_operations HISTOGRAM_OPERATIONS = {
@@ -308,7 +308,7 @@ static enum error_code groups_make(struct histogram_stream *stream, struct error
         code = evaluation_out_of_memory(evaluation, error);
     for (uint32_t i = 0; code == ERROR_NONE && i < stream->input->count; i++) {
         arena_reset(scratch);
-        struct labels labels = stream_identity(stream->input, i, scratch).labels;
+        struct labels labels = vector_stream_identity(stream->input, i, scratch).labels;
         double bound;
         bool has_bound = text_to_double(labels_get(labels, BUCKET_LABEL), &bound);
         if (has_bound)
@@ -398,7 +398,7 @@ enum error_code function_histogram_stream(struct evaluation *evaluation,
     code = groups_make(stream, error);
     stream->per_group = stream->quantile_label.size > 0 ? stream->parameter_count : 1;
     if (code == ERROR_NONE)
-        code = stream_init(&stream->stream, evaluation, &HISTOGRAM_OPERATIONS, steps,
+        code = vector_stream_init(&stream->stream, evaluation, &HISTOGRAM_OPERATIONS, steps,
                            stream->groups.count * stream->per_group, error);
     if (code != ERROR_NONE) {
         arena_destroy(stream->arena);
@@ -409,5 +409,5 @@ enum error_code function_histogram_stream(struct evaluation *evaluation,
         *stream_out = &stream->stream;
         return ERROR_NONE;
     }
-    return stream_merge_equal_labels(&stream->stream, stream_out, error);
+    return vector_stream_merge_equal_labels(&stream->stream, stream_out, error);
 }

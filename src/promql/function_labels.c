@@ -21,14 +21,14 @@ static struct series_identity label_identity(struct stream *self, size_t index, 
 static enum error_code label_read(struct stream *self, struct lane *lane, size_t index,
                                   struct step_vector *vector_out, struct error *error)
 {
-    return stream_read(((struct label_stream *)self)->input, lane, index, vector_out, error);
+    return vector_stream_read(((struct label_stream *)self)->input, lane, index, vector_out, error);
 }
 
 static void label_close(struct stream *self)
 {
     struct label_stream *stream = (struct label_stream *)self;
     arena_destroy(stream->arena);
-    stream_close(stream->input);
+    vector_stream_close(stream->input);
 }
 
 static const struct stream_operations LABEL_OPERATIONS = {
@@ -91,7 +91,7 @@ static enum error_code labels_change(struct label_stream *stream, struct label_c
     struct evaluation *evaluation = stream->input->evaluation;
     bool is_name = text_equal(change->target, LABEL_METRIC_NAME);
     for (size_t i = 0; i < stream->input->count; i++) {
-        struct series_identity identity = stream_identity(stream->input, i, stream->arena);
+        struct series_identity identity = vector_stream_identity(stream->input, i, stream->arena);
         if (label_value_make(change, identity.labels)) {
             if (change->value.failed)
                 return evaluation_out_of_memory(evaluation, error);
@@ -192,13 +192,13 @@ enum error_code function_label_stream(struct evaluation *evaluation,
     if (stream->identities == NULL)
         code = evaluation_out_of_memory(evaluation, error);
     if (code == ERROR_NONE)
-        code = stream_init(&stream->stream, evaluation, &LABEL_OPERATIONS, steps,
+        code = vector_stream_init(&stream->stream, evaluation, &LABEL_OPERATIONS, steps,
                            stream->input->count, error);
     is_open = code == ERROR_NONE;
     if (code == ERROR_NONE)
         code = labels_change(stream, &change, error);
     if (code == ERROR_NONE)
-        code = stream_merge_equal_labels(&stream->stream, stream_out, error);
+        code = vector_stream_merge_equal_labels(&stream->stream, stream_out, error);
 out:
     if (!is_open)
         arena_destroy(stream->arena);

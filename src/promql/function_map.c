@@ -290,7 +290,7 @@ static bool map_value(const struct map_stream *map, size_t step, double value, d
 static struct series_identity map_identity(struct stream *self, size_t index, struct arena *arena)
 {
     struct map_stream *map = (struct map_stream *)self;
-    return identity_drop_name(self->evaluation, stream_identity(map->input, index, arena), arena);
+    return identity_drop_name(self->evaluation, vector_stream_identity(map->input, index, arena), arena);
 }
 
 static enum error_code negate_histogram(struct map_stream *map, struct map_lane *state,
@@ -367,7 +367,7 @@ static enum error_code map_read(struct stream *self, struct lane *lane, size_t i
 {
     struct map_stream *map = (struct map_stream *)self;
     size_t count = self->steps.count;
-    struct map_lane *state = stream_lane_state(self, lane, sizeof *state);
+    struct map_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state == NULL)
         return evaluation_out_of_memory(self->evaluation, error);
     if (state->histograms == NULL) {
@@ -376,7 +376,7 @@ static enum error_code map_read(struct stream *self, struct lane *lane, size_t i
             return evaluation_out_of_memory(self->evaluation, error);
     }
     struct step_vector input;
-    enum error_code code = stream_read(map->input, lane, index, &input, error);
+    enum error_code code = vector_stream_read(map->input, lane, index, &input, error);
     if (code != ERROR_NONE)
         return code;
     steps_clear(state->vector.present, count);
@@ -391,7 +391,7 @@ static enum error_code map_read(struct stream *self, struct lane *lane, size_t i
 
 static void map_close(struct stream *self)
 {
-    stream_close(((struct map_stream *)self)->input);
+    vector_stream_close(((struct map_stream *)self)->input);
 }
 
 static const struct stream_operations MAP_OPERATIONS = {
@@ -407,12 +407,12 @@ static enum error_code map_finish(struct map_stream *map, struct evaluation *eva
                                   struct error *error)
 {
     enum error_code code =
-        stream_init(&map->stream, evaluation, &MAP_OPERATIONS, steps, map->input->count, error);
+        vector_stream_init(&map->stream, evaluation, &MAP_OPERATIONS, steps, map->input->count, error);
     if (code != ERROR_NONE)
         return code;
     map->stream.is_unique_without_name = map->input->is_unique_without_name;
     if (!evaluation->delayed_names)
-        return stream_merge_equal_labels(&map->stream, stream_out, error);
+        return vector_stream_merge_equal_labels(&map->stream, stream_out, error);
     *stream_out = &map->stream;
     return ERROR_NONE;
 }

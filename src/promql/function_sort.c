@@ -16,19 +16,19 @@ static struct series_identity sorted_identity(struct stream *self, size_t index,
                                               struct arena *arena)
 {
     struct sorted_stream *sorted = (struct sorted_stream *)self;
-    return stream_identity(sorted->input, sorted->order[index], arena);
+    return vector_stream_identity(sorted->input, sorted->order[index], arena);
 }
 
 static enum error_code sorted_read(struct stream *self, struct lane *lane, size_t index,
                                    struct step_vector *vector_out, struct error *error)
 {
     struct sorted_stream *sorted = (struct sorted_stream *)self;
-    return stream_read(sorted->input, lane, sorted->order[index], vector_out, error);
+    return vector_stream_read(sorted->input, lane, sorted->order[index], vector_out, error);
 }
 
 static void sorted_close(struct stream *self)
 {
-    stream_close(((struct sorted_stream *)self)->input);
+    vector_stream_close(((struct sorted_stream *)self)->input);
 }
 
 static const struct stream_operations SORTED_OPERATIONS = {
@@ -153,11 +153,14 @@ enum error_code function_sort_stream(struct evaluation *evaluation,
         return code;
     if (steps->count != 1) {
         /* The series of a range are sorted by their labels in any case. */
+        evaluation_annotate(evaluation, PROMQL_WARNING, expression->position,
+                            "sort is ineffective for range queries since results are always "
+                            "ordered by labels");
         *stream_out = input;
         return ERROR_NONE;
     }
     struct stream *stored;
-    code = stream_store(input, &stored, error);
+    code = vector_stream_store(input, &stored, error);
     if (code != ERROR_NONE)
         return code;
     struct sorted_stream *sorted = arena_array(evaluation->arena, 1, sizeof *sorted);
@@ -170,7 +173,7 @@ enum error_code function_sort_stream(struct evaluation *evaluation,
     qsort_r(order, count, sizeof *order, compare_series, &key);
     sorted->input = stored;
     sorted->order = order;
-    code = stream_init(&sorted->stream, evaluation, &SORTED_OPERATIONS, steps, count, error);
+    code = vector_stream_init(&sorted->stream, evaluation, &SORTED_OPERATIONS, steps, count, error);
     if (code != ERROR_NONE)
         return code;
     sorted->stream.is_unique_without_name = stored->is_unique_without_name;

@@ -23,7 +23,7 @@ struct merge_lane {
 static struct series_identity merge_identity(struct stream *self, size_t index, struct arena *arena)
 {
     struct merge_stream *merge = (struct merge_stream *)self;
-    return stream_identity(merge->input, merge->first[index], arena);
+    return vector_stream_identity(merge->input, merge->first[index], arena);
 }
 
 static enum error_code merge_one(struct merge_stream *merge, struct merge_lane *state,
@@ -60,8 +60,8 @@ static enum error_code merge_read(struct stream *self, struct lane *lane, size_t
     struct merge_stream *merge = (struct merge_stream *)self;
     size_t input = merge->first[index];
     if (merge->next[input] == SIZE_MAX)
-        return stream_read(merge->input, lane, input, vector_out, error);
-    struct merge_lane *state = stream_lane_state(self, lane, sizeof *state);
+        return vector_stream_read(merge->input, lane, input, vector_out, error);
+    struct merge_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state == NULL)
         return evaluation_out_of_memory(self->evaluation, error);
     if (state->histograms == NULL) {
@@ -74,7 +74,7 @@ static enum error_code merge_read(struct stream *self, struct lane *lane, size_t
     state->merged.histograms = NULL;
     for (; input != SIZE_MAX; input = merge->next[input]) {
         struct step_vector vector;
-        enum error_code code = stream_read(merge->input, lane, input, &vector, error);
+        enum error_code code = vector_stream_read(merge->input, lane, input, &vector, error);
         if (code == ERROR_NONE)
             code = merge_one(merge, state, lane, &vector, error);
         if (code != ERROR_NONE)
@@ -88,7 +88,7 @@ static void merge_close(struct stream *self)
 {
     struct merge_stream *merge = (struct merge_stream *)self;
     arena_destroy(merge->arena);
-    stream_close(merge->input);
+    vector_stream_close(merge->input);
 }
 
 static const struct stream_operations MERGE_OPERATIONS = {
@@ -117,7 +117,7 @@ static enum error_code merge_chain(struct merge_stream *merge, size_t *count_out
     label_table_init(&table, work);
     for (size_t i = 0; i < input_count; i++) {
         arena_reset(scratch);
-        struct series_identity identity = stream_identity(merge->input, i, scratch);
+        struct series_identity identity = vector_stream_identity(merge->input, i, scratch);
         size_t known = table.count;
         size_t number;
         if (!label_table_add(&table, identity.labels, &number)) {
@@ -138,7 +138,7 @@ out:
     return code;
 }
 
-enum error_code stream_merge_equal_labels(struct stream *input, struct stream **stream_out,
+enum error_code vector_stream_merge_equal_labels(struct stream *input, struct stream **stream_out,
                                           struct error *error)
 {
     struct evaluation *evaluation = input->evaluation;
@@ -162,7 +162,7 @@ enum error_code stream_merge_equal_labels(struct stream *input, struct stream **
     }
     if (code == ERROR_NONE)
         code =
-            stream_init(&merge->stream, evaluation, &MERGE_OPERATIONS, &input->steps, count, error);
+            vector_stream_init(&merge->stream, evaluation, &MERGE_OPERATIONS, &input->steps, count, error);
     if (code != ERROR_NONE) {
         arena_destroy(merge->arena);
         return code;

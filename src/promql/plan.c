@@ -22,7 +22,7 @@ struct repeated_lane {
 static struct series_identity repeated_identity(struct stream *self, size_t index,
                                                 struct arena *arena)
 {
-    return stream_identity(((struct repeated_stream *)self)->input, index, arena);
+    return vector_stream_identity(((struct repeated_stream *)self)->input, index, arena);
 }
 
 static enum error_code repeated_read(struct stream *self, struct lane *lane, size_t index,
@@ -30,7 +30,7 @@ static enum error_code repeated_read(struct stream *self, struct lane *lane, siz
 {
     struct repeated_stream *repeated = (struct repeated_stream *)self;
     size_t count = self->steps.count;
-    struct repeated_lane *state = stream_lane_state(self, lane, sizeof *state);
+    struct repeated_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state == NULL)
         return evaluation_out_of_memory(self->evaluation, error);
     if (state->histograms == NULL) {
@@ -39,7 +39,7 @@ static enum error_code repeated_read(struct stream *self, struct lane *lane, siz
             return evaluation_out_of_memory(self->evaluation, error);
     }
     struct step_vector input;
-    enum error_code code = stream_read(repeated->input, lane, index, &input, error);
+    enum error_code code = vector_stream_read(repeated->input, lane, index, &input, error);
     if (code != ERROR_NONE)
         return code;
     state->vector.histograms = NULL;
@@ -60,7 +60,7 @@ static enum error_code repeated_read(struct stream *self, struct lane *lane, siz
 
 static void repeated_close(struct stream *self)
 {
-    stream_close(((struct repeated_stream *)self)->input);
+    vector_stream_close(((struct repeated_stream *)self)->input);
 }
 
 static const struct stream_operations REPEATED_OPERATIONS = {
@@ -80,7 +80,7 @@ static enum error_code repeated_stream_make(struct evaluation *evaluation,
     struct step_range first = {steps->start_ms, steps->step_ms, 1};
     enum error_code code = evaluate_vector(evaluation, expression, &first, &repeated->input, error);
     if (code == ERROR_NONE)
-        code = stream_init(&repeated->stream, evaluation, &REPEATED_OPERATIONS, steps,
+        code = vector_stream_init(&repeated->stream, evaluation, &REPEATED_OPERATIONS, steps,
                            repeated->input->count, error);
     if (code != ERROR_NONE)
         return code;
@@ -104,6 +104,8 @@ enum error_code evaluate_vector(struct evaluation *evaluation, const struct expr
         return repeated_stream_make(evaluation, expression, steps, stream_out, error);
     switch (expression->kind) {
     case EXPRESSION_SELECTOR:
+        if (expression->selector.mode == RANGE_SMOOTHED)
+            return smooth_selector_stream(evaluation, expression, steps, stream_out, error);
         return selector_stream(evaluation, expression, SELECTOR_VALUE, steps, stream_out, error);
     case EXPRESSION_UNARY:
         if (expression->unary.operation == UNARY_MINUS)

@@ -166,7 +166,7 @@ static struct series_identity selector_identity(struct stream *self, size_t inde
 
 static struct selector_lane *selector_lane_open(struct stream *self, struct lane *lane)
 {
-    struct selector_lane *state = stream_lane_state(self, lane, sizeof *state);
+    struct selector_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state == NULL || state->samples != NULL)
         return state;
     size_t count = self->steps.count;
@@ -298,7 +298,7 @@ enum error_code selector_stream(struct evaluation *evaluation, const struct expr
     if (code != ERROR_NONE)
         return code;
     selector->value = value;
-    code = stream_init(&selector->stream, evaluation, &SELECTOR_OPERATIONS, steps,
+    code = vector_stream_init(&selector->stream, evaluation, &SELECTOR_OPERATIONS, steps,
                        selector->source->count, error);
     if (code != ERROR_NONE) {
         columns_close(selector->source);

@@ -177,7 +177,7 @@ static enum error_code stores_stream(struct evaluation *evaluation, const struct
         count += stores[i].count;
     }
     if (code == ERROR_NONE)
-        code = stream_init(&stored->stream, evaluation, &STORED_OPERATIONS, steps, count, error);
+        code = vector_stream_init(&stored->stream, evaluation, &STORED_OPERATIONS, steps, count, error);
     if (code != ERROR_NONE) {
         for (size_t i = 0; i < store_count; i++)
             store_clear(&stores[i]);
@@ -226,7 +226,7 @@ static enum error_code store_visit(void *context, struct lane *lane, size_t inde
     struct store_part *part = context;
     if (!steps_any(vector->present, part->store->steps.count))
         return ERROR_NONE;
-    struct series_identity identity = stream_identity(part->run->input, index, lane->scratch);
+    struct series_identity identity = vector_stream_identity(part->run->input, index, lane->scratch);
     return store_add_copy(part->store, identity, vector, error);
 }
 
@@ -239,20 +239,20 @@ static enum error_code store_part_run(void *context, struct lane *lane, size_t p
         store_init(state.store, run->input->evaluation, &run->input->steps, error);
     if (code == ERROR_NONE)
         code =
-            stream_visit_part(run->input, lane, run->partition, part, store_visit, &state, error);
+            vector_stream_visit_part(run->input, lane, run->partition, part, store_visit, &state, error);
     if (code == ERROR_NONE)
         code = store_hold(state.store, error);
     return code;
 }
 
-enum error_code stream_store(struct stream *input, struct stream **stream_out, struct error *error)
+enum error_code vector_stream_store(struct stream *input, struct stream **stream_out, struct error *error)
 {
     if (input->is_stored) {
         *stream_out = input;
         return ERROR_NONE;
     }
     struct evaluation *evaluation = input->evaluation;
-    struct store_run run = {.input = input, .partition = stream_partition(input)};
+    struct store_run run = {.input = input, .partition = vector_stream_partition(input)};
     run.stores = arena_array(evaluation->arena, run.partition.count, sizeof *run.stores);
     if (run.stores == NULL)
         return evaluation_out_of_memory(evaluation, error);
@@ -265,7 +265,7 @@ enum error_code stream_store(struct stream *input, struct stream **stream_out, s
     }
     struct step_range steps = input->steps;
     bool is_unique = input->is_unique_without_name;
-    stream_close(input);
+    vector_stream_close(input);
     code = stores_stream(evaluation, &steps, run.stores, run.partition.count, stream_out, error);
     if (code == ERROR_NONE)
         (*stream_out)->is_unique_without_name = is_unique;

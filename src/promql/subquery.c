@@ -17,7 +17,7 @@ struct subquery_source {
 static struct series_identity subquery_identity(struct columns_source *self, size_t index,
                                                 struct arena *arena)
 {
-    return stream_identity(((struct subquery_source *)self)->input, index, arena);
+    return vector_stream_identity(((struct subquery_source *)self)->input, index, arena);
 }
 
 static bool subquery_lane_open(struct subquery_lane *state, struct lane *lane, size_t count)
@@ -56,7 +56,7 @@ static enum error_code subquery_read(struct columns_source *self, struct lane *l
     if (!subquery_lane_open(state, lane, steps->count))
         return evaluation_out_of_memory(subquery->input->evaluation, error);
     struct step_vector vector;
-    enum error_code code = stream_read(subquery->input, lane, index, &vector, error);
+    enum error_code code = vector_stream_read(subquery->input, lane, index, &vector, error);
     if (code != ERROR_NONE)
         return code;
     size_t count = 0;
@@ -84,7 +84,7 @@ static enum error_code subquery_read(struct columns_source *self, struct lane *l
 
 static void subquery_close(struct columns_source *self)
 {
-    stream_close(((struct subquery_source *)self)->input);
+    vector_stream_close(((struct subquery_source *)self)->input);
 }
 
 static const struct columns_source_operations SUBQUERY_OPERATIONS = {

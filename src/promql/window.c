@@ -67,7 +67,7 @@ static bool bounds_init(struct window_bounds *bounds, struct arena *arena, size_
 
 static struct window_lane *window_lane_open(struct stream *self, struct lane *lane)
 {
-    struct window_lane *state = stream_lane_state(self, lane, sizeof *state);
+    struct window_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state == NULL || state->histograms != NULL)
         return state;
     size_t count = self->steps.count;
@@ -395,7 +395,7 @@ enum error_code window_stream(struct evaluation *evaluation, const struct expres
         return code;
     code = window_check_mode(window, function, error);
     if (code == ERROR_NONE)
-        code = stream_init(&window->stream, evaluation, &WINDOW_OPERATIONS, steps,
+        code = vector_stream_init(&window->stream, evaluation, &WINDOW_OPERATIONS, steps,
                            window->source->count, error);
     if (code != ERROR_NONE) {
         columns_close(window->source);
@@ -406,7 +406,7 @@ enum error_code window_stream(struct evaluation *evaluation, const struct expres
         *stream_out = &window->stream;
         return ERROR_NONE;
     }
-    return stream_merge_equal_labels(&window->stream, stream_out, error);
+    return vector_stream_merge_equal_labels(&window->stream, stream_out, error);
 }
 
 /* --- For kernels ----------------------------------------------------------------------------- */
@@ -448,9 +448,8 @@ window_kernel *window_kernel_of(enum function_id function)
     case FUNCTION_RESETS:
         return window_changes;
     case FUNCTION_SUM_OVER_TIME:
-        return window_sum;
     case FUNCTION_AVG_OVER_TIME:
-        return window_avg;
+        return window_sum;
     case FUNCTION_MIN_OVER_TIME:
     case FUNCTION_MAX_OVER_TIME:
     case FUNCTION_TS_OF_MIN_OVER_TIME:

@@ -52,10 +52,9 @@ window_kernel window_rate;          /* rate, increase, delta */
 window_kernel window_instant_rate;  /* irate, idelta */
 window_kernel window_extended_rate; /* the same with anchored and smoothed */
 window_kernel window_changes;       /* changes, resets */
-window_kernel window_sum;
-window_kernel window_avg;
-window_kernel window_extreme;  /* min, max and their timestamps */
-window_kernel window_variance; /* stddev, stdvar */
+window_kernel window_sum;           /* sum_over_time, avg_over_time */
+window_kernel window_extreme;       /* min, max and their timestamps */
+window_kernel window_variance;      /* stddev, stdvar */
 window_kernel window_quantile;
 window_kernel window_mad;
 window_kernel window_count;
@@ -85,6 +84,16 @@ static inline size_t window_size(const struct window_samples *samples, size_t st
 {
     return window_is_empty(samples, step) ? 0 : samples->last[step] - samples->first[step];
 }
+
+/* The sum of each step's window of floats is sums[step] + compensations[step]; NULL where adding
+ * up each window is as good, or needed (values that are not finite). In the lane's scratch. */
+struct window_sums {
+    double *sums;          /* [steps] */
+    double *compensations; /* [steps] */
+};
+
+/* False when memory is out. */
+bool window_sums_slide(const struct window_call *call, struct window_sums *sums_out);
 
 /* Neumaier's form of Kahan's sum: the sum is *sum + *compensation. */
 static inline void compensated_add(double value, double *sum, double *compensation)

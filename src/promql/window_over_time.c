@@ -75,20 +75,35 @@ static double mean_of(const double *values, size_t count)
     return sum / (double)count + compensation / (double)count;
 }
 
-/* Windows of floats through `compute`, windows of histograms summed up, mixed ones warned of. */
-static enum error_code window_each(const struct window_call *call, struct step_vector *out,
-                                   double (*compute)(const double *values, size_t count),
-                                   struct error *error)
+/* The result of one step's floats: from sums that are known, else value by value. */
+static double sum_or_mean(const struct window_call *call, const struct window_sums *sums,
+                          size_t step)
 {
     const struct window_samples *floats = &call->floats;
+    size_t size = window_size(floats, step);
+    bool is_mean = call->function == FUNCTION_AVG_OVER_TIME;
+    if (sums->sums != NULL && isfinite(sums->sums[step])) {
+        double count = is_mean ? (double)size : 1;
+        return sums->sums[step] / count + sums->compensations[step] / count;
+    }
+    const double *values = floats->values + floats->first[step];
+    return is_mean ? mean_of(values, size) : sum_of(values, size);
+}
+
+enum error_code window_sum(const struct window_call *call, struct step_vector *out,
+                           struct error *error)
+{
+    struct window_sums sums;
+    if (!window_sums_slide(call, &sums))
+        return evaluation_out_of_memory(call->evaluation, error);
     for (size_t step = 0; step < call->steps->count; step++) {
-        size_t size = window_size(floats, step);
+        bool has_floats = !window_is_empty(&call->floats, step);
         if (window_is_empty(&call->histograms, step)) {
-            if (size > 0)
-                out_set(out, step, compute(floats->values + floats->first[step], size));
+            if (has_floats)
+                out_set(out, step, sum_or_mean(call, &sums, step));
             continue;
         }
-        if (size > 0) {
+        if (has_floats) {
             window_warn_mixed(call);
             continue;
         }
@@ -97,18 +112,6 @@ static enum error_code window_each(const struct window_call *call, struct step_v
             return code;
     }
     return ERROR_NONE;
-}
-
-enum error_code window_sum(const struct window_call *call, struct step_vector *out,
-                           struct error *error)
-{
-    return window_each(call, out, sum_of, error);
-}
-
-enum error_code window_avg(const struct window_call *call, struct step_vector *out,
-                           struct error *error)
-{
-    return window_each(call, out, mean_of, error);
 }
 
 /* --- min, max and their timestamps ----------------------------------------------------------- */

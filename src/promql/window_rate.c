@@ -274,7 +274,8 @@ static bool extended_increase(const struct window_call *call, size_t step, bool 
             final++;
         last = final;
     }
-    if (floats->timestamps_ms[last] <= start_ms)
+    if (floats->timestamps_ms[last] <= start_ms ||
+        (is_smoothed && floats->timestamps_ms[first] > end_ms))
         return false;
     double left = floats->values[first];
     if (is_smoothed && floats->timestamps_ms[first] < start_ms)

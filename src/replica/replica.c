@@ -21,6 +21,7 @@ struct batch {
     struct group_request request;
     struct replica *replica;
     struct replica_write *writes;
+    struct replica_entry *entry; /* instead of writes */
     struct batch *next;
     uint64_t index; /* when committed */
 };
@@ -148,8 +149,26 @@ static void schedule_pump(struct replica *replica)
     scheduler_defer(loop_of(replica), &replica->pump_task);
 }
 
+static void entry_answer_task(struct task *task)
+{
+    struct replica_entry *entry =
+        (struct replica_entry *)((char *)task - offsetof(struct replica_entry, task));
+    entry->done(entry);
+}
+
+static void entry_answer(struct replica_entry *entry, const char *failure)
+{
+    error_clear(&entry->error);
+    if (failure != NULL)
+        error_set(&entry->error, ERROR_UNAVAILABLE, "%s", failure);
+    entry->task.run = entry_answer_task;
+    scheduler_post(entry->origin, &entry->task);
+}
+
 static void batch_finish(struct batch *batch, const char *failure)
 {
+    if (batch->entry != NULL)
+        entry_answer(batch->entry, failure);
     struct replica_write *write = batch->writes;
     while (write != NULL) {
         struct replica_write *next = write->next;
@@ -351,6 +370,36 @@ void replica_write(struct replica *replica, struct replica_write *write)
     }
     write->task.run = receive;
     scheduler_post(loop_of(replica), &write->task);
+}
+
+/* --- Entries of others ------------------------------------------------------------------------ */
+
+static void receive_entry(struct task *task)
+{
+    struct replica_entry *entry =
+        (struct replica_entry *)((char *)task - offsetof(struct replica_entry, task));
+    struct replica *replica = entry->replica;
+    struct batch *batch = calloc(1, sizeof *batch);
+    if (!atomic_load(&replica->ready) || replica->closing || batch == NULL) {
+        free(batch);
+        entry_answer(entry, "this shard has no leader here");
+        return;
+    }
+    *batch = (struct batch){.request.done = batch_done, .replica = replica, .entry = entry};
+    if (propose_entry(replica, entry->bytes.bytes, entry->bytes.size, &batch->request,
+                      &entry->error) != ERROR_NONE) {
+        free(batch);
+        entry_answer(entry, "the entry could not be proposed");
+        return;
+    }
+    replica->in_flight++;
+}
+
+void replica_propose(struct replica *replica, struct replica_entry *entry)
+{
+    entry->replica = replica;
+    entry->task.run = receive_entry;
+    scheduler_post(loop_of(replica), &entry->task);
 }
 
 /* --- What the shard asks for ------------------------------------------------------------------ */

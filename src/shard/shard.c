@@ -267,9 +267,10 @@ void shard_freeze(struct shard *shard)
     shard_propose(shard, &entry);
 }
 
-enum error_code shard_delete_series(struct shard *shard, struct text tenant,
-                                    const struct matcher *const *matchers, size_t matcher_count,
-                                    int64_t start_ms, int64_t end_ms, struct error *error)
+enum error_code shard_encode_delete(struct byte_buffer *entry, int64_t stamp_ms,
+                                    struct text tenant, const struct matcher *const *matchers,
+                                    size_t matcher_count, int64_t start_ms, int64_t end_ms,
+                                    struct error *error)
 {
     if (start_ms > end_ms)
         return error_set(error, ERROR_INVALID, "the start is after the end");
@@ -280,16 +281,9 @@ enum error_code shard_delete_series(struct shard *shard, struct text tenant,
         .matchers = (struct matcher **)matchers,
         .matcher_count = matcher_count,
     };
-    struct byte_buffer entry = {0};
-    entry_encode_header(&entry, ENTRY_DELETE_SERIES,
-                        clock_now_ms(shard->options.environment->clock));
-    tombstone_encode(&entry, &tombstone);
-    if (entry.failed) {
-        byte_buffer_clear(&entry);
-        return error_set(error, ERROR_OUT_OF_MEMORY, "delete series");
-    }
-    shard_propose(shard, &entry);
-    return ERROR_NONE;
+    entry_encode_header(entry, ENTRY_DELETE_SERIES, stamp_ms);
+    tombstone_encode(entry, &tombstone);
+    return entry->failed ? error_set(error, ERROR_OUT_OF_MEMORY, "delete series") : ERROR_NONE;
 }
 
 /* --- Statistics ----------------------------------------------------------------------------- */

@@ -31,8 +31,7 @@ static struct {
     int is_shut;
 } client;
 
-/* --- Routes ------------------------------------------------------------------------------------
- */
+/* --- Routes ------------------------------------------------------------------------------ */
 
 static void answer(struct http_request *request)
 {
@@ -80,8 +79,7 @@ static void stream(struct http_request *request)
     http_response_end(request);
 }
 
-/* --- Client ------------------------------------------------------------------------------------
- */
+/* --- Client ------------------------------------------------------------------------------ */
 
 static void client_turn(struct timer *timer)
 {

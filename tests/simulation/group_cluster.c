@@ -365,7 +365,8 @@ static void post(struct cluster *cluster, size_t from, size_t to, uint64_t group
     assert(letter != NULL);
     *letter = (struct letter){cluster, from, to, group_id, malloc(size_bytes), size_bytes};
     memcpy(letter->bytes, bytes, size_bytes);
-    uint64_t delay_ns = random_below(&cluster->random.base, 200000);
+    uint64_t delay_ns =
+        cluster->slow_ms[from] * 1000000 + random_below(&cluster->random.base, 200000);
     if (cluster->delay_ms_max > 0 && random_below(&cluster->random.base, 4) == 0) {
         cluster->counts.reordered++;
         delay_ns += 1000000 *

@@ -96,6 +96,7 @@ struct cluster {
     bool cut[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX]; /* [from][to] */
     uint32_t loss_per_thousand, duplicate_per_thousand;
     uint64_t delay_ms_max;
+    uint64_t slow_ms[CLUSTER_NODES_MAX]; /* added to what this node sends */
 
     /* Checker, a group each. */
     struct cluster_values committed[CLUSTER_GROUPS_MAX]; /* by rising index */

@@ -1,7 +1,8 @@
 /*
  * group_simulation - consensus under crashes and a bad network, one run a seed.
  *
- *     group_simulation [--seeds=FIRST-LAST] [--nodes=N] [--steps=N] [--without-rule=N] [--lying]
+ *     group_simulation [--seeds=FIRST-LAST] [--nodes=N] [--steps=N] [--until-failure]
+ *                      [--without-rule=N] [--lying]
  *
  * Three founders (of up to five nodes), one to three groups. Each step is a fault, a repair or a
  * burst of proposals, then some virtual time. At the end everything is healed and every replica
@@ -24,6 +25,7 @@ struct options {
     uint64_t steps;
     uint64_t without_rule;
     bool lying;
+    bool until_failure;
     bool no_members, no_snapshots, no_crashes; /* to narrow a failure down */
 };
 
@@ -280,6 +282,8 @@ static bool read_option(struct options *options, struct text argument)
         return text_to_uint64(value, &options->without_rule) && options->without_rule < 32;
     if (text_equal(name, TEXT("--lying")))
         return options->lying = true;
+    if (text_equal(name, TEXT("--until-failure")))
+        return options->until_failure = true;
     if (text_equal(name, TEXT("--no-members")))
         return options->no_members = true;
     if (text_equal(name, TEXT("--no-snapshots")))
@@ -299,9 +303,11 @@ int main(int count, char **arguments)
         }
     }
     log_set_level(LOG_ERROR);
+    setvbuf(stdout, NULL, _IOLBF, 0);
     struct cluster_counts sum = {0};
     uint64_t failures = 0;
-    for (uint64_t seed = options.first_seed; seed <= options.last_seed; seed++)
+    for (uint64_t seed = options.first_seed;
+         seed <= options.last_seed && !(options.until_failure && failures > 0); seed++)
         failures += !run_seed(seed, &options, &sum);
     print_counts(&sum);
     printf("%llu of %llu seeds failed\n", (unsigned long long)failures,

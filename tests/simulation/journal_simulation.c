@@ -32,6 +32,7 @@ struct counts {
 struct run {
     struct simulated_environment *environment;
     struct random_generator random;
+    uint64_t seed;
     enum breakage breakage;
     struct model_group groups[GROUPS];
     struct journal *journals[LANES];
@@ -61,7 +62,7 @@ static void on_fatal(void *context, const struct error *error)
     (void)error;
     struct run *run = context;
     run->fatal = true;
-    run->counts.fatal_errors++;
+    run->counts.fatal_errors += !run->environment->disk.crashed;
 }
 
 static void on_space(void *context, enum journal_space space)
@@ -242,9 +243,7 @@ static void recover_with_rot(struct run *run)
         return;
     char path[DISK_PATH_MAX + 1];
     memcpy(path, chosen, strlen(chosen) + 1);
-    /* The beginning of a file is where most of its records are. */
-    uint64_t bytes = chance(run, 50) && size > 65536 ? 65536 : size;
-    uint64_t bit = ((uint64_t)below(run, (uint32_t)bytes)) * 8 + below(run, 8);
+    uint64_t bit = simulated_disk_choose_bit(disk, path);
     simulated_disk_flip(disk, path, bit);
     struct error error;
     if (recover(run, &error)) {
@@ -364,9 +363,12 @@ static void close_all(struct run *run)
     for (size_t i = 0; i < LANES; i++) {
         if (run->journals[i] != NULL &&
             !simulated_scheduler_run_until(&run->environment->scheduler, &run->closed[i],
-                                           STEPS_MAX) &&
-            run->failure[0] == '\0')
-            snprintf(run->failure, sizeof run->failure, "lane %zu does not close", i);
+                                           STEPS_MAX)) {
+            /* Nothing can be cleaned up after this. */
+            printf("FAILED: seed %llu: lane %zu does not close\n", (unsigned long long)run->seed,
+                   i);
+            exit(1);
+        }
         run->journals[i] = NULL;
     }
     journal_recovery_close(run->recovery);
@@ -439,6 +441,7 @@ static bool seed_run(uint64_t seed, enum breakage breakage, struct sums *sums, c
     struct run *run = calloc(1, sizeof *run);
     assert(run != NULL);
     run->environment = simulated_environment_create(seed);
+    run->seed = seed;
     run->breakage = breakage;
     run->payload = malloc(300000);
     assert(run->payload != NULL);

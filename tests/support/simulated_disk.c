@@ -750,6 +750,20 @@ void simulated_disk_flip(struct simulated_disk *disk, const char *path, uint64_t
     disk->counts.rotten_bits++;
 }
 
+uint64_t simulated_disk_choose_bit(struct simulated_disk *disk, const char *path)
+{
+    enum { TRIES = 100 };
+    const struct simulated_node *node = node_find(disk, path);
+    assert(node != NULL && node->size > 0);
+    uint64_t byte = 0;
+    for (unsigned i = 0; i < TRIES; i++) {
+        byte = random_below(&disk->random.base, (uint32_t)node->size);
+        if (node->seen[byte] != 0)
+            break;
+    }
+    return byte * 8 + random_below(&disk->random.base, 8);
+}
+
 const char *simulated_disk_choose(struct simulated_disk *disk, const char *prefix,
                                   uint64_t *size_bytes_out)
 {

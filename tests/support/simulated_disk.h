@@ -74,6 +74,9 @@ void simulated_disk_restart(struct simulated_disk *disk);
 /* Flip one bit, on the medium and in the cache. */
 void simulated_disk_flip(struct simulated_disk *disk, const char *path, uint64_t bit);
 
+/* A bit of a byte that is not zero, if a few tries find one: where the data is. */
+uint64_t simulated_disk_choose_bit(struct simulated_disk *disk, const char *path);
+
 /* A file whose path starts with `prefix`, chosen by the seed; NULL when there is none. */
 const char *simulated_disk_choose(struct simulated_disk *disk, const char *prefix,
                                   uint64_t *size_bytes_out);

@@ -418,6 +418,72 @@ static void the_walk_holds_every_sample_apart(void **state)
     head_unref(head);
 }
 
+/* Batches are how samples come, not what they are. */
+static void batches_may_be_cut_anywhere(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000 };
+    static uint64_t ids[COUNT];
+    static int64_t timestamps_ms[COUNT];
+    static int64_t starts_ms[COUNT];
+    static double values[COUNT];
+    static const struct histogram *histograms[COUNT];
+    static uint8_t verdicts[2][COUNT];
+    uint64_t random = 815;
+    for (size_t i = 0; i < COUNT; i++) {
+        ids[i] = below(&random, MODEL_SERIES);
+        struct model_sample sample =
+            model_next(&random, (unsigned)ids[i], (int64_t)i / MODEL_SERIES);
+        timestamps_ms[i] = sample.timestamp_ms;
+        starts_ms[i] = ids[i] == 3 ? timestamps_ms[i] / 1000000 : 0;
+        values[i] = double_from_bits(sample.bits);
+        histograms[i] = sample.histogram;
+    }
+    struct head *heads[2] = {head_with(0, 0), head_with(0, 0)};
+    for (int h = 0; h < 2; h++) {
+        for (size_t done = 0, count; done < COUNT; done += count) {
+            count = h == 0 ? 1 : 1 + below(&random, 700);
+            if (count > COUNT - done)
+                count = COUNT - done;
+            struct head_batch batch = {.count = count,
+                                       .series_ids = ids + done,
+                                       .timestamps_ms = timestamps_ms + done,
+                                       .values = values + done,
+                                       .histograms = histograms + done,
+                                       .start_timestamps_ms = starts_ms + done};
+            struct head_append_result result;
+            struct error error;
+            assert_int_equal(head_append(heads[h], &batch, verdicts[h] + done, &result, &error),
+                             ERROR_NONE);
+            assert_int_equal(result.done, count);
+        }
+    }
+    assert_memory_equal(verdicts[0], verdicts[1], COUNT);
+    struct head_statistics statistics[2];
+    head_read_statistics(heads[0], &statistics[0]);
+    head_read_statistics(heads[1], &statistics[1]);
+    assert_memory_equal(&statistics[0], &statistics[1], sizeof statistics[0]);
+    struct head_reader *readers[2] = {reader_of(heads[0]), reader_of(heads[1])};
+    for (uint64_t id = 0; id < MODEL_SERIES; id++) {
+        struct sample_columns one = read_range(readers[0], id, INT64_MIN, INT64_MAX);
+        struct sample_columns other = read_range(readers[1], id, INT64_MIN, INT64_MAX);
+        assert_int_equal(one.count, other.count);
+        assert_int_equal(one.timestamps_id, other.timestamps_id);
+        for (size_t i = 0; i < one.count; i++) {
+            struct model_sample expected = {
+                .timestamp_ms = one.timestamps_ms[i],
+                .bits = double_to_bits(one.values[i]),
+                .histogram = one.histograms == NULL ? NULL : one.histograms[i],
+                .start_ms = one.start_timestamps_ms == NULL ? 0 : one.start_timestamps_ms[i]};
+            check_sample(&other, i, &expected);
+        }
+    }
+    for (int h = 0; h < 2; h++) {
+        head_reader_close(readers[h]);
+        head_unref(heads[h]);
+    }
+}
+
 /* --- Start timestamps and exemplars ----------------------------------------------------------- */
 
 static void start_timestamps_stay_with_their_samples(void **state)
@@ -546,6 +612,7 @@ int main(void)
         cmocka_unit_test(groups_with_other_timestamps_part),
         cmocka_unit_test(the_head_is_what_a_naive_table_is),
         cmocka_unit_test(the_walk_holds_every_sample_apart),
+        cmocka_unit_test(batches_may_be_cut_anywhere),
         cmocka_unit_test(start_timestamps_stay_with_their_samples),
         cmocka_unit_test(the_oldest_exemplars_leave),
         cmocka_unit_test(appending_survives_every_failed_allocation),

@@ -40,8 +40,7 @@ struct site {
     uint64_t grace_ms;
 };
 
-/* --- Server ------------------------------------------------------------------------------------
- */
+/* --- Server ------------------------------------------------------------------------------ */
 
 static inline void site_open_on_loop(void *argument)
 {
@@ -65,9 +64,11 @@ static inline void site_open(struct site *site, const struct http_route *routes,
         site->budget.connections_max = 100;
     if (site->budget.body_bytes_max == 0)
         site->budget.body_bytes_max = 64 << 20;
-    site->options.address = "127.0.0.1:0";
+    if (site->options.address == NULL)
+        site->options.address = "127.0.0.1:0";
     site->options.router = site->router;
-    site->options.budget = &site->budget;
+    if (site->options.budget == NULL)
+        site->options.budget = &site->budget;
     sem_init(&site->drained, 0, 0);
     assert_int_equal(loop_start(site->loop, &error), ERROR_NONE);
     loop_call(site->loop, site_open_on_loop, site);
@@ -124,8 +125,7 @@ static inline struct http_statistics site_statistics(struct site *site)
     return statistics;
 }
 
-/* --- Client ------------------------------------------------------------------------------------
- */
+/* --- Client ------------------------------------------------------------------------------ */
 
 static inline int client_open(const struct site *site)
 {
@@ -229,8 +229,7 @@ static inline unsigned ask_status(const struct site *site, const char *text)
     return status;
 }
 
-/* --- Handlers ----------------------------------------------------------------------------------
- */
+/* --- Handlers ---------------------------------------------------------------------------- */
 
 /* "METHOD path?query|body". */
 static inline void echo(struct http_request *request)

@@ -29,8 +29,7 @@ static void park_until_gone(struct http_request *request)
     sem_post(&handling);
 }
 
-/* --- Hooks -------------------------------------------------------------------------------------
- */
+/* --- Hooks ------------------------------------------------------------------------------- */
 
 static struct http_access last_access;
 static size_t accesses;
@@ -99,8 +98,7 @@ static void open_site(void)
     site_open(&site, ROUTES, sizeof ROUTES / sizeof ROUTES[0]);
 }
 
-/* --- Draining ----------------------------------------------------------------------------------
- */
+/* --- Draining ---------------------------------------------------------------------------- */
 
 static void idle_connections_are_closed(void **state)
 {
@@ -161,8 +159,7 @@ static void what_does_not_end_in_time_is_cut(void **state)
     assert_true(last_access.client_gone);
 }
 
-/* --- Hooks -------------------------------------------------------------------------------------
- */
+/* --- Hooks ------------------------------------------------------------------------------- */
 
 static void a_refusal_comes_before_the_body(void **state)
 {

@@ -163,6 +163,19 @@ static void a_client_that_leaves_is_told_to_the_handler(void **state)
     sem_wait(&finished);
 }
 
+static void a_client_that_speaks_no_tls_is_counted(void **state)
+{
+    (void)state;
+    int client = client_open(&site);
+    client_say(client, "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n");
+    char bytes[100];
+    while (recv(client, bytes, sizeof bytes, 0) > 0) /* an alert */
+        ;
+    close(client);
+    assert_int_equal(site_statistics(&site).connections_failed, 1);
+    assert_int_equal(site_statistics(&site).requests, 0);
+}
+
 int main(void)
 {
     alarm(60); /* a hang fails */
@@ -172,6 +185,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(large_bodies_pass_in_both_directions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_client_that_leaves_is_told_to_the_handler, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_client_that_speaks_no_tls_is_counted, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,8 +51,7 @@ static void assert_refused(const char *question, size_t filler, unsigned status)
     close(client);
 }
 
-/* --- Too much ----------------------------------------------------------------------------------
- */
+/* --- Too much ---------------------------------------------------------------------------- */
 
 static void a_long_target_is_refused(void **state)
 {
@@ -166,8 +165,35 @@ static void connections_have_a_limit_together(void **state)
     site_close(&site);
 }
 
-/* --- Too slow ----------------------------------------------------------------------------------
- */
+/* Two loops, one address, one budget: the system spreads the connections. */
+static void servers_of_several_loops_share_address_and_budget(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 40 };
+    open_site((struct http_server_options){0}, (struct http_budget){.connections_max = CLIENTS});
+    struct site other = {.options.budget = &site.budget};
+    char address[32];
+    snprintf(address, sizeof address, "127.0.0.1:%u", site.port);
+    other.options.address = address;
+    site_open(&other, ROUTES, sizeof ROUTES / sizeof ROUTES[0]);
+    int clients[CLIENTS];
+    for (size_t i = 0; i < CLIENTS; i++) {
+        clients[i] = client_open(&site);
+        client_say(clients[i], "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n");
+        free(client_read_answer(clients[i]));
+    }
+    uint64_t here = site_statistics(&site).connections_open;
+    uint64_t there = site_statistics(&other).connections_open;
+    assert_true(here > 0 && there > 0);
+    assert_int_equal(here + there, CLIENTS);
+    assert_refused("GET /echo HTTP/1.1\r\nHost: x\r\n\r\n", 0, 503);
+    for (size_t i = 0; i < CLIENTS; i++)
+        close(clients[i]);
+    site_close(&other);
+    site_close(&site);
+}
+
+/* --- Too slow ---------------------------------------------------------------------------- */
 
 static void a_slow_head_times_out(void **state)
 {
@@ -233,6 +259,7 @@ int main(void)
         cmocka_unit_test(a_refused_small_body_is_passed_over),
         cmocka_unit_test(bodies_have_a_budget_together),
         cmocka_unit_test(connections_have_a_limit_together),
+        cmocka_unit_test(servers_of_several_loops_share_address_and_budget),
         cmocka_unit_test(a_slow_head_times_out),
         cmocka_unit_test(a_slow_body_times_out),
         cmocka_unit_test(an_idle_connection_is_closed_without_a_word),

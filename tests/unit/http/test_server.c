@@ -132,8 +132,7 @@ static void assert_answer(const char *question, unsigned status, const char *bod
     close(client);
 }
 
-/* --- Requests ----------------------------------------------------------------------------------
- */
+/* --- Requests ---------------------------------------------------------------------------- */
 
 static void a_connection_serves_many_requests(void **state)
 {
@@ -255,8 +254,7 @@ static void parameters_come_from_form_and_query(void **state)
                   "invalid URL escape at byte 0");
 }
 
-/* --- Routes ------------------------------------------------------------------------------------
- */
+/* --- Routes ------------------------------------------------------------------------------ */
 
 static void segments_are_matched_and_decoded(void **state)
 {
@@ -316,8 +314,7 @@ static void patterns_that_cannot_work_are_refused(void **state)
     }
 }
 
-/* --- Answers -----------------------------------------------------------------------------------
- */
+/* --- Answers ----------------------------------------------------------------------------- */
 
 static void head_has_the_length_and_no_body(void **state)
 {
@@ -373,8 +370,7 @@ static void a_header_value_cannot_start_another_header(void **state)
     close(client);
 }
 
-/* --- Bad requests ------------------------------------------------------------------------------
- */
+/* --- Bad requests ------------------------------------------------------------------------ */
 
 static void malformed_requests_are_answered_and_closed(void **state)
 {

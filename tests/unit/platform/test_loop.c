@@ -21,8 +21,7 @@ static struct loop *create(struct worker_pool *workers)
     return loop;
 }
 
-/* --- Tasks and timers --------------------------------------------------------------------------
- */
+/* --- Tasks and timers -------------------------------------------------------------------- */
 
 /* A run that writes down the order of what happened and stops when it is complete. */
 struct record {
@@ -108,8 +107,7 @@ static void timers_fire_when_due_and_not_when_stopped(void **state)
     loop_destroy(record.loop);
 }
 
-/* --- Threads -----------------------------------------------------------------------------------
- */
+/* --- Threads ----------------------------------------------------------------------------- */
 
 enum { POSTERS = 4, POSTS = 2000 };
 
@@ -191,8 +189,7 @@ static void a_started_loop_takes_calls_until_it_is_joined(void **state)
     loop_destroy(look.loop);
 }
 
-/* --- Jobs --------------------------------------------------------------------------------------
- */
+/* --- Jobs -------------------------------------------------------------------------------- */
 
 struct summing_job {
     struct job job;
@@ -254,8 +251,7 @@ static void jobs_run_on_workers_and_are_done_on_the_loop(void **state)
     loop_destroy(loop);
 }
 
-/* --- Signals -----------------------------------------------------------------------------------
- */
+/* --- Signals ----------------------------------------------------------------------------- */
 
 struct heard {
     struct loop *loop;

@@ -32,8 +32,7 @@ static uint16_t port;
 static sem_t closed;
 static char failure[ERROR_MESSAGE_MAX];
 
-/* --- Echo --------------------------------------------------------------------------------------
- */
+/* --- Echo -------------------------------------------------------------------------------- */
 
 /* One piece at a time: reading pauses until it is written back. */
 struct peer {
@@ -108,8 +107,7 @@ static void accepted(void *context, struct stream *stream)
     stream_begin(stream, &events, peer);
 }
 
-/* --- Set up ------------------------------------------------------------------------------------
- */
+/* --- Set up ------------------------------------------------------------------------------ */
 
 static void open_on_loop(void *argument)
 {
@@ -174,8 +172,7 @@ static int client_open(void)
     return client;
 }
 
-/* --- Plain -------------------------------------------------------------------------------------
- */
+/* --- Plain ------------------------------------------------------------------------------- */
 
 static void bytes_come_back_whole_and_in_order(void **state)
 {
@@ -230,8 +227,7 @@ static void loops_share_an_address(void **state)
     close_echo();
 }
 
-/* --- TLS ---------------------------------------------------------------------------------------
- */
+/* --- TLS --------------------------------------------------------------------------------- */
 
 static struct credentials server_credentials, client_credentials;
 

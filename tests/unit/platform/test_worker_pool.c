@@ -109,8 +109,7 @@ static void queries_leave_a_worker_to_storage(void **state)
     assert_true(gate.inside_max < WORKERS);
 }
 
-/* --- parallel_run ------------------------------------------------------------------------------
- */
+/* --- parallel_run ------------------------------------------------------------------------ */
 
 enum { PARTS = 64 };
 

@@ -1,0 +1,100 @@
+/* gnomon: the command line. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#include "commands.h"
+#include "node.h"
+#include "node_private.h"
+
+static const char USAGE[] =
+    "gnomon - clustered, Prometheus-compatible metrics storage\n"
+    "\n"
+    "  gnomon serve [--config FILE] [--NAME=VALUE ...]   run a node\n"
+    "  gnomon check config [--config FILE] [--NAME=VALUE ...]\n"
+    "                                                    check settings and print them\n"
+    "  gnomon block inspect FILE                         what a part, segment or block holds\n"
+    "  gnomon block verify FILE                          read all of it, check every checksum\n"
+    "  gnomon version\n"
+    "\n"
+    "`gnomon serve --help` lists all settings. Each is also the variable GNOMON_NAME with dots as\n"
+    "underscores, and a name in the YAML file of --config, nested at the dots.\n";
+
+static int serve_help(void)
+{
+    struct byte_buffer buffer = {0};
+    settings_describe(&buffer);
+    printf("gnomon serve [--config FILE] [--NAME=VALUE ...]\n\n%.*s", (int)buffer.size,
+           (const char *)buffer.bytes);
+    byte_buffer_clear(&buffer);
+    return 0;
+}
+
+static int fail(const struct error *error)
+{
+    fprintf(stderr, "gnomon: %s\n", error->message);
+    return 1;
+}
+
+static int serve(int count, char **arguments)
+{
+    struct settings settings;
+    struct node *node;
+    struct error error;
+    if (count > 0 && (strcmp(arguments[0], "--help") == 0 || strcmp(arguments[0], "-h") == 0))
+        return serve_help();
+    if (settings_load(count, arguments, &settings, &error) != ERROR_NONE)
+        return fail(&error);
+    if (node_open(&settings, &node, &error) != ERROR_NONE) {
+        fail(&error);
+        /* Threads of a half-opened node may still run: leave without taking it apart. */
+        fflush(NULL);
+        _Exit(1);
+    }
+    node_run(node);
+    settings_clear(&settings);
+    return 0;
+}
+
+static int check_config(int count, char **arguments)
+{
+    struct settings settings;
+    struct error error;
+    struct byte_buffer buffer = {0};
+    if (settings_load(count, arguments, &settings, &error) != ERROR_NONE)
+        return fail(&error);
+    settings_print(&settings, &buffer);
+    printf("%.*s", (int)buffer.size, (const char *)buffer.bytes);
+    byte_buffer_clear(&buffer);
+    settings_clear(&settings);
+    return 0;
+}
+
+static bool is_command(int count, char **arguments, const char *first, const char *second)
+{
+    return count > 1 + (second != NULL) && strcmp(arguments[1], first) == 0 &&
+           (second == NULL || strcmp(arguments[2], second) == 0);
+}
+
+int main(int count, char **arguments)
+{
+    if (is_command(count, arguments, "serve", NULL))
+        return serve(count - 2, arguments + 2);
+    if (is_command(count, arguments, "check", "config"))
+        return check_config(count - 3, arguments + 3);
+    if (is_command(count, arguments, "block", "inspect") && count == 4)
+        return command_block_inspect(arguments[3]);
+    if (is_command(count, arguments, "block", "verify") && count == 4)
+        return command_block_verify(arguments[3]);
+    if (is_command(count, arguments, "version", NULL) ||
+        is_command(count, arguments, "--version", NULL)) {
+        printf("gnomon %s\n", GNOMON_VERSION);
+        return 0;
+    }
+    bool asked = count > 1 && (strcmp(arguments[1], "--help") == 0 ||
+                               strcmp(arguments[1], "-h") == 0 || strcmp(arguments[1], "help") == 0);
+    fputs(USAGE, asked ? stdout : stderr);
+    return asked ? 0 : 2;
+}

@@ -1,0 +1,23 @@
+/*
+ * node - one process of Gnomon: everything wired together.
+ *
+ *   node_open   data directory, recovery, loops, shards, servers
+ *   node_run    until SIGTERM; drains; returns when everything is closed
+ */
+#ifndef SERVER_NODE_H
+#define SERVER_NODE_H
+
+#include "base/error.h"
+
+#include "settings.h"
+
+struct node;
+
+/* `settings` outlives the node. Blocking. Errors: any, with what to do. */
+enum error_code node_open(const struct settings *settings, struct node **node_out,
+                          struct error *error);
+
+/* Serve until told to stop; closes and releases the node. */
+void node_run(struct node *node);
+
+#endif

@@ -1,0 +1,191 @@
+/*
+ * From SIGTERM to the end: answer what has begun, freeze and snapshot so that the next start has
+ * little to replay, close from the top down.
+ *
+ *   servers drained -> shards settled -> replicas closed -> journals closed -> loops stopped
+ *
+ * Each loop does a step and tells loop 0; the next step begins when all have done it.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+
+#include "node_private.h"
+
+static struct scheduler *first_loop(struct node *node)
+{
+    return node->loops[0].environment.scheduler;
+}
+
+/* --- Steps ------------------------------------------------------------------------------------- */
+
+/* Run `step` on every loop; each calls step_done once. */
+static void run_step(struct node *node, void (*step)(struct task *task))
+{
+    node->loops_draining = node->loop_count;
+    for (size_t i = 0; i < node->loop_count; i++) {
+        node->loops[i].task.run = step;
+        scheduler_post(node->loops[i].environment.scheduler, &node->loops[i].task);
+    }
+}
+
+static struct node_loop *loop_of_task(struct task *task)
+{
+    return (struct node_loop *)((char *)task - offsetof(struct node_loop, task));
+}
+
+/* On loop 0, once per loop and step. */
+static void count_step(struct task *task)
+{
+    struct node_loop *loop =
+        (struct node_loop *)((char *)task - offsetof(struct node_loop, step_task));
+    struct node *node = loop->node;
+    if (--node->loops_draining == 0)
+        node->next_step(node);
+}
+
+static void step_done(struct node_loop *loop)
+{
+    loop->step_task.run = count_step;
+    scheduler_post(first_loop(loop->node), &loop->step_task);
+}
+
+/* --- Loops stop ---------------------------------------------------------------------------------- */
+
+static void stop_loops(struct node *node)
+{
+    signals_close(node->signals);
+    for (size_t i = 0; i < node->loop_count; i++)
+        loop_stop(node->loops[i].loop);
+}
+
+/* --- Journals close -------------------------------------------------------------------------------- */
+
+static void journal_closed(void *context)
+{
+    step_done(context);
+}
+
+static void close_journal(struct task *task)
+{
+    struct node_loop *loop = loop_of_task(task);
+    http_server_close(loop->server);
+    journal_close(loop->journal, journal_closed, loop);
+}
+
+static void close_journals(struct node *node)
+{
+    node->next_step = stop_loops;
+    run_step(node, close_journal);
+}
+
+/* --- Replicas close --------------------------------------------------------------------------------- */
+
+static void replica_closed(void *context)
+{
+    struct node_loop *loop = context;
+    if (--loop->closing == 0)
+        step_done(loop);
+}
+
+static void close_loop_replicas(struct task *task)
+{
+    struct node_loop *loop = loop_of_task(task);
+    struct node *node = loop->node;
+    loop->closing = 1;
+    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
+        if (shard % node->loop_count != loop->number)
+            continue;
+        loop->closing++;
+        replica_close(node->replicas[shard], replica_closed, loop);
+    }
+    replica_closed(loop);
+}
+
+static void close_replicas(struct node *node)
+{
+    scheduler_timer_stop(first_loop(node), &node->upkeep);
+    node->next_step = close_journals;
+    run_step(node, close_loop_replicas);
+}
+
+/* --- Shards settle ------------------------------------------------------------------------------------ */
+
+static void loop_settled(struct node_loop *loop)
+{
+    if (loop->settled)
+        return;
+    loop->settled = true;
+    scheduler_timer_stop(loop->environment.scheduler, &loop->settle_timer);
+    step_done(loop);
+}
+
+static void replica_settled(void *context)
+{
+    struct node_loop *loop = context;
+    if (--loop->settling == 0)
+        loop_settled(loop);
+}
+
+static void settle_timeout(struct timer *timer)
+{
+    struct node_loop *loop =
+        (struct node_loop *)((char *)timer - offsetof(struct node_loop, settle_timer));
+    log_event(LOG_WARNING, "server", "the last freeze takes too long: the next start replays more",
+              "");
+    loop_settled(loop);
+}
+
+static void settle_loop(struct task *task)
+{
+    struct node_loop *loop = loop_of_task(task);
+    struct node *node = loop->node;
+    loop->settling = 1;
+    loop->settle_timer = (struct timer){.fire = settle_timeout, .heap_index = TIMER_IDLE};
+    scheduler_timer_start(loop->environment.scheduler, &loop->settle_timer, SETTLE_GRACE_MS);
+    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
+        if (shard % node->loop_count != loop->number ||
+            !replica_is_ready(node->replicas[shard]))
+            continue;
+        loop->settling++;
+        replica_settle(node->replicas[shard], replica_settled, loop);
+    }
+    replica_settled(loop);
+}
+
+static void settle_shards(struct node *node)
+{
+    node->next_step = close_replicas;
+    run_step(node, settle_loop);
+}
+
+/* --- Servers drain -------------------------------------------------------------------------------------- */
+
+static void server_drained(void *context)
+{
+    step_done(context);
+}
+
+static void drain_server(struct task *task)
+{
+    struct node_loop *loop = loop_of_task(task);
+    http_server_drain(loop->server, DRAIN_GRACE_MS, server_drained, loop);
+}
+
+static void drain_servers(void *context)
+{
+    struct node *node = context;
+    node->next_step = settle_shards;
+    run_step(node, drain_server);
+}
+
+void node_drain(struct node *node)
+{
+    if (atomic_exchange(&node->draining, true))
+        return;
+    log_event(LOG_INFO, "server", "shutting down", "");
+    if (node->self_write != NULL)
+        self_write_stop(node->self_write, drain_servers, node);
+    else
+        drain_servers(node);
+}

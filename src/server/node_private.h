@@ -1,0 +1,111 @@
+/*
+ * node_private - the parts of a node, shared by the files of this module.
+ */
+#ifndef SERVER_NODE_PRIVATE_H
+#define SERVER_NODE_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "block/page_cache.h"
+#include "frontend/frontend.h"
+#include "group/group.h"
+#include "http/server.h"
+#include "ingest/ingest.h"
+#include "journal/journal.h"
+#include "platform/data_directory.h"
+#include "platform/disk_uring.h"
+#include "platform/loop.h"
+#include "platform/signals.h"
+#include "platform/tls.h"
+#include "platform/worker_pool.h"
+#include "replica/replica.h"
+#include "telemetry/metrics.h"
+
+#include "node.h"
+#include "topology.h"
+
+#define GNOMON_VERSION "0.1.0"
+
+enum {
+    DATA_FORMAT_VERSION = 1,
+    NODE_ID = 1,
+    DRAIN_GRACE_MS = 15 * 1000,
+    SETTLE_GRACE_MS = 8 * 1000,
+};
+
+struct node_loop {
+    struct node *node;
+    size_t number;
+    struct loop *loop;
+    struct disk *disk;
+    struct environment environment;
+    struct journal *journal;
+    struct group_host *host;
+    struct ingest *ingest;
+    struct http_server *server;
+    size_t settling; /* replicas that still write their last freeze */
+    size_t closing;  /* replicas not closed yet */
+    bool settled;
+    struct timer settle_timer;
+    struct task task;      /* to the loop: a step of the shutdown */
+    struct task retain_task;
+    _Atomic bool retain_queued;
+    struct task step_task; /* to loop 0: the step is done */
+};
+
+struct node {
+    const struct settings *settings;
+    struct data_directory *directory;
+    struct topology topology;
+    struct metrics *metrics;
+    struct ingest_metrics ingest_metrics;
+    struct worker_pool *pool;
+    struct page_cache *cache;
+    struct tls_context *tls;
+    struct disk *blocking_disk;
+    struct journal_recovery *recovery;
+    struct replica_node replica_node;
+    struct node_loop *loops; /* [loop_count] */
+    size_t loop_count;
+    struct replica **replicas; /* [topology.shard_count] */
+    char (*directories)[64];   /* of the shards */
+    struct slot_map slots;
+    struct frontend *frontend;
+    struct api *api;
+    struct http_router *router;
+    struct http_budget http_budget;
+    struct signals *signals;
+    struct byte_buffer config_yaml;
+    char retention_text[64];
+    uint64_t hash_seed;
+
+    struct timer upkeep; /* on loop 0 */
+    struct self_write *self_write;
+
+    _Atomic bool draining;
+    size_t loops_draining; /* loop 0 counts */
+    void (*next_step)(struct node *node);
+
+    uint64_t upkeep_count;
+    _Atomic int64_t size_cutoff_ms; /* what retention_size asks of the shards */
+    struct api_setting *shown_settings;
+};
+
+/* node_metrics.c: collectors for what the parts count themselves. False when memory is out. */
+bool node_add_metrics(struct node *node);
+
+/* self_write.c: the node's own metrics into itself, from loop 0. */
+enum error_code self_write_start(struct node *node, struct self_write **self_write_out,
+                                 struct error *error);
+/* No write under way afterwards; `stopped` runs on loop 0. NULL self_write is fine. */
+void self_write_stop(struct self_write *self_write, void (*stopped)(void *context),
+                     void *context);
+
+/* node_drain.c: from SIGTERM to the end of the loops. On loop 0. */
+void node_drain(struct node *node);
+
+/* node_program.c: what the API asks of the program. */
+struct api_program node_program(struct node *node);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * settings - the node's configuration: one dotted name per setting, in file, flag and environment.
+ *
+ * Later sources win: defaults, file (YAML, nested at the dots), GNOMON_... variables, flags. An
+ * unknown name is an error with a suggestion; every value is checked when it is read.
+ */
+#ifndef SERVER_SETTINGS_H
+#define SERVER_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "promql/parser.h"
+
+enum { SETTINGS_MAX = 64 };
+
+struct settings {
+    const char *http_listen;
+    bool http_admin;
+    const char *http_tls_certificate; /* "": none */
+    const char *http_tls_key;
+    const char *http_tls_client_ca;
+    uint64_t http_connections_max;
+    uint64_t http_body_bytes_max;
+    int64_t http_idle_timeout_ms;
+
+    const char *storage_directory;
+    int64_t storage_retention_ms; /* 0: for ever */
+    uint64_t storage_retention_bytes;
+    uint64_t storage_cache_bytes;
+    uint64_t storage_unfrozen_bytes;
+    int64_t storage_freeze_interval_ms;
+    const char *storage_engine; /* auto, io_uring, pwritev2 */
+
+    const char *cluster_name;
+    const char *cluster_node;
+    uint64_t cluster_shards;
+    uint64_t cluster_spread;
+
+    int64_t ingest_future_window_ms;
+    uint64_t ingest_max_series;
+    uint64_t ingest_max_labels;
+    uint64_t ingest_max_label_bytes;
+    uint64_t ingest_max_request_bytes;
+    uint64_t ingest_max_request_series;
+    uint64_t ingest_max_exemplars;
+    uint64_t ingest_max_metadata;
+    uint64_t ingest_tenant_rate;
+
+    int64_t query_timeout_ms;
+    uint64_t query_max_samples;
+    uint64_t query_memory_bytes;
+    uint64_t query_concurrency;
+    int64_t query_lookback_ms;
+    int64_t query_default_step_ms;
+    enum promql_features query_features;
+
+    bool telemetry_self_write;
+    int64_t telemetry_interval_ms;
+    bool tenants_enabled;
+    enum log_level log_level;
+    uint64_t threads;
+
+    /* As texts, for status/flags; [count], by name. Owned. */
+    char *names[SETTINGS_MAX];
+    char *values[SETTINGS_MAX];
+    size_t count;
+};
+
+/*
+ * From `arguments` [count] of the command line ("--name=value", "--name value", "--config FILE")
+ * and the environment. Errors: INVALID (unknown name, bad value, the file), NOT_FOUND (the file).
+ */
+enum error_code settings_load(int count, char *const *arguments, struct settings *settings_out,
+                              struct error *error);
+
+void settings_clear(struct settings *settings);
+
+/* The effective settings as YAML, nested at the dots; secrets left out. */
+void settings_print(const struct settings *settings, struct byte_buffer *buffer);
+
+/* Every setting with default and meaning, for --help. */
+void settings_describe(struct byte_buffer *buffer);
+
+#endif
