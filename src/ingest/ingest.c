@@ -346,11 +346,10 @@ static enum error_code place_all(struct ingest_request *request, struct placed_s
     size_t count = request->decoded.series_count;
     uint64_t seed = alias_seed(ingest, request->tenant);
     alias_table_tick(&ingest->aliases);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         destinations[i].alias =
             write_labels_alias(&request->decoded, &request->decoded.series[i].labels, seed);
-        alias_table_prefetch(&ingest->aliases, destinations[i].alias);
-    }
+    size_t place = ALIAS_NONE;
     *placed_count = 0;
     for (size_t i = 0; i < count; i++) {
         struct destination *destination = &destinations[i];
@@ -362,7 +361,8 @@ static enum error_code place_all(struct ingest_request *request, struct placed_s
         if (refused_at_sight(request, (uint32_t)i) ||
             (series->histogram_count > 0 && !histograms_are_valid(request, (uint32_t)i)))
             continue;
-        const struct alias *alias = alias_table_find(&ingest->aliases, destination->alias);
+        const struct alias *alias =
+            alias_table_find_next(&ingest->aliases, destination->alias, &place);
         if (alias != NULL) {
             destination->shard = alias->shard;
             destination->series_id = alias->series_id;
@@ -646,8 +646,8 @@ void ingest_write(struct ingest *ingest, struct ingest_request *request)
         request->work = arena_array(request->arena, 1, sizeof *request->work);
         if (request->work != NULL)
             request->work->destinations =
-                arena_array(request->arena, request->decoded.series_count + 1,
-                            sizeof *request->work->destinations);
+                arena_allocate(request->arena, (request->decoded.series_count + 1) *
+                                                   sizeof *request->work->destinations);
         if (request->work == NULL || request->work->destinations == NULL)
             code = error_set(&error, ERROR_OUT_OF_MEMORY, "the request needs too much memory");
     }
@@ -671,7 +671,7 @@ void ingest_read_statistics(const struct ingest *ingest, struct ingest_statistic
 {
     *statistics_out = (struct ingest_statistics){
         .alias_count = ingest->aliases.count,
-        .alias_bytes = (ingest->aliases.capacity + ALIAS_WINDOW) * sizeof(struct alias),
+        .alias_bytes = alias_table_size_bytes(&ingest->aliases),
         .alias_evictions = ingest->aliases.evictions,
         .requests_in_flight = ingest->in_flight,
     };
