@@ -1,21 +1,46 @@
 #include "alias_table.h"
 
-#include <stdlib.h>
+#include <sys/mman.h>
 
 enum { CAPACITY_FIRST = 4096 };
+
+/*
+ * Look-ups are random, so with small pages most of their time is the page walk. Zeroed, from the
+ * system, in large pages where it has them.
+ */
+static size_t table_bytes(size_t capacity)
+{
+    return (capacity + ALIAS_WINDOW) * sizeof(struct alias);
+}
+
+static struct alias *table_create(size_t capacity)
+{
+    void *memory = mmap(NULL, table_bytes(capacity), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    (void)madvise(memory, table_bytes(capacity), MADV_HUGEPAGE); /* only a wish */
+    return memory;
+}
+
+static void table_destroy(struct alias *aliases, size_t capacity)
+{
+    if (aliases != NULL)
+        munmap(aliases, table_bytes(capacity));
+}
 
 bool alias_table_init(struct alias_table *table, size_t size_bytes_max)
 {
     *table = (struct alias_table){.capacity = CAPACITY_FIRST, .capacity_max = CAPACITY_FIRST};
     while (table->capacity_max * 2 * sizeof(struct alias) <= size_bytes_max)
         table->capacity_max *= 2;
-    table->aliases = calloc(table->capacity + ALIAS_WINDOW, sizeof *table->aliases);
+    table->aliases = table_create(table->capacity);
     return table->aliases != NULL;
 }
 
 void alias_table_clear(struct alias_table *table)
 {
-    free(table->aliases);
+    table_destroy(table->aliases, table->capacity);
     *table = (struct alias_table){0};
 }
 
@@ -51,7 +76,7 @@ static bool grow(struct alias_table *table)
     size_t capacity = table->capacity * 2;
     if (capacity > table->capacity_max)
         return false;
-    struct alias *aliases = calloc(capacity + ALIAS_WINDOW, sizeof *aliases);
+    struct alias *aliases = table_create(capacity);
     if (aliases == NULL)
         return false;
     size_t count = 0;
@@ -65,7 +90,7 @@ static bool grow(struct alias_table *table)
         *place = *alias;
         count++;
     }
-    free(table->aliases);
+    table_destroy(table->aliases, table->capacity);
     table->aliases = aliases;
     table->capacity = capacity;
     table->count = count;

@@ -37,9 +37,7 @@ void alias_table_clear(struct alias_table *table);
 
 static inline void alias_table_prefetch(const struct alias_table *table, struct hash128 hash)
 {
-    const struct alias *home = &table->aliases[hash.low & (table->capacity - 1)];
-    __builtin_prefetch(home);
-    __builtin_prefetch(home + 2);
+    __builtin_prefetch(&table->aliases[hash.low & (table->capacity - 1)]);
 }
 
 /* NULL when it is not there. */
