@@ -89,6 +89,10 @@ class Fleet:
                                  preexec_fn=servers.die_with_parent)
         return outcome.stdout
 
+    def floor(self):
+        """CPU seconds for a million samples that only decoding takes."""
+        return json.loads(self.call("floor"))
+
     def send(self, server):
         return json.loads(self.call("send", server.url(), server.process.pid))
 
@@ -148,6 +152,7 @@ def stop_and_restart(server, fleet, figures):
     figures["written"] = figures.pop("written_bytes") / samples
     size, figures["files"] = servers.folder_size(server.data)
     figures["disk"] = size / samples
+    figures["disk_parts"] = servers.folder_parts(server.data)
     started = time.monotonic()
     server.start()
     wait_right(server, probes)
@@ -196,6 +201,7 @@ def measure(server, fleet, phases):
         note(f"{server.name}: verify, compact")
         check(server, fleet, figures)
         figures["compact_disk"] = server.compact() / fleet.figures["samples"]
+        figures["compact_parts"] = servers.folder_parts(server.data)
     except (servers.ServerFailed, subprocess.CalledProcessError) as failure:
         note(f"{server.name} FAILED: {failure}")
     finally:
@@ -226,6 +232,9 @@ def print_figures(name, fleet, results):
     print(f"\n### {name}: {figures['series']} series x {fleet.scale.ticks} ticks = "
           f"{figures['samples']} samples, {figures['requests']} requests of <= 2000, "
           f"{figures['wire_bytes_per_sample']:.1f} B/sample on the wire\n")
+    floor = figures["floor"]
+    print(f"Decode floor, CPU s / 1M samples: decompress {floor['decompress']:.3f}, + walk "
+          f"{floor['walk']:.3f}, + hash {floor['hash']:.3f}\n")
     columns = list(results)
     print("| figure | " + " | ".join(columns) + " | " +
           " | ".join(f"{column} / best" for column in columns) + " |")
@@ -236,6 +245,12 @@ def print_figures(name, fleet, results):
             continue
         print(f"| {title} | " + " | ".join(cell(value, digits) for value in values) + " | " +
               " | ".join(ratio_cell(value, values, better) for value in values) + " |")
+    print()
+    for column in columns:
+        for when, key in (("after SIGTERM", "disk_parts"), ("compacted", "compact_parts")):
+            parts = results[column].get(key, {})
+            print(f"- {column}: MB on disk {when}: " +
+                  ", ".join(f"{part} {size / 1e6:.1f}" for part, size in parts.items()))
     sys.stdout.flush()
 
 
@@ -303,6 +318,7 @@ def run_scale(name, arguments, folder, program, column_names):
     note(f"{name}: making the requests")
     fleet = Fleet(program, os.path.join(folder, "requests"), scale, arguments.connections,
                   arguments.protocol)
+    fleet.figures["floor"] = fleet.floor()
     columns = [servers.KINDS[column](os.path.join(folder, column)) for column in column_names]
     try:
         results = {server.name: measure(server, fleet, phases) for server in columns}

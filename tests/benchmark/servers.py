@@ -48,6 +48,12 @@ def folder_size(folder):
     return size, count
 
 
+def folder_parts(folder):
+    """Bytes by sub-folder, without the small ones."""
+    parts = {name: folder_size(os.path.join(folder, name))[0] for name in sorted(os.listdir(folder))}
+    return {name: size for name, size in parts.items() if size > 10000}
+
+
 class Server:
     """One column. Subclasses say how the program is called."""
 
