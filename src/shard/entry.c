@@ -28,6 +28,12 @@ enum error_code entry_decode_header(struct byte_reader *reader, struct entry_hea
     return ERROR_NONE;
 }
 
+/* Any two times have a difference; it wraps around, and so does its way back. */
+static int64_t time_delta(int64_t time, int64_t before)
+{
+    return (int64_t)((uint64_t)time - (uint64_t)before);
+}
+
 /* --- Float values --------------------------------------------------------------------------- */
 
 enum value_form { FORM_BITS, FORM_INTEGER, FORM_HUNDREDTHS, FORM_THOUSANDTHS };
@@ -129,12 +135,11 @@ static void encode_floats(struct byte_buffer *buffer, const struct entry_part *p
         if (!(control & CONTROL_NEXT_ID))
             at = varint_store(at, zigzag_encode((int64_t)(id - previous_id)));
         if (!(control & CONTROL_SAME_TIME))
-            at = varint_store(at, zigzag_encode((int64_t)((uint64_t)time -
-                                                          (uint64_t)previous_time)));
+            at = varint_store(at, zigzag_encode(time_delta(time, previous_time)));
         store_u64(at, packed.payload);
         at += packed.size;
         if (start != 0)
-            at = varint_store(at, zigzag_encode((int64_t)((uint64_t)start - (uint64_t)time)));
+            at = varint_store(at, zigzag_encode(time_delta(start, time)));
         previous_id = id;
         previous_time = time;
     }
@@ -257,8 +262,8 @@ static void encode_histograms(struct byte_buffer *buffer, const struct entry_par
         const struct entry_histogram *histogram = &part->histograms[i];
         int64_t start = histogram->start_timestamp_ms;
         byte_buffer_zigzag(buffer, (int64_t)(histogram->id - previous_id));
-        byte_buffer_zigzag(buffer, histogram->timestamp_ms - previous_time);
-        byte_buffer_zigzag(buffer, start == 0 ? 0 : start - histogram->timestamp_ms);
+        byte_buffer_zigzag(buffer, time_delta(histogram->timestamp_ms, previous_time));
+        byte_buffer_zigzag(buffer, start == 0 ? 0 : time_delta(start, histogram->timestamp_ms));
         histogram_encode_value(buffer, &histogram->histogram);
         previous_id = histogram->id;
         previous_time = histogram->timestamp_ms;
@@ -304,7 +309,7 @@ static void encode_exemplars(struct byte_buffer *buffer, const struct entry_part
         const struct entry_exemplar *exemplar = &part->exemplars[i];
         const struct labels labels = exemplar->exemplar.labels;
         byte_buffer_zigzag(buffer, (int64_t)(exemplar->id - previous_id));
-        byte_buffer_zigzag(buffer, exemplar->exemplar.timestamp_ms - previous_time);
+        byte_buffer_zigzag(buffer, time_delta(exemplar->exemplar.timestamp_ms, previous_time));
         byte_buffer_u64(buffer, double_to_bits(exemplar->exemplar.value));
         byte_buffer_text(buffer, (struct text){(const char *)labels.bytes, labels.size});
         previous_id = exemplar->id;
