@@ -55,8 +55,7 @@ static enum error_code open_directory(struct node *node, struct error *error)
         code = topology_open(settings->storage_directory, &wanted, &node->topology, error);
     if (code != ERROR_NONE)
         return code;
-    if (node->topology.shard_count != wanted.shard_count ||
-        node->topology.spread != wanted.spread)
+    if (node->topology.shard_count != wanted.shard_count || node->topology.spread != wanted.spread)
         log_event(LOG_WARNING, "server", "the data directory keeps the shards it was made with",
                   "shards=%u spread=%u", node->topology.shard_count, node->topology.spread);
     slot_map_init(&node->slots, node->topology.shard_count);
@@ -277,8 +276,7 @@ static enum error_code open_api(struct node *node, struct error *error)
         return error_set(error, ERROR_OUT_OF_MEMORY, "api");
     }
     for (size_t i = 0; i < node->loop_count; i++)
-        loops[i] =
-            (struct api_loop){node->loops[i].environment.scheduler, node->loops[i].ingest};
+        loops[i] = (struct api_loop){node->loops[i].environment.scheduler, node->loops[i].ingest};
     for (size_t i = 0; i < settings->count; i++)
         shown[i] = (struct api_setting){settings->names[i], settings->values[i]};
     node->shown_settings = shown;
@@ -345,7 +343,8 @@ static enum error_code open_servers(struct node *node, struct error *error)
     return code;
 }
 
-/* --- Running ------------------------------------------------------------------------------------ */
+/* --- Running ------------------------------------------------------------------------------------
+ */
 
 static void on_signal(void *context, enum signal_event event)
 {
@@ -385,7 +384,8 @@ static void retain(struct task *task)
         return;
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
         if (shard % node->loop_count == loop->number)
-            shard_retain_from(replica_shard(node->replicas[shard]), atomic_load(&node->size_cutoff_ms));
+            shard_retain_from(replica_shard(node->replicas[shard]),
+                              atomic_load(&node->size_cutoff_ms));
 }
 
 /* Oldest windows go, one at a time, until the size fits. */

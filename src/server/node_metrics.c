@@ -6,7 +6,8 @@
 #include "machine.h"
 #include "node_private.h"
 
-/* --- One sample --------------------------------------------------------------------------------- */
+/* --- One sample ---------------------------------------------------------------------------------
+ */
 
 struct collection {
     metric_visit *visit;
@@ -29,7 +30,8 @@ static void emit(const struct collection *collection, const char *name, const ch
     collection->visit(collection->context, &sample);
 }
 
-/* --- Shards --------------------------------------------------------------------------------------- */
+/* --- Shards
+ * --------------------------------------------------------------------------------------- */
 
 struct shard_metric {
     const char *name;
@@ -38,9 +40,9 @@ struct shard_metric {
     size_t offset; /* of a uint64_t in struct shard_statistics */
 };
 
-#define SHARD_METRIC(name, field, kind, help)                                                     \
+#define SHARD_METRIC(name, field, kind, help)                                                      \
     {                                                                                              \
-        "gnomon_shard_" name, help, kind, offsetof(struct shard_statistics, field)                \
+        "gnomon_shard_" name, help, kind, offsetof(struct shard_statistics, field)                 \
     }
 
 static const struct shard_metric SHARD_METRICS[] = {
@@ -59,8 +61,7 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Exemplars stored."),
     SHARD_METRIC("head_bytes", head_bytes, METRIC_KIND_GAUGE,
                  "Memory of the heads, growing and frozen."),
-    SHARD_METRIC("registry_bytes", registry_bytes, METRIC_KIND_GAUGE,
-                 "Memory of labels and ids."),
+    SHARD_METRIC("registry_bytes", registry_bytes, METRIC_KIND_GAUGE, "Memory of labels and ids."),
     SHARD_METRIC("unfrozen_log_bytes", unfrozen_log_bytes, METRIC_KIND_GAUGE,
                  "Log since the last freeze."),
     SHARD_METRIC("frozen_heads", frozen_head_count, METRIC_KIND_GAUGE,
@@ -102,7 +103,8 @@ static void collect_shards(void *context, metric_visit *visit, void *visit_conte
     }
 }
 
-/* --- The node as a whole ---------------------------------------------------------------------------- */
+/* --- The node as a whole
+ * ---------------------------------------------------------------------------- */
 
 static void collect_process(void *context, metric_visit *visit, void *visit_context)
 {
@@ -112,14 +114,15 @@ static void collect_process(void *context, metric_visit *visit, void *visit_cont
     emit(&collection, "gnomon_build_info", "Always 1.", METRIC_KIND_GAUGE, &version, 1, 1);
     emit(&collection, "gnomon_process_cpu_seconds_total", "User and system time.",
          METRIC_KIND_COUNTER, NULL, 0, process_cpu_seconds());
-    emit(&collection, "gnomon_process_resident_memory_bytes", "Resident memory.",
-         METRIC_KIND_GAUGE, NULL, 0, (double)process_resident_bytes());
-    emit(&collection, "gnomon_process_open_fds", "Open files and sockets.", METRIC_KIND_GAUGE,
-         NULL, 0, (double)process_open_files());
+    emit(&collection, "gnomon_process_resident_memory_bytes", "Resident memory.", METRIC_KIND_GAUGE,
+         NULL, 0, (double)process_resident_bytes());
+    emit(&collection, "gnomon_process_open_fds", "Open files and sockets.", METRIC_KIND_GAUGE, NULL,
+         0, (double)process_open_files());
     emit(&collection, "gnomon_replica_queued_bytes", "Writes that wait for the log.",
          METRIC_KIND_GAUGE, NULL, 0, (double)atomic_load(&node->replica_node.queued_bytes));
-    emit(&collection, "gnomon_replica_unfrozen_log_bytes", "Log since the last freezes, all shards.",
-         METRIC_KIND_GAUGE, NULL, 0, (double)atomic_load(&node->replica_node.unfrozen_bytes));
+    emit(&collection, "gnomon_replica_unfrozen_log_bytes",
+         "Log since the last freezes, all shards.", METRIC_KIND_GAUGE, NULL, 0,
+         (double)atomic_load(&node->replica_node.unfrozen_bytes));
     emit(&collection, "gnomon_http_connections", "Connections open.", METRIC_KIND_GAUGE, NULL, 0,
          (double)atomic_load(&node->http_budget.connections));
     emit(&collection, "gnomon_http_body_bytes", "Request bodies in memory.", METRIC_KIND_GAUGE,
@@ -141,8 +144,8 @@ static void collect_cache(void *context, metric_visit *visit, void *visit_contex
          METRIC_KIND_COUNTER, NULL, 0, (double)cache.corrupt_pages);
     emit(&collection, "gnomon_page_cache_bytes", "Memory of pages.", METRIC_KIND_GAUGE, NULL, 0,
          (double)cache.size_bytes);
-    emit(&collection, "gnomon_page_cache_limit_bytes", "storage.cache.", METRIC_KIND_GAUGE, NULL,
-         0, (double)cache.budget_bytes);
+    emit(&collection, "gnomon_page_cache_limit_bytes", "storage.cache.", METRIC_KIND_GAUGE, NULL, 0,
+         (double)cache.budget_bytes);
     emit(&collection, "gnomon_page_cache_read_bytes_total", "Bytes read from files.",
          METRIC_KIND_COUNTER, NULL, 0, (double)cache.read_bytes);
 }
@@ -161,10 +164,10 @@ static void collect_queries(void *context, metric_visit *visit, void *visit_cont
          (double)queries.queries_running);
     emit(&collection, "gnomon_query_waiting", "Queries in the queue.", METRIC_KIND_GAUGE, NULL, 0,
          (double)queries.queries_waiting);
-    emit(&collection, "gnomon_query_wait_seconds_total", "Time in the queue.",
-         METRIC_KIND_COUNTER, NULL, 0, (double)queries.waited_ns_total / 1e9);
-    emit(&collection, "gnomon_query_memory_bytes", "Memory of queries.", METRIC_KIND_GAUGE, NULL,
-         0, (double)queries.memory_bytes);
+    emit(&collection, "gnomon_query_wait_seconds_total", "Time in the queue.", METRIC_KIND_COUNTER,
+         NULL, 0, (double)queries.waited_ns_total / 1e9);
+    emit(&collection, "gnomon_query_memory_bytes", "Memory of queries.", METRIC_KIND_GAUGE, NULL, 0,
+         (double)queries.memory_bytes);
     emit(&collection, "gnomon_query_memory_limit_bytes", "query.memory.", METRIC_KIND_GAUGE, NULL,
          0, (double)queries.memory_max_bytes);
 }
@@ -177,17 +180,17 @@ static void collect_workers(void *context, metric_visit *visit, void *visit_cont
     struct collection collection = {visit, visit_context};
     struct worker_pool_statistics pool;
     worker_pool_statistics(node->pool, &pool);
-    for (int class = 0; class < JOB_CLASSES; class++) {
+    for (int class = 0; class < JOB_CLASSES; class ++) {
         struct metric_label label = {"class", CLASSES[class]};
         emit(&collection, "gnomon_worker_jobs_waiting", "Jobs in the queue.", METRIC_KIND_GAUGE,
              &label, 1, (double)pool.classes[class].waiting);
     }
-    for (int class = 0; class < JOB_CLASSES; class++) {
+    for (int class = 0; class < JOB_CLASSES; class ++) {
         struct metric_label label = {"class", CLASSES[class]};
         emit(&collection, "gnomon_worker_jobs_running", "Workers busy.", METRIC_KIND_GAUGE, &label,
              1, (double)pool.classes[class].running);
     }
-    for (int class = 0; class < JOB_CLASSES; class++) {
+    for (int class = 0; class < JOB_CLASSES; class ++) {
         struct metric_label label = {"class", CLASSES[class]};
         emit(&collection, "gnomon_worker_busy_seconds_total", "Time of workers.",
              METRIC_KIND_COUNTER, &label, 1, (double)pool.classes[class].busy_ns / 1e9);

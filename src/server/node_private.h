@@ -48,7 +48,7 @@ struct node_loop {
     size_t closing;  /* replicas not closed yet */
     bool settled;
     struct timer settle_timer;
-    struct task task;      /* to the loop: a step of the shutdown */
+    struct task task; /* to the loop: a step of the shutdown */
     struct task retain_task;
     _Atomic bool retain_queued;
     struct task step_task; /* to loop 0: the step is done */
@@ -99,8 +99,7 @@ bool node_add_metrics(struct node *node);
 enum error_code self_write_start(struct node *node, struct self_write **self_write_out,
                                  struct error *error);
 /* No write under way afterwards; `stopped` runs on loop 0. NULL self_write is fine. */
-void self_write_stop(struct self_write *self_write, void (*stopped)(void *context),
-                     void *context);
+void self_write_stop(struct self_write *self_write, void (*stopped)(void *context), void *context);
 
 /* node_drain.c: from SIGTERM to the end of the loops. On loop 0. */
 void node_drain(struct node *node);
