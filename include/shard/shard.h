@@ -26,10 +26,10 @@
 struct shard;
 
 /* How a shard asks for an entry; the leader proposes it, others ignore the wish. The bytes are
- * copied. */
+ * copied. False when it was not proposed: the shard asks again later. */
 struct shard_proposer {
     void *context;
-    void (*propose)(void *context, const uint8_t *entry, size_t size_bytes);
+    bool (*propose)(void *context, const uint8_t *entry, size_t size_bytes);
     /* A freeze became durable: a snapshot frees log. */
     void (*durable)(void *context, uint64_t frozen_index);
 };
@@ -53,6 +53,9 @@ struct shard_options {
 enum error_code shard_create(const struct shard_options *options, struct shard **shard_out,
                              struct error *error);
 
+/* Release one that was never started: nothing was restored nor applied. NULL is fine. */
+void shard_destroy(struct shard *shard);
+
 /*
  * Stop asking for jobs, wait for those under way (by running `closed` on the loop when the last
  * one is done), then release. Queries that hold pieces keep them alive.
@@ -75,8 +78,10 @@ enum error_code shard_snapshot(struct shard *shard, struct byte_buffer *bytes,
 void shard_snapshot_stored(struct shard *shard, uint64_t frozen_index);
 
 /*
- * Apply a committed entry. An error means that this replica cannot go on (the caller stops it).
- * Errors: CORRUPT, UNSUPPORTED, OUT_OF_MEMORY.
+ * Apply a committed entry.
+ * Errors: UNAVAILABLE (nothing happened, a job must end first: apply it again later), CONFLICT (it
+ * is refused as a whole, on every replica alike, and counts as applied); after CORRUPT,
+ * UNSUPPORTED, IO, OUT_OF_MEMORY this replica cannot go on.
  */
 enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *entry,
                             size_t size_bytes, struct error *error);
@@ -97,6 +102,9 @@ void shard_prepare_begin(struct shard *shard, struct byte_buffer *buffer);
 enum error_code shard_prepare_write(struct shard *shard, struct shard_write *write,
                                     struct byte_buffer *buffer, bool *added_out,
                                     struct error *error);
+
+/* What was prepared since shard_prepare_begin will not be proposed. */
+void shard_prepare_cancel(struct shard *shard);
 
 /*
  * Whether all new series of a write were looked for in the files; if not, call

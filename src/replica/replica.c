@@ -14,6 +14,8 @@ enum {
     APPLY_SLICE_NS = 2 * 1000 * 1000,
     APPLY_RETRY_MS = 5,
     UPKEEP_MS = 1000,
+    /* More than can be in flight. */
+    REFUSED_KEPT = 8,
 };
 
 /* One entry in flight with the writes in it. */
@@ -50,6 +52,9 @@ struct replica {
     struct pending_entry **entries_last;
     struct pending_entry *spare_entries;
     uint64_t applied_index;
+    uint64_t refused[REFUSED_KEPT]; /* indexes of entries refused as a whole, the newest ones */
+    size_t refused_count;
+    bool stopped; /* by an error that was reported */
     struct task apply_task;
     bool apply_scheduled;
     struct timer apply_retry;
@@ -181,6 +186,14 @@ static void batch_finish(struct batch *batch, const char *failure)
     free(batch);
 }
 
+static bool was_refused(const struct replica *replica, uint64_t index)
+{
+    for (size_t i = 0; i < replica->refused_count && i < REFUSED_KEPT; i++)
+        if (replica->refused[i] == index)
+            return true;
+    return false;
+}
+
 /* Answer what is committed and applied. */
 static void acknowledge(struct replica *replica)
 {
@@ -189,7 +202,9 @@ static void acknowledge(struct replica *replica)
         replica->committed = batch->next;
         if (replica->committed == NULL)
             replica->committed_last = &replica->committed;
-        batch_finish(batch, NULL);
+        batch_finish(batch, was_refused(replica, batch->index)
+                                ? "the log refused the entry: send it again"
+                                : NULL);
     }
 }
 
@@ -198,6 +213,10 @@ static void batch_done(struct group_request *request, enum group_outcome outcome
     struct batch *batch = (struct batch *)request;
     struct replica *replica = batch->replica;
     replica->in_flight--;
+    if (replica->closing) {
+        batch_finish(batch, "shutting down");
+        return;
+    }
     if (outcome == GROUP_OUTCOME_COMMITTED) {
         batch->index = request->index;
         batch->next = NULL;
@@ -317,8 +336,7 @@ static void pump(struct task *task)
                                  &batch->request, &error);
         }
         if (code != ERROR_NONE) {
-            /* Ids that were promised to this entry would be missing in the next: start over. */
-            shard_lead(replica->shard);
+            shard_prepare_cancel(replica->shard);
             struct batch failed = {.writes = writes};
             while (failed.writes != NULL) {
                 struct replica_write *next = failed.writes->next;
@@ -410,18 +428,20 @@ static void asked_done(struct group_request *request, enum group_outcome outcome
     free(request);
 }
 
-static void shard_asks(void *context, const uint8_t *entry, size_t size_bytes)
+static bool shard_asks(void *context, const uint8_t *entry, size_t size_bytes)
 {
     struct replica *replica = context;
     struct error error;
+    if (!atomic_load(&replica->ready))
+        return false;
     struct group_request *request = calloc(1, sizeof *request);
-    if (!atomic_load(&replica->ready) || request == NULL) {
-        free(request);
-        return;
-    }
+    if (request == NULL)
+        return false;
     request->done = asked_done;
-    if (propose_entry(replica, entry, size_bytes, request, &error) != ERROR_NONE)
-        free(request);
+    if (propose_entry(replica, entry, size_bytes, request, &error) == ERROR_NONE)
+        return true;
+    free(request);
+    return false;
 }
 
 static void settle_check(struct replica *replica)
@@ -440,9 +460,11 @@ static void settle_check(struct replica *replica)
 static void shard_durable(void *context, uint64_t frozen_index)
 {
     struct replica *replica = context;
-    (void)frozen_index;
-    if (!replica->closing)
-        group_snapshot_soon(replica->group);
+    if (replica->closing)
+        return;
+    group_snapshot_soon(replica->group);
+    if (replica->settled != NULL && frozen_index < replica->settle_index)
+        shard_freeze(replica->shard); /* that one was under way before */
 }
 
 /* --- State machine ---------------------------------------------------------------------------- */
@@ -464,7 +486,8 @@ static void count_unfrozen(struct replica *replica)
 
 static void lead_when_applied(struct replica *replica)
 {
-    if (!replica->elected || atomic_load(&replica->ready) || replica->entries != NULL)
+    if (!replica->elected || atomic_load(&replica->ready) || replica->entries != NULL ||
+        replica->stopped)
         return;
     atomic_store(&replica->ready, true);
     shard_lead(replica->shard);
@@ -489,6 +512,14 @@ static void schedule_apply(struct replica *replica)
     scheduler_defer(loop_of(replica), &replica->apply_task);
 }
 
+/* This replica can't go on: nothing is applied nor acknowledged any more. */
+static void stop(struct replica *replica, const struct error *error)
+{
+    replica->stopped = true;
+    atomic_store(&replica->ready, false);
+    replica->options.fatal(replica->options.fatal_context, error);
+}
+
 static void apply_slice(struct replica *replica)
 {
     struct clock *clock = replica->options.environment->clock;
@@ -503,8 +534,10 @@ static void apply_slice(struct replica *replica)
             scheduler_timer_start(loop_of(replica), &replica->apply_retry, APPLY_RETRY_MS);
             break;
         }
-        if (code != ERROR_NONE) {
-            replica->options.fatal(replica->options.fatal_context, &error);
+        if (code == ERROR_CONFLICT) {
+            replica->refused[replica->refused_count++ % REFUSED_KEPT] = entry->index;
+        } else if (code != ERROR_NONE) {
+            stop(replica, &error);
             return;
         }
         entry_release(replica);
@@ -521,9 +554,11 @@ static void apply_run(struct task *task)
     struct replica *replica =
         (struct replica *)((char *)task - offsetof(struct replica, apply_task));
     replica->apply_scheduled = false;
-    if (replica->closing)
+    if (replica->closing || replica->stopped)
         return;
     apply_slice(replica);
+    if (replica->stopped)
+        return;
     if (replica->entries != NULL && replica->apply_retry.heap_index == TIMER_IDLE)
         schedule_apply(replica);
 }
@@ -546,7 +581,7 @@ static void machine_apply(struct state_machine *self, const struct group_entry *
         if (pending == NULL) {
             struct error error;
             error_set(&error, ERROR_OUT_OF_MEMORY, "queue of committed entries");
-            replica->options.fatal(replica->options.fatal_context, &error);
+            stop(replica, &error);
             return;
         }
     }
@@ -684,7 +719,7 @@ enum error_code replica_create(const struct replica_options *options,
         code = group_create(options->host, &group_options, &replica->state_machine,
                             &replica->group, error);
     if (code != ERROR_NONE) {
-        /* A shard alone cannot be closed without a loop that runs: the program ends anyway. */
+        shard_destroy(replica->shard);
         replica_free(replica);
         return code;
     }

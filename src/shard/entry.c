@@ -28,6 +28,12 @@ enum error_code entry_decode_header(struct byte_reader *reader, struct entry_hea
     return ERROR_NONE;
 }
 
+/* Any two times have a difference; it wraps around, and so does its way back. */
+static int64_t time_delta(int64_t time, int64_t before)
+{
+    return (int64_t)((uint64_t)time - (uint64_t)before);
+}
+
 /* --- Float values --------------------------------------------------------------------------- */
 
 enum value_form { FORM_BITS, FORM_INTEGER, FORM_HUNDREDTHS, FORM_THOUSANDTHS };
@@ -68,8 +74,8 @@ static bool scaled_integer(double value, double divisor, int64_t *integer_out)
 
 static struct packed_value pack_value(double value)
 {
-    static const double DIVISORS[] = {[FORM_INTEGER] = 1, [FORM_HUNDREDTHS] = 100,
-                                      [FORM_THOUSANDTHS] = 1000};
+    static const double DIVISORS[] = {
+        [FORM_INTEGER] = 1, [FORM_HUNDREDTHS] = 100, [FORM_THOUSANDTHS] = 1000};
     uint64_t bits = double_to_bits(value);
     unsigned zero_bytes = bits == 0 ? 8 : (unsigned)__builtin_ctzll(bits) / 8;
     struct packed_value best = {FORM_BITS, 8 - zero_bytes,
@@ -129,12 +135,11 @@ static void encode_floats(struct byte_buffer *buffer, const struct entry_part *p
         if (!(control & CONTROL_NEXT_ID))
             at = varint_store(at, zigzag_encode((int64_t)(id - previous_id)));
         if (!(control & CONTROL_SAME_TIME))
-            at = varint_store(at, zigzag_encode((int64_t)((uint64_t)time -
-                                                          (uint64_t)previous_time)));
+            at = varint_store(at, zigzag_encode(time_delta(time, previous_time)));
         store_u64(at, packed.payload);
         at += packed.size;
         if (start != 0)
-            at = varint_store(at, zigzag_encode((int64_t)((uint64_t)start - (uint64_t)time)));
+            at = varint_store(at, zigzag_encode(time_delta(start, time)));
         previous_id = id;
         previous_time = time;
     }
@@ -146,8 +151,25 @@ struct float_arrays {
     uint64_t *ids;
     int64_t *timestamps_ms;
     double *values;
-    int64_t *starts;
+    int64_t *starts; /* NULL until a sample has one */
+    struct arena *arena;
+    size_t count;
 };
+
+/* `size` <= 8 bytes as a number; one load where eight bytes can be read. */
+static uint64_t take_payload(struct byte_reader *reader, unsigned size)
+{
+    uint64_t payload = 0;
+    if (byte_reader_left(reader) >= 8) {
+        payload = size == 0 ? 0 : load_u64(reader->position) & (UINT64_MAX >> (64 - 8 * size));
+        reader->position += size;
+        return payload;
+    }
+    const uint8_t *bytes = byte_reader_take(reader, size);
+    if (bytes != NULL)
+        memcpy(&payload, bytes, size);
+    return payload;
+}
 
 static bool decode_float(struct byte_reader *reader, struct float_arrays *arrays, size_t i,
                          uint64_t *id, int64_t *time)
@@ -162,17 +184,21 @@ static bool decode_float(struct byte_reader *reader, struct float_arrays *arrays
     *id += control & CONTROL_NEXT_ID ? 1 : (uint64_t)byte_reader_zigzag(reader);
     if (!(control & CONTROL_SAME_TIME))
         *time = (int64_t)((uint64_t)*time + (uint64_t)byte_reader_zigzag(reader));
-    const uint8_t *bytes = byte_reader_take(reader, size);
+    uint64_t payload = take_payload(reader, size);
     if (reader->failed)
         return false;
-    uint64_t payload = 0;
-    memcpy(&payload, bytes, size);
     arrays->ids[i] = *id;
     arrays->timestamps_ms[i] = *time;
     arrays->values[i] =
         unpack_value((enum value_form)(control >> CONTROL_FORM_SHIFT & 3), size, payload);
-    if (has_start)
+    if (has_start) {
+        /* Rare: the array is made when the first one comes. */
+        if (arrays->starts == NULL)
+            arrays->starts = arena_array(arrays->arena, arrays->count, sizeof(int64_t));
+        if (arrays->starts == NULL)
+            return false;
         arrays->starts[i] = (int64_t)((uint64_t)*time + (uint64_t)byte_reader_zigzag(reader));
+    }
     return !reader->failed;
 }
 
@@ -187,24 +213,21 @@ static enum error_code decode_floats(struct byte_reader *reader, struct arena *a
         .ids = arena_allocate(arena, count * sizeof(uint64_t)),
         .timestamps_ms = arena_allocate(arena, count * sizeof(int64_t)),
         .values = arena_allocate(arena, count * sizeof(double)),
-        .starts = arena_array(arena, count, sizeof(int64_t)),
+        .arena = arena,
+        .count = count,
     };
-    if (arrays.ids == NULL || arrays.timestamps_ms == NULL || arrays.values == NULL ||
-        arrays.starts == NULL)
+    if (arrays.ids == NULL || arrays.timestamps_ms == NULL || arrays.values == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "entry: %llu samples",
                          (unsigned long long)count);
     uint64_t id = 0;
     int64_t time = 0;
-    bool has_start = false;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         if (!decode_float(reader, &arrays, i, &id, &time))
             return error_set(error, ERROR_CORRUPT, "entry: sample %zu", i);
-        has_start |= arrays.starts[i] != 0;
-    }
     part->ids = arrays.ids;
     part->timestamps_ms = arrays.timestamps_ms;
     part->values = arrays.values;
-    part->start_timestamps_ms = has_start ? arrays.starts : NULL;
+    part->start_timestamps_ms = arrays.starts;
     part->float_count = count;
     return ERROR_NONE;
 }
@@ -236,8 +259,8 @@ static enum error_code decode_series(struct byte_reader *reader, struct arena *a
         if (reader->failed || slot >= SLOT_COUNT)
             return error_set(error, ERROR_CORRUPT, "entry: series %zu", i);
         series[i].slot = (uint16_t)slot;
-        enum error_code code = labels_decode((const uint8_t *)bytes.data, bytes.size,
-                                             &series[i].labels, error);
+        enum error_code code =
+            labels_decode((const uint8_t *)bytes.data, bytes.size, &series[i].labels, error);
         if (code != ERROR_NONE)
             return error_wrap(error, "entry: series %zu", i);
     }
@@ -257,8 +280,8 @@ static void encode_histograms(struct byte_buffer *buffer, const struct entry_par
         const struct entry_histogram *histogram = &part->histograms[i];
         int64_t start = histogram->start_timestamp_ms;
         byte_buffer_zigzag(buffer, (int64_t)(histogram->id - previous_id));
-        byte_buffer_zigzag(buffer, histogram->timestamp_ms - previous_time);
-        byte_buffer_zigzag(buffer, start == 0 ? 0 : start - histogram->timestamp_ms);
+        byte_buffer_zigzag(buffer, time_delta(histogram->timestamp_ms, previous_time));
+        byte_buffer_zigzag(buffer, start == 0 ? 0 : time_delta(start, histogram->timestamp_ms));
         histogram_encode_value(buffer, &histogram->histogram);
         previous_id = histogram->id;
         previous_time = histogram->timestamp_ms;
@@ -283,8 +306,7 @@ static enum error_code decode_histograms(struct byte_reader *reader, struct aren
         histogram->id = id;
         histogram->timestamp_ms = (int64_t)time;
         histogram->start_timestamp_ms = start_delta == 0 ? 0 : (int64_t)(time + start_delta);
-        enum error_code code =
-            histogram_decode_value(reader, arena, &histogram->histogram, error);
+        enum error_code code = histogram_decode_value(reader, arena, &histogram->histogram, error);
         if (code != ERROR_NONE)
             return error_wrap(error, "entry: histogram %zu", i);
     }
@@ -304,7 +326,7 @@ static void encode_exemplars(struct byte_buffer *buffer, const struct entry_part
         const struct entry_exemplar *exemplar = &part->exemplars[i];
         const struct labels labels = exemplar->exemplar.labels;
         byte_buffer_zigzag(buffer, (int64_t)(exemplar->id - previous_id));
-        byte_buffer_zigzag(buffer, exemplar->exemplar.timestamp_ms - previous_time);
+        byte_buffer_zigzag(buffer, time_delta(exemplar->exemplar.timestamp_ms, previous_time));
         byte_buffer_u64(buffer, double_to_bits(exemplar->exemplar.value));
         byte_buffer_text(buffer, (struct text){(const char *)labels.bytes, labels.size});
         previous_id = exemplar->id;
@@ -365,8 +387,8 @@ static enum error_code decode_metadata(struct byte_reader *reader, struct arena 
     for (size_t i = 0; i < count; i++) {
         metadata[i].metric_name = byte_reader_text(reader);
         uint64_t type = byte_reader_varint(reader);
-        metadata[i].metadata.type = type < METRIC_TYPES ? (enum metric_type)type
-                                                        : METRIC_UNSPECIFIED;
+        metadata[i].metadata.type =
+            type < METRIC_TYPES ? (enum metric_type)type : METRIC_UNSPECIFIED;
         metadata[i].metadata.help = byte_reader_text(reader);
         metadata[i].metadata.unit = byte_reader_text(reader);
     }
@@ -417,8 +439,7 @@ enum error_code entry_decode_next_id(struct byte_reader *reader, uint64_t *next_
 }
 
 enum error_code entry_decode_part(struct byte_reader *reader, struct arena *arena,
-                                  struct entry_part *part_out, bool *more_out,
-                                  struct error *error)
+                                  struct entry_part *part_out, bool *more_out, struct error *error)
 {
     *more_out = byte_reader_left(reader) > 0;
     if (!*more_out)

@@ -13,6 +13,7 @@ void manifest_clear(struct manifest *manifest)
     free(manifest->parts);
     free(manifest->blocks);
     tombstones_unref(manifest->tombstones);
+    byte_buffer_clear(&manifest->merge_body);
     *manifest = (struct manifest){0};
 }
 
@@ -110,6 +111,10 @@ void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer
         byte_buffer_varint(buffer, tombstone->index);
         tombstone_encode(buffer, tombstone);
     }
+    byte_buffer_varint(buffer, manifest->merge_index);
+    if (manifest->merge_index != 0)
+        byte_buffer_text(buffer, (struct text){(const char *)manifest->merge_body.bytes,
+                                               manifest->merge_body.size});
 }
 
 /* --- Decoding ------------------------------------------------------------------------------- */
@@ -127,10 +132,18 @@ static struct file_summary decode_summary(struct byte_reader *reader, enum file_
     return summary;
 }
 
+static uint32_t decode_number(struct byte_reader *reader)
+{
+    uint64_t number = byte_reader_varint(reader);
+    if (number > UINT32_MAX)
+        reader->failed = true;
+    return (uint32_t)number;
+}
+
 struct manifest_block manifest_decode_block(struct byte_reader *reader)
 {
     struct manifest_block block = {.index = byte_reader_varint(reader)};
-    block.number = (uint32_t)byte_reader_varint(reader);
+    block.number = decode_number(reader);
     block.window_start_ms = byte_reader_zigzag(reader);
     block.window_end_ms = byte_reader_zigzag(reader);
     block.summary = decode_summary(reader, FILE_KIND_BLOCK);
@@ -156,7 +169,7 @@ static enum error_code decode_files(struct byte_reader *reader, struct manifest 
     count = decode_count(reader);
     for (size_t i = 0; i < count && !reader->failed && code == ERROR_NONE; i++) {
         struct manifest_part part = {.index = byte_reader_varint(reader)};
-        part.number = (uint32_t)byte_reader_varint(reader);
+        part.number = decode_number(reader);
         part.merged_until_ms = byte_reader_zigzag(reader);
         part.summary = decode_summary(reader, FILE_KIND_PART);
         code = manifest_add_part(manifest, &part, error);
@@ -192,6 +205,17 @@ static enum error_code decode_tombstones(struct byte_reader *reader, struct mani
     return ERROR_NONE;
 }
 
+static enum error_code decode_merge(struct byte_reader *reader, struct manifest *manifest,
+                                    struct error *error)
+{
+    manifest->merge_index = byte_reader_varint(reader);
+    if (reader->failed || manifest->merge_index == 0)
+        return ERROR_NONE;
+    struct text body = byte_reader_text(reader);
+    byte_buffer_append(&manifest->merge_body, body.data, body.size);
+    return manifest->merge_body.failed ? no_room(error) : ERROR_NONE;
+}
+
 enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
                                 struct manifest *manifest_out, struct error *error)
 {
@@ -209,6 +233,8 @@ enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
     enum error_code code = decode_files(&reader, &manifest, error);
     if (code == ERROR_NONE && !reader.failed)
         code = decode_tombstones(&reader, &manifest, error);
+    if (code == ERROR_NONE && !reader.failed)
+        code = decode_merge(&reader, &manifest, error);
     if (code == ERROR_NONE && (reader.failed || byte_reader_left(&reader) > 0))
         code = error_set(error, ERROR_CORRUPT, "manifest: cut, or stray bytes");
     if (code != ERROR_NONE) {

@@ -39,6 +39,8 @@ struct manifest {
     struct manifest_block *blocks; /* [block_count], owned */
     size_t block_count;
     struct tombstones *tombstones; /* a reference; NULL: none */
+    uint64_t merge_index;          /* of the merge under way; 0: none */
+    struct byte_buffer merge_body; /* of the entry that decided it, after its header */
 };
 
 void manifest_clear(struct manifest *manifest);

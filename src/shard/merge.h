@@ -23,17 +23,26 @@ struct merge {
     struct shard_block *blocks; /* [block_count] */
     size_t block_count;
     struct view *view; /* segments for the labels, tombstones of that moment */
-    bool proposed_done;
-    bool running;
+    struct byte_buffer body; /* of the entry, for the manifest */
+    bool running;            /* the job, or the timer before it is tried again */
+    bool completed;          /* the outputs are there */
+    bool done_proposed;
+    bool adoption_tried;     /* outputs of an earlier life were looked for */
+    atomic_bool abandoned;   /* nobody needs the outputs: the job ends soon */
 
     /* Results. */
     struct error error;
     struct shard_block *outputs; /* [output_count], open */
     size_t output_count;
+    struct shard_block *adopted; /* [adopted_count], of the loop while it installs them */
+    size_t adopted_count;
 };
 
-/* The whole work, on a worker: fills in the outputs. Errors: CORRUPT, IO, NO_SPACE,
- * OUT_OF_MEMORY. */
+/*
+ * The whole work, on a worker: fills in the outputs. A file has its final name only when all of
+ * it is durable, so that a restart can use what it finds. Errors: CORRUPT, IO, NO_SPACE, CANCELED
+ * (abandoned), OUT_OF_MEMORY.
+ */
 enum error_code merge_write_blocks(struct merge *merge, struct error *error);
 
 void merge_discard_outputs(struct merge *merge);

@@ -277,7 +277,10 @@ static enum error_code read_exemplars(struct merge_work *work, size_t first, siz
             all = grown;
             for (size_t j = 0; j < count; j++) {
                 all[total] = found[j];
-                all[total++].labels = labels_copy(arena, found[j].labels);
+                all[total].labels = labels_copy(arena, found[j].labels);
+                if (all[total].labels.bytes == NULL && found[j].labels.size > 0)
+                    return out_of_memory(error);
+                total++;
             }
         }
     }
@@ -312,15 +315,19 @@ static enum error_code write_series(struct merge_work *work, struct block_writer
         struct exemplar *exemplars = NULL;
         size_t exemplar_count = 0;
         arena_reset(arena);
-        code = read_group(work, first, end, start_ms, end_ms, &columns, error);
-        if (code == ERROR_NONE && columns.count > 0) {
-            (*added)++;
+        if (atomic_load_explicit(&work->merge->abandoned, memory_order_relaxed))
+            code = error_set(error, ERROR_CANCELED, "nobody needs the merge any more");
+        /* Exemplars first: a reader's columns live until it reads anything else. */
+        if (code == ERROR_NONE)
             code = read_exemplars(work, first, end, start_ms, end_ms, arena, &exemplars,
                                   &exemplar_count, error);
-        }
-        if (code == ERROR_NONE && columns.count > 0)
+        if (code == ERROR_NONE)
+            code = read_group(work, first, end, start_ms, end_ms, &columns, error);
+        if (code == ERROR_NONE && columns.count + exemplar_count > 0) {
+            (*added)++;
             code = block_writer_add(writer, &work->items[first].series, &columns, exemplars,
                                     exemplar_count, error);
+        }
         first = end;
     }
     arena_destroy(arena);
@@ -351,7 +358,7 @@ static enum error_code write_window(struct merge_work *work, int64_t window_ms,
     struct shard *shard = merge->shard;
     struct block_writer *writer = NULL;
     uint64_t added = 0;
-    char path[SHARD_PATH_MAX];
+    char path[SHARD_PATH_MAX], unfinished[SHARD_PATH_MAX + sizeof SHARD_UNFINISHED];
     struct manifest_block described = {
         .index = merge->index,
         .number = (uint32_t)merge->output_count,
@@ -366,7 +373,8 @@ static enum error_code write_window(struct merge_work *work, int64_t window_ms,
         .tombstone_mark = merge->index,
     };
     shard_path(shard, path, "blocks", described.index, described.number, "block");
-    enum error_code code = block_writer_create(shard->options.environment->disk, path,
+    snprintf(unfinished, sizeof unfinished, "%s" SHARD_UNFINISHED, path);
+    enum error_code code = block_writer_create(shard->options.environment->disk, unfinished,
                                                &properties, &writer, error);
     if (code == ERROR_NONE)
         code = write_series(work, writer, described.window_start_ms, described.window_end_ms - 1,
@@ -374,6 +382,8 @@ static enum error_code write_window(struct merge_work *work, int64_t window_ms,
     if (code == ERROR_NONE && added > 0)
         code = block_writer_finish(writer, &described.summary, error);
     block_writer_destroy(writer);
+    if (code == ERROR_NONE && added > 0)
+        code = disk_rename(shard->options.environment->disk, unfinished, path, error);
     if (code == ERROR_NONE && added > 0)
         code = add_output(merge, &described, error);
     return code;

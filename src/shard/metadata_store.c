@@ -194,20 +194,37 @@ size_t metadata_store_count(struct metadata_store *store)
 
 /* --- File ----------------------------------------------------------------------------------- */
 
+static int compare_items(const void *left, const void *right)
+{
+    const struct metadata_item *a = *(struct metadata_item *const *)left;
+    const struct metadata_item *b = *(struct metadata_item *const *)right;
+    int order = text_compare(a->tenant, b->tenant);
+    return order != 0 ? order : text_compare(a->metric_name, b->metric_name);
+}
+
+/* In one order, whatever the order they came in: replicas write equal files. */
 void metadata_store_encode(struct metadata_store *store, struct byte_buffer *buffer)
 {
     pthread_mutex_lock(&store->lock);
-    byte_buffer_varint(buffer, store->count);
-    for (size_t i = 0; i < store->capacity; i++) {
-        struct metadata_item *item = store->table[i];
-        if (item == NULL)
-            continue;
+    struct metadata_item **items = malloc((store->count + 1) * sizeof *items);
+    size_t count = 0;
+    if (items == NULL)
+        buffer->failed = true;
+    for (size_t i = 0; items != NULL && i < store->capacity; i++)
+        if (store->table[i] != NULL)
+            items[count++] = store->table[i];
+    if (count > 0)
+        qsort(items, count, sizeof *items, compare_items);
+    byte_buffer_varint(buffer, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct metadata_item *item = items[i];
         byte_buffer_text(buffer, item->tenant);
         byte_buffer_text(buffer, item->metric_name);
         byte_buffer_varint(buffer, item->metadata.type);
         byte_buffer_text(buffer, item->metadata.help);
         byte_buffer_text(buffer, item->metadata.unit);
     }
+    free(items);
     pthread_mutex_unlock(&store->lock);
 }
 

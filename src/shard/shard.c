@@ -7,7 +7,7 @@
 #include "base/checksum.h"
 #include "base/log.h"
 
-#include "shard_private.h"
+#include "merge.h"
 
 /* --- Jobs under way ------------------------------------------------------------------------- */
 
@@ -68,8 +68,18 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
     shard->closed = closed;
     shard->closed_context = context;
     shard->close_task.run = close_finish;
+    if (shard->merge != NULL)
+        shard_merge_abandon(shard->merge);
     if (shard->jobs_running == 0)
         scheduler_defer(shard->options.environment->scheduler, &shard->close_task);
+}
+
+void shard_destroy(struct shard *shard)
+{
+    if (shard == NULL)
+        return;
+    assert(shard->jobs_running == 0 && shard->applied_index == 0);
+    release(shard);
 }
 
 /* --- Life ----------------------------------------------------------------------------------- */
@@ -150,8 +160,8 @@ enum error_code shard_create(const struct shard_options *options, struct shard *
 static void fill_arrays(const struct shard *shard, struct view *pieces)
 {
     for (size_t i = 0; i < shard->frozen_count; i++)
-        pieces->heads[i] = shard->frozen[i].head;
-    pieces->heads[shard->frozen_count] = shard->head;
+        pieces->heads[i] = (struct view_head){shard->frozen[i].head, shard->frozen[i].index};
+    pieces->heads[shard->frozen_count] = (struct view_head){shard->head, VIEW_GROWING};
     for (size_t i = 0; i < shard->registry.frozen_count; i++)
         pieces->indexes[i] = shard->registry.frozen[i];
     pieces->indexes[shard->registry.frozen_count] = shard->registry.growing;
@@ -171,7 +181,7 @@ static void fill_arrays(const struct shard *shard, struct view *pieces)
 
 enum error_code shard_publish(struct shard *shard, struct error *error)
 {
-    struct head *heads[FROZEN_HEADS_MAX + 1];
+    struct view_head heads[FROZEN_HEADS_MAX + 1];
     struct memory_index *indexes[REGISTRY_FROZEN_MAX + 1];
     struct view pieces = {
         .heads = heads,
@@ -203,6 +213,12 @@ enum error_code shard_publish(struct shard *shard, struct error *error)
     return ERROR_NONE;
 }
 
+void shard_publish_soon(struct shard *shard)
+{
+    struct error ignored; /* the view before shows the same */
+    shard->view_is_stale = shard_publish(shard, &ignored) != ERROR_NONE;
+}
+
 struct view *shard_view(struct shard *shard)
 {
     pthread_mutex_lock(&shard->view_lock);
@@ -224,23 +240,26 @@ void shard_visit_metadata(struct shard *shard, struct text tenant, shard_metadat
 
 /* --- Proposing ------------------------------------------------------------------------------ */
 
-void shard_propose(struct shard *shard, struct byte_buffer *entry)
+bool shard_propose(struct shard *shard, struct byte_buffer *entry)
 {
-    if (!entry->failed)
-        shard->options.proposer.propose(shard->options.proposer.context, entry->bytes,
-                                        entry->size);
+    const struct shard_proposer *proposer = &shard->options.proposer;
+    bool proposed =
+        !entry->failed && proposer->propose(proposer->context, entry->bytes, entry->size);
     byte_buffer_clear(entry);
+    return proposed;
 }
 
 void shard_lead(struct shard *shard)
 {
     shard->proposed_next_id = shard->registry.next_id;
+    shard->prepared_next_id = shard->proposed_next_id;
     shard->freeze_proposed = false;
     shard->merge_proposed = false;
     if (shard->pending != NULL)
         memset(shard->pending, 0, shard->pending_capacity * sizeof *shard->pending);
     shard->pending_count = 0;
-    shard_merge_lead(shard);
+    if (shard->merge != NULL)
+        shard->merge->done_proposed = false;
     shard_maintain(shard);
 }
 
@@ -263,8 +282,7 @@ void shard_freeze(struct shard *shard)
         return;
     struct byte_buffer entry = {0};
     entry_encode_header(&entry, ENTRY_FREEZE, clock_now_ms(shard->options.environment->clock));
-    shard->freeze_proposed = true;
-    shard_propose(shard, &entry);
+    shard->freeze_proposed = shard_propose(shard, &entry);
 }
 
 enum error_code shard_encode_delete(struct byte_buffer *entry, int64_t stamp_ms,
@@ -292,7 +310,7 @@ static void add_head_statistics(const struct view *view, struct shard_statistics
 {
     for (size_t i = 0; i < view->head_count; i++) {
         struct head_statistics head;
-        head_read_statistics(view->heads[i], &head);
+        head_read_statistics(view->heads[i].head, &head);
         statistics->head_bytes += head.size_bytes;
         if (i + 1 == view->head_count)
             statistics->head_series_count = head.series_count;
@@ -434,22 +452,31 @@ static enum error_code restore_files(struct shard *shard, const struct manifest 
     for (size_t i = 0; code == ERROR_NONE && i < manifest->segment_count; i++) {
         struct series_segment *segment;
         code = shard_open_segment(shard, manifest->segments[i], &segment, error);
-        if (code == ERROR_NONE)
-            code = registry_add_segment(&shard->registry, manifest->segments[i], segment, error);
+        if (code != ERROR_NONE)
+            break;
+        code = registry_add_segment(&shard->registry, manifest->segments[i], segment, error);
         if (code == ERROR_NONE)
             code = revive_segment(shard, segment, error);
+        else
+            series_segment_unref(segment);
     }
     for (size_t i = 0; code == ERROR_NONE && i < manifest->part_count; i++) {
         struct part *part;
         code = shard_open_part(shard, &manifest->parts[i], &part, error);
-        if (code == ERROR_NONE)
-            code = shard_add_part(shard, &manifest->parts[i], part, error);
+        if (code != ERROR_NONE)
+            break;
+        code = shard_add_part(shard, &manifest->parts[i], part, error);
+        if (code != ERROR_NONE)
+            part_unref(part);
     }
     for (size_t i = 0; code == ERROR_NONE && i < manifest->block_count; i++) {
         struct block *block;
         code = shard_open_block(shard, &manifest->blocks[i], &block, error);
-        if (code == ERROR_NONE)
-            code = shard_add_block(shard, &manifest->blocks[i], block, error);
+        if (code != ERROR_NONE)
+            break;
+        code = shard_add_block(shard, &manifest->blocks[i], block, error);
+        if (code != ERROR_NONE)
+            block_unref(block);
     }
     return code;
 }
@@ -482,5 +509,9 @@ enum error_code shard_restore(struct shard *shard, const uint8_t *manifest_bytes
     manifest_clear(&shard->durable);
     shard->durable = manifest;
     shard_sweep_files(shard);
-    return shard_publish(shard, error);
+    code = shard_publish(shard, error);
+    if (code == ERROR_NONE)
+        code = shard_restore_merge(shard, &shard->durable, error);
+    return code == ERROR_NONE ? code
+                              : error_wrap(error, "restore shard %u", shard->options.shard_id);
 }

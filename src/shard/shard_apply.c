@@ -9,34 +9,33 @@
 /* --- Series of a write ---------------------------------------------------------------------- */
 
 /*
- * Where an assumed id went when the shard knew the labels already (a retried write across a
- * change of leaders). Rare, so a linear list.
+ * When the shard knows the labels of a "new" series already (a retried write across a change of
+ * leaders), the ids that the entry assumes from there on are not the ids that its series have.
  */
-struct moved_series {
-    uint64_t assumed;
-    uint64_t actual;
-};
-
 struct write_context {
     struct shard *shard;
     uint64_t assumed_next;
-    struct moved_series *moved;
+    uint64_t moved_first; /* the first assumed id that is not the actual one */
+    uint64_t *moved;      /* [moved_count], the actual id of each from moved_first on */
     size_t moved_count;
     size_t moved_capacity;
 };
 
+/* Called for every series from the first that moved on, so that a position tells the id. */
 static enum error_code note_moved(struct write_context *context, uint64_t assumed, uint64_t actual,
                                   struct error *error)
 {
     if (context->moved_count == context->moved_capacity) {
         size_t capacity = context->moved_capacity == 0 ? 64 : context->moved_capacity * 2;
-        struct moved_series *grown = realloc(context->moved, capacity * sizeof *grown);
+        uint64_t *grown = realloc(context->moved, capacity * sizeof *grown);
         if (grown == NULL)
             return error_set(error, ERROR_OUT_OF_MEMORY, "apply: moved series");
         context->moved = grown;
         context->moved_capacity = capacity;
     }
-    context->moved[context->moved_count++] = (struct moved_series){assumed, actual};
+    if (context->moved_count == 0)
+        context->moved_first = assumed;
+    context->moved[context->moved_count++] = actual;
     return ERROR_NONE;
 }
 
@@ -51,7 +50,7 @@ static enum error_code apply_series(struct write_context *context, const struct 
                                             part->series[i].labels, &id, error);
         if (code != ERROR_NONE && code != ERROR_EXISTS)
             return code;
-        if (id != assumed)
+        if (id != assumed || context->moved_count > 0)
             code = note_moved(context, assumed, id, error);
         else
             code = ERROR_NONE;
@@ -63,10 +62,9 @@ static enum error_code apply_series(struct write_context *context, const struct 
 
 static uint64_t actual_id(const struct write_context *context, uint64_t id)
 {
-    for (size_t i = 0; i < context->moved_count; i++)
-        if (context->moved[i].assumed == id)
-            return context->moved[i].actual;
-    return id;
+    bool moved = context->moved_count > 0 && id >= context->moved_first &&
+                 id - context->moved_first < context->moved_count;
+    return moved ? context->moved[id - context->moved_first] : id;
 }
 
 /* --- Samples of a write --------------------------------------------------------------------- */
@@ -207,7 +205,7 @@ static enum error_code apply_write(struct shard *shard, uint64_t index, struct b
                   "shard=%u index=%llu assumed=%llu next=%llu", shard->options.shard_id,
                   (unsigned long long)index, (unsigned long long)context.assumed_next,
                   (unsigned long long)shard->registry.next_id);
-        return ERROR_NONE;
+        return error_set(error, ERROR_CONFLICT, "the entry assumed another series id");
     }
     code = apply_write_parts(&context, body, error);
     free(context.moved);
@@ -292,8 +290,8 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
         code = error_set(error, ERROR_UNSUPPORTED, "entry kind %d", header.kind);
         break;
     }
-    if (code != ERROR_NONE)
+    if (code != ERROR_NONE && code != ERROR_CONFLICT)
         return error_wrap(error, "apply entry %llu", (unsigned long long)index);
     after_apply(shard, index, &header, size_bytes);
-    return ERROR_NONE;
+    return code;
 }

@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 
-#include "shard_private.h"
+#include "merge.h"
 
 /* --- Names ---------------------------------------------------------------------------------- */
 
@@ -100,6 +100,8 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
         code = manifest_add_part(&manifest, &shard->parts[i].described, error);
     for (size_t i = 0; code == ERROR_NONE && i < shard->block_count; i++)
         code = manifest_add_block(&manifest, &shard->blocks[i].described, error);
+    if (code == ERROR_NONE && shard->merge != NULL)
+        code = shard_describe_merge(shard->merge, &manifest, error);
     if (code != ERROR_NONE) {
         manifest_clear(&manifest);
         return code;
@@ -141,9 +143,19 @@ struct sweep {
     struct doomed_file *found;
 };
 
+/* Names of files that are not whole yet end so. */
+static bool is_unfinished(const char *name)
+{
+    size_t size = strlen(name), ending = strlen(SHARD_UNFINISHED);
+    return size > ending && strcmp(name + size - ending, SHARD_UNFINISHED) == 0;
+}
+
 static bool is_named(const struct manifest *manifest, const char *kind, uint64_t index,
                      unsigned number)
 {
+    /* Blocks that a merge under way made in an earlier life. */
+    if (strcmp(kind, "blocks") == 0 && manifest->merge_index == index)
+        return true;
     if (strcmp(kind, "metadata") == 0)
         return manifest->metadata_index == index;
     for (size_t i = 0; strcmp(kind, "series") == 0 && i < manifest->segment_count; i++)
@@ -164,8 +176,10 @@ static bool sweep_visit(void *context, const char *name, bool is_directory)
     const struct manifest *manifest = &sweep->shard->durable;
     unsigned long long index;
     unsigned number;
-    if (is_directory || sscanf(name, "%16llx-%u.", &index, &number) != 2 ||
-        index > manifest->frozen_index || is_named(manifest, sweep->kind, index, number))
+    if (is_directory || sscanf(name, "%16llx-%u.", &index, &number) != 2)
+        return true;
+    if (!is_unfinished(name) && (index > manifest->frozen_index ||
+                                 is_named(manifest, sweep->kind, index, number)))
         return true;
     struct doomed_file *file = malloc(sizeof *file);
     if (file == NULL)

@@ -252,11 +252,16 @@ static enum error_code sync_directories(struct shard *shard, struct error *error
     return code;
 }
 
-static void discard_results(struct freeze_job *job)
+static void discard_parts(struct freeze_job *job)
 {
     for (size_t i = 0; i < job->part_count; i++)
         part_unref(job->opened[i]);
     job->part_count = 0;
+}
+
+static void discard_results(struct freeze_job *job)
+{
+    discard_parts(job);
     series_segment_unref(job->segment);
     job->segment = NULL;
 }
@@ -280,6 +285,12 @@ static void freeze_run(struct job *base)
 
 /* --- Its result, on the loop ---------------------------------------------------------------- */
 
+/* What lies before the cutoff of the retention as a whole is not there, whenever it was written. */
+static bool is_retained(const struct manifest_part *part, int64_t cutoff_ms)
+{
+    return part->summary.max_time_ms >= cutoff_ms;
+}
+
 /* This freeze and the ones behind it now have these files. */
 static enum error_code describe_results(struct freeze_job *job, struct error *error)
 {
@@ -288,34 +299,73 @@ static enum error_code describe_results(struct freeze_job *job, struct error *er
     for (size_t k = 0; code == ERROR_NONE && k < shard->frozen_count; k++) {
         struct manifest *manifest = &shard->frozen[k].manifest;
         for (size_t i = 0; code == ERROR_NONE && i < job->part_count; i++)
-            code = manifest_add_part(manifest, &job->parts[i], error);
+            if (is_retained(&job->parts[i], manifest->retention_cutoff_ms))
+                code = manifest_add_part(manifest, &job->parts[i], error);
         if (code == ERROR_NONE && job->segment != NULL)
             code = manifest_add_segment(manifest, job->frozen->index, error);
     }
     return code;
 }
 
+/* Undo describe_results: what this freeze added stands at the ends. */
+static void forget_results(struct freeze_job *job)
+{
+    struct shard *shard = job->shard;
+    uint64_t index = job->frozen->index;
+    for (size_t k = 0; k < shard->frozen_count; k++) {
+        struct manifest *manifest = &shard->frozen[k].manifest;
+        while (manifest->part_count > 0 &&
+               manifest->parts[manifest->part_count - 1].index == index)
+            manifest->part_count--;
+        while (manifest->segment_count > 0 &&
+               manifest->segments[manifest->segment_count - 1] == index)
+            manifest->segment_count--;
+    }
+}
+
+/* The shard holds a reference of its own to what it keeps. */
+static enum error_code add_result(struct shard *shard, const struct manifest_part *described,
+                                  struct part *part, struct error *error)
+{
+    if (!is_retained(described, shard->retention_cutoff_ms)) {
+        char path[SHARD_PATH_MAX];
+        shard_doom_file(shard, shard->applied_index,
+                        shard_path(shard, path, "parts", described->index, described->number,
+                                   "part"));
+        return ERROR_NONE;
+    }
+    enum error_code code = shard_add_part(shard, described, part, error);
+    if (code == ERROR_NONE)
+        part_ref(part);
+    return code;
+}
+
 static enum error_code install_results(struct freeze_job *job, struct error *error)
 {
     struct shard *shard = job->shard;
+    size_t part_count = shard->part_count;
     enum error_code code = describe_results(job, error);
     for (size_t i = 0; code == ERROR_NONE && i < job->part_count; i++)
-        code = shard_add_part(shard, &job->parts[i], job->opened[i], error);
+        code = add_result(shard, &job->parts[i], job->opened[i], error);
     if (code == ERROR_NONE)
         code = registry_thaw(&shard->registry, job->frozen->index, job->segment, error);
-    if (code != ERROR_NONE)
+    if (code != ERROR_NONE) {
+        while (shard->part_count > part_count)
+            part_unref(shard->parts[--shard->part_count].part);
+        forget_results(job);
         return code;
-    job->part_count = 0; /* they are the shard's now */
-    job->segment = NULL;
+    }
+    discard_parts(job);
+    job->segment = NULL; /* the registry's now */
     struct shard_frozen frozen = shard->frozen[0];
     shard->frozen_count--;
     memmove(shard->frozen, shard->frozen + 1, shard->frozen_count * sizeof shard->frozen[0]);
     manifest_clear(&shard->durable);
     shard->durable = frozen.manifest;
     byte_buffer_clear(&frozen.metadata);
-    code = shard_publish(shard, error);
+    shard_publish_soon(shard);
     head_unref(frozen.head);
-    return code;
+    return ERROR_NONE;
 }
 
 static void job_destroy(struct freeze_job *job)
@@ -380,7 +430,7 @@ void shard_start_freeze_job(struct shard *shard)
         free(job);
         log_event(LOG_ERROR, "shard", "no memory to write a freeze", "shard=%u",
                   shard->options.shard_id);
-        return; /* the next freeze or job tries again */
+        return; /* shard_maintain tries again */
     }
     job->job = (struct job){.run = freeze_run, .done = freeze_done, .class = JOB_STORAGE};
     job->retry = (struct timer){.fire = freeze_retry, .heap_index = TIMER_IDLE};

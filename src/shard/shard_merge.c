@@ -110,8 +110,7 @@ static bool propose_merge(struct shard *shard, int64_t cutoff_ms, bool everythin
     if (part_count > 0) {
         struct byte_buffer entry = {0};
         encode_inputs(shard, &entry, cutoff_ms, parts_taken, part_count);
-        shard->merge_proposed = true;
-        shard_propose(shard, &entry);
+        shard->merge_proposed = shard_propose(shard, &entry);
     }
     free(parts_taken);
     return part_count > 0;
@@ -160,6 +159,11 @@ void shard_retain_from(struct shard *shard, int64_t cutoff_ms)
 
 void shard_maintain(struct shard *shard)
 {
+    shard_start_freeze_job(shard);
+    if (shard->view_is_stale)
+        shard_publish_soon(shard);
+    shard_merge_resume(shard);
+    shard_flush_advance(shard);
     int64_t now_ms = clock_now_ms(shard->options.environment->clock);
     int64_t newest_ms = newest_stored_ms(shard);
     if (newest_ms == INT64_MIN)
@@ -186,8 +190,23 @@ void shard_merge_destroy(struct merge *merge)
         block_unref(merge->blocks[i].block);
     free(merge->parts);
     free(merge->blocks);
+    byte_buffer_clear(&merge->body);
     view_unref(merge->view);
     free(merge);
+}
+
+void shard_merge_abandon(struct merge *merge)
+{
+    atomic_store(&merge->abandoned, true);
+}
+
+/* Whether a freeze at this index waits to be written. */
+static bool freeze_is_pending(const struct shard *shard, uint64_t index)
+{
+    for (size_t i = 0; i < shard->frozen_count; i++)
+        if (shard->frozen[i].index == index)
+            return true;
+    return false;
 }
 
 static enum error_code take_part(struct shard *shard, struct merge *merge, uint64_t index,
@@ -202,6 +221,9 @@ static enum error_code take_part(struct shard *shard, struct merge *merge, uint6
         part_ref(part->part);
         return ERROR_NONE;
     }
+    if (freeze_is_pending(shard, index))
+        return error_set(error, ERROR_UNAVAILABLE, "part %llu-%llu is still being written",
+                         (unsigned long long)index, (unsigned long long)number);
     return error_set(error, ERROR_CORRUPT, "merge of unknown part %llu-%llu",
                      (unsigned long long)index, (unsigned long long)number);
 }
@@ -227,7 +249,7 @@ static enum error_code decode_inputs(struct shard *shard, struct merge *merge,
     enum error_code code = ERROR_NONE;
     merge->cutoff_ms = byte_reader_zigzag(body);
     uint64_t part_count = byte_reader_varint(body);
-    if (body->failed || part_count > shard->part_count)
+    if (body->failed || part_count > byte_reader_left(body))
         return error_set(error, ERROR_CORRUPT, "merge start: parts");
     merge->parts = calloc(part_count + 1, sizeof *merge->parts);
     if (merge->parts == NULL)
@@ -239,7 +261,7 @@ static enum error_code decode_inputs(struct shard *shard, struct merge *merge,
     if (code != ERROR_NONE)
         return code;
     uint64_t block_count = byte_reader_varint(body);
-    if (body->failed || block_count > shard->block_count)
+    if (body->failed || block_count > byte_reader_left(body))
         return error_set(error, ERROR_CORRUPT, "merge start: blocks");
     merge->blocks = calloc(block_count + 1, sizeof *merge->blocks);
     if (merge->blocks == NULL)
@@ -248,6 +270,8 @@ static enum error_code decode_inputs(struct shard *shard, struct merge *merge,
         uint64_t index = byte_reader_varint(body);
         code = take_block(shard, merge, index, byte_reader_varint(body), error);
     }
+    if (code == ERROR_NONE && (body->failed || byte_reader_left(body) > 0))
+        code = error_set(error, ERROR_CORRUPT, "merge start: cut, or stray bytes");
     return code;
 }
 
@@ -259,7 +283,7 @@ static void merge_run(struct job *job)
         merge_discard_outputs(merge);
 }
 
-static void propose_done(struct merge *merge)
+static bool propose_done(struct merge *merge)
 {
     struct shard *shard = merge->shard;
     struct byte_buffer entry = {0};
@@ -268,34 +292,36 @@ static void propose_done(struct merge *merge)
     byte_buffer_varint(&entry, merge->output_count);
     for (size_t i = 0; i < merge->output_count; i++)
         manifest_encode_block(&entry, &merge->outputs[i].described);
-    merge->proposed_done = true;
-    shard_propose(shard, &entry);
+    return shard_propose(shard, &entry);
 }
 
-void shard_merge_lead(struct shard *shard)
+void shard_merge_resume(struct shard *shard)
 {
-    if (shard->merge != NULL && !shard->merge->running && shard->merge->proposed_done)
-        propose_done(shard->merge);
+    struct merge *merge = shard->merge;
+    if (merge != NULL && merge->completed && !merge->done_proposed)
+        merge->done_proposed = propose_done(merge);
 }
 
-/* Ends the life of the merge when its outcome was applied while the job ran, or the shard closes. */
 static void merge_retry(struct timer *timer)
 {
     struct merge *merge = (struct merge *)((char *)timer - offsetof(struct merge, retry));
     struct shard *shard = merge->shard;
-    if (shard->closed != NULL) {
-        merge->running = false;
-        shard_job_ended(shard);
+    if (shard->merge == merge && shard->closed == NULL) {
+        scheduler_submit(shard->options.environment->scheduler, &merge->job);
         return;
     }
-    scheduler_submit(shard->options.environment->scheduler, &merge->job);
+    merge->running = false;
+    if (shard->merge != merge)
+        shard_merge_destroy(merge);
+    shard_job_ended(shard);
 }
 
 static void merge_finished(struct job *job)
 {
     struct merge *merge = (struct merge *)job;
     struct shard *shard = merge->shard;
-    if (merge->error.code != ERROR_NONE && shard->closed == NULL && shard->merge == merge) {
+    bool wanted = shard->closed == NULL && shard->merge == merge;
+    if (wanted && merge->error.code != ERROR_NONE) {
         shard->counters.job_failures++;
         log_event(LOG_ERROR, "shard", "a merge failed, it is tried again",
                   "shard=%u index=%llu error=\"%s\"", shard->options.shard_id,
@@ -304,11 +330,44 @@ static void merge_finished(struct job *job)
         return;
     }
     merge->running = false;
+    merge->completed = merge->error.code == ERROR_NONE;
     if (shard->merge != merge)
-        shard_merge_destroy(merge); /* its outcome came by the log and was built from there */
-    else if (shard->closed == NULL)
-        propose_done(merge);
+        shard_merge_destroy(merge); /* its outcome came by the log */
+    else if (wanted)
+        shard_merge_resume(shard);
     shard_job_ended(shard);
+}
+
+static enum error_code merge_create(struct shard *shard, uint64_t index, struct byte_reader *body,
+                                    struct merge **merge_out, struct error *error)
+{
+    struct merge *merge = calloc(1, sizeof *merge);
+    if (merge == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "merge");
+    merge->job = (struct job){
+        .run = merge_run, .done = merge_finished, .class = JOB_BACKGROUND};
+    merge->retry = (struct timer){.fire = merge_retry, .heap_index = TIMER_IDLE};
+    merge->shard = shard;
+    merge->index = index;
+    byte_buffer_append(&merge->body, body->position, byte_reader_left(body));
+    enum error_code code = decode_inputs(shard, merge, body, error);
+    if (code == ERROR_NONE && merge->body.failed)
+        code = error_set(error, ERROR_OUT_OF_MEMORY, "merge");
+    if (code != ERROR_NONE) {
+        shard_merge_destroy(merge);
+        return code;
+    }
+    merge->view = shard_view(shard);
+    *merge_out = merge;
+    return ERROR_NONE;
+}
+
+static void merge_begin(struct shard *shard, struct merge *merge)
+{
+    shard->merge = merge;
+    merge->running = true;
+    shard_job_started(shard);
+    scheduler_submit(shard->options.environment->scheduler, &merge->job);
 }
 
 enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
@@ -318,36 +377,50 @@ enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
     if (shard->merge != NULL)
         return error_set(error, ERROR_CORRUPT, "merge start while merge %llu is not done",
                          (unsigned long long)shard->merge->index);
-    struct merge *merge = calloc(1, sizeof *merge);
-    if (merge == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "merge");
-    merge->job = (struct job){
-        .run = merge_run, .done = merge_finished, .class = JOB_BACKGROUND};
-    merge->retry = (struct timer){.fire = merge_retry, .heap_index = TIMER_IDLE};
-    merge->shard = shard;
-    merge->index = index;
-    enum error_code code = decode_inputs(shard, merge, body, error);
-    if (code != ERROR_NONE) {
-        shard_merge_destroy(merge);
-        return code;
-    }
-    merge->view = shard_view(shard);
-    merge->running = true;
-    shard->merge = merge;
-    shard_job_started(shard);
-    scheduler_submit(shard->options.environment->scheduler, &merge->job);
-    return ERROR_NONE;
+    struct merge *merge;
+    enum error_code code = merge_create(shard, index, body, &merge, error);
+    if (code == ERROR_NONE)
+        merge_begin(shard, merge);
+    return code;
+}
+
+enum error_code shard_describe_merge(const struct merge *merge, struct manifest *manifest,
+                                     struct error *error)
+{
+    manifest->merge_index = merge->index;
+    byte_buffer_append(&manifest->merge_body, merge->body.bytes, merge->body.size);
+    return manifest->merge_body.failed
+               ? error_set(error, ERROR_OUT_OF_MEMORY, "merge in a manifest")
+               : ERROR_NONE;
+}
+
+enum error_code shard_restore_merge(struct shard *shard, const struct manifest *manifest,
+                                    struct error *error)
+{
+    if (manifest->merge_index == 0)
+        return ERROR_NONE;
+    struct byte_reader body =
+        byte_reader_over(manifest->merge_body.bytes, manifest->merge_body.size);
+    struct merge *merge;
+    enum error_code code = merge_create(shard, manifest->merge_index, &body, &merge, error);
+    if (code == ERROR_NONE)
+        merge_begin(shard, merge);
+    return code;
 }
 
 /* --- Merge done ------------------------------------------------------------------------------- */
 
+static void doom_block(struct shard *shard, const struct manifest_block *block, uint64_t index)
+{
+    char path[SHARD_PATH_MAX];
+    shard_doom_file(shard, index,
+                    shard_path(shard, path, "blocks", block->index, block->number, "block"));
+}
+
 static void drop_block(struct shard *shard, size_t position, uint64_t index)
 {
     struct shard_block *block = &shard->blocks[position];
-    char path[SHARD_PATH_MAX];
-    shard_doom_file(shard, index,
-                    shard_path(shard, path, "blocks", block->described.index,
-                               block->described.number, "block"));
+    doom_block(shard, &block->described, index);
     block_unref(block->block);
     memmove(block, block + 1, (--shard->block_count - position) * sizeof *block);
 }
@@ -384,16 +457,150 @@ static void drop_inputs(struct shard *shard, const struct merge *merge, uint64_t
         }
 }
 
-/* The outputs as the job left them, or made again: replay does not wait for a job. */
-static enum error_code obtain_outputs(struct merge *merge, struct error *error)
+/* What the entry says of the outputs. */
+struct agreed_outputs {
+    struct manifest_block *blocks; /* [count], owned */
+    size_t count;
+};
+
+static enum error_code decode_agreed(struct byte_reader *body, struct agreed_outputs *agreed,
+                                     struct error *error)
 {
-    if (!merge->running && merge->proposed_done)
+    uint64_t count = byte_reader_varint(body);
+    if (body->failed || count > byte_reader_left(body))
+        return error_set(error, ERROR_CORRUPT, "merge done: cut");
+    agreed->blocks = calloc(count + 1, sizeof *agreed->blocks);
+    if (agreed->blocks == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "merge done");
+    for (; agreed->count < count; agreed->count++)
+        agreed->blocks[agreed->count] = manifest_decode_block(body);
+    return body->failed ? error_set(error, ERROR_CORRUPT, "merge done: cut") : ERROR_NONE;
+}
+
+static bool is_same_content(const struct file_summary *left, const struct file_summary *right)
+{
+    return left->size_bytes == right->size_bytes &&
+           hash128_equal(left->content_checksum, right->content_checksum);
+}
+
+/*
+ * Use the files that the job made in an earlier life of the process: whatever bears a final name
+ * is whole. A replay so takes the time of opening them.
+ */
+static bool adopt_outputs(struct merge *merge, const struct agreed_outputs *agreed)
+{
+    struct shard_block *found = calloc(agreed->count + 1, sizeof *found);
+    size_t count = 0;
+    merge->adoption_tried = true;
+    while (found != NULL && count < agreed->count) {
+        struct error missing;
+        struct shard_block *output = &found[count];
+        output->described = agreed->blocks[count];
+        if (output->described.index != merge->index ||
+            shard_open_block(merge->shard, &output->described, &output->block, &missing) !=
+                ERROR_NONE)
+            break;
+        count++;
+    }
+    bool all = found != NULL && count == agreed->count;
+    for (size_t i = 0; all && i < count; i++) {
+        struct file_summary summary = block_summary(found[i].block);
+        all = is_same_content(&summary, &found[i].described.summary);
+    }
+    if (all) {
+        merge->adopted = found;
+        merge->adopted_count = count;
+        return true;
+    }
+    for (size_t i = 0; i < count; i++)
+        block_unref(found[i].block);
+    free(found);
+    return false;
+}
+
+/* The outputs as the job left them, here or in an earlier life. */
+static enum error_code obtain_outputs(struct merge *merge, const struct agreed_outputs *agreed,
+                                      struct error *error)
+{
+    if (merge->completed) {
+        merge->adopted = merge->outputs;
+        merge->adopted_count = merge->output_count;
+        merge->outputs = NULL;
+        merge->output_count = 0;
         return ERROR_NONE;
-    /* A job under way writes the same files; it must not run beside this one. */
+    }
+    if (!merge->adoption_tried && adopt_outputs(merge, agreed))
+        return ERROR_NONE;
+    return error_set(error, ERROR_UNAVAILABLE, "merge %llu is still running",
+                     (unsigned long long)merge->index);
+}
+
+static enum error_code check_outputs(const struct merge *merge, const struct agreed_outputs *agreed,
+                                     struct error *error)
+{
+    if (agreed->count != merge->adopted_count)
+        return error_set(error, ERROR_CORRUPT, "merge %llu gave %zu blocks here, %zu there",
+                         (unsigned long long)merge->index, merge->adopted_count, agreed->count);
+    for (size_t i = 0; i < agreed->count; i++)
+        if (!hash128_equal(agreed->blocks[i].summary.content_checksum,
+                           merge->adopted[i].described.summary.content_checksum))
+            return error_set(error, ERROR_CORRUPT, "merge %llu: block %zu differs here",
+                             (unsigned long long)merge->index, i);
+    return ERROR_NONE;
+}
+
+/* Outputs take the place of the inputs. */
+static enum error_code install_outputs(struct shard *shard, struct merge *merge, uint64_t index,
+                                       struct error *error)
+{
+    drop_inputs(shard, merge, index);
+    shard->changed_index = index;
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < merge->adopted_count; i++) {
+        const struct shard_block *output = &merge->adopted[i];
+        if (output->described.window_end_ms <= shard->retention_cutoff_ms) {
+            /* The retention passed while the merge was under way. */
+            doom_block(shard, &output->described, index);
+            continue;
+        }
+        code = shard_add_block(shard, &output->described, output->block, error);
+        if (code == ERROR_NONE)
+            block_ref(output->block);
+    }
+    return code;
+}
+
+/* The merge is over for the shard; a job under way ends soon and releases it then. */
+static void merge_leave(struct shard *shard, struct merge *merge)
+{
+    shard->merge = NULL;
+    for (size_t i = 0; i < merge->adopted_count; i++)
+        block_unref(merge->adopted[i].block);
+    free(merge->adopted);
+    merge->adopted = NULL;
+    merge->adopted_count = 0;
     if (merge->running)
-        return error_set(error, ERROR_UNAVAILABLE, "merge %llu is still running",
-                         (unsigned long long)merge->index);
-    return merge_write_blocks(merge, error);
+        shard_merge_abandon(merge);
+    else
+        shard_merge_destroy(merge);
+}
+
+static enum error_code finish_merge(struct shard *shard, struct merge *merge, uint64_t index,
+                                    const struct agreed_outputs *agreed, struct error *error)
+{
+    enum error_code code = obtain_outputs(merge, agreed, error);
+    if (code != ERROR_NONE)
+        return code;
+    code = check_outputs(merge, agreed, error);
+    if (code == ERROR_NONE)
+        code = install_outputs(shard, merge, index, error);
+    merge_leave(shard, merge);
+    if (code != ERROR_NONE)
+        return code;
+    shard->counters.merges++;
+    code = shard_publish(shard, error);
+    shard_flush_advance(shard);
+    return code;
 }
 
 enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,
@@ -401,45 +608,33 @@ enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,
 {
     struct merge *merge = shard->merge;
     uint64_t start_index = byte_reader_varint(body);
-    uint64_t count = byte_reader_varint(body);
-    if (body->failed)
-        return error_set(error, ERROR_CORRUPT, "merge done: cut");
-    if (merge == NULL || merge->index != start_index)
+    if (!body->failed && (merge == NULL || merge->index != start_index))
         return ERROR_NONE; /* proposed twice by two leaders: the first one counted */
-    enum error_code code = obtain_outputs(merge, error);
-    if (code != ERROR_NONE)
-        return code;
-    if (count != merge->output_count)
-        return error_set(error, ERROR_CORRUPT, "merge %llu gave %zu blocks here, %llu there",
-                         (unsigned long long)start_index, merge->output_count,
-                         (unsigned long long)count);
-    for (size_t i = 0; i < count; i++) {
-        struct manifest_block agreed = manifest_decode_block(body);
-        const struct manifest_block *here = &merge->outputs[i].described;
-        if (body->failed || !hash128_equal(agreed.summary.content_checksum,
-                                           here->summary.content_checksum))
-            return error_set(error, ERROR_CORRUPT, "merge %llu: block %zu differs here",
-                             (unsigned long long)start_index, i);
-    }
-    drop_inputs(shard, merge, index);
-    shard->changed_index = index;
-    for (size_t i = 0; code == ERROR_NONE && i < merge->output_count; i++) {
-        code = shard_add_block(shard, &merge->outputs[i].described, merge->outputs[i].block,
-                               error);
-        if (code == ERROR_NONE)
-            block_ref(merge->outputs[i].block);
-    }
-    if (code != ERROR_NONE)
-        return code;
-    shard->merge = NULL;
-    shard_merge_destroy(merge);
-    shard->counters.merges++;
-    code = shard_publish(shard, error);
-    shard_flush_advance(shard);
+    struct agreed_outputs agreed = {0};
+    enum error_code code = decode_agreed(body, &agreed, error);
+    if (code == ERROR_NONE)
+        code = finish_merge(shard, merge, index, &agreed, error);
+    free(agreed.blocks);
     return code;
 }
 
 /* --- Retention -------------------------------------------------------------------------------- */
+
+static bool merges_block(const struct merge *merge, const struct block *block)
+{
+    for (size_t i = 0; merge != NULL && i < merge->block_count; i++)
+        if (merge->blocks[i].block == block)
+            return true;
+    return false;
+}
+
+static bool merges_part(const struct merge *merge, const struct part *part)
+{
+    for (size_t i = 0; merge != NULL && i < merge->part_count; i++)
+        if (merge->parts[i].input.part == part)
+            return true;
+    return false;
+}
 
 enum error_code shard_apply_retention(struct shard *shard, uint64_t index,
                                       struct byte_reader *body, struct error *error)
@@ -451,11 +646,14 @@ enum error_code shard_apply_retention(struct shard *shard, uint64_t index,
         return ERROR_NONE;
     shard->retention_cutoff_ms = cutoff_ms;
     shard->changed_index = index;
+    /* What a merge reads stays named until that is done, so that a restart finds it. */
     for (size_t i = shard->block_count; i > 0; i--)
-        if (shard->blocks[i - 1].described.window_end_ms <= cutoff_ms)
+        if (shard->blocks[i - 1].described.window_end_ms <= cutoff_ms &&
+            !merges_block(shard->merge, shard->blocks[i - 1].block))
             drop_block(shard, i - 1, index);
     for (size_t i = shard->part_count; i > 0; i--)
-        if (shard->parts[i - 1].described.summary.max_time_ms < cutoff_ms)
+        if (shard->parts[i - 1].described.summary.max_time_ms < cutoff_ms &&
+            !merges_part(shard->merge, shard->parts[i - 1].part))
             drop_part(shard, i - 1, index);
     return shard_publish(shard, error);
 }

@@ -292,8 +292,23 @@ static void check_metadata(struct shard *shard, struct shard_write *write)
 void shard_prepare_begin(struct shard *shard, struct byte_buffer *buffer)
 {
     byte_buffer_reset(buffer);
+    shard->prepared_next_id = shard->proposed_next_id;
     entry_encode_write(buffer, clock_now_ms(shard->options.environment->clock),
                        shard->proposed_next_id);
+}
+
+/* Ids from here on were given to nobody. */
+static void withdraw_ids(struct shard *shard, uint64_t next_id)
+{
+    for (size_t i = 0; i < shard->pending_capacity; i++)
+        if (shard->pending[i].id >= next_id)
+            shard->pending[i] = (struct pending_series){.id = PENDING_WITHDRAWN};
+    shard->proposed_next_id = next_id;
+}
+
+void shard_prepare_cancel(struct shard *shard)
+{
+    withdraw_ids(shard, shard->prepared_next_id);
 }
 
 static enum error_code check_room(const struct shard *shard, struct error *error)
@@ -352,12 +367,9 @@ enum error_code shard_prepare_write(struct shard *shard, struct shard_write *wri
             code = error_set(error, ERROR_OUT_OF_MEMORY, "entry of %zu bytes", buffer->size);
     }
     if (code != ERROR_NONE) {
-        /* The ids of this write were never proposed. */
         buffer->size = size_before;
-        for (size_t i = 0; i < shard->pending_capacity; i++)
-            if (shard->pending[i].id >= next_id_before)
-                shard->pending[i] = (struct pending_series){.id = PENDING_WITHDRAWN};
-        shard->proposed_next_id = next_id_before;
+        buffer->failed = false; /* what is in it is whole */
+        withdraw_ids(shard, next_id_before);
     }
     free(added.items);
     return code;

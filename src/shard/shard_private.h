@@ -70,6 +70,7 @@ struct shard {
     struct tombstones *tombstones;
     struct metadata_store *metadata;
     bool metadata_changed;
+    bool view_is_stale; /* memory was out when a new view was due; the old one is complete too */
     uint64_t changed_index;  /* entry that last changed parts or blocks but for a freeze */
     uint64_t metadata_index; /* freeze that wrote the metadata file; 0: none */
     int64_t retention_cutoff_ms;
@@ -82,6 +83,7 @@ struct shard {
 
     /* Leading. */
     uint64_t proposed_next_id;
+    uint64_t prepared_next_id; /* proposed_next_id when the entry in preparation began */
     bool freeze_proposed;
     bool merge_proposed;
     struct pending_series *pending; /* [pending_capacity], open addressing */
@@ -126,6 +128,9 @@ struct shard {
 
 /* Make the current pieces visible to queries. Errors: OUT_OF_MEMORY. */
 enum error_code shard_publish(struct shard *shard, struct error *error);
+/* The same pieces in another form (a head became parts): when memory is out the view before serves
+ * as well, and this is done later. */
+void shard_publish_soon(struct shard *shard);
 
 /* A reference to what queries see now. */
 struct view *shard_view(struct shard *shard);
@@ -133,6 +138,9 @@ struct view *shard_view(struct shard *shard);
 /* "directory/kind/index-number.extension" */
 const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], const char *kind,
                        uint64_t index, unsigned number, const char *extension);
+
+/* Behind the name of a file until it is whole and durable. */
+#define SHARD_UNFINISHED ".new"
 
 extern const struct series_source_operations SHARD_SOURCE_OPERATIONS;
 
@@ -174,8 +182,16 @@ enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,
 enum error_code shard_apply_retention(struct shard *shard, uint64_t index,
                                       struct byte_reader *body, struct error *error);
 void shard_merge_destroy(struct merge *merge);
-/* A new leader proposes the outcome of a merge that the former one could not. */
-void shard_merge_lead(struct shard *shard);
+/* The job of the merge ends soon and without result. */
+void shard_merge_abandon(struct merge *merge);
+/* The merge that the manifest says is not done yet. Errors: CORRUPT, OUT_OF_MEMORY. */
+enum error_code shard_restore_merge(struct shard *shard, const struct manifest *manifest,
+                                    struct error *error);
+/* What the manifest says of the merge under way. Errors: OUT_OF_MEMORY. */
+enum error_code shard_describe_merge(const struct merge *merge, struct manifest *manifest,
+                                     struct error *error);
+/* Propose the outcome of a merge, if that could not be done before. */
+void shard_merge_resume(struct shard *shard);
 /* Have all parts merged; false when there are none to merge. */
 bool shard_merge_everything(struct shard *shard);
 
@@ -186,6 +202,7 @@ void shard_flush_advance(struct shard *shard);
 void shard_job_started(struct shard *shard);
 void shard_job_ended(struct shard *shard);
 
-void shard_propose(struct shard *shard, struct byte_buffer *entry); /* and clear the buffer */
+/* Hand the entry to the proposer and clear the buffer; whether it was proposed. */
+bool shard_propose(struct shard *shard, struct byte_buffer *entry);
 
 #endif

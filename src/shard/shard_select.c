@@ -51,7 +51,7 @@ struct shard_set {
 struct shard_set_reader {
     struct series_reader reader;
     struct view_reader *view_reader;
-    struct block_position positions[BLOCKS_PER_SERIES_MAX];
+    struct block_position positions[]; /* [blocks of the view] */
 };
 
 static struct shard *shard_of_source(struct series_source *source)
@@ -246,7 +246,7 @@ static struct view_series series_at(const struct shard_set *set, size_t index,
     const struct found_series *found = &set->series[index];
     size_t count = 0;
     for (uint32_t link = found->block_first; link != LINK_NONE; link = set->links[link].next) {
-        assert(count < BLOCKS_PER_SERIES_MAX);
+        assert(count < set->view->block_count);
         positions[count++] = set->links[link].at;
     }
     return (struct view_series){
@@ -268,7 +268,8 @@ static enum error_code set_reader_open(struct series_set *self, struct series_re
                                        struct error *error)
 {
     struct shard_set *set = (struct shard_set *)self;
-    struct shard_set_reader *reader = malloc(sizeof *reader);
+    struct shard_set_reader *reader =
+        malloc(sizeof *reader + set->view->block_count * sizeof reader->positions[0]);
     if (reader == NULL)
         return out_of_memory(error);
     reader->reader.set = self;
@@ -324,8 +325,11 @@ static enum error_code keep_with_samples(struct shard_set *set, const struct ser
     enum error_code code = view_reader_create(set->view, &reader, error);
     if (code != ERROR_NONE)
         return code;
-    struct block_position positions[BLOCKS_PER_SERIES_MAX];
+    struct block_position *positions =
+        arena_array(request->arena, set->view->block_count, sizeof *positions);
     size_t kept = 0;
+    if (positions == NULL)
+        code = out_of_memory(error);
     for (size_t i = 0; code == ERROR_NONE && i < set->set.count; i++) {
         struct view_series series = series_at(set, i, positions);
         bool has = false;
@@ -451,14 +455,15 @@ static enum error_code source_exemplars(struct series_source *self,
         return code;
     struct series_exemplars *found =
         arena_array(request->arena, set->set.count, sizeof *found);
+    struct block_position *positions =
+        arena_array(request->arena, set->view->block_count, sizeof *positions);
     struct view_reader *reader = NULL;
     size_t count = 0;
-    if (found == NULL)
+    if (found == NULL || positions == NULL)
         code = out_of_memory(error);
     else
         code = view_reader_create(set->view, &reader, error);
     for (size_t i = 0; code == ERROR_NONE && i < set->set.count; i++) {
-        struct block_position positions[BLOCKS_PER_SERIES_MAX];
         struct view_series series = series_at(set, i, positions);
         struct exemplar *exemplars;
         size_t exemplar_count;

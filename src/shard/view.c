@@ -5,8 +5,9 @@
 
 struct view *view_create(const struct view *pieces)
 {
-    size_t pointers = pieces->head_count + pieces->index_count + pieces->segment_count;
+    size_t pointers = pieces->index_count + pieces->segment_count;
     struct view *view = malloc(sizeof *view + pointers * sizeof(void *) +
+                               pieces->head_count * sizeof(struct view_head) +
                                pieces->part_count * sizeof(struct view_part) +
                                pieces->block_count * sizeof(struct view_block));
     if (view == NULL)
@@ -14,13 +15,13 @@ struct view *view_create(const struct view *pieces)
     *view = *pieces;
     atomic_init(&view->references, 1);
     void **room = (void **)(view + 1);
-    view->heads = (struct head **)room;
-    view->indexes = (struct memory_index **)(view->heads + view->head_count);
+    view->indexes = (struct memory_index **)room;
     view->segments = (struct series_segment **)(view->indexes + view->index_count);
-    view->parts = (struct view_part *)(view->segments + view->segment_count);
+    view->heads = (struct view_head *)(view->segments + view->segment_count);
+    view->parts = (struct view_part *)(view->heads + view->head_count);
     view->blocks = (struct view_block *)(view->parts + view->part_count);
     for (size_t i = 0; i < view->head_count; i++)
-        view->heads[i] = head_ref(pieces->heads[i]);
+        view->heads[i] = (struct view_head){head_ref(pieces->heads[i].head), pieces->heads[i].index};
     for (size_t i = 0; i < view->part_count; i++) {
         view->parts[i] = pieces->parts[i];
         part_ref(view->parts[i].part);
@@ -49,7 +50,7 @@ void view_unref(struct view *view)
         atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) > 1)
         return;
     for (size_t i = 0; i < view->head_count; i++)
-        head_unref(view->heads[i]);
+        head_unref(view->heads[i].head);
     for (size_t i = 0; i < view->part_count; i++)
         part_unref(view->parts[i].part);
     for (size_t i = 0; i < view->block_count; i++)

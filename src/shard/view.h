@@ -19,6 +19,13 @@
 
 #include "tombstones.h"
 
+struct view_head {
+    struct head *head;
+    uint64_t index; /* of its freeze; VIEW_GROWING: still written */
+};
+
+#define VIEW_GROWING UINT64_MAX
+
 struct view_part {
     struct part *part;
     uint64_t index;  /* of the freeze that made it */
@@ -36,7 +43,7 @@ struct view_block {
 struct view {
     atomic_size_t references;
     /* Arrays live in the same allocation; each element holds a reference. */
-    struct head **heads; /* [head_count], oldest first, the last one grows */
+    struct view_head *heads; /* [head_count], oldest first, the last one grows */
     size_t head_count;
     struct view_part *parts;
     size_t part_count;

@@ -72,7 +72,7 @@ static enum error_code head_reader_at(struct view_reader *reader, size_t i,
 {
     enum error_code code = ERROR_NONE;
     if (reader->heads[i] == NULL)
-        code = head_reader_open(reader->view->heads[i], &reader->heads[i], error);
+        code = head_reader_open(reader->view->heads[i].head, &reader->heads[i], error);
     *out = reader->heads[i];
     return code;
 }
@@ -213,13 +213,13 @@ static enum error_code collect_parts(struct view_reader *reader, const struct vi
 
 static enum error_code collect_heads(struct view_reader *reader, const struct view_series *series,
                                      int64_t start_ms, int64_t end_ms, enum read_mode mode,
-                                     struct error *error)
+                                     bool cut, struct error *error)
 {
     const struct view *view = reader->view;
     for (size_t i = 0; i < view->head_count; i++) {
         struct head_reader *opened;
         struct sample_columns columns;
-        if (!head_has_series(view->heads[i], series->id))
+        if (!head_has_series(view->heads[i].head, series->id))
             continue;
         enum error_code code = head_reader_at(reader, i, &opened, error);
         if (code == ERROR_NONE)
@@ -229,8 +229,14 @@ static enum error_code collect_heads(struct view_reader *reader, const struct vi
                        : head_reader_read(opened, series->id, start_ms, end_ms, &columns, error);
         if (code != ERROR_NONE)
             return code;
-        if (columns.count > 0)
-            add_piece(reader, columns, view->block_count + view->part_count + i);
+        if (columns.count == 0)
+            continue;
+        add_piece(reader, columns, view->block_count + view->part_count + i);
+        /* What was frozen before a deletion and is not a part yet is deleted all the same. */
+        if (cut)
+            code = cut_deleted(reader, series, view->heads[i].index, error);
+        if (code != ERROR_NONE)
+            return code;
     }
     return ERROR_NONE;
 }
@@ -248,7 +254,7 @@ enum error_code view_reader_read(struct view_reader *reader, const struct view_s
     if (code == ERROR_NONE && series->id != SERIES_ID_NONE)
         code = collect_parts(reader, series, start_ms, end_ms, READ_ALL, cut, error);
     if (code == ERROR_NONE && series->id != SERIES_ID_NONE)
-        code = collect_heads(reader, series, start_ms, end_ms, READ_ALL, error);
+        code = collect_heads(reader, series, start_ms, end_ms, READ_ALL, cut, error);
     if (code != ERROR_NONE)
         return code;
     return column_merge(&reader->merge, reader->pieces, reader->piece_count, columns_out, error);
@@ -306,7 +312,7 @@ enum error_code view_reader_read_latest(struct view_reader *reader,
     } else {
         reader->piece_count = 0;
         if (series->id != SERIES_ID_NONE)
-            code = collect_heads(reader, series, start_ms, end_ms, READ_LATEST, error);
+            code = collect_heads(reader, series, start_ms, end_ms, READ_LATEST, false, error);
         if (code == ERROR_NONE && newest_piece_ms(reader) <= files_end_ms(reader->view)) {
             if (series->id != SERIES_ID_NONE)
                 code = collect_parts(reader, series, start_ms, end_ms, READ_LATEST, false, error);
@@ -327,10 +333,10 @@ enum error_code view_reader_has_samples(struct view_reader *reader,
                                         int64_t end_ms, bool *has_out, struct error *error)
 {
     const struct view *view = reader->view;
-    if (series->id != SERIES_ID_NONE) {
+    if (series->id != SERIES_ID_NONE && !series_has_deletions(reader, series, start_ms, end_ms)) {
         for (size_t i = 0; i < view->head_count; i++) {
             struct head_reader *opened;
-            if (!head_has_series(view->heads[i], series->id))
+            if (!head_has_series(view->heads[i].head, series->id))
                 continue;
             enum error_code code = head_reader_at(reader, i, &opened, error);
             if (code == ERROR_NONE)
@@ -430,7 +436,7 @@ static enum error_code collect_exemplars(struct view_reader *reader,
     }
     for (size_t i = 0; code == ERROR_NONE && i < reader->view->head_count; i++) {
         struct exemplar *of_head;
-        code = head_read_exemplars(reader->view->heads[i], series->id, start_ms, end_ms, 0,
+        code = head_read_exemplars(reader->view->heads[i].head, series->id, start_ms, end_ms, 0,
                                    list->arena, &of_head, &count, error);
         if (code == ERROR_NONE)
             code = append_exemplars(list, of_head, count, error);

@@ -12,8 +12,6 @@
 #define SERIES_ID_NONE UINT64_MAX
 
 /* Blocks that one series can be in: years of windows, with their overlays. */
-enum { BLOCKS_PER_SERIES_MAX = 4096 };
-
 /* Where a series is in a block of the view. */
 struct block_position {
     uint32_t block;

@@ -272,8 +272,9 @@ static bool decode_histogram_field(struct write_histogram *out, struct histogram
     case 13:
         return append_doubles(numbers->positive, &numbers->positive_count, field);
     case 14:
-        histogram->reset = field->value <= HISTOGRAM_RESET_GAUGE ? (enum histogram_reset)field->value
-                                                                 : HISTOGRAM_RESET_UNKNOWN;
+        histogram->reset = field->value <= HISTOGRAM_RESET_GAUGE
+                               ? (enum histogram_reset)field->value
+                               : HISTOGRAM_RESET_UNKNOWN;
         return true;
     case 15:
         out->timestamp_ms = (int64_t)field->value;
@@ -411,8 +412,18 @@ struct hash128 write_labels_alias(const struct write_request *request,
     return hash128(hashes, count * sizeof hashes[0], seed);
 }
 
-static enum error_code decode_label_fields(const struct write_labels *labels,
-                                           struct label *array, size_t *count, struct error *error)
+static size_t count_label_fields(const struct write_labels *labels)
+{
+    struct byte_reader fields = byte_reader_over(labels->fields, labels->size);
+    struct protobuf_field field;
+    size_t count = 0;
+    while (protobuf_next(&fields, &field))
+        count++;
+    return count;
+}
+
+static enum error_code decode_label_fields(const struct write_labels *labels, struct label *array,
+                                           size_t *count, struct error *error)
 {
     struct byte_reader fields = byte_reader_over(labels->fields, labels->size);
     struct protobuf_field field;
@@ -446,8 +457,8 @@ static enum error_code resolve_references(const struct write_request *request,
                 return error_set(error, ERROR_INVALID,
                                  "label reference %u is outside the %zu symbols", references[j],
                                  request->symbol_count);
-        array[(*count)++] = (struct label){request->symbols[references[i]],
-                                           request->symbols[references[i + 1]]};
+        array[(*count)++] =
+            (struct label){request->symbols[references[i]], request->symbols[references[i + 1]]};
     }
     return ERROR_NONE;
 }
@@ -457,7 +468,11 @@ enum error_code write_labels_decode(const struct write_request *request,
                                     struct label **labels_out, size_t *count_out,
                                     struct error *error)
 {
-    struct label *array = arena_array(arena, LABELS_PER_SERIES_MAX, sizeof *array);
+    size_t room = request->version == WRITE_VERSION_1 ? count_label_fields(labels)
+                                                      : labels->reference_count / 2;
+    if (room > LABELS_PER_SERIES_MAX)
+        room = LABELS_PER_SERIES_MAX;
+    struct label *array = arena_array(arena, room, sizeof *array);
     if (array == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "remote write: labels");
     size_t count = 0;

@@ -82,7 +82,8 @@ static enum error_code decode_histogram(struct write_decoder *decoder, struct by
     return write_decode_histogram(decoder, message, histogram);
 }
 
-/* --- The shape that every sender uses ---------------------------------------------------------- */
+/* --- The shape that every sender uses ----------------------------------------------------------
+ */
 
 /*
  * Almost all bytes of a request are labels {name, value} and samples {value, timestamp} with their
@@ -105,8 +106,12 @@ static inline const uint8_t *short_length(const uint8_t *at, const uint8_t *end,
     return at + 2;
 }
 
-enum { TAG_FIELD_1 = 1 << 3 | 2, TAG_FIELD_2 = 2 << 3 | 2, TAG_VALUE = 1 << 3 | 1,
-       TAG_TIMESTAMP = 2 << 3 };
+enum {
+    TAG_FIELD_1 = 1 << 3 | 2,
+    TAG_FIELD_2 = 2 << 3 | 2,
+    TAG_VALUE = 1 << 3 | 1,
+    TAG_TIMESTAMP = 2 << 3
+};
 
 /* The end of the label field whose tag is at `at`, when it is {name, value}; NULL: look closer. */
 static inline const uint8_t *plain_label(const uint8_t *at, const uint8_t *end)

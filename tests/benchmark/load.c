@@ -5,6 +5,7 @@
  *     load prepare FILE HOSTS TICKS START_MS CONNECTIONS PROTOCOL
  *     load send FILE URL PROCESS [FIRST_TICK END_TICK]
  *     load values FILE SERIES...
+ *     load floor FILE
  *
  * `send` works against any remote-write receiver. Tick 0, where all series are new, is sent and
  * timed apart from the rest. PROCESS is the id of the server, whose processor time and writes to
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #include "bodies.h"
+#include "floor.h"
 #include "process.h"
 #include "sender.h"
 
@@ -31,7 +33,8 @@ static int usage(void)
 {
     fprintf(stderr, "load prepare FILE HOSTS TICKS START_MS CONNECTIONS PROTOCOL\n"
                     "load send FILE URL PROCESS [FIRST_TICK END_TICK]\n"
-                    "load values FILE SERIES...\n");
+                    "load values FILE SERIES...\n"
+                    "load floor FILE\n");
     return 2;
 }
 
@@ -182,6 +185,26 @@ static int print_values(int count, char **arguments)
     return result;
 }
 
+/* --- Floor ---------------------------------------------------------------------------------- */
+
+static int print_floor(int count, char **arguments)
+{
+    struct bodies bodies;
+    struct floor_figures figures;
+    struct error error;
+    if (count != 1)
+        return usage();
+    if (bodies_open(arguments[0], &bodies, &error) != ERROR_NONE)
+        return fail(&error);
+    enum error_code code = floor_measure(&bodies, &figures, &error);
+    bodies_close(&bodies);
+    if (code != ERROR_NONE)
+        return fail(&error);
+    printf("{\"decompress\": %.4f, \"walk\": %.4f, \"hash\": %.4f}\n", figures.decompress_seconds,
+           figures.walk_seconds, figures.hash_seconds);
+    return 0;
+}
+
 /* --- Commands ------------------------------------------------------------------------------- */
 
 int main(int count, char **arguments)
@@ -192,5 +215,7 @@ int main(int count, char **arguments)
         return send_bodies(count - 2, arguments + 2);
     if (count >= 2 && strcmp(arguments[1], "values") == 0)
         return print_values(count - 2, arguments + 2);
+    if (count >= 2 && strcmp(arguments[1], "floor") == 0)
+        return print_floor(count - 2, arguments + 2);
     return usage();
 }

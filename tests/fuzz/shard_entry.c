@@ -1,0 +1,56 @@
+/* An entry of a shard's log: what is understood can be written again and means the same. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../src/shard/tombstones.h"
+#include "shard/entry.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+/* The encoding of what was decoded is decoded to the same. */
+static void check_write(struct byte_reader *reader)
+{
+    struct arena *arena = arena_create(64 << 20);
+    struct byte_buffer once = {0}, twice = {0};
+    struct error error;
+    uint64_t next_id;
+    bool more = true;
+    if (arena == NULL)
+        return;
+    if (entry_decode_next_id(reader, &next_id, &error) == ERROR_NONE) {
+        struct entry_part part;
+        while (entry_decode_part(reader, arena, &part, &more, &error) == ERROR_NONE && more)
+            entry_encode_part(&once, &part);
+        struct byte_reader again = byte_reader_over(once.bytes, once.size);
+        more = true;
+        while (more) {
+            if (entry_decode_part(&again, arena, &part, &more, &error) != ERROR_NONE)
+                abort();
+            if (more)
+                entry_encode_part(&twice, &part);
+        }
+        if (!once.failed && !twice.failed &&
+            (once.size != twice.size ||
+             (once.size > 0 && memcmp(once.bytes, twice.bytes, once.size) != 0)))
+            abort();
+    }
+    byte_buffer_clear(&once);
+    byte_buffer_clear(&twice);
+    arena_destroy(arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    struct byte_reader reader = byte_reader_over(bytes, size);
+    struct entry_header header;
+    struct error error;
+    if (entry_decode_header(&reader, &header, &error) != ERROR_NONE)
+        return 0;
+    if (header.kind == ENTRY_WRITE)
+        check_write(&reader);
+    struct tombstone tombstone;
+    if (header.kind == ENTRY_DELETE_SERIES &&
+        tombstone_decode(&reader, &tombstone, &error) == ERROR_NONE)
+        tombstone_clear(&tombstone);
+    return 0;
+}
