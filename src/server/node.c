@@ -11,7 +11,7 @@
 #include "machine.h"
 #include "node_private.h"
 
-/* --- Opening, bottom up ---------------------------------------------------------------------- */
+/* --- Opening, bottom up ----------------------------------------------------------------------- */
 
 static void fatal_error(void *context, const struct error *error)
 {
@@ -343,8 +343,7 @@ static enum error_code open_servers(struct node *node, struct error *error)
     return code;
 }
 
-/* --- Running ------------------------------------------------------------------------------------
- */
+/* --- Running ---------------------------------------------------------------------------------- */
 
 static void on_signal(void *context, enum signal_event event)
 {
@@ -500,6 +499,9 @@ void node_run(struct node *node)
         self_write_start(node, &node->self_write, &error) != ERROR_NONE)
         log_event(LOG_WARNING, "server", "own metrics are not written", "error=\"%s\"",
                   error.message);
+    for (size_t i = 0; i < node->loop_count; i++)
+        loop_figures_start(&node->loops[i].figures, node->loops[i].environment.scheduler,
+                           node->loops[i].journal, node->loops[i].host, node->loops[i].ingest);
     for (size_t i = 1; i < node->loop_count; i++) {
         if (loop_start(node->loops[i].loop, &error) != ERROR_NONE)
             fatal_error(NULL, &error);

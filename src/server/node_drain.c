@@ -17,8 +17,7 @@ static struct scheduler *first_loop(struct node *node)
     return node->loops[0].environment.scheduler;
 }
 
-/* --- Steps -------------------------------------------------------------------------------------
- */
+/* --- Steps ------------------------------------------------------------------------------------ */
 
 /* Run `step` on every loop; each calls step_done once. */
 static void run_step(struct node *node, void (*step)(struct task *task))
@@ -51,8 +50,7 @@ static void step_done(struct node_loop *loop)
     scheduler_post(first_loop(loop->node), &loop->step_task);
 }
 
-/* --- Loops stop ----------------------------------------------------------------------------------
- */
+/* --- Loops stop ------------------------------------------------------------------------------- */
 
 static void stop_loops(struct node *node)
 {
@@ -72,6 +70,7 @@ static void journal_closed(void *context)
 static void close_journal(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
+    loop_figures_stop(&loop->figures);
     http_server_close(loop->server);
     journal_close(loop->journal, journal_closed, loop);
 }

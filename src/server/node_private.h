@@ -22,6 +22,7 @@
 #include "replica/replica.h"
 #include "telemetry/metrics.h"
 
+#include "loop_figures.h"
 #include "node.h"
 #include "topology.h"
 
@@ -44,6 +45,7 @@ struct node_loop {
     struct group_host *host;
     struct ingest *ingest;
     struct http_server *server;
+    struct loop_figures figures;
     size_t settling; /* replicas that still write their last freeze */
     size_t closing;  /* replicas not closed yet */
     bool settled;
@@ -94,6 +96,9 @@ struct node {
 
 /* node_metrics.c: collectors for what the parts count themselves. False when memory is out. */
 bool node_add_metrics(struct node *node);
+
+/* node_loop_metrics.c: of what belongs to loops. */
+bool node_add_loop_metrics(struct node *node);
 
 /* self_write.c: the node's own metrics into itself, from loop 0. */
 enum error_code self_write_start(struct node *node, struct self_write **self_write_out,

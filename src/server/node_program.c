@@ -5,8 +5,7 @@
 
 #include "node_private.h"
 
-/* --- Readiness and reload ----------------------------------------------------------------------
- */
+/* --- Readiness and reload --------------------------------------------------------------------- */
 
 static const char *not_ready(void *context)
 {
@@ -31,8 +30,7 @@ static enum error_code reload(void *context, struct error *error)
     return ERROR_NONE;
 }
 
-/* --- Flush ---------------------------------------------------------------------------------------
- */
+/* --- Flush ------------------------------------------------------------------------------------ */
 
 struct flush_all;
 

@@ -20,8 +20,7 @@ struct self_write {
     void *stopped_context;
 };
 
-/* --- The request ---------------------------------------------------------------------------------
- */
+/* --- The request ------------------------------------------------------------------------------ */
 
 struct body_builder {
     struct byte_buffer body;

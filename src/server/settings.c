@@ -9,7 +9,7 @@
 
 #include "machine.h"
 
-/* --- Table ---------------------------------------------------------------------------------- */
+/* --- Table ------------------------------------------------------------------------------------ */
 
 enum setting_type {
     TYPE_TEXT,
@@ -126,7 +126,7 @@ static const struct setting SETTINGS[] = {
 enum { SETTING_COUNT = sizeof SETTINGS / sizeof SETTINGS[0] };
 _Static_assert((int)SETTING_COUNT <= (int)SETTINGS_MAX, "room for all");
 
-/* --- Names ---------------------------------------------------------------------------------- */
+/* --- Names ------------------------------------------------------------------------------------ */
 
 /* Levenshtein's distance, for suggestions; names are short. */
 static size_t distance(const char *left, const char *right)
@@ -326,8 +326,7 @@ static enum error_code parse_all(struct settings *settings, struct error *error)
     return ERROR_NONE;
 }
 
-/* --- File ---------------------------------------------------------------------------------------
- */
+/* --- File ------------------------------------------------------------------------------------- */
 
 struct yaml_walk {
     struct settings *settings;

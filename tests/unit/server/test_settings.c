@@ -11,7 +11,7 @@
 #include "scratch_directory.h"
 #include "settings.h"
 
-/* --- Helpers -------------------------------------------------------------------------------- */
+/* --- Helpers ---------------------------------------------------------------------------------- */
 
 enum { ARGUMENTS_MAX = 8 };
 
@@ -313,8 +313,7 @@ static void a_name_with_an_underscore_is_a_variable_too(void **state)
     settings_clear(&settings);
 }
 
-/* --- Printing -----------------------------------------------------------------------------------
- */
+/* --- Printing --------------------------------------------------------------------------------- */
 
 static void what_is_printed_can_be_loaded_again(void **state)
 {
