@@ -22,6 +22,7 @@ struct destination {
     struct hash128 alias;
     uint64_t series_id; /* or SHARD_SERIES_NEW | k */
     uint32_t shard;     /* SHARD_NONE: refused */
+    bool learned;       /* the shard gave the id just now */
 };
 
 #define SHARD_NONE UINT32_MAX
@@ -41,6 +42,7 @@ struct shard_part {
 struct ingest_work {
     struct destination *destinations; /* [series_count] */
     struct shard_part *parts;         /* [shard_count] */
+    size_t learned_count;
     size_t outstanding;
     unsigned attempt;
     bool unavailable;
@@ -199,19 +201,32 @@ static void note_refusals(struct shard_part *part)
     }
 }
 
-static void remember_aliases(struct shard_part *part)
+/* The ids that the shard gave; the aliases are put when all shards have answered, in the order of
+ * the request, so that the next request finds each beside the one before. */
+static void note_ids(struct shard_part *part)
 {
-    struct ingest *ingest = part->request->ingest;
     const struct shard_write *write = &part->write.write;
     for (size_t i = 0; i < write->new_series_count; i++) {
-        if (write->new_series[i].id == SHARD_ID_UNKNOWN)
-            continue;
-        const struct destination *destination =
-            &part->request->work->destinations[part->new_origins[i]];
-        alias_table_put(&ingest->aliases, destination->alias, destination->shard,
-                        write->new_series[i].id);
+        struct destination *destination = &part->request->work->destinations[part->new_origins[i]];
+        destination->learned = write->new_series[i].id != SHARD_ID_UNKNOWN;
+        destination->series_id = write->new_series[i].id;
     }
-    counter_add(ingest->options.metrics->new_series, write->new_series_count);
+    part->request->work->learned_count += write->new_series_count;
+}
+
+static void remember_aliases(struct ingest_request *request)
+{
+    struct ingest *ingest = request->ingest;
+    if (request->work->learned_count == 0)
+        return;
+    for (size_t i = 0; i < request->decoded.series_count; i++) {
+        const struct destination *destination = &request->work->destinations[i];
+        if (destination->shard != SHARD_NONE && destination->learned)
+            alias_table_put(&ingest->aliases, destination->alias, destination->shard,
+                            destination->series_id);
+    }
+    counter_add(ingest->options.metrics->new_series, request->work->learned_count);
+    request->work->learned_count = 0;
 }
 
 static void dispatch(struct ingest_request *request);
@@ -255,7 +270,7 @@ static void part_done(struct replica_write *base)
         snprintf(request->message, sizeof request->message, "shard %u: %s",
                  (unsigned)(part - work->parts), base->error.message);
     } else {
-        remember_aliases(part);
+        note_ids(part);
         note_refusals(part);
         request->samples_written += base->write.floats_written;
         request->histograms_written += base->write.histograms_written;
@@ -264,6 +279,7 @@ static void part_done(struct replica_write *base)
     assert(work->outstanding > 0);
     if (--work->outstanding > 0)
         return;
+    remember_aliases(request);
     if (!work->unavailable && send_stale_again(request))
         return;
     conclude(request);
@@ -355,6 +371,7 @@ static enum error_code place_all(struct ingest_request *request, struct placed_s
         struct destination *destination = &destinations[i];
         const struct write_series *series = &request->decoded.series[i];
         destination->shard = SHARD_NONE;
+        destination->learned = false;
         if (series->sample_count + series->histogram_count + series->exemplar_count == 0 &&
             request->decoded.version == WRITE_VERSION_1)
             continue; /* 1.0: nothing to store, nothing to say */

@@ -412,6 +412,16 @@ struct hash128 write_labels_alias(const struct write_request *request,
     return hash128(hashes, count * sizeof hashes[0], seed);
 }
 
+static size_t count_label_fields(const struct write_labels *labels)
+{
+    struct byte_reader fields = byte_reader_over(labels->fields, labels->size);
+    struct protobuf_field field;
+    size_t count = 0;
+    while (protobuf_next(&fields, &field))
+        count++;
+    return count;
+}
+
 static enum error_code decode_label_fields(const struct write_labels *labels, struct label *array,
                                            size_t *count, struct error *error)
 {
@@ -458,7 +468,11 @@ enum error_code write_labels_decode(const struct write_request *request,
                                     struct label **labels_out, size_t *count_out,
                                     struct error *error)
 {
-    struct label *array = arena_array(arena, LABELS_PER_SERIES_MAX, sizeof *array);
+    size_t room = request->version == WRITE_VERSION_1 ? count_label_fields(labels)
+                                                      : labels->reference_count / 2;
+    if (room > LABELS_PER_SERIES_MAX)
+        room = LABELS_PER_SERIES_MAX;
+    struct label *array = arena_array(arena, room, sizeof *array);
     if (array == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "remote write: labels");
     size_t count = 0;
