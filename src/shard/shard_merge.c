@@ -377,7 +377,7 @@ enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
     if (shard->merge != NULL)
         return error_set(error, ERROR_CORRUPT, "merge start while merge %llu is not done",
                          (unsigned long long)shard->merge->index);
-    struct merge *merge;
+    struct merge *merge = NULL;
     enum error_code code = merge_create(shard, index, body, &merge, error);
     if (code == ERROR_NONE)
         merge_begin(shard, merge);
@@ -401,7 +401,7 @@ enum error_code shard_restore_merge(struct shard *shard, const struct manifest *
         return ERROR_NONE;
     struct byte_reader body =
         byte_reader_over(manifest->merge_body.bytes, manifest->merge_body.size);
-    struct merge *merge;
+    struct merge *merge = NULL;
     enum error_code code = merge_create(shard, manifest->merge_index, &body, &merge, error);
     if (code == ERROR_NONE)
         merge_begin(shard, merge);
