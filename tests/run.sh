@@ -14,7 +14,7 @@ jobs=$(nproc)
 passed=0 failed=0 skipped=0
 
 export UBSAN_OPTIONS=print_stacktrace=1
-export TSAN_OPTIONS=second_deadlock_stack=1
+export TSAN_OPTIONS="second_deadlock_stack=1 suppressions=$PWD/tests/tsan.suppressions"
 
 say() {
     printf '\n== %s (%d min %02d s)\n' "$*" $((SECONDS / 60)) $((SECONDS % 60))

@@ -297,7 +297,6 @@ void group_finish_close(struct group *group)
 void group_close(struct group *group, void (*closed)(void *context), void *context)
 {
     assert(group->phase != GROUP_PHASE_CLOSING);
-    bool reopening = group->phase == GROUP_PHASE_REOPENING;
     group->phase = GROUP_PHASE_CLOSING;
     group->closed = closed;
     group->closed_context = context;
@@ -309,7 +308,7 @@ void group_close(struct group *group, void (*closed)(void *context), void *conte
     }
     if (!group->initialized)
         group_finish_close(group);
-    else if (!reopening) /* otherwise consensus is being closed already */
+    else if (!group->consensus_closing) /* otherwise reopen_closed goes on */
         raft_close(&group->raft, raft_closed);
     if (group->host->journal_lost)
         group_writes_cancel(group);

@@ -76,8 +76,9 @@ struct group {
     const struct journal_recovery *recovery;
     struct raft_configuration founders;
     enum group_phase phase;
-    bool initialized; /* raft_init was called, so consensus is to be closed */
-    bool finished;    /* consensus is closed, the group goes with its next task */
+    bool initialized;       /* raft_init was called, so consensus is to be closed */
+    bool consensus_closing; /* to be started anew */
+    bool finished;          /* consensus is closed, the group goes with its next task */
 
     struct error failure; /* of the state machine, during the start */
 

@@ -228,7 +228,8 @@ struct put_write {
     struct snapshot_header header;
     enum journal_snapshot_mode mode;
     struct filter_append filter;
-    uint8_t *bytes; /* of raft_malloc; kept as the last snapshot */
+    struct raft_buffer *buffers; /* libraft's; see put_finish */
+    uint8_t *bytes;              /* of raft_malloc; kept as the last snapshot */
     size_t size_bytes;
 };
 
@@ -257,9 +258,14 @@ static void put_finish(struct group_write *base, int status)
     if (status == 0)
         put_stored(group, write);
 
+    /* Closed in the middle of an install, libraft releases all of the snapshot but this array. */
+    bool forgotten =
+        write->mode == JOURNAL_SNAPSHOT_INSTALLED && group->raft.state == RAFT_UNAVAILABLE;
     filter_append_begin(group, &write->filter);
     write->put->cb(write->put, status);
     filter_append_end(group);
+    if (forgotten)
+        raft_free(write->buffers);
     raft_free(write->bytes);
     raft_free(write);
 }
@@ -283,6 +289,7 @@ static int io_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io
     write_begin(group, &write->base, put_finish);
     write->put = put;
     write->header = view.header;
+    write->buffers = snapshot->bufs;
     write->mode = trailing > 0 ? JOURNAL_SNAPSHOT_TAKEN : JOURNAL_SNAPSHOT_INSTALLED;
     write->bytes = raft_malloc(data->len);
     write->size_bytes = data->len;

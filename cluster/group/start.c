@@ -289,10 +289,14 @@ void group_stored_copy(struct group *group, uint64_t cut_index)
 static void reopen_closed(struct raft *raft)
 {
     struct group *group = raft->data;
+    group->consensus_closing = false;
+    group->initialized = false;
     if (group->phase == GROUP_PHASE_CLOSING) {
         group_finish_close(group);
         return;
     }
+    if (group->phase == GROUP_PHASE_STOPPED)
+        return; /* the journal was lost meanwhile */
     assert(group->phase == GROUP_PHASE_REOPENING);
     struct error error;
     enum error_code code = group_raft_start(group, &error);
@@ -319,5 +323,6 @@ void group_reopen(struct group *group, uint64_t cut_index)
     group->phase = GROUP_PHASE_REOPENING;
     group->filter = (struct raft_filter){0};
     group->host->statistics.reopened++;
+    group->consensus_closing = true;
     raft_close(&group->raft, reopen_closed);
 }

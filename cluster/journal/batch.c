@@ -360,12 +360,15 @@ static bool batch_start(struct journal *journal, struct batch *batch)
 {
     uint64_t padded = round_to_block(batch->size);
     struct segment *current = journal->current;
-    if (current->write_offset + padded > current->size_bytes && !segment_roll(journal, padded)) {
-        journal->statistics.stalls += !journal->stalled;
-        journal->stalled = true;
-        return false;
+    if (current->write_offset + padded > current->size_bytes) {
+        bool stalled_before = journal->stalled;
+        journal->stalled = true; /* a closing journal, too, is given a segment then */
+        if (!segment_roll(journal, padded)) {
+            journal->statistics.stalls += !stalled_before;
+            return false;
+        }
+        journal->stalled = false;
     }
-    journal->stalled = false;
     if (batch == journal->open)
         journal->open = NULL;
     else

@@ -374,6 +374,10 @@ void journal_get_statistics(const struct journal *journal, struct journal_statis
 {
     *out = journal->statistics;
     out->queued_bytes = journal->queued_bytes;
+    if (journal->in_flight.first != NULL)
+        out->write_age_us = (clock_monotonic_ns(journal->environment->clock) -
+                             journal->in_flight.first->placed_ns) /
+                            1000;
     const struct segment *lists[] = {journal->used, journal->ready, journal->spares,
                                      journal->current};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)

@@ -112,7 +112,8 @@ struct byte_reader {
 
 static inline struct byte_reader byte_reader_over(const uint8_t *bytes, size_t size)
 {
-    return (struct byte_reader){.position = bytes, .end = bytes + size};
+    /* No bytes may well be at NULL, to which C lets nobody add even zero. */
+    return (struct byte_reader){.position = bytes, .end = size == 0 ? bytes : bytes + size};
 }
 
 static inline size_t byte_reader_left(const struct byte_reader *reader)

@@ -74,7 +74,8 @@ enum error_code block_reader_read_latest(struct block_reader *reader, uint32_t p
 enum error_code block_reader_read_encoded(struct block_reader *reader, uint32_t position,
                                           struct encoded_series *encoded_out, struct error *error);
 
-/* Exemplars in the range, ascending; they take the place of what was read before. */
+/* Exemplars in the range, ascending; they live until the reader's next read of exemplars or
+ * destroy. Columns and chunks read before stay. */
 enum error_code block_reader_read_exemplars(struct block_reader *reader, uint32_t position,
                                             int64_t start_ms, int64_t end_ms,
                                             const struct exemplar **exemplars_out,

@@ -38,6 +38,14 @@ struct block_series {
 /* The order in a block: <0, 0 (the same series), >0. */
 int block_series_compare(const struct block_series *left, const struct block_series *right);
 
+/*
+ * The numbers 0..count-1 of the series in block order, to order_out [count]. What decides is looked
+ * up once per series, which makes it several times faster than sorting by block_series_compare.
+ * Errors: OUT_OF_MEMORY.
+ */
+enum error_code block_series_sort(const struct block_series *series, size_t count,
+                                  uint32_t *order_out, struct error *error);
+
 /* Chunks never cross a multiple of this, so that merges of whole windows copy them. */
 enum { BLOCK_CHUNK_WINDOW_MS = 2 * 60 * 60 * 1000 };
 

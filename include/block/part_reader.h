@@ -45,7 +45,7 @@ void part_reader_destroy(struct part_reader *reader); /* NULL is fine */
 /*
  * Samples of series `id` with start_ms <= timestamp <= end_ms; count 0 when there is none.
  * timestamps_id is set when the series shares its timestamps with others of the part. The columns
- * live until the reader's next read or destroy. Ids in ascending order are cheapest.
+ * live until the reader's next read of samples or destroy. Ids in ascending order are cheapest.
  * Errors: CORRUPT, IO, OUT_OF_MEMORY.
  */
 enum error_code part_reader_read(struct part_reader *reader, uint64_t id, int64_t start_ms,
@@ -57,8 +57,8 @@ enum error_code part_reader_read_latest(struct part_reader *reader, uint64_t id,
                                         int64_t end_ms, struct sample_columns *columns_out,
                                         struct error *error);
 
-/* Exemplars in the range, ascending; they live until the reader's next read or destroy and take the
- * place of what was read before. */
+/* Exemplars in the range, ascending; they live until the reader's next read of exemplars or
+ * destroy. Columns read before stay. */
 enum error_code part_reader_read_exemplars(struct part_reader *reader, uint64_t id,
                                            int64_t start_ms, int64_t end_ms,
                                            const struct exemplar **exemplars_out, size_t *count_out,

@@ -26,8 +26,8 @@ struct ingest_limits {
     size_t decoded_bytes_max;
     size_t series_per_request_max;
     size_t labels_max;
-    size_t label_bytes_max; /* of one series, names and values */
-    size_t alias_bytes_max; /* memory of one loop's alias table */
+    size_t label_bytes_max;             /* of one series, names and values */
+    size_t alias_bytes_max;             /* memory of one loop's alias table */
     uint64_t tenant_samples_per_second; /* 0: no limit */
 };
 
@@ -35,10 +35,10 @@ struct ingest_limits {
 enum ingest_reason {
     INGEST_REASON_MALFORMED,
     INGEST_REASON_TOO_LARGE,
-    INGEST_REASON_LABELS,       /* invalid names or values, duplicates, no metric name */
-    INGEST_REASON_LABEL_LIMIT,  /* too many or too long */
-    INGEST_REASON_REFERENCE,    /* 2.0: outside the symbols */
-    INGEST_REASON_NO_SAMPLES,   /* 2.0: a series without samples */
+    INGEST_REASON_LABELS,      /* invalid names or values, duplicates, no metric name */
+    INGEST_REASON_LABEL_LIMIT, /* too many or too long */
+    INGEST_REASON_REFERENCE,   /* 2.0: outside the symbols */
+    INGEST_REASON_NO_SAMPLES,  /* 2.0: a series without samples */
     INGEST_REASON_HISTOGRAM,
     INGEST_REASON_FUTURE,
     INGEST_REASON_TOO_OLD,

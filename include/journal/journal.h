@@ -72,7 +72,6 @@ struct journal_snapshot {
 struct journal_request {
     void (*done)(struct journal_request *request);
     struct journal_request *next; /* the journal's */
-    uint64_t submitted_ns;        /* the journal's */
 };
 
 /* --- Opening --------------------------------------------------------------------------------- */
@@ -131,8 +130,8 @@ enum error_code journal_open(struct environment *environment, const struct journ
 
 /*
  * Finish what was submitted, then free the journal and call `closed`, on the loop and not inside
- * the call; after a fatal error what is unfinished is dropped without its callbacks. Nothing may
- * be submitted after this.
+ * the call. What cannot be finished, after a fatal error or with the disk and the reserve full, is
+ * dropped without its callbacks. Nothing may be submitted after this.
  */
 void journal_close(struct journal *journal, void (*closed)(void *context), void *context);
 
@@ -198,6 +197,7 @@ struct journal_statistics {
     uint64_t segment_count, segment_bytes;              /* of this lane, prepared ones included */
     uint64_t write_latency_us[JOURNAL_LATENCY_BUCKETS]; /* submission to durable, a batch */
     uint64_t write_latency_us_sum;
+    uint64_t write_age_us; /* of the oldest batch on its way to the device; 0: none */
 };
 void journal_get_statistics(const struct journal *journal, struct journal_statistics *out);
 

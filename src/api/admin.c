@@ -13,7 +13,8 @@ void api_reload(struct http_request *request)
         api_respond_text(request, 500, error.message);
 }
 
-/* --- Flush ---------------------------------------------------------------------------------------- */
+/* --- Flush
+ * ---------------------------------------------------------------------------------------- */
 
 static void flushed(void *argument)
 {
@@ -27,7 +28,8 @@ void api_flush(struct http_request *request)
                                flushed, request);
 }
 
-/* --- Deletion ------------------------------------------------------------------------------------- */
+/* --- Deletion
+ * ------------------------------------------------------------------------------------- */
 
 /* One deletion per selector; the answer waits for all. */
 struct deletion {

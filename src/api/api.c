@@ -5,7 +5,7 @@
 
 #include "api_private.h"
 
-/* --- Life ----------------------------------------------------------------------------------- */
+/* --- Life ------------------------------------------------------------------------------------- */
 
 enum error_code api_create(const struct api_options *options, struct api **api_out,
                            struct error *error)
@@ -18,20 +18,20 @@ enum error_code api_create(const struct api_options *options, struct api **api_o
     bool complete = api->loops != NULL;
     if (complete)
         memcpy(api->loops, options->loops, options->loop_count * sizeof *api->loops);
-    for (int class = 1; complete && class < 6; class++) {
+    for (int class = 1; complete && class < 6; class ++) {
         char value[4] = {(char)('0' + class), 'x', 'x', '\0'};
         struct metric_label label = {"code", value};
         api->requests_by_class[class] = metrics_counter(
-            options->metrics, &(struct metric_options){"gnomon_http_requests_total",
-                                                       "Requests answered, by class of status.",
-                                                       &label, 1});
+            options->metrics,
+            &(struct metric_options){"gnomon_http_requests_total",
+                                     "Requests answered, by class of status.", &label, 1});
         complete = api->requests_by_class[class] != NULL;
     }
     api->request_seconds = metrics_distribution(
         options->metrics,
         &(struct metric_options){"gnomon_http_request_duration_seconds",
-                                 "From the first byte of a request to the end of its answer.",
-                                 NULL, 0},
+                                 "From the first byte of a request to the end of its answer.", NULL,
+                                 0},
         METRICS_LATENCY_BOUNDS, METRICS_LATENCY_BOUND_COUNT);
     if (!complete || api->request_seconds == NULL) {
         api_destroy(api);
@@ -49,18 +49,18 @@ void api_destroy(struct api *api)
     free(api);
 }
 
-/* --- Routes --------------------------------------------------------------------------------- */
+/* --- Routes ----------------------------------------------------------------------------------- */
 
 struct endpoint {
     unsigned methods;
-    const char *path; /* below /api/v1 */
+    const char *path;     /* below /api/v1 */
     const char *prefixed; /* the same below /prometheus/api/v1 */
     http_handler *handler;
 };
 
-#define ENDPOINT(methods, path, handler)                                                          \
+#define ENDPOINT(methods, path, handler)                                                           \
     {                                                                                              \
-        methods, "/api/v1" path, "/prometheus/api/v1" path, handler                               \
+        methods, "/api/v1" path, "/prometheus/api/v1" path, handler                                \
     }
 
 enum { GET_POST = HTTP_GET | HTTP_POST, POST_PUT = HTTP_POST | HTTP_PUT };
@@ -124,8 +124,8 @@ static enum error_code add_endpoints(struct api *api, struct http_router *router
 
 enum error_code api_add_routes(struct api *api, struct http_router *router, struct error *error)
 {
-    enum error_code code = add_endpoints(api, router, ENDPOINTS,
-                                         sizeof ENDPOINTS / sizeof ENDPOINTS[0], error);
+    enum error_code code =
+        add_endpoints(api, router, ENDPOINTS, sizeof ENDPOINTS / sizeof ENDPOINTS[0], error);
     if (code == ERROR_NONE && api->options.admin_enabled)
         code = add_endpoints(api, router, ADMIN_ENDPOINTS,
                              sizeof ADMIN_ENDPOINTS / sizeof ADMIN_ENDPOINTS[0], error);
@@ -171,8 +171,8 @@ static size_t decorate(void *context, struct http_request *request, struct http_
     (void)context;
     size_t count = sizeof CORS / sizeof CORS[0];
     struct text path = http_request_path(request);
-    if (capacity < count || !(text_starts_with(path, TEXT("/api/")) ||
-                              text_starts_with(path, TEXT("/prometheus/"))))
+    if (capacity < count ||
+        !(text_starts_with(path, TEXT("/api/")) || text_starts_with(path, TEXT("/prometheus/"))))
         return 0;
     memcpy(headers, CORS, sizeof CORS);
     return count;

@@ -80,6 +80,12 @@ enum error_code api_duration(const struct http_parameters *parameters, struct te
 enum error_code api_limit(const struct http_parameters *parameters, struct text name,
                           uint64_t *limit_out, struct error *error);
 
+/*
+ * A label name of a path, where U__a_2e_b stands for a.b: the name itself when it is not escaped
+ * (or only looks so), otherwise in `arena`. Data is NULL when memory is out.
+ */
+struct text api_unescape_name(struct text name, struct arena *arena);
+
 /* When nothing is given, start and end cover everything that can be stored. */
 #define API_TIME_MIN (INT64_MIN / 2)
 #define API_TIME_MAX (INT64_MAX / 2)
@@ -142,7 +148,7 @@ struct api_lookup {
     struct api_selectors selectors;
     int64_t start_ms;
     int64_t end_ms;
-    uint64_t limit; /* 0: none */
+    uint64_t limit;   /* 0: none */
     struct text name; /* of a label */
     atomic_bool canceled;
     /* On a worker: append the JSON of `data`. */

@@ -7,8 +7,7 @@ void api_format_query(struct http_request *request)
     struct text text;
     struct error error;
     struct promql_query query = {0};
-    struct promql_options options = {
-        frontend_options(api_of(request)->options.frontend)->features};
+    struct promql_options options = {frontend_options(api_of(request)->options.frontend)->features};
     if (!api_parameters(request, &parameters))
         return;
     http_parameters_find(parameters, TEXT("query"), &text);

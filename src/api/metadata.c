@@ -19,8 +19,7 @@ struct metadata_list {
     bool out_of_memory;
 };
 
-static bool collect(void *context, struct text metric_name,
-                    const struct metric_metadata *metadata)
+static bool collect(void *context, struct text metric_name, const struct metric_metadata *metadata)
 {
     struct metadata_list *list = context;
     if (list->metric.size > 0 && !text_equal(list->metric, metric_name))
@@ -69,8 +68,7 @@ static void append_entries(struct byte_buffer *data, const struct metadata_list 
     json_raw(data, TEXT("}"));
 }
 
-static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data,
-                           struct error *error)
+static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, struct error *error)
 {
     struct metadata_list list = {.arena = lookup->arena, .metric = lookup->name};
     for (size_t s = 0; s < lookup->api->options.shard_count && !list.out_of_memory; s++)

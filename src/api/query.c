@@ -10,7 +10,7 @@
 
 enum { POINTS_MAX = 11000 };
 
-/* --- Types ---------------------------------------------------------------------------------- */
+/* --- Types ------------------------------------------------------------------------------------ */
 
 enum answer_part { PART_HEAD, PART_SERIES, PART_TAIL, PART_END };
 
@@ -109,8 +109,8 @@ static bool append_matrix_points(struct query_call *call, struct byte_buffer *bu
             if (call->any)
                 json_raw(buffer, TEXT(","));
             else
-                json_raw(buffer, call->in_histograms ? TEXT(",\"histograms\":[")
-                                                     : TEXT(",\"values\":["));
+                json_raw(buffer,
+                         call->in_histograms ? TEXT(",\"histograms\":[") : TEXT(",\"values\":["));
             call->any = true;
             append_point(buffer, series, call->point);
         }
@@ -132,8 +132,8 @@ static void append_list(struct byte_buffer *buffer, const struct promql_result *
         if (result->annotations[i].kind != kind)
             continue;
         if (first)
-            json_raw(buffer, kind == PROMQL_WARNING ? TEXT(",\"warnings\":[")
-                                                    : TEXT(",\"infos\":["));
+            json_raw(buffer,
+                     kind == PROMQL_WARNING ? TEXT(",\"warnings\":[") : TEXT(",\"infos\":["));
         else
             json_raw(buffer, TEXT(","));
         first = false;
@@ -171,7 +171,7 @@ static void append_statistics(struct byte_buffer *buffer,
     json_raw(buffer, TEXT("}}"));
 }
 
-/* --- Producing the answer ---------------------------------------------------------------------- */
+/* --- Producing the answer --------------------------------------------------------------------- */
 
 static size_t series_shown(const struct query_call *call, const struct promql_result *result)
 {
@@ -263,7 +263,7 @@ static void produced(struct http_producer *producer)
     call_destroy((struct query_call *)((char *)producer - offsetof(struct query_call, producer)));
 }
 
-/* --- Running ----------------------------------------------------------------------------------- */
+/* --- Running ---------------------------------------------------------------------------------- */
 
 static void query_run(struct frontend_job *job)
 {
@@ -286,12 +286,11 @@ static void query_done(struct frontend_job *job)
         api_respond_code(request, &error, API_EXECUTION);
         return;
     }
-    call->producer = (struct http_producer){
-        .produce = produce, .finished = produced, .class = JOB_QUERY};
-    http_respond_produced(request,
-                          &(struct http_response){.status = 200,
-                                                  .content_type = TEXT("application/json")},
-                          &call->producer);
+    call->producer =
+        (struct http_producer){.produce = produce, .finished = produced, .class = JOB_QUERY};
+    http_respond_produced(
+        request, &(struct http_response){.status = 200, .content_type = TEXT("application/json")},
+        &call->producer);
 }
 
 static void query_gone(void *context)
@@ -317,10 +316,12 @@ static enum error_code read_common(struct query_call *call,
         code = api_limit(parameters, TEXT("limit"), &call->limit, error);
     if (code != ERROR_NONE)
         return code;
+    if (options->lookback_ms <= 0)
+        options->lookback_ms = frontend->lookback_ms;
     if (timeout_ms > frontend->timeout_ms || timeout_ms <= 0)
         timeout_ms = frontend->timeout_ms;
-    call->with_statistics = http_parameters_find(parameters, TEXT("stats"), &statistics) &&
-                            statistics.size > 0;
+    call->with_statistics =
+        http_parameters_find(parameters, TEXT("stats"), &statistics) && statistics.size > 0;
     options->subquery_step_default_ms = frontend->subquery_step_ms;
     options->features = frontend->features;
     options->source = frontend_source(api_of(call->request)->options.frontend);
@@ -357,8 +358,7 @@ static enum error_code required(const struct http_parameters *parameters, const 
                      name[0] == 's' && name[2] == 'e' ? "duration" : "timestamp");
 }
 
-static enum error_code read_range(struct query_call *call,
-                                  const struct http_parameters *parameters,
+static enum error_code read_range(struct query_call *call, const struct http_parameters *parameters,
                                   struct promql_execution_options *options, struct error *error)
 {
     enum error_code code = required(parameters, "start", error);
@@ -379,19 +379,17 @@ static enum error_code read_range(struct query_call *call,
         code = error_set(error, ERROR_INVALID,
                          "invalid parameter \"step\": zero or negative query resolution step "
                          "widths are not accepted. Try a positive integer");
-    if (code == ERROR_NONE &&
-        (uint64_t)(options->end_ms - options->start_ms) / (uint64_t)options->step_ms > POINTS_MAX)
+    if (code == ERROR_NONE && (options->end_ms - options->start_ms) / options->step_ms > POINTS_MAX)
         code = error_set(error, ERROR_INVALID,
                          "exceeded maximum resolution of 11,000 points per timeseries. Try "
                          "decreasing the query resolution (?step=XX)");
     return code == ERROR_NONE ? read_common(call, parameters, options, error) : code;
 }
 
-static void start(struct http_request *request,
-                  enum error_code (*read)(struct query_call *call,
-                                          const struct http_parameters *parameters,
-                                          struct promql_execution_options *options,
-                                          struct error *error))
+static void
+start(struct http_request *request,
+      enum error_code (*read)(struct query_call *call, const struct http_parameters *parameters,
+                              struct promql_execution_options *options, struct error *error))
 {
     struct promql_execution_options options = {0};
     const struct http_parameters *parameters;

@@ -6,7 +6,7 @@
 
 #include "api_private.h"
 
-/* --- Look-ups ---------------------------------------------------------------------------------- */
+/* --- Look-ups --------------------------------------------------------------------------------- */
 
 static void lookup_destroy(struct api_lookup *lookup)
 {
@@ -93,8 +93,8 @@ void api_lookup_start(struct http_request *request, struct text name,
     enum error_code code = lookup_read(lookup, parameters, &error);
     if (code == ERROR_NONE) {
         http_request_on_gone(request, lookup_gone, lookup);
-        code = frontend_submit(api->options.frontend, http_request_scheduler(request),
-                               &lookup->job, &error);
+        code = frontend_submit(api->options.frontend, http_request_scheduler(request), &lookup->job,
+                               &error);
     }
     if (code != ERROR_NONE) {
         http_request_on_gone(request, NULL, NULL);
@@ -107,13 +107,13 @@ static struct series_request request_of(struct api_lookup *lookup, size_t select
                                         enum series_need need)
 {
     struct series_request request = api_series_request(
-        lookup->selectors.count > 0 ? &lookup->selectors.queries[selector] : NULL,
-        lookup->tenant, lookup->start_ms, lookup->end_ms, need, lookup->arena);
+        lookup->selectors.count > 0 ? &lookup->selectors.queries[selector] : NULL, lookup->tenant,
+        lookup->start_ms, lookup->end_ms, need, lookup->arena);
     request.canceled = &lookup->canceled;
     return request;
 }
 
-/* --- Names and values -------------------------------------------------------------------------- */
+/* --- Names and values ------------------------------------------------------------------------- */
 
 struct collected {
     struct text_set set;
@@ -123,8 +123,7 @@ struct collected {
 static bool collect_text(void *context, struct text text)
 {
     struct collected *collected = context;
-    collected->out_of_memory =
-        text_set_add(&collected->set, text) == TEXT_SET_OUT_OF_MEMORY;
+    collected->out_of_memory = text_set_add(&collected->set, text) == TEXT_SET_OUT_OF_MEMORY;
     return !collected->out_of_memory;
 }
 
@@ -173,78 +172,10 @@ void api_labels(struct http_request *request)
     api_lookup_start(request, (struct text){0}, run_texts);
 }
 
-/* --- Names escaped as values: U__name_2e_with_20_dots ------------------------------------------- */
-
-static int hexadecimal(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    if (digit >= 'a' && digit <= 'f')
-        return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F')
-        return digit - 'A' + 10;
-    return -1;
-}
-
-static size_t encode_utf8(char *target, uint32_t character)
-{
-    if (character < 0x80) {
-        target[0] = (char)character;
-        return 1;
-    }
-    if (character < 0x800) {
-        target[0] = (char)(0xc0 | character >> 6);
-        target[1] = (char)(0x80 | (character & 0x3f));
-        return 2;
-    }
-    if (character < 0x10000) {
-        target[0] = (char)(0xe0 | character >> 12);
-        target[1] = (char)(0x80 | (character >> 6 & 0x3f));
-        target[2] = (char)(0x80 | (character & 0x3f));
-        return 3;
-    }
-    target[0] = (char)(0xf0 | character >> 18);
-    target[1] = (char)(0x80 | (character >> 12 & 0x3f));
-    target[2] = (char)(0x80 | (character >> 6 & 0x3f));
-    target[3] = (char)(0x80 | (character & 0x3f));
-    return 4;
-}
-
-/* The name itself when it is not escaped; data NULL when memory is out. */
-static struct text unescape_name(struct text name, struct arena *arena)
-{
-    if (!text_starts_with(name, TEXT("U__")))
-        return name;
-    char *plain = arena_allocate(arena, name.size * 2);
-    size_t size = 0;
-    if (plain == NULL)
-        return (struct text){0};
-    for (size_t i = 3; i < name.size; i++) {
-        if (name.data[i] != '_') {
-            plain[size++] = name.data[i];
-            continue;
-        }
-        if (i + 1 < name.size && name.data[i + 1] == '_') {
-            plain[size++] = '_';
-            i++;
-            continue;
-        }
-        uint32_t character = 0;
-        size_t end = i + 1;
-        while (end < name.size && end - i <= 6 && hexadecimal(name.data[end]) >= 0)
-            character = character * 16 + (uint32_t)hexadecimal(name.data[end++]);
-        if (end == i + 1 || end >= name.size || name.data[end] != '_' || character > 0x10ffff)
-            return name; /* not an escape after all */
-        size += encode_utf8(plain + size, character);
-        i = end;
-    }
-    return (struct text){plain, size};
-}
-
 void api_label_values(struct http_request *request)
 {
     struct text name =
-        unescape_name(http_request_segment(request, TEXT("name")), http_request_arena(request));
+        api_unescape_name(http_request_segment(request, TEXT("name")), http_request_arena(request));
     if (name.size == 0 || !text_is_utf8(name)) {
         api_respond_error(request, API_BAD_DATA, "invalid label name");
         return;
@@ -252,7 +183,7 @@ void api_label_values(struct http_request *request)
     api_lookup_start(request, name, run_texts);
 }
 
-/* --- Series -------------------------------------------------------------------------------------- */
+/* --- Series ----------------------------------------------------------------------------------- */
 
 static enum error_code append_series(struct api_lookup *lookup, size_t selector,
                                      struct text_set *seen, struct byte_buffer *data,
@@ -260,8 +191,8 @@ static enum error_code append_series(struct api_lookup *lookup, size_t selector,
 {
     struct series_request request = request_of(lookup, selector, SERIES_NEED_LABELS);
     struct series_set *set;
-    enum error_code code = series_source_select(
-        frontend_source(lookup->api->options.frontend), &request, &set, error);
+    enum error_code code =
+        series_source_select(frontend_source(lookup->api->options.frontend), &request, &set, error);
     if (code != ERROR_NONE)
         return code;
     for (size_t i = 0; code == ERROR_NONE && i < set->count; i++) {
@@ -292,8 +223,7 @@ static enum error_code run_series(struct api_lookup *lookup, struct byte_buffer 
     if (lookup->selectors.count == 0)
         return error_set(error, ERROR_INVALID, "no match[] parameter provided");
     json_raw(data, TEXT("["));
-    for (size_t i = 0; code == ERROR_NONE && i < lookup->selectors.count && !lookup->truncated;
-         i++)
+    for (size_t i = 0; code == ERROR_NONE && i < lookup->selectors.count && !lookup->truncated; i++)
         code = append_series(lookup, i, &seen, data, error);
     json_raw(data, TEXT("]"));
     if (code == ERROR_NONE && data->failed)
@@ -314,7 +244,7 @@ void api_series(struct http_request *request)
     api_lookup_start(request, (struct text){0}, run_series);
 }
 
-/* --- Exemplars ----------------------------------------------------------------------------------- */
+/* --- Exemplars -------------------------------------------------------------------------------- */
 
 static void append_exemplars(struct byte_buffer *data, const struct series_exemplars *series)
 {

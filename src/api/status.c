@@ -38,7 +38,7 @@ static void respond_literal(struct http_request *request, const char *json)
     api_respond_data(request, &data);
 }
 
-/* --- What the program is ------------------------------------------------------------------------ */
+/* --- What the program is ---------------------------------------------------------------------- */
 
 void api_status_buildinfo(struct http_request *request)
 {
@@ -139,11 +139,12 @@ void api_status_walreplay(struct http_request *request)
 {
     bool ready = api_of(request)->options.program.not_ready(
                      api_of(request)->options.program.context) == NULL;
-    respond_literal(request, ready ? "{\"min\":0,\"max\":0,\"current\":0,\"state\":\"done\"}"
-                                   : "{\"min\":0,\"max\":0,\"current\":0,\"state\":\"in progress\"}");
+    respond_literal(request, ready
+                                 ? "{\"min\":0,\"max\":0,\"current\":0,\"state\":\"done\"}"
+                                 : "{\"min\":0,\"max\":0,\"current\":0,\"state\":\"in progress\"}");
 }
 
-/* --- Cardinality -------------------------------------------------------------------------------- */
+/* --- Cardinality ------------------------------------------------------------------------------ */
 
 /* Counts of one kind, by name: a table in the arena. */
 struct count_item {
@@ -226,8 +227,7 @@ struct cardinality {
     struct count_table series_by_pair;
 };
 
-static bool count_series(struct cardinality *cardinality, struct labels labels,
-                         struct arena *arena)
+static bool count_series(struct cardinality *cardinality, struct labels labels, struct arena *arena)
 {
     struct labels_cursor cursor = labels_begin(labels);
     struct label label;
@@ -262,8 +262,8 @@ static enum error_code run_tsdb(struct api_lookup *lookup, struct byte_buffer *d
     struct series_request request = api_series_request(
         NULL, lookup->tenant, API_TIME_MIN, API_TIME_MAX, SERIES_NEED_ALL, lookup->arena);
     struct series_set *set;
-    enum error_code code = series_source_select(
-        frontend_source(lookup->api->options.frontend), &request, &set, error);
+    enum error_code code =
+        series_source_select(frontend_source(lookup->api->options.frontend), &request, &set, error);
     if (code != ERROR_NONE)
         return code;
     bool fits = true;
@@ -294,7 +294,8 @@ void api_status_tsdb(struct http_request *request)
     api_lookup_start(request, (struct text){0}, run_tsdb);
 }
 
-/* --- Cluster -------------------------------------------------------------------------------------- */
+/* --- Cluster
+ * -------------------------------------------------------------------------------------- */
 
 void api_cluster(struct http_request *request)
 {
@@ -307,8 +308,7 @@ void api_cluster(struct http_request *request)
         json_raw(&data, i > 0 ? TEXT(",{") : TEXT("{"));
         integer_field(&data, "shard", (int64_t)i);
         key(&data, "ready");
-        json_raw(&data, replica_is_ready(api->options.replicas[i]) ? TEXT("true")
-                                                                   : TEXT("false"));
+        json_raw(&data, replica_is_ready(api->options.replicas[i]) ? TEXT("true") : TEXT("false"));
         integer_field(&data, "series", (int64_t)statistics.series_count);
         integer_field(&data, "appliedIndex", (int64_t)statistics.applied_index);
         integer_field(&data, "parts", (int64_t)statistics.part_count);
@@ -319,7 +319,8 @@ void api_cluster(struct http_request *request)
     api_respond_data(request, &data);
 }
 
-/* --- Health and metrics --------------------------------------------------------------------------- */
+/* --- Health and metrics
+ * --------------------------------------------------------------------------- */
 
 void api_healthy(struct http_request *request)
 {
@@ -353,7 +354,8 @@ void api_metrics(struct http_request *request)
                           });
 }
 
-/* --- What a receiver does not have ----------------------------------------------------------------- */
+/* --- What a receiver does not have
+ * ----------------------------------------------------------------- */
 
 void api_empty_rules(struct http_request *request)
 {

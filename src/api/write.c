@@ -70,8 +70,7 @@ static void respond(struct http_request *request, unsigned status, const char *m
 {
     char counts[WRITTEN_HEADERS][24] = {"0", "0", "0"};
     if (outcome != NULL) {
-        snprintf(counts[0], sizeof counts[0], "%llu",
-                 (unsigned long long)outcome->samples_written);
+        snprintf(counts[0], sizeof counts[0], "%llu", (unsigned long long)outcome->samples_written);
         snprintf(counts[1], sizeof counts[1], "%llu",
                  (unsigned long long)outcome->histograms_written);
         snprintf(counts[2], sizeof counts[2], "%llu",
@@ -87,9 +86,8 @@ static void respond(struct http_request *request, unsigned status, const char *m
     struct text body = arena_format(http_request_arena(request), "%s\n", message);
     http_respond(request, &(struct http_response){
                               .status = status,
-                              .content_type = status == 204
-                                                  ? (struct text){0}
-                                                  : TEXT("text/plain; charset=utf-8"),
+                              .content_type = status == 204 ? (struct text){0}
+                                                            : TEXT("text/plain; charset=utf-8"),
                               .headers = headers,
                               .header_count = WRITTEN_HEADERS + (retry ? 1 : 0),
                               .body = status == 204 ? (struct text){0} : body,

@@ -240,9 +240,8 @@ static enum error_code compare_findings(const struct findings *findings,
     return ERROR_NONE;
 }
 
-/* Samples and exemplars need a reader each: a read takes the place of the one before. */
-static enum error_code walk_part(struct part_reader *samples, struct part_reader *exemplars,
-                                 struct findings *findings, struct error *error)
+static enum error_code walk_part(struct part_reader *reader, struct findings *findings,
+                                 struct error *error)
 {
     uint64_t from_id = 0;
     for (;;) {
@@ -251,13 +250,13 @@ static enum error_code walk_part(struct part_reader *samples, struct part_reader
         const struct exemplar *list = NULL;
         size_t count = 0;
         bool found = false;
-        enum error_code code = part_reader_next(samples, from_id, &entry, &found, error);
+        enum error_code code = part_reader_next(reader, from_id, &entry, &found, error);
         if (code != ERROR_NONE || !found)
             return code;
-        code = part_reader_read(samples, entry.id, INT64_MIN, INT64_MAX, &columns, error);
+        code = part_reader_read(reader, entry.id, INT64_MIN, INT64_MAX, &columns, error);
         if (code == ERROR_NONE)
-            code = part_reader_read_exemplars(exemplars, entry.id, INT64_MIN, INT64_MAX, &list,
-                                              &count, error);
+            code = part_reader_read_exemplars(reader, entry.id, INT64_MIN, INT64_MAX, &list, &count,
+                                              error);
         if (code != ERROR_NONE)
             return code;
         struct part_identity identity = part_identity(entry.id, entry.tenant, entry.slot);
@@ -276,25 +275,20 @@ static enum error_code verify_part(struct page_cache *cache, struct page_source 
     enum error_code code = part_open(cache, source, &part, error);
     if (code != ERROR_NONE)
         return code;
-    struct part_reader *samples = NULL;
-    struct part_reader *exemplars = NULL;
-    code = part_reader_create(part, &samples, error);
+    struct part_reader *reader = NULL;
+    code = part_reader_create(part, &reader, error);
     if (code == ERROR_NONE)
-        code = part_reader_create(part, &exemplars, error);
-    if (code == ERROR_NONE)
-        code = walk_part(samples, exemplars, findings, error);
+        code = walk_part(reader, findings, error);
     if (code == ERROR_NONE)
         code = part_visit_metadata(part, NULL, found_metadata, findings, error);
     *summary_out = part_summary(part);
-    part_reader_destroy(samples);
-    part_reader_destroy(exemplars);
+    part_reader_destroy(reader);
     part_unref(part);
     return code;
 }
 
-static enum error_code walk_block(struct block *block, struct block_reader *samples,
-                                  struct block_reader *exemplars, struct findings *findings,
-                                  struct error *error)
+static enum error_code walk_block(struct block *block, struct block_reader *reader,
+                                  struct findings *findings, struct error *error)
 {
     struct byte_buffer identity = {0};
     struct block_properties properties = block_properties(block);
@@ -305,11 +299,11 @@ static enum error_code walk_block(struct block *block, struct block_reader *samp
         struct sample_columns columns = {0};
         const struct exemplar *list = NULL;
         size_t count = 0;
-        code = block_reader_series(samples, position, &series, error);
+        code = block_reader_series(reader, position, &series, error);
         if (code == ERROR_NONE)
-            code = block_reader_read(samples, position, INT64_MIN, INT64_MAX, &columns, error);
+            code = block_reader_read(reader, position, INT64_MIN, INT64_MAX, &columns, error);
         if (code == ERROR_NONE)
-            code = block_reader_read_exemplars(exemplars, position, INT64_MIN, INT64_MAX, &list,
+            code = block_reader_read_exemplars(reader, position, INT64_MIN, INT64_MAX, &list,
                                                &count, error);
         if (code != ERROR_NONE)
             break;
@@ -332,18 +326,14 @@ static enum error_code verify_block(struct page_cache *cache, struct page_source
     enum error_code code = block_open(cache, source, &block, error);
     if (code != ERROR_NONE)
         return code;
-    struct block_reader *samples = NULL;
-    struct block_reader *exemplars = NULL;
-    code = block_reader_create(block, &samples, error);
+    struct block_reader *reader = NULL;
+    code = block_reader_create(block, &reader, error);
     if (code == ERROR_NONE)
-        code = block_reader_create(block, &exemplars, error);
-    if (code == ERROR_NONE)
-        code = walk_block(block, samples, exemplars, findings, error);
+        code = walk_block(block, reader, findings, error);
     if (code == ERROR_NONE)
         code = block_visit_metadata(block, NULL, found_metadata, findings, error);
     *summary_out = block_summary(block);
-    block_reader_destroy(samples);
-    block_reader_destroy(exemplars);
+    block_reader_destroy(reader);
     block_unref(block);
     return code;
 }

@@ -27,27 +27,6 @@ struct block_writer {
     uint32_t series_count;
 };
 
-/* --- Order ------------------------------------------------------------------------------------ */
-
-static int compare_label(struct labels left, struct labels right, struct text name)
-{
-    return text_compare(labels_get(left, name), labels_get(right, name));
-}
-
-int block_series_compare(const struct block_series *left, const struct block_series *right)
-{
-    int order = text_compare(left->tenant, right->tenant);
-    if (order == 0)
-        order = compare_label(left->labels, right->labels, LABEL_METRIC_NAME);
-    if (order == 0)
-        order = compare_label(left->labels, right->labels, TEXT("job"));
-    if (order == 0)
-        order = compare_label(left->labels, right->labels, TEXT("instance"));
-    if (order == 0)
-        order = labels_compare(left->labels, right->labels);
-    return order;
-}
-
 /* Which time columns a series shares. Two targets of one number would only share them. */
 static uint64_t target_of(uint32_t tenant, struct labels labels)
 {

@@ -40,15 +40,10 @@ static struct text pair_value(const struct interned_pair *pair)
 
 /* --- Interning -------------------------------------------------------------------------------- */
 
-static uint64_t name_hash(uint32_t tenant, struct text name)
-{
-    return hash64(name.data, name.size, tenant);
-}
-
 static uint32_t *name_slot(const struct label_index_writer *writer, uint32_t *slots,
                            size_t slot_count, uint32_t tenant, struct text name)
 {
-    size_t at = name_hash(tenant, name) & (slot_count - 1);
+    size_t at = hash64(name.data, name.size, writer->hash_seed + tenant) & (slot_count - 1);
     while (slots[at] != 0) {
         const struct interned_name *other = &writer->names[slots[at] - 1];
         if (other->tenant == tenant && text_equal(other->name, name))
@@ -61,7 +56,7 @@ static uint32_t *name_slot(const struct label_index_writer *writer, uint32_t *sl
 static uint32_t *pair_slot(const struct label_index_writer *writer, uint32_t *slots,
                            size_t slot_count, uint32_t name, struct text value)
 {
-    size_t at = hash64(value.data, value.size, name) & (slot_count - 1);
+    size_t at = hash64(value.data, value.size, writer->hash_seed + name) & (slot_count - 1);
     while (slots[at] != 0) {
         const struct interned_pair *other = &writer->pairs[slots[at] - 1];
         if (other->name == name && text_equal(pair_value(other), value))
@@ -164,8 +159,11 @@ static bool pair_is(const struct label_index_writer *writer, uint32_t number, ui
 
 static bool writer_begin(struct label_index_writer *writer)
 {
-    if (writer->arena == NULL)
+    if (writer->arena == NULL) {
         writer->arena = arena_create(0);
+        /* The system places memory at random. */
+        writer->hash_seed = hash64(&writer->arena, sizeof writer->arena, HASH_SEED_STORED);
+    }
     if (writer->previous == NULL)
         writer->previous = calloc(LABELS_PER_SERIES_MAX + 1, sizeof *writer->previous);
     return writer->arena != NULL && writer->previous != NULL;

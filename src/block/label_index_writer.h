@@ -40,7 +40,8 @@ struct interned_pair;
 struct label_index_writer {
     struct page_writer *pages;
     enum label_columns columns;
-    struct arena *arena;         /* names and values */
+    struct arena *arena; /* names and values */
+    uint64_t hash_seed;  /* unknown to who sends labels; nothing in the file depends on it */
     struct interned_name *names; /* [name_count] in the order of appearance */
     size_t name_count;
     size_t name_capacity;

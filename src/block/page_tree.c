@@ -70,8 +70,7 @@ enum error_code tree_writer_add(struct tree_writer *writer, struct text first_ke
     writer->ordinal += entry_count;
     for (unsigned level = 0; level < TREE_HEIGHT_MAX; level++) {
         struct tree_node_writer *node = &writer->levels[level];
-        /* A node of one entry would not make the tree narrower, however long its key. */
-        if (node->entries.size < TREE_NODE_BYTES || node->entry_count < 2)
+        if (node->entries.size < TREE_NODE_BYTES || node->entry_count < TREE_NODE_ENTRIES_MIN)
             break;
         enum error_code code = node_write(writer, level, error);
         if (code != ERROR_NONE)

@@ -12,7 +12,12 @@
 #include "page_file.h"
 #include "page_writer.h"
 
-enum { TREE_HEIGHT_MAX = 8, TREE_NODE_BYTES = 4096 };
+enum {
+    TREE_HEIGHT_MAX = 8,
+    /* A node is closed when it has both; so eight levels reach 2^32 leaves, whatever the keys. */
+    TREE_NODE_BYTES = 4096,
+    TREE_NODE_ENTRIES_MIN = 16,
+};
 
 /* --- Writing ---------------------------------------------------------------------------------- */
 

@@ -7,6 +7,9 @@
 #include "base/checksum.h"
 #include "codec/timestamp_codec.h"
 
+/* Of one series: what a hostile file may make of a few bytes ends here. */
+enum { EXEMPLARS_BYTES_MAX = 256 * 1024 * 1024 };
+
 /* --- Directory -------------------------------------------------------------------------------- */
 
 enum error_code sample_store_open(struct sample_store *store, const struct page_file *file,
@@ -20,6 +23,9 @@ enum error_code sample_reader_init(struct sample_reader *reader, const struct sa
                                    struct error *error)
 {
     *reader = (struct sample_reader){.store = store};
+    reader->exemplars = arena_create(EXEMPLARS_BYTES_MAX);
+    if (reader->exemplars == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "read samples");
     return chunk_decoder_init(&reader->decoder, error);
 }
 
@@ -29,6 +35,7 @@ void sample_reader_clear(struct sample_reader *reader)
     directory_cursor_clear(&reader->cursor);
     chunk_decoder_clear(&reader->decoder);
     byte_buffer_clear(&reader->encoded_bytes);
+    arena_destroy(reader->exemplars);
     free(reader->encoded);
     *reader = (struct sample_reader){0};
 }
@@ -407,7 +414,7 @@ static enum error_code decode_exemplars(struct sample_reader *reader, const uint
     uint64_t count = byte_reader_varint(&input);
     if (input.failed || count > byte_reader_left(&input) / 10) /* the least one takes */
         return corrupt(reader, "exemplars", error);
-    struct arena *arena = reader->decoder.arena;
+    struct arena *arena = reader->exemplars;
     struct exemplar *exemplars = arena_array(arena, count, sizeof *exemplars);
     if (exemplars == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "read exemplars");
@@ -444,7 +451,7 @@ enum error_code sample_reader_exemplars(struct sample_reader *reader, int64_t st
 {
     assert(reader->on_series);
     struct page_span span = reader->cursor.series.exemplars;
-    chunk_decoder_begin(&reader->decoder);
+    arena_reset(reader->exemplars);
     if (span.size_bytes == 0) {
         *exemplars_out = NULL;
         *count_out = 0;

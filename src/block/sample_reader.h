@@ -46,6 +46,8 @@ struct sample_reader {
     bool on_series;
     struct directory_cursor cursor;
 
+    struct arena *exemplars; /* those read last */
+
     struct encoded_chunk *encoded; /* [encoded_capacity] */
     size_t encoded_capacity;
     struct byte_buffer encoded_bytes;
@@ -62,8 +64,9 @@ enum error_code sample_reader_seek(struct sample_reader *reader, uint64_t key, b
                                    struct error *error);
 
 /*
- * What is wanted of the series that the reader stands on; results live until the next call. Errors:
- * CORRUPT, UNSUPPORTED, IO, OUT_OF_MEMORY.
+ * What is wanted of the series that the reader stands on. Samples and chunks live until the next
+ * call for either, exemplars until the next for exemplars. Errors: CORRUPT, UNSUPPORTED, IO,
+ * OUT_OF_MEMORY.
  */
 enum error_code sample_reader_range(struct sample_reader *reader, int64_t start_ms, int64_t end_ms,
                                     struct sample_columns *columns_out, struct error *error);

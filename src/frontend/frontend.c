@@ -34,8 +34,8 @@ static struct frontend *frontend_of_account(struct arena_account *account)
 static bool charge(struct arena_account *self, size_t size_bytes)
 {
     struct frontend *frontend = frontend_of_account(self);
-    uint64_t before = atomic_fetch_add_explicit(&frontend->memory_bytes, size_bytes,
-                                                memory_order_relaxed);
+    uint64_t before =
+        atomic_fetch_add_explicit(&frontend->memory_bytes, size_bytes, memory_order_relaxed);
     if (before + size_bytes <= frontend->options.memory_max_bytes)
         return true;
     atomic_fetch_sub_explicit(&frontend->memory_bytes, size_bytes, memory_order_relaxed);
@@ -48,7 +48,7 @@ static void release(struct arena_account *self, size_t size_bytes)
     atomic_fetch_sub_explicit(&frontend->memory_bytes, size_bytes, memory_order_relaxed);
 }
 
-/* --- Life -------------------------------------------------------------------------------------- */
+/* --- Life ------------------------------------------------------------------------------------- */
 
 enum error_code frontend_create(const struct frontend_options *options,
                                 struct frontend **frontend_out, struct error *error)
@@ -100,7 +100,7 @@ struct arena_account *frontend_memory(struct frontend *frontend)
     return &frontend->memory;
 }
 
-/* --- Queue -------------------------------------------------------------------------------------- */
+/* --- Queue ------------------------------------------------------------------------------------ */
 
 static struct frontend_job *frontend_job_of(struct job *job)
 {

@@ -5,7 +5,7 @@
 
 #include "base/text_set.h"
 
-/* --- Types ---------------------------------------------------------------------------------- */
+/* --- Types ------------------------------------------------------------------------------------ */
 
 struct union_source {
     struct series_source base; /* first */
@@ -15,18 +15,18 @@ struct union_source {
 
 /* The sets of the sources one behind the other. */
 struct union_set {
-    struct series_set base; /* first */
+    struct series_set base;   /* first */
     struct series_set **sets; /* [set_count] */
     size_t *ends;             /* [set_count], index behind the last series of each */
     size_t set_count;
 };
 
 struct union_reader {
-    struct series_reader base; /* first */
+    struct series_reader base;      /* first */
     struct series_reader **readers; /* [set_count], NULL until needed */
 };
 
-/* --- Sets ----------------------------------------------------------------------------------- */
+/* --- Sets ------------------------------------------------------------------------------------- */
 
 /* The set that `index` is in; few sets, so a scan. */
 static size_t set_of(const struct union_set *set, size_t *index)
@@ -47,8 +47,8 @@ static struct labels union_labels(struct series_set *self, size_t index)
     return series_set_labels(set->sets[number], index);
 }
 
-static enum error_code union_reader_open(struct series_set *self,
-                                         struct series_reader **reader_out, struct error *error)
+static enum error_code union_reader_open(struct series_set *self, struct series_reader **reader_out,
+                                         struct error *error)
 {
     struct union_set *set = (struct union_set *)self;
     struct union_reader *reader = malloc(sizeof *reader);
@@ -75,8 +75,7 @@ static enum error_code union_read(struct series_reader *self, size_t index,
         if (code != ERROR_NONE)
             return code;
     }
-    enum error_code code =
-        series_reader_read(reader->readers[number], index, columns_out, error);
+    enum error_code code = series_reader_read(reader->readers[number], index, columns_out, error);
     /* Ids are unique within a source; make them unique in the union. */
     if (code == ERROR_NONE && columns_out->timestamps_id != 0)
         columns_out->timestamps_id = columns_out->timestamps_id * set->set_count + number + 1;
@@ -108,7 +107,7 @@ static const struct series_set_operations SET_OPERATIONS = {
     .close = union_close,
 };
 
-/* --- Source --------------------------------------------------------------------------------- */
+/* --- Source ----------------------------------------------------------------------------------- */
 
 static enum error_code union_select(struct series_source *self,
                                     const struct series_request *request,

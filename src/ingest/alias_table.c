@@ -1,110 +1,162 @@
 #include "alias_table.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
-enum { CAPACITY_FIRST = 4096 };
+enum {
+    COUNT_MAX_LEAST = 4096,
+    INDEX_CAPACITY_FIRST = 8192,
+    HAND_STEPS_MAX = 64,
+    /* Requests for which an alias counts as used lately. */
+    RECENT_TICKS = 1024,
+};
 
-bool alias_table_init(struct alias_table *table, size_t size_bytes_max)
+/* --- Index: open addressing with linear probing ----------------------------------------------- */
+
+static size_t home_of(const struct alias_table *table, struct hash128 hash)
 {
-    *table = (struct alias_table){.capacity = CAPACITY_FIRST, .capacity_max = CAPACITY_FIRST};
-    while (table->capacity_max * 2 * sizeof(struct alias) <= size_bytes_max)
-        table->capacity_max *= 2;
-    table->aliases = calloc(table->capacity + ALIAS_WINDOW, sizeof *table->aliases);
-    return table->aliases != NULL;
+    return hash.low & (table->index_capacity - 1);
 }
 
-void alias_table_clear(struct alias_table *table)
+/* The index entry of `hash`, or the empty one where it would go. */
+static size_t index_find(const struct alias_table *table, struct hash128 hash)
 {
-    free(table->aliases);
-    *table = (struct alias_table){0};
+    size_t at = home_of(table, hash);
+    while (table->index[at] != 0 && !hash128_equal(table->aliases[table->index[at] - 1].hash, hash))
+        at = (at + 1) & (table->index_capacity - 1);
+    return at;
 }
 
-static bool is_empty(const struct alias *alias)
+/* Empty the entry and close the gap, so that later ones of its run are still found. */
+static void index_remove(struct alias_table *table, size_t gap)
+{
+    size_t mask = table->index_capacity - 1;
+    size_t at = gap;
+    while (true) {
+        at = (at + 1) & mask;
+        if (table->index[at] == 0)
+            break;
+        size_t home = home_of(table, table->aliases[table->index[at] - 1].hash);
+        /* It may move into the gap unless its home lies between the gap and itself. */
+        if (((at - home) & mask) >= ((at - gap) & mask)) {
+            table->index[gap] = table->index[at];
+            gap = at;
+        }
+    }
+    table->index[gap] = 0;
+}
+
+static bool is_removed(const struct alias *alias)
 {
     return alias->hash.low == 0 && alias->hash.high == 0;
 }
 
-struct alias *alias_table_find(struct alias_table *table, struct hash128 hash)
+static bool index_grow(struct alias_table *table)
 {
-    struct alias *home = &table->aliases[hash.low & (table->capacity - 1)];
-    for (size_t i = 0; i < ALIAS_WINDOW; i++) {
-        if (hash128_equal(home[i].hash, hash)) {
-            home[i].used = table->clock;
-            return &home[i];
-        }
-    }
-    return NULL;
-}
-
-/* An empty place in the window of `hash`, or NULL. */
-static struct alias *empty_place(struct alias *aliases, size_t capacity, struct hash128 hash)
-{
-    struct alias *home = &aliases[hash.low & (capacity - 1)];
-    for (size_t i = 0; i < ALIAS_WINDOW; i++)
-        if (is_empty(&home[i]))
-            return &home[i];
-    return NULL;
-}
-
-static bool grow(struct alias_table *table)
-{
-    size_t capacity = table->capacity * 2;
-    if (capacity > table->capacity_max)
+    size_t capacity = table->index_capacity * 2;
+    uint32_t *index = calloc(capacity, sizeof *index);
+    if (index == NULL)
         return false;
-    struct alias *aliases = calloc(capacity + ALIAS_WINDOW, sizeof *aliases);
-    if (aliases == NULL)
-        return false;
-    size_t count = 0;
-    for (size_t i = 0; i < table->capacity + ALIAS_WINDOW; i++) {
-        const struct alias *alias = &table->aliases[i];
-        if (is_empty(alias))
-            continue;
-        struct alias *place = empty_place(aliases, capacity, alias->hash);
-        if (place == NULL)
-            continue; /* lost: looked up by labels when it is needed */
-        *place = *alias;
-        count++;
-    }
-    free(table->aliases);
-    table->aliases = aliases;
-    table->capacity = capacity;
-    table->count = count;
+    free(table->index);
+    table->index = index;
+    table->index_capacity = capacity;
+    for (size_t i = 0; i < table->count; i++)
+        if (!is_removed(&table->aliases[i]))
+            index[index_find(table, table->aliases[i].hash)] = (uint32_t)i + 1;
     return true;
 }
 
-static struct alias *oldest_place(struct alias_table *table, struct hash128 hash)
+/* --- Life ------------------------------------------------------------------------------------- */
+
+bool alias_table_init(struct alias_table *table, size_t size_bytes_max)
 {
-    struct alias *home = &table->aliases[hash.low & (table->capacity - 1)];
-    struct alias *oldest = home;
-    for (size_t i = 1; i < ALIAS_WINDOW; i++)
-        if (table->clock - home[i].used > table->clock - oldest->used)
-            oldest = &home[i];
-    return oldest;
+    /* An alias and its share of an index that is at most half full. */
+    size_t alias_bytes = sizeof(struct alias) + 4 * sizeof(uint32_t);
+    *table = (struct alias_table){.count_max = size_bytes_max / alias_bytes,
+                                  .index_capacity = INDEX_CAPACITY_FIRST};
+    if (table->count_max < COUNT_MAX_LEAST)
+        table->count_max = COUNT_MAX_LEAST;
+    if (table->count_max > UINT32_MAX / 2)
+        table->count_max = UINT32_MAX / 2;
+    /* Address space only: pages come as they are written, and nothing is ever moved. */
+    table->aliases = mmap(NULL, table->count_max * sizeof *table->aliases, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (table->aliases == MAP_FAILED)
+        table->aliases = NULL;
+    table->index = calloc(table->index_capacity, sizeof *table->index);
+    if (table->aliases != NULL && table->index != NULL)
+        return true;
+    alias_table_clear(table);
+    return false;
+}
+
+void alias_table_clear(struct alias_table *table)
+{
+    if (table->aliases != NULL)
+        munmap(table->aliases, table->count_max * sizeof *table->aliases);
+    free(table->index);
+    *table = (struct alias_table){0};
+}
+
+/* --- Aliases ---------------------------------------------------------------------------------- */
+
+struct alias *alias_table_find(struct alias_table *table, struct hash128 hash)
+{
+    uint32_t entry = table->index[index_find(table, hash)];
+    if (entry == 0)
+        return NULL;
+    table->aliases[entry - 1].used = table->clock;
+    return &table->aliases[entry - 1];
+}
+
+/* A place for one more: behind the last, or of one that was not used lately. */
+static size_t take_place(struct alias_table *table)
+{
+    if (table->count < table->count_max) {
+        if ((table->count + 1) * 2 <= table->index_capacity || index_grow(table))
+            return table->count++;
+        if (table->count + 1 < table->index_capacity)
+            return table->count++; /* fuller than it should be, but right */
+    }
+    for (size_t step = 0; step < HAND_STEPS_MAX; step++) {
+        const struct alias *alias = &table->aliases[table->hand];
+        if (is_removed(alias) || table->clock - alias->used > RECENT_TICKS)
+            break;
+        table->hand = (table->hand + 1) % table->count;
+    }
+    size_t place = table->hand;
+    table->hand = (table->hand + 1) % table->count;
+    if (!is_removed(&table->aliases[place])) {
+        index_remove(table, index_find(table, table->aliases[place].hash));
+        table->evictions++;
+    }
+    return place;
 }
 
 void alias_table_put(struct alias_table *table, struct hash128 hash, uint32_t shard,
                      uint64_t series_id)
 {
-    struct alias *place = alias_table_find(table, hash);
-    if (place == NULL) {
-        place = empty_place(table->aliases, table->capacity, hash);
-        if (place == NULL && grow(table))
-            place = empty_place(table->aliases, table->capacity, hash);
-        if (place == NULL) {
-            place = oldest_place(table, hash);
-            table->evictions++;
-        } else {
-            table->count++;
-        }
+    struct alias *known = alias_table_find(table, hash);
+    if (known != NULL) {
+        *known = (struct alias){hash, series_id, shard, table->clock};
+        return;
     }
-    *place = (struct alias){hash, series_id, shard, table->clock};
+    size_t place = take_place(table);
+    table->aliases[place] = (struct alias){hash, series_id, shard, table->clock};
+    table->index[index_find(table, hash)] = (uint32_t)place + 1;
 }
 
 void alias_table_remove(struct alias_table *table, struct hash128 hash)
 {
-    struct alias *place = alias_table_find(table, hash);
-    if (place == NULL)
+    size_t at = index_find(table, hash);
+    if (table->index[at] == 0)
         return;
-    *place = (struct alias){0};
-    table->count--;
+    struct alias *alias = &table->aliases[table->index[at] - 1];
+    index_remove(table, at);
+    *alias = (struct alias){0};
+}
+
+size_t alias_table_size_bytes(const struct alias_table *table)
+{
+    return table->count * sizeof *table->aliases + table->index_capacity * sizeof *table->index;
 }

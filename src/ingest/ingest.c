@@ -11,16 +11,18 @@
 
 #include "alias_table.h"
 #include "series_check.h"
+#include "tenant_rate.h"
 
-/* --- Types ---------------------------------------------------------------------------------- */
+/* --- Types ------------------------------------------------------------------------------------ */
 
-enum { ALIASES_AHEAD = 16, ATTEMPTS_MAX = 2, TENANT_BUCKETS = 1024 };
+enum { ATTEMPTS_MAX = 2 };
 
 /* Where a series of the request goes. */
 struct destination {
     struct hash128 alias;
     uint64_t series_id; /* or SHARD_SERIES_NEW | k */
     uint32_t shard;     /* SHARD_NONE: refused */
+    bool learned;       /* the shard gave the id just now */
 };
 
 #define SHARD_NONE UINT32_MAX
@@ -40,6 +42,7 @@ struct shard_part {
 struct ingest_work {
     struct destination *destinations; /* [series_count] */
     struct shard_part *parts;         /* [shard_count] */
+    size_t learned_count;
     size_t outstanding;
     unsigned attempt;
     bool unavailable;
@@ -47,79 +50,15 @@ struct ingest_work {
     size_t refused_total;
 };
 
-/* A token bucket; tenants whose hashes collide share one, which only errs on the strict side when
- * both are at their limit. */
-struct tenant_bucket {
-    double tokens;
-    uint64_t filled_ns;
-};
-
 struct ingest {
     struct ingest_options options;
     struct alias_table aliases;
     struct log_limit log_limit;
     uint64_t in_flight;
-    struct tenant_bucket *buckets; /* [TENANT_BUCKETS], NULL without a limit */
+    struct tenant_rate rate;
 };
 
-/* --- Metrics -------------------------------------------------------------------------------- */
-
-static const char *const REASON_NAMES[INGEST_REASONS] = {
-    [INGEST_REASON_MALFORMED] = "malformed",
-    [INGEST_REASON_TOO_LARGE] = "too_large",
-    [INGEST_REASON_LABELS] = "labels",
-    [INGEST_REASON_LABEL_LIMIT] = "label_limit",
-    [INGEST_REASON_REFERENCE] = "reference",
-    [INGEST_REASON_NO_SAMPLES] = "no_samples",
-    [INGEST_REASON_HISTOGRAM] = "histogram",
-    [INGEST_REASON_FUTURE] = "future",
-    [INGEST_REASON_TOO_OLD] = "too_old",
-    [INGEST_REASON_CONFLICT] = "conflict",
-    [INGEST_REASON_SERIES_LIMIT] = "series_limit",
-    [INGEST_REASON_RATE_LIMIT] = "rate_limit",
-    [INGEST_REASON_UNAVAILABLE] = "unavailable",
-};
-
-bool ingest_metrics_create(struct ingest_metrics *out, struct metrics *metrics)
-{
-    struct counter *all[] = {
-        metrics_counter(metrics, &(struct metric_options){
-            "gnomon_ingest_requests_total", "Remote-write requests.", NULL, 0}),
-        metrics_counter(metrics, &(struct metric_options){
-            "gnomon_ingest_samples_total", "Float samples accepted.", NULL, 0}),
-        metrics_counter(metrics, &(struct metric_options){
-            "gnomon_ingest_histograms_total", "Native histograms accepted.", NULL, 0}),
-        metrics_counter(metrics, &(struct metric_options){
-            "gnomon_ingest_exemplars_total", "Exemplars accepted.", NULL, 0}),
-        metrics_counter(metrics, &(struct metric_options){
-            "gnomon_ingest_new_series_total", "Series first seen by labels.", NULL, 0}),
-        metrics_counter(metrics, &(struct metric_options){
-            "gnomon_ingest_alias_misses_total", "Series whose labels had to be decoded.", NULL,
-            0}),
-    };
-    *out = (struct ingest_metrics){
-        .requests = all[0], .samples = all[1], .histograms = all[2], .exemplars = all[3],
-        .new_series = all[4], .alias_misses = all[5],
-        .duration_seconds = metrics_distribution(
-            metrics,
-            &(struct metric_options){"gnomon_ingest_request_duration_seconds",
-                                     "From the decoded body to the acknowledgement.", NULL, 0},
-            METRICS_LATENCY_BOUNDS, METRICS_LATENCY_BOUND_COUNT),
-    };
-    bool complete = out->duration_seconds != NULL;
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        complete &= all[i] != NULL;
-    for (size_t i = 0; i < INGEST_REASONS; i++) {
-        struct metric_label label = {"reason", REASON_NAMES[i]};
-        out->refused[i] = metrics_counter(
-            metrics, &(struct metric_options){"gnomon_ingest_refused_total",
-                                              "Samples, series or requests refused.", &label, 1});
-        complete &= out->refused[i] != NULL;
-    }
-    return complete;
-}
-
-/* --- Refusals ------------------------------------------------------------------------------- */
+/* --- Refusals --------------------------------------------------------------------------------- */
 
 /* The first refusal gives the answer its words; all are counted. */
 static void refuse(struct ingest_request *request, enum ingest_reason reason, size_t count,
@@ -171,7 +110,7 @@ static void log_refusals(struct ingest_request *request)
               (unsigned long long)suppressed);
 }
 
-/* --- Ending --------------------------------------------------------------------------------- */
+/* --- Ending ----------------------------------------------------------------------------------- */
 
 static void done_task(struct task *task)
 {
@@ -189,9 +128,9 @@ static void finish(struct ingest_request *request, enum ingest_status status)
     counter_add(metrics->samples, request->samples_written);
     counter_add(metrics->histograms, request->histograms_written);
     counter_add(metrics->exemplars, request->exemplars_written);
-    distribution_observe(
-        metrics->duration_seconds,
-        (double)(clock_monotonic_ns(ingest->options.clock) - request->started_ns) / 1e9);
+    distribution_observe(metrics->duration_seconds,
+                         (double)(clock_monotonic_ns(ingest->options.clock) - request->started_ns) /
+                             1e9);
     request->task.run = done_task;
     scheduler_defer(ingest->options.scheduler, &request->task);
 }
@@ -221,8 +160,8 @@ static void conclude(struct ingest_request *request)
     }
     if (work->refused_total > 1) {
         size_t used = strlen(request->message);
-        snprintf(request->message + used, sizeof request->message - used,
-                 " (and %zu more refused)", work->refused_total - 1);
+        snprintf(request->message + used, sizeof request->message - used, " (and %zu more refused)",
+                 work->refused_total - 1);
     }
     finish(request, work->refused_total > 0 ? INGEST_REFUSED : INGEST_STORED);
 }
@@ -262,19 +201,32 @@ static void note_refusals(struct shard_part *part)
     }
 }
 
-static void remember_aliases(struct shard_part *part)
+/* The ids that the shard gave; the aliases are put when all shards have answered, in the order of
+ * the request, so that the next request finds each beside the one before. */
+static void note_ids(struct shard_part *part)
 {
-    struct ingest *ingest = part->request->ingest;
     const struct shard_write *write = &part->write.write;
     for (size_t i = 0; i < write->new_series_count; i++) {
-        if (write->new_series[i].id == SHARD_ID_UNKNOWN)
-            continue;
-        const struct destination *destination =
-            &part->request->work->destinations[part->new_origins[i]];
-        alias_table_put(&ingest->aliases, destination->alias, destination->shard,
-                        write->new_series[i].id);
+        struct destination *destination = &part->request->work->destinations[part->new_origins[i]];
+        destination->learned = write->new_series[i].id != SHARD_ID_UNKNOWN;
+        destination->series_id = write->new_series[i].id;
     }
-    counter_add(ingest->options.metrics->new_series, write->new_series_count);
+    part->request->work->learned_count += write->new_series_count;
+}
+
+static void remember_aliases(struct ingest_request *request)
+{
+    struct ingest *ingest = request->ingest;
+    if (request->work->learned_count == 0)
+        return;
+    for (size_t i = 0; i < request->decoded.series_count; i++) {
+        const struct destination *destination = &request->work->destinations[i];
+        if (destination->shard != SHARD_NONE && destination->learned)
+            alias_table_put(&ingest->aliases, destination->alias, destination->shard,
+                            destination->series_id);
+    }
+    counter_add(ingest->options.metrics->new_series, request->work->learned_count);
+    request->work->learned_count = 0;
 }
 
 static void dispatch(struct ingest_request *request);
@@ -318,7 +270,7 @@ static void part_done(struct replica_write *base)
         snprintf(request->message, sizeof request->message, "shard %u: %s",
                  (unsigned)(part - work->parts), base->error.message);
     } else {
-        remember_aliases(part);
+        note_ids(part);
         note_refusals(part);
         request->samples_written += base->write.floats_written;
         request->histograms_written += base->write.histograms_written;
@@ -327,6 +279,7 @@ static void part_done(struct replica_write *base)
     assert(work->outstanding > 0);
     if (--work->outstanding > 0)
         return;
+    remember_aliases(request);
     if (!work->unavailable && send_stale_again(request))
         return;
     conclude(request);
@@ -409,23 +362,24 @@ static enum error_code place_all(struct ingest_request *request, struct placed_s
     size_t count = request->decoded.series_count;
     uint64_t seed = alias_seed(ingest, request->tenant);
     alias_table_tick(&ingest->aliases);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         destinations[i].alias =
             write_labels_alias(&request->decoded, &request->decoded.series[i].labels, seed);
-        alias_table_prefetch(&ingest->aliases, destinations[i].alias);
-    }
+    size_t place = ALIAS_NONE;
     *placed_count = 0;
     for (size_t i = 0; i < count; i++) {
         struct destination *destination = &destinations[i];
         const struct write_series *series = &request->decoded.series[i];
         destination->shard = SHARD_NONE;
+        destination->learned = false;
         if (series->sample_count + series->histogram_count + series->exemplar_count == 0 &&
             request->decoded.version == WRITE_VERSION_1)
             continue; /* 1.0: nothing to store, nothing to say */
         if (refused_at_sight(request, (uint32_t)i) ||
             (series->histogram_count > 0 && !histograms_are_valid(request, (uint32_t)i)))
             continue;
-        const struct alias *alias = alias_table_find(&ingest->aliases, destination->alias);
+        const struct alias *alias =
+            alias_table_find_next(&ingest->aliases, destination->alias, &place);
         if (alias != NULL) {
             destination->shard = alias->shard;
             destination->series_id = alias->series_id;
@@ -460,8 +414,7 @@ static void count_parts(struct ingest_request *request)
     }
 }
 
-static bool allocate_part(struct ingest_request *request, struct shard_part *part,
-                          bool with_starts)
+static bool allocate_part(struct ingest_request *request, struct shard_part *part, bool with_starts)
 {
     struct arena *arena = request->arena;
     struct shard_write *write = &part->write.write;
@@ -479,8 +432,8 @@ static bool allocate_part(struct ingest_request *request, struct shard_part *par
     write->histogram_origins =
         arena_array(arena, part->histogram_count, sizeof *write->histogram_origins);
     write->exemplars = arena_array(arena, part->exemplar_count, sizeof *write->exemplars);
-    write->stale_origins = arena_allocate(
-        arena, (floats + part->histogram_count) * sizeof *write->stale_origins);
+    write->stale_origins =
+        arena_allocate(arena, (floats + part->histogram_count) * sizeof *write->stale_origins);
     return write->new_series != NULL && part->new_origins != NULL && write->ids != NULL &&
            write->timestamps_ms != NULL && write->values != NULL && write->origins != NULL &&
            (!with_starts || write->start_timestamps_ms != NULL) && write->histograms != NULL &&
@@ -493,11 +446,9 @@ static enum error_code append_exemplars(struct ingest_request *request, struct s
 {
     const struct write_series *series = &request->decoded.series[index];
     for (uint32_t i = 0; i < series->exemplar_count; i++) {
-        const struct write_exemplar *sent =
-            &request->decoded.exemplars[series->exemplar_first + i];
+        const struct write_exemplar *sent = &request->decoded.exemplars[series->exemplar_first + i];
         struct entry_exemplar *exemplar = &write->exemplars[write->exemplar_count];
-        enum error_code code =
-            series_check_exemplar(request, sent, &exemplar->exemplar, error);
+        enum error_code code = series_check_exemplar(request, sent, &exemplar->exemplar, error);
         if (code == ERROR_OUT_OF_MEMORY)
             return code;
         if (code != ERROR_NONE)
@@ -555,8 +506,8 @@ static enum error_code append_metadata(struct ingest_request *request, struct er
         struct entry_metadata metadata;
         if (!series_check_metadata(request, &request->decoded.metadata[i], &metadata))
             continue;
-        uint64_t hash = hash64(metadata.metric_name.data, metadata.metric_name.size,
-                               HASH_SEED_STORED);
+        uint64_t hash =
+            hash64(metadata.metric_name.data, metadata.metric_name.size, HASH_SEED_STORED);
         struct shard_write *write = &request->work->parts[hash % shard_count].write.write;
         write->metadata[write->metadata_count++] = metadata;
     }
@@ -657,31 +608,6 @@ static void dispatch(struct ingest_request *request)
     send_parts(request);
 }
 
-/* --- Rate limit ------------------------------------------------------------------------------- */
-
-static bool within_rate(struct ingest *ingest, struct text tenant, size_t samples)
-{
-    double rate = (double)ingest->options.limits.tenant_samples_per_second;
-    if (ingest->buckets == NULL)
-        return true;
-    uint64_t now_ns = clock_monotonic_ns(ingest->options.clock);
-    struct tenant_bucket *bucket =
-        &ingest->buckets[hash64(tenant.data, tenant.size, ingest->options.hash_seed) %
-                         TENANT_BUCKETS];
-    if (bucket->filled_ns == 0)
-        bucket->tokens = rate;
-    else
-        bucket->tokens += (double)(now_ns - bucket->filled_ns) / 1e9 * rate;
-    if (bucket->tokens > rate)
-        bucket->tokens = rate;
-    bucket->filled_ns = now_ns;
-    /* A full bucket takes a request of any size, else a large one never passes. */
-    if (bucket->tokens < rate && bucket->tokens < (double)samples)
-        return false;
-    bucket->tokens -= (double)samples;
-    return true;
-}
-
 /* --- Public ----------------------------------------------------------------------------------- */
 
 enum error_code ingest_create(const struct ingest_options *options, struct ingest **ingest_out,
@@ -692,10 +618,9 @@ enum error_code ingest_create(const struct ingest_options *options, struct inges
         return error_set(error, ERROR_OUT_OF_MEMORY, "ingest");
     ingest->options = *options;
     ingest->log_limit = (struct log_limit){.interval_ms = 10000, .burst = 5};
-    if (options->limits.tenant_samples_per_second > 0)
-        ingest->buckets = calloc(TENANT_BUCKETS, sizeof *ingest->buckets);
     if (!alias_table_init(&ingest->aliases, options->limits.alias_bytes_max) ||
-        (options->limits.tenant_samples_per_second > 0 && ingest->buckets == NULL)) {
+        !tenant_rate_init(&ingest->rate, options->limits.tenant_samples_per_second,
+                          options->hash_seed)) {
         ingest_destroy(ingest);
         return error_set(error, ERROR_OUT_OF_MEMORY, "ingest");
     }
@@ -709,7 +634,7 @@ void ingest_destroy(struct ingest *ingest)
         return;
     assert(ingest->in_flight == 0);
     alias_table_clear(&ingest->aliases);
-    free(ingest->buckets);
+    tenant_rate_clear(&ingest->rate);
     free(ingest);
 }
 
@@ -725,9 +650,9 @@ void ingest_write(struct ingest *ingest, struct ingest_request *request)
     request->started_ns = clock_monotonic_ns(ingest->options.clock);
     ingest->in_flight++;
     counter_add(ingest->options.metrics->requests, 1);
-    enum error_code code = snappy_decode(request->body, request->body_size,
-                                         limits->decoded_bytes_max, request->arena, &bytes, &size,
-                                         &error);
+    enum error_code code =
+        snappy_decode(request->body, request->body_size, limits->decoded_bytes_max, request->arena,
+                      &bytes, &size, &error);
     if (code == ERROR_NONE)
         code = write_request_decode(request->version, bytes, size, limits->series_per_request_max,
                                     request->arena, &request->decoded, &error);
@@ -738,8 +663,8 @@ void ingest_write(struct ingest *ingest, struct ingest_request *request)
         request->work = arena_array(request->arena, 1, sizeof *request->work);
         if (request->work != NULL)
             request->work->destinations =
-                arena_array(request->arena, request->decoded.series_count + 1,
-                            sizeof *request->work->destinations);
+                arena_allocate(request->arena, (request->decoded.series_count + 1) *
+                                                   sizeof *request->work->destinations);
         if (request->work == NULL || request->work->destinations == NULL)
             code = error_set(&error, ERROR_OUT_OF_MEMORY, "the request needs too much memory");
     }
@@ -749,8 +674,9 @@ void ingest_write(struct ingest *ingest, struct ingest_request *request)
         fail(request, INGEST_UNAVAILABLE, INGEST_REASON_UNAVAILABLE, &error);
     else if (code != ERROR_NONE)
         fail(request, INGEST_REFUSED, INGEST_REASON_MALFORMED, &error);
-    else if (!within_rate(ingest, request->tenant,
-                          request->decoded.sample_count + request->decoded.histogram_count)) {
+    else if (!tenant_rate_take(&ingest->rate, request->tenant,
+                               request->decoded.sample_count + request->decoded.histogram_count,
+                               request->started_ns)) {
         error_set(&error, ERROR_LIMIT, "the tenant's limit of %llu samples a second is reached",
                   (unsigned long long)limits->tenant_samples_per_second);
         fail(request, INGEST_RATE_LIMIT, INGEST_REASON_RATE_LIMIT, &error);
@@ -762,7 +688,7 @@ void ingest_read_statistics(const struct ingest *ingest, struct ingest_statistic
 {
     *statistics_out = (struct ingest_statistics){
         .alias_count = ingest->aliases.count,
-        .alias_bytes = (ingest->aliases.capacity + ALIAS_WINDOW) * sizeof(struct alias),
+        .alias_bytes = alias_table_size_bytes(&ingest->aliases),
         .alias_evictions = ingest->aliases.evictions,
         .requests_in_flight = ingest->in_flight,
     };

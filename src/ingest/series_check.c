@@ -42,18 +42,14 @@ static enum error_code check_size(const struct label *labels, size_t count,
     return ERROR_NONE;
 }
 
-/* Duplicates are looked for before empty values leave, as in the reference. */
-static int compare_names(const void *left, const void *right)
-{
-    return text_compare(((const struct label *)left)->name, ((const struct label *)right)->name);
-}
-
+/* Duplicates are looked for before empty values leave, as in the reference. By insertion: labels
+ * mostly come sorted. */
 static void sort_by_name(struct label *labels, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
         struct label moved = labels[i];
         size_t j = i;
-        for (; j > 0 && compare_names(&labels[j - 1], &moved) > 0; j--)
+        for (; j > 0 && text_compare(labels[j - 1].name, moved.name) > 0; j--)
             labels[j] = labels[j - 1];
         labels[j] = moved;
     }
@@ -91,6 +87,15 @@ enum error_code series_check_labels(struct ingest_request *request, uint32_t ser
     return ERROR_NONE;
 }
 
+/* Of UTF-8: bytes that do not continue a character. */
+static size_t count_characters(struct text text)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < text.size; i++)
+        count += ((unsigned char)text.data[i] & 0xc0) != 0x80;
+    return count;
+}
+
 enum error_code series_check_exemplar(struct ingest_request *request,
                                       const struct write_exemplar *sent,
                                       struct exemplar *exemplar_out, struct error *error)
@@ -107,7 +112,7 @@ enum error_code series_check_exemplar(struct ingest_request *request,
     if (code != ERROR_NONE)
         return code;
     for (size_t i = 0; i < count; i++)
-        characters += labels[i].name.size + labels[i].value.size;
+        characters += count_characters(labels[i].name) + count_characters(labels[i].value);
     if (characters > EXEMPLAR_CHARACTERS_MAX)
         return error_set(error, ERROR_INVALID, "labels of an exemplar with %zu characters",
                          characters);
@@ -137,8 +142,8 @@ bool series_check_metadata(struct ingest_request *request, const struct write_me
         const struct write_series *series = &request->decoded.series[sent->series];
         if (sent->status != ERROR_NONE || series->reference_invalid ||
             (sent->type == 0 && sent->help.size == 0 && sent->unit.size == 0) ||
-            write_labels_decode(&request->decoded, &series->labels, request->arena, &labels,
-                                &count, &error) != ERROR_NONE)
+            write_labels_decode(&request->decoded, &series->labels, request->arena, &labels, &count,
+                                &error) != ERROR_NONE)
             return false;
         for (size_t i = 0; i < count; i++)
             if (text_equal(labels[i].name, LABEL_METRIC_NAME))

@@ -21,11 +21,13 @@ struct text_set {
     struct text *slots; /* [capacity], data NULL: free */
     size_t capacity;    /* a power of two */
     size_t count;
+    uint64_t seed; /* unknown to who sends labels */
 };
 
-static struct text *text_set_slot(struct text *slots, size_t capacity, struct text text)
+static struct text *text_set_slot(struct text *slots, size_t capacity, uint64_t seed,
+                                  struct text text)
 {
-    size_t at = hash64(text.data, text.size, HASH_SEED_STORED) & (capacity - 1);
+    size_t at = hash64(text.data, text.size, seed) & (capacity - 1);
     while (slots[at].data != NULL && !text_equal(slots[at], text))
         at = (at + 1) & (capacity - 1);
     return &slots[at];
@@ -39,7 +41,7 @@ static bool text_set_grow(struct text_set *set, struct arena *arena)
         return false;
     for (size_t i = 0; i < set->capacity; i++)
         if (set->slots[i].data != NULL)
-            *text_set_slot(slots, capacity, set->slots[i]) = set->slots[i];
+            *text_set_slot(slots, capacity, set->seed, set->slots[i]) = set->slots[i];
     set->slots = slots;
     set->capacity = capacity;
     return true;
@@ -51,7 +53,7 @@ static bool text_set_add(struct text_set *set, struct arena *arena, struct text 
 {
     if (2 * set->count >= set->capacity && !text_set_grow(set, arena))
         return false;
-    struct text *slot = text_set_slot(set->slots, set->capacity, text);
+    struct text *slot = text_set_slot(set->slots, set->capacity, set->seed, text);
     *added_out = slot->data == NULL;
     if (!*added_out)
         return true;
@@ -114,7 +116,8 @@ static enum error_code visit_few(struct index_source *source, const struct index
                                  struct positions positions, struct wanted *wanted,
                                  struct error *error)
 {
-    struct text_set set = {0};
+    /* The system places memory at random. */
+    struct text_set set = {.seed = (uintptr_t)query->arena};
     struct labels *labels = arena_array(query->arena, LABEL_BATCH, sizeof *labels);
     if (labels == NULL)
         return out_of_memory(error);

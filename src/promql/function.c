@@ -291,6 +291,8 @@ enum error_code function_stream(struct evaluation *evaluation, const struct expr
     case FUNCTION_ABSENT:
     case FUNCTION_ABSENT_OVER_TIME:
         return function_absent_stream(evaluation, expression, steps, stream_out, error);
+    case FUNCTION_INFO:
+        return function_info_stream(evaluation, expression, steps, stream_out, error);
     case FUNCTION_LABEL_REPLACE:
     case FUNCTION_LABEL_JOIN:
         return function_label_stream(evaluation, expression, steps, stream_out, error);

@@ -60,6 +60,12 @@ enum error_code function_histogram_stream(struct evaluation *evaluation,
                                           const struct step_range *steps,
                                           struct stream **stream_out, struct error *error);
 
+/* info. */
+enum error_code function_info_stream(struct evaluation *evaluation,
+                                     const struct expression *expression,
+                                     const struct step_range *steps, struct stream **stream_out,
+                                     struct error *error);
+
 /* One series without labels that has a value at each step; `values` are copied. */
 enum error_code constant_stream(struct evaluation *evaluation, const double *values,
                                 const struct step_range *steps, struct stream **stream_out,

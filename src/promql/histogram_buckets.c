@@ -115,7 +115,7 @@ double bucket_bound(int32_t index, int32_t schema)
 {
     if (schema <= 0) {
         /* Powers of 2^(2^-schema). The last bucket ends at the largest float. */
-        int64_t exponent = (int64_t)index << -schema;
+        int64_t exponent = (int64_t)index * (INT64_C(1) << -schema);
         if (exponent == 1024)
             return 1.7976931348623157e308;
         return exponent > 1024 ? INFINITY : ldexp(1, (int)(exponent < -2000 ? -2000 : exponent));

@@ -276,7 +276,7 @@ static enum error_code window_read(struct stream *self, struct lane *lane, size_
     window_count_queried(&call);
     bool has_histograms = call.histograms.count > 0;
     if (has_histograms) {
-        if (call.mode != RANGE_PLAIN)
+        if (call.mode != RANGE_PLAIN && window->kernel != window_extended_rate)
             return error_set(error, ERROR_INVALID,
                              "smoothed and anchored modifiers do not work "
                              "with native histograms");

@@ -151,8 +151,25 @@ struct float_arrays {
     uint64_t *ids;
     int64_t *timestamps_ms;
     double *values;
-    int64_t *starts;
+    int64_t *starts; /* NULL until a sample has one */
+    struct arena *arena;
+    size_t count;
 };
+
+/* `size` <= 8 bytes as a number; one load where eight bytes can be read. */
+static uint64_t take_payload(struct byte_reader *reader, unsigned size)
+{
+    uint64_t payload = 0;
+    if (byte_reader_left(reader) >= 8) {
+        payload = size == 0 ? 0 : load_u64(reader->position) & (UINT64_MAX >> (64 - 8 * size));
+        reader->position += size;
+        return payload;
+    }
+    const uint8_t *bytes = byte_reader_take(reader, size);
+    if (bytes != NULL)
+        memcpy(&payload, bytes, size);
+    return payload;
+}
 
 static bool decode_float(struct byte_reader *reader, struct float_arrays *arrays, size_t i,
                          uint64_t *id, int64_t *time)
@@ -167,17 +184,21 @@ static bool decode_float(struct byte_reader *reader, struct float_arrays *arrays
     *id += control & CONTROL_NEXT_ID ? 1 : (uint64_t)byte_reader_zigzag(reader);
     if (!(control & CONTROL_SAME_TIME))
         *time = (int64_t)((uint64_t)*time + (uint64_t)byte_reader_zigzag(reader));
-    const uint8_t *bytes = byte_reader_take(reader, size);
+    uint64_t payload = take_payload(reader, size);
     if (reader->failed)
         return false;
-    uint64_t payload = 0;
-    memcpy(&payload, bytes, size);
     arrays->ids[i] = *id;
     arrays->timestamps_ms[i] = *time;
     arrays->values[i] =
         unpack_value((enum value_form)(control >> CONTROL_FORM_SHIFT & 3), size, payload);
-    if (has_start)
+    if (has_start) {
+        /* Rare: the array is made when the first one comes. */
+        if (arrays->starts == NULL)
+            arrays->starts = arena_array(arrays->arena, arrays->count, sizeof(int64_t));
+        if (arrays->starts == NULL)
+            return false;
         arrays->starts[i] = (int64_t)((uint64_t)*time + (uint64_t)byte_reader_zigzag(reader));
+    }
     return !reader->failed;
 }
 
@@ -192,24 +213,21 @@ static enum error_code decode_floats(struct byte_reader *reader, struct arena *a
         .ids = arena_allocate(arena, count * sizeof(uint64_t)),
         .timestamps_ms = arena_allocate(arena, count * sizeof(int64_t)),
         .values = arena_allocate(arena, count * sizeof(double)),
-        .starts = arena_array(arena, count, sizeof(int64_t)),
+        .arena = arena,
+        .count = count,
     };
-    if (arrays.ids == NULL || arrays.timestamps_ms == NULL || arrays.values == NULL ||
-        arrays.starts == NULL)
+    if (arrays.ids == NULL || arrays.timestamps_ms == NULL || arrays.values == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "entry: %llu samples",
                          (unsigned long long)count);
     uint64_t id = 0;
     int64_t time = 0;
-    bool has_start = false;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         if (!decode_float(reader, &arrays, i, &id, &time))
             return error_set(error, ERROR_CORRUPT, "entry: sample %zu", i);
-        has_start |= arrays.starts[i] != 0;
-    }
     part->ids = arrays.ids;
     part->timestamps_ms = arrays.timestamps_ms;
     part->values = arrays.values;
-    part->start_timestamps_ms = has_start ? arrays.starts : NULL;
+    part->start_timestamps_ms = arrays.starts;
     part->float_count = count;
     return ERROR_NONE;
 }

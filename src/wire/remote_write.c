@@ -5,9 +5,9 @@
 #include "base/limits.h"
 #include "write_arrays.h"
 
-/* --- Arrays that grow ----------------------------------------------------------------------- */
+/* --- Arrays that grow ------------------------------------------------------------------------- */
 
-enum { ARRAY_CAPACITY_FIRST = 64 };
+enum { ARRAY_CAPACITY_FIRST = 64, SERIES_BYTES_USUAL = 160 };
 
 /* Room for one more element of `*array`; false when memory is out. */
 static bool reserve_one(struct arena *arena, void *array, size_t count, size_t *capacity,
@@ -41,7 +41,9 @@ struct write_sample *write_add_sample(struct write_decoder *decoder)
     if (!reserve_one(decoder->arena, &request->samples, request->sample_count,
                      &decoder->sample_capacity, sizeof *request->samples))
         return NULL;
-    return &request->samples[request->sample_count++];
+    struct write_sample *sample = &request->samples[request->sample_count++];
+    *sample = (struct write_sample){0};
+    return sample;
 }
 
 struct write_histogram *write_add_histogram(struct write_decoder *decoder)
@@ -111,7 +113,7 @@ enum error_code write_out_of_memory(struct write_decoder *decoder)
                      "remote write: the request needs more memory than it may take");
 }
 
-/* --- Histograms ----------------------------------------------------------------------------- */
+/* --- Histograms ------------------------------------------------------------------------------- */
 
 /* Spans come as repeated messages; two passes, so that the array is allocated once. */
 static enum error_code decode_spans(struct write_decoder *decoder, struct byte_reader message,
@@ -270,8 +272,9 @@ static bool decode_histogram_field(struct write_histogram *out, struct histogram
     case 13:
         return append_doubles(numbers->positive, &numbers->positive_count, field);
     case 14:
-        histogram->reset = field->value <= HISTOGRAM_RESET_GAUGE ? (enum histogram_reset)field->value
-                                                                 : HISTOGRAM_RESET_UNKNOWN;
+        histogram->reset = field->value <= HISTOGRAM_RESET_GAUGE
+                               ? (enum histogram_reset)field->value
+                               : HISTOGRAM_RESET_UNKNOWN;
         return true;
     case 15:
         out->timestamp_ms = (int64_t)field->value;
@@ -339,7 +342,23 @@ enum error_code write_decode_histogram(struct write_decoder *decoder, struct byt
     return ERROR_NONE;
 }
 
-/* --- Public --------------------------------------------------------------------------------- */
+/* Room for the usual number of series and samples of a body of this size, so that the arrays need
+ * not grow. It is not zeroed: every element is written whole. */
+static bool expect_series(struct write_decoder *decoder, size_t body_size)
+{
+    size_t count = body_size / SERIES_BYTES_USUAL + ARRAY_CAPACITY_FIRST;
+    struct write_request *request = &decoder->request;
+    if (count > decoder->series_limit)
+        count = decoder->series_limit;
+    if (count < ARRAY_CAPACITY_FIRST)
+        count = ARRAY_CAPACITY_FIRST;
+    request->series = arena_allocate(decoder->arena, count * sizeof *request->series);
+    request->samples = arena_allocate(decoder->arena, count * sizeof *request->samples);
+    decoder->series_capacity = decoder->sample_capacity = count;
+    return request->series != NULL && request->samples != NULL;
+}
+
+/* --- Public ----------------------------------------------------------------------------------- */
 
 enum error_code write_request_decode(enum write_version version, const uint8_t *body,
                                      size_t body_size, size_t series_limit, struct arena *arena,
@@ -353,6 +372,8 @@ enum error_code write_request_decode(enum write_version version, const uint8_t *
         .error = error,
     };
     struct byte_reader reader = byte_reader_over(body, body_size);
+    if (!expect_series(&decoder, body_size))
+        return write_out_of_memory(&decoder);
     enum error_code code = version == WRITE_VERSION_1 ? write_decode_version_1(&decoder, reader)
                                                       : write_decode_version_2(&decoder, reader);
     if (code == ERROR_NONE)
@@ -391,8 +412,18 @@ struct hash128 write_labels_alias(const struct write_request *request,
     return hash128(hashes, count * sizeof hashes[0], seed);
 }
 
-static enum error_code decode_label_fields(const struct write_labels *labels,
-                                           struct label *array, size_t *count, struct error *error)
+static size_t count_label_fields(const struct write_labels *labels)
+{
+    struct byte_reader fields = byte_reader_over(labels->fields, labels->size);
+    struct protobuf_field field;
+    size_t count = 0;
+    while (protobuf_next(&fields, &field))
+        count++;
+    return count;
+}
+
+static enum error_code decode_label_fields(const struct write_labels *labels, struct label *array,
+                                           size_t *count, struct error *error)
 {
     struct byte_reader fields = byte_reader_over(labels->fields, labels->size);
     struct protobuf_field field;
@@ -426,8 +457,8 @@ static enum error_code resolve_references(const struct write_request *request,
                 return error_set(error, ERROR_INVALID,
                                  "label reference %u is outside the %zu symbols", references[j],
                                  request->symbol_count);
-        array[(*count)++] = (struct label){request->symbols[references[i]],
-                                           request->symbols[references[i + 1]]};
+        array[(*count)++] =
+            (struct label){request->symbols[references[i]], request->symbols[references[i + 1]]};
     }
     return ERROR_NONE;
 }
@@ -437,7 +468,11 @@ enum error_code write_labels_decode(const struct write_request *request,
                                     struct label **labels_out, size_t *count_out,
                                     struct error *error)
 {
-    struct label *array = arena_array(arena, LABELS_PER_SERIES_MAX, sizeof *array);
+    size_t room = request->version == WRITE_VERSION_1 ? count_label_fields(labels)
+                                                      : labels->reference_count / 2;
+    if (room > LABELS_PER_SERIES_MAX)
+        room = LABELS_PER_SERIES_MAX;
+    struct label *array = arena_array(arena, room, sizeof *array);
     if (array == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "remote write: labels");
     size_t count = 0;

@@ -52,12 +52,21 @@ static struct memory_series *series_of(struct series_memory *memory, struct labe
     return series;
 }
 
+/* The first sample at or after `timestamp_ms`. */
 static size_t sample_position(const struct memory_series *series, int64_t timestamp_ms)
 {
-    size_t position = series->count;
-    while (position > 0 && series->timestamps_ms[position - 1] >= timestamp_ms)
-        position--;
-    return position;
+    size_t low = 0;
+    size_t high = series->count;
+    if (high > 0 && series->timestamps_ms[high - 1] < timestamp_ms)
+        return high; /* appended, most often */
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (series->timestamps_ms[middle] < timestamp_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 static void sample_insert(struct memory_series *series, size_t position)
@@ -132,9 +141,7 @@ static struct sample_columns columns_between(const struct memory_series *series,
                                              int64_t end_ms)
 {
     size_t first = sample_position(series, start_ms);
-    size_t last = first;
-    while (last < series->count && series->timestamps_ms[last] <= end_ms)
-        last++;
+    size_t last = end_ms == INT64_MAX ? series->count : sample_position(series, end_ms + 1);
     return (struct sample_columns){
         .count = last - first,
         .timestamps_ms = series->timestamps_ms + first,

@@ -364,6 +364,49 @@ static void names_and_values_are_those_of_the_selected_series(void **state)
     series_segment_unref(segment);
 }
 
+/* Keys of thousands of bytes make leaves of one entry and a tree of several levels. */
+static void long_values_are_found_and_come_back(void **state)
+{
+    enum { LONG_SERIES = 2000, LONG_BYTES = 5000 };
+    struct fixture *fixture = *state;
+    struct error *error = &fixture->error;
+    char *value = arena_allocate(fixture->arena, LONG_BYTES);
+    memset(value, 'x', LONG_BYTES);
+    for (size_t i = 0; i < LONG_SERIES; i++) {
+        /* They differ at their ends, or at their starts. */
+        snprintf(i % 2 == 0 ? value : value + LONG_BYTES - 8, 8, "%06zu", i);
+        struct label labels[2] = {{TEXT("__name__"), TEXT("long")},
+                                  {TEXT("url"), {value, LONG_BYTES}}};
+        fixture->series[i].tenant = TEXT("first");
+        fixture->series[i].labels = labels_build(fixture->arena, labels, 2);
+    }
+    struct file_summary summary;
+    struct series_segment *segment;
+    assert_int_equal(write_segment(fixture, "segment", LONG_SERIES, &summary), ERROR_NONE);
+    assert_int_equal(open_segment(fixture, "segment", &segment), ERROR_NONE);
+    struct index_source *index = series_segment_index(segment);
+    for (uint32_t i = 0; i < LONG_SERIES; i += 37) {
+        struct arena *arena = arena_create(0);
+        struct labels labels;
+        struct index_postings postings;
+        struct positions positions;
+        struct text url = labels_get(fixture->series[i].labels, TEXT("url"));
+        assert_int_equal(
+            index->operations->find(index, TEXT("first"), TEXT("url"), url, &postings, error),
+            ERROR_NONE);
+        assert_int_equal(
+            index->operations->read(index, TEXT("first"), postings, arena, &positions, error),
+            ERROR_NONE);
+        assert_int_equal(positions.count, 1);
+        assert_int_equal(positions.items[0], i);
+        assert_int_equal(index->operations->labels(index, positions, arena, &labels, error),
+                         ERROR_NONE);
+        assert_true(labels_equal(labels, fixture->series[i].labels));
+        arena_destroy(arena);
+    }
+    series_segment_unref(segment);
+}
+
 /* --- Refusals and failures -------------------------------------------------------------------- */
 
 static void the_same_series_twice_is_refused(void **state)
@@ -450,6 +493,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(matchers_select_what_a_scan_selects, set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_and_values_are_those_of_the_selected_series, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(long_values_are_found_and_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_same_series_twice_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_segment_finds_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_failing_write_is_reported, set_up, tear_down),

@@ -258,6 +258,121 @@ static void a_name_is_kept_by_label_replace_only_with_delayed_names(void **state
     promql_execution_destroy(execution);
 }
 
+/* --- Ranges and instants --------------------------------------------------------------------- */
+
+static const char *const STEP_QUERIES[] = {
+    "sum_over_time(gauge[5m])",
+    "avg_over_time(gauge[5m])",
+    "min_over_time(gauge[5m])",
+    "max_over_time(gauge[5m])",
+    "ts_of_max_over_time(gauge[3m])",
+    "ts_of_min_over_time(gauge[3m])",
+    "count_over_time(gauge[1m])",
+    "stdvar_over_time(gauge[2m])",
+    "quantile_over_time(0.3, gauge[2m])",
+    "first_over_time(gauge[2m])",
+    "last_over_time(gauge[1m])",
+    "changes(gauge[4m])",
+    "resets(gauge[4m])",
+    "rate(gauge[2m])",
+    "increase(gauge[90s])",
+    "delta(gauge[2m])",
+    "irate(gauge[2m])",
+    "deriv(gauge[2m])",
+    "increase(gauge[2m] anchored)",
+    "delta(gauge[2m] smoothed)",
+    "gauge smoothed",
+    "gauge offset 1m",
+    "max_over_time(sum(gauge)[3m:20s])",
+    "sum_over_time(gauge[2m] @ 300)",
+    "topk(2, gauge)",
+    "gauge > on (number) group_left () (gauge offset 2m)",
+    "timestamp(gauge)",
+};
+
+/* Gaps, stale markers, NaN, infinities, falls: the same on each run. */
+static void gauges_add(struct fixture *fixture)
+{
+    uint32_t random = 12345;
+    for (int i = 0; i < 6; i++) {
+        for (int j = 0; j < 80; j++) {
+            random = random * 1664525 + 1013904223;
+            uint32_t dice = random >> 24;
+            double value = (double)(random >> 8 & 0xff) - 60;
+            if (dice < 40)
+                continue;
+            if (dice < 50)
+                value = double_from_bits(STALE_MARKER_BITS);
+            else if (dice < 56 && i == 1)
+                value = NAN;
+            else if (dice < 54 && i == 2)
+                value = INFINITY;
+            int64_t jitter_ms = i == 3 ? random % 900 : 0;
+            sample_add(fixture, "gauge", i, (int64_t)j * 10 * SECOND_MS + jitter_ms, value);
+        }
+    }
+}
+
+static const struct promql_series *series_find(const struct promql_result *result,
+                                               struct labels labels)
+{
+    for (size_t i = 0; i < result->series_count; i++)
+        if (labels_equal(result->series[i].labels, labels))
+            return &result->series[i];
+    return NULL;
+}
+
+static bool nearly_equal(double left, double right)
+{
+    if (isnan(left) || isnan(right))
+        return isnan(left) && isnan(right);
+    return left == right || fabs(left - right) <= 1e-12 * fmax(fabs(left), fabs(right));
+}
+
+/* The points of `whole` at one time are those of the instant query there. */
+static void assert_same_step(const char *query, const struct promql_result *whole,
+                             const struct promql_result *step, int64_t time_ms)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < whole->series_count; i++) {
+        const struct promql_series *series = &whole->series[i];
+        for (size_t j = 0; j < series->point_count; j++) {
+            if (series->timestamps_ms[j] != time_ms)
+                continue;
+            const struct promql_series *other = series_find(step, series->labels);
+            if (other == NULL || !nearly_equal(other->values[0], series->values[j]))
+                fail_msg("%s at %lld: %.17g in the range, %.17g alone", query, (long long)time_ms,
+                         series->values[j], other == NULL ? NAN : other->values[0]);
+            count++;
+        }
+    }
+    if (count != step->series_count)
+        fail_msg("%s at %lld: %zu series in the range, %zu alone", query, (long long)time_ms, count,
+                 step->series_count);
+}
+
+static void each_step_of_a_range_is_the_instant_query_there(void **state)
+{
+    struct fixture *fixture = *state;
+    gauges_add(fixture);
+    for (size_t i = 0; i < sizeof STEP_QUERIES / sizeof STEP_QUERIES[0]; i++) {
+        struct promql_execution_options options =
+            range(fixture, STEP_QUERIES[i], 14 * MINUTE_MS, 7 * SECOND_MS);
+        options.features = PROMQL_EXPERIMENTAL;
+        struct promql_execution *whole = run(&options);
+        assert_true(promql_execution_result(whole)->series_count > 0);
+        for (int64_t time_ms = 0; time_ms <= 14 * MINUTE_MS; time_ms += 7 * SECOND_MS) {
+            options = instant(fixture, STEP_QUERIES[i], time_ms);
+            options.features = PROMQL_EXPERIMENTAL;
+            struct promql_execution *step = run(&options);
+            assert_same_step(STEP_QUERIES[i], promql_execution_result(whole),
+                             promql_execution_result(step), time_ms);
+            promql_execution_destroy(step);
+        }
+        promql_execution_destroy(whole);
+    }
+}
+
 /* --- Limits ---------------------------------------------------------------------------------- */
 
 /* Each allocation of a query fails once as the budget grows; nothing leaks, no other error. */
@@ -391,6 +506,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(dropped_names_that_collide_are_an_error_when_series_meet,
                                         fixture_open, fixture_close),
         cmocka_unit_test_setup_teardown(a_name_is_kept_by_label_replace_only_with_delayed_names,
+                                        fixture_open, fixture_close),
+        cmocka_unit_test_setup_teardown(each_step_of_a_range_is_the_instant_query_there,
                                         fixture_open, fixture_close),
         cmocka_unit_test_setup_teardown(every_budget_is_enough_or_a_clear_limit, fixture_open,
                                         fixture_close),

@@ -1,0 +1,43 @@
+"""docs/operations says what the program does: every setting and every metric, and no others."""
+import os
+import re
+import subprocess
+
+import harness
+
+OPERATIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs",
+                          "operations")
+
+
+def page(name):
+    with open(os.path.join(OPERATIONS, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def first_cells(text):
+    return re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+
+
+class Documentation(harness.IntegrationTest):
+    def test_settings_are_documented_with_their_defaults(self):
+        described = subprocess.run([harness.BINARY, "serve", "--help"], capture_output=True,
+                                   text=True, timeout=60, check=True).stdout
+        real = dict(re.findall(r"--([\w.]+) .*\n\s+\(default: (.*)\)", described))
+        documented = dict(re.findall(r"^\| `([\w.]+)` \| ([^|]*) \|", page("settings.md"),
+                                     re.MULTILINE))
+        self.assertTrue(real)
+        self.assertEqual({name: value.strip("`") for name, value in documented.items()}, real)
+
+    def test_metrics_are_documented(self):
+        node = self.start_node()
+        lines = node.get("/metrics").body.decode().split("\n")
+        real = {line.split()[2] for line in lines if line.startswith("# TYPE ")}
+        documented = set(first_cells(page("metrics.md")))
+        self.assertTrue(real)
+        self.assertEqual(sorted(real - documented), [], "on /metrics, not in metrics.md")
+        self.assertEqual(sorted(documented - real), [], "in metrics.md, not on /metrics")
+        node.terminate()
+
+
+if __name__ == "__main__":
+    harness.main()

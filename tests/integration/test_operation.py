@@ -1,0 +1,186 @@
+"""Running a node: health, readiness, settings, reload, its own metrics, the end."""
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import harness
+from remote_write import HEADERS_1, series_1, snappy
+
+
+def run(*arguments, **options):
+    return subprocess.run([harness.BINARY, *arguments], capture_output=True, text=True,
+                          timeout=harness.DEADLINE_S, check=False, **options)
+
+
+class Operation(harness.IntegrationTest):
+    def test_a_fresh_node_is_healthy_and_ready(self):
+        node = self.start_node()
+        for path in ("/-/healthy", "/-/ready"):
+            for method in ("GET", "HEAD"):
+                answer = node.request(method, path)
+                self.assertEqual(answer.status, 200, (method, path))
+                self.assertEqual(answer.body == b"", method == "HEAD")
+        node.terminate()
+
+    def test_a_fresh_node_has_its_own_metrics_to_query(self):
+        node = self.start_node("--telemetry.interval=200ms")
+        harness.wait_until(lambda: node.query("gnomon_build_info")["result"],
+                           "the node has written its metrics", alive=node)
+        names = node.get("/api/v1/label/__name__/values").data()
+        self.assertEqual([name for name in names if not name.startswith("gnomon_")], [])
+        node.terminate()
+
+    def test_promtool_finds_nothing_wrong_with_the_metrics(self):
+        node = self.start_node()
+        outcome = subprocess.run(["promtool", "check", "metrics"], input=node.get("/metrics").body,
+                                 capture_output=True, timeout=60, check=False)
+        self.assertEqual((outcome.returncode, outcome.stderr.decode()), (0, ""))
+        node.terminate()
+
+    def test_the_data_directory_is_locked(self):
+        node = self.start_node()
+        second = run("serve", f"--http.listen=127.0.0.1:{harness.free_port()}",
+                     f"--storage.directory={self.folder}/data")
+        self.assertEqual(second.returncode, 1)
+        self.assertIn("data", second.stderr)
+        self.assertEqual(node.get("/-/ready").status, 200)
+        node.terminate()
+
+    def test_a_port_in_use_is_an_error_that_names_it(self):
+        node = self.start_node()
+        second = run("serve", f"--http.listen=127.0.0.1:{node.port}",
+                     f"--storage.directory={self.folder}/other")
+        self.assertEqual(second.returncode, 1)
+        self.assertIn(str(node.port), second.stderr)
+        node.terminate()
+
+    def test_reload_is_answered_and_SIGHUP_does_not_end_the_node(self):
+        node = self.start_node()
+        self.assertEqual(node.request("POST", "/-/reload").status, 200)
+        self.assertEqual(node.get("/-/reload").status, 405)
+        node.process.send_signal(signal.SIGHUP)
+        self.assertEqual(node.query("1")["result"][1], "1")
+        node.terminate()
+
+    def test_a_flush_with_nothing_new_is_quick_and_204(self):
+        node = self.start_node("--telemetry.self_write=false")
+        for _ in range(2):
+            self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
+        node.terminate()
+
+    def test_flushes_queries_and_writes_go_on_together(self):
+        node = self.start_node("--telemetry.interval=100ms")
+        statuses = {"write": set(), "query": set(), "flush": set()}
+        end = time.monotonic() + 5
+
+        def write(number):
+            time_ms = int(time.time() * 1000)
+            while time.monotonic() < end:
+                time_ms += 1
+                body = snappy(b"".join(
+                    series_1([("__name__", "busy"), ("i", str(i)), ("writer", str(number))],
+                             [(time_ms, float(i))]) for i in range(50)))
+                statuses["write"].add(node.request("POST", "/api/v1/write", body, HEADERS_1).status)
+
+        def ask():
+            while time.monotonic() < end:
+                for text in ("sum by (writer) (rate(busy[1m]))", "count({__name__=~\"gnomon.*\"})",
+                             "topk(3, busy)"):
+                    statuses["query"].add(node.get("/api/v1/query", query=text).status)
+                statuses["query"].add(node.get("/api/v1/status/tsdb").status)
+                statuses["query"].add(node.get("/metrics").status)
+
+        def flush():
+            while time.monotonic() < end:
+                statuses["flush"].add(node.request("POST", "/api/v1/admin/flush").status)
+
+        threads = [threading.Thread(target=write, args=(i,)) for i in range(2)]
+        threads += [threading.Thread(target=ask) for _ in range(2)]
+        threads += [threading.Thread(target=flush)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(statuses, {"write": {204}, "query": {200}, "flush": {204}})
+        self.assertLess(node.terminate(), 30)
+
+    def test_data_opens_with_another_number_of_threads(self):
+        node = self.start_node("--threads=2", "--telemetry.self_write=false")
+        now_ms = int(time.time() * 1000)
+        body = snappy(b"".join(series_1([("__name__", "kept"), ("i", str(i)), ("job", str(i))],
+                                        [(now_ms, float(i))]) for i in range(100)))
+        self.assertEqual(node.request("POST", "/api/v1/write", body, HEADERS_1).status, 204)
+        for threads in ("1", "3", "2"):
+            node.kill()
+            node = self.restart(node, f"--threads={threads}", "--telemetry.self_write=false")
+            result = node.query("count(kept)", time=now_ms / 1000)["result"]
+            self.assertEqual(result[0]["value"][1], "100", threads)
+        node.terminate()
+
+    def test_both_engines_of_the_disk_keep_what_was_written(self):
+        now_ms = int(time.time() * 1000)
+        node = self.start_node("--storage.engine=pwritev2", "--telemetry.self_write=false")
+        body = snappy(series_1([("__name__", "kept")], [(now_ms, 1.0)]))
+        self.assertEqual(node.request("POST", "/api/v1/write", body, HEADERS_1).status, 204)
+        node.kill()
+        node = self.restart(node, "--storage.engine=auto", "--telemetry.self_write=false")
+        self.assertEqual(len(node.query("kept", time=now_ms / 1000)["result"]), 1)
+        node.terminate()
+
+    def test_files_of_a_node_pass_their_verification(self):
+        node = self.start_node("--telemetry.self_write=false")
+        now_ms = int(time.time() * 1000)
+        body = snappy(series_1([("__name__", "kept")], [(now_ms - i * 1000, 1.0)
+                                                       for i in range(100, 0, -1)]))
+        self.assertEqual(node.request("POST", "/api/v1/write", body, HEADERS_1).status, 204)
+        self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
+        node.terminate()
+        files = [os.path.join(folder, name)
+                 for folder, _, names in os.walk(os.path.join(self.folder, "data", "shards"))
+                 for name in names]
+        self.assertTrue(files)
+        for path in files:
+            verified = run("block", "verify", path)
+            self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+            self.assertEqual(run("block", "inspect", path).returncode, 0, path)
+
+
+class Settings(harness.IntegrationTest):
+    def test_wrong_settings_are_errors_that_help(self):
+        cases = [
+            (["--storage.retntion=1d"], "did you mean 'storage.retention'"),
+            (["--storage.retention=long"], "storage.retention"),
+            (["--query.concurrency=0"], "out of range"),
+            (["--telemetry.self_write=maybe"], "true or false"),
+            (["--config", os.path.join(self.folder, "missing.yaml")], "missing.yaml"),
+            (["surplus"], "surplus"),
+        ]
+        for arguments, words in cases:
+            with self.subTest(arguments=arguments):
+                outcome = run("check", "config", *arguments)
+                self.assertEqual(outcome.returncode, 1)
+                self.assertIn(words, outcome.stderr)
+
+    def test_file_environment_and_flag_are_read_in_this_order(self):
+        path = os.path.join(self.folder, "gnomon.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("storage:\n  retention: 1d\nquery:\n  timeout: 1m\n  lookback: 1m\n")
+        environment = {**os.environ, "GNOMON_QUERY_TIMEOUT": "2m", "GNOMON_QUERY_LOOKBACK": "2m"}
+        outcome = run("check", "config", "--config", path, "--query.lookback=3m", env=environment)
+        self.assertEqual(outcome.returncode, 0, outcome.stderr)
+        for line in ('retention: "1d"', 'timeout: "2m"', 'lookback: "3m"'):
+            self.assertIn(line, outcome.stdout)
+
+    def test_what_check_prints_is_a_file_that_it_takes(self):
+        path = os.path.join(self.folder, "gnomon.yaml")
+        first = run("check", "config", "--ingest.future_window=1h")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(first.stdout)
+        second = run("check", "config", "--config", path)
+        self.assertEqual((second.returncode, second.stdout), (0, first.stdout), second.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()

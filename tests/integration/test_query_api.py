@@ -1,0 +1,218 @@
+"""The query API: statuses, envelope and shapes of answers, as Prometheus' clients expect them."""
+import gzip
+import json
+import time
+
+import harness
+from remote_write import HEADERS_1, series_1, snappy
+
+START_S = 1_700_000_000
+
+
+class QueryApi(harness.IntegrationTest):
+    def setUp(self):
+        super().setUp()
+        self.node = self.start_node("--telemetry.self_write=false")
+        body = b"".join(
+            series_1([("__name__", "requests"), ("code", code), ("job", "web")],
+                     [((START_S + 15 * i) * 1000, i * rate) for i in range(21)])
+            for code, rate in (("200", 30.0), ("500", 3.0)))
+        body += series_1([("__name__", "temperature"), ("room", "kitchen")], [(START_S * 1000, 21.5)])
+        answer = self.node.request("POST", "/api/v1/write", snappy(body), HEADERS_1)
+        self.assertEqual(answer.status, 204, answer.body)
+
+    def tearDown(self):
+        self.node.terminate()
+
+    def test_wrong_requests_answer_with_the_status_and_kind_of_prometheus(self):
+        window = {"start": START_S, "end": START_S + 60, "step": 15}
+        cases = [
+            (400, "bad_data", "query", {}),
+            (400, "bad_data", "query", {"query": "up{"}),
+            (400, "bad_data", "query", {"query": "up", "time": "yesterday"}),
+            (400, "bad_data", "query", {"query": "up", "timeout": "long"}),
+            (400, "bad_data", "query", {"query": "up", "limit": "-1"}),
+            (400, "bad_data", "query", {"query": "unknown_function(up)"}),
+            (400, "bad_data", "query_range", {"query": "up"}),
+            (400, "bad_data", "query_range", {**window, "query": "up", "step": 0}),
+            (400, "bad_data", "query_range", {**window, "query": "up", "step": -1}),
+            (400, "bad_data", "query_range", {**window, "query": "up", "end": START_S - 1}),
+            (400, "bad_data", "query_range", {**window, "query": "up", "end": START_S + 11002,
+                                              "step": 1}),
+            (400, "bad_data", "query_range", {**window, "query": "up[5m]"}),
+            (422, "execution", "query", {"query": "requests * on (job) requests",
+                                         "time": START_S + 60}),
+            (400, "bad_data", "series", {}),
+            (400, "bad_data", "series", {"match[]": "{"}),
+            (400, "bad_data", "series", {"match[]": '{job=~".*"}'}),
+            (400, "bad_data", "labels", {"start": "x"}),
+            (400, "bad_data", "labels", {"start": 10, "end": 5}),
+        ]
+        for status, kind, path, parameters in cases:
+            with self.subTest(path=path, parameters=parameters):
+                answer = self.node.get("/api/v1/" + path, **parameters)
+                envelope = answer.json()
+                self.assertEqual((answer.status, envelope["status"], envelope["errorType"]),
+                                 (status, "error", kind), envelope)
+                self.assertTrue(envelope["error"])
+                self.assertEqual(answer.headers["Content-Type"], "application/json")
+
+    def test_what_is_not_there_is_an_envelope_too(self):
+        answer = self.node.get("/api/v1/nothing")
+        self.assertEqual((answer.status, answer.json()["errorType"]), (404, "not_found"))
+        answer = self.node.request("DELETE", "/api/v1/query")
+        self.assertEqual(answer.status, 405)
+        self.assertIn("GET", answer.headers["Allow"])
+
+    def test_each_type_of_result_has_its_shape(self):
+        at = START_S + 60
+        cases = {
+            "1 + 1": ("scalar", [at, "2"]),
+            '"text"': ("string", [at, "text"]),
+            "vector(0/0)": ("vector", [{"metric": {}, "value": [at, "NaN"]}]),
+            "vector(1/0)": ("vector", [{"metric": {}, "value": [at, "+Inf"]}]),
+            "temperature": ("vector", [{"metric": {"__name__": "temperature", "room": "kitchen"},
+                                        "value": [at, "21.5"]}]),
+            "temperature[5m]": ("matrix", [
+                {"metric": {"__name__": "temperature", "room": "kitchen"},
+                 "values": [[START_S, "21.5"]]}]),
+            'sum by (job) (rate(requests{code="200"}[1m]))': ("vector", [
+                {"metric": {"job": "web"}, "value": [at, "1.9999999999999998"]}]), # as Prometheus
+            "missing": ("vector", []),
+        }
+        for expression, (kind, result) in cases.items():
+            with self.subTest(expression=expression):
+                data = self.node.query(expression, time=at)
+                self.assertEqual((data["resultType"], data["result"]), (kind, result))
+
+    def test_a_range_query_has_a_value_for_each_step(self):
+        data = self.node.get("/api/v1/query_range", query='requests{code="500"}', start=START_S,
+                             end=START_S + 60, step="15s").data()
+        self.assertEqual(data["resultType"], "matrix")
+        self.assertEqual(data["result"][0]["values"],
+                         [[START_S + 15 * i, str(3 * i)] for i in range(5)])
+
+    def test_a_form_asks_like_an_address(self):
+        form = harness.query_string({"query": "temperature", "time": START_S})
+        answer = self.node.request("POST", "/api/v1/query", form,
+                                   {"Content-Type": "application/x-www-form-urlencoded"})
+        self.assertEqual(answer.data()["result"][0]["value"], [START_S, "21.5"])
+
+    def test_times_are_seconds_or_rfc_3339(self):
+        for time_text in (str(START_S), f"{START_S}.000", "2023-11-14T22:13:20Z",
+                          "2023-11-14T23:13:20+01:00"):
+            result = self.node.query("temperature", time=time_text)["result"]
+            self.assertEqual(result[0]["value"][0], START_S, time_text)
+
+    def test_series_labels_and_values_respect_selectors_and_time(self):
+        everything = {"start": START_S - 60, "end": START_S + 600}
+        later = {"start": START_S + 86400, "end": START_S + 90000}
+        series = self.node.get("/api/v1/series", **{"match[]": ["temperature", '{code="200"}']},
+                               **everything).data()
+        self.assertEqual(sorted(one["__name__"] for one in series), ["requests", "temperature"])
+        self.assertEqual(self.node.get("/api/v1/labels", **everything).data(),
+                         ["__name__", "code", "job", "room"])
+        self.assertEqual(self.node.get("/api/v1/labels", **{"match[]": "temperature"},
+                                       **everything).data(), ["__name__", "room"])
+        self.assertEqual(self.node.get("/api/v1/label/code/values", **everything).data(),
+                         ["200", "500"])
+        self.assertEqual(self.node.get("/api/v1/labels", **later).data(), [])
+        self.assertEqual(self.node.get("/api/v1/series", **{"match[]": "requests"}, **later).data(),
+                         [])
+
+    def test_a_limit_cuts_the_answer_and_warns(self):
+        cut = self.node.get("/api/v1/labels", limit=2).json()
+        self.assertEqual((cut["data"], cut["warnings"]),
+                         (["__name__", "code"], ["results truncated due to limit"]))
+        cut = self.node.get("/api/v1/query", query="requests", time=START_S, limit=1).json()
+        self.assertEqual((len(cut["data"]["result"]), cut["warnings"]),
+                         (1, ["results truncated due to limit"]))
+
+    def test_statistics_come_when_asked_for(self):
+        data = self.node.query("sum(requests)", time=START_S, stats="true")
+        self.assertGreaterEqual(data["stats"]["samples"]["totalQueryableSamples"], 2)
+        self.assertNotIn("stats", self.node.query("sum(requests)", time=START_S))
+
+    def test_everything_is_there_again_below_prometheus(self):
+        for path in ("query?query=1", "labels", "status/buildinfo", "metadata"):
+            self.assertEqual(self.node.get("/prometheus/api/v1/" + path).status, 200, path)
+
+    def test_the_status_pages_have_their_keys(self):
+        keys = {
+            "buildinfo": ["version", "revision", "branch", "buildUser", "buildDate", "goVersion"],
+            "runtimeinfo": ["startTime", "CWD", "serverTime", "reloadConfigSuccess",
+                            "timeSeriesCount", "storageRetention"],
+            "flags": ["http.listen", "storage.directory"],
+            "config": ["yaml"],
+            "tsdb": ["headStats", "seriesCountByMetricName", "labelValueCountByLabelName",
+                     "memoryInBytesByLabelName", "seriesCountByLabelValuePair"],
+            "walreplay": ["min", "max", "current", "state"],
+        }
+        for name, wanted in keys.items():
+            data = self.node.get("/api/v1/status/" + name).data()
+            self.assertEqual([key for key in wanted if key not in data], [], name)
+        tsdb = self.node.get("/api/v1/status/tsdb").data()
+        self.assertEqual(tsdb["headStats"]["numSeries"], 3)
+        self.assertEqual(tsdb["seriesCountByMetricName"][0], {"name": "requests", "value": 2})
+
+    def test_what_grafana_asks_of_a_ruler_is_empty_and_not_missing(self):
+        for path, key in (("rules", "groups"), ("alerts", "alerts")):
+            self.assertEqual(self.node.get("/api/v1/" + path).data(), {key: []})
+
+    def test_answers_are_compressed_when_the_client_can(self):
+        address = "/api/v1/query_range?" + harness.query_string(
+            {"query": "requests", "start": START_S, "end": START_S + 300, "step": 1})
+        plain = self.node.request("GET", address)
+        packed = self.node.request("GET", address, headers={"Accept-Encoding": "gzip"})
+        self.assertEqual(packed.headers["Content-Encoding"], "gzip")
+        self.assertEqual(json.loads(gzip.decompress(packed.body)), plain.json())
+        self.assertLess(len(packed.body), len(plain.body))
+
+    def test_browsers_of_other_sites_may_ask(self):
+        answer = self.node.request("OPTIONS", "/api/v1/query")
+        self.assertIn(answer.status, (200, 204))
+        self.assertEqual(answer.headers["Access-Control-Allow-Origin"], "*")
+
+    def test_deleted_samples_are_not_read(self):
+        address = "/api/v1/admin/tsdb/delete_series?" + harness.query_string(
+            {"match[]": "requests", "start": START_S, "end": START_S + 150})
+        self.assertEqual(self.node.request("POST", address).status, 204)
+        counts = self.node.query("count_over_time(requests[10m])", time=START_S + 300)["result"]
+        self.assertEqual([one["value"][1] for one in counts], ["10", "10"])
+        self.assertEqual(self.node.request("POST", "/api/v1/admin/tsdb/clean_tombstones").status,
+                         204)
+        self.assertEqual(self.node.request("POST", "/api/v1/admin/flush").status, 204)
+        counts = self.node.query("count_over_time(requests[10m])", time=START_S + 300)["result"]
+        self.assertEqual([one["value"][1] for one in counts], ["10", "10"])
+
+    def test_a_flush_changes_no_answer(self):
+        def answers():
+            return [self.node.query(text, time=START_S + 290)["result"] for text in (
+                "requests[10m]", "rate(requests[5m])", "temperature", "sum(requests)")]
+        before = answers()
+        self.assertTrue(all(before))
+        self.assertEqual(self.node.request("POST", "/api/v1/admin/flush").status, 204)
+        self.assertEqual(answers(), before)
+        self.assertGreater(self.node.metric("gnomon_shard_parts") +
+                           self.node.metric("gnomon_shard_blocks"), 0)
+
+
+class Disabled(harness.IntegrationTest):
+    def test_admin_endpoints_can_be_turned_off(self):
+        node = self.start_node("--http.admin=false")
+        for path in ("flush", "tsdb/clean_tombstones", "tsdb/delete_series?match[]=up"):
+            self.assertEqual(node.request("POST", "/api/v1/admin/" + path).status, 404, path)
+        node.terminate()
+
+    def test_a_query_that_holds_too_many_samples_is_refused(self):
+        node = self.start_node("--query.max_samples=100", "--telemetry.self_write=false")
+        now_ms = int(time.time() * 1000)
+        body = series_1([("__name__", "many")], [(now_ms - 1000 * i, 1.0) for i in range(500, 0, -1)])
+        self.assertEqual(node.request("POST", "/api/v1/write", snappy(body), HEADERS_1).status, 204)
+        answer = node.get("/api/v1/query", query="many[1h]", time=now_ms / 1000)
+        self.assertEqual((answer.status, answer.json()["errorType"]), (422, "execution"))
+        node.terminate()
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,188 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <semaphore.h>
+#include <stdlib.h>
+
+#include "frontend/frontend.h"
+#include "platform/loop.h"
+#include "series_memory.h"
+
+/* --- A frontend that runs one query at a time ------------------------------------------------- */
+
+enum { WAITING_MAX = 3, MEMORY_MAX_BYTES = 1 << 20 };
+
+struct site {
+    struct worker_pool *pool;
+    struct loop *loop;
+    struct series_memory *memory;
+    struct frontend *frontend;
+};
+
+static int set_up(void **state)
+{
+    struct site *site = calloc(1, sizeof *site);
+    struct worker_pool_options pool_options = {.worker_count = 4};
+    struct error error;
+    assert_int_equal(worker_pool_create(&pool_options, &site->pool, &error), ERROR_NONE);
+    struct loop_options loop_options = {.name = "test", .workers = site->pool};
+    assert_int_equal(loop_create(&loop_options, &site->loop, &error), ERROR_NONE);
+    assert_int_equal(loop_start(site->loop, &error), ERROR_NONE);
+    site->memory = series_memory_create();
+    struct series_source *shards[] = {series_memory_source(site->memory)};
+    struct frontend_options options = {.shards = shards,
+                                       .shard_count = 1,
+                                       .pool = site->pool,
+                                       .clock = clock_system(),
+                                       .memory_max_bytes = MEMORY_MAX_BYTES,
+                                       .concurrency = 1,
+                                       .waiting_max = WAITING_MAX};
+    assert_int_equal(frontend_create(&options, &site->frontend, &error), ERROR_NONE);
+    *state = site;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct site *site = *state;
+    loop_stop(site->loop);
+    loop_join(site->loop);
+    frontend_destroy(site->frontend);
+    worker_pool_destroy(site->pool);
+    loop_destroy(site->loop);
+    series_memory_destroy(site->memory);
+    free(site);
+    return 0;
+}
+
+/* --- Jobs that wait until they may go on
+ * ----------------------------------------------------------- */
+
+struct held_job {
+    struct frontend_job job; /* first */
+    struct site *site;
+    sem_t *go;
+    sem_t *done;
+    size_t *order; /* taken by the loop's thread only */
+    size_t finished_as;
+    enum error_code submitted;
+};
+
+static void run(struct frontend_job *job)
+{
+    sem_wait(((struct held_job *)job)->go);
+}
+
+static void done(struct frontend_job *job)
+{
+    struct held_job *held = (struct held_job *)job;
+    held->finished_as = ++*held->order;
+    sem_post(held->done);
+}
+
+static void submit(void *argument)
+{
+    struct held_job *held = argument;
+    struct error error;
+    held->job.run = run;
+    held->job.done = done;
+    held->submitted =
+        frontend_submit(held->site->frontend, loop_scheduler(held->site->loop), &held->job, &error);
+}
+
+static void jobs_wait_for_their_turn_and_run_in_order(void **state)
+{
+    struct site *site = *state;
+    struct held_job jobs[1 + WAITING_MAX] = {0};
+    struct frontend_statistics statistics;
+    size_t order = 0;
+    sem_t go, finished;
+    sem_init(&go, 0, 0);
+    sem_init(&finished, 0, 0);
+    for (size_t i = 0; i < 1 + WAITING_MAX; i++) {
+        jobs[i] = (struct held_job){.site = site, .go = &go, .done = &finished, .order = &order};
+        loop_call(site->loop, submit, &jobs[i]);
+        assert_int_equal(jobs[i].submitted, ERROR_NONE);
+    }
+    frontend_statistics(site->frontend, &statistics);
+    assert_int_equal(statistics.queries_running, 1);
+    assert_int_equal(statistics.queries_waiting, WAITING_MAX);
+    for (size_t i = 0; i < 1 + WAITING_MAX; i++) {
+        sem_post(&go);
+        sem_wait(&finished);
+    }
+    for (size_t i = 0; i < 1 + WAITING_MAX; i++)
+        assert_int_equal(jobs[i].finished_as, i + 1);
+    frontend_statistics(site->frontend, &statistics);
+    assert_int_equal(statistics.queries_running, 0);
+    assert_int_equal(statistics.queries_waiting, 0);
+    assert_int_equal(statistics.queries_total, 1 + WAITING_MAX);
+    assert_int_equal(statistics.queries_refused_total, 0);
+}
+
+static void too_many_waiting_jobs_are_refused_and_the_others_are_not_harmed(void **state)
+{
+    struct site *site = *state;
+    struct held_job jobs[1 + WAITING_MAX] = {0}, refused;
+    struct frontend_statistics statistics;
+    size_t order = 0;
+    sem_t go, finished;
+    sem_init(&go, 0, 0);
+    sem_init(&finished, 0, 0);
+    for (size_t i = 0; i < 1 + WAITING_MAX; i++) {
+        jobs[i] = (struct held_job){.site = site, .go = &go, .done = &finished, .order = &order};
+        loop_call(site->loop, submit, &jobs[i]);
+    }
+    refused = jobs[0];
+    loop_call(site->loop, submit, &refused);
+    assert_int_equal(refused.submitted, ERROR_UNAVAILABLE);
+    frontend_statistics(site->frontend, &statistics);
+    assert_int_equal(statistics.queries_refused_total, 1);
+    for (size_t i = 0; i < 1 + WAITING_MAX; i++) {
+        sem_post(&go);
+        sem_wait(&finished);
+    }
+    assert_int_equal(order, 1 + WAITING_MAX);
+    /* There is room again. */
+    refused = (struct held_job){.site = site, .go = &go, .done = &finished, .order = &order};
+    loop_call(site->loop, submit, &refused);
+    assert_int_equal(refused.submitted, ERROR_NONE);
+    sem_post(&go);
+    sem_wait(&finished);
+}
+
+/* --- Memory
+ * ------------------------------------------------------------------------------------------ */
+
+static void all_queries_share_one_budget_of_memory(void **state)
+{
+    struct site *site = *state;
+    struct arena *first = arena_create_charged(frontend_memory(site->frontend));
+    struct arena *second = arena_create_charged(frontend_memory(site->frontend));
+    struct frontend_statistics statistics;
+    assert_non_null(arena_allocate(first, MEMORY_MAX_BYTES * 3 / 4));
+    assert_null(arena_allocate(second, MEMORY_MAX_BYTES / 2));
+    frontend_statistics(site->frontend, &statistics);
+    assert_true(statistics.memory_bytes >= MEMORY_MAX_BYTES * 3 / 4);
+    assert_true(statistics.memory_bytes <= MEMORY_MAX_BYTES);
+    arena_destroy(first);
+    assert_non_null(arena_allocate(second, MEMORY_MAX_BYTES / 2));
+    arena_destroy(second);
+    frontend_statistics(site->frontend, &statistics);
+    assert_int_equal(statistics.memory_bytes, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(jobs_wait_for_their_turn_and_run_in_order, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            too_many_waiting_jobs_are_refused_and_the_others_are_not_harmed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(all_queries_share_one_budget_of_memory, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,301 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text_set.h"
+#include "series_memory.h"
+#include "union_source.h"
+
+/* --- A source with limits, names and values over series_memory
+ * ------------------------------------ */
+
+struct whole_source {
+    struct series_source base; /* first */
+    struct series_source *inner;
+};
+
+static enum error_code whole_select(struct series_source *self,
+                                    const struct series_request *request,
+                                    struct series_set **set_out, struct error *error)
+{
+    enum error_code code =
+        series_source_select(((struct whole_source *)self)->inner, request, set_out, error);
+    if (code == ERROR_NONE && request->series_limit > 0 &&
+        (*set_out)->count > request->series_limit) {
+        (*set_out)->count = request->series_limit;
+        (*set_out)->truncated = true;
+    }
+    return code;
+}
+
+/* Names when `name` is NULL, values of that label otherwise; each once. */
+static enum error_code visit_texts(struct series_source *self, const struct series_request *request,
+                                   const struct text *name, series_text_visit *visit, void *context,
+                                   struct error *error)
+{
+    struct series_set *set;
+    struct text_set seen = {.arena = request->arena};
+    bool more = true;
+    enum error_code code = series_source_select(self, request, &set, error);
+    if (code != ERROR_NONE)
+        return code;
+    for (size_t i = 0; i < set->count; i++) {
+        struct labels_cursor cursor = labels_begin(series_set_labels(set, i));
+        struct label label;
+        while (more && labels_next(&cursor, &label)) {
+            if (name != NULL && !text_equal(label.name, *name))
+                continue;
+            struct text text = name == NULL ? label.name : label.value;
+            if (text_set_add(&seen, text) == TEXT_SET_NEW)
+                more = visit(context, text);
+        }
+    }
+    series_set_close(set);
+    return ERROR_NONE;
+}
+
+static enum error_code whole_names(struct series_source *self, const struct series_request *request,
+                                   series_text_visit *visit, void *context, struct error *error)
+{
+    return visit_texts(self, request, NULL, visit, context, error);
+}
+
+static enum error_code whole_values(struct series_source *self,
+                                    const struct series_request *request, struct text name,
+                                    series_text_visit *visit, void *context, struct error *error)
+{
+    return visit_texts(self, request, &name, visit, context, error);
+}
+
+static const struct series_source_operations WHOLE = {
+    .select = whole_select, .label_names = whole_names, .label_values = whole_values};
+
+/* --- Three of them
+ * ---------------------------------------------------------------------------------- */
+
+/* Three sources, the middle one empty. */
+struct fixture {
+    struct series_memory *memories[3];
+    struct whole_source wholes[3];
+    struct series_source *sources[3];
+    struct series_source *all;
+    struct arena *arena;
+};
+
+static void add(struct fixture *fixture, size_t source, const char *metric, const char *name,
+                double value)
+{
+    struct label labels[] = {{LABEL_METRIC_NAME, text_of(metric)}, {text_of(name), TEXT("x")}};
+    struct labels built = labels_build(fixture->arena, labels, 2);
+    series_memory_add(fixture->memories[source], built,
+                      (struct memory_sample){.timestamp_ms = 1000, .value = value});
+    series_memory_add(fixture->memories[source], built,
+                      (struct memory_sample){.timestamp_ms = 2000, .value = value + 1});
+}
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    fixture->arena = arena_create(0);
+    for (size_t i = 0; i < 3; i++) {
+        fixture->memories[i] = series_memory_create();
+        fixture->wholes[i].base.operations = &WHOLE;
+        fixture->wholes[i].inner = series_memory_source(fixture->memories[i]);
+        fixture->sources[i] = &fixture->wholes[i].base;
+    }
+    add(fixture, 0, "first", "a", 10);
+    add(fixture, 0, "second", "b", 20);
+    add(fixture, 2, "third", "a", 30);
+    fixture->all = union_source_create(fixture->sources, 3);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    union_source_destroy(fixture->all);
+    for (size_t i = 0; i < 3; i++)
+        series_memory_destroy(fixture->memories[i]);
+    arena_destroy(fixture->arena);
+    free(fixture);
+    return 0;
+}
+
+static struct series_request everything(struct fixture *fixture)
+{
+    return (struct series_request){.end_ms = 10000, .arena = fixture->arena};
+}
+
+static void all_series_of_all_sources_are_selected(void **state)
+{
+    struct fixture *fixture = *state;
+    struct series_request request = everything(fixture);
+    struct series_set *set;
+    struct error error;
+    const char *const NAMES[] = {"first", "second", "third"};
+    assert_int_equal(series_source_select(fixture->all, &request, &set, &error), ERROR_NONE);
+    assert_int_equal(set->count, 3);
+    assert_false(set->truncated);
+    for (size_t i = 0; i < 3; i++) {
+        struct text name = labels_get(series_set_labels(set, i), LABEL_METRIC_NAME);
+        assert_true(text_equal(name, text_of(NAMES[i])));
+    }
+    series_set_close(set);
+}
+
+static void samples_are_read_from_the_right_source_in_any_order(void **state)
+{
+    struct fixture *fixture = *state;
+    struct series_request request = everything(fixture);
+    static const size_t ORDER[] = {2, 0, 1, 2, 1, 0};
+    struct series_set *set;
+    struct series_reader *reader;
+    struct error error;
+    assert_int_equal(series_source_select(fixture->all, &request, &set, &error), ERROR_NONE);
+    assert_int_equal(series_reader_open(set, &reader, &error), ERROR_NONE);
+    for (size_t i = 0; i < sizeof ORDER / sizeof ORDER[0]; i++) {
+        struct sample_columns columns;
+        assert_int_equal(series_reader_read(reader, ORDER[i], &columns, &error), ERROR_NONE);
+        assert_int_equal(columns.count, 2);
+        assert_true(columns.values[0] == (double)(ORDER[i] + 1) * 10);
+    }
+    series_reader_close(reader);
+    series_set_close(set);
+}
+
+static void a_limit_counts_over_all_sources(void **state)
+{
+    struct fixture *fixture = *state;
+    struct series_request request = everything(fixture);
+    struct error error;
+    for (size_t limit = 1; limit <= 4; limit++) {
+        struct series_set *set;
+        request.series_limit = limit;
+        assert_int_equal(series_source_select(fixture->all, &request, &set, &error), ERROR_NONE);
+        assert_int_equal(set->count, limit < 3 ? limit : 3);
+        if (limit < 3)
+            assert_true(set->truncated);
+        series_set_close(set);
+    }
+}
+
+struct seen {
+    char text[200];
+    size_t count;
+    size_t stop_after; /* 0: never */
+};
+
+static bool see(void *context, struct text text)
+{
+    struct seen *seen = context;
+    size_t used = strlen(seen->text);
+    snprintf(seen->text + used, sizeof seen->text - used, "%.*s ", TEXT_ARGUMENTS(text));
+    return ++seen->count != seen->stop_after;
+}
+
+static void a_name_that_several_sources_have_is_visited_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct series_request request = everything(fixture);
+    struct seen seen = {0};
+    struct error error;
+    assert_int_equal(series_source_label_names(fixture->all, &request, see, &seen, &error),
+                     ERROR_NONE);
+    assert_int_equal(seen.count, 3);
+    assert_non_null(strstr(seen.text, "a "));
+    assert_non_null(strstr(seen.text, "b "));
+    assert_non_null(strstr(seen.text, "__name__ "));
+    seen = (struct seen){0};
+    assert_int_equal(
+        series_source_label_values(fixture->all, &request, TEXT("a"), see, &seen, &error),
+        ERROR_NONE);
+    assert_string_equal(seen.text, "x ");
+}
+
+static void a_visitor_that_stops_is_not_called_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct series_request request = everything(fixture);
+    struct seen seen = {.stop_after = 1};
+    struct error error;
+    assert_int_equal(
+        series_source_label_values(fixture->all, &request, LABEL_METRIC_NAME, see, &seen, &error),
+        ERROR_NONE);
+    assert_int_equal(seen.count, 1);
+}
+
+/* --- A source that fails ---------------------------------------------------------------------- */
+
+static size_t sets_open;
+
+static void counted_close(struct series_set *set)
+{
+    (void)set;
+    sets_open--;
+}
+
+static enum error_code counted_select(struct series_source *self,
+                                      const struct series_request *request,
+                                      struct series_set **set_out, struct error *error)
+{
+    static const struct series_set_operations OPERATIONS = {.close = counted_close};
+    static struct series_set set = {.operations = &OPERATIONS};
+    (void)self;
+    (void)request;
+    (void)error;
+    sets_open++;
+    *set_out = &set;
+    return ERROR_NONE;
+}
+
+static enum error_code failing_select(struct series_source *self,
+                                      const struct series_request *request,
+                                      struct series_set **set_out, struct error *error)
+{
+    (void)self;
+    (void)request;
+    (void)set_out;
+    return error_set(error, ERROR_UNAVAILABLE, "shard 2 has no leader");
+}
+
+static void the_failure_of_one_source_is_the_failure_of_all_and_leaves_nothing_open(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct series_source_operations COUNTED = {.select = counted_select};
+    static const struct series_source_operations FAILING = {.select = failing_select};
+    struct series_source counted = {&COUNTED}, failing = {&FAILING};
+    struct series_source *sources[] = {&counted, &counted, &failing};
+    struct series_source *all = union_source_create(sources, 3);
+    struct series_request request = everything(fixture);
+    struct series_set *set;
+    struct error error;
+    assert_int_equal(series_source_select(all, &request, &set, &error), ERROR_UNAVAILABLE);
+    assert_string_equal(error.message, "shard 2 has no leader");
+    assert_int_equal(sets_open, 0);
+    union_source_destroy(all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(all_series_of_all_sources_are_selected, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(samples_are_read_from_the_right_source_in_any_order, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_limit_counts_over_all_sources, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_name_that_several_sources_have_is_visited_once, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_visitor_that_stops_is_not_called_again, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            the_failure_of_one_source_is_the_failure_of_all_and_leaves_nothing_open, set_up,
+            tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,127 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "alias_table.h"
+
+static struct hash128 hash_of(uint64_t number)
+{
+    return hash128(&number, sizeof number, 1);
+}
+
+static void what_is_put_is_found_with_its_place(void **state)
+{
+    (void)state;
+    struct alias_table table;
+    assert_true(alias_table_init(&table, 1 << 24));
+    assert_null(alias_table_find(&table, hash_of(1)));
+    enum { COUNT = 100000 };
+    for (uint64_t i = 0; i < COUNT; i++)
+        alias_table_put(&table, hash_of(i), (uint32_t)(i % 7), i * 3);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        const struct alias *alias = alias_table_find(&table, hash_of(i));
+        assert_non_null(alias);
+        assert_int_equal(alias->series_id, i * 3);
+        assert_int_equal(alias->shard, i % 7);
+    }
+    assert_null(alias_table_find(&table, hash_of(COUNT)));
+    assert_int_equal(table.evictions, 0);
+    alias_table_clear(&table);
+}
+
+/* The same order again is answered by neighbours, another order all the same. */
+static void neighbours_are_found_in_any_order(void **state)
+{
+    (void)state;
+    struct alias_table table;
+    assert_true(alias_table_init(&table, 1 << 20));
+    for (uint64_t i = 0; i < 100; i++)
+        alias_table_put(&table, hash_of(i), 0, i);
+    static const uint64_t ORDERS[][5] = {{0, 1, 2, 3, 4}, {99, 0, 50, 51, 49}, {7, 7, 8, 1000, 9}};
+    for (size_t order = 0; order < 3; order++) {
+        size_t place = ALIAS_NONE;
+        for (size_t i = 0; i < 5; i++) {
+            uint64_t number = ORDERS[order][i];
+            const struct alias *alias = alias_table_find_next(&table, hash_of(number), &place);
+            if (number >= 100) {
+                assert_null(alias);
+                continue;
+            }
+            assert_non_null(alias);
+            assert_int_equal(alias->series_id, number);
+            assert_int_equal(place, number);
+        }
+    }
+    alias_table_clear(&table);
+}
+
+static void putting_again_replaces(void **state)
+{
+    (void)state;
+    struct alias_table table;
+    assert_true(alias_table_init(&table, 1 << 20));
+    alias_table_put(&table, hash_of(1), 2, 10);
+    alias_table_put(&table, hash_of(1), 3, 11);
+    assert_int_equal(table.count, 1);
+    assert_int_equal(alias_table_find(&table, hash_of(1))->series_id, 11);
+    assert_int_equal(alias_table_find(&table, hash_of(1))->shard, 3);
+    alias_table_clear(&table);
+}
+
+/* Removing closes gaps in the index: nothing else gets lost. */
+static void removing_leaves_all_others(void **state)
+{
+    (void)state;
+    struct alias_table table;
+    assert_true(alias_table_init(&table, 1 << 22));
+    enum { COUNT = 4000 }; /* runs form in an index of 8192 */
+    for (uint64_t i = 0; i < COUNT; i++)
+        alias_table_put(&table, hash_of(i), 0, i);
+    for (uint64_t i = 0; i < COUNT; i += 3)
+        alias_table_remove(&table, hash_of(i));
+    for (uint64_t i = 0; i < COUNT; i++) {
+        if (i % 3 == 0)
+            assert_null(alias_table_find(&table, hash_of(i)));
+        else
+            assert_int_equal(alias_table_find(&table, hash_of(i))->series_id, i);
+    }
+    alias_table_remove(&table, hash_of(0)); /* once more is fine */
+    alias_table_clear(&table);
+}
+
+static void a_full_table_keeps_what_is_in_use(void **state)
+{
+    (void)state;
+    struct alias_table table;
+    assert_true(alias_table_init(&table, 0)); /* the least there is */
+    size_t most = table.count_max;
+    for (uint64_t i = 0; i < most; i++)
+        alias_table_put(&table, hash_of(i), 0, i);
+    for (int tick = 0; tick < 2000; tick++)
+        alias_table_tick(&table);
+    for (uint64_t i = 0; i < 100; i++)
+        assert_non_null(alias_table_find(&table, hash_of(i)));
+    for (uint64_t i = 0; i < 1000; i++)
+        alias_table_put(&table, hash_of(most + i), 0, most + i);
+    assert_int_equal(table.count, most);
+    assert_int_equal(table.evictions, 1000);
+    for (uint64_t i = 0; i < 63; i++) /* the hand passes over so many at a time */
+        assert_non_null(alias_table_find(&table, hash_of(i)));
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_int_equal(alias_table_find(&table, hash_of(most + i))->series_id, most + i);
+    alias_table_clear(&table);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_put_is_found_with_its_place),
+        cmocka_unit_test(neighbours_are_found_in_any_order),
+        cmocka_unit_test(putting_again_replaces),
+        cmocka_unit_test(removing_leaves_all_others),
+        cmocka_unit_test(a_full_table_keeps_what_is_in_use),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
