@@ -52,6 +52,7 @@ struct registry {
     size_t tenant_count;
     uint32_t *tenant_table; /* [tenant_capacity], numbers + 1, open addressing */
     size_t tenant_capacity;
+    uint32_t tenant_latest; /* the number looked up last */
 };
 
 /* The number of the target of a series: of its tenant, job and instance. Numbers may collide;

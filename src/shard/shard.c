@@ -390,27 +390,19 @@ enum { REVIVE_BATCH = 4096 };
 static enum error_code revive_segment(struct shard *shard, struct series_segment *segment,
                                       struct error *error)
 {
-    struct arena *arena = arena_create(0);
-    uint32_t *items = malloc(REVIVE_BATCH * sizeof *items);
     struct segment_series *series = malloc(REVIVE_BATCH * sizeof *series);
     enum error_code code = ERROR_NONE;
-    if (arena == NULL || items == NULL || series == NULL)
-        code = error_set(error, ERROR_OUT_OF_MEMORY, "series of a segment");
+    if (series == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series of a segment");
     uint64_t total = series_segment_summary(segment).series_count;
     for (uint64_t from = 0; code == ERROR_NONE && from < total; from += REVIVE_BATCH) {
         size_t count = total - from < REVIVE_BATCH ? (size_t)(total - from) : REVIVE_BATCH;
-        for (size_t i = 0; i < count; i++)
-            items[i] = (uint32_t)(from + i);
-        code =
-            series_segment_read_at(segment, (struct positions){items, count}, arena, series, error);
+        code = series_segment_read_briefly(segment, (uint32_t)from, count, series, error);
         for (size_t i = 0; code == ERROR_NONE && i < count; i++)
             code = registry_revive(&shard->registry, series[i].id, series[i].tenant,
                                    (uint32_t)series[i].target, series[i].slot, error);
-        arena_reset(arena);
     }
-    free(items);
     free(series);
-    arena_destroy(arena);
     return code;
 }
 
