@@ -18,6 +18,7 @@ struct merge_item {
     uint64_t id;       /* in parts; SERIES_ID_OF_BLOCK: in a block */
     uint32_t block;    /* number of the input block */
     uint32_t position; /* in it */
+    bool begins;       /* once sorted: not the same series as the item before */
 };
 
 #define SERIES_ID_OF_BLOCK UINT64_MAX
@@ -167,10 +168,53 @@ static enum error_code collect_block(struct merge_work *work, uint32_t block, st
     return ERROR_NONE;
 }
 
-static int compare_items(const void *left, const void *right)
+/* Put the items into the order of `order`, and tell where a new series begins. */
+static void arrange_items(struct merge_work *work, struct merge_item *arranged,
+                          const uint32_t *order)
 {
-    const struct merge_item *a = left, *b = right;
-    return block_series_compare(&a->series, &b->series);
+    for (size_t i = 0; i < work->item_count; i++) {
+        arranged[i] = work->items[order[i]];
+        arranged[i].begins =
+            i == 0 || block_series_compare(&arranged[i - 1].series, &arranged[i].series) != 0;
+        /* Of equal series parts come first, then blocks as they are numbered, however the sort
+         * left them: exemplars of one time keep that order. */
+        for (size_t k = i;
+             k > 0 && !arranged[k].begins && arranged[k - 1].id == SERIES_ID_OF_BLOCK &&
+             (arranged[k].id != SERIES_ID_OF_BLOCK || arranged[k].block < arranged[k - 1].block);
+             k--) {
+            struct merge_item swapped = arranged[k - 1];
+            arranged[k - 1] = arranged[k];
+            arranged[k] = swapped;
+            arranged[k - 1].begins = swapped.begins;
+            arranged[k].begins = false;
+        }
+    }
+}
+
+static enum error_code sort_items(struct merge_work *work, struct error *error)
+{
+    size_t count = work->item_count;
+    struct block_series *series = malloc((count + 1) * sizeof *series);
+    struct merge_item *arranged = malloc((count + 1) * sizeof *arranged);
+    uint32_t *order = malloc((count + 1) * sizeof *order);
+    enum error_code code = ERROR_NONE;
+    if (series == NULL || arranged == NULL || order == NULL)
+        code = out_of_memory(error);
+    for (size_t i = 0; code == ERROR_NONE && i < count; i++)
+        series[i] = work->items[i].series;
+    if (code == ERROR_NONE)
+        code = block_series_sort(series, count, order, error);
+    if (code == ERROR_NONE) {
+        arrange_items(work, arranged, order);
+        struct merge_item *unsorted = work->items;
+        work->items = arranged;
+        work->item_capacity = count + 1;
+        arranged = unsorted;
+    }
+    free(series);
+    free(arranged);
+    free(order);
+    return code;
 }
 
 static enum error_code collect(struct merge_work *work, struct error *error)
@@ -182,9 +226,7 @@ static enum error_code collect(struct merge_work *work, struct error *error)
         code = resolve_ids(work, error);
     for (size_t i = 0; code == ERROR_NONE && i < work->merge->block_count; i++)
         code = collect_block(work, (uint32_t)i, error);
-    if (code == ERROR_NONE && work->item_count > 0)
-        qsort(work->items, work->item_count, sizeof *work->items, compare_items);
-    return code;
+    return code == ERROR_NONE ? sort_items(work, error) : code;
 }
 
 /* --- One series in one window ----------------------------------------------------------------- */
@@ -324,7 +366,7 @@ static enum error_code write_series(struct merge_work *work, struct block_writer
     enum error_code code = ERROR_NONE;
     for (size_t first = 0; code == ERROR_NONE && first < work->item_count;) {
         size_t end = first + 1;
-        while (end < work->item_count && compare_items(&work->items[first], &work->items[end]) == 0)
+        while (end < work->item_count && !work->items[end].begins)
             end++;
         struct sample_columns columns = {0};
         struct exemplar *exemplars = NULL;
