@@ -5,7 +5,7 @@
 
 #include "api_private.h"
 
-/* --- Life ----------------------------------------------------------------------------------- */
+/* --- Life ------------------------------------------------------------------------------------- */
 
 enum error_code api_create(const struct api_options *options, struct api **api_out,
                            struct error *error)
@@ -49,7 +49,7 @@ void api_destroy(struct api *api)
     free(api);
 }
 
-/* --- Routes --------------------------------------------------------------------------------- */
+/* --- Routes ----------------------------------------------------------------------------------- */
 
 struct endpoint {
     unsigned methods;

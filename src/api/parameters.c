@@ -206,8 +206,7 @@ struct series_request api_series_request(const struct promql_query *selector, st
     return request;
 }
 
-/* --- Names escaped as values: U__name_2e_with_20_dots -------------------------------------------
- */
+/* --- Names escaped as values: U__name_2e_with_20_dots ----------------------------------------- */
 
 static int hexadecimal(char digit)
 {

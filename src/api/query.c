@@ -10,7 +10,7 @@
 
 enum { POINTS_MAX = 11000 };
 
-/* --- Types ---------------------------------------------------------------------------------- */
+/* --- Types ------------------------------------------------------------------------------------ */
 
 enum answer_part { PART_HEAD, PART_SERIES, PART_TAIL, PART_END };
 
@@ -171,8 +171,7 @@ static void append_statistics(struct byte_buffer *buffer,
     json_raw(buffer, TEXT("}}"));
 }
 
-/* --- Producing the answer ----------------------------------------------------------------------
- */
+/* --- Producing the answer --------------------------------------------------------------------- */
 
 static size_t series_shown(const struct query_call *call, const struct promql_result *result)
 {
@@ -264,8 +263,7 @@ static void produced(struct http_producer *producer)
     call_destroy((struct query_call *)((char *)producer - offsetof(struct query_call, producer)));
 }
 
-/* --- Running -----------------------------------------------------------------------------------
- */
+/* --- Running ---------------------------------------------------------------------------------- */
 
 static void query_run(struct frontend_job *job)
 {

@@ -6,8 +6,7 @@
 
 #include "api_private.h"
 
-/* --- Look-ups ----------------------------------------------------------------------------------
- */
+/* --- Look-ups --------------------------------------------------------------------------------- */
 
 static void lookup_destroy(struct api_lookup *lookup)
 {
@@ -114,8 +113,7 @@ static struct series_request request_of(struct api_lookup *lookup, size_t select
     return request;
 }
 
-/* --- Names and values --------------------------------------------------------------------------
- */
+/* --- Names and values ------------------------------------------------------------------------- */
 
 struct collected {
     struct text_set set;
@@ -185,8 +183,7 @@ void api_label_values(struct http_request *request)
     api_lookup_start(request, name, run_texts);
 }
 
-/* --- Series --------------------------------------------------------------------------------------
- */
+/* --- Series ----------------------------------------------------------------------------------- */
 
 static enum error_code append_series(struct api_lookup *lookup, size_t selector,
                                      struct text_set *seen, struct byte_buffer *data,
@@ -247,8 +244,7 @@ void api_series(struct http_request *request)
     api_lookup_start(request, (struct text){0}, run_series);
 }
 
-/* --- Exemplars -----------------------------------------------------------------------------------
- */
+/* --- Exemplars -------------------------------------------------------------------------------- */
 
 static void append_exemplars(struct byte_buffer *data, const struct series_exemplars *series)
 {

@@ -38,8 +38,7 @@ static void respond_literal(struct http_request *request, const char *json)
     api_respond_data(request, &data);
 }
 
-/* --- What the program is ------------------------------------------------------------------------
- */
+/* --- What the program is ---------------------------------------------------------------------- */
 
 void api_status_buildinfo(struct http_request *request)
 {
@@ -145,8 +144,7 @@ void api_status_walreplay(struct http_request *request)
                                  : "{\"min\":0,\"max\":0,\"current\":0,\"state\":\"in progress\"}");
 }
 
-/* --- Cardinality --------------------------------------------------------------------------------
- */
+/* --- Cardinality ------------------------------------------------------------------------------ */
 
 /* Counts of one kind, by name: a table in the arena. */
 struct count_item {

@@ -48,8 +48,7 @@ static void release(struct arena_account *self, size_t size_bytes)
     atomic_fetch_sub_explicit(&frontend->memory_bytes, size_bytes, memory_order_relaxed);
 }
 
-/* --- Life --------------------------------------------------------------------------------------
- */
+/* --- Life ------------------------------------------------------------------------------------- */
 
 enum error_code frontend_create(const struct frontend_options *options,
                                 struct frontend **frontend_out, struct error *error)
@@ -101,8 +100,7 @@ struct arena_account *frontend_memory(struct frontend *frontend)
     return &frontend->memory;
 }
 
-/* --- Queue --------------------------------------------------------------------------------------
- */
+/* --- Queue ------------------------------------------------------------------------------------ */
 
 static struct frontend_job *frontend_job_of(struct job *job)
 {

@@ -5,7 +5,7 @@
 
 #include "base/text_set.h"
 
-/* --- Types ---------------------------------------------------------------------------------- */
+/* --- Types ------------------------------------------------------------------------------------ */
 
 struct union_source {
     struct series_source base; /* first */
@@ -26,7 +26,7 @@ struct union_reader {
     struct series_reader **readers; /* [set_count], NULL until needed */
 };
 
-/* --- Sets ----------------------------------------------------------------------------------- */
+/* --- Sets ------------------------------------------------------------------------------------- */
 
 /* The set that `index` is in; few sets, so a scan. */
 static size_t set_of(const struct union_set *set, size_t *index)
@@ -107,7 +107,7 @@ static const struct series_set_operations SET_OPERATIONS = {
     .close = union_close,
 };
 
-/* --- Source --------------------------------------------------------------------------------- */
+/* --- Source ----------------------------------------------------------------------------------- */
 
 static enum error_code union_select(struct series_source *self,
                                     const struct series_request *request,

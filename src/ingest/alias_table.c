@@ -11,7 +11,7 @@ enum {
     RECENT_TICKS = 1024,
 };
 
-/* --- Index: open addressing with linear probing ---------------------------------------------- */
+/* --- Index: open addressing with linear probing ----------------------------------------------- */
 
 static size_t home_of(const struct alias_table *table, struct hash128 hash)
 {
@@ -98,8 +98,7 @@ void alias_table_clear(struct alias_table *table)
     *table = (struct alias_table){0};
 }
 
-/* --- Aliases -----------------------------------------------------------------------------------
- */
+/* --- Aliases ---------------------------------------------------------------------------------- */
 
 struct alias *alias_table_find(struct alias_table *table, struct hash128 hash)
 {

@@ -13,7 +13,7 @@
 #include "series_check.h"
 #include "tenant_rate.h"
 
-/* --- Types ---------------------------------------------------------------------------------- */
+/* --- Types ------------------------------------------------------------------------------------ */
 
 enum { ATTEMPTS_MAX = 2 };
 
@@ -58,7 +58,7 @@ struct ingest {
     struct tenant_rate rate;
 };
 
-/* --- Refusals ------------------------------------------------------------------------------- */
+/* --- Refusals --------------------------------------------------------------------------------- */
 
 /* The first refusal gives the answer its words; all are counted. */
 static void refuse(struct ingest_request *request, enum ingest_reason reason, size_t count,
@@ -110,7 +110,7 @@ static void log_refusals(struct ingest_request *request)
               (unsigned long long)suppressed);
 }
 
-/* --- Ending --------------------------------------------------------------------------------- */
+/* --- Ending ----------------------------------------------------------------------------------- */
 
 static void done_task(struct task *task)
 {

@@ -93,8 +93,9 @@ int main(int count, char **arguments)
         printf("gnomon %s\n", GNOMON_VERSION);
         return 0;
     }
-    bool asked = count > 1 && (strcmp(arguments[1], "--help") == 0 ||
-                               strcmp(arguments[1], "-h") == 0 || strcmp(arguments[1], "help") == 0);
+    bool asked =
+        count > 1 && (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0 ||
+                      strcmp(arguments[1], "help") == 0);
     fputs(USAGE, asked ? stdout : stderr);
     return asked ? 0 : 2;
 }

@@ -12,7 +12,7 @@
 #include "machine.h"
 #include "node_private.h"
 
-/* --- Opening, bottom up ---------------------------------------------------------------------- */
+/* --- Opening, bottom up ----------------------------------------------------------------------- */
 
 static void fatal_error(void *context, const struct error *error)
 {
@@ -56,8 +56,7 @@ static enum error_code open_directory(struct node *node, struct error *error)
         code = topology_open(settings->storage_directory, &wanted, &node->topology, error);
     if (code != ERROR_NONE)
         return code;
-    if (node->topology.shard_count != wanted.shard_count ||
-        node->topology.spread != wanted.spread)
+    if (node->topology.shard_count != wanted.shard_count || node->topology.spread != wanted.spread)
         log_event(LOG_WARNING, "server", "the data directory keeps the shards it was made with",
                   "shards=%u spread=%u", node->topology.shard_count, node->topology.spread);
     slot_map_init(&node->slots, node->topology.shard_count);
@@ -278,8 +277,7 @@ static enum error_code open_api(struct node *node, struct error *error)
         return error_set(error, ERROR_OUT_OF_MEMORY, "api");
     }
     for (size_t i = 0; i < node->loop_count; i++)
-        loops[i] =
-            (struct api_loop){node->loops[i].environment.scheduler, node->loops[i].ingest};
+        loops[i] = (struct api_loop){node->loops[i].environment.scheduler, node->loops[i].ingest};
     for (size_t i = 0; i < settings->count; i++)
         shown[i] = (struct api_setting){settings->names[i], settings->values[i]};
     node->shown_settings = shown;
@@ -346,7 +344,7 @@ static enum error_code open_servers(struct node *node, struct error *error)
     return code;
 }
 
-/* --- Running ------------------------------------------------------------------------------------ */
+/* --- Running ---------------------------------------------------------------------------------- */
 
 static void on_signal(void *context, enum signal_event event)
 {
@@ -386,7 +384,8 @@ static void retain(struct task *task)
         return;
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
         if (shard % node->loop_count == loop->number)
-            shard_retain_from(replica_shard(node->replicas[shard]), atomic_load(&node->size_cutoff_ms));
+            shard_retain_from(replica_shard(node->replicas[shard]),
+                              atomic_load(&node->size_cutoff_ms));
 }
 
 /* Oldest windows go, one at a time, until the size fits. */
@@ -501,6 +500,9 @@ void node_run(struct node *node)
         self_write_start(node, &node->self_write, &error) != ERROR_NONE)
         log_event(LOG_WARNING, "server", "own metrics are not written", "error=\"%s\"",
                   error.message);
+    for (size_t i = 0; i < node->loop_count; i++)
+        loop_figures_start(&node->loops[i].figures, node->loops[i].environment.scheduler,
+                           node->loops[i].journal, node->loops[i].host, node->loops[i].ingest);
     for (size_t i = 1; i < node->loop_count; i++) {
         if (loop_start(node->loops[i].loop, &error) != ERROR_NONE)
             fatal_error(NULL, &error);

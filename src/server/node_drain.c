@@ -17,7 +17,7 @@ static struct scheduler *first_loop(struct node *node)
     return node->loops[0].environment.scheduler;
 }
 
-/* --- Steps ------------------------------------------------------------------------------------- */
+/* --- Steps ------------------------------------------------------------------------------------ */
 
 /* Run `step` on every loop; each calls step_done once. */
 static void run_step(struct node *node, void (*step)(struct task *task))
@@ -50,7 +50,7 @@ static void step_done(struct node_loop *loop)
     scheduler_post(first_loop(loop->node), &loop->step_task);
 }
 
-/* --- Loops stop ---------------------------------------------------------------------------------- */
+/* --- Loops stop ------------------------------------------------------------------------------- */
 
 static void stop_loops(struct node *node)
 {
@@ -59,7 +59,8 @@ static void stop_loops(struct node *node)
         loop_stop(node->loops[i].loop);
 }
 
-/* --- Journals close -------------------------------------------------------------------------------- */
+/* --- Journals close
+ * -------------------------------------------------------------------------------- */
 
 static void journal_closed(void *context)
 {
@@ -69,6 +70,7 @@ static void journal_closed(void *context)
 static void close_journal(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
+    loop_figures_stop(&loop->figures);
     http_server_close(loop->server);
     journal_close(loop->journal, journal_closed, loop);
 }
@@ -79,7 +81,8 @@ static void close_journals(struct node *node)
     run_step(node, close_journal);
 }
 
-/* --- Replicas close --------------------------------------------------------------------------------- */
+/* --- Replicas close
+ * --------------------------------------------------------------------------------- */
 
 static void replica_closed(void *context)
 {
@@ -109,7 +112,8 @@ static void close_replicas(struct node *node)
     run_step(node, close_loop_replicas);
 }
 
-/* --- Shards settle ------------------------------------------------------------------------------------ */
+/* --- Shards settle
+ * ------------------------------------------------------------------------------------ */
 
 static void loop_settled(struct node_loop *loop)
 {
@@ -144,8 +148,7 @@ static void settle_loop(struct task *task)
     loop->settle_timer = (struct timer){.fire = settle_timeout, .heap_index = TIMER_IDLE};
     scheduler_timer_start(loop->environment.scheduler, &loop->settle_timer, SETTLE_GRACE_MS);
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
-        if (shard % node->loop_count != loop->number ||
-            !replica_is_ready(node->replicas[shard]))
+        if (shard % node->loop_count != loop->number || !replica_is_ready(node->replicas[shard]))
             continue;
         loop->settling++;
         replica_settle(node->replicas[shard], replica_settled, loop);
@@ -159,7 +162,8 @@ static void settle_shards(struct node *node)
     run_step(node, settle_loop);
 }
 
-/* --- Servers drain -------------------------------------------------------------------------------------- */
+/* --- Servers drain
+ * -------------------------------------------------------------------------------------- */
 
 static void server_drained(void *context)
 {

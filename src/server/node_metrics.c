@@ -1,35 +1,13 @@
 /* Collectors: what the parts of a node count themselves, as metrics. */
 #include <stdio.h>
-
 #include <string.h>
 
 #include "machine.h"
+#include "metric_emit.h"
 #include "node_private.h"
 
-/* --- One sample --------------------------------------------------------------------------------- */
-
-struct collection {
-    metric_visit *visit;
-    void *context;
-};
-
-static void emit(const struct collection *collection, const char *name, const char *help,
-                 enum metric_kind kind, const struct metric_label *labels, size_t label_count,
-                 double value)
-{
-    struct metric_sample sample = {
-        .family = name,
-        .help = help,
-        .kind = kind,
-        .name = name,
-        .labels = labels,
-        .label_count = label_count,
-        .value = value,
-    };
-    collection->visit(collection->context, &sample);
-}
-
-/* --- Shards --------------------------------------------------------------------------------------- */
+/* --- Shards
+ * --------------------------------------------------------------------------------------- */
 
 struct shard_metric {
     const char *name;
@@ -38,9 +16,9 @@ struct shard_metric {
     size_t offset; /* of a uint64_t in struct shard_statistics */
 };
 
-#define SHARD_METRIC(name, field, kind, help)                                                     \
+#define SHARD_METRIC(name, field, kind, help)                                                      \
     {                                                                                              \
-        "gnomon_shard_" name, help, kind, offsetof(struct shard_statistics, field)                \
+        "gnomon_shard_" name, help, kind, offsetof(struct shard_statistics, field)                 \
     }
 
 static const struct shard_metric SHARD_METRICS[] = {
@@ -59,8 +37,7 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Exemplars stored."),
     SHARD_METRIC("head_bytes", head_bytes, METRIC_KIND_GAUGE,
                  "Memory of the heads, growing and frozen."),
-    SHARD_METRIC("registry_bytes", registry_bytes, METRIC_KIND_GAUGE,
-                 "Memory of labels and ids."),
+    SHARD_METRIC("registry_bytes", registry_bytes, METRIC_KIND_GAUGE, "Memory of labels and ids."),
     SHARD_METRIC("unfrozen_log_bytes", unfrozen_log_bytes, METRIC_KIND_GAUGE,
                  "Log since the last freeze."),
     SHARD_METRIC("frozen_heads", frozen_head_count, METRIC_KIND_GAUGE,
@@ -86,7 +63,7 @@ enum { SHARD_METRIC_COUNT = sizeof SHARD_METRICS / sizeof SHARD_METRICS[0] };
 static void collect_shards(void *context, metric_visit *visit, void *visit_context)
 {
     struct node *node = context;
-    struct collection collection = {visit, visit_context};
+    struct metric_emitter emitter = {visit, visit_context};
     for (size_t metric = 0; metric < SHARD_METRIC_COUNT; metric++) {
         for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
             struct shard_statistics statistics;
@@ -96,77 +73,79 @@ static void collect_shards(void *context, metric_visit *visit, void *visit_conte
             memcpy(&value, (char *)&statistics + SHARD_METRICS[metric].offset, sizeof value);
             snprintf(name, sizeof name, "%u", shard);
             struct metric_label label = {"shard", name};
-            emit(&collection, SHARD_METRICS[metric].name, SHARD_METRICS[metric].help,
-                 SHARD_METRICS[metric].kind, &label, 1, (double)value);
+            metric_emit(&emitter, SHARD_METRICS[metric].name, SHARD_METRICS[metric].help,
+                        SHARD_METRICS[metric].kind, &label, 1, (double)value);
         }
     }
 }
 
-/* --- The node as a whole ---------------------------------------------------------------------------- */
+/* --- The node as a whole
+ * ---------------------------------------------------------------------------- */
 
 static void collect_process(void *context, metric_visit *visit, void *visit_context)
 {
     struct node *node = context;
-    struct collection collection = {visit, visit_context};
+    struct metric_emitter emitter = {visit, visit_context};
     struct metric_label version = {"version", GNOMON_VERSION};
-    emit(&collection, "gnomon_build_info", "Always 1.", METRIC_KIND_GAUGE, &version, 1, 1);
-    emit(&collection, "gnomon_process_cpu_seconds_total", "User and system time.",
-         METRIC_KIND_COUNTER, NULL, 0, process_cpu_seconds());
-    emit(&collection, "gnomon_process_resident_memory_bytes", "Resident memory.",
-         METRIC_KIND_GAUGE, NULL, 0, (double)process_resident_bytes());
-    emit(&collection, "gnomon_process_open_fds", "Open files and sockets.", METRIC_KIND_GAUGE,
-         NULL, 0, (double)process_open_files());
-    emit(&collection, "gnomon_replica_queued_bytes", "Writes that wait for the log.",
-         METRIC_KIND_GAUGE, NULL, 0, (double)atomic_load(&node->replica_node.queued_bytes));
-    emit(&collection, "gnomon_replica_unfrozen_log_bytes", "Log since the last freezes, all shards.",
-         METRIC_KIND_GAUGE, NULL, 0, (double)atomic_load(&node->replica_node.unfrozen_bytes));
-    emit(&collection, "gnomon_http_connections", "Connections open.", METRIC_KIND_GAUGE, NULL, 0,
-         (double)atomic_load(&node->http_budget.connections));
-    emit(&collection, "gnomon_http_body_bytes", "Request bodies in memory.", METRIC_KIND_GAUGE,
-         NULL, 0, (double)atomic_load(&node->http_budget.body_bytes));
+    metric_emit(&emitter, "gnomon_build_info", "Always 1.", METRIC_KIND_GAUGE, &version, 1, 1);
+    metric_emit(&emitter, "gnomon_process_cpu_seconds_total", "User and system time.",
+                METRIC_KIND_COUNTER, NULL, 0, process_cpu_seconds());
+    metric_emit(&emitter, "gnomon_process_resident_memory_bytes", "Resident memory.",
+                METRIC_KIND_GAUGE, NULL, 0, (double)process_resident_bytes());
+    metric_emit(&emitter, "gnomon_process_open_fds", "Open files and sockets.", METRIC_KIND_GAUGE,
+                NULL, 0, (double)process_open_files());
+    metric_emit(&emitter, "gnomon_replica_queued_bytes", "Writes that wait for the log.",
+                METRIC_KIND_GAUGE, NULL, 0, (double)atomic_load(&node->replica_node.queued_bytes));
+    metric_emit(&emitter, "gnomon_replica_unfrozen_log_bytes",
+                "Log since the last freezes, all shards.", METRIC_KIND_GAUGE, NULL, 0,
+                (double)atomic_load(&node->replica_node.unfrozen_bytes));
+    metric_emit(&emitter, "gnomon_http_connections", "Connections open.", METRIC_KIND_GAUGE, NULL,
+                0, (double)atomic_load(&node->http_budget.connections));
+    metric_emit(&emitter, "gnomon_http_body_bytes", "Request bodies in memory.", METRIC_KIND_GAUGE,
+                NULL, 0, (double)atomic_load(&node->http_budget.body_bytes));
 }
 
 static void collect_cache(void *context, metric_visit *visit, void *visit_context)
 {
     struct node *node = context;
-    struct collection collection = {visit, visit_context};
+    struct metric_emitter emitter = {visit, visit_context};
     struct page_cache_statistics cache = page_cache_statistics(node->cache);
-    emit(&collection, "gnomon_page_cache_hits_total", "Pages found.", METRIC_KIND_COUNTER, NULL, 0,
-         (double)cache.hits);
-    emit(&collection, "gnomon_page_cache_misses_total", "Pages read.", METRIC_KIND_COUNTER, NULL, 0,
-         (double)cache.misses);
-    emit(&collection, "gnomon_page_cache_evictions_total", "Pages dropped.", METRIC_KIND_COUNTER,
-         NULL, 0, (double)cache.evictions);
-    emit(&collection, "gnomon_page_cache_corrupt_total", "Pages with a wrong checksum.",
-         METRIC_KIND_COUNTER, NULL, 0, (double)cache.corrupt_pages);
-    emit(&collection, "gnomon_page_cache_bytes", "Memory of pages.", METRIC_KIND_GAUGE, NULL, 0,
-         (double)cache.size_bytes);
-    emit(&collection, "gnomon_page_cache_limit_bytes", "storage.cache.", METRIC_KIND_GAUGE, NULL,
-         0, (double)cache.budget_bytes);
-    emit(&collection, "gnomon_page_cache_read_bytes_total", "Bytes read from files.",
-         METRIC_KIND_COUNTER, NULL, 0, (double)cache.read_bytes);
+    metric_emit(&emitter, "gnomon_page_cache_hits_total", "Pages found.", METRIC_KIND_COUNTER, NULL,
+                0, (double)cache.hits);
+    metric_emit(&emitter, "gnomon_page_cache_misses_total", "Pages read.", METRIC_KIND_COUNTER,
+                NULL, 0, (double)cache.misses);
+    metric_emit(&emitter, "gnomon_page_cache_evictions_total", "Pages dropped.",
+                METRIC_KIND_COUNTER, NULL, 0, (double)cache.evictions);
+    metric_emit(&emitter, "gnomon_page_cache_corrupt_total", "Pages with a wrong checksum.",
+                METRIC_KIND_COUNTER, NULL, 0, (double)cache.corrupt_pages);
+    metric_emit(&emitter, "gnomon_page_cache_bytes", "Memory of pages.", METRIC_KIND_GAUGE, NULL, 0,
+                (double)cache.size_bytes);
+    metric_emit(&emitter, "gnomon_page_cache_limit_bytes", "storage.cache.", METRIC_KIND_GAUGE,
+                NULL, 0, (double)cache.budget_bytes);
+    metric_emit(&emitter, "gnomon_page_cache_read_bytes_total", "Bytes read from files.",
+                METRIC_KIND_COUNTER, NULL, 0, (double)cache.read_bytes);
 }
 
 static void collect_queries(void *context, metric_visit *visit, void *visit_context)
 {
     struct node *node = context;
-    struct collection collection = {visit, visit_context};
+    struct metric_emitter emitter = {visit, visit_context};
     struct frontend_statistics queries;
     frontend_statistics(node->frontend, &queries);
-    emit(&collection, "gnomon_query_total", "Queries and look-ups taken.", METRIC_KIND_COUNTER,
-         NULL, 0, (double)queries.queries_total);
-    emit(&collection, "gnomon_query_refused_total", "Queries refused because too many waited.",
-         METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_refused_total);
-    emit(&collection, "gnomon_query_running", "Queries under way.", METRIC_KIND_GAUGE, NULL, 0,
-         (double)queries.queries_running);
-    emit(&collection, "gnomon_query_waiting", "Queries in the queue.", METRIC_KIND_GAUGE, NULL, 0,
-         (double)queries.queries_waiting);
-    emit(&collection, "gnomon_query_wait_seconds_total", "Time in the queue.",
-         METRIC_KIND_COUNTER, NULL, 0, (double)queries.waited_ns_total / 1e9);
-    emit(&collection, "gnomon_query_memory_bytes", "Memory of queries.", METRIC_KIND_GAUGE, NULL,
-         0, (double)queries.memory_bytes);
-    emit(&collection, "gnomon_query_memory_limit_bytes", "query.memory.", METRIC_KIND_GAUGE, NULL,
-         0, (double)queries.memory_max_bytes);
+    metric_emit(&emitter, "gnomon_query_total", "Queries and look-ups taken.", METRIC_KIND_COUNTER,
+                NULL, 0, (double)queries.queries_total);
+    metric_emit(&emitter, "gnomon_query_refused_total", "Queries refused because too many waited.",
+                METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_refused_total);
+    metric_emit(&emitter, "gnomon_query_running", "Queries under way.", METRIC_KIND_GAUGE, NULL, 0,
+                (double)queries.queries_running);
+    metric_emit(&emitter, "gnomon_query_waiting", "Queries in the queue.", METRIC_KIND_GAUGE, NULL,
+                0, (double)queries.queries_waiting);
+    metric_emit(&emitter, "gnomon_query_wait_seconds_total", "Time in the queue.",
+                METRIC_KIND_COUNTER, NULL, 0, (double)queries.waited_ns_total / 1e9);
+    metric_emit(&emitter, "gnomon_query_memory_bytes", "Memory of queries.", METRIC_KIND_GAUGE,
+                NULL, 0, (double)queries.memory_bytes);
+    metric_emit(&emitter, "gnomon_query_memory_limit_bytes", "query.memory.", METRIC_KIND_GAUGE,
+                NULL, 0, (double)queries.memory_max_bytes);
 }
 
 static void collect_workers(void *context, metric_visit *visit, void *visit_context)
@@ -174,48 +153,23 @@ static void collect_workers(void *context, metric_visit *visit, void *visit_cont
     static const char *const CLASSES[JOB_CLASSES] = {
         [JOB_QUERY] = "query", [JOB_STORAGE] = "storage", [JOB_BACKGROUND] = "background"};
     struct node *node = context;
-    struct collection collection = {visit, visit_context};
+    struct metric_emitter emitter = {visit, visit_context};
     struct worker_pool_statistics pool;
     worker_pool_statistics(node->pool, &pool);
-    for (int class = 0; class < JOB_CLASSES; class++) {
+    for (int class = 0; class < JOB_CLASSES; class ++) {
         struct metric_label label = {"class", CLASSES[class]};
-        emit(&collection, "gnomon_worker_jobs_waiting", "Jobs in the queue.", METRIC_KIND_GAUGE,
-             &label, 1, (double)pool.classes[class].waiting);
+        metric_emit(&emitter, "gnomon_worker_jobs_waiting", "Jobs in the queue.", METRIC_KIND_GAUGE,
+                    &label, 1, (double)pool.classes[class].waiting);
     }
-    for (int class = 0; class < JOB_CLASSES; class++) {
+    for (int class = 0; class < JOB_CLASSES; class ++) {
         struct metric_label label = {"class", CLASSES[class]};
-        emit(&collection, "gnomon_worker_jobs_running", "Workers busy.", METRIC_KIND_GAUGE, &label,
-             1, (double)pool.classes[class].running);
+        metric_emit(&emitter, "gnomon_worker_jobs_running", "Workers busy.", METRIC_KIND_GAUGE,
+                    &label, 1, (double)pool.classes[class].running);
     }
-    for (int class = 0; class < JOB_CLASSES; class++) {
+    for (int class = 0; class < JOB_CLASSES; class ++) {
         struct metric_label label = {"class", CLASSES[class]};
-        emit(&collection, "gnomon_worker_busy_seconds_total", "Time of workers.",
-             METRIC_KIND_COUNTER, &label, 1, (double)pool.classes[class].busy_ns / 1e9);
-    }
-}
-
-static void collect_loops(void *context, metric_visit *visit, void *visit_context)
-{
-    struct node *node = context;
-    struct collection collection = {visit, visit_context};
-    for (size_t i = 0; i < node->loop_count; i++) {
-        struct loop_statistics loop;
-        char number[24];
-        snprintf(number, sizeof number, "%zu", i);
-        struct metric_label label = {"loop", number};
-        loop_statistics(node->loops[i].loop, &loop);
-        emit(&collection, "gnomon_loop_busy_seconds_total", "Time outside of waiting.",
-             METRIC_KIND_COUNTER, &label, 1, (double)loop.busy_ns / 1e9);
-    }
-    for (size_t i = 0; i < node->loop_count; i++) {
-        struct loop_statistics loop;
-        char number[24];
-        snprintf(number, sizeof number, "%zu", i);
-        struct metric_label label = {"loop", number};
-        loop_statistics(node->loops[i].loop, &loop);
-        emit(&collection, "gnomon_loop_longest_turn_seconds",
-             "The longest that anything on the loop had to wait.", METRIC_KIND_GAUGE, &label, 1,
-             (double)loop.turn_ns_max / 1e9);
+        metric_emit(&emitter, "gnomon_worker_busy_seconds_total", "Time of workers.",
+                    METRIC_KIND_COUNTER, &label, 1, (double)pool.classes[class].busy_ns / 1e9);
     }
 }
 
@@ -226,5 +180,5 @@ bool node_add_metrics(struct node *node)
            metrics_add_collector(node->metrics, collect_cache, node) &&
            metrics_add_collector(node->metrics, collect_queries, node) &&
            metrics_add_collector(node->metrics, collect_workers, node) &&
-           metrics_add_collector(node->metrics, collect_loops, node);
+           node_add_loop_metrics(node);
 }

@@ -22,6 +22,7 @@
 #include "replica/replica.h"
 #include "telemetry/metrics.h"
 
+#include "loop_figures.h"
 #include "node.h"
 #include "topology.h"
 
@@ -44,11 +45,12 @@ struct node_loop {
     struct group_host *host;
     struct ingest *ingest;
     struct http_server *server;
+    struct loop_figures figures;
     size_t settling; /* replicas that still write their last freeze */
     size_t closing;  /* replicas not closed yet */
     bool settled;
     struct timer settle_timer;
-    struct task task;      /* to the loop: a step of the shutdown */
+    struct task task; /* to the loop: a step of the shutdown */
     struct task retain_task;
     _Atomic bool retain_queued;
     struct task step_task; /* to loop 0: the step is done */
@@ -95,12 +97,14 @@ struct node {
 /* node_metrics.c: collectors for what the parts count themselves. False when memory is out. */
 bool node_add_metrics(struct node *node);
 
+/* node_loop_metrics.c: of what belongs to loops. */
+bool node_add_loop_metrics(struct node *node);
+
 /* self_write.c: the node's own metrics into itself, from loop 0. */
 enum error_code self_write_start(struct node *node, struct self_write **self_write_out,
                                  struct error *error);
 /* No write under way afterwards; `stopped` runs on loop 0. NULL self_write is fine. */
-void self_write_stop(struct self_write *self_write, void (*stopped)(void *context),
-                     void *context);
+void self_write_stop(struct self_write *self_write, void (*stopped)(void *context), void *context);
 
 /* node_drain.c: from SIGTERM to the end of the loops. On loop 0. */
 void node_drain(struct node *node);

@@ -5,7 +5,7 @@
 
 #include "node_private.h"
 
-/* --- Readiness and reload ---------------------------------------------------------------------- */
+/* --- Readiness and reload --------------------------------------------------------------------- */
 
 static const char *not_ready(void *context)
 {
@@ -30,7 +30,7 @@ static enum error_code reload(void *context, struct error *error)
     return ERROR_NONE;
 }
 
-/* --- Flush --------------------------------------------------------------------------------------- */
+/* --- Flush ------------------------------------------------------------------------------------ */
 
 struct flush_all;
 
@@ -102,7 +102,8 @@ static void flush(void *context, struct scheduler *origin, void (*done)(void *ar
     }
 }
 
-/* --- Deletion -------------------------------------------------------------------------------------- */
+/* --- Deletion
+ * -------------------------------------------------------------------------------------- */
 
 struct delete_all;
 
@@ -141,9 +142,8 @@ static void delete_series(void *context, struct scheduler *origin, struct text t
     struct error error;
     struct byte_buffer entry = {0};
     struct delete_all *all = calloc(1, sizeof *all + shards * sizeof all->shards[0]);
-    enum error_code code =
-        shard_encode_delete(&entry, clock_now_ms(clock_system()), tenant, matchers, matcher_count,
-                            start_ms, end_ms, &error);
+    enum error_code code = shard_encode_delete(&entry, clock_now_ms(clock_system()), tenant,
+                                               matchers, matcher_count, start_ms, end_ms, &error);
     if (code == ERROR_NONE && all == NULL)
         code = error_set(&error, ERROR_OUT_OF_MEMORY, "deletion");
     if (code != ERROR_NONE) {

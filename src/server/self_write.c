@@ -20,7 +20,7 @@ struct self_write {
     void *stopped_context;
 };
 
-/* --- The request --------------------------------------------------------------------------------- */
+/* --- The request ------------------------------------------------------------------------------ */
 
 struct body_builder {
     struct byte_buffer body;
@@ -87,7 +87,8 @@ static bool build_body(struct self_write *self_write, uint8_t **compressed_out, 
     return built;
 }
 
-/* --- Writing it ------------------------------------------------------------------------------------ */
+/* --- Writing it
+ * ------------------------------------------------------------------------------------ */
 
 static struct scheduler *loop_of(const struct self_write *self_write)
 {
@@ -160,8 +161,7 @@ enum error_code self_write_start(struct node *node, struct self_write **self_wri
     return ERROR_NONE;
 }
 
-void self_write_stop(struct self_write *self_write, void (*stopped)(void *context),
-                     void *context)
+void self_write_stop(struct self_write *self_write, void (*stopped)(void *context), void *context)
 {
     self_write->stopped = stopped;
     self_write->stopped_context = context;

@@ -9,29 +9,41 @@
 
 #include "machine.h"
 
+/* --- Table ------------------------------------------------------------------------------------ */
 
-/* --- Table ---------------------------------------------------------------------------------- */
-
-enum setting_type { TYPE_TEXT, TYPE_BOOL, TYPE_DURATION, TYPE_SIZE, TYPE_COUNT, TYPE_LEVEL,
-                    TYPE_FEATURES, TYPE_CHOICE };
+enum setting_type {
+    TYPE_TEXT,
+    TYPE_BOOL,
+    TYPE_DURATION,
+    TYPE_SIZE,
+    TYPE_COUNT,
+    TYPE_LEVEL,
+    TYPE_FEATURES,
+    TYPE_CHOICE
+};
 
 struct setting {
     const char *name;
     enum setting_type type;
-    size_t offset; /* in struct settings */
+    size_t offset;        /* in struct settings */
     const char *fallback; /* default; "auto" is computed */
     uint64_t minimum;     /* of numbers, in the unit of the value (ms, bytes) */
     uint64_t maximum;
     const char *meaning;
 };
 
-#define SETTING(name, type, field, fallback, minimum, maximum, meaning)                           \
+#define SETTING(name, type, field, fallback, minimum, maximum, meaning)                            \
     {                                                                                              \
-        name, type, offsetof(struct settings, field), fallback, minimum, maximum, meaning         \
+        name, type, offsetof(struct settings, field), fallback, minimum, maximum, meaning          \
     }
 
+/* Of threads and of queries at once: within what the worker pool takes. */
+enum { PROCESSORS_MAX = 250 };
+
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
-#define ANY UINT64_MAX
+/* A thousand years: added to the time of day it stays a time. */
+#define AGE_MS_MAX (365000 * DAY_MS)
+#define ANY        UINT64_MAX
 
 static const struct setting SETTINGS[] = {
     SETTING("http.listen", TYPE_TEXT, http_listen, "127.0.0.1:9009", 0, 0,
@@ -51,7 +63,7 @@ static const struct setting SETTINGS[] = {
             "between requests of a connection"),
     SETTING("storage.directory", TYPE_TEXT, storage_directory, "./gnomon-data", 0, 0,
             "log, parts and blocks"),
-    SETTING("storage.retention", TYPE_DURATION, storage_retention_ms, "0", 0, ANY,
+    SETTING("storage.retention", TYPE_DURATION, storage_retention_ms, "0", 0, AGE_MS_MAX,
             "age at which samples are deleted; 0: never"),
     SETTING("storage.retention_size", TYPE_SIZE, storage_retention_bytes, "0", 0, ANY,
             "size of parts and blocks at which the oldest are deleted; 0: no limit"),
@@ -69,12 +81,11 @@ static const struct setting SETTINGS[] = {
             "shards of a new data directory"),
     SETTING("cluster.spread", TYPE_COUNT, cluster_spread, "4", 1, 4096,
             "over how many slots one target is spread, for a new data directory"),
-    SETTING("ingest.future_window", TYPE_DURATION, ingest_future_window_ms, "10m", 0, ANY,
+    SETTING("ingest.future_window", TYPE_DURATION, ingest_future_window_ms, "10m", 0, AGE_MS_MAX,
             "how far ahead of the clock a sample may be"),
     SETTING("ingest.max_series", TYPE_COUNT, ingest_max_series, "auto", 0, ANY,
             "series alive; beyond, new ones are refused; by default by memory"),
-    SETTING("ingest.max_labels", TYPE_COUNT, ingest_max_labels, "64", 1, 256,
-            "labels of a series"),
+    SETTING("ingest.max_labels", TYPE_COUNT, ingest_max_labels, "64", 1, 256, "labels of a series"),
     SETTING("ingest.max_label_bytes", TYPE_SIZE, ingest_max_label_bytes, "8KiB", 64, 65536,
             "bytes of names and values of a series"),
     SETTING("ingest.max_request_bytes", TYPE_SIZE, ingest_max_request_bytes, "32MiB", 1024,
@@ -93,7 +104,7 @@ static const struct setting SETTINGS[] = {
             "samples one query may hold at once"),
     SETTING("query.memory", TYPE_SIZE, query_memory_bytes, "auto", 1 << 20, ANY,
             "memory of all queries together; by default 1/4 of the memory"),
-    SETTING("query.concurrency", TYPE_COUNT, query_concurrency, "auto", 1, 1000,
+    SETTING("query.concurrency", TYPE_COUNT, query_concurrency, "auto", 1, PROCESSORS_MAX,
             "queries that run at once; by default the number of processors"),
     SETTING("query.lookback", TYPE_DURATION, query_lookback_ms, "5m", 1, DAY_MS,
             "how far back an instant selector looks"),
@@ -108,14 +119,14 @@ static const struct setting SETTINGS[] = {
     SETTING("tenants.enabled", TYPE_BOOL, tenants_enabled, "false", 0, 0,
             "X-Scope-OrgID names the tenant and is required"),
     SETTING("log.level", TYPE_LEVEL, log_level, "info", 0, 0, "debug, info, warn or error"),
-    SETTING("threads", TYPE_COUNT, threads, "auto", 1, 256,
+    SETTING("threads", TYPE_COUNT, threads, "auto", 1, PROCESSORS_MAX,
             "event loops; by default one per processor"),
 };
 
 enum { SETTING_COUNT = sizeof SETTINGS / sizeof SETTINGS[0] };
 _Static_assert((int)SETTING_COUNT <= (int)SETTINGS_MAX, "room for all");
 
-/* --- Names ---------------------------------------------------------------------------------- */
+/* --- Names ------------------------------------------------------------------------------------ */
 
 /* Levenshtein's distance, for suggestions; names are short. */
 static size_t distance(const char *left, const char *right)
@@ -165,8 +176,8 @@ static enum error_code unknown_setting(const char *name, struct error *error)
     if (best_distance <= 4)
         return error_set(error, ERROR_INVALID, "unknown setting '%s'; did you mean '%s'?", name,
                          SETTINGS[best].name);
-    return error_set(error, ERROR_INVALID,
-                     "unknown setting '%s'; `gnomon serve --help` lists all", name);
+    return error_set(error, ERROR_INVALID, "unknown setting '%s'; `gnomon serve --help` lists all",
+                     name);
 }
 
 static enum error_code set_value(struct settings *settings, const char *name, const char *value,
@@ -291,7 +302,7 @@ static void automatic_value(const struct settings *settings, const char *name, c
     else if (strcmp(name, "ingest.max_series") == 0)
         value = memory / 2 / 1024; /* about 1 KiB of a series in half of the memory */
     else
-        value = machine_processors();
+        value = machine_processors() < PROCESSORS_MAX ? machine_processors() : PROCESSORS_MAX;
     snprintf(target, size, "%llu", (unsigned long long)value);
 }
 
@@ -311,12 +322,11 @@ static enum error_code parse_all(struct settings *settings, struct error *error)
             return code;
     }
     if ((settings->http_tls_certificate[0] == '\0') != (settings->http_tls_key[0] == '\0'))
-        return error_set(error, ERROR_INVALID,
-                         "http.tls.certificate and http.tls.key go together");
+        return error_set(error, ERROR_INVALID, "http.tls.certificate and http.tls.key go together");
     return ERROR_NONE;
 }
 
-/* --- File --------------------------------------------------------------------------------------- */
+/* --- File ------------------------------------------------------------------------------------- */
 
 struct yaml_walk {
     struct settings *settings;
@@ -365,8 +375,8 @@ static enum error_code load_file(struct settings *settings, const char *path, st
     }
     yaml_parser_set_input_file(&parser, file);
     if (!yaml_parser_load(&parser, &document)) {
-        code = error_set(error, ERROR_INVALID, "%s:%zu:%zu: %s", path,
-                         parser.problem_mark.line + 1, parser.problem_mark.column + 1,
+        code = error_set(error, ERROR_INVALID, "%s:%zu:%zu: %s", path, parser.problem_mark.line + 1,
+                         parser.problem_mark.column + 1,
                          parser.problem == NULL ? "not YAML" : parser.problem);
     } else {
         struct yaml_walk walk = {settings, &document, error};
@@ -384,7 +394,8 @@ static enum error_code load_file(struct settings *settings, const char *path, st
     return code;
 }
 
-/* --- Environment and flags ------------------------------------------------------------------------ */
+/* --- Environment and flags
+ * ------------------------------------------------------------------------ */
 
 /* GNOMON_STORAGE_RETENTION_SIZE is storage.retention_size. */
 static void variable_name(const char *name, char *target, size_t size)
@@ -453,7 +464,8 @@ static enum error_code load_flags(struct settings *settings, int count, char *co
     return ERROR_NONE;
 }
 
-/* --- Public ----------------------------------------------------------------------------------------- */
+/* --- Public
+ * ----------------------------------------------------------------------------------------- */
 
 enum error_code settings_load(int count, char *const *arguments, struct settings *settings_out,
                               struct error *error)
@@ -494,6 +506,23 @@ static void append_text(struct byte_buffer *buffer, const char *text)
     byte_buffer_append(buffer, text, strlen(text));
 }
 
+/* Between double quotes of YAML. */
+static void append_quoted(struct byte_buffer *buffer, const char *text)
+{
+    append_text(buffer, "\"");
+    for (; *text != '\0'; text++) {
+        char escaped[8];
+        if (*text == '"' || *text == '\\')
+            snprintf(escaped, sizeof escaped, "\\%c", *text);
+        else if ((unsigned char)*text < 0x20)
+            snprintf(escaped, sizeof escaped, "\\x%02x", (unsigned)*text);
+        else
+            snprintf(escaped, sizeof escaped, "%c", *text);
+        append_text(buffer, escaped);
+    }
+    append_text(buffer, "\"");
+}
+
 void settings_print(const struct settings *settings, struct byte_buffer *buffer)
 {
     const char *section = "";
@@ -512,9 +541,9 @@ void settings_print(const struct settings *settings, struct byte_buffer *buffer)
         }
         append_text(buffer, size > 0 ? "  " : "");
         append_text(buffer, size > 0 ? dot + 1 : name);
-        append_text(buffer, ": \"");
-        append_text(buffer, settings->values[i]);
-        append_text(buffer, "\"\n");
+        append_text(buffer, ": ");
+        append_quoted(buffer, settings->values[i]);
+        append_text(buffer, "\n");
     }
 }
 

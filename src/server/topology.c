@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static enum error_code read_topology(FILE *file, struct topology *topology_out,
-                                     struct error *error)
+static enum error_code read_topology(FILE *file, struct topology *topology_out, struct error *error)
 {
     struct topology topology;
     if (fscanf(file, "shards %u\nspread %u\n", &topology.shard_count, &topology.spread) != 2 ||

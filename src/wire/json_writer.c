@@ -5,7 +5,7 @@
 
 #include "double_digits.h"
 
-/* --- Strings -------------------------------------------------------------------------------- */
+/* --- Strings ---------------------------------------------------------------------------------- */
 
 static void escape_byte(struct byte_buffer *buffer, unsigned char byte)
 {
@@ -87,7 +87,7 @@ void json_string(struct byte_buffer *buffer, struct text value)
     byte_buffer_u8(buffer, '"');
 }
 
-/* --- Numbers -------------------------------------------------------------------------------- */
+/* --- Numbers ---------------------------------------------------------------------------------- */
 
 static size_t format_unsigned(char *target, uint64_t value)
 {
@@ -212,7 +212,7 @@ void json_timestamp(struct byte_buffer *buffer, int64_t timestamp_ms)
     byte_buffer_append(buffer, text, size);
 }
 
-/* --- Labels --------------------------------------------------------------------------------- */
+/* --- Labels ----------------------------------------------------------------------------------- */
 
 void json_labels(struct byte_buffer *buffer, struct labels labels)
 {

@@ -5,7 +5,7 @@
 #include "base/limits.h"
 #include "write_arrays.h"
 
-/* --- Arrays that grow ----------------------------------------------------------------------- */
+/* --- Arrays that grow ------------------------------------------------------------------------- */
 
 enum { ARRAY_CAPACITY_FIRST = 64, SERIES_BYTES_USUAL = 160 };
 
@@ -113,7 +113,7 @@ enum error_code write_out_of_memory(struct write_decoder *decoder)
                      "remote write: the request needs more memory than it may take");
 }
 
-/* --- Histograms ----------------------------------------------------------------------------- */
+/* --- Histograms ------------------------------------------------------------------------------- */
 
 /* Spans come as repeated messages; two passes, so that the array is allocated once. */
 static enum error_code decode_spans(struct write_decoder *decoder, struct byte_reader message,
@@ -358,7 +358,7 @@ static bool expect_series(struct write_decoder *decoder, size_t body_size)
     return request->series != NULL && request->samples != NULL;
 }
 
-/* --- Public --------------------------------------------------------------------------------- */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 enum error_code write_request_decode(enum write_version version, const uint8_t *body,
                                      size_t body_size, size_t series_limit, struct arena *arena,

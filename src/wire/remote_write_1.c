@@ -1,7 +1,7 @@
 /* prometheus.WriteRequest (remote write 1.0). */
 #include "write_arrays.h"
 
-/* --- Labels -------------------------------------------------------------------------------- */
+/* --- Labels ----------------------------------------------------------------------------------- */
 
 static bool label_is_well_formed(struct byte_reader message)
 {
@@ -32,7 +32,7 @@ static bool add_label_field(struct write_decoder *decoder, struct write_labels *
     return true;
 }
 
-/* --- Samples and exemplars ------------------------------------------------------------------ */
+/* --- Samples and exemplars -------------------------------------------------------------------- */
 
 static enum error_code decode_sample(struct write_decoder *decoder, struct byte_reader message)
 {
@@ -82,8 +82,7 @@ static enum error_code decode_histogram(struct write_decoder *decoder, struct by
     return write_decode_histogram(decoder, message, histogram);
 }
 
-/* --- The shape that every sender uses ----------------------------------------------------------
- */
+/* --- The shape that every sender uses --------------------------------------------------------- */
 
 /*
  * Almost all bytes of a request are labels {name, value} and samples {value, timestamp} with their
@@ -184,7 +183,7 @@ static bool decode_plain_fields(struct write_decoder *decoder, struct write_seri
     return true;
 }
 
-/* --- Series -------------------------------------------------------------------------------- */
+/* --- Series ----------------------------------------------------------------------------------- */
 
 static enum error_code decode_series_field(struct write_decoder *decoder,
                                            struct write_series *series,

@@ -1,7 +1,7 @@
 /* io.prometheus.write.v2.Request (remote write 2.0). */
 #include "write_arrays.h"
 
-/* --- References ----------------------------------------------------------------------------- */
+/* --- References ------------------------------------------------------------------------------- */
 
 /* Packed or, as every protobuf decoder must take, one by one. */
 static enum error_code decode_references(struct write_decoder *decoder,
@@ -27,7 +27,7 @@ static enum error_code decode_references(struct write_decoder *decoder,
     return field->bytes.failed ? write_malformed(decoder, "label references") : ERROR_NONE;
 }
 
-/* --- Parts of a series ---------------------------------------------------------------------- */
+/* --- Parts of a series ------------------------------------------------------------------------ */
 
 static enum error_code decode_sample(struct write_decoder *decoder, struct byte_reader message)
 {
@@ -97,7 +97,7 @@ static enum error_code decode_histogram(struct write_decoder *decoder, struct by
     return write_decode_histogram(decoder, message, histogram);
 }
 
-/* --- Series --------------------------------------------------------------------------------- */
+/* --- Series ----------------------------------------------------------------------------------- */
 
 static enum error_code decode_series_field(struct write_decoder *decoder,
                                            struct write_series *series,
@@ -182,7 +182,7 @@ static enum error_code decode_series(struct write_decoder *decoder, struct byte_
     return ERROR_NONE;
 }
 
-/* --- References against the symbols, once all are known -------------------------------------- */
+/* --- References against the symbols, once all are known --------------------------------------- */
 
 static bool references_valid(const struct write_request *request,
                              const struct write_labels *labels)

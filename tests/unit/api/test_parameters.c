@@ -6,7 +6,7 @@
 
 #include "api_private.h"
 
-/* --- Helpers -------------------------------------------------------------------------------- */
+/* --- Helpers ---------------------------------------------------------------------------------- */
 
 static struct http_parameters one(struct http_parameter *entry, const char *value)
 {
@@ -144,8 +144,7 @@ static void the_error_names_parameter_and_value(void **state)
     assert_int_equal(time_ms, 1);
 }
 
-/* --- Durations and limits ------------------------------------------------------------------------
- */
+/* --- Durations and limits --------------------------------------------------------------------- */
 
 static void a_duration_is_seconds_or_in_units(void **state)
 {

@@ -11,8 +11,7 @@
 #include "platform/loop.h"
 #include "series_memory.h"
 
-/* --- A frontend that runs one query at a time ----------------------------------------------------
- */
+/* --- A frontend that runs one query at a time ------------------------------------------------- */
 
 enum { WAITING_MAX = 3, MEMORY_MAX_BYTES = 1 << 20 };
 

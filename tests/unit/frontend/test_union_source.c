@@ -231,8 +231,7 @@ static void a_visitor_that_stops_is_not_called_again(void **state)
     assert_int_equal(seen.count, 1);
 }
 
-/* --- A source that fails ------------------------------------------------------------------------
- */
+/* --- A source that fails ---------------------------------------------------------------------- */
 
 static size_t sets_open;
 

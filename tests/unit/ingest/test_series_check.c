@@ -84,8 +84,7 @@ static void assert_refused(const struct label *labels, size_t count, enum error_
     assert_int_equal(found, reason);
 }
 
-/* --- Labels -------------------------------------------------------------------------------------
- */
+/* --- Labels ----------------------------------------------------------------------------------- */
 
 static void labels_come_out_sorted_and_without_empty_values(void **state)
 {

@@ -1,0 +1,187 @@
+"""Limits answer with their status and words, hold against hostile clients, and harm nobody else."""
+import http.client
+import random
+import socket
+import time
+
+import harness
+import remote_write as rw
+
+HOUR_MS = 3600 * 1000
+DAY_MS = 24 * HOUR_MS
+
+
+class Limits(harness.IntegrationTest):
+    def setUp(self):
+        super().setUp()
+        self.now_ms = int(time.time()) * 1000
+
+    def begin(self, *settings):
+        self.node = self.start_node("--telemetry.self_write=false", *settings)
+
+    def write(self, body, expect=204, headers=None):
+        answer = self.node.request("POST", "/api/v1/write", rw.snappy(body),
+                                   headers or rw.HEADERS_1)
+        self.assertEqual(answer.status, expect, answer.body)
+        return answer
+
+    def values(self, query, at_ms=None):
+        result = self.node.query(query, time=(at_ms or self.now_ms) / 1000)["result"]
+        return [one["value"][1] for one in result]
+
+    def flush(self):
+        self.assertEqual(self.node.request("POST", "/api/v1/admin/flush").status, 204)
+
+    # --- Writing -----------------------------------------------------------------------------------
+
+    def test_labels_have_limits_and_the_refusal_names_the_series(self):
+        self.begin("--ingest.max_labels=4", "--ingest.max_label_bytes=100")
+        many = [("__name__", "many")] + [(f"l{i}", "x") for i in range(4)]
+        long = [("__name__", "long"), ("l", "x" * 100)]
+        good = [("__name__", "good"), ("a", "1"), ("b", "1"), ("c", "1")]
+        at = self.now_ms
+        answer = self.write(rw.series_1(many, [(at, 1.0)]) + rw.series_1(long, [(at, 1.0)]) +
+                            rw.series_1(good, [(at, 1.0)]), 400)
+        self.assertIn(b"5 labels, more than 4", answer.body)
+        self.assertIn(b"many", answer.body)
+        self.assertEqual(self.values("count({__name__=~'.+'})"), ["1"])
+        self.assertEqual(self.node.metric("gnomon_ingest_refused_total", reason="label_limit"), 2)
+        self.assertIn("many", self.node.log_text())
+
+    def test_the_future_has_a_window(self):
+        self.begin("--ingest.future_window=5m")
+        now_ms = int(time.time() * 1000)
+        self.write(rw.series_1([("__name__", "near")], [(now_ms + 4 * 60000, 1.0)]))
+        answer = self.write(rw.series_1([("__name__", "far")], [(now_ms + 7 * 60000, 1.0)]), 400)
+        self.assertIn(b"out of bounds", answer.body)
+        self.assertIn(b"far", answer.body)
+        # One far sample does not take the others of its series with it.
+        answer = self.write(rw.series_1([("__name__", "both")],
+                                        [(now_ms, 1.0), (now_ms + DAY_MS, 2.0)]), 400)
+        self.assertEqual(answer.headers["X-Prometheus-Remote-Write-Samples-Written"], "1")
+        self.assertEqual(self.values("both", now_ms), ["1"])
+
+    def test_what_is_older_than_the_retention_is_refused_and_deleted(self):
+        self.begin("--storage.retention=2d", "--cluster.shards=1")
+        now_ms = int(time.time() * 1000)
+        self.write(rw.series_1([("__name__", "kept")], [(now_ms - DAY_MS, 1.0)]))
+        answer = self.write(rw.series_1([("__name__", "old")], [(now_ms - 3 * DAY_MS, 1.0)]), 400)
+        self.assertIn(b"out of bounds", answer.body)
+        self.flush()
+        self.node.terminate()
+        # A shorter retention takes what is there.
+        self.node = self.restart(self.node, "--telemetry.self_write=false",
+                                 "--storage.retention=12h")
+        self.write(rw.series_1([("__name__", "young")], [(now_ms, 1.0)]))
+        self.flush()  # a clock is believed when samples agree with it
+        harness.wait_until(lambda: self.values("kept", now_ms - DAY_MS) == [],
+                           "what is too old is gone", alive=self.node)
+        self.assertEqual(self.values("young", now_ms), ["1"])
+
+    def test_the_oldest_is_deleted_when_the_size_is_reached(self):
+        self.begin("--storage.retention_size=64KiB", "--cluster.shards=1")
+        now_ms = int(time.time() * 1000)
+        generator = random.Random(3)
+        for age_h in range(40, 0, -4):
+            at = now_ms - age_h * HOUR_MS
+            body = b"".join(rw.series_1([("__name__", "noise"), ("n", str(n))],
+                                        [(at + i * 1000, generator.random()) for i in range(100)])
+                            for n in range(20))
+            self.write(body)
+            self.flush()
+
+        def small():
+            return self.node.metric("gnomon_shard_block_bytes") + \
+                self.node.metric("gnomon_shard_part_bytes") <= 64 << 10
+        harness.wait_until(small, "the size is within its limit", alive=self.node)
+        self.assertEqual(self.values("count(noise)", now_ms - 40 * HOUR_MS + 1000), [])
+        self.assertEqual(self.values("count(noise)", now_ms - 4 * HOUR_MS + 1000), ["20"])
+
+    def test_hostile_bodies_are_refused_and_cost_nothing(self):
+        self.begin("--ingest.max_request_bytes=1MiB", "--http.max_body=2MiB")
+        before = self.node.metric("gnomon_process_resident_memory_bytes")
+
+        def status(body, headers=rw.HEADERS_1):
+            return self.node.request("POST", "/api/v1/write", body, headers).status
+        self.assertEqual(status(rw.snappy(b"\x00" * (1 << 20))[:100]), 400)  # cut
+        self.assertEqual(status(rw.varint(1 << 30) + b"\x00"), 413)  # claims a gigabyte
+        self.assertEqual(status(rw.varint(1 << 40) + b"\x00"), 400)  # more than snappy has
+        self.assertEqual(status(rw.varint(900 << 10) + b"\x00"), 400)
+        # Small when sent, at the limit when decoded: copies of itself.
+        copies = rw.varint(4 << 20) + b"\x00A" + b"\xfe\x01\x00" * (1 << 14)
+        self.assertEqual(status(copies), 413)
+        # Lengths that point outside, messages in messages, fields without end: in a series.
+        for inner in (b"\x0a\xff\xff\xff\xff\x0f", b"\x12\x05\x0a\xff\xff\xff\x7f",
+                      b"\x0a" * 10000, b"\xff" * 1000, b"\x12" * 5000):
+            self.assertEqual(status(rw.snappy(rw.field_bytes(1, inner))), 400, inner[:10])
+            self.assertEqual(status(rw.snappy(rw.field_bytes(5, inner)), rw.HEADERS_2), 400,
+                             inner[:10])
+        with self.assertRaises((ConnectionError, http.client.HTTPException, AssertionError)):
+            self.assertNotEqual(status(b"x" * (3 << 20)), 413)  # refused before or while it is sent
+        for _ in range(200):
+            status(copies)
+        grown = self.node.metric("gnomon_process_resident_memory_bytes") - before
+        self.assertLess(grown, 256 << 20)
+        self.write(rw.series_1([("__name__", "fine")], [(self.now_ms, 1.0)]))
+
+    # --- Asking ------------------------------------------------------------------------------------
+
+    def fill(self, series, samples):
+        """`series` series of `samples` samples each, a second apart, until now."""
+        for first in range(0, series, 500):
+            self.write(b"".join(
+                rw.series_1([("__name__", "filled"), ("n", str(n))],
+                            [(self.now_ms - i * 1000, float(n + i)) for i in range(samples)][::-1])
+                for n in range(first, min(first + 500, series))))
+
+    def test_a_query_over_its_samples_is_422_in_the_words_of_prometheus(self):
+        self.begin("--query.max_samples=1000")
+        self.fill(20, 100)
+        answer = self.node.get("/api/v1/query", query="filled[100s]", time=self.now_ms / 1000)
+        self.assertEqual(answer.status, 422)
+        self.assertEqual(answer.json()["errorType"], "execution")
+        self.assertIn("too many samples", answer.json()["error"])
+        self.assertEqual(self.values("count(filled)"), ["20"])
+
+    def test_a_query_over_its_time_is_503(self):
+        self.begin()
+        self.fill(200, 300)
+        answer = self.node.get("/api/v1/query_range", start=self.now_ms / 1000 - 300,
+                               end=self.now_ms / 1000, step="0.1", timeout="1ms",
+                               query="sum(sum_over_time(filled[5m])) + count(filled * filled)")
+        self.assertEqual(answer.status, 503, answer.body[:300])
+        self.assertEqual(answer.json()["errorType"], "timeout")
+        self.assertIn("query timed out", answer.json()["error"])
+
+    def test_a_query_whose_client_leaves_ends(self):
+        self.begin("--query.concurrency=1")
+        self.fill(500, 300)
+        heavy = harness.query_string({
+            "query": "sum(max_over_time(sum_over_time(filled[5m])[5m:1s]))",
+            "start": self.now_ms / 1000 - 300, "end": self.now_ms / 1000, "step": "0.05"})
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", self.node.port)) as client:
+                client.sendall(f"GET /api/v1/query_range?{heavy} HTTP/1.1\r\n"
+                               "Host: x\r\n\r\n".encode())
+                time.sleep(0.05)
+        harness.wait_until(lambda: self.node.metric("gnomon_query_running") == 0 and
+                           self.node.metric("gnomon_query_waiting") == 0,
+                           "abandoned queries have ended", 30, alive=self.node)
+        self.assertEqual(self.values("count(filled)"), ["500"])
+        self.assertEqual(self.node.metric("gnomon_query_memory_bytes"), 0)
+
+    def test_known_series_are_stored_at_the_limit_of_series(self):
+        self.begin("--ingest.max_series=40", "--cluster.shards=1")
+        at = self.now_ms - 60000
+        self.write(b"".join(rw.series_1([("__name__", "known"), ("n", str(n))], [(at, 1.0)])
+                            for n in range(30)))
+        answer = self.write(b"".join(
+            rw.series_1([("__name__", "new"), ("n", str(n))], [(at, 1.0)]) for n in range(30)), 400)
+        self.assertIn(b"limit of series", answer.body)
+        self.write(b"".join(rw.series_1([("__name__", "known"), ("n", str(n))], [(at + 1000, 2.0)])
+                            for n in range(30)))
+        self.assertEqual(self.values("sum(known)"), ["60"])
+
+
+if __name__ == "__main__":
+    harness.main()
