@@ -112,6 +112,13 @@ struct listener_options {
 enum error_code listener_open(struct loop *loop, const struct listener_options *options,
                               struct listener **listener_out, struct error *error);
 
+/*
+ * Whether nobody listens on the address, in any process. SO_REUSEPORT lets a second process of the
+ * same user in without a word, so a program asks before it opens its first listener.
+ * Errors: as of listener_open.
+ */
+enum error_code listener_check_free(const char *address, struct error *error);
+
 /* Accept no more; accepted streams live on. NULL is fine. */
 void listener_close(struct listener *listener);
 

@@ -53,8 +53,10 @@ static enum error_code address_split(const char *address, char *host, size_t hos
     return ERROR_NONE;
 }
 
+enum sharing { PORT_SHARED, PORT_ALONE };
+
 /* A bound socket for the first of `candidates` that works. */
-static int bind_first(const struct addrinfo *candidates, int *errno_out)
+static int bind_first(const struct addrinfo *candidates, enum sharing sharing, int *errno_out)
 {
     *errno_out = EADDRNOTAVAIL;
     for (; candidates != NULL; candidates = candidates->ai_next) {
@@ -65,7 +67,8 @@ static int bind_first(const struct addrinfo *candidates, int *errno_out)
             setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
         if (descriptor >= 0 &&
             setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-            setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+            (sharing == PORT_ALONE ||
+             setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
             bind(descriptor, candidates->ai_addr, candidates->ai_addrlen) == 0)
             return descriptor;
         *errno_out = errno;
@@ -75,7 +78,8 @@ static int bind_first(const struct addrinfo *candidates, int *errno_out)
     return -1;
 }
 
-static enum error_code bind_address(const char *address, int *descriptor_out, struct error *error)
+static enum error_code bind_address(const char *address, enum sharing sharing, int *descriptor_out,
+                                    struct error *error)
 {
     char host[HOST_MAX + 1];
     const char *port = NULL;
@@ -92,7 +96,7 @@ static enum error_code bind_address(const char *address, int *descriptor_out, st
         if (status != 0)
             return error_set(error, ERROR_INVALID, "listen '%s': %s", address,
                              status == EAI_SYSTEM ? strerror(errno) : gai_strerror(status));
-        int descriptor = bind_first(candidates, &reason);
+        int descriptor = bind_first(candidates, sharing, &reason);
         freeaddrinfo(candidates);
         if (descriptor >= 0) {
             *descriptor_out = descriptor;
@@ -174,13 +178,22 @@ static void on_closed(uv_handle_t *handle)
         free(listener);
 }
 
+enum error_code listener_check_free(const char *address, struct error *error)
+{
+    int descriptor;
+    enum error_code code = bind_address(address, PORT_ALONE, &descriptor, error);
+    if (code == ERROR_NONE)
+        close(descriptor);
+    return code;
+}
+
 enum error_code listener_open(struct loop *loop, const struct listener_options *options,
                               struct listener **listener_out, struct error *error)
 {
     assert(scheduler_on_loop(loop_scheduler(loop)));
     assert(options->accepted != NULL && options->address != NULL);
     int descriptor;
-    enum error_code code = bind_address(options->address, &descriptor, error);
+    enum error_code code = bind_address(options->address, PORT_SHARED, &descriptor, error);
     if (code != ERROR_NONE)
         return code;
     struct listener *listener = calloc(1, sizeof *listener);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "platform/stream.h"
 
 #include "machine.h"
 #include "node_private.h"
@@ -120,9 +121,9 @@ enum error_code node_open_servers(struct node *node, struct error *error)
     const struct settings *settings = node->settings;
     node->http_budget.connections_max = settings->http_connections_max;
     node->http_budget.body_bytes_max = machine_memory_bytes() / 16;
-    enum error_code code = ERROR_NONE;
     char address[300];
     snprintf(address, sizeof address, "%s", settings->http_listen);
+    enum error_code code = listener_check_free(address, error);
     for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++) {
         struct http_server_options options = {
             .address = address,

@@ -22,6 +22,11 @@ struct merge_item {
 
 #define SERIES_ID_OF_BLOCK UINT64_MAX
 
+struct time_range {
+    int64_t start_ms;
+    int64_t end_ms;
+};
+
 struct merge_work {
     struct merge *merge;
     struct arena *arena; /* labels of all items */
@@ -33,6 +38,7 @@ struct merge_work {
     struct sample_columns *pieces;       /* [part_count + block_count] */
     struct column_merge *cuts;           /* [part_count + block_count] */
     struct column_merge merged;
+    struct time_range exemplars; /* of the window under way */
 };
 
 static enum error_code out_of_memory(struct error *error)
@@ -260,13 +266,19 @@ static enum error_code read_exemplars(struct merge_work *work, size_t first, siz
         for (size_t k = 0; k < readers; k++) {
             const struct exemplar *found;
             size_t count;
+            bool of_block = item->id == SERIES_ID_OF_BLOCK;
+            /* What a merge took before is in a block already. */
+            int64_t from_ms = of_block ? start_ms : work->merge->parts[k].from_ms;
+            if (from_ms < start_ms)
+                from_ms = start_ms;
+            if (from_ms > end_ms)
+                continue;
             enum error_code code =
-                item->id == SERIES_ID_OF_BLOCK
-                    ? block_reader_read_exemplars(work->block_readers[item->block],
-                                                  item->position, start_ms, end_ms, &found,
-                                                  &count, error)
-                    : part_reader_read_exemplars(work->part_readers[k], item->id, start_ms,
-                                                 end_ms, &found, &count, error);
+                of_block ? block_reader_read_exemplars(work->block_readers[item->block],
+                                                       item->position, from_ms, end_ms, &found,
+                                                       &count, error)
+                         : part_reader_read_exemplars(work->part_readers[k], item->id, from_ms,
+                                                      end_ms, &found, &count, error);
             if (code != ERROR_NONE)
                 return code;
             if (count == 0)
@@ -291,6 +303,10 @@ static enum error_code read_exemplars(struct merge_work *work, size_t first, siz
             all[j] = all[j - 1];
             all[j - 1] = swapped;
         }
+    if (total > 0 && all[0].timestamp_ms < work->exemplars.start_ms)
+        work->exemplars.start_ms = all[0].timestamp_ms;
+    if (total > 0 && all[total - 1].timestamp_ms > work->exemplars.end_ms)
+        work->exemplars.end_ms = all[total - 1].timestamp_ms;
     *exemplars_out = all;
     *count_out = total;
     return ERROR_NONE;
@@ -372,6 +388,7 @@ static enum error_code write_window(struct merge_work *work, int64_t window_ms,
         .block_id = merge->index,
         .tombstone_mark = merge->index,
     };
+    work->exemplars = (struct time_range){INT64_MAX, INT64_MIN};
     shard_path(shard, path, "blocks", described.index, described.number, "block");
     snprintf(unfinished, sizeof unfinished, "%s" SHARD_UNFINISHED, path);
     enum error_code code = block_writer_create(shard->options.environment->disk, unfinished,
@@ -381,6 +398,11 @@ static enum error_code write_window(struct merge_work *work, int64_t window_ms,
                             &added, error);
     if (code == ERROR_NONE && added > 0)
         code = block_writer_finish(writer, &described.summary, error);
+    /* As those of a part, the times of a block are those of its samples and its exemplars. */
+    if (work->exemplars.start_ms < described.summary.min_time_ms)
+        described.summary.min_time_ms = work->exemplars.start_ms;
+    if (work->exemplars.end_ms > described.summary.max_time_ms)
+        described.summary.max_time_ms = work->exemplars.end_ms;
     block_writer_destroy(writer);
     if (code == ERROR_NONE && added > 0)
         code = disk_rename(shard->options.environment->disk, unfinished, path, error);
@@ -411,9 +433,9 @@ static void time_range(const struct merge *merge, int64_t *start_ms, int64_t *en
         *end_ms = summary->max_time_ms > *end_ms ? summary->max_time_ms : *end_ms;
     }
     for (size_t i = 0; i < merge->block_count; i++) {
-        const struct file_summary *summary = &merge->blocks[i].described.summary;
-        *start_ms = summary->min_time_ms < *start_ms ? summary->min_time_ms : *start_ms;
-        *end_ms = summary->max_time_ms > *end_ms ? summary->max_time_ms : *end_ms;
+        const struct manifest_block *block = &merge->blocks[i].described;
+        *start_ms = block->window_start_ms < *start_ms ? block->window_start_ms : *start_ms;
+        *end_ms = block->window_end_ms - 1 > *end_ms ? block->window_end_ms - 1 : *end_ms;
     }
 }
 
@@ -427,8 +449,8 @@ static bool window_has_input(const struct merge *merge, int64_t window_ms)
             return true;
     }
     for (size_t i = 0; i < merge->block_count; i++) {
-        const struct file_summary *summary = &merge->blocks[i].described.summary;
-        if (summary->min_time_ms <= end_ms && summary->max_time_ms >= window_ms)
+        const struct manifest_block *block = &merge->blocks[i].described;
+        if (block->window_start_ms <= end_ms && block->window_end_ms > window_ms)
             return true;
     }
     return false;

@@ -15,15 +15,20 @@ static bool head_is_empty(const struct shard *shard)
     return head.series_count == 0 && !shard->metadata_changed;
 }
 
-static void finish_all(struct shard *shard)
+static void finish_all(struct shard *shard, const struct error *outcome)
 {
-    struct error none;
-    error_clear(&none);
     while (shard->flushes != NULL) {
         struct shard_flush *flush = shard->flushes;
         shard->flushes = flush->next;
-        flush->done(flush, &none);
+        flush->done(flush, outcome);
     }
+}
+
+void shard_flush_cancel(struct shard *shard)
+{
+    struct error closing;
+    error_set(&closing, ERROR_UNAVAILABLE, "shutting down");
+    finish_all(shard, &closing);
 }
 
 /* Where the flushes stand follows from the state of the shard. */
@@ -50,7 +55,9 @@ void shard_flush_advance(struct shard *shard)
             return;
         }
     }
-    finish_all(shard);
+    struct error none;
+    error_clear(&none);
+    finish_all(shard, &none);
 }
 
 void shard_flush(struct shard *shard, struct shard_flush *flush)

@@ -131,9 +131,23 @@ static enum error_code add_series(struct freeze_job *job, struct part_writer *wr
                            with_exemplars ? content->exemplar_count : 0, error);
 }
 
-static enum error_code write_series(struct freeze_job *job, struct part_writer *writer,
-                                    enum part_number number, bool *any_out, struct error *error)
+/* The times of a part are those of its samples and its exemplars. */
+static void widen(struct manifest_part *part, const struct head_series_content *content)
 {
+    for (size_t i = 0; i < content->exemplar_count; i++) {
+        int64_t time_ms = content->exemplars[i].timestamp_ms;
+        if (time_ms < part->summary.min_time_ms)
+            part->summary.min_time_ms = time_ms;
+        if (time_ms > part->summary.max_time_ms)
+            part->summary.max_time_ms = time_ms;
+    }
+}
+
+static enum error_code write_series(struct freeze_job *job, struct part_writer *writer,
+                                    struct manifest_part *part, bool *any_out,
+                                    struct error *error)
+{
+    enum part_number number = (enum part_number)part->number;
     struct head_iterator *iterator = NULL;
     struct head_series_content content;
     bool more = true;
@@ -148,9 +162,23 @@ static enum error_code write_series(struct freeze_job *job, struct part_writer *
         if (columns->count == 0 && (number == PART_LATE || content.exemplar_count == 0))
             continue;
         *any_out = true;
+        if (number == PART_CURRENT)
+            widen(part, &content);
         code = add_series(job, writer, &content, columns, number, error);
     }
     head_iterator_destroy(iterator);
+    return code;
+}
+
+static enum error_code finish_part(struct part_writer *writer, struct manifest_part *part,
+                                   struct error *error)
+{
+    int64_t min_time_ms = part->summary.min_time_ms, max_time_ms = part->summary.max_time_ms;
+    enum error_code code = part_writer_finish(writer, &part->summary, error);
+    if (min_time_ms < part->summary.min_time_ms)
+        part->summary.min_time_ms = min_time_ms;
+    if (max_time_ms > part->summary.max_time_ms)
+        part->summary.max_time_ms = max_time_ms;
     return code;
 }
 
@@ -160,16 +188,20 @@ static enum error_code write_part(struct freeze_job *job, enum part_number numbe
     struct shard *shard = job->shard;
     struct part_writer *writer = NULL;
     struct manifest_part part = {
-        .index = job->frozen->index, .number = number, .merged_until_ms = INT64_MIN};
+        .index = job->frozen->index,
+        .number = number,
+        .merged_until_ms = INT64_MIN,
+        .summary = {.min_time_ms = INT64_MAX, .max_time_ms = INT64_MIN},
+    };
     char path[SHARD_PATH_MAX];
     bool any = false;
     shard_path(shard, path, "parts", part.index, number, "part");
     enum error_code code =
         part_writer_create(shard->options.environment->disk, path, &writer, error);
     if (code == ERROR_NONE)
-        code = write_series(job, writer, number, &any, error);
+        code = write_series(job, writer, &part, &any, error);
     if (code == ERROR_NONE && any)
-        code = part_writer_finish(writer, &part.summary, error);
+        code = finish_part(writer, &part, error);
     part_writer_destroy(writer); /* removes the file unless it was finished */
     if (code != ERROR_NONE || !any)
         return code;

@@ -209,6 +209,7 @@ static bool freeze_is_pending(const struct shard *shard, uint64_t index)
     return false;
 }
 
+/* An input may be gone by a deletion that was proposed before: the merge is void then. */
 static enum error_code take_part(struct shard *shard, struct merge *merge, uint64_t index,
                                  uint64_t number, struct error *error)
 {
@@ -224,7 +225,7 @@ static enum error_code take_part(struct shard *shard, struct merge *merge, uint6
     if (freeze_is_pending(shard, index))
         return error_set(error, ERROR_UNAVAILABLE, "part %llu-%llu is still being written",
                          (unsigned long long)index, (unsigned long long)number);
-    return error_set(error, ERROR_CORRUPT, "merge of unknown part %llu-%llu",
+    return error_set(error, ERROR_CONFLICT, "merge of part %llu-%llu, which is gone",
                      (unsigned long long)index, (unsigned long long)number);
 }
 
@@ -239,7 +240,7 @@ static enum error_code take_block(struct shard *shard, struct merge *merge, uint
         block_ref(block->block);
         return ERROR_NONE;
     }
-    return error_set(error, ERROR_CORRUPT, "merge of unknown block %llu-%llu",
+    return error_set(error, ERROR_CONFLICT, "merge of block %llu-%llu, which is gone",
                      (unsigned long long)index, (unsigned long long)number);
 }
 
@@ -375,9 +376,9 @@ enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
 {
     shard->merge_proposed = false;
     if (shard->merge != NULL)
-        return error_set(error, ERROR_CORRUPT, "merge start while merge %llu is not done",
+        return error_set(error, ERROR_CONFLICT, "merge start while merge %llu is not done",
                          (unsigned long long)shard->merge->index);
-    struct merge *merge;
+    struct merge *merge = NULL;
     enum error_code code = merge_create(shard, index, body, &merge, error);
     if (code == ERROR_NONE)
         merge_begin(shard, merge);
@@ -401,8 +402,10 @@ enum error_code shard_restore_merge(struct shard *shard, const struct manifest *
         return ERROR_NONE;
     struct byte_reader body =
         byte_reader_over(manifest->merge_body.bytes, manifest->merge_body.size);
-    struct merge *merge;
+    struct merge *merge = NULL;
     enum error_code code = merge_create(shard, manifest->merge_index, &body, &merge, error);
+    if (code == ERROR_CONFLICT)
+        code = error_set(error, ERROR_CORRUPT, "manifest: its merge has inputs that it lacks");
     if (code == ERROR_NONE)
         merge_begin(shard, merge);
     return code;

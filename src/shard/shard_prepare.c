@@ -219,6 +219,10 @@ static void check_floats(struct shard *shard, struct shard_write *write,
     for (size_t i = 0; i < write->float_count; i++) {
         uint64_t id = resolved_id(write, write->ids[i]);
         enum sample_fate fate = check_float(shard, write, bounds, id, i);
+        /* A head takes exemplars of series that it has samples of: the known one is perhaps in a
+         * frozen head. Apply leaves out what is there twice. */
+        if (fate == SAMPLE_KNOWN && write->exemplar_count > 0)
+            fate = SAMPLE_STORED;
         if (fate == SAMPLE_STORED) {
             write->ids[kept] = id;
             write->timestamps_ms[kept] = write->timestamps_ms[i];

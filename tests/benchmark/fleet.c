@@ -368,6 +368,15 @@ int64_t fleet_timestamp_ms(const struct fleet *fleet, uint64_t series, uint64_t 
 
 /* --- Values --------------------------------------------------------------------------------- */
 
+/*
+ * Counters have been running for a while: near zero, Prometheus 2 and 3 extrapolate rates in
+ * different ways.
+ */
+enum { HISTOGRAM_AGE_TICKS = 500 };
+
+/* Requests by bucket, a hump around 0.05 s. */
+static const uint8_t BUCKET_SHARE[BUCKET_COUNT] = {2, 6, 14, 16, 14, 9, 5, 3, 2, 1, 1};
+
 /* 2^low .. 2^high, each power of two as often. */
 static int64_t spread(uint64_t key, unsigned low, unsigned high)
 {
@@ -410,10 +419,16 @@ void fleet_cursor_open(struct fleet_cursor *cursor, const struct fleet *fleet, u
     case KIND_CONSTANT:
         cursor->level = spread(key, 10, 38);
         break;
+    case KIND_RARE:
+        cursor->level = spread(key, 12, 20);
+        break;
     case KIND_BUCKET:
     case KIND_COUNT:
     case KIND_SUM:
         cursor->pace = spread(key, 6, 12);
+        for (unsigned i = 0; i <= cursor->bucket; i++)
+            cursor->level += cursor->pace * BUCKET_SHARE[i] * HISTOGRAM_AGE_TICKS;
+        cursor->total = (double)cursor->level / 16;
         if (kind == KIND_SUM && place.metric->outer.name != NULL)
             cursor->key = mix(key + place.outer + 1); /* two sums of one target */
         break;
@@ -425,14 +440,12 @@ void fleet_cursor_open(struct fleet_cursor *cursor, const struct fleet *fleet, u
 /* Requests of this tick that fall into buckets up to `bucket`, and the seconds they took. */
 static int64_t observe(const struct fleet_cursor *cursor, double *seconds_out)
 {
-    /* A hump around 0.05 s. */
-    static const uint8_t SHARE[BUCKET_COUNT] = {2, 6, 14, 16, 14, 9, 5, 3, 2, 1, 1};
     int64_t requests = 0;
     double seconds = 0;
     for (unsigned i = 0; i <= cursor->bucket; i++) {
         uint64_t random = mix(cursor->key ^ (cursor->tick << 4 | i) * UINT64_C(0x2545f4914f6cdd1d));
-        int64_t found =
-            (int64_t)((random >> 40) % (uint64_t)(cursor->pace * SHARE[i] / 8 + 2)); /* 0 too */
+        int64_t found = (int64_t)((random >> 40) %
+                                  (uint64_t)(cursor->pace * BUCKET_SHARE[i] / 8 + 2)); /* 0 too */
         requests += found;
         double jitter = 0.75 + (double)(random & 0xffffffff) / 8589934592.0;
         seconds += (double)found * BUCKET_MIDDLE[i] * jitter;

@@ -37,6 +37,7 @@ SCALES = {
     "large": Scale(hosts=2000, ticks=40, checked=300, rounds=0),
 }
 INTERVAL_S = 15
+GOLDEN_RATIO = (1 + 5 ** 0.5) / 2
 RIGHT_ANSWER_DEADLINE_S = 120
 LOST_DEADLINE_S = 15  # for a right answer from who may have lost everything
 
@@ -97,10 +98,12 @@ class Fleet:
         return json.loads(self.call("send", server.url(), server.process.pid))
 
     def series(self, count):
-        """`count` series spread over the fleet, with labels and values."""
+        """`count` series spread over the fleet and over what hosts have, with labels and values."""
         total = self.figures["series"]
-        count = min(count, total)
-        chosen = sorted({(2 * i + 1) * total // (2 * count) for i in range(count)})
+        if count >= total:
+            chosen = range(total)
+        else: # a low-discrepancy sequence; equal steps would meet few of a host's 500 series
+            chosen = sorted({int(i * GOLDEN_RATIO % 1 * total) for i in range(1, count + 1)})
         return [json.loads(line) for line in self.call("values", *chosen).splitlines()]
 
 
@@ -262,7 +265,7 @@ def run_queries(name, fleet, columns, rounds):
         for server in columns:
             server.wait_ready()
             server.settle()
-        host, pod = verify.example_names(fleet.series(fleet.figures["series"] // 7))
+        host, pod = verify.example_names(fleet.series(50))
         note(f"queries, {rounds} rounds")
         timings = queries.run(columns, fleet.end_s, {"host": host, "pod": pod}, rounds)
     finally:

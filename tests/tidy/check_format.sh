@@ -12,10 +12,14 @@ if [ "${1:-}" = --fix ]; then
     list | xargs -0 clang-format -i
     exit 0
 fi
-bad=$(list | xargs -0 -n 8 -P "$(nproc)" clang-format --dry-run 2>&1 |
-    sed -n 's/^\([^:]*\):[0-9]*:[0-9]*: .*/\1/p' | sort | uniq -c)
+# Batches print at their end, so that their lines do not mix.
+# shellcheck disable=SC2016 # the inner shell's arguments
+bad=$(list | xargs -0 -n 24 -P "$(nproc)" sh -c '
+    found=$(clang-format --dry-run "$@" 2>&1 |
+        sed -n "s/^\([^:]*\):[0-9]*:[0-9]*: .*/\1/p" | sort -u)
+    [ -z "$found" ] || echo "$found"' check | sort)
 [ -z "$bad" ] || {
-    echo "places where clang-format would change a file:"
+    echo "clang-format would change:"
     echo "$bad"
     echo "mend with tests/tidy/check_format.sh --fix"
     exit 1

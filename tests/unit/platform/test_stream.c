@@ -282,6 +282,19 @@ static SSL *client_handshake(int client, const struct credentials *shown)
     return session;
 }
 
+static void an_address_in_use_is_not_free(void **state)
+{
+    (void)state;
+    char address[32];
+    struct error error;
+    open_echo(NULL, 0);
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    assert_int_equal(listener_check_free(address, &error), ERROR_IO);
+    assert_non_null(strstr(error.message, address));
+    close_echo();
+    assert_int_equal(listener_check_free("127.0.0.1:0", &error), ERROR_NONE);
+}
+
 static void encrypted_bytes_come_back(void **state)
 {
     (void)state;
@@ -437,6 +450,7 @@ int main(void)
         cmocka_unit_test(bytes_come_back_whole_and_in_order),
         cmocka_unit_test(addresses_that_cannot_be_are_named),
         cmocka_unit_test(loops_share_an_address),
+        cmocka_unit_test(an_address_in_use_is_not_free),
         cmocka_unit_test(encrypted_bytes_come_back),
         cmocka_unit_test(a_client_without_a_certificate_is_refused_when_one_is_asked_for),
         cmocka_unit_test(a_reload_is_for_new_connections),

@@ -1,0 +1,42 @@
+/*
+ * shard_node - a whole node without its HTTP: journal, group host and replicas on the simulated
+ * world, opened and closed as the server does.
+ */
+#ifndef TESTS_SHARD_NODE_H
+#define TESTS_SHARD_NODE_H
+
+#include "journal/journal.h"
+#include "replica/replica.h"
+#include "simulated_environment.h"
+
+enum { NODE_SHARDS = 2, NODE_STEPS_MAX = 3000000 };
+
+struct shard_node {
+    struct simulated_environment *environment;
+    enum journal_durability durability;
+    struct page_cache *cache;
+    struct journal_recovery *recovery;
+    struct journal *journal;
+    struct group_host *host;
+    struct replica *replicas[NODE_SHARDS];
+    char directories[NODE_SHARDS][32];
+    struct replica_node limits;
+    bool journal_failed;
+    bool replica_failed;
+    struct error failure; /* of the replica that failed */
+    size_t closing;
+};
+
+/* Recover, open, wait until every shard takes writes. On an error close it all the same. */
+enum error_code shard_node_open(struct shard_node *node, struct error *error);
+
+/* In the order of an orderly end, or of one whose log failed. */
+void shard_node_close(struct shard_node *node);
+
+/* The disk fails from now on; then close. */
+void shard_node_crash(struct shard_node *node, enum simulated_crash crash);
+
+/* Nothing can go on: the log or a shard failed. */
+bool shard_node_is_broken(const struct shard_node *node);
+
+#endif

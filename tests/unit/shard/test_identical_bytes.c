@@ -1,0 +1,225 @@
+/*
+ * The same log gives the same files: with restarts in between or without, on every path of the
+ * codecs, whatever the order in which jobs end.
+ */
+#include "shard_harness.h"
+
+#include "base/checksum.h"
+#include "codec/codec_path.h"
+
+enum { FILES_MAX = 256 };
+static const int64_t T0 = HARNESS_START_MS;
+
+/* --- The log ----------------------------------------------------------------------------------- */
+
+/* What a leader made of six hours of writes with all that happens to them. */
+static struct harness *record(void)
+{
+    struct harness *harness = harness_create(1);
+    struct arena *arena = arena_create(0);
+    for (int hour = 0; hour < 6; hour++) {
+        int64_t start_ms = T0 + hour * (int64_t)HOUR_MS;
+        harness_set_time(harness, start_ms + HOUR_MS);
+        harness_fill(harness, (unsigned)(20 + hour * 5), start_ms, 60);
+        if (hour > 1) {
+            /* Late, some of it over two windows, some of it conflicting. */
+            struct harness_sample late[3] = {{3, start_ms - 2 * HOUR_MS + 500, 7},
+                                             {4, start_ms - 30 * 60000 + 1, 0.1},
+                                             {5, start_ms - 60000, 1e9}};
+            harness_write(harness, arena, late, 3);
+        }
+        if (hour == 3)
+            harness_delete(harness, 2, T0, T0 + HOUR_MS);
+        harness_freeze(harness);
+        harness_set_time(harness, start_ms + HOUR_MS + 30 * 60000);
+        harness_maintain(harness);
+    }
+    harness_flush(harness);
+    arena_destroy(arena);
+    return harness;
+}
+
+/* --- Playing it -------------------------------------------------------------------------------- */
+
+struct listing {
+    struct {
+        char path[DISK_PATH_MAX];
+        struct hash128 hash;
+    } files[FILES_MAX];
+    size_t count;
+};
+
+struct visit {
+    struct harness *harness;
+    struct listing *listing;
+    const char *kind;
+};
+
+/* Every file as it lies on the disk when the log was applied, none deleted. */
+static bool list_file(void *context, const char *name, bool is_directory)
+{
+    struct visit *visit = context;
+    struct disk *disk = visit->harness->environment->base.disk;
+    struct listing *listing = visit->listing;
+    struct file *file;
+    struct error error;
+    uint64_t size;
+    assert_false(is_directory);
+    assert_true(listing->count < FILES_MAX);
+    char *path = listing->files[listing->count].path;
+    snprintf(path, DISK_PATH_MAX, "shards/0007/%s/%s", visit->kind, name);
+    assert_int_equal(disk_open(disk, path, DISK_OPEN_READ, &file, &error), ERROR_NONE);
+    assert_int_equal(disk_size(disk, file, &size, &error), ERROR_NONE);
+    uint8_t *bytes = malloc(size + 1);
+    assert_non_null(bytes);
+    assert_int_equal(disk_read_at(disk, file, 0, bytes, size, &error), ERROR_NONE);
+    listing->files[listing->count++].hash = hash128(bytes, size, 0);
+    free(bytes);
+    disk_close(disk, file);
+    return true;
+}
+
+static void list_files(struct harness *harness, struct listing *listing)
+{
+    static const char *const KINDS[] = {"parts", "series", "blocks", "metadata"};
+    listing->count = 0;
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        struct visit visit = {harness, listing, KINDS[i]};
+        struct error error;
+        char path[64];
+        snprintf(path, sizeof path, "shards/0007/%s", KINDS[i]);
+        assert_int_equal(
+            disk_list(harness->environment->base.disk, path, list_file, &visit, &error),
+            ERROR_NONE);
+    }
+}
+
+/* Apply the recorded log on another replica, with a restart after every `restart_every` entries
+ * (0: none), and list what it then has. Files that nobody names any more are left alone, so that
+ * all of them are compared. */
+static void play(const struct harness *recorded, uint64_t seed, size_t restart_every,
+                 struct listing *listing)
+{
+    struct harness *harness = harness_create(seed);
+    struct error error;
+    harness->refuse_proposals = true;
+    for (size_t i = 0; i < recorded->log_count; i++) {
+        const struct harness_entry *entry = &recorded->log[i];
+        harness_append(harness, entry->bytes, entry->size_bytes);
+        harness->log[harness->log_count - 1].index = entry->index;
+        if (restart_every > 0 && i % restart_every == restart_every - 1) {
+            /* In the middle of whatever goes on. */
+            harness_close(harness);
+            assert_int_equal(harness_open(harness, &error), ERROR_NONE);
+        }
+        while (harness->applied_count < harness->log_count) {
+            const struct harness_entry *next = &harness->log[harness->applied_count];
+            enum error_code code =
+                shard_apply(harness->shard, next->index, next->bytes, next->size_bytes, &error);
+            if (code == ERROR_UNAVAILABLE)
+                simulated_scheduler_step(&harness->environment->scheduler);
+            else if (code == ERROR_NONE || code == ERROR_CONFLICT)
+                harness->applied_count++;
+            else
+                fail_msg("%s", error.message);
+        }
+    }
+    harness_run(harness);
+    list_files(harness, listing);
+    harness_destroy(harness);
+}
+
+/* Every file of one side is on the other side, the same. Files that one side deleted already and
+ * the other did not yet are no difference. */
+static size_t expect_equal_files(const struct listing *left, const struct listing *right)
+{
+    size_t common = 0;
+    for (size_t i = 0; i < left->count; i++)
+        for (size_t k = 0; k < right->count; k++)
+            if (strcmp(left->files[i].path, right->files[k].path) == 0) {
+                if (!hash128_equal(left->files[i].hash, right->files[k].hash))
+                    fail_msg("'%s' differs", left->files[i].path);
+                common++;
+            }
+    return common;
+}
+
+/* What the last manifest names is on both sides. */
+static void expect_all_blocks(const struct harness *recorded, const struct listing *listing)
+{
+    size_t blocks = 0;
+    for (size_t i = 0; i < listing->count; i++)
+        blocks += strstr(listing->files[i].path, "/blocks/") != NULL;
+    struct shard_statistics statistics;
+    shard_read_statistics(recorded->shard, &statistics);
+    assert_true(blocks >= statistics.block_count);
+}
+
+static void restarts_change_no_file(void **state)
+{
+    const struct harness *recorded = *state;
+    struct listing *straight = calloc(2, sizeof *straight);
+    assert_non_null(straight);
+    play(recorded, 100, 0, &straight[0]);
+    expect_all_blocks(recorded, &straight[0]);
+    for (size_t every = 7; every < 200; every = every * 2 + 3) {
+        play(recorded, 100 + every, every, &straight[1]);
+        expect_all_blocks(recorded, &straight[1]);
+        assert_true(expect_equal_files(&straight[0], &straight[1]) >= 4);
+    }
+    free(straight);
+}
+
+static void the_order_in_which_jobs_end_changes_no_file(void **state)
+{
+    const struct harness *recorded = *state;
+    struct listing *listings = calloc(2, sizeof *listings);
+    assert_non_null(listings);
+    play(recorded, 1000, 0, &listings[0]);
+    for (uint64_t seed = 1001; seed < 1006; seed++) {
+        play(recorded, seed, 0, &listings[1]);
+        assert_true(expect_equal_files(&listings[0], &listings[1]) >= 4);
+    }
+    free(listings);
+}
+
+static void every_path_of_the_codecs_writes_the_same_files(void **state)
+{
+    const struct harness *recorded = *state;
+    struct listing *listings = calloc(2, sizeof *listings);
+    enum codec_path before = codec_path_selected();
+    assert_non_null(listings);
+    codec_path_select(CODEC_PATH_PORTABLE);
+    play(recorded, 2000, 0, &listings[0]);
+    for (enum codec_path path = CODEC_PATH_PORTABLE + 1; path < CODEC_PATHS; path++) {
+        if (!codec_path_is_available(path))
+            continue;
+        codec_path_select(path);
+        play(recorded, 2001, 50, &listings[1]);
+        assert_true(expect_equal_files(&listings[0], &listings[1]) >= 4);
+    }
+    codec_path_select(before);
+    free(listings);
+}
+
+static int record_once(void **state)
+{
+    *state = record();
+    return 0;
+}
+
+static int forget(void **state)
+{
+    harness_destroy(*state);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(restarts_change_no_file),
+        cmocka_unit_test(the_order_in_which_jobs_end_changes_no_file),
+        cmocka_unit_test(every_path_of_the_codecs_writes_the_same_files),
+    };
+    return cmocka_run_group_tests(tests, record_once, forget);
+}
