@@ -95,8 +95,7 @@ static enum error_code read_labels(struct merge_work *work, struct series_segmen
     struct segment_series series[LABEL_BATCH];
     for (size_t i = 0; i < count; i++)
         ids[i] = work->items[from + i].id;
-    enum error_code code =
-        series_segment_read(segment, ids, count, work->arena, series, error);
+    enum error_code code = series_segment_read(segment, ids, count, work->arena, series, error);
     for (size_t i = 0; code == ERROR_NONE && i < count; i++)
         if (series[i].labels.size > 0)
             work->items[from + i].series =
@@ -239,12 +238,12 @@ static enum error_code read_group(struct merge_work *work, size_t first, size_t 
             code = read_parts(work, item, start_ms, end_ms, &count, error);
             continue;
         }
-        code = block_reader_read(work->block_readers[item->block], item->position, start_ms,
-                                 end_ms, &work->pieces[count], error);
+        code = block_reader_read(work->block_readers[item->block], item->position, start_ms, end_ms,
+                                 &work->pieces[count], error);
         if (code != ERROR_NONE || work->pieces[count].count == 0)
             continue;
-        code = cut_deleted(work, &item->series,
-                           work->merge->blocks[item->block].described.index, count, error);
+        code = cut_deleted(work, &item->series, work->merge->blocks[item->block].described.index,
+                           count, error);
         count++;
     }
     if (code != ERROR_NONE)
@@ -274,11 +273,11 @@ static enum error_code read_exemplars(struct merge_work *work, size_t first, siz
             if (from_ms > end_ms)
                 continue;
             enum error_code code =
-                of_block ? block_reader_read_exemplars(work->block_readers[item->block],
-                                                       item->position, from_ms, end_ms, &found,
-                                                       &count, error)
-                         : part_reader_read_exemplars(work->part_readers[k], item->id, from_ms,
-                                                      end_ms, &found, &count, error);
+                of_block
+                    ? block_reader_read_exemplars(work->block_readers[item->block], item->position,
+                                                  from_ms, end_ms, &found, &count, error)
+                    : part_reader_read_exemplars(work->part_readers[k], item->id, from_ms, end_ms,
+                                                 &found, &count, error);
             if (code != ERROR_NONE)
                 return code;
             if (count == 0)
@@ -312,7 +311,7 @@ static enum error_code read_exemplars(struct merge_work *work, size_t first, siz
     return ERROR_NONE;
 }
 
-/* --- One window -------------------------------------------------------------------------------- */
+/* --- One window ------------------------------------------------------------------------------- */
 
 static enum error_code write_series(struct merge_work *work, struct block_writer *writer,
                                     int64_t start_ms, int64_t end_ms, uint64_t *added,
@@ -324,8 +323,7 @@ static enum error_code write_series(struct merge_work *work, struct block_writer
     enum error_code code = ERROR_NONE;
     for (size_t first = 0; code == ERROR_NONE && first < work->item_count;) {
         size_t end = first + 1;
-        while (end < work->item_count &&
-               compare_items(&work->items[first], &work->items[end]) == 0)
+        while (end < work->item_count && compare_items(&work->items[first], &work->items[end]) == 0)
             end++;
         struct sample_columns columns = {0};
         struct exemplar *exemplars = NULL;
@@ -353,22 +351,19 @@ static enum error_code write_series(struct merge_work *work, struct block_writer
 static enum error_code add_output(struct merge *merge, const struct manifest_block *described,
                                   struct error *error)
 {
-    struct shard_block *grown =
-        realloc(merge->outputs, (merge->output_count + 1) * sizeof *grown);
+    struct shard_block *grown = realloc(merge->outputs, (merge->output_count + 1) * sizeof *grown);
     if (grown == NULL)
         return out_of_memory(error);
     merge->outputs = grown;
     struct shard_block *output = &grown[merge->output_count];
     output->described = *described;
-    enum error_code code =
-        shard_open_block(merge->shard, described, &output->block, error);
+    enum error_code code = shard_open_block(merge->shard, described, &output->block, error);
     if (code == ERROR_NONE)
         merge->output_count++;
     return code;
 }
 
-static enum error_code write_window(struct merge_work *work, int64_t window_ms,
-                                    struct error *error)
+static enum error_code write_window(struct merge_work *work, int64_t window_ms, struct error *error)
 {
     struct merge *merge = work->merge;
     struct shard *shard = merge->shard;
@@ -426,9 +421,8 @@ static void time_range(const struct merge *merge, int64_t *start_ms, int64_t *en
     *end_ms = INT64_MIN;
     for (size_t i = 0; i < merge->part_count; i++) {
         const struct file_summary *summary = &merge->parts[i].input.described.summary;
-        int64_t from_ms = summary->min_time_ms > merge->parts[i].from_ms
-                              ? summary->min_time_ms
-                              : merge->parts[i].from_ms;
+        int64_t from_ms = summary->min_time_ms > merge->parts[i].from_ms ? summary->min_time_ms
+                                                                         : merge->parts[i].from_ms;
         *start_ms = from_ms < *start_ms ? from_ms : *start_ms;
         *end_ms = summary->max_time_ms > *end_ms ? summary->max_time_ms : *end_ms;
     }
@@ -456,20 +450,87 @@ static bool window_has_input(const struct merge *merge, int64_t window_ms)
     return false;
 }
 
+/*
+ * Which windows hold anything, when the inputs span so many that looking into each takes longer
+ * than reading all samples once more: a bit per window.
+ */
+struct window_map {
+    uint8_t *bits; /* NULL: every window may hold something */
+    int64_t start_ms;
+    int64_t end_ms; /* of the last window, exclusive */
+};
+
+enum { WINDOWS_WITHOUT_MAP_MAX = 1000, WINDOWS_OF_MAP_MAX = 1 << 26 };
+
+static void map_set(struct window_map *map, int64_t timestamp_ms)
+{
+    uint64_t number = (uint64_t)(timestamp_ms - map->start_ms) / BLOCK_CHUNK_WINDOW_MS;
+    map->bits[number / 8] |= (uint8_t)(1u << number % 8);
+}
+
+static bool map_get(const struct window_map *map, int64_t window_ms)
+{
+    uint64_t number = (uint64_t)(window_ms - map->start_ms) / BLOCK_CHUNK_WINDOW_MS;
+    return map->bits == NULL || (map->bits[number / 8] >> number % 8 & 1) != 0;
+}
+
+static enum error_code map_series(struct merge_work *work, struct window_map *map, size_t first,
+                                  size_t end, struct arena *arena, struct error *error)
+{
+    struct exemplar *exemplars = NULL;
+    struct sample_columns columns = {0};
+    size_t exemplar_count = 0;
+    enum error_code code = read_exemplars(work, first, end, map->start_ms, map->end_ms - 1, arena,
+                                          &exemplars, &exemplar_count, error);
+    if (code == ERROR_NONE)
+        code = read_group(work, first, end, map->start_ms, map->end_ms - 1, &columns, error);
+    if (code != ERROR_NONE)
+        return code;
+    for (size_t i = 0; i < columns.count; i++)
+        map_set(map, columns.timestamps_ms[i]);
+    for (size_t i = 0; i < exemplar_count; i++)
+        map_set(map, exemplars[i].timestamp_ms);
+    return ERROR_NONE;
+}
+
+static enum error_code map_windows(struct merge_work *work, struct window_map *map,
+                                   struct error *error)
+{
+    uint64_t windows = (uint64_t)(map->end_ms - map->start_ms) / BLOCK_CHUNK_WINDOW_MS;
+    if (windows <= WINDOWS_WITHOUT_MAP_MAX || windows > WINDOWS_OF_MAP_MAX)
+        return ERROR_NONE;
+    struct arena *arena = arena_create(0);
+    map->bits = calloc(windows / 8 + 1, 1);
+    enum error_code code = arena == NULL || map->bits == NULL ? out_of_memory(error) : ERROR_NONE;
+    for (size_t first = 0; code == ERROR_NONE && first < work->item_count;) {
+        size_t end = first + 1;
+        while (end < work->item_count && compare_items(&work->items[first], &work->items[end]) == 0)
+            end++;
+        arena_reset(arena);
+        code = map_series(work, map, first, end, arena, error);
+        first = end;
+    }
+    arena_destroy(arena);
+    return code;
+}
+
 static enum error_code write_windows(struct merge_work *work, struct error *error)
 {
     int64_t start_ms, end_ms;
     time_range(work->merge, &start_ms, &end_ms);
-    enum error_code code = ERROR_NONE;
     if (start_ms > end_ms)
         return ERROR_NONE;
-    for (int64_t window = window_of(start_ms); code == ERROR_NONE && window <= end_ms;
+    struct window_map map = {.start_ms = window_of(start_ms),
+                             .end_ms = window_of(end_ms) + BLOCK_CHUNK_WINDOW_MS};
+    enum error_code code = map_windows(work, &map, error);
+    for (int64_t window = map.start_ms; code == ERROR_NONE && window < map.end_ms;
          window += BLOCK_CHUNK_WINDOW_MS) {
         if (work->merge->cutoff_ms - BLOCK_CHUNK_WINDOW_MS < window)
             break;
-        if (window_has_input(work->merge, window))
+        if (window_has_input(work->merge, window) && map_get(&map, window))
             code = write_window(work, window, error);
     }
+    free(map.bits);
     return code;
 }
 
