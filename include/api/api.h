@@ -37,9 +37,10 @@ struct api_program {
     void *context;
     /* Read settings and certificates again. */
     enum error_code (*reload)(void *context, struct error *error);
-    /* Freeze, merge (and upload) all shards; `done` runs on `origin`. */
-    void (*flush)(void *context, struct scheduler *origin, void (*done)(void *argument),
-                  void *argument);
+    /* Freeze, merge (and upload) all shards; `done` runs on `origin` with the outcome, an error
+     * that lives during the call. */
+    void (*flush)(void *context, struct scheduler *origin,
+                  void (*done)(void *argument, const struct error *error), void *argument);
     /* Delete samples of the matching series in all shards; `done` runs on `origin` with the
      * outcome, an error that lives during the call. The matchers are not kept. */
     void (*delete_series)(void *context, struct scheduler *origin, struct text tenant,

@@ -16,9 +16,12 @@ void api_reload(struct http_request *request)
 /* --- Flush
  * ---------------------------------------------------------------------------------------- */
 
-static void flushed(void *argument)
+static void flushed(void *argument, const struct error *error)
 {
-    api_respond_status(argument, 204);
+    if (error->code != ERROR_NONE)
+        api_respond_code(argument, error, API_UNAVAILABLE);
+    else
+        api_respond_status(argument, 204);
 }
 
 void api_flush(struct http_request *request)

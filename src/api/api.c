@@ -14,6 +14,7 @@ enum error_code api_create(const struct api_options *options, struct api **api_o
     if (api == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "api");
     api->options = *options;
+    pthread_mutex_init(&api->cardinality.lock, NULL);
     api->loops = malloc(options->loop_count * sizeof *api->loops);
     bool complete = api->loops != NULL;
     if (complete)
@@ -45,6 +46,8 @@ void api_destroy(struct api *api)
 {
     if (api == NULL)
         return;
+    pthread_mutex_destroy(&api->cardinality.lock);
+    byte_buffer_clear(&api->cardinality.json);
     free(api->loops);
     free(api);
 }
@@ -87,6 +90,7 @@ static const struct endpoint ENDPOINTS[] = {
     ENDPOINT(HTTP_GET, "/targets", api_empty_targets),
     ENDPOINT(HTTP_GET, "/targets/metadata", api_empty_list),
     ENDPOINT(HTTP_GET, "/alertmanagers", api_empty_alertmanagers),
+    ENDPOINT(HTTP_GET, "/scrape_pools", api_empty_scrape_pools),
     ENDPOINT(HTTP_GET, "/cluster", api_cluster),
 };
 

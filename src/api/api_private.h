@@ -4,17 +4,29 @@
 #ifndef API_API_PRIVATE_H
 #define API_API_PRIVATE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "api/api.h"
+#include "base/limits.h"
 #include "promql/parser.h"
 #include "wire/json_writer.h"
+
+/* The last answer of status/tsdb. */
+struct api_cardinality {
+    pthread_mutex_t lock;
+    struct byte_buffer json; /* empty: none */
+    char tenant[TENANT_ID_BYTES_MAX + 1];
+    uint64_t limit;
+    uint64_t fresh_until_ns;
+};
 
 struct api {
     struct api_options options;
     struct api_loop *loops;
     struct counter *requests_by_class[6]; /* by hundreds of the status */
     struct distribution *request_seconds;
+    struct api_cardinality cardinality;
 };
 
 /* Prometheus' error types and their status. */
@@ -104,7 +116,7 @@ void api_status_buildinfo(struct http_request *request); /* status.c */
 void api_status_runtimeinfo(struct http_request *request);
 void api_status_flags(struct http_request *request);
 void api_status_config(struct http_request *request);
-void api_status_tsdb(struct http_request *request);
+void api_status_tsdb(struct http_request *request); /* cardinality.c */
 void api_status_walreplay(struct http_request *request);
 void api_cluster(struct http_request *request);
 void api_healthy(struct http_request *request);
@@ -115,10 +127,14 @@ void api_empty_alerts(struct http_request *request);
 void api_empty_targets(struct http_request *request);
 void api_empty_list(struct http_request *request);
 void api_empty_alertmanagers(struct http_request *request);
+void api_empty_scrape_pools(struct http_request *request);
 void api_reload(struct http_request *request); /* admin.c */
 void api_flush(struct http_request *request);
 void api_delete_series(struct http_request *request);
 void api_clean_tombstones(struct http_request *request);
+
+/* Of all shards together. */
+struct shard_statistics api_sum_statistics(struct api *api);
 
 /* The selectors of every value of a parameter (match[], and match for some). */
 struct api_selectors {

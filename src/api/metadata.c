@@ -86,8 +86,14 @@ void api_metadata(struct http_request *request)
 {
     const struct http_parameters *parameters;
     struct text metric;
+    uint64_t limit_per_metric; /* there is one entry of each: only checked */
+    struct error error;
     if (!api_parameters(request, &parameters))
         return;
+    if (api_limit(parameters, TEXT("limit_per_metric"), &limit_per_metric, &error) != ERROR_NONE) {
+        api_respond_code(request, &error, API_BAD_DATA);
+        return;
+    }
     http_parameters_find(parameters, TEXT("metric"), &metric);
     api_lookup_start(request, metric, run);
 }

@@ -94,6 +94,23 @@ struct node {
     struct api_setting *shown_settings;
 };
 
+/* node.c: what is durable is kept, the process ends. */
+void node_fatal_error(void *context, const struct error *error);
+
+/* node_storage.c: from the bottom up. */
+enum error_code node_open_directory(struct node *node, struct error *error);
+enum error_code node_open_shared(struct node *node, struct error *error);
+enum error_code node_open_storage(struct node *node, struct error *error);
+
+/* node_floors.c: on top of it. */
+enum error_code node_open_frontend(struct node *node, struct error *error);
+enum error_code node_open_ingest(struct node *node, struct error *error);
+enum error_code node_open_api(struct node *node, struct error *error);
+enum error_code node_open_servers(struct node *node, struct error *error);
+
+/* node_upkeep.c: before the loops run; node_drain stops it. */
+void node_start_upkeep(struct node *node);
+
 /* node_metrics.c: collectors for what the parts count themselves. False when memory is out. */
 bool node_add_metrics(struct node *node);
 

@@ -43,7 +43,7 @@ struct flush_one {
 
 struct flush_all {
     struct scheduler *origin;
-    void (*done)(void *argument);
+    void (*done)(void *argument, const struct error *error);
     void *argument;
     _Atomic size_t outstanding;
     struct task task;
@@ -53,7 +53,9 @@ struct flush_all {
 static void flush_answer(struct task *task)
 {
     struct flush_all *all = (struct flush_all *)((char *)task - offsetof(struct flush_all, task));
-    all->done(all->argument);
+    struct error none;
+    error_clear(&none);
+    all->done(all->argument, &none);
     free(all);
 }
 
@@ -79,14 +81,16 @@ static struct scheduler *scheduler_of_shard(struct node *node, uint32_t shard)
     return node->loops[shard % node->loop_count].environment.scheduler;
 }
 
-static void flush(void *context, struct scheduler *origin, void (*done)(void *argument),
-                  void *argument)
+static void flush(void *context, struct scheduler *origin,
+                  void (*done)(void *argument, const struct error *error), void *argument)
 {
     struct node *node = context;
     uint32_t shards = node->topology.shard_count;
     struct flush_all *all = calloc(1, sizeof *all + shards * sizeof all->shards[0]);
     if (all == NULL) {
-        done(argument);
+        struct error error;
+        error_set(&error, ERROR_UNAVAILABLE, "not enough memory to flush");
+        done(argument, &error);
         return;
     }
     all->origin = origin;
@@ -109,6 +113,7 @@ struct delete_all;
 
 struct delete_one {
     struct replica_entry entry; /* first */
+    struct task task;
     struct delete_all *all;
 };
 
@@ -130,6 +135,12 @@ static void shard_deleted(struct replica_entry *entry)
         return;
     all->done(all->argument, &all->error);
     free(all);
+}
+
+static void shard_not_asked(struct task *task)
+{
+    shard_deleted(
+        &((struct delete_one *)((char *)task - offsetof(struct delete_one, task)))->entry);
 }
 
 static void delete_series(void *context, struct scheduler *origin, struct text tenant,
@@ -161,6 +172,13 @@ static void delete_series(void *context, struct scheduler *origin, struct text t
         one->entry.origin = origin;
         one->entry.done = shard_deleted;
         byte_buffer_append(&one->entry.bytes, entry.bytes, entry.size);
+        if (one->entry.bytes.failed) {
+            /* The others go on: a deletion that is sent again does no harm. */
+            error_set(&one->entry.error, ERROR_UNAVAILABLE, "not enough memory to delete");
+            one->task.run = shard_not_asked;
+            scheduler_defer(origin, &one->task);
+            continue;
+        }
         replica_propose(node->replicas[shard], &one->entry);
     }
     byte_buffer_clear(&entry);

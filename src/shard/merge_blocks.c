@@ -353,8 +353,7 @@ static enum error_code read_exemplars(struct merge_work *work, size_t first, siz
     return ERROR_NONE;
 }
 
-/* --- One window --------------------------------------------------------------------------------
- */
+/* --- One window ------------------------------------------------------------------------------- */
 
 static enum error_code write_series(struct merge_work *work, struct block_writer *writer,
                                     int64_t start_ms, int64_t end_ms, uint64_t *added,
@@ -493,20 +492,87 @@ static bool window_has_input(const struct merge *merge, int64_t window_ms)
     return false;
 }
 
+/*
+ * Which windows hold anything, when the inputs span so many that looking into each takes longer
+ * than reading all samples once more: a bit per window.
+ */
+struct window_map {
+    uint8_t *bits; /* NULL: every window may hold something */
+    int64_t start_ms;
+    int64_t end_ms; /* of the last window, exclusive */
+};
+
+enum { WINDOWS_WITHOUT_MAP_MAX = 1000, WINDOWS_OF_MAP_MAX = 1 << 26 };
+
+static void map_set(struct window_map *map, int64_t timestamp_ms)
+{
+    uint64_t number = (uint64_t)(timestamp_ms - map->start_ms) / BLOCK_CHUNK_WINDOW_MS;
+    map->bits[number / 8] |= (uint8_t)(1u << number % 8);
+}
+
+static bool map_get(const struct window_map *map, int64_t window_ms)
+{
+    uint64_t number = (uint64_t)(window_ms - map->start_ms) / BLOCK_CHUNK_WINDOW_MS;
+    return map->bits == NULL || (map->bits[number / 8] >> number % 8 & 1) != 0;
+}
+
+static enum error_code map_series(struct merge_work *work, struct window_map *map, size_t first,
+                                  size_t end, struct arena *arena, struct error *error)
+{
+    struct exemplar *exemplars = NULL;
+    struct sample_columns columns = {0};
+    size_t exemplar_count = 0;
+    enum error_code code = read_exemplars(work, first, end, map->start_ms, map->end_ms - 1, arena,
+                                          &exemplars, &exemplar_count, error);
+    if (code == ERROR_NONE)
+        code = read_group(work, first, end, map->start_ms, map->end_ms - 1, &columns, error);
+    if (code != ERROR_NONE)
+        return code;
+    for (size_t i = 0; i < columns.count; i++)
+        map_set(map, columns.timestamps_ms[i]);
+    for (size_t i = 0; i < exemplar_count; i++)
+        map_set(map, exemplars[i].timestamp_ms);
+    return ERROR_NONE;
+}
+
+static enum error_code map_windows(struct merge_work *work, struct window_map *map,
+                                   struct error *error)
+{
+    uint64_t windows = (uint64_t)(map->end_ms - map->start_ms) / BLOCK_CHUNK_WINDOW_MS;
+    if (windows <= WINDOWS_WITHOUT_MAP_MAX || windows > WINDOWS_OF_MAP_MAX)
+        return ERROR_NONE;
+    struct arena *arena = arena_create(0);
+    map->bits = calloc(windows / 8 + 1, 1);
+    enum error_code code = arena == NULL || map->bits == NULL ? out_of_memory(error) : ERROR_NONE;
+    for (size_t first = 0; code == ERROR_NONE && first < work->item_count;) {
+        size_t end = first + 1;
+        while (end < work->item_count && compare_items(&work->items[first], &work->items[end]) == 0)
+            end++;
+        arena_reset(arena);
+        code = map_series(work, map, first, end, arena, error);
+        first = end;
+    }
+    arena_destroy(arena);
+    return code;
+}
+
 static enum error_code write_windows(struct merge_work *work, struct error *error)
 {
     int64_t start_ms, end_ms;
     time_range(work->merge, &start_ms, &end_ms);
-    enum error_code code = ERROR_NONE;
     if (start_ms > end_ms)
         return ERROR_NONE;
-    for (int64_t window = window_of(start_ms); code == ERROR_NONE && window <= end_ms;
+    struct window_map map = {.start_ms = window_of(start_ms),
+                             .end_ms = window_of(end_ms) + BLOCK_CHUNK_WINDOW_MS};
+    enum error_code code = map_windows(work, &map, error);
+    for (int64_t window = map.start_ms; code == ERROR_NONE && window < map.end_ms;
          window += BLOCK_CHUNK_WINDOW_MS) {
         if (work->merge->cutoff_ms - BLOCK_CHUNK_WINDOW_MS < window)
             break;
-        if (window_has_input(work->merge, window))
+        if (window_has_input(work->merge, window) && map_get(&map, window))
             code = write_window(work, window, error);
     }
+    free(map.bits);
     return code;
 }
 

@@ -75,8 +75,9 @@ class DataTypes(harness.IntegrationTest):
     def test_data_is_the_same_in_memory_in_files_and_after_restarts(self):
         """Each case writes and returns its check, which holds in every state of the data."""
         cases = [name for name in dir(self) if name.startswith("case_")]
-        checks = {name: getattr(self, name)() for name in cases}
+        self.in_every_state({name: getattr(self, name)() for name in cases})
 
+    def in_every_state(self, checks):
         def check_all(state):
             for name, check in checks.items():
                 with self.subTest(case=name, state=state):
@@ -94,6 +95,34 @@ class DataTypes(harness.IntegrationTest):
         self.node.kill()
         self.node = self.restart(self.node)
         check_all("in blocks, after kill -9")
+
+    def test_deleted_samples_do_not_come_back(self):
+        at = self.now_ms - HOUR_MS
+        samples = [(at + i * 15000, float(i)) for i in range(40)]
+        for job in "a", "b":
+            self.write(rw.series_1(series(metric="kept", job=job), samples))
+        self.write(rw.series_1(series(metric="gone", job="a"), samples))
+        self.flush()
+        self.write(rw.series_1(series(metric="gone", job="b"), samples))
+        self.assertEqual(self.node.request(
+            "POST", "/api/v1/admin/tsdb/delete_series?" +
+            harness.query_string({"match[]": ["gone", 'kept{job="b"}'],
+                                  "start": samples[10][0] / 1000,
+                                  "end": samples[19][0] / 1000})).status, 204)
+        left = dict(samples[:10] + samples[20:])
+
+        def check():
+            self.assertEqual(self.raw('gone{job="a"}', at - 1, self.now_ms), left)
+            self.assertEqual(self.raw('gone{job="b"}', at - 1, self.now_ms), left)
+            self.assertEqual(self.raw('kept{job="a"}', at - 1, self.now_ms), dict(samples))
+            self.assertEqual(self.raw('kept{job="b"}', at - 1, self.now_ms), left)
+        self.in_every_state({"deleted": check})
+        self.assertEqual(
+            self.node.request("POST", "/api/v1/admin/tsdb/clean_tombstones").status, 204)
+        check()
+        # The same samples may be written again.
+        self.write(rw.series_1(series(metric="gone", job="a"), samples[10:20]))
+        self.assertEqual(self.raw('gone{job="a"}', at - 1, self.now_ms), dict(samples))
 
     # --- Cases -------------------------------------------------------------------------------------
 
@@ -139,7 +168,8 @@ class DataTypes(harness.IntegrationTest):
         return check
 
     def case_samples_of_any_age_and_order_are_stored(self):
-        ages = [0, 1000, HOUR_MS, 3 * HOUR_MS, DAY_MS, 20 * DAY_MS]
+        ages = [0, 1000, HOUR_MS, 3 * HOUR_MS, DAY_MS, 40 * DAY_MS, 700 * DAY_MS,
+                self.now_ms - 1, self.now_ms]
         generator = random.Random(11)
         expected = {}
         for _ in range(3):

@@ -1,0 +1,149 @@
+/* Opening the upper floors of a node: queries, writes, API, servers. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "platform/stream.h"
+
+#include "machine.h"
+#include "node_private.h"
+
+/* --- Opening, the upper floors ---------------------------------------------------------------- */
+
+enum error_code node_open_frontend(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    uint32_t shards = node->topology.shard_count;
+    struct series_source **sources = calloc(shards, sizeof *sources);
+    if (sources == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "frontend");
+    for (uint32_t shard = 0; shard < shards; shard++)
+        sources[shard] = shard_source(replica_shard(node->replicas[shard]));
+    struct frontend_options options = {
+        .shards = sources,
+        .shard_count = shards,
+        .pool = node->pool,
+        .clock = clock_system(),
+        .lookback_ms = settings->query_lookback_ms,
+        .subquery_step_ms = settings->query_default_step_ms,
+        .timeout_ms = settings->query_timeout_ms,
+        .samples_max = settings->query_max_samples,
+        .memory_max_bytes = settings->query_memory_bytes,
+        .concurrency = settings->query_concurrency,
+        .waiting_max = 1000,
+        .features = settings->query_features,
+    };
+    enum error_code code = frontend_create(&options, &node->frontend, error);
+    free(sources);
+    return code;
+}
+
+enum error_code node_open_ingest(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    uint64_t alias_bytes = machine_memory_bytes() / 16 / node->loop_count;
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++) {
+        struct ingest_options options = {
+            .scheduler = node->loops[i].environment.scheduler,
+            .clock = clock_system(),
+            .replicas = node->replicas,
+            .slots = &node->slots,
+            .spread = node->topology.spread,
+            .hash_seed = node->hash_seed,
+            .limits =
+                {
+                    .decoded_bytes_max = settings->ingest_max_request_bytes,
+                    .series_per_request_max = settings->ingest_max_request_series,
+                    .labels_max = settings->ingest_max_labels,
+                    .label_bytes_max = settings->ingest_max_label_bytes,
+                    .alias_bytes_max = alias_bytes,
+                    .tenant_samples_per_second = settings->ingest_tenant_rate,
+                },
+            .metrics = &node->ingest_metrics,
+        };
+        code = ingest_create(&options, &node->loops[i].ingest, error);
+    }
+    return code;
+}
+
+enum error_code node_open_api(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    struct api_loop *loops = calloc(node->loop_count, sizeof *loops);
+    struct api_setting *shown = calloc(settings->count, sizeof *shown);
+    settings_print(settings, &node->config_yaml);
+    byte_buffer_u8(&node->config_yaml, 0);
+    if (loops == NULL || shown == NULL || node->config_yaml.failed) {
+        free(loops);
+        free(shown);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "api");
+    }
+    for (size_t i = 0; i < node->loop_count; i++)
+        loops[i] = (struct api_loop){node->loops[i].environment.scheduler, node->loops[i].ingest};
+    for (size_t i = 0; i < settings->count; i++)
+        shown[i] = (struct api_setting){settings->names[i], settings->values[i]};
+    node->shown_settings = shown;
+    snprintf(node->retention_text, sizeof node->retention_text, "%lldd",
+             (long long)(settings->storage_retention_ms / (24 * 3600 * 1000)));
+    struct api_options options = {
+        .loops = loops,
+        .loop_count = node->loop_count,
+        .replicas = node->replicas,
+        .shard_count = node->topology.shard_count,
+        .frontend = node->frontend,
+        .metrics = node->metrics,
+        .clock = clock_system(),
+        .program = node_program(node),
+        .tenants_enabled = settings->tenants_enabled,
+        .admin_enabled = settings->http_admin,
+        .version = GNOMON_VERSION,
+        .started_ms = clock_now_ms(clock_system()),
+        .settings = shown,
+        .setting_count = settings->count,
+        .config_yaml = (const char *)node->config_yaml.bytes,
+        .retention_text = settings->storage_retention_ms == 0 ? "forever" : node->retention_text,
+        .decoded_bytes_max = settings->ingest_max_request_bytes,
+    };
+    enum error_code code = api_create(&options, &node->api, error);
+    free(loops);
+    if (code != ERROR_NONE)
+        return code;
+    node->router = http_router_create();
+    if (node->router == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "router");
+    return api_add_routes(node->api, node->router, error);
+}
+
+enum error_code node_open_servers(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    node->http_budget.connections_max = settings->http_connections_max;
+    node->http_budget.body_bytes_max = machine_memory_bytes() / 16;
+    char address[300];
+    snprintf(address, sizeof address, "%s", settings->http_listen);
+    enum error_code code = listener_check_free(address, error);
+    for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++) {
+        struct http_server_options options = {
+            .address = address,
+            .tls = node->tls,
+            .router = node->router,
+            .budget = &node->http_budget,
+            .hooks = api_hooks(node->api),
+            .body_bytes_max = settings->http_body_bytes_max,
+            .idle_timeout_ms = (uint64_t)settings->http_idle_timeout_ms,
+        };
+        code = http_server_open(node->loops[i].loop, &options, &node->loops[i].server, error);
+        /* With port 0 the first server's port is everybody's. */
+        char *colon = strrchr(address, ':');
+        if (code == ERROR_NONE && i == 0 && colon != NULL)
+            snprintf(colon, sizeof address - (size_t)(colon - address), ":%u",
+                     http_server_port(node->loops[0].server));
+    }
+    if (code == ERROR_NONE)
+        log_event(LOG_INFO, "server", "listening", "address=%s tls=%s loops=%zu shards=%u", address,
+                  node->tls != NULL ? "true" : "false", node->loop_count,
+                  node->topology.shard_count);
+    return code;
+}

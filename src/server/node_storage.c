@@ -1,0 +1,195 @@
+/* Opening a node from the bottom: directory, journal, groups, shards. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#include "node_private.h"
+
+/* --- What the journal says -------------------------------------------------------------------- */
+
+static void fatal_group(void *context, uint64_t group_id, const struct error *error)
+{
+    (void)group_id;
+    node_fatal_error(context, error);
+}
+
+static void space_changed(void *context, enum journal_space space)
+{
+    (void)context;
+    if (space == JOURNAL_SPACE_LOW)
+        log_event(LOG_WARNING, "server", "the disk is nearly full: writes are refused", "");
+    else
+        log_event(LOG_INFO, "server", "the disk has room again", "");
+}
+
+/* --- Opening, bottom up ----------------------------------------------------------------------- */
+
+static enum disk_engine engine_of(const struct settings *settings)
+{
+    if (strcmp(settings->storage_engine, "io_uring") == 0)
+        return DISK_ENGINE_URING;
+    return strcmp(settings->storage_engine, "pwritev2") == 0 ? DISK_ENGINE_THREADS
+                                                             : DISK_ENGINE_BEST;
+}
+
+enum error_code node_open_directory(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    struct topology wanted = {(uint32_t)settings->cluster_shards,
+                              (uint32_t)settings->cluster_spread};
+    enum error_code code = data_directory_open(settings->storage_directory, DATA_FORMAT_VERSION,
+                                               &node->directory, error);
+    if (code == ERROR_NONE)
+        code = topology_open(settings->storage_directory, &wanted, &node->topology, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (node->topology.shard_count != wanted.shard_count || node->topology.spread != wanted.spread)
+        log_event(LOG_WARNING, "server", "the data directory keeps the shards it was made with",
+                  "shards=%u spread=%u", node->topology.shard_count, node->topology.spread);
+    slot_map_init(&node->slots, node->topology.shard_count);
+    return ERROR_NONE;
+}
+
+enum error_code node_open_shared(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    node->metrics = metrics_create();
+    if (node->metrics == NULL || !ingest_metrics_create(&node->ingest_metrics, node->metrics))
+        return error_set(error, ERROR_OUT_OF_MEMORY, "metrics");
+    /* One worker more than processors: a freeze goes on beside as many queries. */
+    struct worker_pool_options pool_options = {.worker_count = settings->query_concurrency + 2};
+    enum error_code code = worker_pool_create(&pool_options, &node->pool, error);
+    if (code == ERROR_NONE)
+        code = page_cache_create(settings->storage_cache_bytes, &node->cache, error);
+    if (code == ERROR_NONE)
+        code = disk_uring_create(settings->storage_directory, NULL, DISK_ENGINE_BEST,
+                                 &node->blocking_disk, error);
+    if (code == ERROR_NONE && settings->http_tls_certificate[0] != '\0') {
+        struct tls_options tls = {
+            .certificate_path = settings->http_tls_certificate,
+            .key_path = settings->http_tls_key,
+            .client_ca_path =
+                settings->http_tls_client_ca[0] == '\0' ? NULL : settings->http_tls_client_ca,
+        };
+        code = tls_context_create(&tls, &node->tls, error);
+    }
+    if (code != ERROR_NONE)
+        return code;
+    struct journal_recovery_options recovery = {.directory = "journal", .pool = node->pool};
+    code = journal_recover(node->blocking_disk, &recovery, &node->recovery, error);
+    if (code == ERROR_CORRUPT)
+        error_wrap(error, "the log is damaged; restore this data directory from a copy");
+    return code;
+}
+
+/* The groups of this loop that the journal knew. */
+static size_t adopted_groups(const struct node *node, size_t loop, uint64_t *groups)
+{
+    size_t count = 0;
+    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
+        if (shard % node->loop_count == loop &&
+            journal_recovery_find(node->recovery, shard + 1) != NULL)
+            groups[count++] = shard + 1;
+    return count;
+}
+
+static enum error_code open_storage_loop(struct node *node, size_t number, struct error *error)
+{
+    struct node_loop *loop = &node->loops[number];
+    char name[16];
+    snprintf(name, sizeof name, "loop-%zu", number);
+    loop->node = node;
+    loop->number = number;
+    struct loop_options loop_options = {.name = name, .workers = node->pool};
+    enum error_code code = loop_create(&loop_options, &loop->loop, error);
+    if (code == ERROR_NONE)
+        code = disk_uring_create(node->settings->storage_directory, loop->loop,
+                                 engine_of(node->settings), &loop->disk, error);
+    if (code != ERROR_NONE)
+        return code;
+    loop->environment = (struct environment){
+        .scheduler = loop_scheduler(loop->loop),
+        .disk = loop->disk,
+        .clock = clock_system(),
+        .random = random_system(),
+    };
+    uint64_t *groups = calloc(node->topology.shard_count, sizeof *groups);
+    if (groups == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "groups of a loop");
+    struct journal_options journal_options = {.directory = "journal", .lane = (uint32_t)number};
+    struct journal_events events = {.fatal = node_fatal_error, .space_changed = space_changed};
+    code = journal_open(&loop->environment, &journal_options, &events, node->recovery, groups,
+                        adopted_groups(node, number, groups), &loop->journal, error);
+    free(groups);
+    if (code != ERROR_NONE)
+        return code;
+    struct group_host_options host_options = {
+        .environment = &loop->environment,
+        .journal = loop->journal,
+        .node_id = NODE_ID,
+        .fatal = fatal_group,
+    };
+    return group_host_create(&host_options, &loop->host, error);
+}
+
+static enum error_code open_replica(struct node *node, uint32_t shard, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    struct node_loop *loop = &node->loops[shard % node->loop_count];
+    static const struct group_member FOUNDER = {
+        .node_id = NODE_ID, .role = GROUP_ROLE_VOTER, .address = "node-1"};
+    uint32_t shards = node->topology.shard_count;
+    snprintf(node->directories[shard], sizeof node->directories[shard], "shards/%04u", shard);
+    struct replica_options options = {
+        .environment = &loop->environment,
+        .host = loop->host,
+        .node = &node->replica_node,
+        .shard =
+            {
+                .cache = node->cache,
+                .shard_id = shard,
+                .directory = node->directories[shard],
+                .hash_seed = node->hash_seed,
+                .future_window_ms = settings->ingest_future_window_ms,
+                .retention_ms = settings->storage_retention_ms,
+                .series_max = settings->ingest_max_series / shards + 1,
+                .exemplars_max = (uint32_t)(settings->ingest_max_exemplars / shards),
+                .metadata_max = (uint32_t)(settings->ingest_max_metadata / shards) + 1,
+            },
+        .group_id = shard + 1,
+        .recovery = node->recovery,
+        .founders = &FOUNDER,
+        .founder_count = 1,
+        .fatal = node_fatal_error,
+    };
+    enum error_code code = replica_create(&options, &node->replicas[shard], error);
+    if (code == ERROR_NONE)
+        code = replica_start(node->replicas[shard], error);
+    return code == ERROR_NONE ? code : error_wrap(error, "shard %u", shard);
+}
+
+enum error_code node_open_storage(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    uint32_t shards = node->topology.shard_count;
+    node->loop_count = (size_t)settings->threads;
+    node->loops = calloc(node->loop_count, sizeof *node->loops);
+    node->replicas = calloc(shards, sizeof *node->replicas);
+    node->directories = calloc(shards, sizeof *node->directories);
+    if (node->loops == NULL || node->replicas == NULL || node->directories == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "node");
+    node->replica_node = (struct replica_node){
+        .unfrozen_bytes_max = settings->storage_unfrozen_bytes,
+        .unfrozen_age_max_ms = settings->storage_freeze_interval_ms,
+        .queued_bytes_max = 256u << 20,
+        .replica_count = shards,
+    };
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++)
+        code = open_storage_loop(node, i, error);
+    for (uint32_t shard = 0; code == ERROR_NONE && shard < shards; shard++)
+        code = open_replica(node, shard, error);
+    return code;
+}

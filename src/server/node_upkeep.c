@@ -1,0 +1,81 @@
+/* What a node looks after now and then: when it is ready, and the size of its files. */
+#include "base/log.h"
+
+#include "node_private.h"
+
+static uint64_t stored_bytes(struct node *node, int64_t *oldest_ms)
+{
+    uint64_t bytes = 0;
+    *oldest_ms = INT64_MAX;
+    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
+        struct shard_statistics statistics;
+        shard_read_statistics(replica_shard(node->replicas[shard]), &statistics);
+        bytes += statistics.part_bytes + statistics.block_bytes;
+        if (statistics.oldest_ms < *oldest_ms)
+            *oldest_ms = statistics.oldest_ms;
+    }
+    return bytes;
+}
+
+static void retain(struct task *task)
+{
+    struct node_loop *loop =
+        (struct node_loop *)((char *)task - offsetof(struct node_loop, retain_task));
+    struct node *node = loop->node;
+    atomic_store(&loop->retain_queued, false);
+    if (atomic_load(&node->draining))
+        return;
+    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
+        if (shard % node->loop_count == loop->number)
+            shard_retain_from(replica_shard(node->replicas[shard]),
+                              atomic_load(&node->size_cutoff_ms));
+}
+
+/* Oldest windows go, one at a time, until the size fits. */
+static void enforce_size(struct node *node)
+{
+    int64_t oldest_ms;
+    uint64_t bytes = stored_bytes(node, &oldest_ms);
+    if (node->settings->storage_retention_bytes == 0 ||
+        bytes <= node->settings->storage_retention_bytes || oldest_ms == INT64_MAX)
+        return;
+    enum { WINDOW_MS = 2 * 3600 * 1000 };
+    atomic_store(&node->size_cutoff_ms, (oldest_ms / WINDOW_MS + 1) * WINDOW_MS);
+    for (size_t i = 0; i < node->loop_count; i++) {
+        struct node_loop *loop = &node->loops[i];
+        if (atomic_exchange(&loop->retain_queued, true))
+            continue;
+        loop->retain_task.run = retain;
+        scheduler_post(loop->environment.scheduler, &loop->retain_task);
+    }
+}
+
+static bool all_ready(const struct node *node)
+{
+    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
+        if (!replica_is_ready(node->replicas[shard]))
+            return false;
+    return true;
+}
+
+enum { UPKEEP_MS = 100, UPKEEPS_PER_SIZE_CHECK = 100 };
+
+static void upkeep(struct timer *timer)
+{
+    struct node *node = (struct node *)((char *)timer - offsetof(struct node, upkeep));
+    if (node->recovery != NULL && all_ready(node)) {
+        /* Everything replayed is in the heads: the recovered log can go. */
+        journal_recovery_close(node->recovery);
+        node->recovery = NULL;
+        log_event(LOG_INFO, "server", "ready", "");
+    }
+    if (node->recovery == NULL && ++node->upkeep_count % UPKEEPS_PER_SIZE_CHECK == 0)
+        enforce_size(node);
+    scheduler_timer_start(node->loops[0].environment.scheduler, timer, UPKEEP_MS);
+}
+
+void node_start_upkeep(struct node *node)
+{
+    node->upkeep = (struct timer){.fire = upkeep, .heap_index = TIMER_IDLE};
+    scheduler_timer_start(node->loops[0].environment.scheduler, &node->upkeep, UPKEEP_MS);
+}
