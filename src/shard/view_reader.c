@@ -324,12 +324,43 @@ enum error_code view_reader_read_latest(struct view_reader *reader,
     return code;
 }
 
+/*
+ * Whether a piece that lies in the range as a whole has the series: then it has a sample of it in
+ * the range, and none needs to be read.
+ */
+static bool has_in_whole_piece(struct view_reader *reader, const struct view_series *series,
+                               int64_t start_ms, int64_t end_ms)
+{
+    const struct view *view = reader->view;
+    for (size_t i = 0; i < series->block_count; i++) {
+        const struct view_block *block = &view->blocks[series->blocks[i].block];
+        if (block->start_ms >= start_ms && block->end_ms <= end_ms)
+            return true;
+    }
+    if (series->id == SERIES_ID_NONE)
+        return false;
+    for (size_t i = 0; i < view->head_count; i++) {
+        struct head_statistics head;
+        if (!head_has_series(view->heads[i].head, series->id))
+            continue;
+        head_read_statistics(view->heads[i].head, &head);
+        if (head.start_ms >= start_ms && head.end_ms <= end_ms)
+            return true;
+    }
+    return false;
+}
+
 enum error_code view_reader_has_samples(struct view_reader *reader,
                                         const struct view_series *series, int64_t start_ms,
                                         int64_t end_ms, bool *has_out, struct error *error)
 {
     const struct view *view = reader->view;
-    if (series->id != SERIES_ID_NONE && !series_has_deletions(reader, series, start_ms, end_ms)) {
+    bool deletions = series_has_deletions(reader, series, start_ms, end_ms);
+    if (!deletions && has_in_whole_piece(reader, series, start_ms, end_ms)) {
+        *has_out = true;
+        return ERROR_NONE;
+    }
+    if (series->id != SERIES_ID_NONE && !deletions) {
         for (size_t i = 0; i < view->head_count; i++) {
             struct head_reader *opened;
             if (!head_has_series(view->heads[i].head, series->id))
