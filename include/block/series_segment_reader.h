@@ -72,4 +72,10 @@ enum error_code series_segment_read_at(struct series_segment *segment, struct po
                                        struct arena *arena, struct segment_series *series_out,
                                        struct error *error);
 
+/* As series_segment_read_at for the `count` positions from `first` on, but without the labels,
+ * which stay empty: reads no texts, for tables that are filled at a start. */
+enum error_code series_segment_read_briefly(struct series_segment *segment, uint32_t first,
+                                            size_t count, struct segment_series *series_out,
+                                            struct error *error);
+
 #endif

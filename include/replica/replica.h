@@ -46,8 +46,8 @@ struct replica_options {
 };
 
 /* Blocking: reads what is stored. Errors: those of group_create and shard_create. */
-enum error_code replica_create(const struct replica_options *options,
-                               struct replica **replica_out, struct error *error);
+enum error_code replica_create(const struct replica_options *options, struct replica **replica_out,
+                               struct error *error);
 
 /* Restore and replay, then take part. Blocking. */
 enum error_code replica_start(struct replica *replica, struct error *error);
@@ -77,8 +77,8 @@ struct replica_write {
 
 void replica_write(struct replica *replica, struct replica_write *write);
 
-/* An entry that the shard encoded (deletion); the caller's until `done`, which runs on `origin` when
- * the entry is applied, or will not be as far as is known. */
+/* An entry that the shard encoded (deletion); the caller's until `done`, which runs on `origin`
+ * when the entry is applied, or will not be as far as is known. */
 struct replica_entry {
     struct byte_buffer bytes; /* owned, cleared by the caller after `done` */
     struct scheduler *origin;

@@ -69,7 +69,7 @@ struct entry_metadata {
 /* What one request brought to the shard. */
 struct entry_part {
     struct text tenant;
-    struct text source; /* replica of an HA pair, may be empty */
+    struct text source;                /* replica of an HA pair, may be empty */
     const struct entry_series *series; /* [series_count], get the next ids in order */
     size_t series_count;
     const uint64_t *ids;                /* [float_count] */
@@ -98,8 +98,7 @@ enum error_code entry_decode_next_id(struct byte_reader *reader, uint64_t *next_
  * at the end. Errors: CORRUPT, OUT_OF_MEMORY.
  */
 enum error_code entry_decode_part(struct byte_reader *reader, struct arena *arena,
-                                  struct entry_part *part_out, bool *more_out,
-                                  struct error *error);
+                                  struct entry_part *part_out, bool *more_out, struct error *error);
 
 /* --- Histogram values (also used in manifests and tests) ------------------------------------ */
 

@@ -147,10 +147,9 @@ void shard_flush(struct shard *shard, struct shard_flush *flush);
 
 /* The entry that deletes samples in [start_ms, end_ms] of the matching series. Errors: INVALID,
  * OUT_OF_MEMORY. Any thread. */
-enum error_code shard_encode_delete(struct byte_buffer *entry, int64_t stamp_ms,
-                                    struct text tenant, const struct matcher *const *matchers,
-                                    size_t matcher_count, int64_t start_ms, int64_t end_ms,
-                                    struct error *error);
+enum error_code shard_encode_delete(struct byte_buffer *entry, int64_t stamp_ms, struct text tenant,
+                                    const struct matcher *const *matchers, size_t matcher_count,
+                                    int64_t start_ms, int64_t end_ms, struct error *error);
 
 /* --- Queries: any thread -------------------------------------------------------------------- */
 

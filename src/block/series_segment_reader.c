@@ -123,18 +123,25 @@ static void walk_end(struct segment_walk *walk)
     pair_texts_clear(&walk->texts);
 }
 
-/* The series of the row that the walk is on. */
-static enum error_code walk_series(struct segment_walk *walk, struct arena *arena,
-                                   struct segment_series *series_out, struct error *error)
+/* The series of the row that the walk is on, without its labels. */
+static struct segment_series walk_brief(const struct segment_walk *walk)
 {
     const struct label_row *row = &walk->rows.row;
-    struct segment_series series = {
+    return (struct segment_series){
         .id = row->id,
         .target = row->target,
         .tenant = walk->segment->tenants.tenants[row->tenant],
         .slot = row->slot,
     };
-    enum error_code code = pair_texts_labels(&walk->texts, row, arena, &series.labels, error);
+}
+
+/* The same with them. */
+static enum error_code walk_series(struct segment_walk *walk, struct arena *arena,
+                                   struct segment_series *series_out, struct error *error)
+{
+    struct segment_series series = walk_brief(walk);
+    enum error_code code =
+        pair_texts_labels(&walk->texts, &walk->rows.row, arena, &series.labels, error);
     if (code == ERROR_NONE)
         *series_out = series;
     return code;
@@ -186,6 +193,21 @@ enum error_code series_segment_read_at(struct series_segment *segment, struct po
         code = label_rows_seek(&walk.rows, positions.items[i], error);
         if (code == ERROR_NONE)
             code = walk_series(&walk, arena, &series_out[i], error);
+    }
+    walk_end(&walk);
+    return code;
+}
+
+enum error_code series_segment_read_briefly(struct series_segment *segment, uint32_t first,
+                                            size_t count, struct segment_series *series_out,
+                                            struct error *error)
+{
+    struct segment_walk walk = walk_begin(segment);
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < count; i++) {
+        code = label_rows_seek(&walk.rows, first + (uint32_t)i, error);
+        if (code == ERROR_NONE)
+            series_out[i] = walk_brief(&walk);
     }
     walk_end(&walk);
     return code;

@@ -316,7 +316,8 @@ static enum error_code propose_entry(struct replica *replica, const uint8_t *byt
 
 static void pump(struct task *task)
 {
-    struct replica *replica = (struct replica *)((char *)task - offsetof(struct replica, pump_task));
+    struct replica *replica =
+        (struct replica *)((char *)task - offsetof(struct replica, pump_task));
     replica->pump_scheduled = false;
     while (atomic_load(&replica->ready) && !replica->closing &&
            replica->in_flight < ENTRIES_IN_FLIGHT_MAX && replica->waiting.first != NULL) {
@@ -330,8 +331,8 @@ static void pump(struct task *task)
         if (batch == NULL) {
             code = error_set(&error, ERROR_OUT_OF_MEMORY, "batch");
         } else {
-            *batch = (struct batch){
-                .request.done = batch_done, .replica = replica, .writes = writes};
+            *batch =
+                (struct batch){.request.done = batch_done, .replica = replica, .writes = writes};
             code = propose_entry(replica, replica->entry.bytes, replica->entry.size,
                                  &batch->request, &error);
         }
@@ -358,8 +359,8 @@ static void receive(struct task *task)
         (struct replica_write *)((char *)task - offsetof(struct replica_write, task));
     struct replica *replica = write->replica;
     if (!atomic_load(&replica->ready) || replica->closing) {
-        answer_unavailable(write, replica->closing ? "shutting down"
-                                                   : "this shard has no leader here");
+        answer_unavailable(write,
+                           replica->closing ? "shutting down" : "this shard has no leader here");
         return;
     }
     queue_push(&replica->waiting, write);
@@ -368,9 +369,8 @@ static void receive(struct task *task)
 
 static size_t write_size(const struct shard_write *write)
 {
-    return write->float_count * 32 + write->new_series_count * 256 +
-           write->histogram_count * 512 + write->exemplar_count * 128 +
-           write->metadata_count * 128 + sizeof *write;
+    return write->float_count * 32 + write->new_series_count * 256 + write->histogram_count * 512 +
+           write->exemplar_count * 128 + write->metadata_count * 128 + sizeof *write;
 }
 
 void replica_write(struct replica *replica, struct replica_write *write)
@@ -380,8 +380,8 @@ void replica_write(struct replica *replica, struct replica_write *write)
     write->resolver = NULL;
     write->size_bytes = write_size(&write->write);
     error_clear(&write->error);
-    uint64_t queued = atomic_fetch_add_explicit(&node->queued_bytes, write->size_bytes,
-                                                memory_order_relaxed);
+    uint64_t queued =
+        atomic_fetch_add_explicit(&node->queued_bytes, write->size_bytes, memory_order_relaxed);
     if (queued + write->size_bytes > node->queued_bytes_max) {
         answer_unavailable(write, "too many writes wait for the log");
         return;
@@ -473,10 +473,10 @@ static void count_unfrozen(struct replica *replica)
 {
     struct replica_node *node = replica->options.node;
     uint64_t now = shard_unfrozen_bytes(replica->shard);
-    uint64_t total = atomic_fetch_add_explicit(&node->unfrozen_bytes,
-                                               now - replica->counted_unfrozen_bytes,
-                                               memory_order_relaxed) +
-                     now - replica->counted_unfrozen_bytes;
+    uint64_t total =
+        atomic_fetch_add_explicit(&node->unfrozen_bytes, now - replica->counted_unfrozen_bytes,
+                                  memory_order_relaxed) +
+        now - replica->counted_unfrozen_bytes;
     replica->counted_unfrozen_bytes = now;
     /* The largest first: not this one while it is below the average. */
     if (total > node->unfrozen_bytes_max && now * node->replica_count >= total &&
@@ -527,8 +527,8 @@ static void apply_slice(struct replica *replica)
     while (replica->entries != NULL) {
         struct pending_entry *entry = replica->entries;
         struct error error;
-        enum error_code code = shard_apply(replica->shard, entry->index, entry->payload,
-                                           entry->size_bytes, &error);
+        enum error_code code =
+            shard_apply(replica->shard, entry->index, entry->payload, entry->size_bytes, &error);
         if (code == ERROR_UNAVAILABLE) {
             /* A job must end first. */
             scheduler_timer_start(loop_of(replica), &replica->apply_retry, APPLY_RETRY_MS);
@@ -606,8 +606,8 @@ static enum error_code machine_snapshot(struct state_machine *self, struct byte_
     uint64_t frozen_index;
     enum error_code code = shard_snapshot(replica->shard, bytes, &frozen_index, error);
     if (code == ERROR_NONE)
-        *position_out = (struct state_machine_position){
-            .applied_index = replica->applied_index, .frozen_index = frozen_index};
+        *position_out = (struct state_machine_position){.applied_index = replica->applied_index,
+                                                        .frozen_index = frozen_index};
     return code;
 }
 
@@ -658,7 +658,8 @@ static const struct state_machine_operations MACHINE_OPERATIONS = {
     .leader_stopped = machine_leader_stopped,
 };
 
-/* --- Upkeep ------------------------------------------------------------------------------------ */
+/* --- Upkeep ------------------------------------------------------------------------------------
+ */
 
 static void upkeep(struct timer *timer)
 {
@@ -671,7 +672,8 @@ static void upkeep(struct timer *timer)
     scheduler_timer_start(loop_of(replica), timer, UPKEEP_MS);
 }
 
-/* --- Life -------------------------------------------------------------------------------------- */
+/* --- Life --------------------------------------------------------------------------------------
+ */
 
 static void replica_free(struct replica *replica)
 {
@@ -689,8 +691,8 @@ static void replica_free(struct replica *replica)
     free(replica);
 }
 
-enum error_code replica_create(const struct replica_options *options,
-                               struct replica **replica_out, struct error *error)
+enum error_code replica_create(const struct replica_options *options, struct replica **replica_out,
+                               struct error *error)
 {
     struct replica *replica = calloc(1, sizeof *replica);
     if (replica == NULL)
@@ -716,8 +718,8 @@ enum error_code replica_create(const struct replica_options *options,
     };
     enum error_code code = shard_create(&shard_options, &replica->shard, error);
     if (code == ERROR_NONE)
-        code = group_create(options->host, &group_options, &replica->state_machine,
-                            &replica->group, error);
+        code = group_create(options->host, &group_options, &replica->state_machine, &replica->group,
+                            error);
     if (code != ERROR_NONE) {
         shard_destroy(replica->shard);
         replica_free(replica);

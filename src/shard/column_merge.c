@@ -160,8 +160,7 @@ static struct sample_columns columns_over(const struct merged_columns *room, siz
 }
 
 enum error_code column_merge(struct column_merge *merge, const struct sample_columns *pieces,
-                             size_t count, struct sample_columns *columns_out,
-                             struct error *error)
+                             size_t count, struct sample_columns *columns_out, struct error *error)
 {
     struct sample_columns result = {0};
     size_t slot = 0;
@@ -180,10 +179,9 @@ enum error_code column_merge(struct column_merge *merge, const struct sample_col
         /* Equal pairs of ids come of equal pairs of columns. */
         uint64_t pair[2] = {result.timestamps_id, pieces[k].timestamps_id};
         uint64_t id = pair[0] != 0 && pair[1] != 0 ? hash64(pair, sizeof pair, 0) : 0;
-        result = columns_over(room, merged,
-                              result.histograms != NULL || pieces[k].histograms != NULL,
-                              result.start_timestamps_ms != NULL ||
-                                  pieces[k].start_timestamps_ms != NULL);
+        result = columns_over(
+            room, merged, result.histograms != NULL || pieces[k].histograms != NULL,
+            result.start_timestamps_ms != NULL || pieces[k].start_timestamps_ms != NULL);
         result.timestamps_id = id;
         slot = 1 - slot;
     }
@@ -199,14 +197,14 @@ enum error_code column_cut(struct column_merge *merge, int64_t start_ms, int64_t
     size_t to = end_ms == INT64_MAX ? columns->count : seek(columns, from, end_ms + 1);
     if (from == to)
         return ERROR_NONE;
-    bool in_first = merge->slots[0] != NULL &&
-                    columns->timestamps_ms == merge->slots[0]->timestamps_ms;
+    bool in_first =
+        merge->slots[0] != NULL && columns->timestamps_ms == merge->slots[0]->timestamps_ms;
     struct merged_columns *room = slot_with_room(merge, in_first ? 1 : 0, columns->count, error);
     if (room == NULL)
         return ERROR_OUT_OF_MEMORY;
     size_t at = copy_run(room, 0, columns, 0, from);
     at = copy_run(room, at, columns, to, columns->count);
-    *columns = columns_over(room, at, columns->histograms != NULL,
-                            columns->start_timestamps_ms != NULL);
+    *columns =
+        columns_over(room, at, columns->histograms != NULL, columns->start_timestamps_ms != NULL);
     return ERROR_NONE;
 }

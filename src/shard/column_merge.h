@@ -21,8 +21,7 @@ struct column_merge {
  * otherwise the result is valid until the next call. Errors: OUT_OF_MEMORY.
  */
 enum error_code column_merge(struct column_merge *merge, const struct sample_columns *pieces,
-                             size_t count, struct sample_columns *columns_out,
-                             struct error *error);
+                             size_t count, struct sample_columns *columns_out, struct error *error);
 
 /* Leave out the samples with start_ms <= timestamp <= end_ms. Errors: OUT_OF_MEMORY. */
 enum error_code column_cut(struct column_merge *merge, int64_t start_ms, int64_t end_ms,

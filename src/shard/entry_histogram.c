@@ -93,8 +93,7 @@ static const struct histogram_span *decode_spans(struct byte_reader *reader, str
     return spans;
 }
 
-static const union histogram_number *decode_buckets(struct byte_reader *reader,
-                                                    struct arena *arena,
+static const union histogram_number *decode_buckets(struct byte_reader *reader, struct arena *arena,
                                                     enum histogram_kind kind, uint32_t *count_out)
 {
     union histogram_number *buckets = decode_array(reader, arena, sizeof *buckets, count_out);

@@ -52,8 +52,7 @@ enum error_code manifest_add_block(struct manifest *manifest, const struct manif
     return ERROR_NONE;
 }
 
-enum error_code manifest_add_segment(struct manifest *manifest, uint64_t index,
-                                     struct error *error)
+enum error_code manifest_add_segment(struct manifest *manifest, uint64_t index, struct error *error)
 {
     if (!grow_by_one(&manifest->segments, manifest->segment_count, sizeof index))
         return no_room(error);

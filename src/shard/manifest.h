@@ -32,9 +32,9 @@ struct manifest {
     uint64_t next_id;
     int64_t retention_cutoff_ms;
     uint64_t metadata_index;
-    uint64_t *segments;           /* [segment_count], owned */
+    uint64_t *segments; /* [segment_count], owned */
     size_t segment_count;
-    struct manifest_part *parts;  /* [part_count], owned */
+    struct manifest_part *parts; /* [part_count], owned */
     size_t part_count;
     struct manifest_block *blocks; /* [block_count], owned */
     size_t block_count;

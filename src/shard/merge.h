@@ -22,13 +22,13 @@ struct merge {
     size_t part_count;
     struct shard_block *blocks; /* [block_count] */
     size_t block_count;
-    struct view *view; /* segments for the labels, tombstones of that moment */
+    struct view *view;       /* segments for the labels, tombstones of that moment */
     struct byte_buffer body; /* of the entry, for the manifest */
     bool running;            /* the job, or the timer before it is tried again */
     bool completed;          /* the outputs are there */
     bool done_proposed;
-    bool adoption_tried;     /* outputs of an earlier life were looked for */
-    atomic_bool abandoned;   /* nobody needs the outputs: the job ends soon */
+    bool adoption_tried;   /* outputs of an earlier life were looked for */
+    atomic_bool abandoned; /* nobody needs the outputs: the job ends soon */
 
     /* Results. */
     struct error error;

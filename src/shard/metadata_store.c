@@ -30,8 +30,7 @@ static uint64_t key_hash(struct text tenant, struct text metric_name)
 }
 
 static struct metadata_item **find_place(struct metadata_item **table, size_t capacity,
-                                         uint64_t hash, struct text tenant,
-                                         struct text metric_name)
+                                         uint64_t hash, struct text tenant, struct text metric_name)
 {
     for (size_t i = hash & (capacity - 1);; i = (i + 1) & (capacity - 1)) {
         struct metadata_item *item = table[i];
@@ -67,8 +66,7 @@ static struct text place_text(char **room, struct text source)
     return placed;
 }
 
-static struct metadata_item *item_create(uint64_t hash, struct text tenant,
-                                         struct text metric_name,
+static struct metadata_item *item_create(uint64_t hash, struct text tenant, struct text metric_name,
                                          const struct metric_metadata *metadata)
 {
     struct metadata_item *item = malloc(sizeof *item + tenant.size + metric_name.size +
@@ -162,8 +160,8 @@ static enum error_code set_locked(struct metadata_store *store, struct text tena
 }
 
 enum error_code metadata_store_set(struct metadata_store *store, struct text tenant,
-                                   struct text metric_name,
-                                   const struct metric_metadata *metadata, struct error *error)
+                                   struct text metric_name, const struct metric_metadata *metadata,
+                                   struct error *error)
 {
     pthread_mutex_lock(&store->lock);
     enum error_code code = set_locked(store, tenant, metric_name, metadata, error);

@@ -24,8 +24,8 @@ bool metadata_store_has(struct metadata_store *store, struct text tenant, struct
 
 /* Copies; beyond the limit new metrics are ignored (counted). Errors: OUT_OF_MEMORY. */
 enum error_code metadata_store_set(struct metadata_store *store, struct text tenant,
-                                   struct text metric_name,
-                                   const struct metric_metadata *metadata, struct error *error);
+                                   struct text metric_name, const struct metric_metadata *metadata,
+                                   struct error *error);
 
 void metadata_store_visit(struct metadata_store *store, struct text tenant,
                           shard_metadata_visit *visit, void *context);

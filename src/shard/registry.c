@@ -81,10 +81,16 @@ static bool tenant_table_grow(struct registry *registry)
 static enum error_code tenant_number(struct registry *registry, struct text tenant,
                                      uint32_t *number_out, struct error *error)
 {
+    /* Neighbours are of one tenant. */
+    if (registry->tenant_latest < registry->tenant_count &&
+        text_equal(text_of(registry->tenants[registry->tenant_latest]), tenant)) {
+        *number_out = registry->tenant_latest;
+        return ERROR_NONE;
+    }
     if (registry->tenant_count * 2 >= registry->tenant_capacity && !tenant_table_grow(registry))
         return error_set(error, ERROR_OUT_OF_MEMORY, "registry: tenants");
-    uint32_t *place = tenant_place(registry->tenant_table, registry->tenant_capacity,
-                                   registry->tenants, tenant);
+    uint32_t *place =
+        tenant_place(registry->tenant_table, registry->tenant_capacity, registry->tenants, tenant);
     if (*place == 0) {
         char *copy = strndup(tenant.data, tenant.size);
         if (copy == NULL)
@@ -92,7 +98,8 @@ static enum error_code tenant_number(struct registry *registry, struct text tena
         registry->tenants[registry->tenant_count++] = copy;
         *place = (uint32_t)registry->tenant_count;
     }
-    *number_out = *place - 1;
+    registry->tenant_latest = *place - 1;
+    *number_out = registry->tenant_latest;
     return ERROR_NONE;
 }
 
@@ -153,8 +160,8 @@ bool registry_brief_get(const struct registry_brief *brief, uint64_t id,
         return false;
     const struct series_page *page = brief->pages[number];
     size_t place = (size_t)(id % SERIES_PAGE_SIZE);
-    *series_out = (struct series_brief){page->targets[place], page->tenants[place],
-                                        page->slots[place]};
+    *series_out =
+        (struct series_brief){page->targets[place], page->tenants[place], page->slots[place]};
     return series_out->target != TARGET_NONE;
 }
 

@@ -46,12 +46,13 @@ struct registry {
     uint64_t *segment_names;          /* [segment_count] */
     size_t segment_count;
     uint64_t segment_generation; /* rises with every new segment */
-    struct series_page **pages; /* [page_count], NULL where no id was alive */
+    struct series_page **pages;  /* [page_count], NULL where no id was alive */
     size_t page_count;
     char **tenants; /* [tenant_count], NUL-terminated, never moved nor removed */
     size_t tenant_count;
     uint32_t *tenant_table; /* [tenant_capacity], numbers + 1, open addressing */
     size_t tenant_capacity;
+    uint32_t tenant_latest; /* the number looked up last */
 };
 
 /* The number of the target of a series: of its tenant, job and instance. Numbers may collide;

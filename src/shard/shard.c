@@ -41,8 +41,7 @@ static void release(struct shard *shard)
 
 static void close_finish(struct task *task)
 {
-    struct shard *shard =
-        (struct shard *)((char *)task - offsetof(struct shard, close_task));
+    struct shard *shard = (struct shard *)((char *)task - offsetof(struct shard, close_task));
     void (*closed)(void *) = shard->closed;
     void *context = shard->closed_context;
     release(shard);
@@ -93,8 +92,7 @@ static bool target_of(void *context, uint64_t series_id, uint64_t *target_id_out
     return target != TARGET_NONE;
 }
 
-enum error_code shard_create_head(struct shard *shard, struct head **head_out,
-                                  struct error *error)
+enum error_code shard_create_head(struct shard *shard, struct head **head_out, struct error *error)
 {
     struct head_options options = {
         .target_of = target_of,
@@ -110,8 +108,7 @@ static enum error_code make_directories(struct shard *shard, struct error *error
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         char path[SHARD_PATH_MAX];
         snprintf(path, sizeof path, "%s/%s", shard->options.directory, KINDS[i]);
-        enum error_code code =
-            disk_make_directory(shard->options.environment->disk, path, error);
+        enum error_code code = disk_make_directory(shard->options.environment->disk, path, error);
         if (code != ERROR_NONE)
             return code;
     }
@@ -286,10 +283,9 @@ void shard_freeze(struct shard *shard)
     shard->freeze_proposed = shard_propose(shard, &entry);
 }
 
-enum error_code shard_encode_delete(struct byte_buffer *entry, int64_t stamp_ms,
-                                    struct text tenant, const struct matcher *const *matchers,
-                                    size_t matcher_count, int64_t start_ms, int64_t end_ms,
-                                    struct error *error)
+enum error_code shard_encode_delete(struct byte_buffer *entry, int64_t stamp_ms, struct text tenant,
+                                    const struct matcher *const *matchers, size_t matcher_count,
+                                    int64_t start_ms, int64_t end_ms, struct error *error)
 {
     if (start_ms > end_ms)
         return error_set(error, ERROR_INVALID, "the start is after the end");
@@ -394,27 +390,19 @@ enum { REVIVE_BATCH = 4096 };
 static enum error_code revive_segment(struct shard *shard, struct series_segment *segment,
                                       struct error *error)
 {
-    struct arena *arena = arena_create(0);
-    uint32_t *items = malloc(REVIVE_BATCH * sizeof *items);
     struct segment_series *series = malloc(REVIVE_BATCH * sizeof *series);
     enum error_code code = ERROR_NONE;
-    if (arena == NULL || items == NULL || series == NULL)
-        code = error_set(error, ERROR_OUT_OF_MEMORY, "series of a segment");
+    if (series == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series of a segment");
     uint64_t total = series_segment_summary(segment).series_count;
     for (uint64_t from = 0; code == ERROR_NONE && from < total; from += REVIVE_BATCH) {
         size_t count = total - from < REVIVE_BATCH ? (size_t)(total - from) : REVIVE_BATCH;
-        for (size_t i = 0; i < count; i++)
-            items[i] = (uint32_t)(from + i);
-        code = series_segment_read_at(segment, (struct positions){items, count}, arena, series,
-                                      error);
+        code = series_segment_read_briefly(segment, (uint32_t)from, count, series, error);
         for (size_t i = 0; code == ERROR_NONE && i < count; i++)
             code = registry_revive(&shard->registry, series[i].id, series[i].tenant,
                                    (uint32_t)series[i].target, series[i].slot, error);
-        arena_reset(arena);
     }
-    free(items);
     free(series);
-    arena_destroy(arena);
     return code;
 }
 
@@ -482,8 +470,8 @@ static enum error_code restore_files(struct shard *shard, const struct manifest 
     return code;
 }
 
-enum error_code shard_restore(struct shard *shard, const uint8_t *manifest_bytes,
-                              size_t size_bytes, struct error *error)
+enum error_code shard_restore(struct shard *shard, const uint8_t *manifest_bytes, size_t size_bytes,
+                              struct error *error)
 {
     struct manifest manifest = {0};
     enum error_code code = manifest_decode(manifest_bytes, size_bytes, &manifest, error);

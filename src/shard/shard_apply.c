@@ -112,8 +112,7 @@ static enum error_code apply_histograms(struct write_context *context,
     int64_t *starts = arena_array(arena, count, sizeof *starts);
     double *values = arena_array(arena, count, sizeof *values);
     const struct histogram **histograms = arena_array(arena, count, sizeof *histograms);
-    if (ids == NULL || timestamps == NULL || starts == NULL || values == NULL ||
-        histograms == NULL)
+    if (ids == NULL || timestamps == NULL || starts == NULL || values == NULL || histograms == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "apply: histograms");
     for (size_t i = 0; i < count; i++) {
         ids[i] = actual_id(context, part->histograms[i].id);
@@ -136,14 +135,14 @@ static enum error_code apply_histograms(struct write_context *context,
     return code;
 }
 
-static enum error_code apply_exemplars(struct write_context *context,
-                                       const struct entry_part *part, struct error *error)
+static enum error_code apply_exemplars(struct write_context *context, const struct entry_part *part,
+                                       struct error *error)
 {
     for (size_t i = 0; i < part->exemplar_count; i++) {
         enum head_exemplar_verdict verdict;
-        enum error_code code = head_exemplar_append(
-            context->shard->head, actual_id(context, part->exemplars[i].id),
-            &part->exemplars[i].exemplar, &verdict, error);
+        enum error_code code =
+            head_exemplar_append(context->shard->head, actual_id(context, part->exemplars[i].id),
+                                 &part->exemplars[i].exemplar, &verdict, error);
         if (code != ERROR_NONE)
             return code;
         if (verdict == HEAD_EXEMPLAR_ADDED)
@@ -156,9 +155,9 @@ static enum error_code apply_metadata(struct write_context *context, const struc
                                       struct error *error)
 {
     for (size_t i = 0; i < part->metadata_count; i++) {
-        enum error_code code = metadata_store_set(
-            context->shard->metadata, part->tenant, part->metadata[i].metric_name,
-            &part->metadata[i].metadata, error);
+        enum error_code code =
+            metadata_store_set(context->shard->metadata, part->tenant,
+                               part->metadata[i].metric_name, &part->metadata[i].metadata, error);
         if (code != ERROR_NONE)
             return code;
         context->shard->metadata_changed = true;

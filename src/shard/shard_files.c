@@ -178,8 +178,8 @@ static bool sweep_visit(void *context, const char *name, bool is_directory)
     unsigned number;
     if (is_directory || sscanf(name, "%16llx-%u.", &index, &number) != 2)
         return true;
-    if (!is_unfinished(name) && (index > manifest->frozen_index ||
-                                 is_named(manifest, sweep->kind, index, number)))
+    if (!is_unfinished(name) &&
+        (index > manifest->frozen_index || is_named(manifest, sweep->kind, index, number)))
         return true;
     struct doomed_file *file = malloc(sizeof *file);
     if (file == NULL)

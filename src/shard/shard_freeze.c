@@ -63,9 +63,9 @@ static enum error_code freeze_into(struct shard *shard, struct shard_frozen *fro
     if (code == ERROR_NONE && frozen->metadata.size > 0) {
         if (shard->metadata_index != 0) {
             char path[SHARD_PATH_MAX];
-            shard_doom_file(shard, frozen->index,
-                            shard_path(shard, path, "metadata", shard->metadata_index, 0,
-                                       "metadata"));
+            shard_doom_file(
+                shard, frozen->index,
+                shard_path(shard, path, "metadata", shard->metadata_index, 0, "metadata"));
         }
         shard->metadata_index = frozen->index;
     }
@@ -144,8 +144,7 @@ static void widen(struct manifest_part *part, const struct head_series_content *
 }
 
 static enum error_code write_series(struct freeze_job *job, struct part_writer *writer,
-                                    struct manifest_part *part, bool *any_out,
-                                    struct error *error)
+                                    struct manifest_part *part, bool *any_out, struct error *error)
 {
     enum part_number number = (enum part_number)part->number;
     struct head_iterator *iterator = NULL;
@@ -346,8 +345,7 @@ static void forget_results(struct freeze_job *job)
     uint64_t index = job->frozen->index;
     for (size_t k = 0; k < shard->frozen_count; k++) {
         struct manifest *manifest = &shard->frozen[k].manifest;
-        while (manifest->part_count > 0 &&
-               manifest->parts[manifest->part_count - 1].index == index)
+        while (manifest->part_count > 0 && manifest->parts[manifest->part_count - 1].index == index)
             manifest->part_count--;
         while (manifest->segment_count > 0 &&
                manifest->segments[manifest->segment_count - 1] == index)
@@ -361,9 +359,9 @@ static enum error_code add_result(struct shard *shard, const struct manifest_par
 {
     if (!is_retained(described, shard->retention_cutoff_ms)) {
         char path[SHARD_PATH_MAX];
-        shard_doom_file(shard, shard->applied_index,
-                        shard_path(shard, path, "parts", described->index, described->number,
-                                   "part"));
+        shard_doom_file(
+            shard, shard->applied_index,
+            shard_path(shard, path, "parts", described->index, described->number, "part"));
         return ERROR_NONE;
     }
     enum error_code code = shard_add_part(shard, described, part, error);

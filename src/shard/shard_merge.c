@@ -43,8 +43,8 @@ static size_t late_part_count(const struct shard *shard)
     return count;
 }
 
-static bool takes_part(const struct shard *shard, const struct shard_part *part,
-                       int64_t cutoff_ms, bool everything)
+static bool takes_part(const struct shard *shard, const struct shard_part *part, int64_t cutoff_ms,
+                       bool everything)
 {
     if (!part_is_due(part, cutoff_ms))
         return false;
@@ -345,8 +345,7 @@ static enum error_code merge_create(struct shard *shard, uint64_t index, struct 
     struct merge *merge = calloc(1, sizeof *merge);
     if (merge == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "merge");
-    merge->job = (struct job){
-        .run = merge_run, .done = merge_finished, .class = JOB_BACKGROUND};
+    merge->job = (struct job){.run = merge_run, .done = merge_finished, .class = JOB_BACKGROUND};
     merge->retry = (struct timer){.fire = merge_retry, .heap_index = TIMER_IDLE};
     merge->shard = shard;
     merge->index = index;
@@ -432,9 +431,9 @@ static void drop_part(struct shard *shard, size_t position, uint64_t index)
 {
     struct shard_part *part = &shard->parts[position];
     char path[SHARD_PATH_MAX];
-    shard_doom_file(shard, index,
-                    shard_path(shard, path, "parts", part->described.index,
-                               part->described.number, "part"));
+    shard_doom_file(
+        shard, index,
+        shard_path(shard, path, "parts", part->described.index, part->described.number, "part"));
     part_unref(part->part);
     memmove(part, part + 1, (--shard->part_count - position) * sizeof *part);
 }
@@ -639,8 +638,8 @@ static bool merges_part(const struct merge *merge, const struct part *part)
     return false;
 }
 
-enum error_code shard_apply_retention(struct shard *shard, uint64_t index,
-                                      struct byte_reader *body, struct error *error)
+enum error_code shard_apply_retention(struct shard *shard, uint64_t index, struct byte_reader *body,
+                                      struct error *error)
 {
     int64_t cutoff_ms = byte_reader_zigzag(body);
     if (body->failed)

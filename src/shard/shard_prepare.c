@@ -178,8 +178,8 @@ static enum sample_fate check_time_and_id(const struct shard *shard, struct shar
                                           int64_t timestamp_ms, uint32_t origin)
 {
     if (timestamp_ms > bounds->newest_ms || timestamp_ms < bounds->oldest_ms) {
-        refuse(write, timestamp_ms > bounds->newest_ms ? SHARD_REFUSED_FUTURE
-                                                       : SHARD_REFUSED_TOO_OLD,
+        refuse(write,
+               timestamp_ms > bounds->newest_ms ? SHARD_REFUSED_FUTURE : SHARD_REFUSED_TOO_OLD,
                origin, timestamp_ms);
         return SAMPLE_REFUSED;
     }
@@ -251,8 +251,7 @@ static void check_histograms(struct shard *shard, struct shard_write *write,
         struct head_newest newest;
         if (newest_of(shard, histogram->id, &newest) &&
             newest.timestamp_ms == histogram->timestamp_ms &&
-            (!newest.is_histogram ||
-             newest.bits != double_to_bits(histogram->histogram.sum))) {
+            (!newest.is_histogram || newest.bits != double_to_bits(histogram->histogram.sum))) {
             refuse(write, SHARD_REFUSED_CONFLICT, write->histogram_origins[i],
                    histogram->timestamp_ms);
             continue;
@@ -317,8 +316,7 @@ void shard_prepare_cancel(struct shard *shard)
 
 static enum error_code check_room(const struct shard *shard, struct error *error)
 {
-    if (shard->frozen_count == FROZEN_HEADS_MAX &&
-        shard->unfrozen_bytes > SHARD_UNFROZEN_BYTES_MAX)
+    if (shard->frozen_count == FROZEN_HEADS_MAX && shard->unfrozen_bytes > SHARD_UNFROZEN_BYTES_MAX)
         return error_set(error, ERROR_UNAVAILABLE,
                          "the disk is behind: %d frozen heads wait to be written",
                          FROZEN_HEADS_MAX);
@@ -332,8 +330,7 @@ enum error_code shard_prepare_write(struct shard *shard, struct shard_write *wri
     enum error_code code = check_room(shard, error);
     if (code != ERROR_NONE)
         return code;
-    struct added_series added = {
-        .items = calloc(write->new_series_count + 1, sizeof *added.items)};
+    struct added_series added = {.items = calloc(write->new_series_count + 1, sizeof *added.items)};
     if (added.items == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "new series of a write");
     uint64_t next_id_before = shard->proposed_next_id;
@@ -362,8 +359,8 @@ enum error_code shard_prepare_write(struct shard *shard, struct shard_write *wri
             .metadata = write->metadata,
             .metadata_count = write->metadata_count,
         };
-        *added_out = added.count + part.float_count + part.histogram_count +
-                         part.exemplar_count + part.metadata_count >
+        *added_out = added.count + part.float_count + part.histogram_count + part.exemplar_count +
+                         part.metadata_count >
                      0;
         if (*added_out)
             entry_encode_part(buffer, &part);

@@ -43,7 +43,7 @@ struct shard_block {
 struct shard_frozen {
     uint64_t index;
     struct head *head;
-    struct manifest manifest;   /* of this freeze; the parts of unfinished freezes are added */
+    struct manifest manifest;    /* of this freeze; the parts of unfinished freezes are added */
     struct byte_buffer metadata; /* file to be written with it; empty: unchanged */
 };
 
@@ -171,16 +171,15 @@ void shard_forget_doomed(struct shard *shard);
  * its manifest. Blocking. */
 void shard_sweep_files(struct shard *shard);
 
-enum error_code shard_create_head(struct shard *shard, struct head **head_out,
-                                  struct error *error);
+enum error_code shard_create_head(struct shard *shard, struct head **head_out, struct error *error);
 
 /* shard_merge.c */
 enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
                                         struct byte_reader *body, struct error *error);
 enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,
                                        struct byte_reader *body, struct error *error);
-enum error_code shard_apply_retention(struct shard *shard, uint64_t index,
-                                      struct byte_reader *body, struct error *error);
+enum error_code shard_apply_retention(struct shard *shard, uint64_t index, struct byte_reader *body,
+                                      struct error *error);
 void shard_merge_destroy(struct merge *merge);
 /* The job of the merge ends soon and without result. */
 void shard_merge_abandon(struct merge *merge);

@@ -12,7 +12,7 @@
 
 struct found_series {
     struct labels labels;
-    uint64_t id; /* SERIES_ID_NONE: only in blocks */
+    uint64_t id;          /* SERIES_ID_NONE: only in blocks */
     uint32_t block_first; /* chain of block_link, LINK_NONE: in no block */
 };
 
@@ -84,9 +84,8 @@ static bool reserve_series(struct selection *selection, size_t count)
     if (needed <= selection->series_capacity)
         return true;
     size_t capacity = needed + needed / 2;
-    struct found_series *grown =
-        arena_grow(selection->request->arena, selection->series, selection->series_count,
-                   capacity, sizeof *grown);
+    struct found_series *grown = arena_grow(selection->request->arena, selection->series,
+                                            selection->series_count, capacity, sizeof *grown);
     if (grown == NULL)
         return false;
     selection->series = grown;
@@ -147,8 +146,8 @@ static enum error_code find_registered(struct selection *selection, struct error
         struct memory_index *index = view->indexes[i];
         code = select_labels(selection, memory_index_source(index), &positions, &labels, error);
         if (code == ERROR_NONE && positions.count > 0)
-            code = add_registered(selection, positions, labels, NULL,
-                                  memory_index_first_id(index), error);
+            code = add_registered(selection, positions, labels, NULL, memory_index_first_id(index),
+                                  error);
     }
     return code;
 }
@@ -188,9 +187,8 @@ static bool add_link(struct selection *selection, struct found_series *series, u
 {
     if (selection->link_count == selection->link_capacity) {
         size_t capacity = selection->link_capacity == 0 ? 1024 : selection->link_capacity * 2;
-        struct block_link *grown =
-            arena_grow(selection->request->arena, selection->links, selection->link_count,
-                       capacity, sizeof *grown);
+        struct block_link *grown = arena_grow(selection->request->arena, selection->links,
+                                              selection->link_count, capacity, sizeof *grown);
         if (grown == NULL)
             return false;
         selection->links = grown;
@@ -318,8 +316,8 @@ static const struct series_set_operations SET_OPERATIONS = {
 };
 
 /* Keep only series with samples in the range. */
-static enum error_code keep_with_samples(struct shard_set *set, const struct series_request *request,
-                                         struct error *error)
+static enum error_code keep_with_samples(struct shard_set *set,
+                                         const struct series_request *request, struct error *error)
 {
     struct view_reader *reader;
     enum error_code code = view_reader_create(set->view, &reader, error);
@@ -336,8 +334,8 @@ static enum error_code keep_with_samples(struct shard_set *set, const struct ser
         if (i % 1024 == 0 && request->canceled != NULL && atomic_load(request->canceled))
             code = error_set(error, ERROR_CANCELED, "the query was canceled");
         else
-            code = view_reader_has_samples(reader, &series, set->start_ms, set->end_ms, &has,
-                                           error);
+            code =
+                view_reader_has_samples(reader, &series, set->start_ms, set->end_ms, &has, error);
         if (code == ERROR_NONE && has)
             set->series[kept++] = set->series[i];
     }
@@ -393,9 +391,9 @@ static enum error_code source_select(struct series_source *self,
 
 /* --- Names and values ----------------------------------------------------------------------- */
 
-static enum error_code visit_texts(struct series_source *self,
-                                   const struct series_request *request, const struct text *name,
-                                   series_text_visit *visit, void *context, struct error *error)
+static enum error_code visit_texts(struct series_source *self, const struct series_request *request,
+                                   const struct text *name, series_text_visit *visit, void *context,
+                                   struct error *error)
 {
     struct series_request labels_request = *request;
     labels_request.need = SERIES_NEED_LABELS;
@@ -433,9 +431,9 @@ static enum error_code source_label_names(struct series_source *self,
 }
 
 static enum error_code source_label_values(struct series_source *self,
-                                           const struct series_request *request,
-                                           struct text name, series_text_visit *visit,
-                                           void *context, struct error *error)
+                                           const struct series_request *request, struct text name,
+                                           series_text_visit *visit, void *context,
+                                           struct error *error)
 {
     return visit_texts(self, request, &name, visit, context, error);
 }
@@ -453,8 +451,7 @@ static enum error_code source_exemplars(struct series_source *self,
     enum error_code code = select_set(shard_of_source(self), &all, &set, error);
     if (code != ERROR_NONE)
         return code;
-    struct series_exemplars *found =
-        arena_array(request->arena, set->set.count, sizeof *found);
+    struct series_exemplars *found = arena_array(request->arena, set->set.count, sizeof *found);
     struct block_position *positions =
         arena_array(request->arena, set->view->block_count, sizeof *positions);
     struct view_reader *reader = NULL;

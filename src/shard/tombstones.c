@@ -31,8 +31,7 @@ void tombstone_clear(struct tombstone *tombstone)
     *tombstone = (struct tombstone){0};
 }
 
-bool tombstone_matches(const struct tombstone *tombstone, struct text tenant,
-                       struct labels labels)
+bool tombstone_matches(const struct tombstone *tombstone, struct text tenant, struct labels labels)
 {
     if (!text_equal(tombstone->tenant, tenant))
         return false;

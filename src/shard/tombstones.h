@@ -41,8 +41,7 @@ size_t tombstones_count(const struct tombstones *tombstones); /* NULL: 0 */
 const struct tombstone *tombstones_at(const struct tombstones *tombstones, size_t position);
 
 /* Whether the tombstone covers this series. */
-bool tombstone_matches(const struct tombstone *tombstone, struct text tenant,
-                       struct labels labels);
+bool tombstone_matches(const struct tombstone *tombstone, struct text tenant, struct labels labels);
 
 /* Bytes of a log entry or manifest: tenant, range, matchers (docs/formats/entry.md). */
 void tombstone_encode(struct byte_buffer *buffer, const struct tombstone *tombstone);

@@ -21,7 +21,8 @@ struct view *view_create(const struct view *pieces)
     view->parts = (struct view_part *)(view->heads + view->head_count);
     view->blocks = (struct view_block *)(view->parts + view->part_count);
     for (size_t i = 0; i < view->head_count; i++)
-        view->heads[i] = (struct view_head){head_ref(pieces->heads[i].head), pieces->heads[i].index};
+        view->heads[i] =
+            (struct view_head){head_ref(pieces->heads[i].head), pieces->heads[i].index};
     for (size_t i = 0; i < view->part_count; i++) {
         view->parts[i] = pieces->parts[i];
         part_ref(view->parts[i].part);
@@ -46,8 +47,7 @@ struct view *view_ref(struct view *view)
 
 void view_unref(struct view *view)
 {
-    if (view == NULL ||
-        atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) > 1)
+    if (view == NULL || atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) > 1)
         return;
     for (size_t i = 0; i < view->head_count; i++)
         head_unref(view->heads[i].head);

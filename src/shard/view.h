@@ -28,7 +28,7 @@ struct view_head {
 
 struct view_part {
     struct part *part;
-    uint64_t index;  /* of the freeze that made it */
+    uint64_t index;   /* of the freeze that made it */
     int64_t start_ms; /* oldest and newest timestamp */
     int64_t end_ms;
 };

@@ -8,9 +8,9 @@ enum read_mode { READ_ALL, READ_LATEST };
 
 struct view_reader {
     struct view *view;
-    struct head_reader **heads;   /* [head_count], NULL until needed */
-    struct part_reader **parts;   /* [part_count] */
-    struct block_reader **blocks; /* [block_count] */
+    struct head_reader **heads;    /* [head_count], NULL until needed */
+    struct part_reader **parts;    /* [part_count] */
+    struct block_reader **blocks;  /* [block_count] */
     struct sample_columns *pieces; /* [piece_max] */
     struct column_merge *cuts;     /* [piece_max], memory of pieces with deletions */
     size_t piece_max;
@@ -100,9 +100,8 @@ static enum error_code block_reader_at(struct view_reader *reader, size_t i,
 /* --- Deletions ------------------------------------------------------------------------------ */
 
 /* Whether some tombstone may cover samples of the series in this range. */
-static bool series_has_deletions(const struct view_reader *reader,
-                                 const struct view_series *series, int64_t start_ms,
-                                 int64_t end_ms)
+static bool series_has_deletions(const struct view_reader *reader, const struct view_series *series,
+                                 int64_t start_ms, int64_t end_ms)
 {
     const struct tombstones *tombstones = reader->view->tombstones;
     for (size_t i = 0; i < tombstones_count(tombstones); i++) {
@@ -125,9 +124,8 @@ static enum error_code cut_deleted(struct view_reader *reader, const struct view
         if (tombstone->index <= index ||
             !tombstone_matches(tombstone, series->tenant, series->labels))
             continue;
-        enum error_code code =
-            column_cut(&reader->cuts[piece], tombstone->start_ms, tombstone->end_ms,
-                       &reader->pieces[piece], error);
+        enum error_code code = column_cut(&reader->cuts[piece], tombstone->start_ms,
+                                          tombstone->end_ms, &reader->pieces[piece], error);
         if (code != ERROR_NONE)
             return code;
     }
@@ -157,18 +155,17 @@ static enum error_code read_block(struct view_reader *reader, struct block_posit
                : block_reader_read(block, at.position, start_ms, end_ms, columns_out, error);
 }
 
-static enum error_code collect_blocks(struct view_reader *reader,
-                                      const struct view_series *series, int64_t start_ms,
-                                      int64_t end_ms, enum read_mode mode, bool cut,
-                                      struct error *error)
+static enum error_code collect_blocks(struct view_reader *reader, const struct view_series *series,
+                                      int64_t start_ms, int64_t end_ms, enum read_mode mode,
+                                      bool cut, struct error *error)
 {
     for (size_t i = 0; i < series->block_count; i++) {
         const struct view_block *block = &reader->view->blocks[series->blocks[i].block];
         if (block->start_ms > end_ms || block->end_ms < start_ms)
             continue;
         struct sample_columns columns;
-        enum error_code code = read_block(reader, series->blocks[i], start_ms, end_ms, mode,
-                                          &columns, error);
+        enum error_code code =
+            read_block(reader, series->blocks[i], start_ms, end_ms, mode, &columns, error);
         if (code != ERROR_NONE)
             return code;
         if (columns.count == 0)
@@ -194,10 +191,10 @@ static enum error_code collect_parts(struct view_reader *reader, const struct vi
         struct sample_columns columns;
         enum error_code code = part_reader_at(reader, i, &opened, error);
         if (code == ERROR_NONE)
-            code = mode == READ_LATEST
-                       ? part_reader_read_latest(opened, series->id, start_ms, end_ms, &columns,
-                                                 error)
-                       : part_reader_read(opened, series->id, start_ms, end_ms, &columns, error);
+            code =
+                mode == READ_LATEST
+                    ? part_reader_read_latest(opened, series->id, start_ms, end_ms, &columns, error)
+                    : part_reader_read(opened, series->id, start_ms, end_ms, &columns, error);
         if (code != ERROR_NONE)
             return code;
         if (columns.count == 0)
@@ -223,10 +220,10 @@ static enum error_code collect_heads(struct view_reader *reader, const struct vi
             continue;
         enum error_code code = head_reader_at(reader, i, &opened, error);
         if (code == ERROR_NONE)
-            code = mode == READ_LATEST
-                       ? head_reader_read_latest(opened, series->id, start_ms, end_ms, &columns,
-                                                 error)
-                       : head_reader_read(opened, series->id, start_ms, end_ms, &columns, error);
+            code =
+                mode == READ_LATEST
+                    ? head_reader_read_latest(opened, series->id, start_ms, end_ms, &columns, error)
+                    : head_reader_read(opened, series->id, start_ms, end_ms, &columns, error);
         if (code != ERROR_NONE)
             return code;
         if (columns.count == 0)
@@ -249,8 +246,7 @@ enum error_code view_reader_read(struct view_reader *reader, const struct view_s
 {
     bool cut = series_has_deletions(reader, series, start_ms, end_ms);
     reader->piece_count = 0;
-    enum error_code code =
-        collect_blocks(reader, series, start_ms, end_ms, READ_ALL, cut, error);
+    enum error_code code = collect_blocks(reader, series, start_ms, end_ms, READ_ALL, cut, error);
     if (code == ERROR_NONE && series->id != SERIES_ID_NONE)
         code = collect_parts(reader, series, start_ms, end_ms, READ_ALL, cut, error);
     if (code == ERROR_NONE && series->id != SERIES_ID_NONE)
@@ -320,8 +316,8 @@ enum error_code view_reader_read_latest(struct view_reader *reader,
                 code = collect_blocks(reader, series, start_ms, end_ms, READ_LATEST, false, error);
         }
         if (code == ERROR_NONE)
-            code = column_merge(&reader->merge, reader->pieces, reader->piece_count, &columns,
-                                error);
+            code =
+                column_merge(&reader->merge, reader->pieces, reader->piece_count, &columns, error);
     }
     if (code == ERROR_NONE)
         *columns_out = last_sample(&columns);
@@ -340,8 +336,8 @@ enum error_code view_reader_has_samples(struct view_reader *reader,
                 continue;
             enum error_code code = head_reader_at(reader, i, &opened, error);
             if (code == ERROR_NONE)
-                code = head_reader_has_samples(opened, series->id, start_ms, end_ms, has_out,
-                                               error);
+                code =
+                    head_reader_has_samples(opened, series->id, start_ms, end_ms, has_out, error);
             if (code != ERROR_NONE || *has_out)
                 return code;
         }
@@ -369,8 +365,8 @@ static enum error_code append_exemplars(struct exemplar_list *list,
 {
     if (list->count + count > list->capacity) {
         size_t capacity = (list->count + count) * 2;
-        struct exemplar *grown = arena_grow(list->arena, list->items, list->count, capacity,
-                                            sizeof *grown);
+        struct exemplar *grown =
+            arena_grow(list->arena, list->items, list->count, capacity, sizeof *grown);
         if (grown == NULL)
             return error_set(error, ERROR_OUT_OF_MEMORY, "exemplars");
         list->items = grown;
@@ -418,8 +414,8 @@ static enum error_code collect_exemplars(struct view_reader *reader,
         struct block_reader *block;
         code = block_reader_at(reader, series->blocks[i].block, &block, error);
         if (code == ERROR_NONE)
-            code = block_reader_read_exemplars(block, series->blocks[i].position, start_ms,
-                                               end_ms, &found, &count, error);
+            code = block_reader_read_exemplars(block, series->blocks[i].position, start_ms, end_ms,
+                                               &found, &count, error);
         if (code == ERROR_NONE)
             code = append_exemplars(list, found, count, error);
     }
@@ -444,9 +440,8 @@ static enum error_code collect_exemplars(struct view_reader *reader,
     return code;
 }
 
-enum error_code view_reader_exemplars(struct view_reader *reader,
-                                      const struct view_series *series, int64_t start_ms,
-                                      int64_t end_ms, struct arena *arena,
+enum error_code view_reader_exemplars(struct view_reader *reader, const struct view_series *series,
+                                      int64_t start_ms, int64_t end_ms, struct arena *arena,
                                       struct exemplar **exemplars_out, size_t *count_out,
                                       struct error *error)
 {

@@ -22,8 +22,8 @@ struct block_position {
 struct view_series {
     struct text tenant;
     struct labels labels;
-    uint64_t id;                          /* in heads and parts; SERIES_ID_NONE: only in blocks */
-    const struct block_position *blocks;  /* [block_count], by block */
+    uint64_t id;                         /* in heads and parts; SERIES_ID_NONE: only in blocks */
+    const struct block_position *blocks; /* [block_count], by block */
     size_t block_count;
 };
 
@@ -54,9 +54,8 @@ enum error_code view_reader_has_samples(struct view_reader *reader,
                                         int64_t end_ms, bool *has_out, struct error *error);
 
 /* Exemplars in the range, by timestamp, in `arena`. */
-enum error_code view_reader_exemplars(struct view_reader *reader,
-                                      const struct view_series *series, int64_t start_ms,
-                                      int64_t end_ms, struct arena *arena,
+enum error_code view_reader_exemplars(struct view_reader *reader, const struct view_series *series,
+                                      int64_t start_ms, int64_t end_ms, struct arena *arena,
                                       struct exemplar **exemplars_out, size_t *count_out,
                                       struct error *error);
 

@@ -405,7 +405,7 @@ struct hash128 write_labels_alias(const struct write_request *request,
     size_t count = labels->reference_count;
     if (count > 2 * LABELS_PER_SERIES_MAX)
         count = 2 * LABELS_PER_SERIES_MAX; /* such labels are refused before they get an alias */
-    const uint32_t *references = request->references + labels->reference_first;
+    const uint32_t *references = write_references(request, labels);
     for (size_t i = 0; i < count; i++)
         hashes[i] = references[i] < request->symbol_count ? request->symbol_hashes[references[i]]
                                                           : (struct hash128){0};
@@ -446,7 +446,7 @@ static enum error_code resolve_references(const struct write_request *request,
                                           const struct write_labels *labels, struct label *array,
                                           size_t *count, struct error *error)
 {
-    const uint32_t *references = request->references + labels->reference_first;
+    const uint32_t *references = write_references(request, labels);
     if (labels->reference_count % 2 != 0)
         return error_set(error, ERROR_INVALID, "an odd number of label references");
     if (labels->reference_count / 2 > LABELS_PER_SERIES_MAX)

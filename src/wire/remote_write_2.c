@@ -185,7 +185,7 @@ static enum error_code decode_series(struct write_decoder *decoder, struct byte_
 
 static bool references_valid(const struct write_request *request, const struct write_labels *labels)
 {
-    const uint32_t *references = request->references + labels->reference_first;
+    const uint32_t *references = write_references(request, labels);
     for (uint32_t i = 0; i < labels->reference_count; i++)
         if (references[i] >= request->symbol_count)
             return false;

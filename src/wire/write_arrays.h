@@ -22,6 +22,13 @@ struct write_decoder {
     struct error *error;
 };
 
+/* The references of a label set; NULL when there is none, maybe in the whole request. */
+static inline const uint32_t *write_references(const struct write_request *request,
+                                               const struct write_labels *labels)
+{
+    return labels->reference_count == 0 ? NULL : request->references + labels->reference_first;
+}
+
 /* A new zeroed element at the end, or NULL when memory is out. */
 struct write_series *write_add_series(struct write_decoder *decoder);
 struct write_sample *write_add_sample(struct write_decoder *decoder);

@@ -163,7 +163,7 @@ class Timing:
 
     def p95(self):
         ordered = sorted(self.latencies_ms)
-        return ordered[(len(ordered) - 1) * 95 // 100] if ordered else math.nan
+        return ordered[math.ceil(len(ordered) * 0.95) - 1] if ordered else math.nan
 
     def cpu(self):
         return statistics.mean(self.cpu_ms) if self.cpu_ms else math.nan
@@ -197,6 +197,10 @@ def run(servers, end_s, names, rounds):
     return timings
 
 
+def number(value):
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
 def geometric_mean(values):
     values = [value for value in values if value > 0 and math.isfinite(value)]
     return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
@@ -218,18 +222,18 @@ def print_table(timings, servers, peers):
         best = min((by_server[peer].p50() for peer in peers), default=math.nan)
         ratio = by_server[names[0]].p50() / best
         ratios.append(ratio)
-        print(f"| {query} | " + " | ".join(cells) + f" | {ratio:.2f} | "
+        print(f"| {query} | " + " | ".join(cells) + f" | {number(ratio)} | "
               f"{describe_answers(by_server, names)} |")
     print("| **geometric mean** | " +
           " | ".join(f"**{geometric_mean([by[name].p50() for by in timings.values()]):.2f}** | | "
                      f"{geometric_mean([by[name].cpu() for by in timings.values()]):.2f} | "
                      for name in names) +
-          f" | **{geometric_mean(ratios):.2f}** | |")
+          f" | **{number(geometric_mean(ratios))}** | |")
 
 
 def describe_answers(by_server, names):
-    """Against Prometheus where it takes part, else against the last column."""
-    reference = "prometheus" if "prometheus" in names else names[-1]
+    """Against Prometheus where it takes part, else against the first column."""
+    reference = "prometheus" if "prometheus" in names else names[0]
     notes = []
     for name in names:
         timing = by_server[name]

@@ -34,8 +34,8 @@ bool model_is_histogram(unsigned series)
 double model_value(unsigned series, int64_t time_ms, unsigned variant)
 {
     uint64_t mixed = ((uint64_t)time_ms + series) * UINT64_C(0x9e3779b97f4a7c15);
-    double base = series % 4 == 0 ? 1 + (double)(mixed >> 20) / 1e6
-                                  : 1 + (double)(mixed >> 40) / 100;
+    double base =
+        series % 4 == 0 ? 1 + (double)(mixed >> 20) / 1e6 : 1 + (double)(mixed >> 40) / 100;
     return base + variant * 0.25;
 }
 
@@ -108,8 +108,8 @@ struct model_sample *model_offer(struct model_series *series, int64_t time_ms, u
 
 struct model_sample *model_offer_exemplar(struct model_series *series, int64_t time_ms)
 {
-    struct model_sample *exemplar = place(&series->exemplars, &series->exemplar_count,
-                                          &series->exemplar_capacity, time_ms);
+    struct model_sample *exemplar =
+        place(&series->exemplars, &series->exemplar_count, &series->exemplar_capacity, time_ms);
     exemplar->offered |= 1;
     return exemplar;
 }
@@ -140,8 +140,8 @@ struct checker {
 
 static bool wrong(struct checker *checker, const char *what, unsigned series, int64_t time_ms)
 {
-    snprintf(checker->model->failure, sizeof checker->model->failure,
-             "series %u at %lld: %s", series, (long long)time_ms, what);
+    snprintf(checker->model->failure, sizeof checker->model->failure, "series %u at %lld: %s",
+             series, (long long)time_ms, what);
     return false;
 }
 
@@ -149,8 +149,7 @@ static bool wrong(struct checker *checker, const char *what, unsigned series, in
 static unsigned variant_of(unsigned series, const struct sample_columns *columns, size_t i)
 {
     int64_t time_ms = columns->timestamps_ms[i];
-    const struct histogram *histogram =
-        columns->histograms == NULL ? NULL : columns->histograms[i];
+    const struct histogram *histogram = columns->histograms == NULL ? NULL : columns->histograms[i];
     if (model_is_histogram(series))
         return histogram != NULL && histogram_equal(histogram, model_histogram(series, time_ms))
                    ? 0
@@ -350,8 +349,7 @@ bool shard_model_check(struct shard_model *model, struct shard *shard, enum mode
         .end_ms = INT64_MAX,
         .arena = arena,
     };
-    bool right =
-        series_source_select(shard_source(shard), &request, &set, error_out) == ERROR_NONE;
+    bool right = series_source_select(shard_source(shard), &request, &set, error_out) == ERROR_NONE;
     right = right && check_samples(&checker, set, error_out);
     right = right && check_exemplars(&checker, shard, &request, error_out);
     right = right && check_metadata(&checker, shard);

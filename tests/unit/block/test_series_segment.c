@@ -142,6 +142,16 @@ static void series_come_back_by_id_and_position(void **state)
                          ERROR_NONE);
         for (size_t i = 0; i < count; i++)
             assert_series(&read[i], &fixture->series[items[i]]);
+        for (size_t i = 0; i < count; i++) {
+            const struct segment_series *expected = &fixture->series[items[i]];
+            assert_int_equal(series_segment_read_briefly(segment, items[i], 1, read, error),
+                             ERROR_NONE);
+            assert_int_equal(read->id, expected->id);
+            assert_int_equal(read->target, expected->target);
+            assert_int_equal(read->slot, expected->slot);
+            assert_true(text_equal(read->tenant, expected->tenant));
+            assert_int_equal(read->labels.size, 0);
+        }
         uint64_t *found = arena_array(fixture->arena, count, sizeof *found);
         assert_int_equal(series_segment_ids(segment, positions, found, error), ERROR_NONE);
         assert_memory_equal(found, ids, count * sizeof *ids);

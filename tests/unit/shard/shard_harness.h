@@ -141,8 +141,8 @@ HARNESS enum error_code harness_settle(struct harness *harness, struct error *er
     for (size_t steps = 0; steps < 1000000; steps++) {
         if (harness->applied_count < harness->log_count) {
             struct harness_entry *entry = &harness->log[harness->applied_count];
-            enum error_code code = shard_apply(harness->shard, entry->index, entry->bytes,
-                                               entry->size_bytes, error);
+            enum error_code code =
+                shard_apply(harness->shard, entry->index, entry->bytes, entry->size_bytes, error);
             if (code == ERROR_NONE || code == ERROR_CONFLICT) {
                 harness->applied_count++;
                 continue;
@@ -175,8 +175,8 @@ HARNESS void harness_close(struct harness *harness)
     harness->closed = false;
     shard_close(harness->shard, harness_on_closed, harness);
     harness->shard = NULL;
-    assert_true(simulated_scheduler_run_until(&harness->environment->scheduler, &harness->closed,
-                                              1000000));
+    assert_true(
+        simulated_scheduler_run_until(&harness->environment->scheduler, &harness->closed, 1000000));
 }
 
 /* Ends and starts again, leading once everything is applied. */
@@ -297,8 +297,8 @@ HARNESS void harness_fill(struct harness *harness, unsigned series, int64_t star
     for (size_t i = 0; i < count; i++) {
         struct harness_sample samples[HARNESS_NEW_SERIES_MAX];
         for (unsigned k = 0; k < series; k++)
-            samples[k] = (struct harness_sample){k, start_ms + (int64_t)i * 60000,
-                                                 (double)(k * 1000 + i)};
+            samples[k] =
+                (struct harness_sample){k, start_ms + (int64_t)i * 60000, (double)(k * 1000 + i)};
         arena_reset(arena);
         harness_write(harness, arena, samples, series);
     }
@@ -355,8 +355,7 @@ HARNESS void harness_delete(struct harness *harness, unsigned series, int64_t st
         matcher_create(MATCHER_EQUAL, TEXT("__name__"), text_of(name), &matcher, &error),
         ERROR_NONE);
     const struct matcher *const matchers[] = {matcher};
-    assert_int_equal(shard_encode_delete(&entry,
-                                         clock_now_ms(harness->environment->base.clock),
+    assert_int_equal(shard_encode_delete(&entry, clock_now_ms(harness->environment->base.clock),
                                          TEXT("anonymous"), matchers, 1, start_ms, end_ms, &error),
                      ERROR_NONE);
     harness_append(harness, entry.bytes, entry.size);
@@ -389,9 +388,13 @@ HARNESS void harness_read(struct harness *harness, unsigned series, int64_t star
         matcher_create(MATCHER_EQUAL, TEXT("__name__"), text_of(name), &matcher, &error),
         ERROR_NONE);
     const struct matcher *const matchers[] = {matcher};
-    struct series_request request = {
-        .tenant = TEXT("anonymous"), .matchers = matchers, .matcher_count = 1,
-        .start_ms = start_ms, .end_ms = end_ms, .need = need, .arena = arena};
+    struct series_request request = {.tenant = TEXT("anonymous"),
+                                     .matchers = matchers,
+                                     .matcher_count = 1,
+                                     .start_ms = start_ms,
+                                     .end_ms = end_ms,
+                                     .need = need,
+                                     .arena = arena};
     answer->count = 0;
     answer->series_count = 0;
     answer->code = series_source_select(shard_source(harness->shard), &request, &set, &error);

@@ -145,8 +145,7 @@ static void a_cut_leaves_out_exactly_its_range(void **state)
                 continue;
             assert_true(at < columns.count);
             assert_int_equal(columns.timestamps_ms[at], piece->times[i]);
-            assert_int_equal(double_to_bits(columns.values[at]),
-                             double_to_bits(piece->values[i]));
+            assert_int_equal(double_to_bits(columns.values[at]), double_to_bits(piece->values[i]));
             at++;
         }
         assert_int_equal(at, columns.count);

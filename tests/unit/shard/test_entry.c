@@ -15,8 +15,9 @@
 
 static double random_value(struct random_generator *random)
 {
-    static const double CHOSEN[] = {0, -0.0, 1, -1, 0.1, 12.34, 99.999, 1e300, -5e-324, 1e15, 4.5e15,
-                                    9007199254740993.0, INFINITY, -INFINITY};
+    static const double CHOSEN[] = {0,        -0.0,     1,       -1,   0.1,    12.34,
+                                    99.999,   1e300,    -5e-324, 1e15, 4.5e15, 9007199254740993.0,
+                                    INFINITY, -INFINITY};
     uint64_t bits = random_next(&random->base);
     switch (random_below(&random->base, 6)) {
     case 0:
@@ -127,8 +128,8 @@ static struct entry_part random_part(struct random_generator *random, struct are
     part.metadata_count = random_below(&random->base, 3);
     struct entry_metadata *metadata = arena_array(arena, part.metadata_count, sizeof *metadata);
     for (size_t i = 0; i < part.metadata_count; i++)
-        metadata[i] = (struct entry_metadata){
-            TEXT("up"), {METRIC_GAUGE, TEXT("Whether it is up."), TEXT("")}};
+        metadata[i] = (struct entry_metadata){TEXT("up"),
+                                              {METRIC_GAUGE, TEXT("Whether it is up."), TEXT("")}};
     part.series = series;
     part.ids = ids;
     part.timestamps_ms = times;
@@ -161,8 +162,8 @@ static void expect_equal_parts(const struct entry_part *left, const struct entry
     for (size_t i = 0; i < left->histogram_count; i++) {
         assert_int_equal(left->histograms[i].id, right->histograms[i].id);
         assert_int_equal(left->histograms[i].timestamp_ms, right->histograms[i].timestamp_ms);
-        assert_true(histogram_equal(&left->histograms[i].histogram,
-                                    &right->histograms[i].histogram));
+        assert_true(
+            histogram_equal(&left->histograms[i].histogram, &right->histograms[i].histogram));
     }
     assert_int_equal(left->exemplar_count, right->exemplar_count);
     for (size_t i = 0; i < left->exemplar_count; i++) {

@@ -10,7 +10,8 @@
 enum { FILES_MAX = 256 };
 static const int64_t T0 = HARNESS_START_MS;
 
-/* --- The log ----------------------------------------------------------------------------------- */
+/* --- The log -----------------------------------------------------------------------------------
+ */
 
 /* What a leader made of six hours of writes with all that happens to them. */
 static struct harness *record(void)
@@ -39,7 +40,8 @@ static struct harness *record(void)
     return harness;
 }
 
-/* --- Playing it -------------------------------------------------------------------------------- */
+/* --- Playing it --------------------------------------------------------------------------------
+ */
 
 struct listing {
     struct {

@@ -41,10 +41,13 @@ static struct manifest manifest_make(void)
     }
     struct byte_buffer bytes = {0};
     struct matcher *matcher;
-    assert_int_equal(
-        matcher_create(MATCHER_REGEX, TEXT("job"), TEXT("a|b.*"), &matcher, &error), ERROR_NONE);
-    struct tombstone source = {.tenant = TEXT("anonymous"), .start_ms = INT64_MIN,
-                               .end_ms = 1700000000000, .matchers = &matcher, .matcher_count = 1};
+    assert_int_equal(matcher_create(MATCHER_REGEX, TEXT("job"), TEXT("a|b.*"), &matcher, &error),
+                     ERROR_NONE);
+    struct tombstone source = {.tenant = TEXT("anonymous"),
+                               .start_ms = INT64_MIN,
+                               .end_ms = 1700000000000,
+                               .matchers = &matcher,
+                               .matcher_count = 1};
     tombstone_encode(&bytes, &source);
     matcher_destroy(matcher);
     struct byte_reader reader = byte_reader_over(bytes.bytes, bytes.size);
@@ -124,8 +127,7 @@ static void no_prefix_of_a_manifest_is_a_manifest(void **state)
     byte_buffer_u8(&bytes, 0);
     assert_int_equal(manifest_decode(bytes.bytes, bytes.size, &decoded, &error), ERROR_CORRUPT);
     bytes.bytes[4] = 9;
-    assert_int_equal(manifest_decode(bytes.bytes, bytes.size, &decoded, &error),
-                     ERROR_UNSUPPORTED);
+    assert_int_equal(manifest_decode(bytes.bytes, bytes.size, &decoded, &error), ERROR_UNSUPPORTED);
     manifest_clear(&manifest);
     byte_buffer_clear(&bytes);
 }

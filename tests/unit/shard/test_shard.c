@@ -108,9 +108,12 @@ static void a_closed_shard_releases_jobs_and_queries_under_way(void **state)
     assert_int_equal(matcher_create(MATCHER_EQUAL, TEXT("job"), TEXT("test"), &matcher, &error),
                      ERROR_NONE);
     const struct matcher *const matchers[] = {matcher};
-    struct series_request request = {.tenant = TEXT("anonymous"), .matchers = matchers,
-                                     .matcher_count = 1, .start_ms = T0,
-                                     .end_ms = T0 + WINDOW_MS, .arena = arena};
+    struct series_request request = {.tenant = TEXT("anonymous"),
+                                     .matchers = matchers,
+                                     .matcher_count = 1,
+                                     .start_ms = T0,
+                                     .end_ms = T0 + WINDOW_MS,
+                                     .arena = arena};
     struct series_set *set;
     assert_int_equal(series_source_select(shard_source(harness->shard), &request, &set, &error),
                      ERROR_NONE);
@@ -133,7 +136,8 @@ static void a_closed_shard_releases_jobs_and_queries_under_way(void **state)
     harness_destroy(harness);
 }
 
-/* --- Merges ------------------------------------------------------------------------------------ */
+/* --- Merges ------------------------------------------------------------------------------------
+ */
 
 static void finished_windows_become_blocks(void **state)
 {
@@ -198,9 +202,9 @@ static void a_merge_goes_on_after_a_restart_behind_a_freeze(void **state)
         if (header.kind == ENTRY_MERGE_DONE) {
             struct byte_buffer freeze = {0};
             entry_encode_header(&freeze, ENTRY_FREEZE, header.stamp_ms);
-            assert_int_equal(shard_apply(other->shard, entry->index - 1, freeze.bytes, freeze.size,
-                                         &error),
-                             ERROR_NONE);
+            assert_int_equal(
+                shard_apply(other->shard, entry->index - 1, freeze.bytes, freeze.size, &error),
+                ERROR_NONE);
             byte_buffer_clear(&freeze);
             while (other->environment->scheduler.jobs_running > 0)
                 simulated_scheduler_step(&other->environment->scheduler);
@@ -260,7 +264,8 @@ static void a_replayed_merge_whose_blocks_are_gone_makes_them_again(void **state
     harness_destroy(harness);
 }
 
-/* --- Late samples ------------------------------------------------------------------------------ */
+/* --- Late samples ------------------------------------------------------------------------------
+ */
 
 static void late_samples_are_read_in_order_from_head_parts_and_blocks(void **state)
 {
@@ -306,7 +311,8 @@ static void a_retried_write_changes_nothing_wherever_its_samples_are(void **stat
     harness_destroy(harness);
 }
 
-/* --- Deletion ---------------------------------------------------------------------------------- */
+/* --- Deletion ----------------------------------------------------------------------------------
+ */
 
 static void deleted_samples_stay_deleted_and_later_writes_stay(void **state)
 {
@@ -362,7 +368,8 @@ static void a_deletion_covers_a_frozen_head(void **state)
     harness_destroy(harness);
 }
 
-/* --- Retention --------------------------------------------------------------------------------- */
+/* --- Retention ---------------------------------------------------------------------------------
+ */
 
 static void retention_deletes_what_lies_before_it_as_a_whole(void **state)
 {
