@@ -14,9 +14,9 @@
  * Uncompress into the arena. The claimed size is checked against `limit_bytes` before anything is
  * allocated. Errors: INVALID (not snappy), LIMIT, OUT_OF_MEMORY.
  */
-enum error_code snappy_decode(const uint8_t *compressed, size_t compressed_size,
-                              size_t limit_bytes, struct arena *arena, uint8_t **bytes_out,
-                              size_t *size_out, struct error *error);
+enum error_code snappy_decode(const uint8_t *compressed, size_t compressed_size, size_t limit_bytes,
+                              struct arena *arena, uint8_t **bytes_out, size_t *size_out,
+                              struct error *error);
 
 /* Compress into the arena. Errors: OUT_OF_MEMORY. */
 enum error_code snappy_encode(const uint8_t *bytes, size_t size, struct arena *arena,

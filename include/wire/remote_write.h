@@ -50,8 +50,8 @@ struct write_exemplar {
 
 /* Of a metric (1.0: a message of its own) or of a series (2.0). */
 struct write_metadata {
-    uint32_t series; /* 2.0: index of the series */
-    uint32_t type;   /* enum metric_type, any number as sent */
+    uint32_t series;           /* 2.0: index of the series */
+    uint32_t type;             /* enum metric_type, any number as sent */
     struct text metric_family; /* 1.0 */
     struct text help;
     struct text unit;
@@ -77,8 +77,8 @@ struct write_request {
     struct write_histogram *histograms;
     struct write_exemplar *exemplars;
     struct write_metadata *metadata;
-    struct text *symbols;     /* 2.0 */
-    uint32_t *references;     /* 2.0 */
+    struct text *symbols;          /* 2.0 */
+    uint32_t *references;          /* 2.0 */
     struct hash128 *symbol_hashes; /* 2.0, [symbol_count]; filled by write_request_hash_symbols */
     size_t series_count;
     size_t sample_count;

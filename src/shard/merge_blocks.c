@@ -549,7 +549,10 @@ static enum error_code map_windows(struct merge_work *work, struct window_map *m
         while (end < work->item_count && !work->items[end].begins)
             end++;
         arena_reset(arena);
-        code = map_series(work, map, first, end, arena, error);
+        if (atomic_load_explicit(&work->merge->abandoned, memory_order_relaxed))
+            code = error_set(error, ERROR_CANCELED, "nobody needs the merge any more");
+        else
+            code = map_series(work, map, first, end, arena, error);
         first = end;
     }
     arena_destroy(arena);

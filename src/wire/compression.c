@@ -2,9 +2,9 @@
 
 #include <snappy-c.h>
 
-enum error_code snappy_decode(const uint8_t *compressed, size_t compressed_size,
-                              size_t limit_bytes, struct arena *arena, uint8_t **bytes_out,
-                              size_t *size_out, struct error *error)
+enum error_code snappy_decode(const uint8_t *compressed, size_t compressed_size, size_t limit_bytes,
+                              struct arena *arena, uint8_t **bytes_out, size_t *size_out,
+                              struct error *error)
 {
     size_t size;
     if (snappy_uncompressed_length((const char *)compressed, compressed_size, &size) != SNAPPY_OK)

@@ -55,8 +55,7 @@ static void append_escaped(struct byte_buffer *buffer, struct text value)
 static size_t longest_character(struct text value, size_t at)
 {
     for (size_t length = 4; length >= 1; length--)
-        if (at + length <= value.size &&
-            text_is_utf8((struct text){value.data + at, length}))
+        if (at + length <= value.size && text_is_utf8((struct text){value.data + at, length}))
             return length;
     return 0;
 }
@@ -151,9 +150,8 @@ static size_t lay_out_exponent(char *target, const char *digits, int count, int 
         memcpy(at, digits + 1, (size_t)count - 1);
         at += count - 1;
     }
-    return (size_t)(at - target) +
-           (size_t)snprintf(at, 8, "e%c%02d", exponent - 1 < 0 ? '-' : '+',
-                            exponent - 1 < 0 ? 1 - exponent : exponent - 1);
+    return (size_t)(at - target) + (size_t)snprintf(at, 8, "e%c%02d", exponent - 1 < 0 ? '-' : '+',
+                                                    exponent - 1 < 0 ? 1 - exponent : exponent - 1);
 }
 
 size_t double_format(char *target, double value)

@@ -17,7 +17,7 @@ enum protobuf_type {
 struct protobuf_field {
     uint32_t number;
     enum protobuf_type type;
-    uint64_t value;       /* VARINT, FIXED64, FIXED32 */
+    uint64_t value;           /* VARINT, FIXED64, FIXED32 */
     struct byte_reader bytes; /* BYTES */
 };
 

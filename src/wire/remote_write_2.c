@@ -4,8 +4,7 @@
 /* --- References ------------------------------------------------------------------------------- */
 
 /* Packed or, as every protobuf decoder must take, one by one. */
-static enum error_code decode_references(struct write_decoder *decoder,
-                                         struct write_labels *labels,
+static enum error_code decode_references(struct write_decoder *decoder, struct write_labels *labels,
                                          struct protobuf_field *field)
 {
     struct write_request *request = &decoder->request;
@@ -184,8 +183,7 @@ static enum error_code decode_series(struct write_decoder *decoder, struct byte_
 
 /* --- References against the symbols, once all are known --------------------------------------- */
 
-static bool references_valid(const struct write_request *request,
-                             const struct write_labels *labels)
+static bool references_valid(const struct write_request *request, const struct write_labels *labels)
 {
     const uint32_t *references = write_references(request, labels);
     for (uint32_t i = 0; i < labels->reference_count; i++)
@@ -205,8 +203,7 @@ static void check_references(struct write_request *request)
         struct write_series *series = &request->series[i];
         series->reference_invalid = !references_valid(request, &series->labels);
         for (uint32_t j = 0; j < series->exemplar_count; j++)
-            if (!references_valid(request,
-                                  &request->exemplars[series->exemplar_first + j].labels))
+            if (!references_valid(request, &request->exemplars[series->exemplar_first + j].labels))
                 series->reference_invalid = true;
     }
     for (size_t i = 0; i < request->metadata_count; i++) {

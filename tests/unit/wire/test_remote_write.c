@@ -15,8 +15,7 @@ static const struct label LABELS[] = {
 static const int64_t TIMES[] = {1000, 2000};
 static const double VALUES[] = {1.5, -0.0};
 static const struct histogram_span SPANS[] = {{-2, 2}, {1, 1}};
-static const union histogram_number BUCKETS[] = {{.integer = 3}, {.integer = 1},
-                                                 {.integer = 7}};
+static const union histogram_number BUCKETS[] = {{.integer = 3}, {.integer = 1}, {.integer = 7}};
 static const int64_t HISTOGRAM_TIMES[] = {3000};
 
 static struct histogram example_histogram(void)
@@ -86,8 +85,12 @@ static void version_1_round_trips(void **state)
     (void)state;
     struct byte_buffer body = {0};
     struct histogram histogram = example_histogram();
-    struct built_series series = {.labels = LABELS, .label_count = 2, .timestamps_ms = TIMES,
-                                  .values = VALUES, .sample_count = 2, .histograms = &histogram,
+    struct built_series series = {.labels = LABELS,
+                                  .label_count = 2,
+                                  .timestamps_ms = TIMES,
+                                  .values = VALUES,
+                                  .sample_count = 2,
+                                  .histograms = &histogram,
                                   .histogram_timestamps_ms = HISTOGRAM_TIMES,
                                   .histogram_count = 1};
     struct metric_metadata metadata = {METRIC_GAUGE, TEXT("Is it up."), TEXT("")};
@@ -111,10 +114,15 @@ static void version_2_round_trips(void **state)
     struct byte_buffer body = {0};
     struct histogram histogram = example_histogram();
     struct metric_metadata metadata = {METRIC_COUNTER, TEXT("Help."), TEXT("bytes")};
-    struct built_series series = {.labels = LABELS, .label_count = 2, .timestamps_ms = TIMES,
-                                  .values = VALUES, .sample_count = 2, .histograms = &histogram,
+    struct built_series series = {.labels = LABELS,
+                                  .label_count = 2,
+                                  .timestamps_ms = TIMES,
+                                  .values = VALUES,
+                                  .sample_count = 2,
+                                  .histograms = &histogram,
                                   .histogram_timestamps_ms = HISTOGRAM_TIMES,
-                                  .histogram_count = 1, .start_timestamp_ms = 500,
+                                  .histogram_count = 1,
+                                  .start_timestamp_ms = 500,
                                   .metadata = &metadata};
     build_request_2(&body, &series, 1);
     struct arena *arena = arena_create(0);
@@ -133,8 +141,11 @@ static void references_outside_the_symbols_mark_only_their_series(void **state)
 {
     (void)state;
     struct byte_buffer body = {0};
-    struct built_series good = {.labels = LABELS, .label_count = 2, .timestamps_ms = TIMES,
-                                .values = VALUES, .sample_count = 1};
+    struct built_series good = {.labels = LABELS,
+                                .label_count = 2,
+                                .timestamps_ms = TIMES,
+                                .values = VALUES,
+                                .sample_count = 1};
     build_request_2(&body, &good, 1);
     struct byte_buffer bad = {0};
     const uint8_t references[] = {1, 99};
@@ -156,16 +167,19 @@ static void version_1_refuses_every_torn_body(void **state)
 {
     (void)state;
     struct byte_buffer body = {0};
-    struct built_series series = {.labels = LABELS, .label_count = 2, .timestamps_ms = TIMES,
-                                  .values = VALUES, .sample_count = 2};
+    struct built_series series = {.labels = LABELS,
+                                  .label_count = 2,
+                                  .timestamps_ms = TIMES,
+                                  .values = VALUES,
+                                  .sample_count = 2};
     build_series_1(&body, &series);
     struct arena *arena = arena_create(0);
     for (size_t size = 1; size < body.size; size++) {
         struct write_request request;
         struct error error;
-        assert_int_equal(write_request_decode(WRITE_VERSION_1, body.bytes, size, 100, arena,
-                                              &request, &error),
-                         ERROR_INVALID);
+        assert_int_equal(
+            write_request_decode(WRITE_VERSION_1, body.bytes, size, 100, arena, &request, &error),
+            ERROR_INVALID);
         arena_reset(arena);
     }
     arena_destroy(arena);
@@ -176,8 +190,11 @@ static void aliases_follow_the_bytes(void **state)
 {
     (void)state;
     struct byte_buffer body = {0};
-    struct built_series series = {.labels = LABELS, .label_count = 2, .timestamps_ms = TIMES,
-                                  .values = VALUES, .sample_count = 1};
+    struct built_series series = {.labels = LABELS,
+                                  .label_count = 2,
+                                  .timestamps_ms = TIMES,
+                                  .values = VALUES,
+                                  .sample_count = 1};
     build_series_1(&body, &series);
     series.sample_count = 2;
     build_series_1(&body, &series);
@@ -216,9 +233,9 @@ static void labels_apart_from_each_other_are_put_together(void **state)
     struct label *labels;
     size_t count;
     struct error error;
-    assert_int_equal(write_labels_decode(&request, &request.series[0].labels, arena, &labels,
-                                         &count, &error),
-                     ERROR_NONE);
+    assert_int_equal(
+        write_labels_decode(&request, &request.series[0].labels, arena, &labels, &count, &error),
+        ERROR_NONE);
     assert_int_equal(count, 2);
     assert_true(text_equal(labels[1].name, TEXT("b")));
     arena_destroy(arena);
