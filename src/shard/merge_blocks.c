@@ -546,7 +546,7 @@ static enum error_code map_windows(struct merge_work *work, struct window_map *m
     enum error_code code = arena == NULL || map->bits == NULL ? out_of_memory(error) : ERROR_NONE;
     for (size_t first = 0; code == ERROR_NONE && first < work->item_count;) {
         size_t end = first + 1;
-        while (end < work->item_count && compare_items(&work->items[first], &work->items[end]) == 0)
+        while (end < work->item_count && !work->items[end].begins)
             end++;
         arena_reset(arena);
         code = map_series(work, map, first, end, arena, error);
