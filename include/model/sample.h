@@ -18,7 +18,7 @@
 
 /* Prometheus' model/value: the series ended here. */
 #define STALE_MARKER_BITS UINT64_C(0x7ff0000000000002)
-#define NORMAL_NAN_BITS UINT64_C(0x7ff8000000000001)
+#define NORMAL_NAN_BITS   UINT64_C(0x7ff8000000000001)
 
 static inline bool value_is_stale(double value)
 {
@@ -42,8 +42,12 @@ enum { HISTOGRAM_SCHEMA_CUSTOM = -53, HISTOGRAM_SCHEMA_MIN = -4, HISTOGRAM_SCHEM
 enum histogram_kind { HISTOGRAM_INTEGER, HISTOGRAM_FLOAT };
 
 /* As in the remote-write protocol (ResetHint). */
-enum histogram_reset { HISTOGRAM_RESET_UNKNOWN, HISTOGRAM_RESET_YES, HISTOGRAM_RESET_NO,
-                       HISTOGRAM_RESET_GAUGE };
+enum histogram_reset {
+    HISTOGRAM_RESET_UNKNOWN,
+    HISTOGRAM_RESET_YES,
+    HISTOGRAM_RESET_NO,
+    HISTOGRAM_RESET_GAUGE
+};
 
 struct histogram_span {
     int32_t offset;  /* gap to the previous span; the first: the bucket's index */
@@ -105,9 +109,17 @@ struct exemplar {
 };
 
 /* As in the remote-write 2.0 protocol (MetricType). */
-enum metric_type { METRIC_UNSPECIFIED, METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM,
-                   METRIC_GAUGE_HISTOGRAM, METRIC_SUMMARY, METRIC_INFO, METRIC_STATESET,
-                   METRIC_TYPES };
+enum metric_type {
+    METRIC_UNSPECIFIED,
+    METRIC_COUNTER,
+    METRIC_GAUGE,
+    METRIC_HISTOGRAM,
+    METRIC_GAUGE_HISTOGRAM,
+    METRIC_SUMMARY,
+    METRIC_INFO,
+    METRIC_STATESET,
+    METRIC_TYPES
+};
 
 /* "counter", "gaugehistogram", "unknown" ...: the words of the metadata endpoint. */
 const char *metric_type_name(enum metric_type type);

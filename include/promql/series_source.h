@@ -79,14 +79,12 @@ struct series_exemplars {
 struct series_source_operations {
     enum error_code (*select)(struct series_source *self, const struct series_request *request,
                               struct series_set **set_out, struct error *error);
-    enum error_code (*label_names)(struct series_source *self,
-                                   const struct series_request *request,
+    enum error_code (*label_names)(struct series_source *self, const struct series_request *request,
                                    series_text_visit *visit, void *context, struct error *error);
     enum error_code (*label_values)(struct series_source *self,
                                     const struct series_request *request, struct text name,
                                     series_text_visit *visit, void *context, struct error *error);
-    enum error_code (*exemplars)(struct series_source *self,
-                                 const struct series_request *request,
+    enum error_code (*exemplars)(struct series_source *self, const struct series_request *request,
                                  struct series_exemplars **series_out, size_t *count_out,
                                  struct error *error);
 };
@@ -99,8 +97,7 @@ struct series_source {
 /* Errors: CANCELED, LIMIT, OUT_OF_MEMORY, UNAVAILABLE, IO, CORRUPT. */
 static inline enum error_code series_source_select(struct series_source *self,
                                                    const struct series_request *request,
-                                                   struct series_set **set_out,
-                                                   struct error *error)
+                                                   struct series_set **set_out, struct error *error)
 {
     return self->operations->select(self, request, set_out, error);
 }
@@ -112,9 +109,8 @@ static inline struct labels series_set_labels(struct series_set *self, size_t in
 }
 
 /* Several readers may be open; each is used by one thread at a time. */
-static inline enum error_code series_reader_open(struct series_set *self,
-                                                 struct series_reader **reader_out,
-                                                 struct error *error)
+static inline enum error_code
+series_reader_open(struct series_set *self, struct series_reader **reader_out, struct error *error)
 {
     return self->operations->reader_open(self, reader_out, error);
 }
@@ -151,9 +147,8 @@ static inline enum error_code series_source_label_names(struct series_source *se
 /* Values of `name` among the matching series, each once, in no order. */
 static inline enum error_code series_source_label_values(struct series_source *self,
                                                          const struct series_request *request,
-                                                         struct text name,
-                                                         series_text_visit *visit, void *context,
-                                                         struct error *error)
+                                                         struct text name, series_text_visit *visit,
+                                                         void *context, struct error *error)
 {
     return self->operations->label_values(self, request, name, visit, context, error);
 }

@@ -56,8 +56,7 @@ static void tables_fill(void)
     }
     for (uint32_t i = 0; i < 256; i++)
         for (int slice = 1; slice < 8; slice++)
-            tables[slice][i] =
-                (tables[slice - 1][i] >> 8) ^ tables[0][tables[slice - 1][i] & 0xff];
+            tables[slice][i] = (tables[slice - 1][i] >> 8) ^ tables[0][tables[slice - 1][i] & 0xff];
 }
 
 static void choose(void)

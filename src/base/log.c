@@ -45,10 +45,10 @@ void log_event(enum log_level level, const char *module, const char *message,
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &calendar);
     size_t used = strftime(line, sizeof line, "ts=%Y-%m-%dT%H:%M:%S", &calendar);
-    used += written(snprintf(line + used, sizeof line - used,
-                             ".%03ldZ level=%s module=%s msg=\"%s\" ", now.tv_nsec / 1000000,
-                             LEVEL_NAMES[level], module, message),
-                    sizeof line - used);
+    used +=
+        written(snprintf(line + used, sizeof line - used, ".%03ldZ level=%s module=%s msg=\"%s\" ",
+                         now.tv_nsec / 1000000, LEVEL_NAMES[level], module, message),
+                sizeof line - used);
     va_list arguments;
     va_start(arguments, fields_format);
     used += written(vsnprintf(line + used, sizeof line - used, fields_format, arguments),

@@ -34,8 +34,7 @@ bool text_equal_ignoring_case(struct text left, struct text right)
 
 bool text_starts_with(struct text whole, struct text prefix)
 {
-    return whole.size >= prefix.size &&
-           text_equal((struct text){whole.data, prefix.size}, prefix);
+    return whole.size >= prefix.size && text_equal((struct text){whole.data, prefix.size}, prefix);
 }
 
 bool text_ends_with(struct text whole, struct text suffix)
@@ -214,9 +213,12 @@ struct unit {
 };
 
 static const struct unit DURATION_UNITS[] = {
-    {"y", INT64_C(365) * 24 * 3600 * 1000}, {"w", INT64_C(7) * 24 * 3600 * 1000},
-    {"d", INT64_C(24) * 3600 * 1000},       {"h", INT64_C(3600) * 1000},
-    {"m", INT64_C(60) * 1000},              {"s", 1000},
+    {"y", INT64_C(365) * 24 * 3600 * 1000},
+    {"w", INT64_C(7) * 24 * 3600 * 1000},
+    {"d", INT64_C(24) * 3600 * 1000},
+    {"h", INT64_C(3600) * 1000},
+    {"m", INT64_C(60) * 1000},
+    {"s", 1000},
     {"ms", 1},
 };
 enum { DURATION_UNIT_COUNT = sizeof DURATION_UNITS / sizeof DURATION_UNITS[0] };
@@ -276,15 +278,19 @@ enum error_code text_to_duration_ms(struct text whole, int64_t *duration_ms_out,
     return ERROR_NONE;
 }
 
-enum error_code text_to_size_bytes(struct text whole, uint64_t *size_bytes_out,
-                                   struct error *error)
+enum error_code text_to_size_bytes(struct text whole, uint64_t *size_bytes_out, struct error *error)
 {
     static const struct unit UNITS[] = {
-        {"", 1},          {"B", 1},
-        {"KiB", 1 << 10}, {"MiB", 1 << 20},
-        {"GiB", 1 << 30}, {"TiB", INT64_C(1) << 40},
-        {"KB", 1000},     {"MB", 1000000},
-        {"GB", 1000000000}, {"TB", INT64_C(1000000000000)},
+        {"", 1},
+        {"B", 1},
+        {"KiB", 1 << 10},
+        {"MiB", 1 << 20},
+        {"GiB", 1 << 30},
+        {"TiB", INT64_C(1) << 40},
+        {"KB", 1000},
+        {"MB", 1000000},
+        {"GB", 1000000000},
+        {"TB", INT64_C(1000000000000)},
     };
     size_t digits = digits_at(whole);
     uint64_t count;

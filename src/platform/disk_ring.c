@@ -61,8 +61,8 @@ static void ring_retry(struct task *task)
  * one that created it. The library of Debian 12 lacks a function for this call. */
 static void ring_enable(struct disk_ring *ring)
 {
-    long result = syscall(SYS_io_uring_register, ring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
-                          NULL, 0);
+    long result =
+        syscall(SYS_io_uring_register, ring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     assert(result == 0);
     ring->enabled = true;
 }

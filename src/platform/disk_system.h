@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "loop_uv.h"
 #include "platform/disk.h"
 #include "platform/disk_uring.h"
-#include "loop_uv.h"
 
 struct file {
     int descriptor;

@@ -123,7 +123,8 @@ static enum error_code aggregate_visit(void *context, struct lane *lane, size_t 
     const struct aggregation_plan *plan = part->run->plan;
     if (!steps_any(vector->present, plan->steps.count))
         return ERROR_NONE;
-    struct series_identity identity = vector_stream_identity(part->run->input, index, lane->scratch);
+    struct series_identity identity =
+        vector_stream_identity(part->run->input, index, lane->scratch);
     if (plan->node->operation == AGGREGATE_COUNT_VALUES)
         return count_value_add(part, lane, identity.labels, vector, error);
     struct labels labels = aggregation_project(plan, identity.labels, lane->scratch);
@@ -167,8 +168,8 @@ static enum error_code aggregate_part_run(void *context, struct lane *lane, size
     struct aggregate_part state = {run, &run->parts[part]};
     if (!groups_init(state.groups, run->plan->evaluation))
         return evaluation_out_of_memory(run->plan->evaluation, error);
-    enum error_code code =
-        vector_stream_visit_part(run->input, lane, run->partition, part, aggregate_visit, &state, error);
+    enum error_code code = vector_stream_visit_part(run->input, lane, run->partition, part,
+                                                    aggregate_visit, &state, error);
     return code == ERROR_NONE ? aggregate_merge_done(run, part, error) : code;
 }
 

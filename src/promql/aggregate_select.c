@@ -207,7 +207,8 @@ static enum error_code select_part_run(void *context, struct lane *lane, size_t 
     if (state.groups->arena == NULL)
         return evaluation_out_of_memory(run->plan->evaluation, error);
     label_table_init(&state.groups->table, state.groups->arena);
-    return vector_stream_visit_part(run->input, lane, run->partition, part, select_visit, &state, error);
+    return vector_stream_visit_part(run->input, lane, run->partition, part, select_visit, &state,
+                                    error);
 }
 
 static enum error_code select_merge(const struct select_run *run, struct select_groups *total,
@@ -320,7 +321,8 @@ static enum error_code select_store(struct select_run *run, struct select_groups
     for (size_t i = 0; code == ERROR_NONE && i < count; i++) {
         if (vector == NULL || list[i].series != list[i - 1].series) {
             arena_reset(scratch);
-            struct series_identity identity = vector_stream_identity(run->input, list[i].series, scratch);
+            struct series_identity identity =
+                vector_stream_identity(run->input, list[i].series, scratch);
             code = store_add(&store, identity, &vector, error);
             if (code != ERROR_NONE)
                 break;
@@ -404,8 +406,8 @@ static enum error_code ratio_stream_make(const struct aggregation_plan *plan, st
         return evaluation_out_of_memory(evaluation, error);
     stream->input = input;
     stream->ratios = plan->parameters;
-    enum error_code code = vector_stream_init(&stream->stream, evaluation, &RATIO_OPERATIONS, &plan->steps,
-                                       input->count, error);
+    enum error_code code = vector_stream_init(&stream->stream, evaluation, &RATIO_OPERATIONS,
+                                              &plan->steps, input->count, error);
     if (code != ERROR_NONE)
         return code;
     stream->stream.is_unique_without_name = input->is_unique_without_name;

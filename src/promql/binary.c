@@ -225,7 +225,7 @@ static enum error_code scalar_stream_make(struct evaluation *evaluation,
                                &stream->input, error);
     if (code == ERROR_NONE)
         code = vector_stream_init(&stream->stream, evaluation, &SCALAR_OPERATIONS, steps,
-                           stream->input->count, error);
+                                  stream->input->count, error);
     if (code != ERROR_NONE)
         return code;
     stream->stream.is_unique_without_name = stream->input->is_unique_without_name;

@@ -452,7 +452,8 @@ static enum error_code one_side_check(struct match_stream *match, size_t group,
     steps_clear(work->seen, count);
     for (uint32_t one = match->one.first[group]; one != NO_SERIES; one = match->one.next[one]) {
         struct step_vector vector;
-        enum error_code code = vector_stream_read(match->one.stream, work->lane, one, &vector, error);
+        enum error_code code =
+            vector_stream_read(match->one.stream, work->lane, one, &vector, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t step = step_next(vector.present, count, 0); step < count;
@@ -468,7 +469,8 @@ static enum error_code one_side_check(struct match_stream *match, size_t group,
                     arena_array(match->arena, step_words(count), sizeof *work->any_other);
                 if (work->any_other == NULL)
                     return evaluation_out_of_memory(match->stream.evaluation, error);
-                struct presence_sum sum = {match->many.stream, vector_stream_partition(match->many.stream),
+                struct presence_sum sum = {match->many.stream,
+                                           vector_stream_partition(match->many.stream),
                                            work->any_other};
                 code = evaluation_run_parts(match->stream.evaluation, sum.partition.count, any_part,
                                             &sum, error);
@@ -497,7 +499,8 @@ static enum error_code many_side_check(struct match_stream *match, size_t group,
     for (uint32_t many = match->many.first[group]; many != NO_SERIES;
          many = match->many.next[many]) {
         struct step_vector vector;
-        enum error_code code = vector_stream_read(match->many.stream, work->lane, many, &vector, error);
+        enum error_code code =
+            vector_stream_read(match->many.stream, work->lane, many, &vector, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < words; word++) {
@@ -565,9 +568,11 @@ static enum error_code result_labels_check(struct match_stream *match, struct co
              side < 2 && code == ERROR_NONE; side++) {
             struct step_vector many;
             struct step_vector one;
-            code = vector_stream_read(match->many.stream, work->lane, both[side].many, &many, error);
+            code =
+                vector_stream_read(match->many.stream, work->lane, both[side].many, &many, error);
             if (code == ERROR_NONE)
-                code = vector_stream_read(match->one.stream, work->lane, both[side].one, &one, error);
+                code =
+                    vector_stream_read(match->one.stream, work->lane, both[side].one, &one, error);
             for (size_t word = 0; code == ERROR_NONE && word < words; word++) {
                 uint64_t bits = many.present[word] & one.present[word];
                 if ((bits & present[number][word]) != 0)
@@ -679,8 +684,8 @@ enum error_code binary_match_stream(struct evaluation *evaluation,
                                !side_chain(match, &match->one) || !pairs_make(match, &pair_count)))
         code = evaluation_out_of_memory(evaluation, error);
     if (code == ERROR_NONE)
-        code =
-            vector_stream_init(&match->stream, evaluation, &MATCH_OPERATIONS, &steps, pair_count, error);
+        code = vector_stream_init(&match->stream, evaluation, &MATCH_OPERATIONS, &steps, pair_count,
+                                  error);
     if (code != ERROR_NONE) {
         arena_destroy(match->arena);
         return code;

@@ -52,7 +52,8 @@ static enum error_code presence_part(void *context, struct lane *lane, size_t pa
                                      struct error *error)
 {
     struct presence_run *run = context;
-    return vector_stream_visit_part(run->input, lane, run->partition, part, presence_visit, run, error);
+    return vector_stream_visit_part(run->input, lane, run->partition, part, presence_visit, run,
+                                    error);
 }
 
 /* Number the match groups of `input` and find at which steps each has a value. */
@@ -168,8 +169,8 @@ enum error_code binary_set_stream(struct evaluation *evaluation,
         vector_stream_close(right);
     size_t count = set->masked->count + (is_or ? set->whole->count : 0);
     if (code == ERROR_NONE)
-        code = vector_stream_init(&set->stream, evaluation, &SET_OPERATIONS, &set->masked->steps, count,
-                           error);
+        code = vector_stream_init(&set->stream, evaluation, &SET_OPERATIONS, &set->masked->steps,
+                                  count, error);
     if (code != ERROR_NONE) {
         arena_destroy(set->arena);
         return code;

@@ -152,8 +152,9 @@ enum error_code evaluation_run_parts(struct evaluation *evaluation, size_t part_
 /* --- Streams --------------------------------------------------------------------------------- */
 
 enum error_code vector_stream_init(struct stream *stream, struct evaluation *evaluation,
-                            const struct stream_operations *operations,
-                            const struct step_range *steps, size_t count, struct error *error)
+                                   const struct stream_operations *operations,
+                                   const struct step_range *steps, size_t count,
+                                   struct error *error)
 {
     void **lane_states =
         arena_array(evaluation->arena, evaluation->lane_count, sizeof *lane_states);
@@ -210,8 +211,8 @@ struct partition vector_stream_partition(const struct stream *stream)
 }
 
 enum error_code vector_stream_visit_part(struct stream *stream, struct lane *lane,
-                                  struct partition partition, size_t part, series_visit *visit,
-                                  void *context, struct error *error)
+                                         struct partition partition, size_t part,
+                                         series_visit *visit, void *context, struct error *error)
 {
     size_t first = part * partition.size;
     size_t end = first + partition.size < stream->count ? first + partition.size : stream->count;

@@ -184,12 +184,13 @@ struct stream {
 
 /* Register and fill in a stream of an operator; its memory is the query's arena. */
 enum error_code vector_stream_init(struct stream *stream, struct evaluation *evaluation,
-                            const struct stream_operations *operations,
-                            const struct step_range *steps, size_t count, struct error *error);
+                                   const struct stream_operations *operations,
+                                   const struct step_range *steps, size_t count,
+                                   struct error *error);
 
 /* labels.bytes is NULL with a size > 0 when memory is out: see identity_failed. */
 static inline struct series_identity vector_stream_identity(struct stream *self, size_t index,
-                                                     struct arena *arena)
+                                                            struct arena *arena)
 {
     return self->operations->identity(self, index, arena);
 }
@@ -198,8 +199,9 @@ static inline struct series_identity vector_stream_identity(struct stream *self,
  * The values of series `index`. What *vector_out points to must not be changed and lives until
  * the lane's next read of the same stream; histograms also only until the lane's scratch is reset.
  */
-static inline enum error_code vector_stream_read(struct stream *self, struct lane *lane, size_t index,
-                                          struct step_vector *vector_out, struct error *error)
+static inline enum error_code vector_stream_read(struct stream *self, struct lane *lane,
+                                                 size_t index, struct step_vector *vector_out,
+                                                 struct error *error)
 {
     return self->operations->read(self, lane, index, vector_out, error);
 }
@@ -227,8 +229,8 @@ struct partition vector_stream_partition(const struct stream *stream);
 typedef enum error_code series_visit(void *context, struct lane *lane, size_t index,
                                      const struct step_vector *vector, struct error *error);
 enum error_code vector_stream_visit_part(struct stream *stream, struct lane *lane,
-                                  struct partition partition, size_t part, series_visit *visit,
-                                  void *context, struct error *error);
+                                         struct partition partition, size_t part,
+                                         series_visit *visit, void *context, struct error *error);
 
 /* --- Names ----------------------------------------------------------------------------------- */
 
@@ -254,7 +256,7 @@ enum error_code evaluate_scalar(struct evaluation *evaluation, const struct expr
 
 /* Series with equal labels become one, as long as no two have a value at the same step. */
 enum error_code vector_stream_merge_equal_labels(struct stream *input, struct stream **stream_out,
-                                          struct error *error);
+                                                 struct error *error);
 
 /*
  * The same values under other names: all names dropped (by a function: at once or, with delayed
@@ -262,6 +264,6 @@ enum error_code vector_stream_merge_equal_labels(struct stream *input, struct st
  */
 enum names_drop { NAMES_DROP_ALL, NAMES_DROP_MARKED };
 enum error_code vector_stream_drop_names(struct stream *input, enum names_drop which,
-                                  struct stream **stream_out, struct error *error);
+                                         struct stream **stream_out, struct error *error);
 
 #endif

@@ -69,7 +69,8 @@ static enum error_code scalar_part(void *context, struct lane *lane, size_t part
                                    struct error *error)
 {
     struct scalar_run *run = context;
-    return vector_stream_visit_part(run->input, lane, run->partition, part, scalar_visit, run, error);
+    return vector_stream_visit_part(run->input, lane, run->partition, part, scalar_visit, run,
+                                    error);
 }
 
 /* scalar(vector): the value of the only float, else NaN. */
@@ -181,7 +182,8 @@ static enum error_code absent_part(void *context, struct lane *lane, size_t part
                                    struct error *error)
 {
     struct absent_run *run = context;
-    return vector_stream_visit_part(run->input, lane, run->partition, part, absent_visit, run, error);
+    return vector_stream_visit_part(run->input, lane, run->partition, part, absent_visit, run,
+                                    error);
 }
 
 /* Labels that the selector asks for by `=`, each once and not also in another way. */

@@ -399,7 +399,7 @@ enum error_code function_histogram_stream(struct evaluation *evaluation,
     stream->per_group = stream->quantile_label.size > 0 ? stream->parameter_count : 1;
     if (code == ERROR_NONE)
         code = vector_stream_init(&stream->stream, evaluation, &HISTOGRAM_OPERATIONS, steps,
-                           stream->groups.count * stream->per_group, error);
+                                  stream->groups.count * stream->per_group, error);
     if (code != ERROR_NONE) {
         arena_destroy(stream->arena);
         return code;

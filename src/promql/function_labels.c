@@ -193,7 +193,7 @@ enum error_code function_label_stream(struct evaluation *evaluation,
         code = evaluation_out_of_memory(evaluation, error);
     if (code == ERROR_NONE)
         code = vector_stream_init(&stream->stream, evaluation, &LABEL_OPERATIONS, steps,
-                           stream->input->count, error);
+                                  stream->input->count, error);
     is_open = code == ERROR_NONE;
     if (code == ERROR_NONE)
         code = labels_change(stream, &change, error);

@@ -290,7 +290,8 @@ static bool map_value(const struct map_stream *map, size_t step, double value, d
 static struct series_identity map_identity(struct stream *self, size_t index, struct arena *arena)
 {
     struct map_stream *map = (struct map_stream *)self;
-    return identity_drop_name(self->evaluation, vector_stream_identity(map->input, index, arena), arena);
+    return identity_drop_name(self->evaluation, vector_stream_identity(map->input, index, arena),
+                              arena);
 }
 
 static enum error_code negate_histogram(struct map_stream *map, struct map_lane *state,
@@ -406,8 +407,8 @@ static enum error_code map_finish(struct map_stream *map, struct evaluation *eva
                                   const struct step_range *steps, struct stream **stream_out,
                                   struct error *error)
 {
-    enum error_code code =
-        vector_stream_init(&map->stream, evaluation, &MAP_OPERATIONS, steps, map->input->count, error);
+    enum error_code code = vector_stream_init(&map->stream, evaluation, &MAP_OPERATIONS, steps,
+                                              map->input->count, error);
     if (code != ERROR_NONE)
         return code;
     map->stream.is_unique_without_name = map->input->is_unique_without_name;

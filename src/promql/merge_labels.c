@@ -139,7 +139,7 @@ out:
 }
 
 enum error_code vector_stream_merge_equal_labels(struct stream *input, struct stream **stream_out,
-                                          struct error *error)
+                                                 struct error *error)
 {
     struct evaluation *evaluation = input->evaluation;
     if (input->count <= 1 || input->is_unique_without_name) {
@@ -161,8 +161,8 @@ enum error_code vector_stream_merge_equal_labels(struct stream *input, struct st
         return ERROR_NONE;
     }
     if (code == ERROR_NONE)
-        code =
-            vector_stream_init(&merge->stream, evaluation, &MERGE_OPERATIONS, &input->steps, count, error);
+        code = vector_stream_init(&merge->stream, evaluation, &MERGE_OPERATIONS, &input->steps,
+                                  count, error);
     if (code != ERROR_NONE) {
         arena_destroy(merge->arena);
         return code;

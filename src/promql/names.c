@@ -35,7 +35,7 @@ static const struct stream_operations NAMES_OPERATIONS = {
 };
 
 enum error_code vector_stream_drop_names(struct stream *input, enum names_drop which,
-                                  struct stream **stream_out, struct error *error)
+                                         struct stream **stream_out, struct error *error)
 {
     struct evaluation *evaluation = input->evaluation;
     struct names_stream *names = arena_array(evaluation->arena, 1, sizeof *names);
@@ -43,8 +43,8 @@ enum error_code vector_stream_drop_names(struct stream *input, enum names_drop w
         return evaluation_out_of_memory(evaluation, error);
     names->input = input;
     names->which = which;
-    enum error_code code = vector_stream_init(&names->stream, evaluation, &NAMES_OPERATIONS, &input->steps,
-                                       input->count, error);
+    enum error_code code = vector_stream_init(&names->stream, evaluation, &NAMES_OPERATIONS,
+                                              &input->steps, input->count, error);
     if (code != ERROR_NONE)
         return code;
     names->stream.is_unique_without_name = input->is_unique_without_name;

@@ -81,7 +81,7 @@ static enum error_code repeated_stream_make(struct evaluation *evaluation,
     enum error_code code = evaluate_vector(evaluation, expression, &first, &repeated->input, error);
     if (code == ERROR_NONE)
         code = vector_stream_init(&repeated->stream, evaluation, &REPEATED_OPERATIONS, steps,
-                           repeated->input->count, error);
+                                  repeated->input->count, error);
     if (code != ERROR_NONE)
         return code;
     repeated->stream.is_unique_without_name = repeated->input->is_unique_without_name;

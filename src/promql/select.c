@@ -299,7 +299,7 @@ enum error_code selector_stream(struct evaluation *evaluation, const struct expr
         return code;
     selector->value = value;
     code = vector_stream_init(&selector->stream, evaluation, &SELECTOR_OPERATIONS, steps,
-                       selector->source->count, error);
+                              selector->source->count, error);
     if (code != ERROR_NONE) {
         columns_close(selector->source);
         return code;

@@ -134,7 +134,7 @@ enum error_code smooth_selector_stream(struct evaluation *evaluation,
     if (code != ERROR_NONE)
         return code;
     code = vector_stream_init(&smooth->stream, evaluation, &SMOOTH_OPERATIONS, steps,
-                       smooth->source->count, error);
+                              smooth->source->count, error);
     if (code != ERROR_NONE) {
         columns_close(smooth->source);
         return code;

@@ -177,7 +177,8 @@ static enum error_code stores_stream(struct evaluation *evaluation, const struct
         count += stores[i].count;
     }
     if (code == ERROR_NONE)
-        code = vector_stream_init(&stored->stream, evaluation, &STORED_OPERATIONS, steps, count, error);
+        code = vector_stream_init(&stored->stream, evaluation, &STORED_OPERATIONS, steps, count,
+                                  error);
     if (code != ERROR_NONE) {
         for (size_t i = 0; i < store_count; i++)
             store_clear(&stores[i]);
@@ -226,7 +227,8 @@ static enum error_code store_visit(void *context, struct lane *lane, size_t inde
     struct store_part *part = context;
     if (!steps_any(vector->present, part->store->steps.count))
         return ERROR_NONE;
-    struct series_identity identity = vector_stream_identity(part->run->input, index, lane->scratch);
+    struct series_identity identity =
+        vector_stream_identity(part->run->input, index, lane->scratch);
     return store_add_copy(part->store, identity, vector, error);
 }
 
@@ -238,14 +240,15 @@ static enum error_code store_part_run(void *context, struct lane *lane, size_t p
     enum error_code code =
         store_init(state.store, run->input->evaluation, &run->input->steps, error);
     if (code == ERROR_NONE)
-        code =
-            vector_stream_visit_part(run->input, lane, run->partition, part, store_visit, &state, error);
+        code = vector_stream_visit_part(run->input, lane, run->partition, part, store_visit, &state,
+                                        error);
     if (code == ERROR_NONE)
         code = store_hold(state.store, error);
     return code;
 }
 
-enum error_code vector_stream_store(struct stream *input, struct stream **stream_out, struct error *error)
+enum error_code vector_stream_store(struct stream *input, struct stream **stream_out,
+                                    struct error *error)
 {
     if (input->is_stored) {
         *stream_out = input;

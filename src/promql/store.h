@@ -47,7 +47,8 @@ enum error_code store_hold(struct store *store, struct error *error);
 enum error_code store_stream(struct store *store, struct stream **stream_out, struct error *error);
 
 /* Read all of `input`, in its order, into a stored stream, and close it. A stored one stays. */
-enum error_code vector_stream_store(struct stream *input, struct stream **stream_out, struct error *error);
+enum error_code vector_stream_store(struct stream *input, struct stream **stream_out,
+                                    struct error *error);
 
 /* The series of a stored stream; *vector_out lives as long as the stream. */
 void stored_series_get(struct stream *stream, size_t index, struct series_identity *identity_out,

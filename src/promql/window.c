@@ -396,7 +396,7 @@ enum error_code window_stream(struct evaluation *evaluation, const struct expres
     code = window_check_mode(window, function, error);
     if (code == ERROR_NONE)
         code = vector_stream_init(&window->stream, evaluation, &WINDOW_OPERATIONS, steps,
-                           window->source->count, error);
+                                  window->source->count, error);
     if (code != ERROR_NONE) {
         columns_close(window->source);
         return code;

@@ -37,8 +37,7 @@ static void build_message_field(struct byte_buffer *body, uint32_t number,
 
 /* --- Parts that both versions share ---------------------------------------------------------- */
 
-static void build_span(struct byte_buffer *body, uint32_t number,
-                       const struct histogram_span *span)
+static void build_span(struct byte_buffer *body, uint32_t number, const struct histogram_span *span)
 {
     struct byte_buffer message = {0};
     build_varint_field(&message, 1, zigzag_encode(span->offset));
@@ -47,8 +46,8 @@ static void build_span(struct byte_buffer *body, uint32_t number,
 }
 
 static void build_buckets(struct byte_buffer *body, uint32_t delta_number,
-                          const struct histogram *histogram,
-                          const union histogram_number *buckets, uint32_t count)
+                          const struct histogram *histogram, const union histogram_number *buckets,
+                          uint32_t count)
 {
     struct byte_buffer packed = {0};
     uint64_t previous = 0;
@@ -61,9 +60,8 @@ static void build_buckets(struct byte_buffer *body, uint32_t delta_number,
         }
     }
     if (count > 0)
-        build_message_field(body, histogram->kind == HISTOGRAM_INTEGER ? delta_number
-                                                                       : delta_number + 1,
-                            &packed);
+        build_message_field(
+            body, histogram->kind == HISTOGRAM_INTEGER ? delta_number : delta_number + 1, &packed);
 }
 
 static void build_histogram(struct byte_buffer *message, const struct histogram *histogram,

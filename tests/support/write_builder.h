@@ -22,7 +22,7 @@ struct built_series {
     size_t histogram_count;
     const struct exemplar *exemplars; /* [exemplar_count] */
     size_t exemplar_count;
-    int64_t start_timestamp_ms; /* 2.0, of every sample; 0: none */
+    int64_t start_timestamp_ms;             /* 2.0, of every sample; 0: none */
     const struct metric_metadata *metadata; /* 2.0; NULL: none */
 };
 

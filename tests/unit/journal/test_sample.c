@@ -35,9 +35,9 @@ static void the_stored_sample_is_read_for_ever(void **state)
     size_t size = 0;
     uint8_t *bytes = sample_read(&size);
     assert_int_equal(disk_make_directory(disk, "journal/5", &error), ERROR_NONE);
-    assert_int_equal(disk_open(disk, "journal/5/0000000000000001.segment", DISK_OPEN_CREATE, &file,
-                               &error),
-                     ERROR_NONE);
+    assert_int_equal(
+        disk_open(disk, "journal/5/0000000000000001.segment", DISK_OPEN_CREATE, &file, &error),
+        ERROR_NONE);
     assert_int_equal(disk_write_at(disk, file, 0, bytes, size, &error), ERROR_NONE);
     disk_close(disk, file);
 

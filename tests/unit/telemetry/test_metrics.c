@@ -22,14 +22,13 @@ static void the_exposition_groups_families_and_escapes(void **state)
     struct byte_buffer buffer = {0};
     metrics_expose(metrics, &buffer);
     byte_buffer_u8(&buffer, 0);
-    assert_string_equal((char *)buffer.bytes,
-                        "# HELP gnomon_test_total What it is.\n"
-                        "# TYPE gnomon_test_total counter\n"
-                        "gnomon_test_total{reason=\"a\\\"b\\\\c\\n\"} 3\n"
-                        "gnomon_test_total{reason=\"x\"} 2\n"
-                        "# HELP gnomon_open Open.\n"
-                        "# TYPE gnomon_open gauge\n"
-                        "gnomon_open -2\n");
+    assert_string_equal((char *)buffer.bytes, "# HELP gnomon_test_total What it is.\n"
+                                              "# TYPE gnomon_test_total counter\n"
+                                              "gnomon_test_total{reason=\"a\\\"b\\\\c\\n\"} 3\n"
+                                              "gnomon_test_total{reason=\"x\"} 2\n"
+                                              "# HELP gnomon_open Open.\n"
+                                              "# TYPE gnomon_open gauge\n"
+                                              "gnomon_open -2\n");
     byte_buffer_clear(&buffer);
     metrics_destroy(metrics);
 }
