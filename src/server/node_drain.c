@@ -140,13 +140,20 @@ static void settle_timeout(struct timer *timer)
     loop_settled(loop);
 }
 
+static uint64_t settle_grace_ms(const struct node *node)
+{
+    uint64_t used_ms = clock_monotonic_ms(clock_system()) - node->draining_since_ms;
+    return used_ms + SETTLE_GRACE_LEAST_MS < SETTLED_BY_MS ? SETTLED_BY_MS - used_ms
+                                                           : SETTLE_GRACE_LEAST_MS;
+}
+
 static void settle_loop(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
     struct node *node = loop->node;
     loop->settling = 1;
     loop->settle_timer = (struct timer){.fire = settle_timeout, .heap_index = TIMER_IDLE};
-    scheduler_timer_start(loop->environment.scheduler, &loop->settle_timer, SETTLE_GRACE_MS);
+    scheduler_timer_start(loop->environment.scheduler, &loop->settle_timer, settle_grace_ms(node));
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
         if (shard % node->loop_count != loop->number || !replica_is_ready(node->replicas[shard]))
             continue;
@@ -187,6 +194,7 @@ void node_drain(struct node *node)
 {
     if (atomic_exchange(&node->draining, true))
         return;
+    node->draining_since_ms = clock_monotonic_ms(clock_system());
     log_event(LOG_INFO, "server", "shutting down", "");
     if (node->self_write != NULL)
         self_write_stop(node->self_write, drain_servers, node);

@@ -32,7 +32,10 @@ enum {
     DATA_FORMAT_VERSION = 1,
     NODE_ID = 1,
     DRAIN_GRACE_MS = 15 * 1000,
-    SETTLE_GRACE_MS = 8 * 1000,
+    /* From SIGTERM; what is left of it goes to the last freezes. The process must be gone after 30
+       s. */
+    SETTLED_BY_MS = 26 * 1000,
+    SETTLE_GRACE_LEAST_MS = 2 * 1000,
 };
 
 struct node_loop {
@@ -86,6 +89,7 @@ struct node {
     struct self_write *self_write;
 
     _Atomic bool draining;
+    uint64_t draining_since_ms;
     size_t loops_draining; /* loop 0 counts */
     void (*next_step)(struct node *node);
 
