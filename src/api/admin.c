@@ -105,7 +105,10 @@ void api_delete_series(struct http_request *request)
     deletion_step_done(deletion);
 }
 
-/* Merging leaves deleted samples out, so cleaning is a flush. */
+/*
+ * A merge leaves deleted samples out, so this flushes: what is still in memory and parts is written
+ * without them. Blocks that no merge touches keep them, hidden from every query.
+ */
 void api_clean_tombstones(struct http_request *request)
 {
     api_flush(request);
