@@ -11,9 +11,12 @@ import harness
 
 class Durability(harness.IntegrationTest):
     def start_writer(self, node, *arguments):
-        """Sends four threads' series, a second apart, until it is told to end."""
+        """Sends four threads' series, a second apart, until it is told to end.
+
+        It begins so long ago that no machine is fast enough to come to the future meanwhile.
+        """
         state = os.path.join(self.folder, "writer.state")
-        start_ms = int(time.time() - 20 * 3600) // 1000 * 1000 * 1000
+        start_ms = int(time.time() - 30 * 86400) // 1000 * 1000 * 1000
         return self.start(harness.Program("writer", self.folder, [
             harness.WRITER, "send", f"--url={node.url()}", f"--state={state}",
             f"--start-ms={start_ms}", "--seconds=300", *arguments]))
