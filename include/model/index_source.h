@@ -64,7 +64,8 @@ struct index_source_operations {
                             struct text value, struct index_postings *postings_out,
                             struct error *error);
 
-    /* The positions of a list found before, in the index's memory or from `arena`. */
+    /* The positions of a list found before, in the index's memory or from `arena`. Who has lowered
+     * its count gets at least so many of the lowest. */
     enum error_code (*read)(struct index_source *self, struct text tenant,
                             struct index_postings postings, struct arena *arena,
                             struct positions *positions_out, struct error *error);

@@ -13,6 +13,7 @@ enum {
     /* Up to so many series, their labels are read. */
     FEW_POSITIONS = 2048,
     LABEL_BATCH = 512,
+    FIRST_POSITIONS = 4,
 };
 
 /* What is looked for: every name, or the values of one. */
@@ -166,7 +167,7 @@ static enum error_code ask_filter(struct value_walk *walk, uint32_t position, bo
 }
 
 /* Whether one of the list is selected and counts. */
-static enum error_code walk_list(struct value_walk *walk, struct index_postings postings,
+static enum error_code walk_some(struct value_walk *walk, struct index_postings postings,
                                  bool *found_out)
 {
     struct positions list;
@@ -179,6 +180,19 @@ static enum error_code walk_list(struct value_walk *walk, struct index_postings 
         if (walk->selected == NULL || position_bits_contain(walk->selected, list.items[i]))
             code = ask_filter(walk, list.items[i], found_out);
     return code;
+}
+
+/* Mostly the first series counts: do not read all for it. */
+static enum error_code walk_list(struct value_walk *walk, struct index_postings postings,
+                                 bool *found_out)
+{
+    struct index_postings first = postings;
+    enum error_code code = ERROR_NONE;
+    if (walk->selected == NULL && postings.count > FIRST_POSITIONS) {
+        first.count = FIRST_POSITIONS;
+        code = walk_some(walk, first, found_out);
+    }
+    return code != ERROR_NONE || *found_out ? code : walk_some(walk, postings, found_out);
 }
 
 static bool walk_value(void *context, struct text value, struct index_postings postings)
