@@ -79,6 +79,7 @@ static bool check_series(struct checker *checker, unsigned number,
         } else if (!may_be_gone(checker, sample)) {
             return wrong(checker, "is lost", number, sample->time_ms);
         } else if (checker->check == MODEL_CONFIRM) {
+            checker->model->retired += sample->acknowledged != 0 && !sample->maybe_deleted;
             continue; /* it is gone and must not come back */
         }
         series->samples[kept++] = *sample;
@@ -90,7 +91,7 @@ static bool check_series(struct checker *checker, unsigned number,
     return true;
 }
 
-static bool series_number(struct labels labels, unsigned *number_out)
+bool shard_model_series_number(struct labels labels, unsigned *number_out)
 {
     struct text name = labels_get(labels, LABEL_METRIC_NAME);
     char copy[32];
@@ -107,7 +108,7 @@ static bool check_samples(struct checker *checker, struct series_set *set, struc
     for (size_t i = 0; right && i < set->count; i++) {
         unsigned number;
         struct sample_columns columns;
-        if (!series_number(series_set_labels(set, i), &number) || checker->seen[number])
+        if (!shard_model_series_number(series_set_labels(set, i), &number) || checker->seen[number])
             right = wrong(checker, "unknown labels, or twice the same", (unsigned)i, 0);
         else if (series_reader_read(reader, i, &columns, error) != ERROR_NONE)
             right = false;
@@ -122,6 +123,13 @@ static bool check_samples(struct checker *checker, struct series_set *set, struc
             right = check_series(checker, i, &NOTHING);
     series_reader_close(reader);
     return right;
+}
+
+bool shard_model_check_series(struct shard_model *model, unsigned number,
+                              const struct sample_columns *columns)
+{
+    struct checker checker = {.model = model, .check = MODEL_CHECK};
+    return check_series(&checker, number, columns);
 }
 
 static bool check_exemplars_of(struct checker *checker, unsigned number,
@@ -158,7 +166,7 @@ static bool check_exemplars(struct checker *checker, struct shard *shard,
         return false;
     for (size_t i = 0; i < count; i++) {
         unsigned number;
-        if (!series_number(found[i].labels, &number))
+        if (!shard_model_series_number(found[i].labels, &number))
             return wrong(checker, "exemplars of unknown labels", 0, 0);
         by_number[number] = &found[i];
     }

@@ -63,6 +63,12 @@ void run_destroy(struct run *run)
     free(run);
 }
 
+void run_fail_at(struct run *run, const char *path)
+{
+    size_t size = strlen(run->failure);
+    snprintf(run->failure + size, sizeof run->failure - size, " (rot in '%s')", path);
+}
+
 /* --- Counts ---------------------------------------------------------------------------------- */
 
 /* The counts as one array, so that none is forgotten. */
@@ -86,8 +92,10 @@ static const char *const NAMES[COUNTS] = {
     "flushes",
     "deletions",
     "retentions",
+    "retired_samples",
     "clock_jumps",
     "checks",
+    "samples_queried",
     "crashes",
     "clean_ends",
     "failed_starts",
@@ -96,6 +104,8 @@ static const char *const NAMES[COUNTS] = {
     "full_disks",
     "rot_refused_start",
     "rot_found_by_reading",
+    "rot_found_by_merging",
+    "rot_in_journal",
     "rot_harmless",
 };
 

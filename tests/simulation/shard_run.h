@@ -12,15 +12,24 @@
 #include "shard_model.h"
 #include "shard_node.h"
 
-enum breakage { BREAK_NOTHING, BREAK_SYNC, BREAK_JOURNAL };
+/* What is broken on purpose, and must be noticed. */
+enum breakage {
+    BREAK_NOTHING,
+    BREAK_SYNC,    /* nothing is synced */
+    BREAK_JOURNAL, /* the journal writes without syncing */
+    BREAK_FILES,   /* files of shards are not synced */
+    BREAK_NAMES,   /* directories are not */
+};
 
 /* How often each thing happened, over lives and seeds; shard_run.c has the names. */
 struct run_counts {
     uint64_t lives, writes, written_samples, refused_writes, late, duplicates, conflicts;
     uint64_t histograms, exemplars, metadata, new_series, stale_ids;
-    uint64_t freezes, merges, flushes, deletions, retentions, clock_jumps, checks;
+    uint64_t freezes, merges, flushes, deletions, retentions, retired_samples, clock_jumps, checks,
+        samples_queried;
     uint64_t crashes, clean_ends, failed_starts, journal_failures, job_failures, full_disks;
-    uint64_t rot_refused_start, rot_found_by_reading, rot_harmless;
+    uint64_t rot_refused_start, rot_found_by_reading, rot_found_by_merging, rot_in_journal,
+        rot_harmless;
 };
 
 struct run {
@@ -32,6 +41,7 @@ struct run {
     size_t writes_in_flight;
     size_t requests_in_flight[NODE_SHARDS]; /* flushes and deletions */
     uint64_t writes_done;
+    bool started, ended_orderly; /* of the last life */
     struct run_counts counts;
     char failure[MODEL_FAILURE_MAX + 100];
 };
@@ -45,6 +55,9 @@ int64_t run_now_ms(struct run *run);
 
 /* The first failure stays. */
 void run_fail(struct run *run, const char *what, const char *message);
+
+/* Adds where the rot is to a failure. */
+void run_fail_at(struct run *run, const char *path);
 
 /* Until no write is under way, or the node is broken. */
 void run_step_until_quiet(struct run *run);
@@ -71,6 +84,9 @@ void run_retain(struct run *run, size_t shard);
 
 /* Compare all shards with their models; false: a model's failure or *error tells why. */
 bool run_check(struct run *run, enum model_check check, struct error *error);
+
+/* The same through a query. False: the run has failed, or *error tells why it cannot be read. */
+bool run_query(struct run *run, struct error *error);
 
 /* The same; a difference is a failure of the run. */
 void run_expect(struct run *run, enum model_check check);

@@ -1,17 +1,21 @@
 /*
- * shard_simulation - replicas, groups, journal, shards, heads, parts and blocks on a simulated
- * disk and clock, from one seed.
+ * shard_simulation - frontend, replicas, groups, journal, shards, heads, parts and blocks on a
+ * simulated disk and clock, from one seed.
  *
  * Every seed lives several lives of a node with two shards: more than a thousand writes of known
  * and new series, late samples, duplicates, conflicts, histograms, exemplars and metadata, between
  * them deletions, flushes, freezes, retention and clock jumps; power failures that lose and tear
- * what was not synced, kills, full and slow and failing disks, bits that rot in data files. After
- * every restart all that was acknowledged is there once and unaltered, and nothing that was deleted
- * comes back (shard_model.h).
+ * what was not synced and kills, both also in the middle of a job, a start or an end; full and slow
+ * and failing disks. After every restart all that was acknowledged is there once and unaltered, and
+ * nothing that was deleted comes back (shard_model.h), read from the shards and by a query.
  *
- *     shard_simulation [--seeds N] [--first S] [--break sync|journal] [--verbose]
+ * Between lives a bit rots in a file of a shard or of the journal: a start is refused, a read or a
+ * merge fails and names the file, or it does not matter; the wrong answer never comes.
  *
- * --break lets the disk lie about syncs, or the journal write without them: a run must then fail.
+ *     shard_simulation [--seeds N] [--first S] [--break sync|journal|files|names] [--verbose]
+ *
+ * --break lets the disk lie about all syncs, those of shards' files or those of directories, or the
+ * journal write without: a run must then fail.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +44,8 @@ static bool run_seed(uint64_t seed, enum breakage breakage, struct sums *sums)
     }
     if (run->failure[0] == '\0')
         run_last_life(run);
+    for (size_t i = 0; i < NODE_SHARDS; i++)
+        run->counts.retired_samples += run->models[i].retired;
     run_counts_add(&sums->counts, &run->counts);
     simulated_fault_counts_add(&sums->faults, &run->node.environment->disk.counts);
     bool passed = run->failure[0] == '\0';
@@ -53,14 +59,27 @@ static bool run_seed(uint64_t seed, enum breakage breakage, struct sums *sums)
 static bool all_happened(const struct sums *sums)
 {
     const struct simulated_fault_counts *faults = &sums->faults;
-    return run_counts_are_full(&sums->counts) && faults->power_failures > 0 && faults->kills > 0 &&
-           faults->lost_sectors > 0 && faults->torn_files > 0 && faults->no_space > 0 &&
-           faults->rotten_bits > 0;
+    return run_counts_are_full(&sums->counts) && simulated_fault_counts_are_full(faults);
+}
+
+static enum breakage breakage_named(const char *name)
+{
+    static const char *const NAMES[] = {
+        [BREAK_SYNC] = "sync",
+        [BREAK_JOURNAL] = "journal",
+        [BREAK_FILES] = "files",
+        [BREAK_NAMES] = "names",
+    };
+    for (size_t i = BREAK_SYNC; i < sizeof NAMES / sizeof NAMES[0]; i++)
+        if (strcmp(NAMES[i], name) == 0)
+            return (enum breakage)i;
+    fprintf(stderr, "nothing to break is called '%s'\n", name);
+    exit(2);
 }
 
 int main(int argument_count, char **arguments)
 {
-    uint64_t seeds = 50, first = 1;
+    uint64_t seeds = 150, first = 1;
     bool verbose = false;
     enum breakage breakage = BREAK_NOTHING;
     for (int i = 1; i < argument_count; i++) {
@@ -70,12 +89,13 @@ int main(int argument_count, char **arguments)
         else if (strcmp(arguments[i], "--first") == 0 && has_value)
             first = strtoull(arguments[++i], NULL, 10);
         else if (strcmp(arguments[i], "--break") == 0 && has_value)
-            breakage = strcmp(arguments[++i], "sync") == 0 ? BREAK_SYNC : BREAK_JOURNAL;
+            breakage = breakage_named(arguments[++i]);
         else if (strcmp(arguments[i], "--verbose") == 0)
             verbose = true;
         else {
             fprintf(stderr,
-                    "usage: %s [--seeds N] [--first S] [--break sync|journal] [--verbose]\n",
+                    "usage: %s [--seeds N] [--first S] [--break sync|journal|files|names] "
+                    "[--verbose]\n",
                     arguments[0]);
             return 2;
         }

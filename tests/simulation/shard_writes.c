@@ -29,14 +29,15 @@ struct simulated_write {
     uint32_t metadata_version; /* 0: none */
 };
 
-static struct labels labels_of(struct arena *arena, unsigned series)
+static struct labels labels_of(struct arena *arena, size_t shard, unsigned series)
 {
     struct label labels[] = {
         {LABEL_METRIC_NAME, arena_format(arena, "metric_%u", series)},
         {TEXT("instance"), arena_format(arena, "host-%u", series % 3)},
         {TEXT("job"), TEXT("simulation")},
+        {TEXT("shard"), arena_format(arena, "%zu", shard)},
     };
-    return labels_build(arena, labels, 3);
+    return labels_build(arena, labels, 4);
 }
 
 /* How the write names the series: by the id that is known, or by its labels. */
@@ -49,7 +50,7 @@ static uint64_t name_series(struct simulated_write *request, unsigned series)
     for (size_t i = 0; i < write->new_series_count; i++)
         if (request->series_of[i] == series)
             return SHARD_SERIES_NEW | i;
-    struct labels labels = labels_of(request->arena, series);
+    struct labels labels = labels_of(request->arena, request->shard, series);
     request->series_of[write->new_series_count] = series;
     write->new_series[write->new_series_count] =
         (struct shard_new_series){labels, series_slot(write->tenant, labels, 4), SHARD_ID_UNKNOWN};
