@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 
-enum { ZEROES_BYTES = 1024 * 1024, SPACE_RETRY_MS = 1000 };
+enum { SPACE_RETRY_MS = 1000 };
 
 /* --- Making a segment, on a worker ----------------------------------------------------------- */
 
@@ -25,24 +25,6 @@ struct segment *supply_segment_new(struct journal *journal, uint64_t size_bytes)
         .write_offset = SEGMENT_DATA_OFFSET,
     };
     return segment;
-}
-
-/* Zeroes that are written once: what is written over them later needs no change of the file
- * system's own records, which a sync would have to wait for. */
-static enum error_code zeroes_write(struct disk *disk, struct file *file, uint64_t size_bytes,
-                                    struct error *error)
-{
-    uint8_t *zeroes = calloc(1, ZEROES_BYTES);
-    if (zeroes == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "journal segment");
-    enum error_code code = disk_resize(disk, file, size_bytes, error);
-    for (uint64_t offset = 0; code == ERROR_NONE && offset < size_bytes; offset += ZEROES_BYTES) {
-        uint64_t left = size_bytes - offset;
-        code = disk_write_at(disk, file, offset, zeroes, left < ZEROES_BYTES ? left : ZEROES_BYTES,
-                             error);
-    }
-    free(zeroes);
-    return code;
 }
 
 static enum error_code header_write(struct journal *journal, struct file *file,
@@ -72,8 +54,9 @@ static enum error_code spare_fill(struct journal *journal, struct segment *segme
         disk_open(disk, spare, recycled ? DISK_OPEN_READ_WRITE : DISK_OPEN_REPLACE, &file, error);
     if (code != ERROR_NONE)
         return code;
+    /* Reserved, not filled: each byte of the log is written once. */
     if (!recycled)
-        code = zeroes_write(disk, file, segment->size_bytes, error);
+        code = disk_resize(disk, file, segment->size_bytes, error);
     if (code == ERROR_NONE)
         code = header_write(journal, file, segment, error);
     if (code == ERROR_NONE)
