@@ -174,8 +174,10 @@ static struct segment *spare_choose(struct journal *journal, uint64_t size_bytes
 /* One at a time: segments become ready in the order of their sequences. */
 void supply_top_up(struct journal *journal)
 {
-    if (journal->failed || (journal->closing && !journal->stalled) ||
-        journal->preparing_count > 0 || journal->ready_count >= READY_SEGMENTS ||
+    bool wanted =
+        !journal->closing || ((journal->stalled || journal->trimming) && journal->ready_count == 0);
+    if (journal->failed || !wanted || journal->preparing_count > 0 ||
+        journal->ready_count >= READY_SEGMENTS ||
         (journal->supply_failed && journal->spares == NULL))
         return;
     uint64_t size_bytes = journal->wanted_bytes > journal->needed_bytes ? journal->wanted_bytes
@@ -227,7 +229,8 @@ void supply_retire(struct journal *journal, struct segment *segment)
     disk_close(journal->environment->disk, segment->file);
     segment->file = NULL;
     segment->next = NULL;
-    if (journal->spare_count >= READY_SEGMENTS && !journal->failed) {
+    bool kept = journal->spare_count < READY_SEGMENTS && !journal->lean && !journal->closing;
+    if (!kept && !journal->failed) {
         supply_start(journal, SUPPLY_REMOVE, segment, 0);
         return;
     }
@@ -238,6 +241,25 @@ void supply_retire(struct journal *journal, struct segment *segment)
     journal->spare_count++;
     if (journal->ready_count < READY_SEGMENTS)
         supply_top_up(journal);
+}
+
+void supply_give_back(struct journal *journal, uint64_t size_bytes_max)
+{
+    for (struct segment *spare = spare_pop(journal); spare != NULL; spare = spare_pop(journal))
+        supply_start(journal, SUPPLY_REMOVE, spare, 0);
+    struct segment **link = &journal->ready;
+    while (*link != NULL) {
+        struct segment *segment = *link;
+        if (segment->size_bytes <= size_bytes_max) {
+            link = &segment->next;
+            continue;
+        }
+        *link = segment->next;
+        journal->ready_count--;
+        disk_close(journal->environment->disk, segment->file);
+        segment->file = NULL;
+        supply_start(journal, SUPPLY_REMOVE, segment, 0);
+    }
 }
 
 /* --- What came of it ------------------------------------------------------------------------- */
