@@ -26,7 +26,7 @@ enum breakage { BREAK_NOTHING, BREAK_SYNC, BREAK_JOURNAL };
 struct counts {
     uint64_t operations, acknowledged, lives, clean_ends, recoveries, failed_recoveries;
     uint64_t rot_detected, rot_harmless, fatal_errors, space_low, interrupted_openings;
-    uint64_t torn_tails, copied_records, recycled_segments, stalls;
+    uint64_t torn_tails, copied_records, recycled_segments, stalls, trims, interrupted_ends;
 };
 
 struct run {
@@ -205,11 +205,9 @@ static void operation_submit(struct run *run, struct journal *journal,
     }
 }
 
-static void operate(struct run *run)
+static void operate_on(struct run *run, struct model_group *group, enum model_kind kind)
 {
-    struct model_group *group = group_choose(run);
     struct journal *journal = run->journals[group->lane];
-    enum model_kind kind = kind_choose(run, &group->submitted);
     bool grows = kind == MODEL_APPEND || kind == MODEL_SNAPSHOT || kind == MODEL_INSTALL;
     if (grows &&
         (journal_space(journal) == JOURNAL_SPACE_LOW || !journal_has_room(journal, 300000)))
@@ -222,6 +220,12 @@ static void operate(struct run *run)
     model_group_add(group, operation);
     run->counts.operations++;
     operation_submit(run, journal, operation);
+}
+
+static void operate(struct run *run)
+{
+    struct model_group *group = group_choose(run);
+    operate_on(run, group, kind_choose(run, &group->submitted));
 }
 
 /* --- Recovery and opening -------------------------------------------------------------------- */
@@ -347,7 +351,7 @@ static bool start(struct run *run, bool after_clean_end)
 
 /* --- A life ---------------------------------------------------------------------------------- */
 
-static void close_all(struct run *run)
+static void close_begin(struct run *run)
 {
     for (size_t i = 0; i < LANES; i++) {
         if (run->journals[i] == NULL)
@@ -357,9 +361,14 @@ static void close_all(struct run *run)
         run->counts.copied_records += statistics.copied_records;
         run->counts.recycled_segments += statistics.segments_recycled;
         run->counts.stalls += statistics.stalls;
+        run->counts.trims += statistics.trims;
         run->closed[i] = false;
         journal_close(run->journals[i], on_closed, &run->closed[i]);
     }
+}
+
+static void close_finish(struct run *run)
+{
     for (size_t i = 0; i < LANES; i++) {
         if (run->journals[i] != NULL &&
             !simulated_scheduler_run_until(&run->environment->scheduler, &run->closed[i],
@@ -373,6 +382,18 @@ static void close_all(struct run *run)
     }
     journal_recovery_close(run->recovery);
     run->recovery = NULL;
+}
+
+/* As after a freeze: little is needed any more, and the log becomes small. */
+static void trim(struct run *run)
+{
+    size_t lane = group_choose(run)->lane;
+    for (size_t i = 0; i < GROUPS; i++) {
+        const struct model_state *state = &run->groups[i].submitted;
+        if (run->groups[i].lane == lane && state->exists && state->next_index > state->first_index)
+            operate_on(run, &run->groups[i], MODEL_LOW_WATER);
+    }
+    journal_trim(run->journals[lane]);
 }
 
 static void live(struct run *run)
@@ -390,6 +411,8 @@ static void live(struct run *run)
         if (i == operations * 3 / 4)
             settings->capacity_bytes = UINT64_MAX;
         operate(run);
+        if (chance(run, 3))
+            trim(run);
         uint32_t steps = chance(run, 5) ? below(run, 500) : below(run, 8);
         for (uint32_t j = 0; j < steps; j++)
             if (!simulated_scheduler_step(&run->environment->scheduler))
@@ -411,18 +434,30 @@ static bool life(struct run *run, bool after_clean_end)
         live(run);
     bool clean = run->failure[0] == '\0' && !run->fatal && run->recovery == NULL &&
                  run->journals[0] != NULL && chance(run, 25);
-    if (clean) {
+    if (clean && chance(run, 30)) {
+        close_begin(run);
+        for (uint32_t steps = below(run, 300); steps > 0; steps--)
+            if (!simulated_scheduler_step(&run->environment->scheduler))
+                break;
+        run->counts.interrupted_ends++;
+        simulated_environment_crash(run->environment,
+                                    chance(run, 60) ? SIMULATED_POWER_FAILURE : SIMULATED_KILL);
+        close_finish(run);
+        clean = false;
+    } else if (clean) {
         disk->settings.failure_per_million = 0;
         disk->settings.fail_at_operation = 0;
         disk->settings.capacity_bytes = UINT64_MAX;
-        close_all(run);
+        close_begin(run);
+        close_finish(run);
         clean = !run->fatal;
         run->counts.clean_ends += clean;
         simulated_environment_crash(run->environment, SIMULATED_KILL);
     } else {
         simulated_environment_crash(run->environment,
                                     chance(run, 60) ? SIMULATED_POWER_FAILURE : SIMULATED_KILL);
-        close_all(run);
+        close_begin(run);
+        close_finish(run);
     }
     simulated_environment_restart(run->environment);
     return clean;
@@ -479,12 +514,14 @@ static void sums_print(const struct sums *sums)
            (unsigned long long)counts->failed_recoveries, (unsigned long long)counts->clean_ends,
            (unsigned long long)counts->interrupted_openings);
     printf("torn_tails=%llu rot_detected=%llu rot_harmless=%llu fatal_errors=%llu space_low=%llu "
-           "stalls=%llu copied_records=%llu recycled_segments=%llu\n",
+           "stalls=%llu copied_records=%llu recycled_segments=%llu trims=%llu "
+           "interrupted_ends=%llu\n",
            (unsigned long long)counts->torn_tails, (unsigned long long)counts->rot_detected,
            (unsigned long long)counts->rot_harmless, (unsigned long long)counts->fatal_errors,
            (unsigned long long)counts->space_low, (unsigned long long)counts->stalls,
            (unsigned long long)counts->copied_records,
-           (unsigned long long)counts->recycled_segments);
+           (unsigned long long)counts->recycled_segments, (unsigned long long)counts->trims,
+           (unsigned long long)counts->interrupted_ends);
     simulated_fault_counts_print(&sums->faults);
 }
 
