@@ -190,8 +190,11 @@ bool group_machine_export(struct group *group, struct raft_snapshot **snapshot_o
     struct byte_buffer state = {0}, buffer = {0};
     struct raft_configuration configuration;
     machine_snapshot *fill = group->machine->operations->snapshot_for_peer;
+    /* Started anew, consensus comes only by and by to where the state machine is already: under
+     * a lower index the peer would apply the entries between them once more. */
     bool built = fill != NULL && fill_state(group, fill, &state, &header.position) &&
-                 header.position.frozen_index == header.position.applied_index;
+                 header.position.frozen_index == header.position.applied_index &&
+                 header.position.applied_index <= group->raft.last_applied;
     if (built) {
         /* It ends where the state machine is, or behind the entries after it that are not for
          * it; the peer must not get less than what consensus has forgotten. */

@@ -292,6 +292,12 @@ static enum error_code machine_restore(struct state_machine *self, const uint8_t
     if (load_u64(bytes) != 0) {
         for (size_t at = 16; at < size_bytes; at += sizeof(struct cluster_value))
             values_append(&machine->values, load_u64(bytes + at), load_u64(bytes + at + 8));
+        size_t count = machine->values.count;
+        if (count > 0 && machine->values.items[count - 1].index > position->applied_index)
+            cluster_fail(cluster, "node %llu was sent a state of %llu as one of %llu",
+                         (unsigned long long)node->id,
+                         (unsigned long long)machine->values.items[count - 1].index,
+                         (unsigned long long)position->applied_index);
         values_copy(files, &machine->values, position->frozen_index);
     } else {
         values_copy(&machine->values, files, position->frozen_index);

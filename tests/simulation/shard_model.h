@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/columns.h"
+#include "model/labels.h"
 #include "model/sample.h"
 
 enum { MODEL_SERIES = 48, MODEL_METRICS = 6, MODEL_VARIANTS = 3, MODEL_FAILURE_MAX = 400 };
@@ -40,6 +42,7 @@ struct shard_model {
     uint32_t metadata_acknowledged[MODEL_METRICS];
     bool metadata_in_flight[MODEL_METRICS]; /* the last one stays, and writes may overtake */
     int64_t cutoff_ms;                      /* what is older may be gone */
+    uint64_t retired;                       /* samples found gone by retention */
     char failure[MODEL_FAILURE_MAX];
 };
 
@@ -70,5 +73,12 @@ enum model_check { MODEL_CHECK, MODEL_CONFIRM /* nothing is in flight: what is f
  */
 bool shard_model_check(struct shard_model *model, struct shard *shard, enum model_check check,
                        struct error *error_out);
+
+/* Compare what one series was found to have. False: `failure` tells what is wrong. */
+bool shard_model_check_series(struct shard_model *model, unsigned number,
+                              const struct sample_columns *columns);
+
+/* Which series of the model labels name; false when none. */
+bool shard_model_series_number(struct labels labels, unsigned *number_out);
 
 #endif

@@ -31,7 +31,7 @@ static void on_replica_fatal(void *context, const struct error *error)
 
 bool shard_node_is_broken(const struct shard_node *node)
 {
-    return node->journal_failed || node->replica_failed;
+    return node->journal_failed || node->replica_failed || node->environment->disk.crashed;
 }
 
 /* --- Opening --------------------------------------------------------------------------------- */
@@ -184,6 +184,24 @@ static void close_replicas(struct shard_node *node)
     node->host = NULL;
 }
 
+static void on_settled(void *context)
+{
+    ((struct shard_node *)context)->settling--;
+}
+
+bool shard_node_settle(struct shard_node *node)
+{
+    node->settling = NODE_SHARDS;
+    for (size_t i = 0; i < NODE_SHARDS; i++)
+        replica_settle(node->replicas[i], on_settled, node);
+    for (size_t steps = 0; node->settling > 0 && !shard_node_is_broken(node); steps++)
+        if (steps == NODE_STEPS_MAX || !simulated_scheduler_step(&node->environment->scheduler)) {
+            printf("FAILED: the node does not settle\n");
+            exit(1);
+        }
+    return node->settling == 0;
+}
+
 void shard_node_close(struct shard_node *node)
 {
     if (node->journal_failed)
@@ -198,7 +216,8 @@ void shard_node_close(struct shard_node *node)
 
 void shard_node_crash(struct shard_node *node, enum simulated_crash crash)
 {
-    simulated_environment_crash(node->environment, crash);
+    if (!node->environment->disk.crashed)
+        simulated_environment_crash(node->environment, crash);
     node->journal_failed = true;
     if (node->host != NULL)
         group_host_journal_lost(node->host);

@@ -24,19 +24,22 @@ struct shard_node {
     bool journal_failed;
     bool replica_failed;
     struct error failure; /* of the replica that failed */
-    size_t closing;
+    size_t closing, settling;
 };
 
 /* Recover, open, wait until every shard takes writes. On an error close it all the same. */
 enum error_code shard_node_open(struct shard_node *node, struct error *error);
 
+/* What SIGTERM begins with: freeze, and drop the log. False when the node broke over it. */
+bool shard_node_settle(struct shard_node *node);
+
 /* In the order of an orderly end, or of one whose log failed. */
 void shard_node_close(struct shard_node *node);
 
-/* The disk fails from now on; then close. */
+/* The disk fails from now on, if it does not yet; then close. */
 void shard_node_crash(struct shard_node *node, enum simulated_crash crash);
 
-/* Nothing can go on: the log or a shard failed. */
+/* Nothing can go on: the log, a shard or the whole machine failed. */
 bool shard_node_is_broken(const struct shard_node *node);
 
 #endif

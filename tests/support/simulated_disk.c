@@ -1,37 +1,10 @@
-#include "simulated_disk.h"
+#include "simulated_disk_private.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Types -------------------------------------------------------------------------------------
- */
-
-/* A file, under any number of names or none. */
-struct simulated_node {
-    struct simulated_node *next;
-    uint8_t *seen;    /* [size] */
-    uint8_t *durable; /* [size]; zero where the file was shorter */
-    uint8_t *dirty;   /* one byte a sector: written since the last sync */
-    uint64_t size, capacity, durable_size;
-    uint32_t open_count;
-    bool is_directory;
-    bool marked;
-};
-
-struct simulated_name {
-    char path[DISK_PATH_MAX + 1];
-    struct simulated_node *node;
-};
-
-/* `node` gets the name `path`, or NULL: the name goes; a rename also takes `from` away. */
-struct simulated_change {
-    struct simulated_change *next;
-    char directory[DISK_PATH_MAX + 1]; /* whose sync makes it durable */
-    char path[DISK_PATH_MAX + 1];
-    char from[DISK_PATH_MAX + 1]; /* "" when not a rename */
-    struct simulated_node *node;
-};
+/* --- Types ----------------------------------------------------------------------------------- */
 
 struct simulated_file {
     struct simulated_node *node;
@@ -55,20 +28,26 @@ static struct simulated_node *node_of(struct file *file)
     return ((struct simulated_file *)file)->node;
 }
 
-static void *checked(void *memory)
+void *simulated_checked(void *memory)
 {
     if (memory == NULL)
         abort();
     return memory;
 }
 
-/* --- Faults ------------------------------------------------------------------------------------
- */
+/* --- Faults ---------------------------------------------------------------------------------- */
 
 static enum error_code operation_begin(struct simulated_disk *disk, const char *what,
                                        struct error *error)
 {
+    struct simulated_disk_settings *settings = &disk->settings;
     disk->operations++;
+    if (settings->crash_at_operation != 0 && disk->operations >= settings->crash_at_operation &&
+        (!settings->crash_at_sync || strcmp(what, "sync") == 0) && !disk->crashed) {
+        settings->crash_at_operation = 0;
+        disk->counts.crashes_in_operation++;
+        simulated_disk_crash(disk, disk->settings.crash);
+    }
     if (disk->crashed)
         return error_set(error, ERROR_IO, "%s: the machine crashed", what);
     bool chosen = disk->operations == disk->settings.fail_at_operation;
@@ -81,11 +60,10 @@ static enum error_code operation_begin(struct simulated_disk *disk, const char *
     return error_set(error, ERROR_IO, "%s: injected failure", what);
 }
 
-/* --- Names -------------------------------------------------------------------------------------
- */
+/* --- Names ----------------------------------------------------------------------------------- */
 
-static struct simulated_name *name_find(struct simulated_name *names, size_t count,
-                                        const char *path)
+struct simulated_name *simulated_name_find(struct simulated_name *names, size_t count,
+                                           const char *path)
 {
     for (size_t i = 0; i < count; i++)
         if (strcmp(names[i].path, path) == 0)
@@ -93,10 +71,10 @@ static struct simulated_name *name_find(struct simulated_name *names, size_t cou
     return NULL;
 }
 
-static void name_set(struct simulated_name **names, size_t *count, size_t *capacity,
-                     const char *path, struct simulated_node *node)
+void simulated_name_set(struct simulated_name **names, size_t *count, size_t *capacity,
+                        const char *path, struct simulated_node *node)
 {
-    struct simulated_name *name = name_find(*names, *count, path);
+    struct simulated_name *name = simulated_name_find(*names, *count, path);
     if (node == NULL) {
         if (name != NULL)
             *name = (*names)[--*count];
@@ -105,7 +83,7 @@ static void name_set(struct simulated_name **names, size_t *count, size_t *capac
     if (name == NULL) {
         if (*count == *capacity) {
             *capacity = *capacity * 2 + 16;
-            *names = checked(realloc(*names, *capacity * sizeof **names));
+            *names = simulated_checked(realloc(*names, *capacity * sizeof **names));
         }
         name = &(*names)[(*count)++];
         memcpy(name->path, path, strlen(path) + 1);
@@ -113,9 +91,9 @@ static void name_set(struct simulated_name **names, size_t *count, size_t *capac
     name->node = node;
 }
 
-static struct simulated_node *node_find(struct simulated_disk *disk, const char *path)
+struct simulated_node *simulated_node_find(struct simulated_disk *disk, const char *path)
 {
-    struct simulated_name *name = name_find(disk->names, disk->name_count, path);
+    struct simulated_name *name = simulated_name_find(disk->names, disk->name_count, path);
     return name == NULL ? NULL : name->node;
 }
 
@@ -130,16 +108,16 @@ static void parent_of(const char *path, char *parent)
 static void change_apply_durable(struct simulated_disk *disk, const struct simulated_change *change)
 {
     if (change->from[0] != '\0')
-        name_set(&disk->durable_names, &disk->durable_count, &disk->durable_capacity, change->from,
-                 NULL);
-    name_set(&disk->durable_names, &disk->durable_count, &disk->durable_capacity, change->path,
-             change->node);
+        simulated_name_set(&disk->durable_names, &disk->durable_count, &disk->durable_capacity,
+                           change->from, NULL);
+    simulated_name_set(&disk->durable_names, &disk->durable_count, &disk->durable_capacity,
+                       change->path, change->node);
 }
 
 static void change_add(struct simulated_disk *disk, const char *path, const char *from,
                        struct simulated_node *node)
 {
-    struct simulated_change *change = checked(calloc(1, sizeof *change));
+    struct simulated_change *change = simulated_checked(calloc(1, sizeof *change));
     parent_of(path, change->directory);
     memcpy(change->path, path, strlen(path) + 1);
     memcpy(change->from, from, strlen(from) + 1);
@@ -150,14 +128,14 @@ static void change_add(struct simulated_disk *disk, const char *path, const char
         disk->last_change->next = change;
     disk->last_change = change;
     if (from[0] != '\0')
-        name_set(&disk->names, &disk->name_count, &disk->name_capacity, from, NULL);
-    name_set(&disk->names, &disk->name_count, &disk->name_capacity, path, node);
+        simulated_name_set(&disk->names, &disk->name_count, &disk->name_capacity, from, NULL);
+    simulated_name_set(&disk->names, &disk->name_count, &disk->name_capacity, path, node);
 }
 
 /* Take every change out of the list that `directory` (NULL: any) covers; make it durable as long
  * as `keep` says so, which a crash decides anew for each directory. */
-static void changes_settle(struct simulated_disk *disk, const char *directory,
-                           bool (*keep)(struct simulated_disk *, const char *directory))
+void simulated_changes_settle(struct simulated_disk *disk, const char *directory,
+                              bool (*keep)(struct simulated_disk *, const char *directory))
 {
     struct simulated_change **link = &disk->first_change;
     disk->last_change = NULL;
@@ -184,23 +162,22 @@ static bool keep_always(struct simulated_disk *disk, const char *directory)
     return true;
 }
 
-/* --- Files -------------------------------------------------------------------------------------
- */
+/* --- Files ----------------------------------------------------------------------------------- */
 
-static size_t sector_count(uint64_t size)
+size_t simulated_sector_count(uint64_t size)
 {
     return (size_t)((size + SIMULATED_SECTOR_BYTES - 1) / SIMULATED_SECTOR_BYTES);
 }
 
 static struct simulated_node *node_create(struct simulated_disk *disk)
 {
-    struct simulated_node *node = checked(calloc(1, sizeof *node));
+    struct simulated_node *node = simulated_checked(calloc(1, sizeof *node));
     node->next = disk->nodes;
     disk->nodes = node;
     return node;
 }
 
-static void node_free(struct simulated_node *node)
+void simulated_node_free(struct simulated_node *node)
 {
     free(node->seen);
     free(node->durable);
@@ -227,13 +204,13 @@ static enum error_code node_grow(struct simulated_disk *disk, struct simulated_n
     }
     if (size > node->capacity) {
         uint64_t capacity = size > node->capacity * 2 ? size : node->capacity * 2;
-        node->seen = checked(realloc(node->seen, capacity));
-        node->durable = checked(realloc(node->durable, capacity));
-        node->dirty = checked(realloc(node->dirty, sector_count(capacity)));
+        node->seen = simulated_checked(realloc(node->seen, capacity));
+        node->durable = simulated_checked(realloc(node->durable, capacity));
+        node->dirty = simulated_checked(realloc(node->dirty, simulated_sector_count(capacity)));
         memset(node->seen + node->capacity, 0, capacity - node->capacity);
         memset(node->durable + node->capacity, 0, capacity - node->capacity);
-        memset(node->dirty + sector_count(node->capacity), 0,
-               sector_count(capacity) - sector_count(node->capacity));
+        memset(node->dirty + simulated_sector_count(node->capacity), 0,
+               simulated_sector_count(capacity) - simulated_sector_count(node->capacity));
         node->capacity = capacity;
     }
     node->size = size;
@@ -244,7 +221,7 @@ static void node_cut(struct simulated_node *node, uint64_t size)
 {
     if (node->size > size)
         memset(node->seen + size, 0, node->size - size);
-    for (size_t i = size / SIMULATED_SECTOR_BYTES; i < sector_count(node->size); i++)
+    for (size_t i = size / SIMULATED_SECTOR_BYTES; i < simulated_sector_count(node->size); i++)
         node->dirty[i] = 1;
     node->size = size;
 }
@@ -256,7 +233,7 @@ static void node_write(struct simulated_node *node, uint64_t offset, const uint8
         return;
     memcpy(node->seen + offset, bytes, size);
     memset(node->dirty + offset / SIMULATED_SECTOR_BYTES, 1,
-           sector_count(offset + size) - offset / SIMULATED_SECTOR_BYTES);
+           simulated_sector_count(offset + size) - offset / SIMULATED_SECTOR_BYTES);
 }
 
 static void node_sync_range(struct simulated_disk *disk, struct simulated_node *node,
@@ -265,7 +242,8 @@ static void node_sync_range(struct simulated_disk *disk, struct simulated_node *
     if (disk->settings.ignore_sync)
         return;
     node->durable_size = node->size;
-    for (size_t i = offset / SIMULATED_SECTOR_BYTES; i < sector_count(offset + size); i++) {
+    for (size_t i = offset / SIMULATED_SECTOR_BYTES; i < simulated_sector_count(offset + size);
+         i++) {
         if (!node->dirty[i])
             continue;
         uint64_t start = (uint64_t)i * SIMULATED_SECTOR_BYTES;
@@ -278,7 +256,7 @@ static void node_sync_range(struct simulated_disk *disk, struct simulated_node *
 }
 
 /* Free what no name, no pending change and no open file leads to. */
-static void nodes_collect(struct simulated_disk *disk)
+void simulated_nodes_collect(struct simulated_disk *disk)
 {
     for (struct simulated_node *node = disk->nodes; node != NULL; node = node->next)
         node->marked = node->open_count > 0;
@@ -298,12 +276,11 @@ static void nodes_collect(struct simulated_disk *disk)
             continue;
         }
         *link = node->next;
-        node_free(node);
+        simulated_node_free(node);
     }
 }
 
-/* --- Blocking operations -----------------------------------------------------------------------
- */
+/* --- Blocking operations --------------------------------------------------------------------- */
 
 static enum error_code simulated_open(struct disk *self, const char *path, enum disk_open_mode mode,
                                       struct file **file_out, struct error *error)
@@ -313,7 +290,7 @@ static enum error_code simulated_open(struct disk *self, const char *path, enum 
     if (code != ERROR_NONE)
         return code;
     assert(strlen(path) <= DISK_PATH_MAX);
-    struct simulated_node *node = node_find(disk, path);
+    struct simulated_node *node = simulated_node_find(disk, path);
     bool may_create = mode == DISK_OPEN_CREATE || mode == DISK_OPEN_REPLACE;
     if (node == NULL && !may_create)
         return error_set(error, ERROR_NOT_FOUND, "open '%s'", path);
@@ -322,14 +299,14 @@ static enum error_code simulated_open(struct disk *self, const char *path, enum 
     if (node == NULL) {
         char parent[DISK_PATH_MAX + 1];
         parent_of(path, parent);
-        if (parent[0] != '\0' && node_find(disk, parent) == NULL)
+        if (parent[0] != '\0' && simulated_node_find(disk, parent) == NULL)
             return error_set(error, ERROR_NOT_FOUND, "open '%s': no directory", path);
         node = node_create(disk);
         change_add(disk, path, "", node);
     } else if (mode == DISK_OPEN_REPLACE) {
         node_cut(node, 0);
     }
-    struct simulated_file *file = checked(calloc(1, sizeof *file));
+    struct simulated_file *file = simulated_checked(calloc(1, sizeof *file));
     file->node = node;
     node->open_count++;
     disk->open_files++;
@@ -386,11 +363,21 @@ static enum error_code simulated_write_at(struct disk *self, struct file *file, 
     return code;
 }
 
+static bool sync_is_ignored(const struct simulated_disk *disk, const struct simulated_node *node)
+{
+    const char *prefix = disk->settings.ignore_sync_of;
+    for (size_t i = 0; prefix != NULL && i < disk->name_count; i++)
+        if (disk->names[i].node == node &&
+            strncmp(disk->names[i].path, prefix, strlen(prefix)) == 0)
+            return true;
+    return false;
+}
+
 static enum error_code simulated_sync(struct disk *self, struct file *file, struct error *error)
 {
     struct simulated_disk *disk = disk_of(self);
     enum error_code code = operation_begin(disk, "sync", error);
-    if (code == ERROR_NONE)
+    if (code == ERROR_NONE && !sync_is_ignored(disk, node_of(file)))
         node_sync_range(disk, node_of(file), 0, node_of(file)->capacity);
     return code;
 }
@@ -414,7 +401,7 @@ static enum error_code simulated_rename(struct disk *self, const char *from, con
     enum error_code code = operation_begin(disk, from, error);
     if (code != ERROR_NONE)
         return code;
-    struct simulated_node *node = node_find(disk, from);
+    struct simulated_node *node = simulated_node_find(disk, from);
     if (node == NULL)
         return error_set(error, ERROR_NOT_FOUND, "rename '%s'", from);
     assert(!node->is_directory); /* nobody here renames directories */
@@ -428,7 +415,7 @@ static enum error_code simulated_remove(struct disk *self, const char *path, str
     enum error_code code = operation_begin(disk, path, error);
     if (code != ERROR_NONE)
         return code;
-    struct simulated_node *node = node_find(disk, path);
+    struct simulated_node *node = simulated_node_find(disk, path);
     if (node == NULL || node->is_directory)
         return error_set(error, ERROR_NOT_FOUND, "remove '%s'", path);
     change_add(disk, path, "", NULL);
@@ -448,16 +435,16 @@ static enum error_code simulated_make_directory(struct disk *self, const char *p
             continue;
         memcpy(partial, path, end);
         partial[end] = '\0';
-        struct simulated_node *node = node_find(disk, partial);
+        struct simulated_node *node = simulated_node_find(disk, partial);
         if (node != NULL && !node->is_directory)
             return error_set(error, ERROR_EXISTS, "make directory '%s'", partial);
         if (node != NULL)
             continue;
         node = node_create(disk);
         node->is_directory = true;
-        name_set(&disk->names, &disk->name_count, &disk->name_capacity, partial, node);
-        name_set(&disk->durable_names, &disk->durable_count, &disk->durable_capacity, partial,
-                 node);
+        simulated_name_set(&disk->names, &disk->name_count, &disk->name_capacity, partial, node);
+        simulated_name_set(&disk->durable_names, &disk->durable_count, &disk->durable_capacity,
+                           partial, node);
     }
     return ERROR_NONE;
 }
@@ -478,7 +465,7 @@ static enum error_code simulated_remove_directory(struct disk *self, const char 
     enum error_code code = operation_begin(disk, path, error);
     if (code != ERROR_NONE)
         return code;
-    struct simulated_node *node = node_find(disk, path);
+    struct simulated_node *node = simulated_node_find(disk, path);
     if (node == NULL || !node->is_directory)
         return error_set(error, ERROR_NOT_FOUND, "remove directory '%s'", path);
     for (size_t i = 0; i < disk->name_count; i++)
@@ -495,9 +482,9 @@ static enum error_code simulated_sync_directory(struct disk *self, const char *p
     enum error_code code = operation_begin(disk, path, error);
     if (code != ERROR_NONE)
         return code;
-    if (!disk->settings.ignore_sync)
-        changes_settle(disk, path, keep_always);
-    nodes_collect(disk);
+    if (!disk->settings.ignore_sync && !disk->settings.ignore_sync_directory)
+        simulated_changes_settle(disk, path, keep_always);
+    simulated_nodes_collect(disk);
     return ERROR_NONE;
 }
 
@@ -518,9 +505,9 @@ static enum error_code simulated_list(struct disk *self, const char *path, disk_
     enum error_code code = operation_begin(disk, path, error);
     if (code != ERROR_NONE)
         return code;
-    if (path[0] != '\0' && node_find(disk, path) == NULL)
+    if (path[0] != '\0' && simulated_node_find(disk, path) == NULL)
         return error_set(error, ERROR_NOT_FOUND, "list '%s'", path);
-    struct listed *listed = checked(calloc(disk->name_count + 1, sizeof *listed));
+    struct listed *listed = simulated_checked(calloc(disk->name_count + 1, sizeof *listed));
     size_t count = 0;
     size_t skip = path[0] == '\0' ? 0 : strlen(path) + 1;
     for (size_t i = 0; i < disk->name_count; i++)
@@ -551,8 +538,7 @@ static enum error_code simulated_free_bytes(struct disk *self, uint64_t *free_by
     return ERROR_NONE;
 }
 
-/* --- Asynchronous operations -------------------------------------------------------------------
- */
+/* --- Asynchronous operations ----------------------------------------------------------------- */
 
 static uint64_t flight_delay_ns(struct simulated_disk *disk)
 {
@@ -623,7 +609,7 @@ static void write_halfway(void *argument)
 static void simulated_write(struct disk *self, struct disk_write *write)
 {
     struct simulated_disk *disk = disk_of(self);
-    struct flight *flight = checked(calloc(1, sizeof *flight));
+    struct flight *flight = simulated_checked(calloc(1, sizeof *flight));
     *flight = (struct flight){.disk = disk, .write = write};
     simulated_scheduler_after(disk->scheduler, flight_delay_ns(disk), write_halfway, flight);
 }
@@ -642,7 +628,7 @@ static void read_land(void *argument)
 static void simulated_read(struct disk *self, struct disk_read *read)
 {
     struct simulated_disk *disk = disk_of(self);
-    struct flight *flight = checked(calloc(1, sizeof *flight));
+    struct flight *flight = simulated_checked(calloc(1, sizeof *flight));
     *flight = (struct flight){.disk = disk, .read = read};
     simulated_scheduler_after(disk->scheduler, flight_delay_ns(disk), read_land, flight);
 }
@@ -666,122 +652,6 @@ static const struct disk_operations OPERATIONS = {
     .read = simulated_read,
 };
 
-/* --- Crash and restart -------------------------------------------------------------------------
- */
-
-/* How a crash treats what was not synced: nothing survives, all does, or sector by sector. */
-enum fate { FATE_LOST, FATE_KEPT, FATE_MIXED, FATES };
-
-static void node_lose(struct simulated_disk *disk, struct simulated_node *node)
-{
-    enum fate fate = random_below(&disk->random.base, FATES);
-    uint64_t lost = 0, kept = 0;
-    for (size_t i = 0; i < sector_count(node->capacity); i++) {
-        if (!node->dirty[i])
-            continue;
-        uint64_t start = (uint64_t)i * SIMULATED_SECTOR_BYTES;
-        uint64_t size = node->capacity - start < SIMULATED_SECTOR_BYTES ? node->capacity - start
-                                                                        : SIMULATED_SECTOR_BYTES;
-        bool keep =
-            fate == FATE_KEPT || (fate == FATE_MIXED && random_below(&disk->random.base, 2) == 0);
-        if (keep)
-            memcpy(node->durable + start, node->seen + start, size);
-        else
-            memcpy(node->seen + start, node->durable + start, size);
-        node->dirty[i] = 0;
-        *(keep ? &kept : &lost) += 1;
-    }
-    disk->counts.lost_sectors += lost;
-    disk->counts.kept_sectors += kept;
-    disk->counts.torn_files += lost > 0 && kept > 0;
-    if (node->size != node->durable_size && fate != FATE_KEPT)
-        node->size = node->durable_size;
-    if (node->size < node->capacity) {
-        memset(node->seen + node->size, 0, node->capacity - node->size);
-        memset(node->durable + node->size, 0, node->capacity - node->size);
-    }
-    node->durable_size = node->size;
-}
-
-/* Changes of a directory survive in order: once one is lost, so are the later ones. */
-static bool keep_by_chance(struct simulated_disk *disk, const char *directory)
-{
-    if (name_find(disk->lost_directories, disk->lost_count, directory) != NULL)
-        return false;
-    if (random_below(&disk->random.base, 3) > 0)
-        return true;
-    name_set(&disk->lost_directories, &disk->lost_count, &disk->lost_capacity, directory,
-             disk->nodes);
-    return false;
-}
-
-void simulated_disk_crash(struct simulated_disk *disk, enum simulated_crash crash)
-{
-    assert(!disk->crashed);
-    disk->crashed = true;
-    if (crash == SIMULATED_KILL) {
-        disk->counts.kills++;
-        return;
-    }
-    disk->counts.power_failures++;
-    disk->lost_count = 0;
-    changes_settle(disk, NULL, keep_by_chance);
-    for (struct simulated_node *node = disk->nodes; node != NULL; node = node->next)
-        if (node->capacity > 0)
-            node_lose(disk, node);
-    disk->name_count = 0;
-    for (size_t i = 0; i < disk->durable_count; i++)
-        name_set(&disk->names, &disk->name_count, &disk->name_capacity, disk->durable_names[i].path,
-                 disk->durable_names[i].node);
-}
-
-void simulated_disk_restart(struct simulated_disk *disk)
-{
-    assert(disk->crashed && disk->open_files == 0);
-    nodes_collect(disk);
-    disk->crashed = false;
-}
-
-void simulated_disk_flip(struct simulated_disk *disk, const char *path, uint64_t bit)
-{
-    struct simulated_node *node = node_find(disk, path);
-    assert(node != NULL && bit / 8 < node->size);
-    node->seen[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-    node->durable[bit / 8] = node->seen[bit / 8];
-    disk->counts.rotten_bits++;
-}
-
-uint64_t simulated_disk_choose_bit(struct simulated_disk *disk, const char *path)
-{
-    enum { TRIES = 100 };
-    const struct simulated_node *node = node_find(disk, path);
-    assert(node != NULL && node->size > 0);
-    uint64_t byte = 0;
-    for (unsigned i = 0; i < TRIES; i++) {
-        byte = random_below(&disk->random.base, (uint32_t)node->size);
-        if (node->seen[byte] != 0)
-            break;
-    }
-    return byte * 8 + random_below(&disk->random.base, 8);
-}
-
-const char *simulated_disk_choose(struct simulated_disk *disk, const char *prefix,
-                                  uint64_t *size_bytes_out)
-{
-    const struct simulated_name *chosen = NULL;
-    uint32_t seen = 0;
-    for (size_t i = 0; i < disk->name_count; i++) {
-        const struct simulated_name *name = &disk->names[i];
-        if (strncmp(name->path, prefix, strlen(prefix)) == 0 && name->node->size > 0 &&
-            random_below(&disk->random.base, ++seen) == 0)
-            chosen = name;
-    }
-    if (chosen == NULL)
-        return NULL;
-    *size_bytes_out = chosen->node->size;
-    return chosen->path;
-}
-
 void simulated_disk_init(struct simulated_disk *disk, struct simulated_scheduler *scheduler,
                          uint64_t seed)
 {
@@ -791,21 +661,4 @@ void simulated_disk_init(struct simulated_disk *disk, struct simulated_scheduler
         .scheduler = scheduler,
     };
     random_generator_init(&disk->random, seed);
-}
-
-void simulated_disk_clear(struct simulated_disk *disk)
-{
-    while (disk->nodes != NULL) {
-        struct simulated_node *node = disk->nodes;
-        disk->nodes = node->next;
-        node_free(node);
-    }
-    while (disk->first_change != NULL) {
-        struct simulated_change *change = disk->first_change;
-        disk->first_change = change->next;
-        free(change);
-    }
-    free(disk->names);
-    free(disk->durable_names);
-    free(disk->lost_directories);
 }

@@ -25,6 +25,7 @@ enum simulated_crash {
 /* How often each thing happened. */
 struct simulated_fault_counts {
     uint64_t power_failures, kills;
+    uint64_t crashes_in_operation;       /* of both, in the middle of what the process did */
     uint64_t lost_sectors, kept_sectors; /* written, not synced, at a power failure */
     uint64_t torn_files;                 /* that lost some and kept some */
     uint64_t lost_names;
@@ -39,7 +40,12 @@ struct simulated_disk_settings {
     uint32_t failure_per_million; /* of all operations fail with IO */
     uint32_t slow_per_thousand;   /* of asynchronous ones take up to three seconds */
     uint64_t fail_at_operation;   /* fail this one, counting from 1; 0: none */
-    bool ignore_sync;             /* a lying disk: nothing is made durable but by luck */
+    uint64_t crash_at_operation;  /* once: `crash` instead of it, counting from 1; 0: never */
+    enum simulated_crash crash;
+    bool crash_at_sync; /* instead of the first sync from there on: when most is not durable */
+    bool ignore_sync;   /* a lying disk: nothing is made durable but by luck */
+    bool ignore_sync_directory; /* the same for names alone */
+    const char *ignore_sync_of; /* and for files whose path begins so; NULL: none */
 };
 
 struct simulated_disk {
@@ -70,6 +76,13 @@ void simulated_disk_crash(struct simulated_disk *disk, enum simulated_crash cras
 
 /* What survived is readable again. All files must have been closed. */
 void simulated_disk_restart(struct simulated_disk *disk);
+
+/*
+ * Everything as it is now, and back to it, for a life that must leave no trace. No file is open
+ * then, and nothing waits to become durable that was not before.
+ */
+struct simulated_disk_image *simulated_disk_save(const struct simulated_disk *disk);
+void simulated_disk_go_back(struct simulated_disk *disk, struct simulated_disk_image *image);
 
 /* Flip one bit, on the medium and in the cache. */
 void simulated_disk_flip(struct simulated_disk *disk, const char *path, uint64_t bit);

@@ -57,12 +57,28 @@ void simulated_fault_counts_add(struct simulated_fault_counts *sum,
         into[i] += from[i];
 }
 
+static const char *const NAMES[COUNTS] = {
+    "power_failures",    "kills",           "crashes_in_operation",
+    "lost_sectors",      "kept_sectors",    "torn_files",
+    "lost_names",        "no_space",        "rotten_bits",
+    "failed_operations", "slow_operations",
+};
+
+bool simulated_fault_counts_are_full(const struct simulated_fault_counts *counts)
+{
+    const uint64_t *values = (const uint64_t *)counts;
+    bool full = true;
+    for (size_t i = 0; i < COUNTS; i++) {
+        if (values[i] != 0)
+            continue;
+        printf("FAILED: never happened: %s\n", NAMES[i]);
+        full = false;
+    }
+    return full;
+}
+
 void simulated_fault_counts_print(const struct simulated_fault_counts *counts)
 {
-    static const char *const NAMES[COUNTS] = {
-        "power_failures", "kills",    "lost_sectors", "kept_sectors",      "torn_files",
-        "lost_names",     "no_space", "rotten_bits",  "failed_operations", "slow_operations",
-    };
     const uint64_t *values = (const uint64_t *)counts;
     for (size_t i = 0; i < COUNTS; i++)
         printf("%s=%llu%s", NAMES[i], (unsigned long long)values[i], i + 1 == COUNTS ? "\n" : " ");

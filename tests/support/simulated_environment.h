@@ -34,6 +34,8 @@ void simulated_environment_restart(struct simulated_environment *environment);
 
 /* One line: every kind of fault and its count. */
 void simulated_fault_counts_print(const struct simulated_fault_counts *counts);
+/* Whether each kind happened; tells which did not. */
+bool simulated_fault_counts_are_full(const struct simulated_fault_counts *counts);
 void simulated_fault_counts_add(struct simulated_fault_counts *sum,
                                 const struct simulated_fault_counts *counts);
 

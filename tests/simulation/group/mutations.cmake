@@ -14,3 +14,9 @@ group_mutation(durable_votes group_simulation_journal_in_memory "lead in term"
 group_mutation(cutting_known_entries group_simulation_journal_in_memory
                "stopped: No log entries|SEGV|node [0-9]+ applied|at the end"
                --without-rule=16 --nodes=3 --seeds=5030-5200)
+
+# Seeds that once failed. 31484: a state sent to a peer under an index that consensus, started anew,
+# had not come back to.
+add_test(NAME simulation/group_seeds_that_failed
+         COMMAND group_simulation_journal_in_memory --seeds=31484)
+set_tests_properties(simulation/group_seeds_that_failed PROPERTIES TIMEOUT 300 LABELS simulation)

@@ -96,6 +96,61 @@ static void a_kill_loses_nothing(void **state)
     }
 }
 
+static void a_crash_comes_instead_of_the_operation_that_was_named(void **state)
+{
+    (void)state;
+    struct simulated_environment *environment = simulated_environment_create(1);
+    struct disk *disk = environment->base.disk;
+    struct error error;
+    struct file *file = NULL;
+    uint8_t bytes[SIZE] = {1};
+    assert_int_equal(disk_open(disk, "file", DISK_OPEN_CREATE, &file, &error), ERROR_NONE);
+    environment->disk.settings.crash_at_operation = environment->disk.operations + 2;
+    environment->disk.settings.crash = SIMULATED_KILL;
+    assert_int_equal(disk_write_at(disk, file, 0, bytes, SIZE / 2, &error), ERROR_NONE);
+    assert_int_equal(disk_write_at(disk, file, 0, bytes, SIZE, &error), ERROR_IO);
+    assert_true(environment->disk.crashed);
+    assert_int_equal(environment->disk.counts.crashes_in_operation, 1);
+    disk_close(disk, file);
+    simulated_environment_restart(environment);
+    uint64_t size;
+    assert_int_equal(disk_open(disk, "file", DISK_OPEN_READ, &file, &error), ERROR_NONE);
+    assert_int_equal(disk_size(disk, file, &size, &error), ERROR_NONE);
+    assert_int_equal(size, SIZE / 2);
+    disk_close(disk, file);
+    simulated_environment_destroy(environment);
+}
+
+static void an_image_brings_files_names_and_what_is_durable_back(void **state)
+{
+    (void)state;
+    struct simulated_environment *environment = simulated_environment_create(1);
+    struct disk *disk = environment->base.disk;
+    struct error error;
+    struct file *file = NULL;
+    uint8_t bytes[SIZE] = {7};
+    assert_int_equal(disk_open(disk, "file", DISK_OPEN_CREATE, &file, &error), ERROR_NONE);
+    assert_int_equal(disk_write_at(disk, file, 0, bytes, SIZE, &error), ERROR_NONE);
+    assert_int_equal(disk_sync(disk, file, &error), ERROR_NONE);
+    assert_int_equal(disk_sync_directory(disk, "", &error), ERROR_NONE);
+    disk_close(disk, file);
+
+    struct simulated_disk_image *image = simulated_disk_save(&environment->disk);
+    simulated_disk_flip(&environment->disk, "file", 0);
+    assert_int_equal(disk_rename(disk, "file", "other", &error), ERROR_NONE);
+    assert_int_equal(disk_sync_directory(disk, "", &error), ERROR_NONE);
+    simulated_disk_go_back(&environment->disk, image);
+
+    simulated_environment_crash(environment, SIMULATED_POWER_FAILURE);
+    simulated_environment_restart(environment);
+    assert_int_equal(disk_open(disk, "other", DISK_OPEN_READ, &file, &error), ERROR_NOT_FOUND);
+    assert_int_equal(disk_open(disk, "file", DISK_OPEN_READ, &file, &error), ERROR_NONE);
+    assert_int_equal(disk_read_at(disk, file, 0, bytes, SIZE, &error), ERROR_NONE);
+    assert_int_equal(bytes[0], 7);
+    disk_close(disk, file);
+    simulated_environment_destroy(environment);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +158,8 @@ int main(void)
         cmocka_unit_test(power_failures_lose_names_that_were_not_synced),
         cmocka_unit_test(synced_bytes_are_never_lost),
         cmocka_unit_test(a_kill_loses_nothing),
+        cmocka_unit_test(a_crash_comes_instead_of_the_operation_that_was_named),
+        cmocka_unit_test(an_image_brings_files_names_and_what_is_durable_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,201 @@
+#include <string.h>
+
+#include "shard_run.h"
+
+enum { OPERATIONS_PER_LIFE = 2000 }; /* on the disk, about */
+
+/* --- Checking -------------------------------------------------------------------------------- */
+
+bool run_check(struct run *run, enum model_check check, struct error *error)
+{
+    struct simulated_disk_settings *settings = &run->node.environment->disk.settings;
+    struct simulated_disk_settings before = *settings;
+    settings->failure_per_million = 0;
+    settings->fail_at_operation = 0;
+    settings->crash_at_operation = 0;
+    bool right = true;
+    for (size_t i = 0; right && i < NODE_SHARDS; i++)
+        right =
+            shard_model_check(&run->models[i], replica_shard(run->node.replicas[i]), check, error);
+    right = right && run_query(run, error);
+    *settings = before;
+    run->counts.checks++;
+    return right;
+}
+
+void run_expect(struct run *run, enum model_check check)
+{
+    struct error error;
+    if (run_check(run, check, &error) || run->failure[0] != '\0')
+        return;
+    for (size_t i = 0; i < NODE_SHARDS; i++)
+        if (run->models[i].failure[0] != '\0')
+            run_fail(run, i == 0 ? "shard 0" : "shard 1", run->models[i].failure);
+    run_fail(run, "reading", error.message);
+}
+
+/* --- Living ---------------------------------------------------------------------------------- */
+
+static void operate(struct run *run)
+{
+    size_t shard = run_below(run, NODE_SHARDS);
+    uint32_t dice = run_below(run, 1000);
+    if (dice < 900)
+        run_write(run, shard);
+    else if (dice < 910)
+        run_flush(run, shard);
+    else if (dice < 930)
+        shard_freeze(replica_shard(run->node.replicas[shard]));
+    else if (dice < 945 && run->requests_in_flight[shard] == 0)
+        run_delete(run, shard);
+    else if (dice < 952)
+        run_retain(run, shard);
+    else if (dice < 970) {
+        run->node.environment->clock.wall_offset_ms += run_below(run, 90 * 60 * 1000);
+        run->counts.clock_jumps++;
+    } else if (dice < 985)
+        simulated_scheduler_run_for(&run->node.environment->scheduler, UINT64_C(3000000000));
+    else if (dice < 990)
+        run_expect(run, MODEL_CHECK);
+    run->node.environment->clock.wall_offset_ms += run_below(run, 40000);
+}
+
+/* What a life begins with: nothing fails but what the run breaks on purpose. */
+static void make_disk_well(struct run *run)
+{
+    run->node.environment->disk.settings = (struct simulated_disk_settings){
+        .capacity_bytes = UINT64_MAX,
+        .ignore_sync = run->breakage == BREAK_SYNC,
+        .ignore_sync_directory = run->breakage == BREAK_NAMES,
+        .ignore_sync_of = run->breakage == BREAK_FILES ? "shards/" : NULL,
+    };
+}
+
+static enum simulated_crash choose_crash(struct run *run)
+{
+    return run_chance(run, 65) ? SIMULATED_POWER_FAILURE : SIMULATED_KILL;
+}
+
+/* In the middle of one of the next operations: of a job, of the journal, of a start. */
+static void arm_crash(struct run *run, uint32_t operations)
+{
+    struct simulated_disk *disk = &run->node.environment->disk;
+    disk->settings.crash_at_operation = disk->operations + 1 + run_below(run, operations);
+    disk->settings.crash = choose_crash(run);
+    disk->settings.crash_at_sync = run_chance(run, 30);
+}
+
+static void take_counts(struct run *run)
+{
+    for (size_t i = 0; i < NODE_SHARDS; i++) {
+        if (run->node.replicas[i] == NULL)
+            continue;
+        struct shard_statistics statistics;
+        shard_read_statistics(replica_shard(run->node.replicas[i]), &statistics);
+        run->counts.freezes += statistics.freezes_total;
+        run->counts.merges += statistics.merges_total;
+        run->counts.job_failures += statistics.job_failures_total;
+    }
+}
+
+static void live(struct run *run, uint64_t writes)
+{
+    struct simulated_disk *disk = &run->node.environment->disk;
+    disk->settings.slow_per_thousand = run_chance(run, 20) ? run_below(run, 20) : 0;
+    disk->settings.failure_per_million = run_chance(run, 15) ? 100 + run_below(run, 1500) : 0;
+    bool fills = run_chance(run, 30);
+    if (run_chance(run, 70))
+        arm_crash(run, OPERATIONS_PER_LIFE);
+    uint64_t end = run->writes_done + writes;
+    uint64_t full_from = run->writes_done + writes / 3, full_to = run->writes_done + writes / 2;
+    while (run->writes_done + run->writes_in_flight < end && run->failure[0] == '\0' &&
+           !shard_node_is_broken(&run->node)) {
+        if (fills && run->writes_done >= full_from) {
+            disk->settings.capacity_bytes = simulated_disk_used_bytes(disk) + run_below(run, 60000);
+            run->counts.full_disks++;
+            fills = false;
+        }
+        if (run->writes_done >= full_to)
+            disk->settings.capacity_bytes = UINT64_MAX;
+        operate(run);
+        uint32_t steps = run_chance(run, 10) ? run_below(run, 300) : run_below(run, 10);
+        for (uint32_t i = 0; i < steps; i++)
+            simulated_scheduler_step(&run->node.environment->scheduler);
+        if (run->writes_in_flight > 40)
+            run_step_until_quiet(run);
+    }
+    disk->settings.capacity_bytes = UINT64_MAX;
+}
+
+static bool start(struct run *run)
+{
+    struct error error;
+    struct simulated_disk *disk = &run->node.environment->disk;
+    run->started = false;
+    if (run_chance(run, 8))
+        disk->settings.fail_at_operation = disk->operations + 1 + run_below(run, 200);
+    else if (run_chance(run, 8))
+        arm_crash(run, 200);
+    if (shard_node_open(&run->node, &error) != ERROR_NONE) {
+        run->counts.failed_starts++;
+        if (error.code != ERROR_IO)
+            run_fail(run, "start", error.message);
+        return false;
+    }
+    disk->settings.fail_at_operation = disk->settings.crash_at_operation = 0;
+    run->started = true;
+    run_expect(run, MODEL_CONFIRM);
+    return run->failure[0] == '\0';
+}
+
+/* As SIGTERM does; false when the machine went down over it. */
+static bool end_orderly(struct run *run)
+{
+    make_disk_well(run);
+    if (run_chance(run, 20))
+        arm_crash(run, 60);
+    if (run_chance(run, 70) && !shard_node_settle(&run->node))
+        return false;
+    make_disk_well(run);
+    run->counts.clean_ends++;
+    shard_node_close(&run->node);
+    simulated_environment_crash(run->node.environment, SIMULATED_KILL);
+    return true;
+}
+
+/* Ends a life, orderly or by a crash. */
+static void end(struct run *run)
+{
+    take_counts(run);
+    run->counts.journal_failures += run->node.journal_failed;
+    if (run->node.replica_failed && run->node.failure.code != ERROR_IO)
+        run_fail(run, "a shard stopped", run->node.failure.message);
+    run->ended_orderly = run->started && !shard_node_is_broken(&run->node) && run_chance(run, 50) &&
+                         end_orderly(run);
+    if (!run->ended_orderly) {
+        run->counts.crashes++;
+        shard_node_crash(&run->node, choose_crash(run));
+    }
+    /* Flushes that were not done end with their shard. */
+    memset(run->requests_in_flight, 0, sizeof run->requests_in_flight);
+    simulated_environment_restart(run->node.environment);
+}
+
+void run_life(struct run *run, uint64_t writes)
+{
+    run->counts.lives++;
+    make_disk_well(run);
+    if (start(run))
+        live(run, writes);
+    end(run);
+    make_disk_well(run);
+    if (run->failure[0] == '\0' && run->breakage == BREAK_NOTHING && run_chance(run, 40))
+        run_live_with_rot(run);
+}
+
+void run_last_life(struct run *run)
+{
+    make_disk_well(run);
+    start(run);
+    end(run);
+}

@@ -1,0 +1,105 @@
+/*
+ * shard_run - one seed of the shard simulation: a node, what it must hold, what happened to it.
+ *
+ *     shard_writes    writes of all kinds, and what of them is acknowledged
+ *     shard_requests  flushes, deletions, retention
+ *     shard_life      from a start to a crash or an orderly end
+ *     shard_rot       lives in which bits of files are wrong
+ */
+#ifndef TESTS_SHARD_RUN_H
+#define TESTS_SHARD_RUN_H
+
+#include "shard_model.h"
+#include "shard_node.h"
+
+/* What is broken on purpose, and must be noticed. */
+enum breakage {
+    BREAK_NOTHING,
+    BREAK_SYNC,    /* nothing is synced */
+    BREAK_JOURNAL, /* the journal writes without syncing */
+    BREAK_FILES,   /* files of shards are not synced */
+    BREAK_NAMES,   /* directories are not */
+};
+
+/* How often each thing happened, over lives and seeds; shard_run.c has the names. */
+struct run_counts {
+    uint64_t lives, writes, written_samples, refused_writes, late, duplicates, conflicts;
+    uint64_t histograms, exemplars, metadata, new_series, stale_ids;
+    uint64_t freezes, merges, flushes, deletions, retentions, retired_samples, clock_jumps, checks,
+        samples_queried;
+    uint64_t crashes, clean_ends, failed_starts, journal_failures, job_failures, full_disks;
+    uint64_t rot_refused_start, rot_found_by_reading, rot_found_by_merging, rot_in_journal,
+        rot_harmless;
+};
+
+struct run {
+    struct random_generator random;
+    struct shard_node node;
+    struct shard_model models[NODE_SHARDS];
+    uint64_t seed;
+    enum breakage breakage;
+    size_t writes_in_flight;
+    size_t requests_in_flight[NODE_SHARDS]; /* flushes and deletions */
+    uint64_t writes_done;
+    bool started, ended_orderly; /* of the last life */
+    struct run_counts counts;
+    char failure[MODEL_FAILURE_MAX + 100];
+};
+
+struct run *run_create(uint64_t seed, enum breakage breakage);
+void run_destroy(struct run *run);
+
+uint32_t run_below(struct run *run, uint32_t bound);
+bool run_chance(struct run *run, uint32_t percent);
+int64_t run_now_ms(struct run *run);
+
+/* The first failure stays. */
+void run_fail(struct run *run, const char *what, const char *message);
+
+/* Adds where the rot is to a failure. */
+void run_fail_at(struct run *run, const char *path);
+
+/* Until no write is under way, or the node is broken. */
+void run_step_until_quiet(struct run *run);
+
+void run_counts_add(struct run_counts *sum, const struct run_counts *counts);
+void run_counts_print(const struct run_counts *counts);
+
+/* Whether each thing happened that many seeds must bring about; tells what did not. */
+bool run_counts_are_full(const struct run_counts *counts);
+
+/* --- shard_writes.c -------------------------------------------------------------------------- */
+
+void run_write(struct run *run, size_t shard);
+
+/* --- shard_requests.c ------------------------------------------------------------------------ */
+
+void run_flush(struct run *run, size_t shard);
+
+/* With no write under way, so that it is known what the deletion covers. */
+void run_delete(struct run *run, size_t shard);
+void run_retain(struct run *run, size_t shard);
+
+/* --- shard_life.c ---------------------------------------------------------------------------- */
+
+/* Compare all shards with their models; false: a model's failure or *error tells why. */
+bool run_check(struct run *run, enum model_check check, struct error *error);
+
+/* The same through a query. False: the run has failed, or *error tells why it cannot be read. */
+bool run_query(struct run *run, struct error *error);
+
+/* The same; a difference is a failure of the run. */
+void run_expect(struct run *run, enum model_check check);
+
+/* From a start to a crash or an orderly end, with so many writes in between. */
+void run_life(struct run *run, uint64_t writes);
+
+/* Start, check and end. */
+void run_last_life(struct run *run);
+
+/* --- shard_rot.c ----------------------------------------------------------------------------- */
+
+/* One bit of a data file is wrong for one life: that is noticed, or does not matter. */
+void run_live_with_rot(struct run *run);
+
+#endif
