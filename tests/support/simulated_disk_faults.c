@@ -156,6 +156,12 @@ struct simulated_disk_image *simulated_disk_save(const struct simulated_disk *di
     return image;
 }
 
+void simulated_disk_forget(struct simulated_disk_image *image)
+{
+    simulated_disk_clear(&image->disk);
+    free(image);
+}
+
 void simulated_disk_go_back(struct simulated_disk *disk, struct simulated_disk_image *image)
 {
     assert(!disk->crashed && disk->open_files == 0);
