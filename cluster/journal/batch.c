@@ -142,7 +142,7 @@ static void request_chain(struct journal_request **first, struct journal_request
 void journal_submit(struct journal *journal, const struct record *record,
                     struct journal_request *request)
 {
-    assert(!journal->closing);
+    assert(!journal->close_written);
     if (journal->failed)
         return;
     size_t size = record_size(record->payload_bytes);
@@ -166,7 +166,7 @@ void journal_submit(struct journal *journal, const struct record *record,
 /* Finish `request` with the last thing submitted so far. */
 void journal_attach(struct journal *journal, struct journal_request *request)
 {
-    assert(!journal->closing);
+    assert(!journal->close_written);
     if (journal->failed)
         return;
     struct batch *batch = journal->open;
@@ -312,6 +312,9 @@ static void size_adapt(struct journal *journal, uint64_t filled_ns)
 {
     enum { FAST_MS = 1000, SLOW_MS = 60000 };
     uint64_t wanted = journal->wanted_bytes;
+    if (journal->lean && filled_ns > (uint64_t)SLOW_MS * 1000000)
+        return;
+    journal->lean = false;
     if (filled_ns < (uint64_t)FAST_MS * 1000000)
         wanted *= 2;
     else if (filled_ns > (uint64_t)SLOW_MS * 1000000)
@@ -323,8 +326,7 @@ static void size_adapt(struct journal *journal, uint64_t filled_ns)
     journal->wanted_bytes = wanted;
 }
 
-/* Go on in the next segment, which begins with a checkpoint. False: it is not prepared yet. */
-static bool segment_roll(struct journal *journal, uint64_t bytes_needed)
+bool segment_roll(struct journal *journal, uint64_t bytes_needed)
 {
     struct segment *next =
         supply_take(journal, bytes_needed + round_to_block(checkpoint_bytes(journal)));
@@ -337,8 +339,6 @@ static bool segment_roll(struct journal *journal, uint64_t bytes_needed)
         return false;
     }
     struct segment *old = journal->current;
-    uint64_t now_ns = clock_monotonic_ns(journal->environment->clock);
-    size_adapt(journal, now_ns - old->opened_ns);
     old->closed_at_bytes = journal->written_bytes;
     struct segment **tail = &journal->used;
     while (*tail != NULL)
@@ -346,7 +346,7 @@ static bool segment_roll(struct journal *journal, uint64_t bytes_needed)
     *tail = old;
     old->next = NULL;
     journal->current = next;
-    next->opened_ns = now_ns;
+    next->opened_ns = clock_monotonic_ns(journal->environment->clock);
     /* In use no longer, as soon as the checkpoint after it is durable. */
     release_add(journal, checkpoint, old, 1, 0);
     batch_write(journal, checkpoint);
@@ -362,6 +362,9 @@ static bool batch_start(struct journal *journal, struct batch *batch)
     struct segment *current = journal->current;
     if (current->write_offset + padded > current->size_bytes) {
         bool stalled_before = journal->stalled;
+        if (!stalled_before)
+            size_adapt(journal,
+                       clock_monotonic_ns(journal->environment->clock) - current->opened_ns);
         journal->stalled = true; /* a closing journal, too, is given a segment then */
         if (!segment_roll(journal, padded)) {
             journal->statistics.stalls += !stalled_before;
@@ -417,11 +420,12 @@ void journal_pump(struct task *task)
         if (!batch_start(journal, batch))
             break;
     }
-    if (!journal->closing || journal->pump_deferred || journal->in_flight.count > 0 ||
-        journal->jobs > 0)
-        return;
     bool waiting =
         journal->closed.count > 0 || (journal->open != NULL && journal->open->record_count > 0);
+    bool trims = !waiting && journal->in_flight.count == 0 && trim_step(journal);
+    if (!journal->closing || trims || journal->pump_deferred || journal->in_flight.count > 0 ||
+        journal->jobs > 0)
+        return;
     bool stuck = journal->failed || (journal->stalled && journal->space == JOURNAL_SPACE_LOW);
     if (waiting && !stuck)
         return;

@@ -14,9 +14,17 @@ static bool worth_copying(const struct journal *journal, struct segment *segment
 {
     int64_t live_bytes = atomic_load(&segment->live_bytes);
     bool durable = segment->archived || segment->last_batch <= journal->durable_batch;
-    return durable && !segment->copy_failed && live_bytes > 0 &&
-           (uint64_t)live_bytes * 2 <= segment->size_bytes &&
-           journal->written_bytes - segment->closed_at_bytes > journal->options.pinned_bytes_max;
+    if (!durable || segment->copy_failed || live_bytes == 0)
+        return false;
+    return trim_copies(journal) ||
+           ((uint64_t)live_bytes * 2 <= segment->size_bytes &&
+            journal->written_bytes - segment->closed_at_bytes > journal->options.pinned_bytes_max);
+}
+
+/* A journal that closes copies only to become small. */
+static bool copies_count(const struct journal *journal)
+{
+    return !journal->failed && !journal->close_written && (!journal->closing || journal->lean);
 }
 
 /* --- Choosing records ------------------------------------------------------------------------ */
@@ -124,8 +132,7 @@ static void copy_durable(struct journal_request *request)
     struct journal *journal = job->journal;
     journal->copy = NULL;
     free(job);
-    if (!journal->closing)
-        copier_look(journal);
+    copier_look(journal);
 }
 
 static void copy_done(struct job *base)
@@ -139,8 +146,9 @@ static void copy_done(struct job *base)
         log_event(LOG_ERROR, "journal", "a live record cannot be read", "lane=%u segment=%llu",
                   job->segment->lane, (unsigned long long)job->segment->sequence);
     }
-    for (size_t i = 0;
-         job->error.code == ERROR_NONE && !journal->closing && !journal->failed && i < job->count;
+    if (job->error.code != ERROR_NONE)
+        journal->lean = false; /* it stays as large as it is */
+    for (size_t i = 0; job->error.code == ERROR_NONE && copies_count(journal) && i < job->count;
          i++) {
         struct record record;
         size_t size = record_size(job->items[i].location.payload_bytes);
@@ -188,7 +196,7 @@ static bool copy_start(struct journal *journal, struct segment *segment)
 
 void copier_look(struct journal *journal)
 {
-    if (journal->copy != NULL || journal->failed || journal->closing)
+    if (journal->copy != NULL || !copies_count(journal))
         return;
     for (size_t i = 0; i < journal->archive->count; i++)
         if (worth_copying(journal, journal->archive->segments[i]) &&

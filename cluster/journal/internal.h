@@ -6,6 +6,7 @@
  *   checkpoint.c  what every segment begins with
  *   supply.c    segments prepared ahead of need, recycled and removed, on workers
  *   copier.c    live records of cold groups, copied forward out of old segments
+ *   trim.c      a log in which little lives, made small
  *
  * States of a batch: open (gathers records) -> closed (waits) -> placed (has sequence, segment and
  * offset; its records are applied to the index) -> durable (finished, in order).
@@ -123,6 +124,8 @@ struct journal {
     uint64_t wanted_bytes; /* size of the next one to prepare */
     uint64_t needed_bytes; /* the least that the waiting batch can use; 0: any */
     bool stalled;          /* a batch waits for a segment */
+    bool lean;             /* asked to be small; until there is load again */
+    bool trimming;         /* a small segment is waited for */
     bool supply_failed;    /* no space: wait for the timer, or for a spare */
     enum journal_space space;
     struct timer space_timer;
@@ -155,6 +158,9 @@ bool batch_add(struct journal *journal, struct batch *batch, const struct record
  * records and fill in its header. */
 void batch_place(struct journal *journal, struct batch *batch);
 void batch_free(struct batch *batch);
+/* Go on in the next segment, which begins with a checkpoint and has room for `bytes_needed` behind
+ * it. False: it is not prepared yet. */
+bool segment_roll(struct journal *journal, uint64_t bytes_needed);
 struct batch *batch_pop(struct batch_queue *queue);
 
 /* checkpoint.c */
@@ -166,6 +172,8 @@ struct segment *supply_segment_new(struct journal *journal, uint64_t size_bytes)
 enum error_code supply_prepare(struct journal *journal, struct segment *segment,
                                uint64_t source_sequence, struct error *error);
 void supply_top_up(struct journal *journal);
+/* Remove the spares, and of those that are ready the larger ones. */
+void supply_give_back(struct journal *journal, uint64_t size_bytes_max);
 /* The next segment if it has room for `bytes_needed` of batches; NULL: not yet. */
 struct segment *supply_take(struct journal *journal, uint64_t bytes_needed);
 /* Nothing holds it any more. */
@@ -174,6 +182,11 @@ void supply_clear(struct journal *journal);
 
 /* copier.c */
 void copier_look(struct journal *journal);
+
+/* trim.c: a step towards a small log; true when the next one must wait for this one. */
+bool trim_step(struct journal *journal);
+/* Whether what lives in older segments is copied for that, wherever it is. */
+bool trim_copies(const struct journal *journal);
 
 /* journal.c */
 void journal_free(struct journal *journal);

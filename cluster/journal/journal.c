@@ -9,6 +9,7 @@
 
 enum {
     DEFAULT_IN_FLIGHT = 2,
+    DEFAULT_SEGMENT_LEAN = 256 * 1024,
     DEFAULT_SEGMENT_MIN = 4 * 1024 * 1024,
     DEFAULT_SEGMENT_MAX = 64 * 1024 * 1024,
     DEFAULT_QUEUE = 64 * 1024 * 1024,
@@ -35,6 +36,11 @@ static struct journal_options options_complete(const struct journal_options *giv
     if (options.segment_bytes_max < options.segment_bytes_min)
         options.segment_bytes_max = options.segment_bytes_min;
     options.segment_bytes_max = round_to_block(options.segment_bytes_max);
+    if (options.segment_bytes_lean == 0)
+        options.segment_bytes_lean = DEFAULT_SEGMENT_LEAN;
+    if (options.segment_bytes_lean > options.segment_bytes_min)
+        options.segment_bytes_lean = options.segment_bytes_min;
+    options.segment_bytes_lean = round_to_block(options.segment_bytes_lean);
     if (options.queue_bytes_max == 0)
         options.queue_bytes_max = DEFAULT_QUEUE;
     if (options.pinned_bytes_max == 0)
@@ -154,8 +160,15 @@ void journal_close(struct journal *journal, void (*closed)(void *context), void 
 {
     assert(!journal->closing);
     journal->closing = true;
+    journal->lean = true;
     journal->closed_callback = closed;
     journal->closed_context = context;
+    journal_wake(journal);
+}
+
+void journal_trim(struct journal *journal)
+{
+    journal->lean = true;
     journal_wake(journal);
 }
 
@@ -183,6 +196,7 @@ void journal_free(struct journal *journal)
 
 static struct group_state *state_of(struct journal *journal, uint64_t group)
 {
+    assert(!journal->closing);
     if (journal->failed)
         return NULL;
     struct group_state *state = group_index_add(&journal->index, group);
@@ -313,6 +327,7 @@ void journal_delete_group(struct journal *journal, uint64_t group, struct journa
 
 void journal_barrier(struct journal *journal, struct journal_request *request)
 {
+    assert(!journal->closing);
     journal_attach(journal, request);
 }
 

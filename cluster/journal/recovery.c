@@ -379,7 +379,7 @@ void journal_recovery_close(struct journal_recovery *recovery)
 {
     if (recovery == NULL)
         return;
-    if (recovery->groups != NULL && atomic_load(&recovery->archive->references) > 1 &&
+    if (recovery->groups != NULL && atomic_load(&recovery->opened) &&
         atomic_load(&recovery->adopted_count) == recovery->group_count) {
         archive_release(recovery);
         unreadable_set_aside(recovery);
@@ -476,4 +476,5 @@ const struct group_index *recovery_index(const struct journal_recovery *recovery
 void recovery_adopted(struct journal_recovery *recovery, size_t count)
 {
     atomic_fetch_add(&recovery->adopted_count, count);
+    atomic_store(&recovery->opened, true);
 }

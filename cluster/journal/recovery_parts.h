@@ -60,6 +60,7 @@ struct journal_recovery {
     struct journal_group *groups; /* [group_count], by id, without deleted ones */
     size_t group_count;
     atomic_size_t adopted_count;
+    atomic_bool opened; /* a journal has begun a segment of its own */
     struct journal_damage *damage;
     size_t damage_count, damage_capacity;
     struct unreadable *unreadable;

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 
-enum { ZEROES_BYTES = 1024 * 1024, SPACE_RETRY_MS = 1000 };
+enum { SPACE_RETRY_MS = 1000 };
 
 /* --- Making a segment, on a worker ----------------------------------------------------------- */
 
@@ -25,24 +25,6 @@ struct segment *supply_segment_new(struct journal *journal, uint64_t size_bytes)
         .write_offset = SEGMENT_DATA_OFFSET,
     };
     return segment;
-}
-
-/* Zeroes that are written once: what is written over them later needs no change of the file
- * system's own records, which a sync would have to wait for. */
-static enum error_code zeroes_write(struct disk *disk, struct file *file, uint64_t size_bytes,
-                                    struct error *error)
-{
-    uint8_t *zeroes = calloc(1, ZEROES_BYTES);
-    if (zeroes == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "journal segment");
-    enum error_code code = disk_resize(disk, file, size_bytes, error);
-    for (uint64_t offset = 0; code == ERROR_NONE && offset < size_bytes; offset += ZEROES_BYTES) {
-        uint64_t left = size_bytes - offset;
-        code = disk_write_at(disk, file, offset, zeroes, left < ZEROES_BYTES ? left : ZEROES_BYTES,
-                             error);
-    }
-    free(zeroes);
-    return code;
 }
 
 static enum error_code header_write(struct journal *journal, struct file *file,
@@ -72,8 +54,9 @@ static enum error_code spare_fill(struct journal *journal, struct segment *segme
         disk_open(disk, spare, recycled ? DISK_OPEN_READ_WRITE : DISK_OPEN_REPLACE, &file, error);
     if (code != ERROR_NONE)
         return code;
+    /* Reserved, not filled: each byte of the log is written once. */
     if (!recycled)
-        code = zeroes_write(disk, file, segment->size_bytes, error);
+        code = disk_resize(disk, file, segment->size_bytes, error);
     if (code == ERROR_NONE)
         code = header_write(journal, file, segment, error);
     if (code == ERROR_NONE)
@@ -191,8 +174,10 @@ static struct segment *spare_choose(struct journal *journal, uint64_t size_bytes
 /* One at a time: segments become ready in the order of their sequences. */
 void supply_top_up(struct journal *journal)
 {
-    if (journal->failed || (journal->closing && !journal->stalled) ||
-        journal->preparing_count > 0 || journal->ready_count >= READY_SEGMENTS ||
+    bool wanted =
+        !journal->closing || ((journal->stalled || journal->trimming) && journal->ready_count == 0);
+    if (journal->failed || !wanted || journal->preparing_count > 0 ||
+        journal->ready_count >= READY_SEGMENTS ||
         (journal->supply_failed && journal->spares == NULL))
         return;
     uint64_t size_bytes = journal->wanted_bytes > journal->needed_bytes ? journal->wanted_bytes
@@ -244,7 +229,8 @@ void supply_retire(struct journal *journal, struct segment *segment)
     disk_close(journal->environment->disk, segment->file);
     segment->file = NULL;
     segment->next = NULL;
-    if (journal->spare_count >= READY_SEGMENTS && !journal->failed) {
+    bool kept = journal->spare_count < READY_SEGMENTS && !journal->lean && !journal->closing;
+    if (!kept && !journal->failed) {
         supply_start(journal, SUPPLY_REMOVE, segment, 0);
         return;
     }
@@ -255,6 +241,25 @@ void supply_retire(struct journal *journal, struct segment *segment)
     journal->spare_count++;
     if (journal->ready_count < READY_SEGMENTS)
         supply_top_up(journal);
+}
+
+void supply_give_back(struct journal *journal, uint64_t size_bytes_max)
+{
+    for (struct segment *spare = spare_pop(journal); spare != NULL; spare = spare_pop(journal))
+        supply_start(journal, SUPPLY_REMOVE, spare, 0);
+    struct segment **link = &journal->ready;
+    while (*link != NULL) {
+        struct segment *segment = *link;
+        if (segment->size_bytes <= size_bytes_max) {
+            link = &segment->next;
+            continue;
+        }
+        *link = segment->next;
+        journal->ready_count--;
+        disk_close(journal->environment->disk, segment->file);
+        segment->file = NULL;
+        supply_start(journal, SUPPLY_REMOVE, segment, 0);
+    }
 }
 
 /* --- What came of it ------------------------------------------------------------------------- */

@@ -94,6 +94,8 @@ struct journal_options {
     uint32_t lane;              /* below JOURNAL_LANES_MAX, one journal each */
     uint32_t in_flight_max;     /* batches on their way to the device at once; 0: 2 */
     uint64_t segment_bytes_min; /* of the first segments; 0: 4 MiB */
+    /* Of a log that was trimmed, at most segment_bytes_min; 0: 256 KiB. */
+    uint64_t segment_bytes_lean;
     uint64_t segment_bytes_max; /* reached by doubling under load; 0: 64 MiB */
     uint64_t queue_bytes_max;   /* of records not yet durable; 0: 64 MiB. See journal_has_room */
     /* Bytes written after a segment until the little that lives in it is copied forward; 0: four
@@ -129,11 +131,19 @@ enum error_code journal_open(struct environment *environment, const struct journ
                              struct journal **journal_out, struct error *error);
 
 /*
- * Finish what was submitted, then free the journal and call `closed`, on the loop and not inside
- * the call. What cannot be finished, after a fatal error or with the disk and the reserve full, is
- * dropped without its callbacks. Nothing may be submitted after this.
+ * Finish what was submitted, make the log small as journal_trim() does, then free the journal and
+ * call `closed`, on the loop and not inside the call. What cannot be finished, after a fatal error
+ * or with the disk and the reserve full, is dropped without its callbacks. Nothing may be submitted
+ * after this.
  */
 void journal_close(struct journal *journal, void (*closed)(void *context), void *context);
+
+/*
+ * Give disk space back, after much of the log became dispensable: segments that hold nothing are
+ * removed, and if little is live (half of segment_bytes_lean) it moves to a small segment. Goes on
+ * beside what is submitted; under load the segments grow again.
+ */
+void journal_trim(struct journal *journal);
 
 /* --- Writing --------------------------------------------------------------------------------- */
 
@@ -191,6 +201,7 @@ struct journal_statistics {
     uint64_t records, payload_bytes;
     uint64_t copied_records, copied_bytes; /* forward, out of old segments */
     uint64_t segments_created, segments_recycled, segments_removed;
+    uint64_t trims;  /* times the log moved to a small segment */
     uint64_t stalls; /* times a batch waited for a segment to be prepared */
     uint64_t queued_bytes, queued_bytes_max;
     uint64_t live_bytes;                                /* of records still needed */

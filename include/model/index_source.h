@@ -80,10 +80,17 @@ struct index_source {
     const struct index_source_operations *operations;
 };
 
+/* Which of the selected series count, when matchers do not say it all: by time for instance. */
+struct index_filter {
+    enum error_code (*keeps)(struct index_filter *self, uint32_t position, bool *keeps_out,
+                             struct error *error);
+};
+
 struct index_query {
     struct text tenant;
     const struct matcher *const *matchers; /* [matcher_count], all must match; none: every series */
     size_t matcher_count;
+    struct index_filter *filter; /* for names and values; NULL: all count */
     const atomic_bool *canceled; /* NULL: never */
     struct arena *arena;         /* for the answer and everything in between */
 };
@@ -96,24 +103,14 @@ struct index_query {
 enum error_code index_select(struct index_source *source, const struct index_query *query,
                              struct positions *positions_out, struct error *error);
 
-/* Names of labels of the matching series, each once, in no order. Errors: as index_select. */
+/* Names of labels of the matching series that count, each once, in no order. The filter is asked
+ * until one series of a name (value) counts. Errors: as index_select, and the filter's. */
 enum error_code index_label_names(struct index_source *source, const struct index_query *query,
                                   index_name_visit *visit, void *context, struct error *error);
 
-/* Values of `name` among the matching series, each once, in no order. Errors: as index_select. */
+/* Values of `name` among them, each once, in no order. Errors: as index_label_names. */
 enum error_code index_label_values(struct index_source *source, const struct index_query *query,
                                    struct text name, index_name_visit *visit, void *context,
                                    struct error *error);
-
-/*
- * The same among given positions (of the query's tenant; its matchers are not looked at), for
- * callers that have restricted the series further, by time for instance.
- */
-enum error_code index_names_of(struct index_source *source, const struct index_query *query,
-                               struct positions positions, index_name_visit *visit, void *context,
-                               struct error *error);
-enum error_code index_values_of(struct index_source *source, const struct index_query *query,
-                                struct positions positions, struct text name,
-                                index_name_visit *visit, void *context, struct error *error);
 
 #endif

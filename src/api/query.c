@@ -24,6 +24,7 @@ struct query_call {
     bool with_statistics;
     int64_t time_ms; /* of an instant query */
     struct error error;
+    struct byte_buffer first_piece; /* of the answer, made where the query ran */
 
     /* Where the producer is. */
     enum answer_part part;
@@ -37,6 +38,7 @@ struct query_call {
 static void call_destroy(struct query_call *call)
 {
     promql_execution_destroy(call->execution);
+    byte_buffer_clear(&call->first_piece);
     free(call);
 }
 
@@ -234,10 +236,8 @@ static void produce_series(struct query_call *call, const struct promql_result *
     }
 }
 
-static enum http_production produce(struct http_producer *producer, struct byte_buffer *piece)
+static void produce_piece(struct query_call *call, struct byte_buffer *piece)
 {
-    struct query_call *call =
-        (struct query_call *)((char *)producer - offsetof(struct query_call, producer));
     const struct promql_result *result = promql_execution_result(call->execution);
     if (call->part == PART_HEAD)
         produce_head(call, result, piece);
@@ -252,6 +252,18 @@ static enum http_production produce(struct http_producer *producer, struct byte_
         append_list(piece, result, PROMQL_INFO, false);
         json_raw(piece, TEXT("}"));
         call->part = PART_END;
+    }
+}
+
+static enum http_production produce(struct http_producer *producer, struct byte_buffer *piece)
+{
+    struct query_call *call =
+        (struct query_call *)((char *)producer - offsetof(struct query_call, producer));
+    if (call->first_piece.size > 0) {
+        byte_buffer_append(piece, call->first_piece.bytes, call->first_piece.size);
+        byte_buffer_clear(&call->first_piece);
+    } else {
+        produce_piece(call, piece);
     }
     if (piece->failed)
         return HTTP_PRODUCTION_BROKEN;
@@ -273,6 +285,11 @@ static void query_run(struct frontend_job *job)
         error_set(&call->error, ERROR_CANCELED, "query was canceled");
     else
         (void)promql_execution_run(call->execution, &call->error); /* its code is in the error */
+    if (call->error.code != ERROR_NONE)
+        return;
+    produce_piece(call, &call->first_piece);
+    if (call->first_piece.failed)
+        error_set(&call->error, ERROR_OUT_OF_MEMORY, "the answer needs too much memory");
 }
 
 static void query_done(struct frontend_job *job)
@@ -286,11 +303,20 @@ static void query_done(struct frontend_job *job)
         api_respond_code(request, &error, API_EXECUTION);
         return;
     }
+    struct http_response response = {.status = 200, .content_type = TEXT("application/json")};
+    if (call->part == PART_END) {
+        /* Most answers are one piece: no second turn on a worker. */
+        response.body =
+            (struct text){(const char *)call->first_piece.bytes, call->first_piece.size};
+        response.body_life = HTTP_BODY_OWNED;
+        call->first_piece = (struct byte_buffer){0};
+        call_destroy(call);
+        http_respond(request, &response);
+        return;
+    }
     call->producer =
         (struct http_producer){.produce = produce, .finished = produced, .class = JOB_QUERY};
-    http_respond_produced(
-        request, &(struct http_response){.status = 200, .content_type = TEXT("application/json")},
-        &call->producer);
+    http_respond_produced(request, &response, &call->producer);
 }
 
 static void query_gone(void *context)

@@ -1,14 +1,17 @@
 #include "base/text_set.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "base/checksum.h"
 
 enum { CAPACITY_FIRST = 256 };
 
-static struct text *place_of(struct text *table, size_t capacity, struct text text)
+/* The seed is unknown to who sends the texts: the system places memory at random. */
+static struct text *place_of(const struct text_set *set, struct text *table, size_t capacity,
+                             struct text text)
 {
-    for (size_t i = hash64(text.data, text.size, HASH_SEED_STORED) & (capacity - 1);;
+    for (size_t i = hash64(text.data, text.size, (uintptr_t)set->arena) & (capacity - 1);;
          i = (i + 1) & (capacity - 1))
         if (table[i].data == NULL || text_equal(table[i], text))
             return &table[i];
@@ -22,7 +25,7 @@ static bool grow(struct text_set *set)
         return false;
     for (size_t i = 0; i < set->capacity; i++)
         if (set->table[i].data != NULL)
-            *place_of(table, capacity, set->table[i]) = set->table[i];
+            *place_of(set, table, capacity, set->table[i]) = set->table[i];
     set->table = table;
     set->capacity = capacity;
     return true;
@@ -32,7 +35,7 @@ enum text_set_outcome text_set_add(struct text_set *set, struct text text)
 {
     if ((set->count + 1) * 2 > set->capacity && !grow(set))
         return TEXT_SET_OUT_OF_MEMORY;
-    struct text *place = place_of(set->table, set->capacity, text);
+    struct text *place = place_of(set, set->table, set->capacity, text);
     if (place->data != NULL)
         return TEXT_SET_KNOWN;
     *place = arena_copy_text(set->arena, text);

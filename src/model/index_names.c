@@ -2,11 +2,11 @@
  * Names and values of labels among selected series.
  *
  * Few series: read their labels and collect what is in them. Many: walk the names (values) of the
- * index and keep those with a posting among the series.
+ * index and keep those with a posting among the series; the first that counts is enough.
  */
 #include <assert.h>
-#include <string.h>
 
+#include "base/text_set.h"
 #include "model/index_source.h"
 
 enum {
@@ -14,53 +14,6 @@ enum {
     FEW_POSITIONS = 2048,
     LABEL_BATCH = 512,
 };
-
-/* --- A set of texts ------------------------------------------------------------------------- */
-
-struct text_set {
-    struct text *slots; /* [capacity], data NULL: free */
-    size_t capacity;    /* a power of two */
-    size_t count;
-    uint64_t seed; /* unknown to who sends labels */
-};
-
-static struct text *text_set_slot(struct text *slots, size_t capacity, uint64_t seed,
-                                  struct text text)
-{
-    size_t at = hash64(text.data, text.size, seed) & (capacity - 1);
-    while (slots[at].data != NULL && !text_equal(slots[at], text))
-        at = (at + 1) & (capacity - 1);
-    return &slots[at];
-}
-
-static bool text_set_grow(struct text_set *set, struct arena *arena)
-{
-    size_t capacity = set->capacity == 0 ? 64 : set->capacity * 2;
-    struct text *slots = arena_array(arena, capacity, sizeof *slots);
-    if (slots == NULL)
-        return false;
-    for (size_t i = 0; i < set->capacity; i++)
-        if (set->slots[i].data != NULL)
-            *text_set_slot(slots, capacity, set->seed, set->slots[i]) = set->slots[i];
-    set->slots = slots;
-    set->capacity = capacity;
-    return true;
-}
-
-/* Add a copy of `text` in the arena; *added_out tells whether it is new. False: no memory. */
-static bool text_set_add(struct text_set *set, struct arena *arena, struct text text,
-                         bool *added_out)
-{
-    if (2 * set->count >= set->capacity && !text_set_grow(set, arena))
-        return false;
-    struct text *slot = text_set_slot(set->slots, set->capacity, set->seed, text);
-    *added_out = slot->data == NULL;
-    if (!*added_out)
-        return true;
-    *slot = arena_copy_text(arena, text);
-    set->count++;
-    return slot->data != NULL;
-}
 
 /* --- Few series ------------------------------------------------------------------------------- */
 
@@ -84,31 +37,54 @@ struct wanted {
     bool stopped;
 };
 
-static enum error_code report(struct wanted *wanted, struct text_set *set, struct arena *arena,
-                              struct text text, struct error *error)
+static enum error_code report(struct wanted *wanted, struct text_set *set, struct text text,
+                              struct error *error)
 {
-    bool added = false;
-    if (!text_set_add(set, arena, text, &added))
+    enum text_set_outcome outcome = text_set_add(set, text);
+    if (outcome == TEXT_SET_OUT_OF_MEMORY)
         return out_of_memory(error);
-    if (added && !wanted->visit(wanted->context, text))
+    if (outcome == TEXT_SET_NEW && !wanted->visit(wanted->context, text))
         wanted->stopped = true;
     return ERROR_NONE;
 }
 
 static enum error_code report_labels(struct wanted *wanted, struct text_set *set,
-                                     struct arena *arena, struct labels labels, struct error *error)
+                                     struct labels labels, struct error *error)
 {
     if (wanted->name != NULL) {
         struct text value = labels_get(labels, *wanted->name);
-        return value.size == 0 ? ERROR_NONE : report(wanted, set, arena, value, error);
+        return value.size == 0 ? ERROR_NONE : report(wanted, set, value, error);
     }
     struct labels_cursor cursor = labels_begin(labels);
     struct label label;
     while (!wanted->stopped && labels_next(&cursor, &label)) {
-        enum error_code code = report(wanted, set, arena, label.name, error);
+        enum error_code code = report(wanted, set, label.name, error);
         if (code != ERROR_NONE)
             return code;
     }
+    return ERROR_NONE;
+}
+
+/* Leave out what the filter does not keep. */
+static enum error_code filter_positions(const struct index_query *query,
+                                        struct positions *positions, struct error *error)
+{
+    if (query->filter == NULL)
+        return ERROR_NONE;
+    uint32_t *items = arena_array(query->arena, positions->count, sizeof *items);
+    if (items == NULL)
+        return out_of_memory(error);
+    size_t count = 0;
+    for (size_t i = 0; i < positions->count; i++) {
+        bool keeps = false;
+        enum error_code code =
+            query->filter->keeps(query->filter, positions->items[i], &keeps, error);
+        if (code != ERROR_NONE)
+            return code;
+        if (keeps)
+            items[count++] = positions->items[i];
+    }
+    *positions = (struct positions){.items = items, .count = count};
     return ERROR_NONE;
 }
 
@@ -116,24 +92,23 @@ static enum error_code visit_few(struct index_source *source, const struct index
                                  struct positions positions, struct wanted *wanted,
                                  struct error *error)
 {
-    /* The system places memory at random. */
-    struct text_set set = {.seed = (uintptr_t)query->arena};
+    struct text_set set = {.arena = query->arena};
     struct labels *labels = arena_array(query->arena, LABEL_BATCH, sizeof *labels);
     if (labels == NULL)
         return out_of_memory(error);
-    for (size_t first = 0; first < positions.count && !wanted->stopped; first += LABEL_BATCH) {
+    enum error_code code = filter_positions(query, &positions, error);
+    for (size_t first = 0; code == ERROR_NONE && first < positions.count && !wanted->stopped;
+         first += LABEL_BATCH) {
         size_t count =
             positions.count - first < LABEL_BATCH ? positions.count - first : LABEL_BATCH;
         struct positions batch = {.items = positions.items + first, .count = count};
-        enum error_code code = check_canceled(query, error);
+        code = check_canceled(query, error);
         if (code == ERROR_NONE)
             code = source->operations->labels(source, batch, query->arena, labels, error);
         for (size_t i = 0; code == ERROR_NONE && i < count && !wanted->stopped; i++)
-            code = report_labels(wanted, &set, query->arena, labels[i], error);
-        if (code != ERROR_NONE)
-            return code;
+            code = report_labels(wanted, &set, labels[i], error);
     }
-    return ERROR_NONE;
+    return code;
 }
 
 /* --- Many series ------------------------------------------------------------------------------ */
@@ -158,24 +133,46 @@ static bool position_bits_build(struct arena *arena, struct positions positions,
     return true;
 }
 
-static bool position_bits_overlap(const struct position_bits *bits, struct positions list)
+static bool position_bits_contain(const struct position_bits *bits, uint32_t position)
 {
-    for (size_t i = 0; i < list.count && list.items[i] <= bits->last; i++)
-        if (bits->words[list.items[i] / 64] >> (list.items[i] % 64) & 1)
-            return true;
-    return false;
+    return position <= bits->last && (bits->words[position / 64] >> (position % 64) & 1) != 0;
+}
+
+static void position_bits_remove(struct position_bits *bits, uint32_t position)
+{
+    bits->words[position / 64] &= ~(UINT64_C(1) << (position % 64));
 }
 
 struct value_walk {
     struct index_source *source;
     const struct index_query *query;
-    const struct position_bits *bits;
-    struct arena *scratch; /* reset for each list */
+    struct position_bits *bits; /* NULL: every series was selected */
+    struct arena *scratch;      /* reset for each list */
     struct wanted *wanted;
     bool name_found; /* names: one value of the name has a selected series */
     enum error_code code;
     struct error *error;
 };
+
+/* Whether one of the list is selected and kept; what the filter refuses is not asked again. */
+static enum error_code walk_list(struct value_walk *walk, struct positions list, bool *found_out)
+{
+    struct index_filter *filter = walk->query->filter;
+    bool found = false;
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && !found && i < list.count; i++) {
+        uint32_t position = list.items[i];
+        if (walk->bits != NULL && !position_bits_contain(walk->bits, position))
+            continue;
+        found = filter == NULL;
+        if (filter != NULL)
+            code = filter->keeps(filter, position, &found, walk->error);
+        if (!found && walk->bits != NULL)
+            position_bits_remove(walk->bits, position);
+    }
+    *found_out = found;
+    return code;
+}
 
 static bool walk_value(void *context, struct text value, struct index_postings postings)
 {
@@ -186,9 +183,12 @@ static bool walk_value(void *context, struct text value, struct index_postings p
     if (walk->code == ERROR_NONE)
         walk->code = walk->source->operations->read(walk->source, walk->query->tenant, postings,
                                                     walk->scratch, &list, walk->error);
+    bool found = false;
+    if (walk->code == ERROR_NONE)
+        walk->code = walk_list(walk, list, &found);
     if (walk->code != ERROR_NONE)
         return false;
-    if (!position_bits_overlap(walk->bits, list))
+    if (!found)
         return true;
     if (walk->wanted->name == NULL) {
         walk->name_found = true;
@@ -214,15 +214,12 @@ static bool walk_name(void *context, struct text name)
 }
 
 static enum error_code visit_many(struct index_source *source, const struct index_query *query,
-                                  struct positions positions, struct wanted *wanted,
+                                  struct position_bits *bits, struct wanted *wanted,
                                   struct error *error)
 {
-    struct position_bits bits;
-    if (!position_bits_build(query->arena, positions, &bits))
-        return out_of_memory(error);
     struct value_walk walk = {.source = source,
                               .query = query,
-                              .bits = &bits,
+                              .bits = bits,
                               .scratch = arena_create(0),
                               .wanted = wanted,
                               .error = error};
@@ -238,45 +235,30 @@ static enum error_code visit_many(struct index_source *source, const struct inde
     return walk.code != ERROR_NONE ? walk.code : code;
 }
 
-/* --- Public ----------------------------------------------------------------------------------- */
-
-static enum error_code visit_wanted(struct index_source *source, const struct index_query *query,
-                                    struct positions positions, struct wanted *wanted,
-                                    struct error *error)
+static enum error_code visit_selected(struct index_source *source, const struct index_query *query,
+                                      struct wanted *wanted, struct error *error)
 {
-    if (positions.count == 0)
-        return ERROR_NONE;
+    struct positions positions;
+    struct position_bits bits;
+    enum error_code code = index_select(source, query, &positions, error);
+    if (code != ERROR_NONE || positions.count == 0)
+        return code;
     if (positions.count <= FEW_POSITIONS)
         return visit_few(source, query, positions, wanted, error);
-    return visit_many(source, query, positions, wanted, error);
+    if (!position_bits_build(query->arena, positions, &bits))
+        return out_of_memory(error);
+    return visit_many(source, query, &bits, wanted, error);
 }
 
-enum error_code index_names_of(struct index_source *source, const struct index_query *query,
-                               struct positions positions, index_name_visit *visit, void *context,
-                               struct error *error)
-{
-    struct wanted wanted = {.visit = visit, .context = context};
-    return visit_wanted(source, query, positions, &wanted, error);
-}
-
-enum error_code index_values_of(struct index_source *source, const struct index_query *query,
-                                struct positions positions, struct text name,
-                                index_name_visit *visit, void *context, struct error *error)
-{
-    struct wanted wanted = {.name = &name, .visit = visit, .context = context};
-    return visit_wanted(source, query, positions, &wanted, error);
-}
+/* --- Public ----------------------------------------------------------------------------------- */
 
 enum error_code index_label_names(struct index_source *source, const struct index_query *query,
                                   index_name_visit *visit, void *context, struct error *error)
 {
-    if (query->matcher_count == 0)
+    if (query->matcher_count == 0 && query->filter == NULL)
         return source->operations->names(source, query->tenant, visit, context, error);
-    struct positions positions;
-    enum error_code code = index_select(source, query, &positions, error);
-    if (code != ERROR_NONE)
-        return code;
-    return index_names_of(source, query, positions, visit, context, error);
+    struct wanted wanted = {.visit = visit, .context = context};
+    return visit_selected(source, query, &wanted, error);
 }
 
 /* Hands a value on without its postings. */
@@ -296,14 +278,13 @@ enum error_code index_label_values(struct index_source *source, const struct ind
                                    struct text name, index_name_visit *visit, void *context,
                                    struct error *error)
 {
-    if (query->matcher_count == 0) {
+    if (query->matcher_count == 0 && query->filter == NULL) {
         struct value_relay relay = {.visit = visit, .context = context};
         return source->operations->values(source, query->tenant, name, (struct text){0},
                                           relay_value, &relay, error);
     }
-    struct positions positions;
-    enum error_code code = index_select(source, query, &positions, error);
-    if (code != ERROR_NONE)
-        return code;
-    return index_values_of(source, query, positions, name, visit, context, error);
+    struct wanted wanted = {.name = &name, .visit = visit, .context = context};
+    if (query->matcher_count == 0) /* a series has one value, so none is asked twice */
+        return visit_many(source, query, NULL, &wanted, error);
+    return visit_selected(source, query, &wanted, error);
 }

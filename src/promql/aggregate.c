@@ -183,7 +183,7 @@ static enum error_code aggregate_read(struct aggregate_run *run, struct error *e
         return evaluation_out_of_memory(evaluation, error);
     pthread_mutex_init(&run->lock, NULL);
     enum error_code code =
-        evaluation_run_parts(evaluation, run->partition.count, aggregate_part_run, run, error);
+        evaluation_run_parts(evaluation, run->partition, aggregate_part_run, run, error);
     pthread_mutex_destroy(&run->lock);
     for (size_t i = 0; i < run->partition.count; i++)
         groups_clear(&run->parts[i]);

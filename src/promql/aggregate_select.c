@@ -490,7 +490,7 @@ enum error_code aggregate_select(const struct aggregation_plan *plan,
     if (run.parts == NULL || total.arena == NULL)
         code = evaluation_out_of_memory(evaluation, error);
     if (code == ERROR_NONE)
-        code = evaluation_run_parts(evaluation, run.partition.count, select_part_run, &run, error);
+        code = evaluation_run_parts(evaluation, run.partition, select_part_run, &run, error);
     for (size_t i = 0; run.parts != NULL && i < run.partition.count; i++) {
         if (code == ERROR_NONE)
             code = select_merge(&run, &total, &run.parts[i], error);

@@ -472,8 +472,8 @@ static enum error_code one_side_check(struct match_stream *match, size_t group,
                 struct presence_sum sum = {match->many.stream,
                                            vector_stream_partition(match->many.stream),
                                            work->any_other};
-                code = evaluation_run_parts(match->stream.evaluation, sum.partition.count, any_part,
-                                            &sum, error);
+                code = evaluation_run_parts(match->stream.evaluation, sum.partition, any_part, &sum,
+                                            error);
                 if (code != ERROR_NONE)
                     return code;
             }

@@ -81,7 +81,7 @@ static enum error_code presence_find(struct set_stream *set, struct stream *inpu
     if (set->presence == NULL)
         return evaluation_out_of_memory(evaluation, error);
     struct presence_run run = {set, input, vector_stream_partition(input), group_of};
-    return evaluation_run_parts(evaluation, run.partition.count, presence_part, &run, error);
+    return evaluation_run_parts(evaluation, run.partition, presence_part, &run, error);
 }
 
 /* --- The stream ------------------------------------------------------------------------------ */

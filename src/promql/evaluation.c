@@ -6,6 +6,10 @@
 /* Series of one part: small enough to share among threads, large enough to merge seldom. */
 enum { PART_SERIES_MIN = 16, PART_SERIES_MAX = 4096, PARTS_WANTED = 64 };
 
+/* The work of a stream in steps; a series costs as much as so many. Below the limit, some 0.1 ms,
+ * waking other threads takes longer than they save. */
+enum { SERIES_STEPS = 128, ONE_LANE_STEPS_MAX = 16384 };
+
 enum { CHECK_EVERY_SERIES = 64 };
 
 /* --- Memory ---------------------------------------------------------------------------------- */
@@ -131,7 +135,7 @@ static void part_run(void *context, size_t part, size_t lane)
         part_fail(run, part, &error);
 }
 
-enum error_code evaluation_run_parts(struct evaluation *evaluation, size_t part_count,
+enum error_code evaluation_run_parts(struct evaluation *evaluation, struct partition partition,
                                      part_body *body, void *context, struct error *error)
 {
     struct parts_run run = {
@@ -141,7 +145,8 @@ enum error_code evaluation_run_parts(struct evaluation *evaluation, size_t part_
         .failed_part = SIZE_MAX,
         .lock = PTHREAD_MUTEX_INITIALIZER,
     };
-    parallel_run(evaluation->options.pool, part_count, part_run, &run);
+    parallel_run(partition.lanes == PARTS_IN_ONE_LANE ? NULL : evaluation->options.pool,
+                 partition.count, part_run, &run);
     pthread_mutex_destroy(&run.lock);
     if (atomic_load(&run.failed_part) == SIZE_MAX)
         return evaluation_check(evaluation, error);
@@ -207,7 +212,13 @@ struct partition vector_stream_partition(const struct stream *stream)
         size = PART_SERIES_MIN;
     if (size > PART_SERIES_MAX)
         size = PART_SERIES_MAX;
-    return (struct partition){.size = size, .count = (stream->count + size - 1) / size};
+    return (struct partition){
+        .size = size,
+        .count = (stream->count + size - 1) / size,
+        .lanes = stream->count <= ONE_LANE_STEPS_MAX / (SERIES_STEPS + stream->steps.count)
+                     ? PARTS_IN_ONE_LANE
+                     : PARTS_IN_ALL_LANES,
+    };
 }
 
 enum error_code vector_stream_visit_part(struct stream *stream, struct lane *lane,

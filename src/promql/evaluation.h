@@ -143,13 +143,26 @@ struct text histogram_text(const struct histogram *histogram, struct arena *aren
 /* `value` as Prometheus quotes it ("%q"), in the arena. */
 struct text text_quote(struct arena *arena, struct text value);
 
+/* Where the parts of a stream are read: a few series are read before another thread wakes up. */
+enum part_lanes { PARTS_IN_ONE_LANE, PARTS_IN_ALL_LANES };
+
 /*
- * Run body(context, lane, part) for every part, in as many lanes as the pool gives. Of several
- * errors that of the lowest part is answered, whatever the number of threads.
+ * A fixed division of a stream: it depends on the number of series, never on threads, so that
+ * results are the same on every machine.
+ */
+struct partition {
+    size_t size;
+    size_t count;
+    enum part_lanes lanes;
+};
+
+/*
+ * Run body(context, lane, part) for every part. Of several errors that of the lowest part is
+ * answered, whatever the number of threads.
  */
 typedef enum error_code part_body(void *context, struct lane *lane, size_t part,
                                   struct error *error);
-enum error_code evaluation_run_parts(struct evaluation *evaluation, size_t part_count,
+enum error_code evaluation_run_parts(struct evaluation *evaluation, struct partition partition,
                                      part_body *body, void *context, struct error *error);
 
 /* --- Streams --------------------------------------------------------------------------------- */
@@ -215,14 +228,6 @@ void evaluation_close_streams(struct evaluation *evaluation);
 /* The lane's state of the operator, zeroed `size_bytes` at first; NULL when memory is out. */
 void *vector_stream_lane_state(struct stream *stream, struct lane *lane, size_t size_bytes);
 
-/*
- * A fixed division of a stream: it depends on the number of series, never on threads, so that
- * results are the same on every machine.
- */
-struct partition {
-    size_t size;
-    size_t count;
-};
 struct partition vector_stream_partition(const struct stream *stream);
 
 /* Read every series of one part; resets the lane's scratch before each. */

@@ -87,7 +87,7 @@ static enum error_code scalar_of_vector(struct evaluation *evaluation,
     if (code != ERROR_NONE)
         return code;
     run.partition = vector_stream_partition(run.input);
-    code = evaluation_run_parts(evaluation, run.partition.count, scalar_part, &run, error);
+    code = evaluation_run_parts(evaluation, run.partition, scalar_part, &run, error);
     for (size_t step = 0; step < steps->count; step++)
         if (run.found[step] != 1)
             values[step] = NAN;
@@ -229,7 +229,7 @@ enum error_code function_absent_stream(struct evaluation *evaluation,
     if (code != ERROR_NONE)
         return code;
     run.partition = vector_stream_partition(run.input);
-    code = evaluation_run_parts(evaluation, run.partition.count, absent_part, &run, error);
+    code = evaluation_run_parts(evaluation, run.partition, absent_part, &run, error);
     vector_stream_close(run.input);
     struct store store = {0};
     struct step_vector *vector;

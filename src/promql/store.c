@@ -260,7 +260,7 @@ enum error_code vector_stream_store(struct stream *input, struct stream **stream
     if (run.stores == NULL)
         return evaluation_out_of_memory(evaluation, error);
     enum error_code code =
-        evaluation_run_parts(evaluation, run.partition.count, store_part_run, &run, error);
+        evaluation_run_parts(evaluation, run.partition, store_part_run, &run, error);
     if (code != ERROR_NONE) {
         for (size_t i = 0; i < run.partition.count; i++)
             store_clear(&run.stores[i]);

@@ -81,6 +81,8 @@ static const struct loop_metric LOOP_METRICS[] = {
             "Segments used again."),
     COUNTER("journal_segments_removed_total", figures.journal.segments_removed, 1,
             "Segments deleted."),
+    COUNTER("journal_trims_total", figures.journal.trims, 1,
+            "Times the log moved to a small segment."),
     COUNTER("journal_stalls_total", figures.journal.stalls, 1,
             "Batches that waited for a segment."),
     GAUGE("journal_queued_bytes", figures.journal.queued_bytes, 1,

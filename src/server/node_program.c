@@ -39,6 +39,7 @@ struct flush_one {
     struct task task;
     struct flush_all *all;
     struct replica *replica;
+    struct journal *journal; /* of the same loop */
 };
 
 struct flush_all {
@@ -61,8 +62,10 @@ static void flush_answer(struct task *task)
 
 static void shard_flushed(struct shard_flush *flush, const struct error *error)
 {
-    struct flush_all *all = ((struct flush_one *)flush)->all;
-    (void)error; /* a flush waits until it succeeds */
+    struct flush_one *one = (struct flush_one *)flush;
+    struct flush_all *all = one->all;
+    (void)error;                /* a flush waits until it succeeds */
+    journal_trim(one->journal); /* the log before it is not needed any more */
     if (atomic_fetch_sub(&all->outstanding, 1) > 1)
         return;
     all->task.run = flush_answer;
@@ -76,9 +79,9 @@ static void flush_on_loop(struct task *task)
     replica_flush(one->replica, &one->flush);
 }
 
-static struct scheduler *scheduler_of_shard(struct node *node, uint32_t shard)
+static struct node_loop *loop_of_shard(struct node *node, uint32_t shard)
 {
-    return node->loops[shard % node->loop_count].environment.scheduler;
+    return &node->loops[shard % node->loop_count];
 }
 
 static void flush(void *context, struct scheduler *origin,
@@ -101,8 +104,9 @@ static void flush(void *context, struct scheduler *origin,
         struct flush_one *one = &all->shards[shard];
         one->all = all;
         one->replica = node->replicas[shard];
+        one->journal = loop_of_shard(node, shard)->journal;
         one->task.run = flush_on_loop;
-        scheduler_post(scheduler_of_shard(node, shard), &one->task);
+        scheduler_post(loop_of_shard(node, shard)->environment.scheduler, &one->task);
     }
 }
 

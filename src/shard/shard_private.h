@@ -144,6 +144,12 @@ const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], con
 
 extern const struct series_source_operations SHARD_SOURCE_OPERATIONS;
 
+/* shard_names.c: names of labels, or values of `name`, of series with samples in the range. Errors:
+ * as series_source. */
+enum error_code shard_visit_texts(struct shard *shard, const struct series_request *request,
+                                  const struct text *name, series_text_visit *visit, void *context,
+                                  struct error *error);
+
 /* shard_freeze.c */
 enum error_code shard_apply_freeze(struct shard *shard, uint64_t index, struct error *error);
 void shard_start_freeze_job(struct shard *shard);

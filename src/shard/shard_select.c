@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/checksum.h"
-#include "base/text_set.h"
 
 #include "shard_private.h"
 #include "view_reader.h"
@@ -200,10 +199,29 @@ static bool add_link(struct selection *selection, struct found_series *series, u
     return true;
 }
 
+/* The first piece that has any: there is nothing to join with. */
+static enum error_code add_first(struct selection *selection, uint32_t block,
+                                 struct positions positions, const struct labels *labels,
+                                 struct error *error)
+{
+    if (!reserve_series(selection, positions.count))
+        return out_of_memory(error);
+    for (size_t i = 0; i < positions.count; i++) {
+        struct found_series *series = &selection->series[selection->series_count++];
+        *series = (struct found_series){
+            .labels = labels[i], .id = SERIES_ID_NONE, .block_first = LINK_NONE};
+        if (!add_link(selection, series, block, positions.items[i]))
+            return out_of_memory(error);
+    }
+    return ERROR_NONE;
+}
+
 static enum error_code add_of_block(struct selection *selection, uint32_t block,
                                     struct positions positions, const struct labels *labels,
                                     struct error *error)
 {
+    if (selection->series_count == 0)
+        return add_first(selection, block, positions, labels, error);
     if (!reserve_series(selection, positions.count) || !table_reserve(selection, positions.count))
         return out_of_memory(error);
     for (size_t i = 0; i < positions.count; i++) {
@@ -344,14 +362,22 @@ static enum error_code keep_with_samples(struct shard_set *set,
     return code;
 }
 
+/* What is asked of the series found. */
+enum wanted { WANT_SAMPLES, WANT_EXEMPLARS };
+
 static enum error_code select_set(struct shard *shard, const struct series_request *request,
-                                  struct shard_set **set_out, struct error *error)
+                                  enum wanted wanted, struct shard_set **set_out,
+                                  struct error *error)
 {
     struct shard_set *set = arena_array(request->arena, 1, sizeof *set);
     if (set == NULL)
         return out_of_memory(error);
     struct selection selection = {.request = request, .view = shard_view(shard)};
-    enum error_code code = find_registered(&selection, error);
+    enum error_code code = ERROR_NONE;
+    /* An exemplar may be older or newer than the samples of its head. */
+    if (wanted == WANT_EXEMPLARS ||
+        view_has_registered(selection.view, request->start_ms, request->end_ms))
+        code = find_registered(&selection, error);
     if (code == ERROR_NONE)
         code = find_in_blocks(&selection, error);
     *set = (struct shard_set){
@@ -383,7 +409,7 @@ static enum error_code source_select(struct series_source *self,
                                      struct series_set **set_out, struct error *error)
 {
     struct shard_set *set;
-    enum error_code code = select_set(shard_of_source(self), request, &set, error);
+    enum error_code code = select_set(shard_of_source(self), request, WANT_SAMPLES, &set, error);
     if (code == ERROR_NONE)
         *set_out = &set->set;
     return code;
@@ -391,43 +417,12 @@ static enum error_code source_select(struct series_source *self,
 
 /* --- Names and values ----------------------------------------------------------------------- */
 
-static enum error_code visit_texts(struct series_source *self, const struct series_request *request,
-                                   const struct text *name, series_text_visit *visit, void *context,
-                                   struct error *error)
-{
-    struct series_request labels_request = *request;
-    labels_request.need = SERIES_NEED_LABELS;
-    labels_request.series_limit = 0;
-    struct shard_set *set;
-    enum error_code code = select_set(shard_of_source(self), &labels_request, &set, error);
-    if (code != ERROR_NONE)
-        return code;
-    struct text_set seen = {.arena = request->arena};
-    bool more = true;
-    for (size_t i = 0; more && code == ERROR_NONE && i < set->set.count; i++) {
-        struct labels_cursor cursor = labels_begin(set->series[i].labels);
-        struct label label;
-        while (more && code == ERROR_NONE && labels_next(&cursor, &label)) {
-            if (name != NULL && !text_equal(label.name, *name))
-                continue;
-            struct text text = name == NULL ? label.name : label.value;
-            enum text_set_outcome outcome = text_set_add(&seen, text);
-            if (outcome == TEXT_SET_OUT_OF_MEMORY)
-                code = out_of_memory(error);
-            else if (outcome == TEXT_SET_NEW)
-                more = visit(context, text);
-        }
-    }
-    set_close(&set->set);
-    return code;
-}
-
 static enum error_code source_label_names(struct series_source *self,
                                           const struct series_request *request,
                                           series_text_visit *visit, void *context,
                                           struct error *error)
 {
-    return visit_texts(self, request, NULL, visit, context, error);
+    return shard_visit_texts(shard_of_source(self), request, NULL, visit, context, error);
 }
 
 static enum error_code source_label_values(struct series_source *self,
@@ -435,7 +430,7 @@ static enum error_code source_label_values(struct series_source *self,
                                            series_text_visit *visit, void *context,
                                            struct error *error)
 {
-    return visit_texts(self, request, &name, visit, context, error);
+    return shard_visit_texts(shard_of_source(self), request, &name, visit, context, error);
 }
 
 /* --- Exemplars ------------------------------------------------------------------------------ */
@@ -448,7 +443,7 @@ static enum error_code source_exemplars(struct series_source *self,
     struct shard_set *set;
     struct series_request all = *request;
     all.need = SERIES_NEED_ALL;
-    enum error_code code = select_set(shard_of_source(self), &all, &set, error);
+    enum error_code code = select_set(shard_of_source(self), &all, WANT_EXEMPLARS, &set, error);
     if (code != ERROR_NONE)
         return code;
     struct series_exemplars *found = arena_array(request->arena, set->set.count, sizeof *found);

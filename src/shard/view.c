@@ -62,3 +62,27 @@ void view_unref(struct view *view)
     tombstones_unref(view->tombstones);
     free(view);
 }
+
+bool view_has_registered(const struct view *view, int64_t start_ms, int64_t end_ms)
+{
+    for (size_t i = 0; i < view->part_count; i++)
+        if (view->parts[i].start_ms <= end_ms && view->parts[i].end_ms >= start_ms)
+            return true;
+    for (size_t i = 0; i < view->head_count; i++) {
+        struct head_statistics head;
+        head_read_statistics(view->heads[i].head, &head);
+        if (head.start_ms <= end_ms && head.end_ms >= start_ms)
+            return true;
+    }
+    return false;
+}
+
+bool view_has_deletions(const struct view *view, int64_t start_ms, int64_t end_ms)
+{
+    for (size_t i = 0; i < tombstones_count(view->tombstones); i++) {
+        const struct tombstone *tombstone = tombstones_at(view->tombstones, i);
+        if (tombstone->start_ms <= end_ms && tombstone->end_ms >= start_ms)
+            return true;
+    }
+    return false;
+}

@@ -61,4 +61,10 @@ struct view *view_create(const struct view *pieces);
 struct view *view_ref(struct view *view);
 void view_unref(struct view *view); /* NULL is fine */
 
+/* Whether heads or parts may have samples in [start_ms, end_ms]: what is found by the registry. */
+bool view_has_registered(const struct view *view, int64_t start_ms, int64_t end_ms);
+
+/* Whether samples in the range may have been deleted, of whatever series. */
+bool view_has_deletions(const struct view *view, int64_t start_ms, int64_t end_ms);
+
 #endif

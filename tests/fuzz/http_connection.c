@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,7 +163,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
     client.socket = socket(AF_INET, SOCK_STREAM, 0);
-    int status = connect(client.socket, (struct sockaddr *)&address, sizeof address);
+    int status;
+    int tries = 0;
+    do /* signals of the fuzzer's own clock, ports that the kernel has not freed yet */
+        status = connect(client.socket, (struct sockaddr *)&address, sizeof address);
+    while (status != 0 && (errno == EINTR || errno == EADDRNOTAVAIL) && ++tries < 10000);
     assert(status == 0);
     scheduler_timer_start(loop_scheduler(loop), &client.timer, 0);
     loop_run(loop);

@@ -62,7 +62,7 @@ class Durability(harness.IntegrationTest):
     def test_what_is_acknowledged_survives_kill_9_while_parts_are_written_and_merged(self):
         node = self.start_node("--storage.freeze_interval=1s", "--telemetry.self_write=false")
         writer = self.start_writer(node, "--protocol=2", "--order=shuffled", "--series=20",
-                                   "--samples=60")
+                                   "--samples=60", "--pause-ms=40")
         for _ in range(3):
             freezes = node.metric("gnomon_shard_freezes_total")
             harness.wait_until(lambda: node.metric("gnomon_shard_freezes_total") > freezes + 4,

@@ -130,11 +130,9 @@ static void operation_submit(struct run *run, struct journal *journal,
     }
 }
 
-void journal_operate(struct run *run)
+static void operate_on(struct run *run, struct model_group *group, enum model_kind kind)
 {
-    struct model_group *group = group_choose(run);
     struct journal *journal = run->journals[group->lane];
-    enum model_kind kind = kind_choose(run, &group->submitted);
     bool grows = kind == MODEL_APPEND || kind == MODEL_SNAPSHOT || kind == MODEL_INSTALL;
     if (grows &&
         (journal_space(journal) == JOURNAL_SPACE_LOW || !journal_has_room(journal, 300000)))
@@ -147,4 +145,21 @@ void journal_operate(struct run *run)
     model_group_add(group, operation);
     run->counts.operations++;
     operation_submit(run, journal, operation);
+}
+
+void journal_operate(struct run *run)
+{
+    struct model_group *group = group_choose(run);
+    operate_on(run, group, kind_choose(run, &group->submitted));
+}
+
+void journal_trim_something(struct run *run)
+{
+    size_t lane = group_choose(run)->lane;
+    for (size_t i = 0; i < GROUPS; i++) {
+        const struct model_state *state = &run->groups[i].submitted;
+        if (run->groups[i].lane == lane && state->exists && state->next_index > state->first_index)
+            operate_on(run, &run->groups[i], MODEL_LOW_WATER);
+    }
+    journal_trim(run->journals[lane]);
 }

@@ -15,7 +15,7 @@ enum breakage { BREAK_NOTHING, BREAK_SYNC, BREAK_JOURNAL };
 struct counts {
     uint64_t operations, acknowledged, lives, clean_ends, recoveries, failed_recoveries;
     uint64_t rot_detected, rot_harmless, fatal_errors, space_low, interrupted_openings;
-    uint64_t torn_tails, copied_records, recycled_segments, stalls;
+    uint64_t torn_tails, copied_records, recycled_segments, stalls, trims, interrupted_ends;
 };
 
 struct run {
@@ -45,5 +45,8 @@ static inline bool chance(struct run *run, uint32_t percent)
 
 /* A random operation on a random group, unless the journal has no room for it. */
 void journal_operate(struct run *run);
+
+/* As after a freeze: little is needed any more, and the log becomes small. */
+void journal_trim_something(struct run *run);
 
 #endif

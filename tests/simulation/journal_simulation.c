@@ -44,6 +44,13 @@ static enum simulated_crash crash_choose(struct run *run)
     return chance(run, 60) ? SIMULATED_POWER_FAILURE : SIMULATED_KILL;
 }
 
+/* Unless it did already, in the middle of an operation. */
+static void go_down(struct run *run)
+{
+    if (!run->environment->disk.crashed)
+        simulated_environment_crash(run->environment, crash_choose(run));
+}
+
 /* In the middle of one of the next operations, of a batch or of a job that prepares a segment. */
 static void arm_crash(struct run *run, uint32_t operations)
 {
@@ -180,7 +187,7 @@ static bool start(struct run *run, bool after_clean_end)
 
 /* --- A life ---------------------------------------------------------------------------------- */
 
-static void close_all(struct run *run)
+static void close_begin(struct run *run)
 {
     for (size_t i = 0; i < LANES; i++) {
         if (run->journals[i] == NULL)
@@ -190,9 +197,14 @@ static void close_all(struct run *run)
         run->counts.copied_records += statistics.copied_records;
         run->counts.recycled_segments += statistics.segments_recycled;
         run->counts.stalls += statistics.stalls;
+        run->counts.trims += statistics.trims;
         run->closed[i] = false;
         journal_close(run->journals[i], on_closed, &run->closed[i]);
     }
+}
+
+static void close_finish(struct run *run)
+{
     for (size_t i = 0; i < LANES; i++) {
         if (run->journals[i] != NULL &&
             !simulated_scheduler_run_until(&run->environment->scheduler, &run->closed[i],
@@ -225,6 +237,8 @@ static void live(struct run *run)
         if (i == operations * 3 / 4)
             settings->capacity_bytes = UINT64_MAX;
         journal_operate(run);
+        if (chance(run, 3))
+            journal_trim_something(run);
         uint32_t steps = chance(run, 5) ? below(run, 500) : below(run, 8);
         for (uint32_t j = 0; j < steps; j++)
             if (!simulated_scheduler_step(&run->environment->scheduler))
@@ -246,19 +260,29 @@ static bool life(struct run *run, bool after_clean_end)
         live(run);
     bool clean = run->failure[0] == '\0' && !run->fatal && !disk->crashed &&
                  run->recovery == NULL && run->journals[0] != NULL && chance(run, 40);
-    if (clean) {
+    if (clean && chance(run, 30)) {
+        close_begin(run);
+        for (uint32_t steps = below(run, 300); steps > 0; steps--)
+            if (!simulated_scheduler_step(&run->environment->scheduler))
+                break;
+        run->counts.interrupted_ends++;
+        go_down(run);
+        close_finish(run);
+        clean = false;
+    } else if (clean) {
         disk->settings.failure_per_million = 0;
         disk->settings.fail_at_operation = 0;
         disk->settings.crash_at_operation = 0;
         disk->settings.capacity_bytes = UINT64_MAX;
-        close_all(run);
+        close_begin(run);
+        close_finish(run);
         clean = !run->fatal;
         run->counts.clean_ends += clean;
         simulated_environment_crash(run->environment, SIMULATED_KILL);
     } else {
-        if (!disk->crashed)
-            simulated_environment_crash(run->environment, crash_choose(run));
-        close_all(run);
+        go_down(run);
+        close_begin(run);
+        close_finish(run);
     }
     simulated_environment_restart(run->environment);
     return clean;
@@ -315,12 +339,14 @@ static void sums_print(const struct sums *sums)
            (unsigned long long)counts->failed_recoveries, (unsigned long long)counts->clean_ends,
            (unsigned long long)counts->interrupted_openings);
     printf("torn_tails=%llu rot_detected=%llu rot_harmless=%llu fatal_errors=%llu space_low=%llu "
-           "stalls=%llu copied_records=%llu recycled_segments=%llu\n",
+           "stalls=%llu copied_records=%llu recycled_segments=%llu trims=%llu "
+           "interrupted_ends=%llu\n",
            (unsigned long long)counts->torn_tails, (unsigned long long)counts->rot_detected,
            (unsigned long long)counts->rot_harmless, (unsigned long long)counts->fatal_errors,
            (unsigned long long)counts->space_low, (unsigned long long)counts->stalls,
            (unsigned long long)counts->copied_records,
-           (unsigned long long)counts->recycled_segments);
+           (unsigned long long)counts->recycled_segments, (unsigned long long)counts->trims,
+           (unsigned long long)counts->interrupted_ends);
     simulated_fault_counts_print(&sums->faults);
 }
 

@@ -216,6 +216,7 @@ static void *sender_run(void *context)
             sender->progress.acknowledged++;
         if (code == ERROR_NONE && position % DUPLICATE_EVERY == 0)
             code = deliver(sender, request);
+        usleep((useconds_t)sender->options->pause_ms * 1000);
     }
     if (code != ERROR_NONE && code != ERROR_CANCELED)
         atomic_store(&stopping, true);

@@ -2,8 +2,8 @@
  * integration_writer - sends a workload and remembers what was acknowledged; compares it later.
  *
  *     integration_writer send --url=URL --state=FILE --start-ms=T [--threads=4] [--series=50]
- *         [--samples=5] [--interval-ms=1000] [--requests=0] [--seconds=60] [--seed=1]
- *         [--order=ascending|shuffled] [--protocol=1|2|both]
+ *         [--samples=5] [--interval-ms=1000] [--requests=0] [--seconds=60] [--pause-ms=0]
+ *         [--seed=1] [--order=ascending|shuffled] [--protocol=1|2|both]
  *     integration_writer check --url=URL --state=FILE
  *
  * `send` ends after --requests of each thread or --seconds, or on SIGTERM, and writes the state.
@@ -65,6 +65,7 @@ static bool read_argument(struct arguments *arguments, const char *argument)
         {"interval-ms", (uint64_t *)&workload->interval_ms},
         {"requests", &arguments->send.requests_max},
         {"seconds", &arguments->send.seconds_max},
+        {"pause-ms", &arguments->send.pause_ms},
         {"seed", &workload->seed},
     };
     struct text name, value;

@@ -13,6 +13,7 @@ struct send_options {
     const char *url;       /* of the node, "http://127.0.0.1:9009" */
     uint64_t requests_max; /* of each thread; 0: no limit */
     uint64_t seconds_max;
+    uint64_t pause_ms; /* after each request, so that a fast machine has no more to check */
 };
 
 /*
