@@ -4,9 +4,9 @@
  *     group_simulation [--seeds=FIRST-LAST] [--nodes=N] [--steps=N] [--until-failure]
  *                      [--without-rule=N] [--lying]
  *
- * Three founders (of up to five nodes), one to three groups. Each step is a fault, a repair or a
- * burst of proposals, then some virtual time. At the end everything is healed and every replica
- * must have the same entries, with all that was acknowledged among them.
+ * Three founders or one (of up to five nodes), one to three groups. Each step is a fault, a repair
+ * or a burst of proposals, then some virtual time. At the end everything is healed and every
+ * replica must have the same entries, with all that was acknowledged among them.
  *
  * --without-rule (again for another one) leaves out a rule of
  * docs/decisions/0001-raft-filter-rules.md, --lying makes the log answer before it is durable; both
@@ -200,6 +200,10 @@ static void duel(struct cluster *cluster)
     if (third != next)
         set_link(cluster, next, third, true);
     isolate(cluster, former, false);
+    /* Writes that end under another leader than the one that asked for them. */
+    bool slow = chance(cluster, 3) == 0;
+    if (slow)
+        group_medium_set_delay(cluster->nodes[former].medium, 1000 + chance(cluster, 4000));
     cluster_run_for(cluster, chance(cluster, 400));
     propose_some(cluster, next, group);
     cluster_run_for(cluster, chance(cluster, 400));
@@ -210,6 +214,8 @@ static void duel(struct cluster *cluster)
     if (third != next && third != former)
         set_link(cluster, former, third, false);
     cluster_run_for(cluster, 2000 + chance(cluster, 4000));
+    if (slow)
+        group_medium_set_delay(cluster->nodes[former].medium, 0);
     if (!cluster->nodes[next].alive)
         cluster_start(cluster, next);
     isolate(cluster, next, false);
@@ -289,7 +295,8 @@ static bool run_seed(uint64_t seed, const struct options *options, struct cluste
         .disabled_rules = options->without_rules,
         .snapshot_log_bytes = options->no_snapshots ? 0 : 3000 + seed % 5 * 2000,
     };
-    settings.founder_count = settings.node_count < 3 ? settings.node_count : 3;
+    /* Now and then one voter alone founds, and others join without a vote (rule 14). */
+    settings.founder_count = seed % 8 == 7 ? 1 : settings.node_count < 3 ? settings.node_count : 3;
 
     jmp_buf failed;
     struct cluster *volatile cluster = cluster_create(&settings);
