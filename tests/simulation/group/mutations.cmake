@@ -22,6 +22,7 @@ group_rule_mutation(both_rules_of_commitment "1;2" 3 5050-5200)
 group_rule_mutation(starting_anew_on_rollback 7 3 5000-5200)
 group_rule_mutation(installing_alone 10 5 5055-5200)
 group_rule_mutation(durable_votes 13 3 5025-5200)
+group_rule_mutation(new_term_alone 14 3 7360-7500)
 group_rule_mutation(cutting_known_entries 16 3 5030-5200)
 
 # Seeds that once failed. 31484: a state sent to a peer under an index that consensus, started anew,
