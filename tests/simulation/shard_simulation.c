@@ -36,7 +36,8 @@ static bool run_seed(uint64_t seed, enum breakage breakage, struct sums *sums)
     struct run *run = run_create(seed, breakage);
     uint64_t lives = 0;
     while (run->failure[0] == '\0' &&
-           (run->writes_done < WRITES_PER_SEED || run->counts.crashes < LIVES_MIN)) {
+           (run->counts.writes - run->counts.refused_writes < WRITES_PER_SEED ||
+            run->counts.crashes < LIVES_MIN)) {
         run_life(run,
                  WRITES_PER_SEED / LIVES_MIN / 2 + run_below(run, WRITES_PER_SEED / LIVES_MIN));
         if (++lives > 100)
