@@ -1,9 +1,9 @@
 /*
  * allocation_faults - the n-th allocation of this thread fails.
  *
- * For tests named test_<file>_without_memory.c, whose calls of malloc, calloc, realloc and
- * reallocarray the linker sends here (tests/CMakeLists.txt). Calls inside shared libraries are
- * not seen.
+ * For tests named test_<file>_without_memory.c, whose calls of malloc, calloc, realloc,
+ * reallocarray, strdup and strndup the linker sends here (tests/CMakeLists.txt). Calls inside
+ * shared libraries are not seen.
  */
 #ifndef TESTS_SUPPORT_ALLOCATION_FAULTS_H
 #define TESTS_SUPPORT_ALLOCATION_FAULTS_H

@@ -488,6 +488,12 @@ struct listed {
     bool is_directory;
 };
 
+static char *copy_of(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    return memcpy(simulated_allocate(bytes), text, bytes);
+}
+
 static int listed_compare(const void *left, const void *right)
 {
     return strcmp(((const struct listed *)left)->name, ((const struct listed *)right)->name);
@@ -507,7 +513,7 @@ static enum error_code simulated_list(struct disk *self, const char *path, disk_
     size_t skip = path[0] == '\0' ? 0 : strlen(path) + 1;
     for (size_t i = 0; i < disk->name_count; i++)
         if (is_below(disk->names[i].path, path))
-            listed[count++] = (struct listed){strdup(disk->names[i].path + skip),
+            listed[count++] = (struct listed){copy_of(disk->names[i].path + skip),
                                               disk->names[i].node->is_directory};
     qsort(listed, count, sizeof *listed, listed_compare);
     bool more = true;
