@@ -24,6 +24,7 @@ group_rule_mutation(installing_alone 10 5 5055-5200)
 group_rule_mutation(durable_votes 13 3 5025-5200)
 group_rule_mutation(new_term_alone 14 3 7360-7500)
 group_rule_mutation(cutting_known_entries 16 3 5030-5200)
+group_rule_mutation(voting_without_a_vote 17 5 7195-7260)
 
 # Seeds that once failed. 31484: a state sent to a peer under an index that consensus, started anew,
 # had not come back to. 30957: a replica without a vote kept its last leader for ever, and its vote.
