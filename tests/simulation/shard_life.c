@@ -60,6 +60,7 @@ static void operate(struct run *run)
     else if (dice < 990)
         run_expect(run, MODEL_CHECK);
     run->node.environment->clock.wall_offset_ms += run_below(run, 40000);
+    run_grow_old(run);
 }
 
 /* What a life begins with: nothing fails but what the run breaks on purpose. */
