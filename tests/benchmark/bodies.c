@@ -22,6 +22,7 @@ static const uint64_t MAGIC = UINT64_C(0x3165696466696c66);
 struct header {
     uint64_t magic;
     uint64_t host_count;
+    uint64_t first_host;
     int64_t start_ms;
     uint64_t tick_count;
     uint64_t connection_count;
@@ -39,6 +40,7 @@ static struct header header_of(const struct bodies_options *options)
 {
     return (struct header){.magic = MAGIC,
                            .host_count = options->fleet.host_count,
+                           .first_host = options->fleet.first_host,
                            .start_ms = options->fleet.start_ms,
                            .tick_count = options->tick_count,
                            .connection_count = options->connection_count,
@@ -355,7 +357,9 @@ static enum error_code read_header(struct bodies *bodies, const char *path, stru
         header.connection_count > BODIES_CONNECTIONS_MAX)
         return error_set(error, ERROR_CORRUPT, "%s: not a file of requests", path);
     bodies->options = (struct bodies_options){
-        .fleet = {.host_count = header.host_count, .start_ms = header.start_ms},
+        .fleet = {.host_count = header.host_count,
+                  .first_host = header.first_host,
+                  .start_ms = header.start_ms},
         .tick_count = header.tick_count,
         .connection_count = (uint32_t)header.connection_count,
         .protocol = (enum bodies_protocol)header.protocol};

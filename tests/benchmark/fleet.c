@@ -234,7 +234,7 @@ static void find_metric(const struct metric *metrics, size_t count, uint16_t pos
 static struct place find_place(const struct fleet *fleet, uint64_t series)
 {
     assert(series < fleet_series_count(fleet));
-    struct place place = {.host = series / FLEET_HOST_SERIES};
+    struct place place = {.host = fleet->first_host + series / FLEET_HOST_SERIES};
     uint16_t position = (uint16_t)(series % FLEET_HOST_SERIES);
     if (position < NODE_SERIES) {
         place.target = TARGET_NODE;

@@ -2,7 +2,7 @@
  * load - makes, sends and shows the samples of a fleet; every command prints one JSON object or,
  * for `values`, one a line.
  *
- *     load prepare FILE HOSTS TICKS START_MS CONNECTIONS PROTOCOL
+ *     load prepare FILE HOSTS TICKS START_MS CONNECTIONS PROTOCOL [FIRST_HOST]
  *     load send FILE URL PROCESS [FIRST_TICK END_TICK]
  *     load values FILE SERIES...
  *     load floor FILE
@@ -31,7 +31,7 @@ static int fail(const struct error *error)
 
 static int usage(void)
 {
-    fprintf(stderr, "load prepare FILE HOSTS TICKS START_MS CONNECTIONS PROTOCOL\n"
+    fprintf(stderr, "load prepare FILE HOSTS TICKS START_MS CONNECTIONS PROTOCOL [FIRST_HOST]\n"
                     "load send FILE URL PROCESS [FIRST_TICK END_TICK]\n"
                     "load values FILE SERIES...\n"
                     "load floor FILE\n");
@@ -55,14 +55,17 @@ static bool read_number(const char *argument, uint64_t minimum, uint64_t maximum
 
 static int prepare(int count, char **arguments)
 {
-    uint64_t hosts, ticks, start_ms, connections, protocol;
-    if (count != 6 || !read_number(arguments[1], 1, 1000000, &hosts) ||
+    uint64_t hosts, ticks, start_ms, connections, protocol, first_host = 0;
+    if (count < 6 || count > 7 || !read_number(arguments[1], 1, 1000000, &hosts) ||
         !read_number(arguments[2], 1, 1000000, &ticks) ||
         !read_number(arguments[3], 0, INT64_MAX / 2, &start_ms) ||
         !read_number(arguments[4], 1, BODIES_CONNECTIONS_MAX, &connections) ||
-        !read_number(arguments[5], BODIES_PROTOCOL_1, BODIES_PROTOCOL_2, &protocol))
+        !read_number(arguments[5], BODIES_PROTOCOL_1, BODIES_PROTOCOL_2, &protocol) ||
+        (count == 7 && !read_number(arguments[6], 0, 1000000, &first_host)))
         return usage();
-    struct bodies_options options = {.fleet = {.host_count = hosts, .start_ms = (int64_t)start_ms},
+    struct bodies_options options = {.fleet = {.host_count = hosts,
+                                               .first_host = first_host,
+                                               .start_ms = (int64_t)start_ms},
                                      .tick_count = ticks,
                                      .connection_count = (uint32_t)connections,
                                      .protocol = (enum bodies_protocol)protocol};
