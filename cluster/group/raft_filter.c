@@ -292,6 +292,19 @@ static enum group_role own_role(const struct raft *raft,
     return GROUP_ROLE_SPARE;
 }
 
+void filter_forget_silent_leader(struct group *group)
+{
+    struct raft *raft = &group->raft;
+    if (raft->state != RAFT_FOLLOWER || raft->follower_state.current_leader.id == 0 ||
+        own_role(raft, &raft->configuration) == GROUP_ROLE_VOTER ||
+        !group_rule_on(group, RULE_VOTE_WITHOUT_VOTE))
+        return;
+    /* Rule 17: libraft forgets a leader when it stands for election, so one without a vote has
+     * its last leader for ever, and refuses to vote for another. */
+    if (group->io.time(&group->io) - raft->election_timer_start >= raft->election_timeout)
+        raft->follower_state.current_leader.id = 0;
+}
+
 /*
  * Rule 17: libraft refuses when this replica has no vote in the membership that it knows. But
  * the candidate's membership counts, which may be newer (Raft dissertation, 4.1), and then there

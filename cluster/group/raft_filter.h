@@ -69,6 +69,10 @@ void filter_cut_own_demotion(const struct group *group, struct raft_append_entri
  */
 void filter_cut_known_entries(const struct group *group, struct raft_append_entries *append);
 
+/* Rule 17: a follower without a vote forgets a leader that it has not heard for an election
+ * timeout. To be called with each tick. */
+void filter_forget_silent_leader(struct group *group);
+
 /* Whether consensus may see time pass now: rules 5 and 10. */
 bool filter_tick_allowed(const struct group *group);
 

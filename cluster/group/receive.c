@@ -125,6 +125,7 @@ void group_tick(struct group *group)
 {
     if (group->phase != GROUP_PHASE_RUNNING)
         return;
+    filter_forget_silent_leader(group);
     if (filter_tick_allowed(group)) {
         group->on_tick(&group->io);
         group_after_step(group);

@@ -15,7 +15,7 @@
 
 #include "base/text.h"
 
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR, LOG_NOTHING /* to be set only */ };
 
 /* Process-wide; INFO until set. */
 void log_set_level(enum log_level level);

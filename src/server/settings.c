@@ -474,7 +474,10 @@ enum error_code settings_load(int count, char *const *arguments, struct settings
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < SETTING_COUNT; i++) {
         settings.names[i] = strdup(SETTINGS[i].name);
-        code = set_value(&settings, SETTINGS[i].name, SETTINGS[i].fallback, error);
+        if (settings.names[i] == NULL)
+            code = error_set(error, ERROR_OUT_OF_MEMORY, "settings");
+        else
+            code = set_value(&settings, SETTINGS[i].name, SETTINGS[i].fallback, error);
     }
     if (code == ERROR_NONE)
         code = load_flags(&settings, count, arguments, true, error);

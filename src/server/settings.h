@@ -73,7 +73,8 @@ struct settings {
 
 /*
  * From `arguments` [count] of the command line ("--name=value", "--name value", "--config FILE")
- * and the environment. Errors: INVALID (unknown name, bad value, the file), NOT_FOUND (the file).
+ * and the environment. Errors: INVALID (unknown name, bad value, the file), NOT_FOUND (the file),
+ * OUT_OF_MEMORY.
  */
 enum error_code settings_load(int count, char *const *arguments, struct settings *settings_out,
                               struct error *error);

@@ -16,44 +16,9 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "journal_model.h"
-#include "simulated_environment.h"
+#include "journal_run.h"
 
-enum { GROUPS = 12, LANES = 4, STEPS_MAX = 4000000 };
-
-enum breakage { BREAK_NOTHING, BREAK_SYNC, BREAK_JOURNAL };
-
-struct counts {
-    uint64_t operations, acknowledged, lives, clean_ends, recoveries, failed_recoveries;
-    uint64_t rot_detected, rot_harmless, fatal_errors, space_low, interrupted_openings;
-    uint64_t torn_tails, copied_records, recycled_segments, stalls, trims, interrupted_ends;
-};
-
-struct run {
-    struct simulated_environment *environment;
-    struct random_generator random;
-    uint64_t seed;
-    enum breakage breakage;
-    struct model_group groups[GROUPS];
-    struct journal *journals[LANES];
-    bool closed[LANES];
-    size_t lane_count;
-    struct journal_recovery *recovery;
-    bool fatal;
-    uint8_t *payload;
-    struct counts counts;
-    char failure[400]; /* "" while all is well */
-};
-
-static uint32_t below(struct run *run, uint32_t bound)
-{
-    return random_below(&run->random.base, bound);
-}
-
-static bool chance(struct run *run, uint32_t percent)
-{
-    return below(run, 100) < percent;
-}
+enum { STEPS_MAX = 4000000 };
 
 /* --- Events of the journals ------------------------------------------------------------------ */
 
@@ -74,158 +39,25 @@ static void on_closed(void *context)
 {
     *(bool *)context = true;
 }
-
-static void on_acknowledged(struct journal_request *request)
+static enum simulated_crash crash_choose(struct run *run)
 {
-    struct model_operation *operation = (struct model_operation *)request;
-    operation->group->acknowledged++;
+    return chance(run, 60) ? SIMULATED_POWER_FAILURE : SIMULATED_KILL;
 }
 
-/* --- Operations ------------------------------------------------------------------------------ */
-
-static struct model_group *group_choose(struct run *run)
+/* Unless it did already, in the middle of an operation. */
+static void go_down(struct run *run)
 {
-    uint32_t sum = 0;
-    for (size_t i = 0; i < GROUPS; i++)
-        sum += run->groups[i].weight;
-    uint32_t chosen = below(run, sum);
-    for (size_t i = 0;; i++) {
-        if (chosen < run->groups[i].weight)
-            return &run->groups[i];
-        chosen -= run->groups[i].weight;
-    }
+    if (!run->environment->disk.crashed)
+        simulated_environment_crash(run->environment, crash_choose(run));
 }
 
-static uint32_t payload_size(struct run *run)
+/* In the middle of one of the next operations, of a batch or of a job that prepares a segment. */
+static void arm_crash(struct run *run, uint32_t operations)
 {
-    uint32_t dice = below(run, 100);
-    return dice < 60   ? below(run, 200)
-           : dice < 90 ? below(run, 5000)
-           : dice < 99 ? below(run, 30000)
-                       : below(run, 300000);
-}
-
-static enum model_kind kind_choose(struct run *run, const struct model_state *state)
-{
-    uint32_t dice = below(run, 1000);
-    bool has_entries = state->exists && state->next_index > state->first_index;
-    if (dice < 660 || !has_entries)
-        return dice % 10 == 0 ? MODEL_METADATA : MODEL_APPEND;
-    return dice < 720   ? MODEL_TRUNCATE
-           : dice < 780 ? MODEL_METADATA
-           : dice < 900 ? MODEL_LOW_WATER
-           : dice < 985 ? MODEL_SNAPSHOT
-           : dice < 992 ? MODEL_INSTALL
-                        : MODEL_DELETE;
-}
-
-/* An index of an entry that is there. */
-static uint64_t index_choose(struct run *run, const struct model_state *state)
-{
-    return state->first_index + below(run, (uint32_t)(state->next_index - state->first_index));
-}
-
-static void operation_fill(struct run *run, struct model_operation *operation,
-                           const struct model_state *state)
-{
-    operation->term = 1 + below(run, 1000);
-    operation->extra = below(run, 5);
-    operation->payload_seed = random_next(&run->random.base);
-    switch (operation->kind) {
-    case MODEL_APPEND:
-        operation->index = state->exists ? state->next_index : 1;
-        operation->payload_bytes = payload_size(run);
-        break;
-    case MODEL_SNAPSHOT:
-        operation->index = index_choose(run, state);
-        operation->extra = operation->index - below(run, 4);
-        if (operation->extra > operation->index)
-            operation->extra = 0;
-        operation->payload_bytes = payload_size(run);
-        break;
-    case MODEL_INSTALL:
-        operation->index = state->next_index + below(run, 50);
-        operation->payload_bytes = payload_size(run);
-        break;
-    case MODEL_LOW_WATER:
-        /* Mostly nearly everything, as a freeze does. */
-        operation->index = chance(run, 70) ? state->next_index - 1 : index_choose(run, state);
-        break;
-    case MODEL_TRUNCATE:
-        operation->index = index_choose(run, state);
-        break;
-    default:
-        break;
-    }
-}
-
-static void operation_submit(struct run *run, struct journal *journal,
-                             struct model_operation *operation)
-{
-    uint64_t group = operation->group->group;
-    struct journal_request *request = &operation->request;
-    model_payload(operation, run->payload);
-    struct journal_entry entry = {
-        .index = operation->index,
-        .term = operation->term,
-        .payload = run->payload,
-        .payload_bytes = operation->payload_bytes,
-    };
-    struct journal_snapshot snapshot = {
-        .index = operation->index,
-        .term = operation->term,
-        .low_water = operation->extra,
-        .mode =
-            operation->kind == MODEL_INSTALL ? JOURNAL_SNAPSHOT_INSTALLED : JOURNAL_SNAPSHOT_TAKEN,
-        .payload = run->payload,
-        .payload_bytes = operation->payload_bytes,
-    };
-    switch (operation->kind) {
-    case MODEL_APPEND:
-        journal_append(journal, group, &entry, 1, request);
-        break;
-    case MODEL_TRUNCATE:
-        journal_truncate(journal, group, operation->index, request);
-        break;
-    case MODEL_METADATA:
-        journal_set_metadata(journal, group, operation->term, operation->extra, request);
-        break;
-    case MODEL_LOW_WATER:
-        journal_set_low_water(journal, group, operation->index, request);
-        break;
-    case MODEL_SNAPSHOT:
-    case MODEL_INSTALL:
-        journal_set_snapshot(journal, group, &snapshot, request);
-        break;
-    case MODEL_DELETE:
-        journal_delete_group(journal, group, request);
-        break;
-    case MODEL_KINDS:
-        abort();
-    }
-}
-
-static void operate_on(struct run *run, struct model_group *group, enum model_kind kind)
-{
-    struct journal *journal = run->journals[group->lane];
-    bool grows = kind == MODEL_APPEND || kind == MODEL_SNAPSHOT || kind == MODEL_INSTALL;
-    if (grows &&
-        (journal_space(journal) == JOURNAL_SPACE_LOW || !journal_has_room(journal, 300000)))
-        return; /* refused, as the layer above does */
-    struct model_operation *operation = calloc(1, sizeof *operation);
-    assert(operation != NULL);
-    operation->request.done = on_acknowledged;
-    operation->kind = kind;
-    operation_fill(run, operation, &group->submitted);
-    model_group_add(group, operation);
-    run->counts.operations++;
-    operation_submit(run, journal, operation);
-}
-
-static void operate(struct run *run)
-{
-    struct model_group *group = group_choose(run);
-    operate_on(run, group, kind_choose(run, &group->submitted));
+    struct simulated_disk *disk = &run->environment->disk;
+    disk->settings.crash_at_operation = disk->operations + 1 + below(run, operations);
+    disk->settings.crash = crash_choose(run);
+    disk->settings.crash_at_sync = chance(run, 30);
 }
 
 /* --- Recovery and opening -------------------------------------------------------------------- */
@@ -247,16 +79,17 @@ static void recover_with_rot(struct run *run)
         return;
     char path[DISK_PATH_MAX + 1];
     memcpy(path, chosen, strlen(chosen) + 1);
-    uint64_t bit = simulated_disk_choose_bit(disk, path);
-    simulated_disk_flip(disk, path, bit);
+    struct simulated_disk_image *image = simulated_disk_save(disk);
+    simulated_disk_flip(disk, path, simulated_disk_choose_bit(disk, path));
     struct error error;
     if (recover(run, &error)) {
         run->counts.rot_harmless++;
+        simulated_disk_forget(image);
         return;
     }
     if (error.code == ERROR_CORRUPT || error.code == ERROR_UNSUPPORTED)
         run->counts.rot_detected++;
-    simulated_disk_flip(disk, path, bit);
+    simulated_disk_go_back(disk, image);
 }
 
 static void check(struct run *run)
@@ -317,10 +150,13 @@ static bool start(struct run *run, bool after_clean_end)
 {
     struct simulated_disk *disk = &run->environment->disk;
     struct error error;
+    bool rots = after_clean_end && run->breakage == BREAK_NOTHING && chance(run, 50);
     run->recovery = NULL;
     if (chance(run, 10))
         disk->settings.fail_at_operation = disk->operations + 1 + below(run, 60);
-    if (after_clean_end && run->breakage == BREAK_NOTHING && chance(run, 50))
+    else if (!rots && chance(run, 10))
+        arm_crash(run, 60);
+    if (rots)
         recover_with_rot(run);
     if (run->recovery == NULL && !recover(run, &error)) {
         if (error.code != ERROR_IO)
@@ -384,35 +220,25 @@ static void close_finish(struct run *run)
     run->recovery = NULL;
 }
 
-/* As after a freeze: little is needed any more, and the log becomes small. */
-static void trim(struct run *run)
-{
-    size_t lane = group_choose(run)->lane;
-    for (size_t i = 0; i < GROUPS; i++) {
-        const struct model_state *state = &run->groups[i].submitted;
-        if (run->groups[i].lane == lane && state->exists && state->next_index > state->first_index)
-            operate_on(run, &run->groups[i], MODEL_LOW_WATER);
-    }
-    journal_trim(run->journals[lane]);
-}
-
 static void live(struct run *run)
 {
     struct simulated_disk_settings *settings = &run->environment->disk.settings;
-    settings->fail_at_operation = 0;
+    settings->fail_at_operation = settings->crash_at_operation = 0;
+    if (chance(run, 50))
+        arm_crash(run, 300);
     settings->slow_per_thousand = chance(run, 30) ? below(run, 50) : 0;
     settings->failure_per_million = chance(run, 10) ? 200 + below(run, 3000) : 0;
     uint32_t operations = 50 + below(run, 400);
     bool fills = chance(run, 25);
-    for (uint32_t i = 0; i < operations && !run->fatal; i++) {
+    for (uint32_t i = 0; i < operations && !run->fatal && !run->environment->disk.crashed; i++) {
         if (fills && i == operations / 4)
             settings->capacity_bytes =
                 simulated_disk_used_bytes(&run->environment->disk) + below(run, 300000);
         if (i == operations * 3 / 4)
             settings->capacity_bytes = UINT64_MAX;
-        operate(run);
+        journal_operate(run);
         if (chance(run, 3))
-            trim(run);
+            journal_trim_something(run);
         uint32_t steps = chance(run, 5) ? below(run, 500) : below(run, 8);
         for (uint32_t j = 0; j < steps; j++)
             if (!simulated_scheduler_step(&run->environment->scheduler))
@@ -432,21 +258,21 @@ static bool life(struct run *run, bool after_clean_end)
     };
     if (start(run, after_clean_end))
         live(run);
-    bool clean = run->failure[0] == '\0' && !run->fatal && run->recovery == NULL &&
-                 run->journals[0] != NULL && chance(run, 25);
+    bool clean = run->failure[0] == '\0' && !run->fatal && !disk->crashed &&
+                 run->recovery == NULL && run->journals[0] != NULL && chance(run, 40);
     if (clean && chance(run, 30)) {
         close_begin(run);
         for (uint32_t steps = below(run, 300); steps > 0; steps--)
             if (!simulated_scheduler_step(&run->environment->scheduler))
                 break;
         run->counts.interrupted_ends++;
-        simulated_environment_crash(run->environment,
-                                    chance(run, 60) ? SIMULATED_POWER_FAILURE : SIMULATED_KILL);
+        go_down(run);
         close_finish(run);
         clean = false;
     } else if (clean) {
         disk->settings.failure_per_million = 0;
         disk->settings.fail_at_operation = 0;
+        disk->settings.crash_at_operation = 0;
         disk->settings.capacity_bytes = UINT64_MAX;
         close_begin(run);
         close_finish(run);
@@ -454,8 +280,7 @@ static bool life(struct run *run, bool after_clean_end)
         run->counts.clean_ends += clean;
         simulated_environment_crash(run->environment, SIMULATED_KILL);
     } else {
-        simulated_environment_crash(run->environment,
-                                    chance(run, 60) ? SIMULATED_POWER_FAILURE : SIMULATED_KILL);
+        go_down(run);
         close_begin(run);
         close_finish(run);
     }

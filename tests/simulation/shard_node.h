@@ -14,6 +14,7 @@ enum { NODE_SHARDS = 2, NODE_STEPS_MAX = 3000000 };
 struct shard_node {
     struct simulated_environment *environment;
     enum journal_durability durability;
+    int64_t retention_ms; /* 0: for ever */
     struct page_cache *cache;
     struct journal_recovery *recovery;
     struct journal *journal;

@@ -24,7 +24,11 @@ void run_flush(struct run *run, size_t shard)
 {
     struct simulated_flush *request = calloc(1, sizeof *request);
     assert(request != NULL);
-    *request = (struct simulated_flush){.flush.done = on_flushed, .run = run, .shard = shard};
+    *request = (struct simulated_flush){
+        .flush = {.done = on_flushed, .cleans = run_below(run, 3) == 0},
+        .run = run,
+        .shard = shard,
+    };
     run->requests_in_flight[shard]++;
     run->counts.flushes++;
     replica_flush(run->node.replicas[shard], &request->flush);
@@ -93,12 +97,22 @@ void run_delete(struct run *run, size_t shard)
 
 /* --- Retention ------------------------------------------------------------------------------- */
 
+static void may_go_before(struct shard_model *model, int64_t cutoff_ms)
+{
+    if (cutoff_ms > model->cutoff_ms)
+        model->cutoff_ms = cutoff_ms;
+}
+
+void run_grow_old(struct run *run)
+{
+    for (size_t i = 0; i < NODE_SHARDS && run->node.retention_ms > 0; i++)
+        may_go_before(&run->models[i], run_now_ms(run) - run->node.retention_ms);
+}
+
 void run_retain(struct run *run, size_t shard)
 {
     int64_t cutoff_ms = run_now_ms(run) - (2 + run_below(run, 12)) * INT64_C(3600000);
-    struct shard_model *model = &run->models[shard];
-    if (cutoff_ms > model->cutoff_ms)
-        model->cutoff_ms = cutoff_ms;
+    may_go_before(&run->models[shard], cutoff_ms);
     run->counts.retentions++;
     shard_retain_from(replica_shard(run->node.replicas[shard]), cutoff_ms);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { RETENTION_MS = 10 * 3600 * 1000 }; /* where there is one: the last part of a run */
+
 uint32_t run_below(struct run *run, uint32_t bound)
 {
     return random_below(&run->random.base, bound);
@@ -49,6 +51,7 @@ struct run *run_create(uint64_t seed, enum breakage breakage)
     run->breakage = breakage;
     run->node.environment = simulated_environment_create(seed);
     run->node.durability = breakage == BREAK_JOURNAL ? JOURNAL_UNSAFE_FOR_TESTS : JOURNAL_DURABLE;
+    run->node.retention_ms = seed % 3 == 0 ? RETENTION_MS : 0;
     random_generator_init(&run->random, seed ^ UINT64_C(0x7368617264));
     for (size_t i = 0; i < NODE_SHARDS; i++)
         shard_model_init(&run->models[i]);

@@ -78,7 +78,12 @@ void run_flush(struct run *run, size_t shard);
 
 /* With no write under way, so that it is known what the deletion covers. */
 void run_delete(struct run *run, size_t shard);
+
+/* Ask for what is older than some hours to go. */
 void run_retain(struct run *run, size_t shard);
+
+/* The same by the retention of the node, as time goes by. */
+void run_grow_old(struct run *run);
 
 /* --- shard_life.c ---------------------------------------------------------------------------- */
 

@@ -1,4 +1,5 @@
 #include "simulated_disk_private.h"
+#include "simulated_memory.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -26,13 +27,6 @@ static struct simulated_disk *disk_of(struct disk *self)
 static struct simulated_node *node_of(struct file *file)
 {
     return ((struct simulated_file *)file)->node;
-}
-
-void *simulated_checked(void *memory)
-{
-    if (memory == NULL)
-        abort();
-    return memory;
 }
 
 /* --- Faults ---------------------------------------------------------------------------------- */
@@ -83,7 +77,7 @@ void simulated_name_set(struct simulated_name **names, size_t *count, size_t *ca
     if (name == NULL) {
         if (*count == *capacity) {
             *capacity = *capacity * 2 + 16;
-            *names = simulated_checked(realloc(*names, *capacity * sizeof **names));
+            *names = simulated_grow(*names, *count * sizeof **names, *capacity * sizeof **names);
         }
         name = &(*names)[(*count)++];
         memcpy(name->path, path, strlen(path) + 1);
@@ -117,7 +111,7 @@ static void change_apply_durable(struct simulated_disk *disk, const struct simul
 static void change_add(struct simulated_disk *disk, const char *path, const char *from,
                        struct simulated_node *node)
 {
-    struct simulated_change *change = simulated_checked(calloc(1, sizeof *change));
+    struct simulated_change *change = simulated_allocate(sizeof *change);
     parent_of(path, change->directory);
     memcpy(change->path, path, strlen(path) + 1);
     memcpy(change->from, from, strlen(from) + 1);
@@ -171,7 +165,7 @@ size_t simulated_sector_count(uint64_t size)
 
 static struct simulated_node *node_create(struct simulated_disk *disk)
 {
-    struct simulated_node *node = simulated_checked(calloc(1, sizeof *node));
+    struct simulated_node *node = simulated_allocate(sizeof *node);
     node->next = disk->nodes;
     disk->nodes = node;
     return node;
@@ -204,9 +198,10 @@ static enum error_code node_grow(struct simulated_disk *disk, struct simulated_n
     }
     if (size > node->capacity) {
         uint64_t capacity = size > node->capacity * 2 ? size : node->capacity * 2;
-        node->seen = simulated_checked(realloc(node->seen, capacity));
-        node->durable = simulated_checked(realloc(node->durable, capacity));
-        node->dirty = simulated_checked(realloc(node->dirty, simulated_sector_count(capacity)));
+        node->seen = simulated_grow(node->seen, node->capacity, capacity);
+        node->durable = simulated_grow(node->durable, node->capacity, capacity);
+        node->dirty = simulated_grow(node->dirty, simulated_sector_count(node->capacity),
+                                     simulated_sector_count(capacity));
         memset(node->seen + node->capacity, 0, capacity - node->capacity);
         memset(node->durable + node->capacity, 0, capacity - node->capacity);
         memset(node->dirty + simulated_sector_count(node->capacity), 0,
@@ -306,7 +301,7 @@ static enum error_code simulated_open(struct disk *self, const char *path, enum 
     } else if (mode == DISK_OPEN_REPLACE) {
         node_cut(node, 0);
     }
-    struct simulated_file *file = simulated_checked(calloc(1, sizeof *file));
+    struct simulated_file *file = simulated_allocate(sizeof *file);
     file->node = node;
     node->open_count++;
     disk->open_files++;
@@ -493,6 +488,12 @@ struct listed {
     bool is_directory;
 };
 
+static char *copy_of(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    return memcpy(simulated_allocate(bytes), text, bytes);
+}
+
 static int listed_compare(const void *left, const void *right)
 {
     return strcmp(((const struct listed *)left)->name, ((const struct listed *)right)->name);
@@ -507,12 +508,12 @@ static enum error_code simulated_list(struct disk *self, const char *path, disk_
         return code;
     if (path[0] != '\0' && simulated_node_find(disk, path) == NULL)
         return error_set(error, ERROR_NOT_FOUND, "list '%s'", path);
-    struct listed *listed = simulated_checked(calloc(disk->name_count + 1, sizeof *listed));
+    struct listed *listed = simulated_allocate((disk->name_count + 1) * sizeof *listed);
     size_t count = 0;
     size_t skip = path[0] == '\0' ? 0 : strlen(path) + 1;
     for (size_t i = 0; i < disk->name_count; i++)
         if (is_below(disk->names[i].path, path))
-            listed[count++] = (struct listed){strdup(disk->names[i].path + skip),
+            listed[count++] = (struct listed){copy_of(disk->names[i].path + skip),
                                               disk->names[i].node->is_directory};
     qsort(listed, count, sizeof *listed, listed_compare);
     bool more = true;
@@ -609,7 +610,7 @@ static void write_halfway(void *argument)
 static void simulated_write(struct disk *self, struct disk_write *write)
 {
     struct simulated_disk *disk = disk_of(self);
-    struct flight *flight = simulated_checked(calloc(1, sizeof *flight));
+    struct flight *flight = simulated_allocate(sizeof *flight);
     *flight = (struct flight){.disk = disk, .write = write};
     simulated_scheduler_after(disk->scheduler, flight_delay_ns(disk), write_halfway, flight);
 }
@@ -628,7 +629,7 @@ static void read_land(void *argument)
 static void simulated_read(struct disk *self, struct disk_read *read)
 {
     struct simulated_disk *disk = disk_of(self);
-    struct flight *flight = simulated_checked(calloc(1, sizeof *flight));
+    struct flight *flight = simulated_allocate(sizeof *flight);
     *flight = (struct flight){.disk = disk, .read = read};
     simulated_scheduler_after(disk->scheduler, flight_delay_ns(disk), read_land, flight);
 }

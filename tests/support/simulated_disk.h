@@ -84,6 +84,9 @@ void simulated_disk_restart(struct simulated_disk *disk);
 struct simulated_disk_image *simulated_disk_save(const struct simulated_disk *disk);
 void simulated_disk_go_back(struct simulated_disk *disk, struct simulated_disk_image *image);
 
+/* Or stay. */
+void simulated_disk_forget(struct simulated_disk_image *image);
+
 /* Flip one bit, on the medium and in the cache. */
 void simulated_disk_flip(struct simulated_disk *disk, const char *path, uint64_t bit);
 

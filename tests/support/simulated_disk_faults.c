@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "simulated_disk_private.h"
+#include "simulated_memory.h"
 
 /* --- Crash and restart ----------------------------------------------------------------------- */
 
@@ -93,14 +94,14 @@ static struct simulated_node *nodes_copy(struct simulated_node *nodes)
 {
     struct simulated_node *copies = NULL, **end = &copies;
     for (struct simulated_node *node = nodes; node != NULL; node = node->next) {
-        struct simulated_node *copy = simulated_checked(malloc(sizeof *copy));
+        struct simulated_node *copy = simulated_allocate(sizeof *copy);
         *copy = *node;
         copy->next = NULL;
         if (node->capacity > 0) {
             size_t sectors = simulated_sector_count(node->capacity);
-            copy->seen = simulated_checked(malloc(node->capacity));
-            copy->durable = simulated_checked(malloc(node->capacity));
-            copy->dirty = simulated_checked(malloc(sectors));
+            copy->seen = simulated_allocate(node->capacity);
+            copy->durable = simulated_allocate(node->capacity);
+            copy->dirty = simulated_allocate(sectors);
             memcpy(copy->seen, node->seen, node->capacity);
             memcpy(copy->durable, node->durable, node->capacity);
             memcpy(copy->dirty, node->dirty, sectors);
@@ -114,7 +115,7 @@ static struct simulated_node *nodes_copy(struct simulated_node *nodes)
 
 static struct simulated_name *names_copy(const struct simulated_name *names, size_t count)
 {
-    struct simulated_name *copies = simulated_checked(calloc(count + 1, sizeof *copies));
+    struct simulated_name *copies = simulated_allocate((count + 1) * sizeof *copies);
     for (size_t i = 0; i < count; i++) {
         copies[i] = names[i];
         copies[i].node = names[i].node->copy;
@@ -128,7 +129,7 @@ static struct simulated_change *changes_copy(const struct simulated_change *chan
     struct simulated_change *copies = NULL, **end = &copies;
     *last_out = NULL;
     for (; changes != NULL; changes = changes->next) {
-        struct simulated_change *copy = simulated_checked(malloc(sizeof *copy));
+        struct simulated_change *copy = simulated_allocate(sizeof *copy);
         *copy = *changes;
         copy->next = NULL;
         copy->node = changes->node == NULL ? NULL : changes->node->copy;
@@ -141,7 +142,7 @@ static struct simulated_change *changes_copy(const struct simulated_change *chan
 struct simulated_disk_image *simulated_disk_save(const struct simulated_disk *disk)
 {
     assert(!disk->crashed && disk->open_files == 0);
-    struct simulated_disk_image *image = simulated_checked(calloc(1, sizeof *image));
+    struct simulated_disk_image *image = simulated_allocate(sizeof *image);
     image->disk = (struct simulated_disk){
         .nodes = nodes_copy(disk->nodes),
         .names = names_copy(disk->names, disk->name_count),
@@ -153,6 +154,12 @@ struct simulated_disk_image *simulated_disk_save(const struct simulated_disk *di
     };
     image->disk.first_change = changes_copy(disk->first_change, &image->disk.last_change);
     return image;
+}
+
+void simulated_disk_forget(struct simulated_disk_image *image)
+{
+    simulated_disk_clear(&image->disk);
+    free(image);
 }
 
 void simulated_disk_go_back(struct simulated_disk *disk, struct simulated_disk_image *image)

@@ -34,9 +34,6 @@ struct simulated_change {
     struct simulated_node *node;
 };
 
-/* Memory, or the end of the test. */
-void *simulated_checked(void *memory);
-
 size_t simulated_sector_count(uint64_t size);
 void simulated_node_free(struct simulated_node *node);
 

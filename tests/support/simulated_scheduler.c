@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "simulated_memory.h"
+
 static struct simulated_scheduler *scheduler_of(struct scheduler *self)
 {
     return (struct simulated_scheduler *)self;
@@ -41,10 +43,11 @@ static bool event_before(const struct simulated_event *left, const struct simula
 static void event_push(struct simulated_scheduler *scheduler, struct simulated_event event)
 {
     if (scheduler->event_count == scheduler->event_capacity) {
-        scheduler->event_capacity = scheduler->event_capacity * 2 + 64;
+        size_t capacity = scheduler->event_capacity * 2 + 64;
         scheduler->events =
-            realloc(scheduler->events, scheduler->event_capacity * sizeof *scheduler->events);
-        assert(scheduler->events != NULL);
+            simulated_grow(scheduler->events, scheduler->event_count * sizeof *scheduler->events,
+                           capacity * sizeof *scheduler->events);
+        scheduler->event_capacity = capacity;
     }
     size_t position = scheduler->event_count++;
     while (position > 0) {

@@ -448,6 +448,32 @@ static void rule_17_whoever_is_asked_votes(void **state)
     group->raft.configuration.servers[0].role = RAFT_VOTER;
 }
 
+static void rule_17_who_has_no_vote_forgets_a_silent_leader(void **state)
+{
+    struct group *group = ((struct situation *)*state)->group;
+    struct raft *raft = &group->raft;
+    follow(group);
+    raft->follower_state.current_leader.id = 2;
+    raft->configuration.servers[0].role = RAFT_STANDBY;
+    raft->election_timer_start = group->io.time(&group->io);
+    filter_forget_silent_leader(group);
+    assert_int_equal(raft->follower_state.current_leader.id, 2); /* heard just now */
+
+    raft->election_timer_start -= raft->election_timeout;
+    without(group, RULE_VOTE_WITHOUT_VOTE);
+    filter_forget_silent_leader(group);
+    assert_int_equal(raft->follower_state.current_leader.id, 2);
+
+    group->host->options.unsafe_disabled_rules = 0;
+    raft->configuration.servers[0].role = RAFT_VOTER; /* stands for election itself */
+    filter_forget_silent_leader(group);
+    assert_int_equal(raft->follower_state.current_leader.id, 2);
+    raft->configuration.servers[0].role = RAFT_STANDBY;
+    filter_forget_silent_leader(group);
+    assert_int_equal(raft->follower_state.current_leader.id, 0);
+    raft->configuration.servers[0].role = RAFT_VOTER;
+}
+
 static void rule_19_a_voter_learns_of_its_demotion_when_it_is_committed(void **state)
 {
     struct group *group = ((struct situation *)*state)->group;
@@ -493,6 +519,7 @@ int main(void)
         RULE_TEST(rule_15_and_18_a_pre_vote_is_no_vote_and_brings_a_higher_term),
         RULE_TEST(rule_16_entries_of_the_own_snapshot_are_cut_off),
         RULE_TEST(rule_17_whoever_is_asked_votes),
+        RULE_TEST(rule_17_who_has_no_vote_forgets_a_silent_leader),
         RULE_TEST(rule_19_a_voter_learns_of_its_demotion_when_it_is_committed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,3 +1,4 @@
+/* Every allocation of a journal's life fails once, one after the other. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,266 +9,251 @@
 
 #include "allocation_faults.h"
 #include "journal/journal.h"
-#include "platform/disk_uring.h"
-#include "platform/loop.h"
-#include "platform/worker_pool.h"
-#include "scratch_directory.h"
+#include "simulated_environment.h"
 
-/*
- * Every allocation fails once, one after the other: of a recovery, of opening, of writing. Either
- * there is an error that says so, or nothing is missing; and afterwards everything that was
- * acknowledged is there.
- */
+enum { STEPS_MAX = 1000000, GROUPS = 3, ENTRIES = 20, PAYLOAD_BYTES = 900 };
 
-enum { GROUPS = 3, PAYLOAD = 3000, FAULTS_MAX = 1000 };
-
-struct fixture {
-    struct scratch_directory directory;
-    struct worker_pool *workers;
-    struct loop *loop;
-    struct disk *disk;
-    struct environment environment;
+struct world {
+    struct simulated_environment *environment;
+    struct journal_recovery *recovery;
     struct journal *journal;
-    uint8_t payload[PAYLOAD];
-    uint64_t acknowledged; /* entries of each group */
-    struct error error;
-    bool fatal;
+    struct error fatal;
+    size_t done;
     bool closed;
 };
 
-/* --- A journal on the machine's disk --------------------------------------------------------- */
-
 static void on_fatal(void *context, const struct error *error)
 {
-    struct fixture *fixture = context;
-    fixture->fatal = true;
-    fixture->error = *error;
-    loop_stop(fixture->loop);
+    ((struct world *)context)->fatal = *error;
 }
 
 static void on_closed(void *context)
 {
-    struct fixture *fixture = context;
-    fixture->closed = true;
-    loop_stop(fixture->loop);
+    ((struct world *)context)->closed = true;
 }
 
-static int setup(void **state)
+static enum error_code recover(struct world *world, struct error *error)
 {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    struct error *error = &fixture->error;
-    *state = fixture;
-    scratch_directory_make(&fixture->directory);
-    memset(fixture->payload, 0x5a, PAYLOAD);
-    assert_int_equal(worker_pool_create(&(struct worker_pool_options){.worker_count = 3},
-                                        &fixture->workers, error),
-                     ERROR_NONE);
-    assert_int_equal(
-        loop_create(&(struct loop_options){.workers = fixture->workers}, &fixture->loop, error),
-        ERROR_NONE);
-    assert_int_equal(disk_uring_create(fixture->directory.path, fixture->loop, DISK_ENGINE_THREADS,
-                                       &fixture->disk, error),
-                     ERROR_NONE);
-    fixture->environment = (struct environment){
-        .scheduler = loop_scheduler(fixture->loop),
-        .disk = fixture->disk,
-        .clock = clock_system(),
-        .random = random_system(),
+    const struct journal_recovery_options options = {.directory = "journal"};
+    return journal_recover(world->environment->base.disk, &options, &world->recovery, error);
+}
+
+static enum error_code open_journal(struct world *world, struct error *error)
+{
+    const struct journal_options options = {
+        .directory = "journal",
+        .segment_bytes_min = 64 * 1024,
+        .segment_bytes_max = 64 * 1024,
     };
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    disk_uring_destroy(fixture->disk);
-    worker_pool_destroy(fixture->workers);
-    loop_destroy(fixture->loop);
-    scratch_directory_remove(&fixture->directory);
-    free(fixture);
-    return 0;
-}
-
-static enum error_code recover(struct fixture *fixture, struct journal_recovery **recovery)
-{
-    struct journal_recovery_options options = {.directory = "journal"};
-    return journal_recover(fixture->disk, &options, recovery, &fixture->error);
-}
-
-static enum error_code open_journal(struct fixture *fixture, struct journal_recovery *recovery)
-{
+    const struct journal_events events = {.context = world, .fatal = on_fatal};
     uint64_t groups[GROUPS];
-    size_t count = journal_recovery_group_count(recovery);
-    assert_in_range(count, 0, GROUPS);
+    size_t count = journal_recovery_group_count(world->recovery);
     for (size_t i = 0; i < count; i++)
-        groups[i] = journal_recovery_group(recovery, i)->group;
-    struct journal_options options = {
-        .directory = "journal", .segment_bytes_min = 128 * 1024, .segment_bytes_max = 128 * 1024};
-    struct journal_events events = {.context = fixture, .fatal = on_fatal};
-    fixture->fatal = false;
-    return journal_open(&fixture->environment, &options, &events, recovery, groups, count,
-                        &fixture->journal, &fixture->error);
+        groups[i] = journal_recovery_group(world->recovery, i)->group;
+    return journal_open(&world->environment->base, &options, &events, world->recovery, groups,
+                        count, &world->journal, error);
 }
 
-static void close_journal(struct fixture *fixture)
+static void close_recovery(struct world *world)
 {
-    fixture->closed = false;
-    journal_close(fixture->journal, on_closed, fixture);
-    while (!fixture->closed) /* a fatal error stops the loop, too */
-        loop_run(fixture->loop);
-    fixture->journal = NULL;
+    journal_recovery_close(world->recovery);
+    world->recovery = NULL;
 }
 
-static void check(struct fixture *fixture, const struct journal_recovery *recovery)
+static void close_journal(struct world *world)
 {
-    for (uint64_t i = 1; fixture->acknowledged > 0 && i <= GROUPS; i++) {
-        const struct journal_group *group = journal_recovery_find(recovery, i);
-        assert_non_null(group);
-        assert_true(group->next_index > fixture->acknowledged);
-        for (uint64_t index = group->first_index; index < group->next_index; index++) {
-            struct journal_entry entry = journal_recovery_entry(group, index);
-            assert_int_equal(entry.payload_bytes, PAYLOAD);
-            assert_memory_equal(entry.payload, fixture->payload, PAYLOAD);
-        }
-    }
+    world->closed = false;
+    journal_close(world->journal, on_closed, world);
+    assert_true(
+        simulated_scheduler_run_until(&world->environment->scheduler, &world->closed, STEPS_MAX));
+    world->journal = NULL;
 }
 
-static void on_durable(struct journal_request *request)
+static struct world *world_create(void)
 {
-    (void)request;
+    struct world *world = calloc(1, sizeof *world);
+    assert_non_null(world);
+    world->environment = simulated_environment_create(11);
+    return world;
 }
 
-struct barrier {
-    struct journal_request base; /* first */
-    struct fixture *fixture;
-    bool reached;
+static void world_open(struct world *world)
+{
+    struct error error;
+    if (recover(world, &error) != ERROR_NONE || open_journal(world, &error) != ERROR_NONE)
+        fail_msg("%s", error.message);
+    close_recovery(world);
+}
+
+static void world_destroy(struct world *world)
+{
+    if (world->journal != NULL)
+        close_journal(world);
+    close_recovery(world);
+    simulated_environment_destroy(world->environment);
+    free(world);
+}
+
+/* --- Writing --------------------------------------------------------------------------------- */
+
+struct counted_request {
+    struct journal_request request;
+    struct world *world;
 };
 
-static void on_barrier(struct journal_request *request)
+static void on_done(struct journal_request *request)
 {
-    struct barrier *barrier = (struct barrier *)request;
-    barrier->reached = true;
-    loop_stop(barrier->fixture->loop);
+    ((struct counted_request *)request)->world->done++;
 }
 
-/* `count` entries of each group; a snapshot lets go of most that was before. */
-static void write_entries(struct fixture *fixture, uint64_t count)
+/* Entries, metadata and snapshots of some groups; false when the journal gave up on the way. */
+static bool write_all(struct world *world)
 {
-    static struct journal_request requests[GROUPS];
-    uint64_t last = 0;
-    for (uint64_t group = 1; group <= GROUPS; group++) {
-        struct journal_range range = journal_group_range(fixture->journal, group);
-        for (uint64_t i = 0; i < count && !fixture->fatal; i++) {
-            struct journal_entry entry = {.index = range.next_index + i,
-                                          .term = 1,
-                                          .payload = fixture->payload,
-                                          .payload_bytes = PAYLOAD};
-            journal_append(fixture->journal, group, &entry, 1, NULL);
+    static struct counted_request requests[GROUPS * (ENTRIES + 2)];
+    uint8_t payload[PAYLOAD_BYTES];
+    size_t count = 0;
+    world->done = 0;
+    for (uint64_t index = 1; index <= ENTRIES; index++)
+        for (uint64_t group = 1; group <= GROUPS && world->fatal.code == ERROR_NONE; group++) {
+            memset(payload, (int)(group * 50 + index), sizeof payload);
+            const struct journal_entry entry = {
+                .index = journal_group_range(world->journal, group).next_index,
+                .term = 1,
+                .version = 1,
+                .payload = payload,
+                .payload_bytes = sizeof payload,
+            };
+            requests[count] = (struct counted_request){{.done = on_done}, world};
+            journal_append(world->journal, group, &entry, 1, &requests[count++].request);
+            simulated_scheduler_step(&world->environment->scheduler);
         }
-        last = range.next_index + count - 1;
-        struct journal_snapshot snapshot = {.index = last,
-                                            .term = 1,
-                                            .low_water = last - 2,
-                                            .payload = fixture->payload,
-                                            .payload_bytes = 10};
-        requests[group - 1] = (struct journal_request){.done = on_durable};
-        if (!fixture->fatal)
-            journal_set_snapshot(fixture->journal, group, &snapshot, &requests[group - 1]);
+    for (uint64_t group = 1; group <= GROUPS && world->fatal.code == ERROR_NONE; group++) {
+        const struct journal_snapshot snapshot = {
+            .index = ENTRIES / 2,
+            .term = 1,
+            .low_water = ENTRIES / 2,
+            .mode = JOURNAL_SNAPSHOT_TAKEN,
+            .version = 1,
+            .payload = payload,
+            .payload_bytes = sizeof payload,
+        };
+        requests[count] = (struct counted_request){{.done = on_done}, world};
+        journal_set_metadata(world->journal, group, 2, group, &requests[count++].request);
+        requests[count] = (struct counted_request){{.done = on_done}, world};
+        journal_set_snapshot(world->journal, group, &snapshot, &requests[count++].request);
     }
-    struct barrier barrier = {.base.done = on_barrier, .fixture = fixture};
-    if (!fixture->fatal)
-        journal_barrier(fixture->journal, &barrier.base);
-    while (!barrier.reached && !fixture->fatal)
-        loop_run(fixture->loop);
-    if (barrier.reached)
-        fixture->acknowledged = last;
+    for (size_t i = 0; i < STEPS_MAX && world->done < count && world->fatal.code == ERROR_NONE; i++)
+        simulated_scheduler_step(&world->environment->scheduler);
+    return world->done == count && world->fatal.code == ERROR_NONE;
 }
 
-static void first_life(struct fixture *fixture)
+/* Requests finish in order, so what is done is a prefix of what was asked for. */
+static void expect_entries(struct world *world, size_t done)
 {
-    struct journal_recovery *recovery = NULL;
-    assert_int_equal(recover(fixture, &recovery), ERROR_NONE);
-    assert_int_equal(open_journal(fixture, recovery), ERROR_NONE);
-    journal_recovery_close(recovery);
-    write_entries(fixture, 30);
-    assert_false(fixture->fatal);
-    close_journal(fixture);
+    for (uint64_t group = 1; group <= GROUPS; group++) {
+        size_t entries = done / GROUPS + (done % GROUPS >= group);
+        const struct journal_group *found = journal_recovery_find(world->recovery, group);
+        if (entries > ENTRIES)
+            entries = ENTRIES;
+        assert_true(entries == 0 || found->next_index > entries);
+        for (uint64_t i = 1; i <= entries; i++) {
+            if (i < found->first_index)
+                continue;
+            struct journal_entry entry = journal_recovery_entry(found, i);
+            assert_int_equal(entry.payload_bytes, PAYLOAD_BYTES);
+            assert_int_equal(entry.payload[PAYLOAD_BYTES - 1], (uint8_t)(group * 50 + i));
+        }
+    }
 }
 
 /* --- Tests ----------------------------------------------------------------------------------- */
 
-static void a_recovery_without_memory_says_so(void **state)
+static void a_recovery_without_memory_says_so_and_changes_nothing(void **state)
 {
-    struct fixture *fixture = *state;
-    first_life(fixture);
-    size_t fault = 1;
-    bool injected = true;
-    for (; injected && fault < FAULTS_MAX; fault++) {
-        struct journal_recovery *recovery = NULL;
-        allocation_faults_arm(fault);
-        enum error_code code = recover(fixture, &recovery);
-        injected = allocation_faults_disarm();
+    (void)state;
+    struct world *world = world_create();
+    struct error error;
+    world_open(world);
+    assert_true(write_all(world));
+    close_journal(world);
+    size_t survived = 0;
+    for (size_t number = 1;; number++) {
+        allocation_faults_arm(number);
+        enum error_code code = recover(world, &error);
+        if (!allocation_faults_disarm()) {
+            assert_int_equal(code, ERROR_NONE);
+            break;
+        }
+        assert_int_equal(code, ERROR_OUT_OF_MEMORY);
+        assert_null(world->recovery);
+        survived++;
+    }
+    assert_true(survived > 5);
+    expect_entries(world, GROUPS * ENTRIES);
+    world_destroy(world);
+}
+
+static void an_opening_without_memory_says_so_and_can_be_repeated(void **state)
+{
+    (void)state;
+    struct world *world = world_create();
+    struct error error;
+    world_open(world);
+    assert_true(write_all(world));
+    close_journal(world);
+    size_t survived = 0;
+    for (size_t number = 1;; number++) {
+        assert_int_equal(recover(world, &error), ERROR_NONE);
+        allocation_faults_arm(number);
+        enum error_code code = open_journal(world, &error);
+        bool injected = allocation_faults_disarm();
+        if (!injected)
+            break;
+        assert_true(code == ERROR_OUT_OF_MEMORY || code == ERROR_NONE);
         if (code == ERROR_NONE)
-            check(fixture, recovery);
-        else
-            assert_int_equal(code, ERROR_OUT_OF_MEMORY);
-        assert_true(injected || code == ERROR_NONE);
-        journal_recovery_close(recovery);
+            close_journal(world); /* it could do without */
+        assert_null(world->journal);
+        close_recovery(world);
+        survived++;
     }
-    assert_in_range(fault, 10, FAULTS_MAX - 1);
+    assert_true(survived > 5);
+    expect_entries(world, GROUPS * ENTRIES);
+    world_destroy(world);
 }
 
-static void a_journal_that_cannot_be_opened_changes_nothing(void **state)
+static void writing_without_memory_is_fatal_and_loses_nothing_that_was_acknowledged(void **state)
 {
-    struct fixture *fixture = *state;
-    first_life(fixture);
-    size_t fault = 1;
-    bool injected = true;
-    for (; injected && fault < FAULTS_MAX; fault++) {
-        struct journal_recovery *recovery = NULL;
-        assert_int_equal(recover(fixture, &recovery), ERROR_NONE);
-        check(fixture, recovery);
-        allocation_faults_arm(fault);
-        enum error_code code = open_journal(fixture, recovery);
-        injected = allocation_faults_disarm();
-        journal_recovery_close(recovery);
-        if (code == ERROR_NONE || fixture->journal != NULL)
-            close_journal(fixture);
-        else
-            assert_int_equal(code, ERROR_OUT_OF_MEMORY);
+    (void)state;
+    size_t survived = 0;
+    for (size_t number = 1;; number++) {
+        struct world *world = world_create();
+        struct error error;
+        world_open(world);
+        allocation_faults_arm(number);
+        bool complete = write_all(world);
+        bool injected = allocation_faults_disarm();
+        assert_true(complete || world->fatal.code == ERROR_OUT_OF_MEMORY);
+        simulated_environment_crash(world->environment, SIMULATED_POWER_FAILURE);
+        close_journal(world);
+        simulated_environment_restart(world->environment);
+        assert_int_equal(recover(world, &error), ERROR_NONE);
+        expect_entries(world, world->done);
+        world_destroy(world);
+        if (!injected) {
+            assert_true(complete);
+            break;
+        }
+        survived++;
     }
-    assert_in_range(fault, 10, FAULTS_MAX - 1);
-}
-
-static void what_was_acknowledged_survives_any_failed_allocation(void **state)
-{
-    struct fixture *fixture = *state;
-    first_life(fixture);
-    size_t fault = 1;
-    bool injected = true;
-    for (; injected && fault < FAULTS_MAX; fault++) {
-        struct journal_recovery *recovery = NULL;
-        assert_int_equal(recover(fixture, &recovery), ERROR_NONE);
-        check(fixture, recovery);
-        assert_int_equal(open_journal(fixture, recovery), ERROR_NONE);
-        journal_recovery_close(recovery);
-        allocation_faults_arm(fault);
-        write_entries(fixture, 30);
-        injected = allocation_faults_disarm();
-        assert_true(injected || !fixture->fatal);
-        close_journal(fixture);
-    }
-    assert_in_range(fault, 5, FAULTS_MAX - 1);
+    assert_true(survived > 5);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_recovery_without_memory_says_so, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_journal_that_cannot_be_opened_changes_nothing, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(what_was_acknowledged_survives_any_failed_allocation, setup,
-                                        teardown),
+        cmocka_unit_test(a_recovery_without_memory_says_so_and_changes_nothing),
+        cmocka_unit_test(an_opening_without_memory_says_so_and_can_be_repeated),
+        cmocka_unit_test(writing_without_memory_is_fatal_and_loses_nothing_that_was_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

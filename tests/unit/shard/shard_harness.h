@@ -19,6 +19,7 @@
 #include "shard/shard.h"
 #include "shard/slots.h"
 #include "simulated_environment.h"
+#include "simulated_memory.h"
 
 #define HARNESS __attribute__((unused)) static
 
@@ -56,10 +57,9 @@ struct harness {
 
 HARNESS void harness_append(struct harness *harness, const uint8_t *bytes, size_t size_bytes)
 {
-    harness->log = realloc(harness->log, (harness->log_count + 1) * sizeof *harness->log);
-    uint8_t *copy = malloc(size_bytes);
-    assert_non_null(harness->log);
-    assert_non_null(copy);
+    harness->log = simulated_grow(harness->log, harness->log_count * sizeof *harness->log,
+                                  (harness->log_count + 1) * sizeof *harness->log);
+    uint8_t *copy = simulated_allocate(size_bytes);
     memcpy(copy, bytes, size_bytes);
     /* Indexes have gaps: groups keep entries of their own. */
     harness->last_index += 2 + harness->log_count % 3;
