@@ -106,7 +106,7 @@ static enum error_code replay_all(struct journal_recovery *recovery, struct erro
             if (batch->header.sequence > found->accepted_last_batch)
                 break;
             enum error_code code =
-                scan_records(found->segment->content, batch, replay_record, &replay, error);
+                scan_records(found->segment->content->bytes, batch, replay_record, &replay, error);
             if (code != ERROR_NONE)
                 return code;
             recovery->summary.batches++;
@@ -122,6 +122,8 @@ static void location_hold(const struct location *location)
         return;
     atomic_fetch_add(&location->segment->holds, 1);
     atomic_fetch_add(&location->segment->live_bytes, (int64_t)record_size(location->payload_bytes));
+    content_pin(location->segment->content, (uint64_t)location->offset_units * 8,
+                record_size(location->payload_bytes));
 }
 
 /* A group is whole when none of its entries is missing. */
@@ -159,7 +161,7 @@ static struct record record_at(const struct location *location)
     struct record record = {0};
     uint64_t offset = (uint64_t)location->offset_units * 8;
     assert(location->segment != NULL && location->segment->content != NULL);
-    size_t taken = record_view(location->segment->content + offset,
+    size_t taken = record_view(location->segment->content->bytes + offset,
                                location->segment->size_bytes - offset, &record);
     assert(taken > 0);
     return record;
@@ -202,7 +204,8 @@ static int group_compare(const void *left, const void *right)
 static enum error_code groups_make(struct journal_recovery *recovery, struct error *error)
 {
     recovery->groups = calloc(recovery->index.count + 1, sizeof *recovery->groups);
-    if (recovery->groups == NULL)
+    recovery->released_index = calloc(recovery->index.count + 1, sizeof *recovery->released_index);
+    if (recovery->groups == NULL || recovery->released_index == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "journal recovery");
     for (size_t i = 0; i < recovery->index.capacity; i++) {
         struct group_state *state = recovery->index.table[i];
@@ -220,8 +223,10 @@ static enum error_code groups_make(struct journal_recovery *recovery, struct err
     for (size_t i = 0; i < recovery->archive->count; i++) {
         struct segment *segment = recovery->archive->segments[i];
         if (atomic_load(&segment->holds) == 1) {
-            free(segment->content);
+            content_destroy(segment->content);
             segment->content = NULL;
+        } else {
+            content_drop_unpinned(segment->content);
         }
     }
     return ERROR_NONE;
@@ -275,7 +280,7 @@ static void found_clear(struct journal_recovery *recovery)
 {
     for (size_t i = 0; i < recovery->found_count; i++) {
         segment_scan_clear(&recovery->found[i].scan);
-        free(recovery->found[i].content);
+        content_destroy(recovery->found[i].content);
     }
     free(recovery->found);
     recovery->found = NULL;
@@ -385,12 +390,13 @@ void journal_recovery_close(struct journal_recovery *recovery)
         unreadable_set_aside(recovery);
     }
     for (size_t i = 0; i < recovery->archive->count; i++) {
-        free(recovery->archive->segments[i]->content);
+        content_destroy(recovery->archive->segments[i]->content);
         recovery->archive->segments[i]->content = NULL;
     }
     archive_unref(recovery->archive);
     group_index_clear(&recovery->index);
     free(recovery->groups);
+    free(recovery->released_index);
     free(recovery->damage);
     free(recovery->unreadable);
     free(recovery);
@@ -428,6 +434,22 @@ struct journal_entry journal_recovery_entry(const struct journal_group *group, u
         .payload = record.payload,
         .payload_bytes = record.payload_bytes,
     };
+}
+
+void journal_recovery_release(const struct journal_recovery *recovery, uint64_t group,
+                              uint64_t index)
+{
+    const struct journal_group *found = journal_recovery_find(recovery, group);
+    if (found == NULL)
+        return;
+    uint64_t *released = &recovery->released_index[found - recovery->groups];
+    uint64_t next = *released + 1 < found->first_index ? found->first_index : *released + 1;
+    for (; next <= index && next < found->next_index; next++) {
+        const struct location *location = group_state_entry(found->entries, next);
+        content_unpin(location->segment->content, (uint64_t)location->offset_units * 8,
+                      record_size(location->payload_bytes));
+        *released = next;
+    }
 }
 
 size_t journal_recovery_damage_count(const struct journal_recovery *recovery)

@@ -66,7 +66,8 @@ static void listings_collect(struct journal_recovery *recovery)
         struct error never;
         if (found->scan.count == 0 || !(found->scan.batches[0].header.flags & BATCH_CHECKPOINT))
             continue;
-        (void)scan_records(found->content, &found->scan.batches[0], listing_take, &listing, &never);
+        (void)scan_records(found->content->bytes, &found->scan.batches[0], listing_take, &listing,
+                           &never);
         unlisted_discard(recovery, found);
     }
 }

@@ -17,7 +17,7 @@ struct found {
     uint32_t lane;
     uint64_t sequence;
     uint64_t size_bytes;
-    uint8_t *content; /* owned until it moves to the segment */
+    struct content *content; /* owned until it moves to the segment */
     struct segment_scan scan;
     struct error error; /* of reading it; CORRUPT is damage, not failure */
     struct segment *segment;
@@ -58,6 +58,7 @@ struct journal_recovery {
     struct group_index index;
     struct archive *archive;
     struct journal_group *groups; /* [group_count], by id, without deleted ones */
+    uint64_t *released_index;     /* [group_count], each changed by the thread of its group */
     size_t group_count;
     atomic_size_t adopted_count;
     atomic_bool opened; /* a journal has begun a segment of its own */

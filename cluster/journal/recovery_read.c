@@ -122,17 +122,17 @@ static enum error_code batches_read(struct journal_recovery *recovery, struct fo
         if (piece > left)
             piece = left;
         enum error_code code = disk_read_at(recovery->disk, file, *read_bytes,
-                                            found->content + *read_bytes, piece, error);
+                                            found->content->bytes + *read_bytes, piece, error);
         if (code != ERROR_NONE)
             return code == ERROR_CORRUPT ? error_set(error, ERROR_IO, "the file shrank") : code;
         if (*read_bytes == 0) {
-            code = scan_begin(found->content, found->size_bytes, &found->scan, error);
+            code = scan_begin(found->content->bytes, found->size_bytes, &found->scan, error);
             if (code != ERROR_NONE)
                 return code;
         }
         *read_bytes += piece;
-        code =
-            scan_extend(&found->scan, found->content, *read_bytes, found->size_bytes, &more, error);
+        code = scan_extend(&found->scan, found->content->bytes, *read_bytes, found->size_bytes,
+                           &more, error);
         if (code != ERROR_NONE)
             return code;
         assert(!more || *read_bytes < found->size_bytes);
@@ -146,7 +146,7 @@ static enum error_code rest_read(struct journal_recovery *recovery, struct found
 {
     struct segment_scan *scan = &found->scan;
     if (scan->end_offset < read_bytes)
-        scan_stranded(scan, found->content + scan->end_offset, scan->end_offset,
+        scan_stranded(scan, found->content->bytes + scan->end_offset, scan->end_offset,
                       read_bytes - scan->end_offset, found->size_bytes);
     uint64_t offset = read_bytes > scan->end_offset ? read_bytes : scan->end_offset;
     uint8_t *piece = aligned_alloc(BLOCK_BYTES, FIRST_READ_BYTES);
@@ -176,7 +176,7 @@ static void read_one(void *context, size_t part, size_t lane)
     if (found->discarded || file_open_synced(recovery, found, &file, &found->error) != ERROR_NONE)
         return;
     /* Past the page cache: it is read once, and was written past it. */
-    found->content = aligned_alloc(BLOCK_BYTES, found->size_bytes + BLOCK_BYTES);
+    found->content = content_create(found->size_bytes);
     enum error_code code =
         found->content == NULL
             ? error_set(&found->error, ERROR_OUT_OF_MEMORY, "journal segment of %llu bytes",

@@ -11,7 +11,7 @@ void archive_unref(struct archive *archive)
         return;
     for (size_t i = 0; i < archive->count; i++) {
         if (archive->segments[i] != NULL)
-            free(archive->segments[i]->content);
+            content_destroy(archive->segments[i]->content);
         free(archive->segments[i]);
     }
     free(archive->segments);

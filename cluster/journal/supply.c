@@ -132,7 +132,8 @@ static void supply_start(struct journal *journal, enum supply_kind kind, struct 
         struct error error;
         error_set(&error, ERROR_OUT_OF_MEMORY, "journal segment");
         journal_fail(journal, &error);
-        free(kind == SUPPLY_PREPARE ? segment : NULL);
+        if (segment != NULL && !segment->archived)
+            free(segment); /* an archived one is the archive's */
         return;
     }
     *job = (struct supply_job){
@@ -191,6 +192,7 @@ void supply_top_up(struct journal *journal)
         struct error error;
         error_set(&error, ERROR_OUT_OF_MEMORY, "journal segment");
         journal_fail(journal, &error);
+        free(spare); /* its file is found by the next recovery */
         return;
     }
     supply_start(journal, SUPPLY_PREPARE, segment, spare == NULL ? 0 : spare->sequence);

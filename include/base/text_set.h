@@ -22,6 +22,8 @@ enum text_set_outcome { TEXT_SET_NEW, TEXT_SET_KNOWN, TEXT_SET_OUT_OF_MEMORY };
 
 enum text_set_outcome text_set_add(struct text_set *set, struct text text);
 
+bool text_set_contains(const struct text_set *set, struct text text);
+
 /* The texts in byte order, in the set's arena; NULL when memory is out. */
 struct text *text_set_sorted(const struct text_set *set);
 

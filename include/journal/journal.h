@@ -259,8 +259,16 @@ const struct journal_group *journal_recovery_group(const struct journal_recovery
 const struct journal_group *journal_recovery_find(const struct journal_recovery *recovery,
                                                   uint64_t group);
 
-/* `index` in [first_index, next_index). The payload lives as long as the recovery. */
+/* `index` in [first_index, next_index). The payload lives as long as the recovery, or until it is
+ * released. */
 struct journal_entry journal_recovery_entry(const struct journal_group *group, uint64_t index);
+
+/*
+ * Entries of `group` up to `index` are not looked at any more: the memory of their payloads may go
+ * before the recovery is closed. Indexes that were not recovered are fine. One thread a group.
+ */
+void journal_recovery_release(const struct journal_recovery *recovery, uint64_t group,
+                              uint64_t index);
 
 /* One place where acknowledged records are gone. */
 struct journal_damage {

@@ -19,6 +19,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "base/text_set.h"
 #include "model/labels.h"
 #include "model/matcher.h"
 #include "model/positions.h"
@@ -63,7 +64,8 @@ struct index_source_operations {
                             struct text value, struct index_postings *postings_out,
                             struct error *error);
 
-    /* The positions of a list found before, in the index's memory or from `arena`. */
+    /* The positions of a list found before, in the index's memory or from `arena`. Who has lowered
+     * its count gets at least so many of the lowest. */
     enum error_code (*read)(struct index_source *self, struct text tenant,
                             struct index_postings postings, struct arena *arena,
                             struct positions *positions_out, struct error *error);
@@ -103,14 +105,16 @@ struct index_query {
 enum error_code index_select(struct index_source *source, const struct index_query *query,
                              struct positions *positions_out, struct error *error);
 
-/* Names of labels of the matching series that count, each once, in no order. The filter is asked
- * until one series of a name (value) counts. Errors: as index_select, and the filter's. */
+/*
+ * Add the names of labels of the matching series that count to a set. The filter is asked until
+ * one series of a name counts, and not for names that the set has already. Errors: as
+ * index_select, and the filter's.
+ */
 enum error_code index_label_names(struct index_source *source, const struct index_query *query,
-                                  index_name_visit *visit, void *context, struct error *error);
+                                  struct text_set *names, struct error *error);
 
-/* Values of `name` among them, each once, in no order. Errors: as index_label_names. */
+/* Likewise the values of `name` among them. */
 enum error_code index_label_values(struct index_source *source, const struct index_query *query,
-                                   struct text name, index_name_visit *visit, void *context,
-                                   struct error *error);
+                                   struct text name, struct text_set *values, struct error *error);
 
 #endif

@@ -28,6 +28,10 @@ bool positions_intersect(struct arena *arena, struct positions left, struct posi
 bool positions_subtract(struct arena *arena, struct positions left, struct positions right,
                         struct positions *out);
 
+/* Set marks[i] of every position of `list` that `found` holds too; marks has list.count elements.
+ */
+void positions_mark(struct positions list, struct positions found, bool *marks);
+
 /* The union of any number of lists, by merging pairs: O(n log lists). */
 bool positions_union(struct arena *arena, const struct positions *lists, size_t list_count,
                      struct positions *out);

@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "base/text_set.h"
 #include "model/columns.h"
 #include "model/labels.h"
 #include "model/matcher.h"
@@ -67,9 +68,6 @@ struct series_reader {
     struct series_set *set;
 };
 
-/* One name or value found; return false to stop. */
-typedef bool series_text_visit(void *context, struct text text);
-
 struct series_exemplars {
     struct labels labels;
     const struct exemplar *exemplars; /* [count], by timestamp */
@@ -80,10 +78,10 @@ struct series_source_operations {
     enum error_code (*select)(struct series_source *self, const struct series_request *request,
                               struct series_set **set_out, struct error *error);
     enum error_code (*label_names)(struct series_source *self, const struct series_request *request,
-                                   series_text_visit *visit, void *context, struct error *error);
+                                   struct text_set *names, struct error *error);
     enum error_code (*label_values)(struct series_source *self,
                                     const struct series_request *request, struct text name,
-                                    series_text_visit *visit, void *context, struct error *error);
+                                    struct text_set *values, struct error *error);
     enum error_code (*exemplars)(struct series_source *self, const struct series_request *request,
                                  struct series_exemplars **series_out, size_t *count_out,
                                  struct error *error);
@@ -135,22 +133,22 @@ static inline void series_set_close(struct series_set *self)
         self->operations->close(self);
 }
 
-/* Names of labels of the matching series, each once, in no order. Texts live during the visit. */
+/* Add the names of labels of the matching series with a sample in the range to a set; what it has
+ * already is not looked for. */
 static inline enum error_code series_source_label_names(struct series_source *self,
                                                         const struct series_request *request,
-                                                        series_text_visit *visit, void *context,
-                                                        struct error *error)
+                                                        struct text_set *names, struct error *error)
 {
-    return self->operations->label_names(self, request, visit, context, error);
+    return self->operations->label_names(self, request, names, error);
 }
 
-/* Values of `name` among the matching series, each once, in no order. */
+/* Likewise the values of `name` among them. */
 static inline enum error_code series_source_label_values(struct series_source *self,
                                                          const struct series_request *request,
-                                                         struct text name, series_text_visit *visit,
-                                                         void *context, struct error *error)
+                                                         struct text name, struct text_set *values,
+                                                         struct error *error)
 {
-    return self->operations->label_values(self, request, name, visit, context, error);
+    return self->operations->label_values(self, request, name, values, error);
 }
 
 /* Exemplars of the matching series in the range, in the request's arena. */

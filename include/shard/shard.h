@@ -140,6 +140,7 @@ void shard_retain_from(struct shard *shard, int64_t cutoff_ms);
  * UNAVAILABLE when the shard closes. It may run inside the call. */
 struct shard_flush {
     void (*done)(struct shard_flush *flush, const struct error *error);
+    bool cleans;              /* blocks that hold deleted samples are written anew without them */
     struct shard_flush *next; /* the shard's */
     int phase;                /* the shard's */
 };

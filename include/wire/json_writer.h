@@ -42,6 +42,9 @@ void json_double(struct byte_buffer *buffer, double value);
 /* Milliseconds as seconds: 1435781430.781, 1435781430. */
 void json_timestamp(struct byte_buffer *buffer, int64_t timestamp_ms);
 
+/* [1435781430.781,"0.25"] */
+void json_sample(struct byte_buffer *buffer, int64_t timestamp_ms, double value);
+
 /* {"__name__":"up","job":"node"} */
 void json_labels(struct byte_buffer *buffer, struct labels labels);
 

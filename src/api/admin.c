@@ -24,11 +24,23 @@ static void flushed(void *argument, const struct error *error)
         api_respond_status(argument, 204);
 }
 
-void api_flush(struct http_request *request)
+static void flush(struct http_request *request, bool cleans)
 {
     struct api *api = api_of(request);
-    api->options.program.flush(api->options.program.context, http_request_scheduler(request),
-                               flushed, request);
+    api->options.program.flush(api->options.program.context, cleans,
+                               http_request_scheduler(request), flushed, request);
+}
+
+void api_flush(struct http_request *request)
+{
+    flush(request, false);
+}
+
+/* Merges leave deleted samples out: what is in memory and parts, and every block that has some, is
+ * written without them. */
+void api_clean_tombstones(struct http_request *request)
+{
+    flush(request, true);
 }
 
 /* --- Deletion
@@ -103,13 +115,4 @@ void api_delete_series(struct http_request *request)
     deletion->outstanding = 1; /* this function */
     delete_selected(deletion, tenant, parameters);
     deletion_step_done(deletion);
-}
-
-/*
- * A merge leaves deleted samples out, so this flushes: what is still in memory and parts is written
- * without them. Blocks that no merge touches keep them, hidden from every query.
- */
-void api_clean_tombstones(struct http_request *request)
-{
-    api_flush(request);
 }

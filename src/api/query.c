@@ -8,7 +8,11 @@
 
 #include "api_private.h"
 
-enum { POINTS_MAX = 11000 };
+enum {
+    POINTS_MAX = 11000,
+    /* An answer up to this size is made at once, where the query ran. */
+    FIRST_PIECE_BYTES = 512 * 1024,
+};
 
 /* --- Types ------------------------------------------------------------------------------------ */
 
@@ -25,6 +29,7 @@ struct query_call {
     int64_t time_ms; /* of an instant query */
     struct error error;
     struct byte_buffer first_piece; /* of the answer, made where the query ran */
+    size_t piece_bytes;             /* about so many in a piece */
 
     /* Where the producer is. */
     enum answer_part part;
@@ -79,13 +84,14 @@ static bool point_is_histogram(const struct promql_series *series, size_t i)
 
 static void append_point(struct byte_buffer *buffer, const struct promql_series *series, size_t i)
 {
+    if (!point_is_histogram(series, i)) {
+        json_sample(buffer, series->timestamps_ms[i], series->values[i]);
+        return;
+    }
     json_raw(buffer, TEXT("["));
     json_timestamp(buffer, series->timestamps_ms[i]);
     json_raw(buffer, TEXT(","));
-    if (point_is_histogram(series, i))
-        append_histogram(buffer, series->histograms[i]);
-    else
-        json_sample_value(buffer, series->values[i]);
+    append_histogram(buffer, series->histograms[i]);
     json_raw(buffer, TEXT("]"));
 }
 
@@ -106,7 +112,7 @@ static bool append_matrix_points(struct query_call *call, struct byte_buffer *bu
         for (; call->point < series->point_count; call->point++) {
             if (point_is_histogram(series, call->point) != call->in_histograms)
                 continue;
-            if (buffer->size >= HTTP_PIECE_BYTES)
+            if (buffer->size >= call->piece_bytes)
                 return false;
             if (call->any)
                 json_raw(buffer, TEXT(","));
@@ -210,7 +216,7 @@ static void produce_series(struct query_call *call, const struct promql_result *
                            struct byte_buffer *piece)
 {
     size_t shown = series_shown(call, result);
-    while (call->series < shown && piece->size < HTTP_PIECE_BYTES) {
+    while (call->series < shown && piece->size < call->piece_bytes) {
         const struct promql_series *series = &result->series[call->series];
         if (!call->begun && call->series > 0)
             json_raw(piece, TEXT(","));
@@ -243,7 +249,7 @@ static void produce_piece(struct query_call *call, struct byte_buffer *piece)
         produce_head(call, result, piece);
     if (call->part == PART_SERIES)
         produce_series(call, result, piece);
-    if (call->part == PART_TAIL && piece->size < HTTP_PIECE_BYTES) {
+    if (call->part == PART_TAIL && piece->size < call->piece_bytes) {
         if (call->with_statistics)
             append_statistics(piece, &result->statistics);
         json_raw(piece, TEXT("}"));
@@ -287,7 +293,9 @@ static void query_run(struct frontend_job *job)
         (void)promql_execution_run(call->execution, &call->error); /* its code is in the error */
     if (call->error.code != ERROR_NONE)
         return;
+    call->piece_bytes = FIRST_PIECE_BYTES;
     produce_piece(call, &call->first_piece);
+    call->piece_bytes = HTTP_PIECE_BYTES;
     if (call->first_piece.failed)
         error_set(&call->error, ERROR_OUT_OF_MEMORY, "the answer needs too much memory");
 }

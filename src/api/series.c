@@ -115,26 +115,14 @@ static struct series_request request_of(struct api_lookup *lookup, size_t select
 
 /* --- Names and values ------------------------------------------------------------------------- */
 
-struct collected {
-    struct text_set set;
-    bool out_of_memory;
-};
-
-static bool collect_text(void *context, struct text text)
-{
-    struct collected *collected = context;
-    collected->out_of_memory = text_set_add(&collected->set, text) == TEXT_SET_OUT_OF_MEMORY;
-    return !collected->out_of_memory;
-}
-
-static enum error_code append_texts(struct api_lookup *lookup, const struct collected *collected,
+static enum error_code append_texts(struct api_lookup *lookup, const struct text_set *found,
                                     struct byte_buffer *data, struct error *error)
 {
-    struct text *sorted = text_set_sorted(&collected->set);
+    struct text *sorted = text_set_sorted(found);
     if (sorted == NULL)
         return api_memory_error(error);
     json_raw(data, TEXT("["));
-    for (size_t i = 0; i < collected->set.count; i++) {
+    for (size_t i = 0; i < found->count; i++) {
         if (lookup->limit > 0 && i == lookup->limit) {
             lookup->truncated = true;
             break;
@@ -152,19 +140,16 @@ static enum error_code run_texts(struct api_lookup *lookup, struct byte_buffer *
                                  struct error *error)
 {
     struct series_source *source = frontend_source(lookup->api->options.frontend);
-    struct collected collected = {.set.arena = lookup->arena};
+    struct text_set found = {.arena = lookup->arena};
     enum error_code code = ERROR_NONE;
     size_t count = lookup->selectors.count > 0 ? lookup->selectors.count : 1;
     for (size_t i = 0; code == ERROR_NONE && i < count; i++) {
         struct series_request request = request_of(lookup, i, SERIES_NEED_LABELS);
         code = lookup->name.size == 0
-                   ? series_source_label_names(source, &request, collect_text, &collected, error)
-                   : series_source_label_values(source, &request, lookup->name, collect_text,
-                                                &collected, error);
-        if (code == ERROR_NONE && collected.out_of_memory)
-            code = api_memory_error(error);
+                   ? series_source_label_names(source, &request, &found, error)
+                   : series_source_label_values(source, &request, lookup->name, &found, error);
     }
-    return code == ERROR_NONE ? append_texts(lookup, &collected, data, error) : code;
+    return code == ERROR_NONE ? append_texts(lookup, &found, data, error) : code;
 }
 
 void api_labels(struct http_request *request)

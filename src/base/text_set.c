@@ -45,6 +45,11 @@ enum text_set_outcome text_set_add(struct text_set *set, struct text text)
     return TEXT_SET_NEW;
 }
 
+bool text_set_contains(const struct text_set *set, struct text text)
+{
+    return set->count > 0 && place_of(set, set->table, set->capacity, text)->data != NULL;
+}
+
 static int compare(const void *left, const void *right)
 {
     return text_compare(*(const struct text *)left, *(const struct text *)right);

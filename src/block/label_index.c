@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "label_pages.h"
 #include "postings.h"
 
 /* Kinds of index_postings. */
@@ -295,16 +296,11 @@ static enum error_code source_labels(struct index_source *source, struct positio
                                      struct error *error)
 {
     const struct label_index *index = index_of(source);
-    struct label_rows rows = {.index = index};
-    struct pair_texts texts = {.index = index};
-    enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < positions.count; i++) {
-        code = label_rows_seek(&rows, positions.items[i], error);
-        if (code == ERROR_NONE)
-            code = pair_texts_labels(&texts, &rows.row, arena, &labels_out[i], error);
-    }
-    label_rows_clear(&rows);
-    pair_texts_clear(&texts);
+    struct label_pages pages;
+    enum error_code code = label_pages_init(&pages, index, error);
+    for (size_t i = 0; code == ERROR_NONE && i < positions.count; i++)
+        code = label_pages_labels(&pages, positions.items[i], arena, &labels_out[i], error);
+    label_pages_clear(&pages);
     return code;
 }
 

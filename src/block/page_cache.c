@@ -21,6 +21,10 @@
 
 enum { SHARD_COUNT = 16, BUCKETS_FIRST = 64, DECOMPRESSORS_KEPT = 16 };
 
+/* Pages made of others stand where no file has bytes: | 1 | kind, 7 bits | number |. */
+enum { MADE_NUMBER_BITS = 56 };
+#define MADE_OFFSET (UINT64_C(1) << 63)
+
 enum entry_state { ENTRY_FILLING, ENTRY_READY };
 
 struct page_entry {
@@ -112,18 +116,26 @@ static enum error_code decompress(struct page_cache *cache, const struct page_he
     return ERROR_NONE;
 }
 
-/* Fill memory, bytes, size and cost of the entry from the file; no lock is held. */
-static enum error_code entry_fill(struct page_cache *cache, struct page_source *source,
-                                  struct page_reference reference, struct page_entry *entry,
-                                  struct error *error)
+/* A page as it lies in a file. */
+struct file_page {
+    struct page_maker maker; /* first */
+    struct page_cache *cache;
+    struct page_source *source;
+    struct page_reference reference;
+};
+
+static enum error_code file_page_make(struct page_maker *maker, struct page_made *made_out,
+                                      struct error *error)
 {
+    struct file_page *page = (struct file_page *)maker;
+    struct page_reference reference = page->reference;
     size_t allocated = (size_t)reference.size_bytes + PAGE_SLACK_BYTES;
     uint8_t *memory = malloc(allocated);
     if (memory == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "page of %u bytes", reference.size_bytes);
     struct page_head head;
     enum error_code code =
-        page_source_read(source, reference.offset_bytes, memory, reference.size_bytes, error);
+        page_source_read(page->source, reference.offset_bytes, memory, reference.size_bytes, error);
     if (code == ERROR_NONE)
         code = page_head_decode(memory, reference.size_bytes, &head, error);
     if (code != ERROR_NONE) {
@@ -134,7 +146,7 @@ static enum error_code entry_fill(struct page_cache *cache, struct page_source *
     memset(memory + reference.size_bytes, 0, PAGE_SLACK_BYTES);
     if (head.compression == PAGE_ZSTD) {
         uint8_t *raw = NULL;
-        code = decompress(cache, &head, bytes, &raw, error);
+        code = decompress(page->cache, &head, bytes, &raw, error);
         free(memory);
         if (code != ERROR_NONE)
             return code;
@@ -142,11 +154,14 @@ static enum error_code entry_fill(struct page_cache *cache, struct page_source *
         bytes = raw;
         allocated = (size_t)head.raw_bytes + PAGE_SLACK_BYTES;
     }
-    entry->memory = memory;
-    entry->bytes = bytes;
-    entry->size = head.raw_bytes;
-    entry->kind = head.kind;
-    entry->cost_bytes = allocated + sizeof *entry;
+    *made_out = (struct page_made){
+        .memory = memory,
+        .bytes = bytes,
+        .size = head.raw_bytes,
+        .allocated_bytes = allocated,
+        .read_bytes = reference.size_bytes,
+        .kind = head.kind,
+    };
     return ERROR_NONE;
 }
 
@@ -287,46 +302,52 @@ static enum error_code pin_entry(struct page_entry *entry, enum page_kind kind,
     return ERROR_NONE;
 }
 
-/* Read a page that is not there; the shard's lock is held at both ends, not in between. */
-static enum error_code shard_fill(struct page_cache *cache, struct shard *shard, uint64_t hash,
-                                  struct page_source *source, struct page_reference reference,
-                                  struct page_entry *entry, struct error *error)
+/* Make and pin a page that is not there; the shard's lock is held at both ends, not in between. */
+static enum error_code shard_fill(struct shard *shard, uint64_t hash, struct page_entry *entry,
+                                  enum page_kind kind, struct page_maker *maker,
+                                  struct page_pin *pin, struct error *error)
 {
+    struct page_made made;
     if (!table_add(shard, hash, entry)) {
         free(entry);
         return error_set(error, ERROR_OUT_OF_MEMORY, "page cache");
     }
     shard->misses++;
     pthread_mutex_unlock(&shard->lock);
-    enum error_code code = entry_fill(cache, source, reference, entry, error);
+    enum error_code code = maker->make(maker, &made, error);
     pthread_mutex_lock(&shard->lock);
     pthread_cond_broadcast(&shard->filled);
     if (code != ERROR_NONE) {
-        shard->corrupt_pages += code == ERROR_CORRUPT;
+        shard->corrupt_pages += code == ERROR_CORRUPT && entry->offset_bytes < MADE_OFFSET;
         table_remove(shard, entry);
         entry_free(entry);
         return code;
     }
-    shard->read_bytes += reference.size_bytes;
+    shard->read_bytes += made.read_bytes;
+    entry->memory = made.memory;
+    entry->bytes = made.bytes;
+    entry->size = made.size;
+    entry->kind = made.kind;
+    entry->cost_bytes = made.allocated_bytes + sizeof *entry;
     entry->state = ENTRY_READY;
     ring_add(shard, entry);
-    return ERROR_NONE;
+    return pin_entry(entry, kind, pin, error);
 }
 
-enum error_code page_cache_pin(struct page_cache *cache, struct page_source *source,
-                               uint64_t file_number, struct page_reference reference,
-                               enum page_kind kind, struct page_pin *pin, struct error *error)
+static enum error_code pin_or_make(struct page_cache *cache, uint64_t file_number,
+                                   uint64_t offset_bytes, enum page_kind kind,
+                                   struct page_maker *maker, struct page_pin *pin,
+                                   struct error *error)
 {
-    assert(page_reference_is_inside(reference, source->size_bytes));
-    uint64_t hash = page_hash(file_number, reference.offset_bytes);
+    uint64_t hash = page_hash(file_number, offset_bytes);
     struct shard *shard = &cache->shards[hash % SHARD_COUNT];
     enum error_code code;
 
     pthread_mutex_lock(&shard->lock);
-    struct page_entry *entry = table_find(shard, hash, file_number, reference.offset_bytes);
+    struct page_entry *entry = table_find(shard, hash, file_number, offset_bytes);
     while (entry != NULL && entry->state == ENTRY_FILLING) {
         pthread_cond_wait(&shard->filled, &shard->lock);
-        entry = table_find(shard, hash, file_number, reference.offset_bytes);
+        entry = table_find(shard, hash, file_number, offset_bytes);
     }
     if (entry != NULL) {
         shard->hits++;
@@ -335,17 +356,36 @@ enum error_code page_cache_pin(struct page_cache *cache, struct page_source *sou
         code = error_set(error, ERROR_OUT_OF_MEMORY, "page cache");
     } else {
         entry->file_number = file_number;
-        entry->offset_bytes = reference.offset_bytes;
-        code = shard_fill(cache, shard, hash, source, reference, entry, error);
-        if (code == ERROR_NONE)
-            code = pin_entry(entry, kind, pin, error);
+        entry->offset_bytes = offset_bytes;
+        code = shard_fill(shard, hash, entry, kind, maker, pin, error);
         shard_evict(shard);
     }
     pthread_mutex_unlock(&shard->lock);
+    return code;
+}
+
+enum error_code page_cache_pin(struct page_cache *cache, struct page_source *source,
+                               uint64_t file_number, struct page_reference reference,
+                               enum page_kind kind, struct page_pin *pin, struct error *error)
+{
+    assert(page_reference_is_inside(reference, source->size_bytes));
+    assert(reference.offset_bytes < MADE_OFFSET);
+    struct file_page page = {{file_page_make}, cache, source, reference};
+    enum error_code code =
+        pin_or_make(cache, file_number, reference.offset_bytes, kind, &page.maker, pin, error);
     if (code != ERROR_NONE)
         return error_wrap(error, "'%s' at %llu", source->name,
                           (unsigned long long)reference.offset_bytes);
     return code;
+}
+
+enum error_code page_cache_pin_made(struct page_cache *cache, uint64_t file_number,
+                                    enum page_kind kind, uint64_t number, struct page_maker *maker,
+                                    struct page_pin *pin, struct error *error)
+{
+    assert(kind >= PAGE_KINDS && number < UINT64_C(1) << MADE_NUMBER_BITS);
+    uint64_t offset_bytes = MADE_OFFSET | (uint64_t)kind << MADE_NUMBER_BITS | number;
+    return pin_or_make(cache, file_number, offset_bytes, kind, maker, pin, error);
 }
 
 void page_unpin(struct page_pin *pin)

@@ -34,7 +34,10 @@ enum page_kind {
     PAGE_CHUNKS,
     PAGE_TIME_COLUMNS,
     PAGE_HASH_BUCKET,
-    PAGE_KINDS
+    PAGE_KINDS,
+    /* In memory only, made of others (label_pages.h). */
+    PAGE_MADE_ROWS = PAGE_KINDS,
+    PAGE_MADE_PAIRS,
 };
 
 enum page_compression { PAGE_PLAIN = 0, PAGE_ZSTD = 1 };

@@ -31,6 +31,31 @@ enum error_code page_cache_pin(struct page_cache *cache, struct page_source *sou
                                uint64_t file_number, struct page_reference reference,
                                enum page_kind kind, struct page_pin *pin, struct error *error);
 
+/* What a page made of others holds. */
+struct page_made {
+    uint8_t *memory; /* from malloc, the cache's on success */
+    const uint8_t *bytes;
+    size_t size;
+    size_t allocated_bytes;
+    size_t read_bytes; /* from a file, to be counted */
+    enum page_kind kind;
+};
+
+/* Makes one page; may pin others. First member of an implementation. */
+struct page_maker {
+    enum error_code (*make)(struct page_maker *self, struct page_made *made_out,
+                            struct error *error);
+};
+
+/*
+ * Pin page `number` (below 2^56) of those of `kind` that are made for a file; make it when it is
+ * not there. What is made is kept and evicted as pages that are read. Errors: the maker's,
+ * OUT_OF_MEMORY.
+ */
+enum error_code page_cache_pin_made(struct page_cache *cache, uint64_t file_number,
+                                    enum page_kind kind, uint64_t number, struct page_maker *maker,
+                                    struct page_pin *pin, struct error *error);
+
 /* Release; an empty pin is fine. The pin is empty afterwards. Any thread. */
 void page_unpin(struct page_pin *pin);
 

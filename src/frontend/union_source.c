@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/text_set.h"
-
 /* --- Types ------------------------------------------------------------------------------------ */
 
 struct union_source {
@@ -146,65 +144,26 @@ static enum error_code union_select(struct series_source *self,
     return ERROR_NONE;
 }
 
-/* Passes on what other sources have not shown yet. */
-struct distinct_visit {
-    struct text_set seen;
-    series_text_visit *visit;
-    void *context;
-    bool stopped;
-    bool out_of_memory;
-};
-
-static bool visit_distinct(void *context, struct text text)
-{
-    struct distinct_visit *distinct = context;
-    switch (text_set_add(&distinct->seen, text)) {
-    case TEXT_SET_NEW:
-        distinct->stopped = !distinct->visit(distinct->context, text);
-        return !distinct->stopped;
-    case TEXT_SET_OUT_OF_MEMORY:
-        distinct->out_of_memory = true;
-        return false;
-    case TEXT_SET_KNOWN:
-        break;
-    }
-    return true;
-}
-
-static enum error_code visit_sources(struct series_source *self,
-                                     const struct series_request *request, const struct text *name,
-                                     series_text_visit *visit, void *context, struct error *error)
-{
-    struct union_source *source = (struct union_source *)self;
-    struct distinct_visit distinct = {
-        .seen.arena = request->arena, .visit = visit, .context = context};
-    enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && !distinct.stopped && i < source->count; i++) {
-        struct series_source *part = source->sources[i];
-        code = name == NULL
-                   ? series_source_label_names(part, request, visit_distinct, &distinct, error)
-                   : series_source_label_values(part, request, *name, visit_distinct, &distinct,
-                                                error);
-        if (code == ERROR_NONE && distinct.out_of_memory)
-            code = error_set(error, ERROR_OUT_OF_MEMORY, "the query needs too much memory");
-    }
-    return code;
-}
-
 static enum error_code union_label_names(struct series_source *self,
                                          const struct series_request *request,
-                                         series_text_visit *visit, void *context,
-                                         struct error *error)
+                                         struct text_set *names, struct error *error)
 {
-    return visit_sources(self, request, NULL, visit, context, error);
+    struct union_source *source = (struct union_source *)self;
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < source->count; i++)
+        code = series_source_label_names(source->sources[i], request, names, error);
+    return code;
 }
 
 static enum error_code union_label_values(struct series_source *self,
                                           const struct series_request *request, struct text name,
-                                          series_text_visit *visit, void *context,
-                                          struct error *error)
+                                          struct text_set *values, struct error *error)
 {
-    return visit_sources(self, request, &name, visit, context, error);
+    struct union_source *source = (struct union_source *)self;
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < source->count; i++)
+        code = series_source_label_values(source->sources[i], request, name, values, error);
+    return code;
 }
 
 static enum error_code union_exemplars(struct series_source *self,

@@ -9,7 +9,7 @@
 enum { NOISE_BYTES = 7 };
 
 /* Samples looked ahead, for the record and then for what it points to. */
-enum { PREFETCH_RECORDS = 12, PREFETCH_BUFFERS = 5, PREFETCH_RING = 16 };
+enum { PREFETCH_RECORDS = 40, PREFETCH_BUFFERS = 16, PREFETCH_RING = 64 };
 
 /* One sample on its way in. */
 struct incoming {
@@ -508,8 +508,10 @@ enum error_code head_append(struct head *head, const struct head_batch *batch, u
         }
         /* Its record was asked for some samples ago; now what it points to. */
         const struct series *next = ahead[(i + PREFETCH_BUFFERS) % PREFETCH_RING];
-        if (i + PREFETCH_BUFFERS < found && next != NULL)
+        if (i + PREFETCH_BUFFERS < found && next != NULL) {
             __builtin_prefetch(series_buffer(next), 1);
+            __builtin_prefetch(series_column(next));
+        }
 
         struct series *series = ahead[i % PREFETCH_RING];
         if (series == NULL) /* its leaf may have come with a sample before */

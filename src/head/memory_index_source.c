@@ -10,11 +10,10 @@ static const struct memory_index *index_of(const struct index_source *source)
 
 /* Positions of series whose adding is over: later ones have no labels yet. */
 static enum error_code list_read(const struct memory_index *index, const struct posting_list *list,
-                                 struct arena *arena, struct positions *positions_out,
+                                 size_t count, struct arena *arena, struct positions *positions_out,
                                  struct error *error)
 {
     uint32_t limit = (uint32_t)memory_index_count(index);
-    size_t count = posting_list_count(list);
     uint32_t *items = arena_allocate(arena, count * sizeof *items);
     if (items == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "memory index: positions");
@@ -34,7 +33,8 @@ static enum error_code source_all(struct index_source *self, struct text tenant,
         *positions_out = (struct positions){0};
         return ERROR_NONE;
     }
-    return list_read(index, &found->series, arena, positions_out, error);
+    return list_read(index, &found->series, posting_list_count(&found->series), arena,
+                     positions_out, error);
 }
 
 static enum error_code source_names(struct index_source *self, struct text tenant,
@@ -110,7 +110,7 @@ static enum error_code source_read(struct index_source *self, struct text tenant
         return ERROR_NONE;
     }
     const struct index_pair *pair = (const struct index_pair *)(uintptr_t)postings.first;
-    return list_read(index_of(self), &pair->series, arena, positions_out, error);
+    return list_read(index_of(self), &pair->series, postings.count, arena, positions_out, error);
 }
 
 static enum error_code source_labels(struct index_source *self, struct positions positions,

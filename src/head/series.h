@@ -128,6 +128,13 @@ static inline const void *series_buffer(const struct series *series)
                                                          memory_order_relaxed);
 }
 
+static inline const void *series_column(const struct series *series)
+{
+    enum { WORD = offsetof(struct series_state, column) / sizeof(uint64_t) };
+    return (const void *)(uintptr_t)atomic_load_explicit(&series->words[WORD],
+                                                         memory_order_relaxed);
+}
+
 /* --- Reader ----------------------------------------------------------------------------------- */
 
 /* Whether all that was loaded since series_read_begin belongs together. */

@@ -5,14 +5,20 @@
  * matching values. One that the empty value satisfies also selects series that lack the label,
  * which no postings list; so it takes away the union of the postings of the values that do not
  * match. Selecting matchers run from the fewest positions to the most, then those that take away.
+ * Where literals leave few series, the other matchers look at the labels of those instead.
  */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "model/index_source.h"
 
-/* Values looked at between two looks at the flag. */
-enum { CANCEL_INTERVAL = 256 };
+enum {
+    /* Values looked at between two looks at the flag. */
+    CANCEL_INTERVAL = 256,
+    /* When literals leave so few, their labels are matched instead of all values of an index. */
+    FILTER_POSITIONS_MAX = 1024,
+    FILTER_BATCH = 256,
+};
 
 /* --- Collecting the postings of one matcher ------------------------------------------------ */
 
@@ -122,6 +128,11 @@ static enum error_code collect_literals(struct index_source *source,
     return ERROR_NONE;
 }
 
+static enum step_kind step_kind_of(const struct matcher *matcher)
+{
+    return matcher_matches_empty(matcher) ? STEP_TAKE_AWAY : STEP_SELECT;
+}
+
 /* The literal values whose lists the step needs; false when values must be visited. */
 static bool step_literals(const struct matcher *matcher, enum step_kind kind,
                           const struct text **values_out, size_t *count_out)
@@ -139,7 +150,7 @@ static enum error_code collect(struct index_source *source, const struct index_q
                                const struct matcher *matcher, struct step *step,
                                struct error *error)
 {
-    *step = (struct step){.kind = matcher_matches_empty(matcher) ? STEP_TAKE_AWAY : STEP_SELECT};
+    *step = (struct step){.kind = step_kind_of(matcher)};
     const struct text *values;
     size_t count;
     if (step_literals(matcher, step->kind, &values, &count))
@@ -180,18 +191,27 @@ static enum error_code step_union(struct index_source *source, const struct inde
     return positions_union(query->arena, lists, count, out) ? ERROR_NONE : out_of_memory(error);
 }
 
+/* Many short lists against one: found in it, not walked over with it. */
 static enum error_code step_take_away(struct index_source *source, const struct index_query *query,
                                       const struct step *step, struct positions *positions,
                                       struct error *error)
 {
-    for (size_t i = 0; i < step->list_count && positions->count > 0; i++) {
+    bool *gone = arena_array(query->arena, positions->count, sizeof *gone);
+    uint32_t *kept = arena_array(query->arena, positions->count, sizeof *kept);
+    if (gone == NULL || kept == NULL)
+        return out_of_memory(error);
+    for (size_t i = 0; i < step->list_count; i++) {
         struct positions list;
         enum error_code code = read_list(source, query, step->lists[i], &list, error);
         if (code != ERROR_NONE)
             return code;
-        if (!positions_subtract(query->arena, *positions, list, positions))
-            return out_of_memory(error);
+        positions_mark(*positions, list, gone);
     }
+    size_t count = 0;
+    for (size_t i = 0; i < positions->count; i++)
+        if (!gone[i])
+            kept[count++] = positions->items[i];
+    *positions = (struct positions){.items = kept, .count = count};
     return ERROR_NONE;
 }
 
@@ -228,33 +248,131 @@ static enum error_code combine(struct index_source *source, const struct index_q
     return code;
 }
 
+/* --- Few series: matching their labels ------------------------------------------------------- */
+
+static bool labels_match(const struct matcher *const *matchers, size_t count, struct labels labels)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!matcher_matches(matchers[i], labels_get(labels, matchers[i]->name)))
+            return false;
+    return true;
+}
+
+static enum error_code filter_batch(struct index_source *source, struct positions batch,
+                                    const struct matcher *const *matchers, size_t matcher_count,
+                                    struct arena *scratch, uint32_t *kept, size_t *kept_count,
+                                    struct error *error)
+{
+    struct labels *labels = arena_array(scratch, batch.count, sizeof *labels);
+    if (labels == NULL)
+        return out_of_memory(error);
+    enum error_code code = source->operations->labels(source, batch, scratch, labels, error);
+    for (size_t i = 0; code == ERROR_NONE && i < batch.count; i++)
+        if (labels_match(matchers, matcher_count, labels[i]))
+            kept[(*kept_count)++] = batch.items[i];
+    return code;
+}
+
+/* Keep the positions whose labels satisfy the matchers that need values to be tried. */
+static enum error_code filter_by_labels(struct index_source *source,
+                                        const struct index_query *query,
+                                        const struct matcher *const *matchers, size_t matcher_count,
+                                        struct positions *positions, struct error *error)
+{
+    uint32_t *kept = arena_array(query->arena, positions->count, sizeof *kept);
+    struct arena *scratch = arena_create(0);
+    enum error_code code = ERROR_NONE;
+    size_t kept_count = 0;
+    if (kept == NULL || scratch == NULL)
+        code = out_of_memory(error);
+    for (size_t at = 0; code == ERROR_NONE && at < positions->count; at += FILTER_BATCH) {
+        size_t left = positions->count - at;
+        struct positions batch = {positions->items + at, left < FILTER_BATCH ? left : FILTER_BATCH};
+        arena_reset(scratch);
+        code = is_canceled(query) ? canceled(error)
+                                  : filter_batch(source, batch, matchers, matcher_count, scratch,
+                                                 kept, &kept_count, error);
+    }
+    arena_destroy(scratch);
+    if (code == ERROR_NONE)
+        *positions = (struct positions){.items = kept, .count = kept_count};
+    return code;
+}
+
+/* --- Public ----------------------------------------------------------------------------------- */
+
+/* Whether all values of the matcher's label must be tried to find its lists. */
+static bool needs_values(const struct matcher *matcher)
+{
+    const struct text *values;
+    size_t count;
+    return !step_literals(matcher, step_kind_of(matcher), &values, &count);
+}
+
+/* The steps of the matchers that need values to be tried, or of the others; *none_out: nothing
+ * can match. */
+static enum error_code collect_steps(struct index_source *source, const struct index_query *query,
+                                     bool with_values, struct step *steps, size_t *count,
+                                     bool *none_out, struct error *error)
+{
+    for (size_t i = 0; i < query->matcher_count; i++) {
+        const struct matcher *matcher = query->matchers[i];
+        if (needs_values(matcher) != with_values)
+            continue;
+        struct step *step = &steps[*count];
+        enum error_code code = collect(source, query, matcher, step, error);
+        if (code != ERROR_NONE)
+            return code;
+        ++*count;
+        *none_out = step->kind == STEP_SELECT && step->list_count == 0;
+        if (*none_out)
+            return ERROR_NONE;
+    }
+    return ERROR_NONE;
+}
+
+/* The most that the steps can leave. */
+static uint64_t positions_max(const struct step *steps, size_t count)
+{
+    uint64_t fewest = UINT64_MAX;
+    for (size_t i = 0; i < count; i++)
+        if (steps[i].kind == STEP_SELECT && steps[i].position_count < fewest)
+            fewest = steps[i].position_count;
+    return fewest;
+}
+
 enum error_code index_select(struct index_source *source, const struct index_query *query,
                              struct positions *positions_out, struct error *error)
 {
     assert(source != NULL && query->arena != NULL);
     struct step *steps = arena_array(query->arena, query->matcher_count, sizeof *steps);
-    if (steps == NULL)
+    const struct matcher **filters =
+        arena_array(query->arena, query->matcher_count, sizeof *filters);
+    if (steps == NULL || filters == NULL)
         return out_of_memory(error);
 
-    /* Literals first: they are cheap to look up and often prove that nothing matches. */
+    /* Literals first: they are cheap to look up and often leave little or nothing. */
     size_t count = 0;
-    for (int literals = 1; literals >= 0; literals--) {
-        for (size_t i = 0; i < query->matcher_count; i++) {
-            const struct matcher *matcher = query->matchers[i];
-            if ((matcher->type == MATCHER_EQUAL) != (literals == 1))
-                continue;
-            enum error_code code = collect(source, query, matcher, &steps[count], error);
-            if (code != ERROR_NONE)
-                return code;
-            if (steps[count].kind == STEP_SELECT && steps[count].list_count == 0) {
-                *positions_out = (struct positions){0};
-                return ERROR_NONE;
-            }
-            count++;
-        }
+    size_t filter_count = 0;
+    bool none = false;
+    struct positions positions = {0};
+    enum error_code code = collect_steps(source, query, false, steps, &count, &none, error);
+    if (code == ERROR_NONE && !none && positions_max(steps, count) <= FILTER_POSITIONS_MAX) {
+        for (size_t i = 0; i < query->matcher_count; i++)
+            if (needs_values(query->matchers[i]))
+                filters[filter_count++] = query->matchers[i];
+    } else if (code == ERROR_NONE && !none) {
+        code = collect_steps(source, query, true, steps, &count, &none, error);
     }
-    if (is_canceled(query))
-        return canceled(error);
-    qsort(steps, count, sizeof *steps, step_order);
-    return combine(source, query, steps, count, positions_out, error);
+    if (code == ERROR_NONE && is_canceled(query))
+        code = canceled(error);
+    if (code == ERROR_NONE && !none) {
+        qsort(steps, count, sizeof *steps, step_order);
+        code = combine(source, query, steps, count, &positions, error);
+    }
+    if (code == ERROR_NONE && filter_count > 0 && positions.count > 0)
+        code = filter_by_labels(source, query, filters, filter_count, &positions, error);
+    if (code == ERROR_NONE)
+        *positions_out = positions;
+    return code;
 }

@@ -102,6 +102,23 @@ bool positions_subtract(struct arena *arena, struct positions left, struct posit
     return true;
 }
 
+void positions_mark(struct positions list, struct positions found, bool *marks)
+{
+    size_t at = 0;
+    if (list.count <= found.count) {
+        for (size_t i = 0; i < list.count && at < found.count; i++) {
+            at = gallop(found, at, list.items[i]);
+            marks[i] |= at < found.count && found.items[at] == list.items[i];
+        }
+        return;
+    }
+    for (size_t i = 0; i < found.count && at < list.count; i++) {
+        at = gallop(list, at, found.items[i]);
+        if (at < list.count && list.items[at] == found.items[i])
+            marks[at] = true;
+    }
+}
+
 static size_t merge_two(struct positions left, struct positions right, uint32_t *target)
 {
     size_t count = 0;

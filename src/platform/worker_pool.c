@@ -232,8 +232,9 @@ void worker_pool_submit(struct worker_pool *pool, struct job *job)
     count_waiting(queue, now_ns);
     queue->statistics.waiting++;
     atomic_fetch_add_explicit(&pool->waiting, 1, memory_order_relaxed);
-    pthread_cond_signal(&pool->work);
     pthread_mutex_unlock(&pool->mutex);
+    /* Not under the mutex, which the worker would wake up only to wait for. */
+    pthread_cond_signal(&pool->work);
 }
 
 static void end_workers(struct worker_pool *pool, size_t started)

@@ -16,6 +16,7 @@ struct window_lane {
     struct window_bounds histogram_bounds;
     uint64_t timestamps_id; /* that `floats` was made for; 0: none */
     size_t timestamps_count;
+    uint64_t queried_count; /* samples in all windows of `floats` */
     /* Room for a series that must be taken apart: stale markers, histograms. */
     size_t capacity;
     int64_t *float_timestamps_ms;
@@ -54,6 +55,15 @@ static void bounds_find(const int64_t *timestamps_ms, size_t count, const struct
         bounds->first[step] = (uint32_t)first;
         bounds->last[step] = (uint32_t)last;
     }
+}
+
+/* Samples in all windows together. */
+static uint64_t bounds_samples(const struct window_bounds *bounds, size_t count)
+{
+    uint64_t total = 0;
+    for (size_t step = 0; step < count; step++)
+        total += bounds->last[step] - bounds->first[step];
+    return total;
 }
 
 static bool bounds_init(struct window_bounds *bounds, struct arena *arena, size_t count)
@@ -184,27 +194,25 @@ static enum error_code window_prepare(struct window_stream *window, struct windo
             return evaluation_out_of_memory(window->stream.evaluation, error);
     }
     if (timestamps_id == 0 || timestamps_id != state->timestamps_id ||
-        call->floats.count != state->timestamps_count)
+        call->floats.count != state->timestamps_count) {
         bounds_find(call->floats.timestamps_ms, call->floats.count, &window->view, before_ms,
                     after_ms, steps, &state->floats);
+        state->queried_count = bounds_samples(&state->floats, steps->count);
+    }
     state->timestamps_id = timestamps_id;
     state->timestamps_count = call->floats.count;
     call->floats.first = state->floats.first;
     call->floats.last = state->floats.last;
-    if (call->histograms.count > 0)
+    uint64_t queried = state->queried_count;
+    if (call->histograms.count > 0) {
         bounds_find(call->histograms.timestamps_ms, call->histograms.count, &window->view,
                     before_ms, after_ms, steps, &state->histogram_bounds);
+        queried += bounds_samples(&state->histogram_bounds, steps->count);
+    }
+    atomic_fetch_add_explicit(&call->evaluation->samples_queried, queried, memory_order_relaxed);
     call->histograms.first = state->histogram_bounds.first;
     call->histograms.last = state->histogram_bounds.last;
     return ERROR_NONE;
-}
-
-static void window_count_queried(const struct window_call *call)
-{
-    uint64_t total = 0;
-    for (size_t step = 0; step < call->steps->count; step++)
-        total += window_size(&call->floats, step) + window_size(&call->histograms, step);
-    atomic_fetch_add_explicit(&call->evaluation->samples_queried, total, memory_order_relaxed);
 }
 
 static const char *const COUNTER_SUFFIXES[] = {"_total", "_sum", "_count", "_bucket"};
@@ -273,7 +281,6 @@ static enum error_code window_read(struct stream *self, struct lane *lane, size_
     code = window_prepare(window, state, lane, &columns, &call, error);
     if (code != ERROR_NONE)
         return code;
-    window_count_queried(&call);
     bool has_histograms = call.histograms.count > 0;
     if (has_histograms) {
         if (call.mode != RANGE_PLAIN && window->kernel != window_extended_rate)

@@ -60,7 +60,8 @@ static bool resets_find(const struct window_call *call, uint32_t **resets_out, s
 
 /* --- rate, increase, delta ------------------------------------------------------------------- */
 
-double window_rate_factor(const struct rate_window *window)
+/* Inline: once for every step of every series of a rate. */
+static inline double rate_factor(const struct rate_window *window)
 {
     double to_start = (double)(window->first_ms - window->range_start_ms) / 1000;
     double to_end = (double)(window->range_end_ms - window->last_ms) / 1000;
@@ -90,6 +91,11 @@ double window_rate_factor(const struct rate_window *window)
     if (window->is_rate)
         factor /= (double)(window->range_end_ms - window->range_start_ms) / 1000;
     return factor;
+}
+
+double window_rate_factor(const struct rate_window *window)
+{
+    return rate_factor(window);
 }
 
 int64_t window_zero_instant(const struct window_call *call, const struct window_samples *samples,
@@ -139,8 +145,8 @@ struct reset_list {
 };
 
 /* The rate over the floats of one step's window; nothing when there are too few. */
-static void rate_of_step(const struct window_call *call, struct reset_list *resets, size_t step,
-                         struct step_vector *out)
+static inline void rate_of_step(const struct window_call *call, struct reset_list *resets,
+                                bool uses_starts, size_t step, struct step_vector *out)
 {
     const struct window_samples *floats = &call->floats;
     size_t size = window_size(floats, step);
@@ -159,7 +165,8 @@ static void rate_of_step(const struct window_call *call, struct reset_list *rese
         .is_counter = call->function != FUNCTION_DELTA,
         .is_rate = call->function == FUNCTION_RATE,
     };
-    window.zero_ms = window_zero_instant(call, floats, first, window.range_start_ms);
+    if (uses_starts)
+        window.zero_ms = window_zero_instant(call, floats, first, window.range_start_ms);
     if (size == 1 && window.zero_ms == 0)
         return;
     while (resets->next < resets->count && resets->samples[resets->next] <= first)
@@ -169,9 +176,9 @@ static void rate_of_step(const struct window_call *call, struct reset_list *rese
     /* The counter was zero at an instant within the range: what it had at first, it gained. */
     if (window.zero_ms != 0)
         window.increase += window.first_value;
-    if (window.is_counter)
+    if (window.is_counter && uses_starts)
         window_check_start_overlap(call, floats, first, last);
-    out->values[step] = window.increase * window_rate_factor(&window);
+    out->values[step] = window.increase * rate_factor(&window);
     step_set_present(out->present, step);
 }
 
@@ -179,11 +186,12 @@ enum error_code window_rate(const struct window_call *call, struct step_vector *
                             struct error *error)
 {
     struct reset_list resets = {0};
+    bool uses_starts = window_uses_starts(call, &call->floats);
     if (call->function != FUNCTION_DELTA && !resets_find(call, &resets.samples, &resets.count))
         return evaluation_out_of_memory(call->evaluation, error);
     for (size_t step = 0; step < call->steps->count; step++) {
         if (window_is_empty(&call->histograms, step)) {
-            rate_of_step(call, &resets, step, out);
+            rate_of_step(call, &resets, uses_starts, step, out);
             continue;
         }
         if (!window_is_empty(&call->floats, step)) {

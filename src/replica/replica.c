@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "journal/journal.h"
 
 /* --- Types ---------------------------------------------------------------------------------- */
 
@@ -489,6 +490,7 @@ static void lead_when_applied(struct replica *replica)
     if (!replica->elected || atomic_load(&replica->ready) || replica->entries != NULL ||
         replica->stopped)
         return;
+    replica->options.recovery = NULL; /* from now on it may be closed */
     atomic_store(&replica->ready, true);
     shard_lead(replica->shard);
 }
@@ -497,6 +499,9 @@ static void entry_release(struct replica *replica)
 {
     struct pending_entry *entry = replica->entries;
     replica->applied_index = entry->index;
+    if (replica->options.recovery != NULL)
+        journal_recovery_release(replica->options.recovery, replica->options.group_id,
+                                 entry->index);
     replica->entries = entry->next;
     if (replica->entries == NULL)
         replica->entries_last = &replica->entries;

@@ -76,6 +76,7 @@ static void release(struct node *node)
     http_router_destroy(node->router);
     worker_pool_destroy(node->pool);
     journal_recovery_close(node->recovery);
+    journal_recovery_close(node->closing_recovery);
     for (size_t i = 0; i < node->loop_count; i++) {
         disk_uring_destroy(node->loops[i].disk);
         loop_destroy(node->loops[i].loop);

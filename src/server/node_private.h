@@ -69,7 +69,9 @@ struct node {
     struct page_cache *cache;
     struct tls_context *tls;
     struct disk *blocking_disk;
-    struct journal_recovery *recovery;
+    struct journal_recovery *recovery;         /* NULL once all shards are ready */
+    struct journal_recovery *closing_recovery; /* a worker's, then NULL */
+    struct job close_recovery;
     struct replica_node replica_node;
     struct node_loop *loops; /* [loop_count] */
     size_t loop_count;

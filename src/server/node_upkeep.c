@@ -3,6 +3,11 @@
 
 #include "node_private.h"
 
+static struct scheduler *first_loop_of(struct node *node)
+{
+    return node->loops[0].environment.scheduler;
+}
+
 static uint64_t stored_bytes(struct node *node, int64_t *oldest_ms)
 {
     uint64_t bytes = 0;
@@ -58,24 +63,44 @@ static bool all_ready(const struct node *node)
     return true;
 }
 
+static void close_recovery(struct job *job)
+{
+    struct node *node = (struct node *)((char *)job - offsetof(struct node, close_recovery));
+    journal_recovery_close(node->closing_recovery);
+    node->closing_recovery = NULL;
+}
+
+static void recovery_closed(struct job *job)
+{
+    (void)job;
+}
+
+/* Everything replayed is in the heads: the recovered log can go. Its files take a while. */
+static void release_recovery(struct node *node)
+{
+    node->closing_recovery = node->recovery;
+    node->recovery = NULL;
+    node->close_recovery =
+        (struct job){.run = close_recovery, .done = recovery_closed, .class = JOB_STORAGE};
+    scheduler_submit(first_loop_of(node), &node->close_recovery);
+}
+
 enum { UPKEEP_MS = 100, UPKEEPS_PER_SIZE_CHECK = 100 };
 
 static void upkeep(struct timer *timer)
 {
     struct node *node = (struct node *)((char *)timer - offsetof(struct node, upkeep));
     if (node->recovery != NULL && all_ready(node)) {
-        /* Everything replayed is in the heads: the recovered log can go. */
-        journal_recovery_close(node->recovery);
-        node->recovery = NULL;
         log_event(LOG_INFO, "server", "ready", "");
+        release_recovery(node);
     }
     if (node->recovery == NULL && ++node->upkeep_count % UPKEEPS_PER_SIZE_CHECK == 0)
         enforce_size(node);
-    scheduler_timer_start(node->loops[0].environment.scheduler, timer, UPKEEP_MS);
+    scheduler_timer_start(first_loop_of(node), timer, UPKEEP_MS);
 }
 
 void node_start_upkeep(struct node *node)
 {
     node->upkeep = (struct timer){.fire = upkeep, .heap_index = TIMER_IDLE};
-    scheduler_timer_start(node->loops[0].environment.scheduler, &node->upkeep, UPKEEP_MS);
+    scheduler_timer_start(first_loop_of(node), &node->upkeep, UPKEEP_MS);
 }

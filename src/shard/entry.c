@@ -4,6 +4,8 @@
 
 #include "base/limits.h"
 
+#include "entry_series.h"
+
 /* --- Header --------------------------------------------------------------------------------- */
 
 void entry_encode_header(struct byte_buffer *buffer, enum entry_kind kind, int64_t stamp_ms)
@@ -232,43 +234,6 @@ static enum error_code decode_floats(struct byte_reader *reader, struct arena *a
     return ERROR_NONE;
 }
 
-/* --- Series --------------------------------------------------------------------------------- */
-
-static void encode_series(struct byte_buffer *buffer, const struct entry_part *part)
-{
-    byte_buffer_varint(buffer, part->series_count);
-    for (size_t i = 0; i < part->series_count; i++) {
-        const struct labels labels = part->series[i].labels;
-        byte_buffer_varint(buffer, part->series[i].slot);
-        byte_buffer_text(buffer, (struct text){(const char *)labels.bytes, labels.size});
-    }
-}
-
-static enum error_code decode_series(struct byte_reader *reader, struct arena *arena,
-                                     struct entry_part *part, struct error *error)
-{
-    uint64_t count = byte_reader_varint(reader);
-    if (reader->failed || count > byte_reader_left(reader))
-        return error_set(error, ERROR_CORRUPT, "entry: series count");
-    struct entry_series *series = arena_array(arena, count, sizeof *series);
-    if (series == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "entry: series");
-    for (size_t i = 0; i < count; i++) {
-        uint64_t slot = byte_reader_varint(reader);
-        struct text bytes = byte_reader_text(reader);
-        if (reader->failed || slot >= SLOT_COUNT)
-            return error_set(error, ERROR_CORRUPT, "entry: series %zu", i);
-        series[i].slot = (uint16_t)slot;
-        enum error_code code =
-            labels_decode((const uint8_t *)bytes.data, bytes.size, &series[i].labels, error);
-        if (code != ERROR_NONE)
-            return error_wrap(error, "entry: series %zu", i);
-    }
-    part->series = series;
-    part->series_count = count;
-    return ERROR_NONE;
-}
-
 /* --- Histograms ----------------------------------------------------------------------------- */
 
 static void encode_histograms(struct byte_buffer *buffer, const struct entry_part *part)
@@ -416,7 +381,7 @@ void entry_encode_part(struct byte_buffer *buffer, const struct entry_part *part
     size_t content = buffer->size;
     byte_buffer_text(buffer, part->tenant);
     byte_buffer_text(buffer, part->source);
-    encode_series(buffer, part);
+    entry_encode_series(buffer, part);
     encode_floats(buffer, part);
     encode_histograms(buffer, part);
     encode_exemplars(buffer, part);
@@ -453,7 +418,7 @@ enum error_code entry_decode_part(struct byte_reader *reader, struct arena *aren
     part.source = byte_reader_text(&content);
     if (content.failed || part.tenant.size > TENANT_ID_BYTES_MAX)
         return error_set(error, ERROR_CORRUPT, "entry: tenant of a part");
-    enum error_code code = decode_series(&content, arena, &part, error);
+    enum error_code code = entry_decode_series(&content, arena, &part, error);
     if (code == ERROR_NONE)
         code = decode_floats(&content, arena, &part, error);
     if (code == ERROR_NONE)

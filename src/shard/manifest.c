@@ -79,6 +79,7 @@ void manifest_encode_block(struct byte_buffer *buffer, const struct manifest_blo
     byte_buffer_varint(buffer, block->number);
     byte_buffer_zigzag(buffer, block->window_start_ms);
     byte_buffer_zigzag(buffer, block->window_end_ms);
+    byte_buffer_zigzag(buffer, block->stamp_ms);
     encode_summary(buffer, &block->summary);
 }
 
@@ -98,6 +99,7 @@ void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer
         byte_buffer_varint(buffer, manifest->parts[i].index);
         byte_buffer_varint(buffer, manifest->parts[i].number);
         byte_buffer_zigzag(buffer, manifest->parts[i].merged_until_ms);
+        byte_buffer_zigzag(buffer, manifest->parts[i].stamp_ms);
         encode_summary(buffer, &manifest->parts[i].summary);
     }
     byte_buffer_varint(buffer, manifest->block_count);
@@ -145,6 +147,7 @@ struct manifest_block manifest_decode_block(struct byte_reader *reader)
     block.number = decode_number(reader);
     block.window_start_ms = byte_reader_zigzag(reader);
     block.window_end_ms = byte_reader_zigzag(reader);
+    block.stamp_ms = byte_reader_zigzag(reader);
     block.summary = decode_summary(reader, FILE_KIND_BLOCK);
     return block;
 }
@@ -170,6 +173,7 @@ static enum error_code decode_files(struct byte_reader *reader, struct manifest 
         struct manifest_part part = {.index = byte_reader_varint(reader)};
         part.number = decode_number(reader);
         part.merged_until_ms = byte_reader_zigzag(reader);
+        part.stamp_ms = byte_reader_zigzag(reader);
         part.summary = decode_summary(reader, FILE_KIND_PART);
         code = manifest_add_part(manifest, &part, error);
     }

@@ -14,8 +14,9 @@
 
 struct manifest_part {
     uint64_t index;
-    uint32_t number;         /* 0: in order, 1: late */
+    uint32_t number;         /* 0: current, 1: late */
     int64_t merged_until_ms; /* samples before are in blocks; INT64_MIN: none */
+    int64_t stamp_ms;        /* of the entry that decided it */
     struct file_summary summary;
 };
 
@@ -24,6 +25,7 @@ struct manifest_block {
     uint32_t number;
     int64_t window_start_ms;
     int64_t window_end_ms;
+    int64_t stamp_ms;
     struct file_summary summary;
 };
 

@@ -4,7 +4,7 @@
 #ifndef SHARD_MERGE_H
 #define SHARD_MERGE_H
 
-#include "shard_private.h"
+#include "merge_plan.h"
 
 /* An input, held open. */
 struct merge_part {
@@ -16,12 +16,15 @@ struct merge {
     struct job job;
     struct timer retry;
     struct shard *shard;
-    uint64_t index; /* of the entry that decided it */
+    uint64_t index;     /* of the entry that decided it */
+    int64_t decided_ms; /* the leader's clock then */
     int64_t cutoff_ms;
     struct merge_part *parts; /* [part_count], owned, with references */
     size_t part_count;
     struct shard_block *blocks; /* [block_count] */
     size_t block_count;
+    struct merge_window *wide; /* [wide_count]: outputs that are longer than two hours */
+    size_t wide_count;
     struct view *view;       /* segments for the labels, tombstones of that moment */
     struct byte_buffer body; /* of the entry, for the manifest */
     bool running;            /* the job, or the timer before it is tried again */

@@ -1,232 +1,15 @@
 /*
- * The work of a merge, on a worker: every series of the inputs in block order, window by window.
+ * The outputs of a merge: every series of the inputs, window by window.
  */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "block/block_writer.h"
-
-#include "column_merge.h"
-#include "merge.h"
-
-/* --- Types ---------------------------------------------------------------------------------- */
-
-/* One series of one input. Equal series of several inputs become neighbours by sorting. */
-struct merge_item {
-    struct block_series series;
-    uint64_t id;       /* in parts; SERIES_ID_OF_BLOCK: in a block */
-    uint32_t block;    /* number of the input block */
-    uint32_t position; /* in it */
-    bool begins;       /* once sorted: not the same series as the item before */
-};
-
-#define SERIES_ID_OF_BLOCK UINT64_MAX
-
-struct time_range {
-    int64_t start_ms;
-    int64_t end_ms;
-};
-
-struct merge_work {
-    struct merge *merge;
-    struct arena *arena; /* labels of all items */
-    struct merge_item *items;
-    size_t item_count;
-    size_t item_capacity;
-    struct part_reader **part_readers;   /* [part_count] */
-    struct block_reader **block_readers; /* [block_count] */
-    struct sample_columns *pieces;       /* [part_count + block_count] */
-    struct column_merge *cuts;           /* [part_count + block_count] */
-    struct column_merge merged;
-    struct time_range exemplars; /* of the window under way */
-};
+#include "merge_work.h"
 
 static enum error_code out_of_memory(struct error *error)
 {
     return error_set(error, ERROR_OUT_OF_MEMORY, "merge");
-}
-
-/* --- Collecting the series ------------------------------------------------------------------- */
-
-static struct merge_item *add_item(struct merge_work *work)
-{
-    if (work->item_count == work->item_capacity) {
-        size_t capacity = work->item_capacity == 0 ? 1024 : work->item_capacity * 2;
-        struct merge_item *grown = realloc(work->items, capacity * sizeof *grown);
-        if (grown == NULL)
-            return NULL;
-        work->items = grown;
-        work->item_capacity = capacity;
-    }
-    return &work->items[work->item_count++];
-}
-
-static enum error_code collect_part_ids(struct merge_work *work, size_t part, struct error *error)
-{
-    uint64_t from_id = 0;
-    while (true) {
-        struct part_entry entry;
-        bool found;
-        enum error_code code =
-            part_reader_next(work->part_readers[part], from_id, &entry, &found, error);
-        if (code != ERROR_NONE || !found)
-            return code;
-        struct merge_item *item = add_item(work);
-        if (item == NULL)
-            return out_of_memory(error);
-        *item = (struct merge_item){.id = entry.id};
-        from_id = entry.id + 1;
-    }
-}
-
-static int compare_ids(const void *left, const void *right)
-{
-    const struct merge_item *a = left, *b = right;
-    return a->id < b->id ? -1 : a->id > b->id;
-}
-
-enum { LABEL_BATCH = 1024 };
-
-/* Labels of items [from, from + count), which one segment may hold; found ones get them. */
-static enum error_code read_labels(struct merge_work *work, struct series_segment *segment,
-                                   size_t from, size_t count, struct error *error)
-{
-    uint64_t ids[LABEL_BATCH] = {0};
-    struct segment_series series[LABEL_BATCH];
-    for (size_t i = 0; i < count; i++)
-        ids[i] = work->items[from + i].id;
-    enum error_code code = series_segment_read(segment, ids, count, work->arena, series, error);
-    for (size_t i = 0; code == ERROR_NONE && i < count; i++)
-        if (series[i].labels.size > 0)
-            work->items[from + i].series =
-                (struct block_series){series[i].tenant, series[i].slot, series[i].labels};
-    return code;
-}
-
-static enum error_code resolve_ids(struct merge_work *work, struct error *error)
-{
-    const struct view *view = work->merge->view;
-    if (work->item_count == 0)
-        return ERROR_NONE;
-    qsort(work->items, work->item_count, sizeof *work->items, compare_ids);
-    size_t kept = 0;
-    for (size_t i = 0; i < work->item_count; i++)
-        if (kept == 0 || work->items[kept - 1].id != work->items[i].id)
-            work->items[kept++] = work->items[i];
-    work->item_count = kept;
-    for (size_t s = 0; s < view->segment_count; s++) {
-        struct series_segment *segment = view->segments[s];
-        uint64_t first = series_segment_first_id(segment);
-        uint64_t end = first + series_segment_span(segment);
-        for (size_t i = 0; i < kept;) {
-            size_t count = 0;
-            if (work->items[i].id < first) {
-                i++;
-                continue;
-            }
-            while (count < LABEL_BATCH && i + count < kept && work->items[i + count].id < end)
-                count++;
-            if (count == 0)
-                break;
-            enum error_code code = read_labels(work, segment, i, count, error);
-            if (code != ERROR_NONE)
-                return code;
-            i += count;
-        }
-    }
-    for (size_t i = 0; i < kept; i++)
-        if (work->items[i].series.labels.size == 0)
-            return error_set(error, ERROR_CORRUPT, "merge: series %llu has no labels",
-                             (unsigned long long)work->items[i].id);
-    return ERROR_NONE;
-}
-
-static enum error_code collect_block(struct merge_work *work, uint32_t block, struct error *error)
-{
-    uint64_t count = work->merge->blocks[block].described.summary.series_count;
-    for (uint32_t position = 0; position < count; position++) {
-        struct block_series series;
-        enum error_code code =
-            block_reader_series(work->block_readers[block], position, &series, error);
-        if (code != ERROR_NONE)
-            return code;
-        struct merge_item *item = add_item(work);
-        if (item == NULL)
-            return out_of_memory(error);
-        *item = (struct merge_item){
-            .series = series,
-            .id = SERIES_ID_OF_BLOCK,
-            .block = block,
-            .position = position,
-        };
-        item->series.labels = labels_copy(work->arena, series.labels);
-        item->series.tenant = arena_copy_text(work->arena, series.tenant);
-        if (item->series.labels.bytes == NULL || item->series.tenant.data == NULL)
-            return out_of_memory(error);
-    }
-    return ERROR_NONE;
-}
-
-/* Put the items into the order of `order`, and tell where a new series begins. */
-static void arrange_items(struct merge_work *work, struct merge_item *arranged,
-                          const uint32_t *order)
-{
-    for (size_t i = 0; i < work->item_count; i++) {
-        arranged[i] = work->items[order[i]];
-        arranged[i].begins =
-            i == 0 || block_series_compare(&arranged[i - 1].series, &arranged[i].series) != 0;
-        /* Of equal series parts come first, then blocks as they are numbered, however the sort
-         * left them: exemplars of one time keep that order. */
-        for (size_t k = i;
-             k > 0 && !arranged[k].begins && arranged[k - 1].id == SERIES_ID_OF_BLOCK &&
-             (arranged[k].id != SERIES_ID_OF_BLOCK || arranged[k].block < arranged[k - 1].block);
-             k--) {
-            struct merge_item swapped = arranged[k - 1];
-            arranged[k - 1] = arranged[k];
-            arranged[k] = swapped;
-            arranged[k - 1].begins = swapped.begins;
-            arranged[k].begins = false;
-        }
-    }
-}
-
-static enum error_code sort_items(struct merge_work *work, struct error *error)
-{
-    size_t count = work->item_count;
-    struct block_series *series = malloc((count + 1) * sizeof *series);
-    struct merge_item *arranged = malloc((count + 1) * sizeof *arranged);
-    uint32_t *order = malloc((count + 1) * sizeof *order);
-    enum error_code code = ERROR_NONE;
-    if (series == NULL || arranged == NULL || order == NULL)
-        code = out_of_memory(error);
-    for (size_t i = 0; code == ERROR_NONE && i < count; i++)
-        series[i] = work->items[i].series;
-    if (code == ERROR_NONE)
-        code = block_series_sort(series, count, order, error);
-    if (code == ERROR_NONE) {
-        arrange_items(work, arranged, order);
-        struct merge_item *unsorted = work->items;
-        work->items = arranged;
-        work->item_capacity = count + 1;
-        arranged = unsorted;
-    }
-    free(series);
-    free(arranged);
-    free(order);
-    return code;
-}
-
-static enum error_code collect(struct merge_work *work, struct error *error)
-{
-    enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < work->merge->part_count; i++)
-        code = collect_part_ids(work, i, error);
-    if (code == ERROR_NONE)
-        code = resolve_ids(work, error);
-    for (size_t i = 0; code == ERROR_NONE && i < work->merge->block_count; i++)
-        code = collect_block(work, (uint32_t)i, error);
-    return code == ERROR_NONE ? sort_items(work, error) : code;
 }
 
 /* --- One series in one window ----------------------------------------------------------------- */
@@ -405,7 +188,8 @@ static enum error_code add_output(struct merge *merge, const struct manifest_blo
     return code;
 }
 
-static enum error_code write_window(struct merge_work *work, int64_t window_ms, struct error *error)
+static enum error_code write_window(struct merge_work *work, const struct merge_window *window,
+                                    struct error *error)
 {
     struct merge *merge = work->merge;
     struct shard *shard = merge->shard;
@@ -415,8 +199,9 @@ static enum error_code write_window(struct merge_work *work, int64_t window_ms, 
     struct manifest_block described = {
         .index = merge->index,
         .number = (uint32_t)merge->output_count,
-        .window_start_ms = window_ms,
-        .window_end_ms = window_ms + BLOCK_CHUNK_WINDOW_MS,
+        .window_start_ms = window->start_ms,
+        .window_end_ms = window->end_ms,
+        .stamp_ms = merge->decided_ms,
     };
     struct block_properties properties = {
         .start_ms = described.window_start_ms,
@@ -450,12 +235,6 @@ static enum error_code write_window(struct merge_work *work, int64_t window_ms, 
 
 /* --- Windows ---------------------------------------------------------------------------------- */
 
-static int64_t window_of(int64_t timestamp_ms)
-{
-    int64_t window = timestamp_ms / BLOCK_CHUNK_WINDOW_MS * BLOCK_CHUNK_WINDOW_MS;
-    return window > timestamp_ms ? window - BLOCK_CHUNK_WINDOW_MS : window;
-}
-
 /* Where the inputs begin and end, within what the merge takes. */
 static void time_range(const struct merge *merge, int64_t *start_ms, int64_t *end_ms)
 {
@@ -476,17 +255,17 @@ static void time_range(const struct merge *merge, int64_t *start_ms, int64_t *en
 }
 
 /* Whether some input can have samples in the window, so that gaps of years cost nothing. */
-static bool window_has_input(const struct merge *merge, int64_t window_ms)
+static bool window_has_input(const struct merge *merge, const struct merge_window *window)
 {
-    int64_t end_ms = window_ms + BLOCK_CHUNK_WINDOW_MS - 1;
+    int64_t end_ms = window->end_ms - 1;
     for (size_t i = 0; i < merge->part_count; i++) {
         const struct file_summary *summary = &merge->parts[i].input.described.summary;
-        if (summary->min_time_ms <= end_ms && summary->max_time_ms >= window_ms)
+        if (summary->min_time_ms <= end_ms && summary->max_time_ms >= window->start_ms)
             return true;
     }
     for (size_t i = 0; i < merge->block_count; i++) {
         const struct manifest_block *block = &merge->blocks[i].described;
-        if (block->window_start_ms <= end_ms && block->window_end_ms > window_ms)
+        if (block->window_start_ms <= end_ms && block->window_end_ms > window->start_ms)
             return true;
     }
     return false;
@@ -510,10 +289,28 @@ static void map_set(struct window_map *map, int64_t timestamp_ms)
     map->bits[number / 8] |= (uint8_t)(1u << number % 8);
 }
 
-static bool map_get(const struct window_map *map, int64_t window_ms)
+static bool map_get(const struct window_map *map, const struct merge_window *window)
 {
-    uint64_t number = (uint64_t)(window_ms - map->start_ms) / BLOCK_CHUNK_WINDOW_MS;
-    return map->bits == NULL || (map->bits[number / 8] >> number % 8 & 1) != 0;
+    if (map->bits == NULL)
+        return true;
+    for (int64_t part = window->start_ms; part < window->end_ms; part += BLOCK_CHUNK_WINDOW_MS) {
+        uint64_t number = (uint64_t)(part - map->start_ms) / BLOCK_CHUNK_WINDOW_MS;
+        if (part >= map->start_ms && part < map->end_ms &&
+            (map->bits[number / 8] >> number % 8 & 1) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* The window that an output covers at this time: one of two hours, unless a longer one was decided.
+ * `*wide` is the first that may hold it; times ascend. */
+static struct merge_window window_at(const struct merge *merge, int64_t time_ms, size_t *wide)
+{
+    while (*wide < merge->wide_count && merge->wide[*wide].end_ms <= time_ms)
+        (*wide)++;
+    if (*wide < merge->wide_count && merge->wide[*wide].start_ms <= time_ms)
+        return merge->wide[*wide];
+    return (struct merge_window){time_ms, time_ms + BLOCK_CHUNK_WINDOW_MS};
 }
 
 static enum error_code map_series(struct merge_work *work, struct window_map *map, size_t first,
@@ -565,15 +362,17 @@ static enum error_code write_windows(struct merge_work *work, struct error *erro
     time_range(work->merge, &start_ms, &end_ms);
     if (start_ms > end_ms)
         return ERROR_NONE;
-    struct window_map map = {.start_ms = window_of(start_ms),
-                             .end_ms = window_of(end_ms) + BLOCK_CHUNK_WINDOW_MS};
+    struct window_map map = {.start_ms = merge_window_start(start_ms),
+                             .end_ms = merge_window_start(end_ms) + BLOCK_CHUNK_WINDOW_MS};
     enum error_code code = map_windows(work, &map, error);
-    for (int64_t window = map.start_ms; code == ERROR_NONE && window < map.end_ms;
-         window += BLOCK_CHUNK_WINDOW_MS) {
-        if (work->merge->cutoff_ms - BLOCK_CHUNK_WINDOW_MS < window)
+    size_t wide = 0;
+    for (int64_t time_ms = map.start_ms; code == ERROR_NONE && time_ms < map.end_ms;) {
+        struct merge_window window = window_at(work->merge, time_ms, &wide);
+        if (window.end_ms > work->merge->cutoff_ms)
             break;
-        if (window_has_input(work->merge, window) && map_get(&map, window))
-            code = write_window(work, window, error);
+        if (window_has_input(work->merge, &window) && map_get(&map, &window))
+            code = write_window(work, &window, error);
+        time_ms = window.end_ms;
     }
     free(map.bits);
     return code;
@@ -634,7 +433,7 @@ enum error_code merge_write_blocks(struct merge *merge, struct error *error)
     char path[SHARD_PATH_MAX];
     enum error_code code = open_readers(&work, error);
     if (code == ERROR_NONE)
-        code = collect(&work, error);
+        code = merge_collect_series(&work, error);
     if (code == ERROR_NONE)
         code = write_windows(&work, error);
     close_readers(&work);

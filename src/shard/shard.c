@@ -253,6 +253,7 @@ void shard_lead(struct shard *shard)
     shard->prepared_next_id = shard->proposed_next_id;
     shard->freeze_proposed = false;
     shard->merge_proposed = false;
+    shard->clean_proposed = false;
     if (shard->pending != NULL)
         memset(shard->pending, 0, shard->pending_capacity * sizeof *shard->pending);
     shard->pending_count = 0;

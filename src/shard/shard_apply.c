@@ -238,13 +238,35 @@ static enum error_code apply_delete(struct shard *shard, uint64_t index, struct 
     return shard_publish(shard, error);
 }
 
+/* Leave out the tombstones that no file needs any more. */
+static enum error_code apply_clean(struct shard *shard, uint64_t index, struct byte_reader *body,
+                                   struct error *error)
+{
+    uint64_t count = byte_reader_varint(body);
+    shard->clean_proposed = false;
+    if (body->failed || count > byte_reader_left(body))
+        return error_set(error, ERROR_CORRUPT, "clean: cut");
+    for (uint64_t i = 0; i < count; i++) {
+        struct tombstones *shorter;
+        uint64_t of_index = byte_reader_varint(body);
+        if (body->failed)
+            return error_set(error, ERROR_CORRUPT, "clean: cut");
+        enum error_code code = tombstones_remove(shard->tombstones, of_index, &shorter, error);
+        if (code != ERROR_NONE)
+            return code;
+        tombstones_unref(shard->tombstones);
+        shard->tombstones = shorter;
+    }
+    shard->changed_index = index;
+    return shard_publish(shard, error);
+}
+
 /* --- Public --------------------------------------------------------------------------------- */
 
 static void after_apply(struct shard *shard, uint64_t index, const struct entry_header *header,
                         size_t size_bytes)
 {
     shard->applied_index = index;
-    shard->stamp_ms = header->stamp_ms;
     if (header->kind == ENTRY_WRITE) {
         shard->unfrozen_bytes += size_bytes;
         if (shard->unfrozen_since_ms == INT64_MIN)
@@ -265,6 +287,7 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
     enum error_code code = entry_decode_header(&reader, &header, error);
     if (code != ERROR_NONE)
         return code;
+    shard->stamp_ms = header.stamp_ms;
     switch (header.kind) {
     case ENTRY_WRITE:
         code = apply_write(shard, index, &reader, error);
@@ -285,6 +308,8 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
         code = apply_delete(shard, index, &reader, error);
         break;
     case ENTRY_CLEAN_TOMBSTONES:
+        code = apply_clean(shard, index, &reader, error);
+        break;
     case ENTRY_FORGET_SERIES:
         code = error_set(error, ERROR_UNSUPPORTED, "entry kind %d", header.kind);
         break;

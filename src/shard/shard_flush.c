@@ -4,7 +4,7 @@
  */
 #include <assert.h>
 
-#include "shard_private.h"
+#include "merge_plan.h"
 
 enum flush_phase { FLUSH_FREEZING, FLUSH_MERGING, FLUSH_SETTLING };
 
@@ -31,6 +31,14 @@ void shard_flush_cancel(struct shard *shard)
     finish_all(shard, &closing);
 }
 
+static enum merge_wish wish_of(const struct shard_flush *flushes)
+{
+    for (; flushes != NULL; flushes = flushes->next)
+        if (flushes->cleans)
+            return MERGE_DELETED;
+    return MERGE_EVERYTHING;
+}
+
 /* Where the flushes stand follows from the state of the shard. */
 void shard_flush_advance(struct shard *shard)
 {
@@ -47,10 +55,11 @@ void shard_flush_advance(struct shard *shard)
         newest->phase = FLUSH_MERGING;
     }
     if (newest->phase == FLUSH_MERGING) {
-        if (shard_merge_everything(shard))
+        if (shard_merge_propose(shard, wish_of(shard->flushes)))
             return;
         newest->phase = FLUSH_SETTLING;
-        if (shard->durable.frozen_index < shard->changed_index) {
+        bool cleans = shard_clean_propose(shard);
+        if (cleans || shard->durable.frozen_index < shard->changed_index) {
             shard_freeze(shard);
             return;
         }

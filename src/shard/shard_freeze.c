@@ -15,11 +15,10 @@
 #include "block/part_writer.h"
 #include "block/series_segment_writer.h"
 
-#include "shard_private.h"
+#include "merge_plan.h"
+#include "part_split.h"
 
-enum { RETRY_MS = 2000, PARTS_PER_FREEZE = 2 };
-
-enum part_number { PART_CURRENT = 0, PART_LATE = 1 };
+enum { RETRY_MS = 2000 };
 
 struct freeze_job {
     struct job job;
@@ -91,7 +90,7 @@ enum error_code shard_apply_freeze(struct shard *shard, uint64_t index, struct e
         return error_set(error, ERROR_UNAVAILABLE, "%d frozen heads wait to be written",
                          FROZEN_HEADS_MAX);
     struct shard_frozen *frozen = &shard->frozen[shard->frozen_count];
-    *frozen = (struct shard_frozen){.index = index};
+    *frozen = (struct shard_frozen){.index = index, .stamp_ms = shard->stamp_ms};
     enum error_code code = freeze_into(shard, frozen, error);
     if (code != ERROR_NONE) {
         manifest_clear(&frozen->manifest);
@@ -111,28 +110,32 @@ enum error_code shard_apply_freeze(struct shard *shard, uint64_t index, struct e
 
 /* --- The job, on a worker ------------------------------------------------------------------- */
 
-static enum error_code add_series(struct freeze_job *job, struct part_writer *writer,
-                                  const struct head_series_content *content,
-                                  const struct sample_columns *columns, enum part_number number,
-                                  struct error *error)
+/* One series in one part. */
+struct part_content {
+    struct sample_columns columns;
+    const struct exemplar *exemplars; /* [exemplar_count], by timestamp */
+    size_t exemplar_count;
+};
+
+static enum error_code add_series(struct freeze_job *job, struct part_writer *writer, uint64_t id,
+                                  const struct part_content *content, struct error *error)
 {
     struct series_brief brief;
-    if (!registry_brief_get(&job->brief, content->series_id, &brief))
+    if (!registry_brief_get(&job->brief, id, &brief))
         return error_set(error, ERROR_CORRUPT, "series %llu of the head is not registered",
-                         (unsigned long long)content->series_id);
+                         (unsigned long long)id);
     struct part_series series = {
-        .id = content->series_id,
+        .id = id,
         .target = brief.target,
         .tenant = text_of(job->brief.tenants[brief.tenant]),
         .slot = brief.slot,
     };
-    bool with_exemplars = number == PART_CURRENT;
-    return part_writer_add(writer, &series, columns, with_exemplars ? content->exemplars : NULL,
-                           with_exemplars ? content->exemplar_count : 0, error);
+    return part_writer_add(writer, &series, &content->columns, content->exemplars,
+                           content->exemplar_count, error);
 }
 
 /* The times of a part are those of its samples and its exemplars. */
-static void widen(struct manifest_part *part, const struct head_series_content *content)
+static void widen(struct manifest_part *part, const struct part_content *content)
 {
     for (size_t i = 0; i < content->exemplar_count; i++) {
         int64_t time_ms = content->exemplars[i].timestamp_ms;
@@ -146,26 +149,28 @@ static void widen(struct manifest_part *part, const struct head_series_content *
 static enum error_code write_series(struct freeze_job *job, struct part_writer *writer,
                                     struct manifest_part *part, bool *any_out, struct error *error)
 {
-    enum part_number number = (enum part_number)part->number;
+    struct part_split split = {.number = (enum part_number)part->number,
+                               .late_before_ms = merge_late_before(job->frozen->stamp_ms)};
     struct head_iterator *iterator = NULL;
-    struct head_series_content content;
+    struct head_series_content all;
+    struct part_content content;
     bool more = true;
     *any_out = false;
     enum error_code code = head_iterator_create(job->frozen->head, &iterator, error);
     while (code == ERROR_NONE) {
-        code = head_iterator_next(iterator, &content, &more, error);
+        code = head_iterator_next(iterator, &all, &more, error);
         if (code != ERROR_NONE || !more)
             break;
-        const struct sample_columns *columns =
-            number == PART_CURRENT ? &content.current : &content.late;
-        if (columns->count == 0 && (number == PART_LATE || content.exemplar_count == 0))
+        code = part_split_take(&split, &all, &content.columns, &content.exemplars,
+                               &content.exemplar_count, error);
+        if (code != ERROR_NONE || content.columns.count + content.exemplar_count == 0)
             continue;
         *any_out = true;
-        if (number == PART_CURRENT)
-            widen(part, &content);
-        code = add_series(job, writer, &content, columns, number, error);
+        widen(part, &content);
+        code = add_series(job, writer, all.series_id, &content, error);
     }
     head_iterator_destroy(iterator);
+    part_split_clear(&split);
     return code;
 }
 
@@ -190,6 +195,7 @@ static enum error_code write_part(struct freeze_job *job, enum part_number numbe
         .index = job->frozen->index,
         .number = number,
         .merged_until_ms = INT64_MIN,
+        .stamp_ms = job->frozen->stamp_ms,
         .summary = {.min_time_ms = INT64_MAX, .max_time_ms = INT64_MIN},
     };
     char path[SHARD_PATH_MAX];

@@ -1,180 +1,64 @@
 /*
- * Which parts and blocks are merged, and what follows from it. The leader decides; the entries
- * carry the decision, so that every replica makes the same blocks.
+ * The start and the end of a merge, as the log has them. The leader decides (merge_plan.h); the
+ * entries carry the decision, so that every replica makes the same blocks.
  */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "block/block_writer.h"
 
 #include "merge.h"
 
-enum {
-    RETRY_MS = 5000,
-    /* After the end of a window, before it is merged: its last samples are still being frozen. */
-    MERGE_DELAY_MS = 20 * 60 * 1000,
-    /* Late parts wait for company this long. */
-    LATE_WAIT_MS = 24 * 60 * 60 * 1000,
-    LATE_PARTS_MAX = 8,
-};
+enum { RETRY_MS = 5000 };
 
 /* --- Deciding (leader) ------------------------------------------------------------------------ */
 
-static int64_t window_floor(int64_t timestamp_ms)
+static void encode_plan(struct shard *shard, struct byte_buffer *entry,
+                        const struct merge_plan *plan)
 {
-    int64_t window = timestamp_ms / BLOCK_CHUNK_WINDOW_MS * BLOCK_CHUNK_WINDOW_MS;
-    return window > timestamp_ms ? window - BLOCK_CHUNK_WINDOW_MS : window;
-}
-
-static bool part_is_due(const struct shard_part *part, int64_t cutoff_ms)
-{
-    const struct manifest_part *described = &part->described;
-    int64_t from_ms = described->summary.min_time_ms > described->merged_until_ms
-                          ? described->summary.min_time_ms
-                          : described->merged_until_ms;
-    return from_ms < cutoff_ms && described->summary.max_time_ms >= from_ms;
-}
-
-static size_t late_part_count(const struct shard *shard)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < shard->part_count; i++)
-        count += shard->parts[i].described.number == 1;
-    return count;
-}
-
-static bool takes_part(const struct shard *shard, const struct shard_part *part, int64_t cutoff_ms,
-                       bool everything)
-{
-    if (!part_is_due(part, cutoff_ms))
-        return false;
-    if (everything || part->described.number == 0)
-        return true;
-    return late_part_count(shard) >= LATE_PARTS_MAX ||
-           part->described.summary.max_time_ms < shard->stamp_ms - LATE_WAIT_MS;
-}
-
-/* Blocks of the windows that the chosen parts touch are merged with them. */
-static bool takes_block(const struct shard *shard, const struct shard_block *block,
-                        int64_t cutoff_ms, const bool *parts_taken)
-{
-    if (block->described.window_end_ms > cutoff_ms && cutoff_ms != INT64_MAX)
-        return false;
+    int64_t now_ms = clock_now_ms(shard->options.environment->clock);
+    entry_encode_header(entry, ENTRY_MERGE_START, now_ms);
+    byte_buffer_zigzag(entry, now_ms);
+    byte_buffer_zigzag(entry, plan->cutoff_ms);
+    byte_buffer_varint(entry, plan->part_count);
     for (size_t i = 0; i < shard->part_count; i++) {
-        const struct manifest_part *part = &shard->parts[i].described;
-        int64_t from_ms = part->summary.min_time_ms > part->merged_until_ms
-                              ? part->summary.min_time_ms
-                              : part->merged_until_ms;
-        if (parts_taken[i] && part->summary.max_time_ms >= block->described.window_start_ms &&
-            from_ms < block->described.window_end_ms)
-            return true;
-    }
-    return false;
-}
-
-static void encode_inputs(struct shard *shard, struct byte_buffer *entry, int64_t cutoff_ms,
-                          const bool *parts_taken, size_t part_count)
-{
-    entry_encode_header(entry, ENTRY_MERGE_START, clock_now_ms(shard->options.environment->clock));
-    byte_buffer_zigzag(entry, cutoff_ms);
-    byte_buffer_varint(entry, part_count);
-    for (size_t i = 0; i < shard->part_count; i++) {
-        if (!parts_taken[i])
+        if (!plan->parts[i])
             continue;
         byte_buffer_varint(entry, shard->parts[i].described.index);
         byte_buffer_varint(entry, shard->parts[i].described.number);
     }
-    size_t block_count = 0;
-    for (size_t i = 0; i < shard->block_count; i++)
-        block_count += takes_block(shard, &shard->blocks[i], cutoff_ms, parts_taken);
-    byte_buffer_varint(entry, block_count);
+    byte_buffer_varint(entry, plan->block_count);
     for (size_t i = 0; i < shard->block_count; i++) {
-        if (!takes_block(shard, &shard->blocks[i], cutoff_ms, parts_taken))
+        if (!plan->blocks[i])
             continue;
         byte_buffer_varint(entry, shard->blocks[i].described.index);
         byte_buffer_varint(entry, shard->blocks[i].described.number);
     }
+    byte_buffer_varint(entry, plan->wide_count);
+    for (size_t i = 0; i < plan->wide_count; i++) {
+        byte_buffer_zigzag(entry, plan->wide[i].start_ms);
+        byte_buffer_zigzag(entry, plan->wide[i].end_ms);
+    }
 }
 
-/* Propose a merge of what is due; false when nothing is. */
-static bool propose_merge(struct shard *shard, int64_t cutoff_ms, bool everything)
+bool shard_merge_propose(struct shard *shard, enum merge_wish wish)
 {
-    bool *parts_taken = calloc(shard->part_count + 1, sizeof *parts_taken);
-    size_t part_count = 0;
-    if (parts_taken == NULL)
-        return false;
-    for (size_t i = 0; i < shard->part_count; i++) {
-        parts_taken[i] = takes_part(shard, &shard->parts[i], cutoff_ms, everything);
-        part_count += parts_taken[i];
-    }
-    if (part_count > 0) {
-        struct byte_buffer entry = {0};
-        encode_inputs(shard, &entry, cutoff_ms, parts_taken, part_count);
-        shard->merge_proposed = shard_propose(shard, &entry);
-    }
-    free(parts_taken);
-    return part_count > 0;
-}
-
-bool shard_merge_everything(struct shard *shard)
-{
+    struct merge_plan plan;
+    struct error error;
     if (shard->merge != NULL || shard->merge_proposed)
         return true;
-    return propose_merge(shard, INT64_MAX, true);
-}
-
-static int64_t newest_stored_ms(const struct shard *shard)
-{
-    int64_t newest_ms = INT64_MIN;
-    for (size_t i = 0; i < shard->part_count; i++)
-        if (shard->parts[i].described.summary.max_time_ms > newest_ms)
-            newest_ms = shard->parts[i].described.summary.max_time_ms;
-    for (size_t i = 0; i < shard->block_count; i++)
-        if (shard->blocks[i].described.summary.max_time_ms > newest_ms)
-            newest_ms = shard->blocks[i].described.summary.max_time_ms;
-    return newest_ms;
-}
-
-/* Whether a file lies before the cutoff as a whole. */
-static bool retention_is_due(const struct shard *shard, int64_t cutoff_ms)
-{
-    for (size_t i = 0; i < shard->part_count; i++)
-        if (shard->parts[i].described.summary.max_time_ms < cutoff_ms)
-            return true;
-    for (size_t i = 0; i < shard->block_count; i++)
-        if (shard->blocks[i].described.window_end_ms <= cutoff_ms)
-            return true;
-    return false;
-}
-
-void shard_retain_from(struct shard *shard, int64_t cutoff_ms)
-{
-    if (cutoff_ms <= shard->retention_cutoff_ms || !retention_is_due(shard, cutoff_ms))
-        return;
-    struct byte_buffer entry = {0};
-    entry_encode_header(&entry, ENTRY_RETENTION, clock_now_ms(shard->options.environment->clock));
-    byte_buffer_zigzag(&entry, cutoff_ms);
-    shard_propose(shard, &entry);
-}
-
-void shard_maintain(struct shard *shard)
-{
-    shard_start_freeze_job(shard);
-    if (shard->view_is_stale)
-        shard_publish_soon(shard);
-    shard_merge_resume(shard);
-    shard_flush_advance(shard);
     int64_t now_ms = clock_now_ms(shard->options.environment->clock);
-    int64_t newest_ms = newest_stored_ms(shard);
-    if (newest_ms == INT64_MIN)
-        return;
-    if (shard->merge == NULL && !shard->merge_proposed)
-        propose_merge(shard, window_floor(now_ms - MERGE_DELAY_MS), false);
-    if (shard->options.retention_ms > 0) {
-        /* A clock that jumped ahead deletes nothing. */
-        int64_t agreed_ms = now_ms < newest_ms ? now_ms : newest_ms;
-        shard_retain_from(shard, agreed_ms - shard->options.retention_ms);
+    if (merge_plan_make(shard, wish, now_ms, &plan, &error) != ERROR_NONE)
+        return true; /* tried again */
+    bool any = plan.part_count + plan.block_count > 0;
+    if (any) {
+        struct byte_buffer entry = {0};
+        encode_plan(shard, &entry, &plan);
+        shard->merge_proposed = shard_propose(shard, &entry);
     }
+    merge_plan_clear(&plan);
+    return any;
 }
 
 /* --- Merge start ------------------------------------------------------------------------------ */
@@ -190,6 +74,7 @@ void shard_merge_destroy(struct merge *merge)
         block_unref(merge->blocks[i].block);
     free(merge->parts);
     free(merge->blocks);
+    free(merge->wide);
     byte_buffer_clear(&merge->body);
     view_unref(merge->view);
     free(merge);
@@ -244,10 +129,39 @@ static enum error_code take_block(struct shard *shard, struct merge *merge, uint
                      (unsigned long long)index, (unsigned long long)number);
 }
 
+/* Windows ascend and lie apart, and begin and end as those of two hours do. */
+static bool wide_is_valid(const struct merge_window *wide, const struct merge_window *before)
+{
+    return wide->start_ms >= 0 && wide->end_ms > wide->start_ms &&
+           wide->start_ms % BLOCK_CHUNK_WINDOW_MS == 0 &&
+           wide->end_ms % BLOCK_CHUNK_WINDOW_MS == 0 &&
+           (before == NULL || wide->start_ms >= before->end_ms);
+}
+
+static enum error_code decode_wide(struct merge *merge, struct byte_reader *body,
+                                   struct error *error)
+{
+    uint64_t count = byte_reader_varint(body);
+    if (body->failed || count > byte_reader_left(body))
+        return error_set(error, ERROR_CORRUPT, "merge start: windows");
+    merge->wide = calloc(count + 1, sizeof *merge->wide);
+    if (merge->wide == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "merge start");
+    for (; merge->wide_count < count; merge->wide_count++) {
+        struct merge_window *wide = &merge->wide[merge->wide_count];
+        wide->start_ms = byte_reader_zigzag(body);
+        wide->end_ms = byte_reader_zigzag(body);
+        if (body->failed || !wide_is_valid(wide, merge->wide_count == 0 ? NULL : wide - 1))
+            return error_set(error, ERROR_CORRUPT, "merge start: window %zu", merge->wide_count);
+    }
+    return ERROR_NONE;
+}
+
 static enum error_code decode_inputs(struct shard *shard, struct merge *merge,
                                      struct byte_reader *body, struct error *error)
 {
     enum error_code code = ERROR_NONE;
+    merge->decided_ms = byte_reader_zigzag(body);
     merge->cutoff_ms = byte_reader_zigzag(body);
     uint64_t part_count = byte_reader_varint(body);
     if (body->failed || part_count > byte_reader_left(body))
@@ -271,6 +185,8 @@ static enum error_code decode_inputs(struct shard *shard, struct merge *merge,
         uint64_t index = byte_reader_varint(body);
         code = take_block(shard, merge, index, byte_reader_varint(body), error);
     }
+    if (code == ERROR_NONE)
+        code = decode_wide(merge, body, error);
     if (code == ERROR_NONE && (body->failed || byte_reader_left(body) > 0))
         code = error_set(error, ERROR_CORRUPT, "merge start: cut, or stray bytes");
     return code;
@@ -419,7 +335,7 @@ static void doom_block(struct shard *shard, const struct manifest_block *block, 
                     shard_path(shard, path, "blocks", block->index, block->number, "block"));
 }
 
-static void drop_block(struct shard *shard, size_t position, uint64_t index)
+void shard_drop_block(struct shard *shard, size_t position, uint64_t index)
 {
     struct shard_block *block = &shard->blocks[position];
     doom_block(shard, &block->described, index);
@@ -427,7 +343,7 @@ static void drop_block(struct shard *shard, size_t position, uint64_t index)
     memmove(block, block + 1, (--shard->block_count - position) * sizeof *block);
 }
 
-static void drop_part(struct shard *shard, size_t position, uint64_t index)
+void shard_drop_part(struct shard *shard, size_t position, uint64_t index)
 {
     struct shard_part *part = &shard->parts[position];
     char path[SHARD_PATH_MAX];
@@ -443,7 +359,7 @@ static void drop_inputs(struct shard *shard, const struct merge *merge, uint64_t
     for (size_t k = 0; k < merge->block_count; k++)
         for (size_t i = 0; i < shard->block_count; i++)
             if (shard->blocks[i].block == merge->blocks[k].block) {
-                drop_block(shard, i, index);
+                shard_drop_block(shard, i, index);
                 break;
             }
     for (size_t k = 0; k < merge->part_count; k++)
@@ -452,7 +368,7 @@ static void drop_inputs(struct shard *shard, const struct merge *merge, uint64_t
             if (part->part != merge->parts[k].input.part)
                 continue;
             if (part->described.summary.max_time_ms < merge->cutoff_ms)
-                drop_part(shard, i, index);
+                shard_drop_part(shard, i, index);
             else
                 part->described.merged_until_ms = merge->cutoff_ms;
             break;
@@ -618,44 +534,4 @@ enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,
         code = finish_merge(shard, merge, index, &agreed, error);
     free(agreed.blocks);
     return code;
-}
-
-/* --- Retention -------------------------------------------------------------------------------- */
-
-static bool merges_block(const struct merge *merge, const struct block *block)
-{
-    for (size_t i = 0; merge != NULL && i < merge->block_count; i++)
-        if (merge->blocks[i].block == block)
-            return true;
-    return false;
-}
-
-static bool merges_part(const struct merge *merge, const struct part *part)
-{
-    for (size_t i = 0; merge != NULL && i < merge->part_count; i++)
-        if (merge->parts[i].input.part == part)
-            return true;
-    return false;
-}
-
-enum error_code shard_apply_retention(struct shard *shard, uint64_t index, struct byte_reader *body,
-                                      struct error *error)
-{
-    int64_t cutoff_ms = byte_reader_zigzag(body);
-    if (body->failed)
-        return error_set(error, ERROR_CORRUPT, "retention: cut");
-    if (cutoff_ms <= shard->retention_cutoff_ms)
-        return ERROR_NONE;
-    shard->retention_cutoff_ms = cutoff_ms;
-    shard->changed_index = index;
-    /* What a merge reads stays named until that is done, so that a restart finds it. */
-    for (size_t i = shard->block_count; i > 0; i--)
-        if (shard->blocks[i - 1].described.window_end_ms <= cutoff_ms &&
-            !merges_block(shard->merge, shard->blocks[i - 1].block))
-            drop_block(shard, i - 1, index);
-    for (size_t i = shard->part_count; i > 0; i--)
-        if (shard->parts[i - 1].described.summary.max_time_ms < cutoff_ms &&
-            !merges_part(shard->merge, shard->parts[i - 1].part))
-            drop_part(shard, i - 1, index);
-    return shard_publish(shard, error);
 }

@@ -1,8 +1,6 @@
 /* Names and values of labels: straight from the indexes of a view's pieces. */
 #include <stdlib.h>
 
-#include "base/text_set.h"
-
 #include "shard_private.h"
 #include "view_reader.h"
 
@@ -71,34 +69,12 @@ struct text_walk {
     const struct text *name; /* whose values; NULL: names */
     struct view *view;
     struct sample_filter filter;
-    struct text_set seen; /* by all indexes together */
-    series_text_visit *visit;
-    void *context;
-    bool stopped;
-    bool out_of_memory;
+    struct text_set *found;
 };
-
-static bool visit_once(void *context, struct text text)
-{
-    struct text_walk *walk = context;
-    switch (text_set_add(&walk->seen, text)) {
-    case TEXT_SET_NEW:
-        walk->stopped = !walk->visit(walk->context, text);
-        return !walk->stopped;
-    case TEXT_SET_OUT_OF_MEMORY:
-        walk->out_of_memory = true;
-        return false;
-    case TEXT_SET_KNOWN:
-        break;
-    }
-    return true;
-}
 
 static enum error_code walk_index(struct text_walk *walk, struct index_source *index,
                                   struct index_filter *filter, struct error *error)
 {
-    if (walk->stopped)
-        return ERROR_NONE;
     const struct series_request *request = walk->request;
     struct index_query query = {
         .tenant = request->tenant,
@@ -109,13 +85,8 @@ static enum error_code walk_index(struct text_walk *walk, struct index_source *i
         .arena = request->arena,
     };
     walk->filter.index = index;
-    enum error_code code =
-        walk->name == NULL
-            ? index_label_names(index, &query, visit_once, walk, error)
-            : index_label_values(index, &query, *walk->name, visit_once, walk, error);
-    if (code == ERROR_NONE && walk->out_of_memory)
-        code = error_set(error, ERROR_OUT_OF_MEMORY, "the query needs too much memory");
-    return code;
+    return walk->name == NULL ? index_label_names(index, &query, walk->found, error)
+                              : index_label_values(index, &query, *walk->name, walk->found, error);
 }
 
 static enum error_code walk_registry(struct text_walk *walk, struct error *error)
@@ -157,18 +128,16 @@ static enum error_code walk_blocks(struct text_walk *walk, struct error *error)
 
 /* --- Public ----------------------------------------------------------------------------------- */
 
-enum error_code shard_visit_texts(struct shard *shard, const struct series_request *request,
-                                  const struct text *name, series_text_visit *visit, void *context,
-                                  struct error *error)
+enum error_code shard_find_texts(struct shard *shard, const struct series_request *request,
+                                 const struct text *name, struct text_set *found,
+                                 struct error *error)
 {
     struct text_walk walk = {
         .request = request,
         .name = name,
         .view = shard_view(shard),
         .filter.request = request,
-        .seen.arena = request->arena,
-        .visit = visit,
-        .context = context,
+        .found = found,
     };
     enum error_code code = view_reader_create(walk.view, &walk.filter.reader, error);
     if (code == ERROR_NONE && view_has_deletions(walk.view, request->start_ms, request->end_ms) &&

@@ -4,7 +4,7 @@
 
 #include "base/checksum.h"
 
-#include "shard_private.h"
+#include "merge_plan.h"
 
 /* --- Refusals ------------------------------------------------------------------------------- */
 
@@ -323,11 +323,30 @@ static enum error_code check_room(const struct shard *shard, struct error *error
     return ERROR_NONE;
 }
 
+/* Late samples wait while the merges are behind with them; others do not. */
+static enum error_code check_late(const struct shard *shard, const struct shard_write *write,
+                                  struct error *error)
+{
+    if (!shard->late_is_full)
+        return ERROR_NONE;
+    int64_t late_before_ms = merge_late_before(clock_now_ms(shard->options.environment->clock));
+    bool any = false;
+    for (size_t i = 0; !any && i < write->float_count; i++)
+        any = write->timestamps_ms[i] < late_before_ms;
+    for (size_t i = 0; !any && i < write->histogram_count; i++)
+        any = write->histograms[i].timestamp_ms < late_before_ms;
+    return any ? error_set(error, ERROR_UNAVAILABLE,
+                           "late samples come faster than they are merged into blocks")
+               : ERROR_NONE;
+}
+
 enum error_code shard_prepare_write(struct shard *shard, struct shard_write *write,
                                     struct byte_buffer *buffer, bool *added_out,
                                     struct error *error)
 {
     enum error_code code = check_room(shard, error);
+    if (code == ERROR_NONE)
+        code = check_late(shard, write, error);
     if (code != ERROR_NONE)
         return code;
     struct added_series added = {.items = calloc(write->new_series_count + 1, sizeof *added.items)};

@@ -3,7 +3,7 @@
  *
  *   applied entry ---> head, registry             shard_apply.c
  *   FREEZE       ---> frozen head ---job---> parts, series segment   shard_freeze.c
- *   MERGE_START  ---job---> blocks ---> MERGE_DONE                   shard_merge.c
+ *   MERGE_START  ---job---> blocks ---> MERGE_DONE                   merge_plan.c, shard_merge.c
  *   whatever is readable ---> view ---> queries                      shard_select.c
  */
 #ifndef SHARD_SHARD_PRIVATE_H
@@ -42,6 +42,7 @@ struct shard_block {
 /* A freeze whose files are not durable yet. */
 struct shard_frozen {
     uint64_t index;
+    int64_t stamp_ms; /* of the entry */
     struct head *head;
     struct manifest manifest;    /* of this freeze; the parts of unfinished freezes are added */
     struct byte_buffer metadata; /* file to be written with it; empty: unchanged */
@@ -86,6 +87,8 @@ struct shard {
     uint64_t prepared_next_id; /* proposed_next_id when the entry in preparation began */
     bool freeze_proposed;
     bool merge_proposed;
+    bool clean_proposed;
+    bool late_is_full;              /* late samples wait, as the merges are behind */
     struct pending_series *pending; /* [pending_capacity], open addressing */
     size_t pending_capacity;
     size_t pending_count;
@@ -144,11 +147,11 @@ const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], con
 
 extern const struct series_source_operations SHARD_SOURCE_OPERATIONS;
 
-/* shard_names.c: names of labels, or values of `name`, of series with samples in the range. Errors:
- * as series_source. */
-enum error_code shard_visit_texts(struct shard *shard, const struct series_request *request,
-                                  const struct text *name, series_text_visit *visit, void *context,
-                                  struct error *error);
+/* shard_names.c: add names of labels, or values of `name`, of series with samples in the range to a
+ * set. Errors: as series_source. */
+enum error_code shard_find_texts(struct shard *shard, const struct series_request *request,
+                                 const struct text *name, struct text_set *found,
+                                 struct error *error);
 
 /* shard_freeze.c */
 enum error_code shard_apply_freeze(struct shard *shard, uint64_t index, struct error *error);
@@ -197,8 +200,16 @@ enum error_code shard_describe_merge(const struct merge *merge, struct manifest 
                                      struct error *error);
 /* Propose the outcome of a merge, if that could not be done before. */
 void shard_merge_resume(struct shard *shard);
-/* Have all parts merged; false when there are none to merge. */
-bool shard_merge_everything(struct shard *shard);
+/* Have a merge of what is wished for decided, unless one is under way; false when there is nothing
+ * to merge. */
+enum merge_wish;
+bool shard_merge_propose(struct shard *shard, enum merge_wish wish);
+/* An input is not needed any more: it leaves the shard at `index`, its file with a manifest. */
+void shard_drop_part(struct shard *shard, size_t position, uint64_t index);
+void shard_drop_block(struct shard *shard, size_t position, uint64_t index);
+
+/* shard_upkeep.c: propose that tombstones leave which no file needs; false when there are none. */
+bool shard_clean_propose(struct shard *shard);
 
 /* shard_flush.c: a step of what flushes wait for may be over */
 void shard_flush_advance(struct shard *shard);

@@ -419,18 +419,16 @@ static enum error_code source_select(struct series_source *self,
 
 static enum error_code source_label_names(struct series_source *self,
                                           const struct series_request *request,
-                                          series_text_visit *visit, void *context,
-                                          struct error *error)
+                                          struct text_set *names, struct error *error)
 {
-    return shard_visit_texts(shard_of_source(self), request, NULL, visit, context, error);
+    return shard_find_texts(shard_of_source(self), request, NULL, names, error);
 }
 
 static enum error_code source_label_values(struct series_source *self,
                                            const struct series_request *request, struct text name,
-                                           series_text_visit *visit, void *context,
-                                           struct error *error)
+                                           struct text_set *values, struct error *error)
 {
-    return shard_visit_texts(shard_of_source(self), request, &name, visit, context, error);
+    return shard_find_texts(shard_of_source(self), request, &name, values, error);
 }
 
 /* --- Exemplars ------------------------------------------------------------------------------ */

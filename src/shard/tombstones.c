@@ -100,27 +100,60 @@ enum error_code tombstone_decode(struct byte_reader *reader, struct tombstone *t
 
 /* --- Lists ---------------------------------------------------------------------------------- */
 
+static void share(struct tombstones *list, struct shared_tombstone *item)
+{
+    atomic_fetch_add_explicit(&item->references, 1, memory_order_relaxed);
+    list->items[list->count++] = item;
+}
+
+static struct tombstones *create_list(size_t capacity, struct error *error)
+{
+    struct tombstones *list = malloc(sizeof *list + capacity * sizeof list->items[0]);
+    if (list == NULL) {
+        error_set(error, ERROR_OUT_OF_MEMORY, "tombstones: %zu", capacity);
+        return NULL;
+    }
+    atomic_init(&list->references, 1);
+    list->count = 0;
+    return list;
+}
+
 enum error_code tombstones_add(const struct tombstones *previous, struct tombstone *added,
                                struct tombstones **tombstones_out, struct error *error)
 {
-    size_t count = tombstones_count(previous) + 1;
-    struct tombstones *list = malloc(sizeof *list + count * sizeof list->items[0]);
+    size_t count = tombstones_count(previous);
     struct shared_tombstone *item = malloc(sizeof *item);
-    if (list == NULL || item == NULL) {
-        free(list);
+    if (item == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "tombstone");
+    struct tombstones *list = create_list(count + 1, error);
+    if (list == NULL) {
         free(item);
-        return error_set(error, ERROR_OUT_OF_MEMORY, "tombstones: %zu", count);
+        return error->code;
     }
-    atomic_init(&list->references, 1);
-    list->count = count;
-    for (size_t i = 0; i + 1 < count; i++) {
-        list->items[i] = previous->items[i];
-        atomic_fetch_add_explicit(&list->items[i]->references, 1, memory_order_relaxed);
-    }
+    for (size_t i = 0; i < count; i++)
+        share(list, previous->items[i]);
     atomic_init(&item->references, 1);
     item->tombstone = *added;
     *added = (struct tombstone){0};
-    list->items[count - 1] = item;
+    list->items[list->count++] = item;
+    *tombstones_out = list;
+    return ERROR_NONE;
+}
+
+enum error_code tombstones_remove(const struct tombstones *previous, uint64_t index,
+                                  struct tombstones **tombstones_out, struct error *error)
+{
+    size_t count = tombstones_count(previous);
+    struct tombstones *list = create_list(count, error);
+    if (list == NULL)
+        return error->code;
+    for (size_t i = 0; i < count; i++)
+        if (previous->items[i]->tombstone.index != index)
+            share(list, previous->items[i]);
+    if (list->count == 0) {
+        free(list);
+        list = NULL;
+    }
     *tombstones_out = list;
     return ERROR_NONE;
 }

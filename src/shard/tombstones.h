@@ -34,6 +34,10 @@ struct tombstones;
 enum error_code tombstones_add(const struct tombstones *previous, struct tombstone *added,
                                struct tombstones **tombstones_out, struct error *error);
 
+/* The list without the one of this log index; NULL when that leaves none. Errors: OUT_OF_MEMORY. */
+enum error_code tombstones_remove(const struct tombstones *previous, uint64_t index,
+                                  struct tombstones **tombstones_out, struct error *error);
+
 struct tombstones *tombstones_ref(struct tombstones *tombstones); /* NULL is fine */
 void tombstones_unref(struct tombstones *tombstones);             /* NULL is fine */
 

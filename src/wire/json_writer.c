@@ -88,17 +88,30 @@ void json_string(struct byte_buffer *buffer, struct text value)
 
 /* --- Numbers ---------------------------------------------------------------------------------- */
 
+enum { UNSIGNED_DIGITS_MAX = 20 };
+
+/* From the last digit to the first, two at a time. */
 static size_t format_unsigned(char *target, uint64_t value)
 {
-    char reversed[20];
-    size_t count = 0;
-    do {
-        reversed[count++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    for (size_t i = 0; i < count; i++)
-        target[i] = reversed[count - 1 - i];
-    return count;
+    static const char PAIRS[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    char digits[UNSIGNED_DIGITS_MAX];
+    size_t at = sizeof digits;
+    while (value >= 100) {
+        at -= 2;
+        memcpy(digits + at, PAIRS + value % 100 * 2, 2);
+        value /= 100;
+    }
+    if (value >= 10) {
+        at -= 2;
+        memcpy(digits + at, PAIRS + value * 2, 2);
+    } else {
+        digits[--at] = (char)('0' + value);
+    }
+    memcpy(target, digits + at, sizeof digits - at);
+    return sizeof digits - at;
 }
 
 void json_integer(struct byte_buffer *buffer, int64_t value)
@@ -174,12 +187,18 @@ size_t double_format(char *target, double value)
     return size + lay_out_plain(target + size, digits, count, exponent);
 }
 
+static size_t format_quoted(char *target, double value)
+{
+    target[0] = '"';
+    size_t size = 1 + double_format(target + 1, value);
+    target[size++] = '"';
+    return size;
+}
+
 void json_sample_value(struct byte_buffer *buffer, double value)
 {
-    char text[JSON_NUMBER_BYTES_MAX + 2] = "\"";
-    size_t size = 1 + double_format(text + 1, value);
-    text[size++] = '"';
-    byte_buffer_append(buffer, text, size);
+    char text[JSON_NUMBER_BYTES_MAX + 2];
+    byte_buffer_append(buffer, text, format_quoted(text, value));
 }
 
 void json_double(struct byte_buffer *buffer, double value)
@@ -192,9 +211,8 @@ void json_double(struct byte_buffer *buffer, double value)
     byte_buffer_append(buffer, text, double_format(text, value));
 }
 
-void json_timestamp(struct byte_buffer *buffer, int64_t timestamp_ms)
+static size_t format_timestamp(char *text, int64_t timestamp_ms)
 {
-    char text[JSON_NUMBER_BYTES_MAX];
     size_t size = 0;
     uint64_t magnitude = timestamp_ms < 0 ? 0 - (uint64_t)timestamp_ms : (uint64_t)timestamp_ms;
     if (timestamp_ms < 0)
@@ -207,6 +225,22 @@ void json_timestamp(struct byte_buffer *buffer, int64_t timestamp_ms)
         text[size++] = (char)('0' + fraction / 10 % 10);
         text[size++] = (char)('0' + fraction % 10);
     }
+    return size;
+}
+
+void json_timestamp(struct byte_buffer *buffer, int64_t timestamp_ms)
+{
+    char text[JSON_NUMBER_BYTES_MAX];
+    byte_buffer_append(buffer, text, format_timestamp(text, timestamp_ms));
+}
+
+void json_sample(struct byte_buffer *buffer, int64_t timestamp_ms, double value)
+{
+    char text[2 * JSON_NUMBER_BYTES_MAX + 5] = "[";
+    size_t size = 1 + format_timestamp(text + 1, timestamp_ms);
+    text[size++] = ',';
+    size += format_quoted(text + size, value);
+    text[size++] = ']';
     byte_buffer_append(buffer, text, size);
 }
 

@@ -3,16 +3,6 @@
 #include "block_memory_source.h"
 #include "model/index_source.h"
 
-enum { VISITS_MAX = 300 };
-
-static bool visit_text(void *context, struct text text)
-{
-    size_t *left = context;
-    if (text.size == 0)
-        abort();
-    return --*left > 0;
-}
-
 static void select_with(struct index_source *index, struct arena *arena, enum matcher_type type,
                         struct text name, struct text value)
 {
@@ -28,10 +18,10 @@ static void select_with(struct index_source *index, struct arena *arena, enum ma
         for (size_t i = 1; i < positions.count; i++)
             if (positions.items[i] <= positions.items[i - 1])
                 abort();
-    size_t left = VISITS_MAX;
-    (void)index_label_names(index, &query, visit_text, &left, &error);
-    left = VISITS_MAX;
-    (void)index_label_values(index, &query, TEXT("instance"), visit_text, &left, &error);
+    struct text_set names = {.arena = arena};
+    struct text_set values = {.arena = arena};
+    (void)index_label_names(index, &query, &names, &error);
+    (void)index_label_values(index, &query, TEXT("instance"), &values, &error);
     matcher_destroy(matcher);
 }
 
@@ -55,8 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         select_with(index, arena, MATCHER_NOT_EQUAL, TEXT("instance"), TEXT("host-1"));
         select_with(index, arena, MATCHER_EQUAL, TEXT("job"), TEXT(""));
         struct index_query query = {.tenant = TEXT("second"), .arena = arena};
-        size_t left = VISITS_MAX;
-        (void)index_label_names(index, &query, visit_text, &left, &error);
+        struct text_set names = {.arena = arena};
+        (void)index_label_names(index, &query, &names, &error);
         arena_destroy(arena);
         series_segment_unref(segment);
     }

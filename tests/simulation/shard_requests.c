@@ -24,7 +24,11 @@ void run_flush(struct run *run, size_t shard)
 {
     struct simulated_flush *request = calloc(1, sizeof *request);
     assert(request != NULL);
-    *request = (struct simulated_flush){.flush.done = on_flushed, .run = run, .shard = shard};
+    *request = (struct simulated_flush){
+        .flush = {.done = on_flushed, .cleans = run_below(run, 3) == 0},
+        .run = run,
+        .shard = shard,
+    };
     run->requests_in_flight[shard]++;
     run->counts.flushes++;
     replica_flush(run->node.replicas[shard], &request->flush);

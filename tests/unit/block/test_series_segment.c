@@ -290,45 +290,20 @@ static void matchers_select_what_a_scan_selects(void **state)
 
 /* --- Names and values ------------------------------------------------------------------------- */
 
-struct text_list {
-    struct text items[SERIES];
-    size_t count;
-    struct arena *arena;
-};
-
-static bool collect(void *context, struct text text)
-{
-    struct text_list *list = context;
-    for (size_t i = 0; i < list->count; i++)
-        assert_false(text_equal(list->items[i], text));
-    list->items[list->count++] = arena_copy_text(list->arena, text);
-    return true;
-}
-
+/* How many values a scan finds; each must have been found by the index. */
 static size_t naive_value_count(struct fixture *fixture, struct text tenant, struct text name,
                                 const struct matcher *const *matchers, size_t count,
-                                const struct text_list *list)
+                                const struct text_set *found)
 {
-    size_t values = 0;
-    struct text_list *seen = calloc(1, sizeof *seen);
+    struct text_set seen = {.arena = found->arena};
     for (size_t i = 0; i < SERIES; i++) {
-        if (!naive_matches(&fixture->series[i], tenant, matchers, count))
-            continue;
         struct text value = labels_get(fixture->series[i].labels, name);
-        bool known = value.size == 0;
-        for (size_t j = 0; !known && j < seen->count; j++)
-            known = text_equal(seen->items[j], value);
-        if (known)
+        if (value.size == 0 || !naive_matches(&fixture->series[i], tenant, matchers, count))
             continue;
-        seen->items[seen->count++] = value;
-        bool listed = false;
-        for (size_t j = 0; j < list->count; j++)
-            listed = listed || text_equal(list->items[j], value);
-        assert_true(listed);
-        values++;
+        assert_true(text_set_contains(found, value));
+        assert_int_not_equal(text_set_add(&seen, value), TEXT_SET_OUT_OF_MEMORY);
     }
-    free(seen);
-    return values;
+    return seen.count;
 }
 
 /* Both ways: few series, whose labels are read, and many, whose postings are. */
@@ -341,7 +316,6 @@ static void names_and_values_are_those_of_the_selected_series(void **state)
                                          {MATCHER_NOT_EQUAL, "mode", "m3"},
                                          {MATCHER_EQUAL, "mode", ""}};
     const char *names[] = {"__name__", "mode", "uid", "job", "none"};
-    struct text_list *list = calloc(1, sizeof *list);
     for (size_t i = 0; i < 5; i++) {
         struct matcher *matcher = NULL;
         if (i < 4)
@@ -354,23 +328,22 @@ static void names_and_values_are_those_of_the_selected_series(void **state)
                                     .matcher_count = i < 4,
                                     .arena = arena_create(0)};
         for (size_t j = 0; j < 5; j++) {
-            *list = (struct text_list){.arena = query.arena};
+            struct text_set values = {.arena = query.arena};
             assert_int_equal(index_label_values(series_segment_index(segment), &query,
-                                                text_of(names[j]), collect, list, &fixture->error),
+                                                text_of(names[j]), &values, &fixture->error),
                              ERROR_NONE);
-            assert_int_equal(list->count,
+            assert_int_equal(values.count,
                              naive_value_count(fixture, query.tenant, text_of(names[j]), matchers,
-                                               query.matcher_count, list));
+                                               query.matcher_count, &values));
         }
-        *list = (struct text_list){.arena = query.arena};
-        assert_int_equal(index_label_names(series_segment_index(segment), &query, collect, list,
-                                           &fixture->error),
-                         ERROR_NONE);
-        assert_int_equal(list->count, i == 3 ? 4 : 5);
+        struct text_set all_names = {.arena = query.arena};
+        assert_int_equal(
+            index_label_names(series_segment_index(segment), &query, &all_names, &fixture->error),
+            ERROR_NONE);
+        assert_int_equal(all_names.count, i == 3 ? 4 : 5);
         arena_destroy(query.arena);
         matcher_destroy(matcher);
     }
-    free(list);
     series_segment_unref(segment);
 }
 

@@ -34,43 +34,38 @@ static enum error_code whole_select(struct series_source *self,
     return code;
 }
 
-/* Names when `name` is NULL, values of that label otherwise; each once. */
-static enum error_code visit_texts(struct series_source *self, const struct series_request *request,
-                                   const struct text *name, series_text_visit *visit, void *context,
-                                   struct error *error)
+/* Names when `name` is NULL, values of that label otherwise. */
+static enum error_code find_texts(struct series_source *self, const struct series_request *request,
+                                  const struct text *name, struct text_set *found,
+                                  struct error *error)
 {
     struct series_set *set;
-    struct text_set seen = {.arena = request->arena};
-    bool more = true;
     enum error_code code = series_source_select(self, request, &set, error);
     if (code != ERROR_NONE)
         return code;
     for (size_t i = 0; i < set->count; i++) {
         struct labels_cursor cursor = labels_begin(series_set_labels(set, i));
         struct label label;
-        while (more && labels_next(&cursor, &label)) {
-            if (name != NULL && !text_equal(label.name, *name))
-                continue;
-            struct text text = name == NULL ? label.name : label.value;
-            if (text_set_add(&seen, text) == TEXT_SET_NEW)
-                more = visit(context, text);
-        }
+        while (labels_next(&cursor, &label))
+            if (name == NULL || text_equal(label.name, *name))
+                assert_int_not_equal(text_set_add(found, name == NULL ? label.name : label.value),
+                                     TEXT_SET_OUT_OF_MEMORY);
     }
     series_set_close(set);
     return ERROR_NONE;
 }
 
 static enum error_code whole_names(struct series_source *self, const struct series_request *request,
-                                   series_text_visit *visit, void *context, struct error *error)
+                                   struct text_set *names, struct error *error)
 {
-    return visit_texts(self, request, NULL, visit, context, error);
+    return find_texts(self, request, NULL, names, error);
 }
 
 static enum error_code whole_values(struct series_source *self,
                                     const struct series_request *request, struct text name,
-                                    series_text_visit *visit, void *context, struct error *error)
+                                    struct text_set *values, struct error *error)
 {
-    return visit_texts(self, request, &name, visit, context, error);
+    return find_texts(self, request, &name, values, error);
 }
 
 static const struct series_source_operations WHOLE = {
@@ -186,49 +181,22 @@ static void a_limit_counts_over_all_sources(void **state)
     }
 }
 
-struct seen {
-    char text[200];
-    size_t count;
-    size_t stop_after; /* 0: never */
-};
-
-static bool see(void *context, struct text text)
-{
-    struct seen *seen = context;
-    size_t used = strlen(seen->text);
-    snprintf(seen->text + used, sizeof seen->text - used, "%.*s ", TEXT_ARGUMENTS(text));
-    return ++seen->count != seen->stop_after;
-}
-
-static void a_name_that_several_sources_have_is_visited_once(void **state)
+static void names_and_values_are_those_of_all_sources(void **state)
 {
     struct fixture *fixture = *state;
     struct series_request request = everything(fixture);
-    struct seen seen = {0};
+    struct text_set names = {.arena = request.arena};
+    struct text_set values = {.arena = request.arena};
     struct error error;
-    assert_int_equal(series_source_label_names(fixture->all, &request, see, &seen, &error),
+    assert_int_equal(series_source_label_names(fixture->all, &request, &names, &error), ERROR_NONE);
+    assert_int_equal(names.count, 3);
+    assert_true(text_set_contains(&names, TEXT("a")));
+    assert_true(text_set_contains(&names, TEXT("b")));
+    assert_true(text_set_contains(&names, LABEL_METRIC_NAME));
+    assert_int_equal(series_source_label_values(fixture->all, &request, TEXT("a"), &values, &error),
                      ERROR_NONE);
-    assert_int_equal(seen.count, 3);
-    assert_non_null(strstr(seen.text, "a "));
-    assert_non_null(strstr(seen.text, "b "));
-    assert_non_null(strstr(seen.text, "__name__ "));
-    seen = (struct seen){0};
-    assert_int_equal(
-        series_source_label_values(fixture->all, &request, TEXT("a"), see, &seen, &error),
-        ERROR_NONE);
-    assert_string_equal(seen.text, "x ");
-}
-
-static void a_visitor_that_stops_is_not_called_again(void **state)
-{
-    struct fixture *fixture = *state;
-    struct series_request request = everything(fixture);
-    struct seen seen = {.stop_after = 1};
-    struct error error;
-    assert_int_equal(
-        series_source_label_values(fixture->all, &request, LABEL_METRIC_NAME, see, &seen, &error),
-        ERROR_NONE);
-    assert_int_equal(seen.count, 1);
+    assert_int_equal(values.count, 1);
+    assert_true(text_set_contains(&values, TEXT("x")));
 }
 
 /* --- A source that fails ---------------------------------------------------------------------- */
@@ -289,9 +257,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(samples_are_read_from_the_right_source_in_any_order, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_limit_counts_over_all_sources, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_name_that_several_sources_have_is_visited_once, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(a_visitor_that_stops_is_not_called_again, set_up,
+        cmocka_unit_test_setup_teardown(names_and_values_are_those_of_all_sources, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             the_failure_of_one_source_is_the_failure_of_all_and_leaves_nothing_open, set_up,

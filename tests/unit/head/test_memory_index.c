@@ -183,13 +183,6 @@ static void matchers_select_what_a_scan_selects(void **state)
     arena_destroy(arena);
 }
 
-static bool count_text(void *context, struct text text)
-{
-    (void)text;
-    ++*(size_t *)context;
-    return true;
-}
-
 static void names_and_values_are_of_the_tenant(void **state)
 {
     (void)state;
@@ -197,21 +190,17 @@ static void names_and_values_are_of_the_tenant(void **state)
     struct memory_index *index = index_of_many(arena);
     struct index_query query = {.tenant = tenant_of(2), .arena = arena};
     struct error error;
-    size_t names = 0;
-    size_t zones = 0;
-    size_t instances = 0;
-    assert_int_equal(
-        index_label_names(memory_index_source(index), &query, count_text, &names, &error),
-        ERROR_NONE);
-    assert_int_equal(index_label_values(memory_index_source(index), &query, TEXT("zone"),
-                                        count_text, &zones, &error),
+    struct index_source *source = memory_index_source(index);
+    struct text_set names = {.arena = arena};
+    struct text_set zones = {.arena = arena};
+    struct text_set instances = {.arena = arena};
+    assert_int_equal(index_label_names(source, &query, &names, &error), ERROR_NONE);
+    assert_int_equal(index_label_values(source, &query, TEXT("zone"), &zones, &error), ERROR_NONE);
+    assert_int_equal(index_label_values(source, &query, TEXT("instance"), &instances, &error),
                      ERROR_NONE);
-    assert_int_equal(index_label_values(memory_index_source(index), &query, TEXT("instance"),
-                                        count_text, &instances, &error),
-                     ERROR_NONE);
-    assert_int_equal(names, 4);
-    assert_int_equal(zones, 2);
-    assert_int_equal(instances, (SERIES - 2 + TENANTS - 1) / TENANTS);
+    assert_int_equal(names.count, 4);
+    assert_int_equal(zones.count, 2);
+    assert_int_equal(instances.count, (SERIES - 2 + TENANTS - 1) / TENANTS);
     memory_index_unref(index);
     arena_destroy(arena);
 }

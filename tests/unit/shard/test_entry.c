@@ -179,6 +179,91 @@ static void expect_equal_parts(const struct entry_part *left, const struct entry
         assert_true(text_equal(left->metadata[i].metadata.help, right->metadata[i].metadata.help));
 }
 
+static struct labels target_labels(struct arena *arena, const char *name, const char *instance)
+{
+    struct label labels[] = {
+        {TEXT("__name__"), text_of(name)},
+        {TEXT("datacenter"), TEXT("frankfurt-1")},
+        {TEXT("instance"), text_of(instance)},
+        {TEXT("job"), TEXT("node")},
+    };
+    return labels_build(arena, labels, 4);
+}
+
+static void labels_of_a_target_are_not_repeated(void **state)
+{
+    (void)state;
+    enum { COUNT = 5 };
+    static const char *const NAMES[COUNT] = {"a", "node_load1", "node_load15", "node_load15", "z"};
+    struct arena *arena = arena_create(0);
+    struct entry_series series[COUNT];
+    size_t label_bytes = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        series[i] = (struct entry_series){
+            (uint16_t)(SLOT_COUNT - 1 - i),
+            target_labels(arena, NAMES[i], i < 3 ? "host-0001:9100" : "host-0002:9100")};
+        label_bytes += series[i].labels.size;
+    }
+    struct entry_part written = {.series = series, .series_count = COUNT};
+    struct entry_part read;
+    struct byte_buffer buffer = {0};
+    struct error error;
+    bool more;
+    entry_encode_part(&buffer, &written);
+    assert_in_range(buffer.size, 1, label_bytes / 2);
+    for (size_t size = 1; size < buffer.size; size++) {
+        struct byte_reader cut = byte_reader_over(buffer.bytes, size);
+        assert_int_equal(entry_decode_part(&cut, arena, &read, &more, &error), ERROR_CORRUPT);
+    }
+    struct byte_reader reader = byte_reader_over(buffer.bytes, buffer.size);
+    assert_int_equal(entry_decode_part(&reader, arena, &read, &more, &error), ERROR_NONE);
+    expect_equal_parts(&written, &read);
+    byte_buffer_clear(&buffer);
+    arena_destroy(arena);
+}
+
+/* A part of two series, the second of which shares `front` and `back` bytes with the first. */
+static enum error_code decode_sharing(uint64_t front, uint64_t back, size_t repeats)
+{
+    struct arena *arena = arena_create(0);
+    struct labels labels = target_labels(arena, "up", "host-0001:9100");
+    struct byte_buffer content = {0}, buffer = {0};
+    struct entry_part part;
+    struct error error;
+    bool more;
+    byte_buffer_text(&content, TEXT(""));
+    byte_buffer_text(&content, TEXT(""));
+    byte_buffer_varint(&content, 1 + repeats);
+    byte_buffer_varint(&content, 7);
+    byte_buffer_text(&content, (struct text){(const char *)labels.bytes, labels.size});
+    for (size_t i = 0; i < repeats; i++) {
+        byte_buffer_varint(&content, 7 + SLOT_COUNT);
+        byte_buffer_varint(&content, front > labels.size ? front : labels.size - back);
+        byte_buffer_varint(&content, back);
+        byte_buffer_text(&content, TEXT(""));
+    }
+    for (int i = 0; i < 4; i++) /* floats, histograms, exemplars, metadata */
+        byte_buffer_varint(&content, 0);
+    byte_buffer_text(&buffer, (struct text){(const char *)content.bytes, content.size});
+    struct byte_reader reader = byte_reader_over(buffer.bytes, buffer.size);
+    enum error_code code = entry_decode_part(&reader, arena, &part, &more, &error);
+    byte_buffer_clear(&content);
+    byte_buffer_clear(&buffer);
+    arena_destroy(arena);
+    return code;
+}
+
+static void labels_share_no_more_than_there_is(void **state)
+{
+    (void)state;
+    assert_int_equal(decode_sharing(0, 10, 1), ERROR_NONE);
+    assert_int_equal(decode_sharing(0, 10, 2), ERROR_NONE);
+    assert_int_equal(decode_sharing(1000, 0, 1), ERROR_CORRUPT);
+    assert_int_equal(decode_sharing(UINT64_MAX, 2, 1), ERROR_CORRUPT);
+    assert_int_equal(decode_sharing(0, 1000, 1), ERROR_CORRUPT);
+    assert_int_equal(decode_sharing(0, 10, 1000000), ERROR_LIMIT);
+}
+
 static void a_write_comes_back_as_it_was_encoded(void **state)
 {
     (void)state;
@@ -351,6 +436,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_write_comes_back_as_it_was_encoded),
+        cmocka_unit_test(labels_of_a_target_are_not_repeated),
+        cmocka_unit_test(labels_share_no_more_than_there_is),
         cmocka_unit_test(a_cut_write_is_never_taken_for_a_whole_one),
         cmocka_unit_test(random_damage_is_an_error_or_another_write_but_never_a_crash),
         cmocka_unit_test(an_unknown_kind_or_version_is_unsupported),

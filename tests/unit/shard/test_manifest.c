@@ -31,10 +31,21 @@ static struct manifest manifest_make(void)
                                 .merge_index = 850};
     struct error error;
     for (uint64_t i = 1; i < 4; i++) {
-        struct manifest_part part = {i * 10, (uint32_t)i % 2, i == 1 ? INT64_MIN : 1700000050000,
-                                     summary_of(i)};
-        struct manifest_block block = {i * 7, (uint32_t)i, 1699999200000, 1700006400000,
-                                       summary_of(i + 5)};
+        struct manifest_part part = {
+            .index = i * 10,
+            .number = (uint32_t)i % 2,
+            .merged_until_ms = i == 1 ? INT64_MIN : 1700000050000,
+            .stamp_ms = 1700000060000 + (int64_t)i,
+            .summary = summary_of(i),
+        };
+        struct manifest_block block = {
+            .index = i * 7,
+            .number = (uint32_t)i,
+            .window_start_ms = 1699999200000,
+            .window_end_ms = 1700006400000,
+            .stamp_ms = 1700006500000 + (int64_t)i,
+            .summary = summary_of(i + 5),
+        };
         assert_int_equal(manifest_add_segment(&manifest, i * 100, &error), ERROR_NONE);
         assert_int_equal(manifest_add_part(&manifest, &part, &error), ERROR_NONE);
         assert_int_equal(manifest_add_block(&manifest, &block, &error), ERROR_NONE);
@@ -86,11 +97,13 @@ static void expect_as_made(const struct manifest *found)
         assert_int_equal(found->parts[i].index, made.parts[i].index);
         assert_int_equal(found->parts[i].number, made.parts[i].number);
         assert_int_equal(found->parts[i].merged_until_ms, made.parts[i].merged_until_ms);
+        assert_int_equal(found->parts[i].stamp_ms, made.parts[i].stamp_ms);
         expect_equal_summaries(&found->parts[i].summary, &made.parts[i].summary);
         assert_int_equal(found->blocks[i].index, made.blocks[i].index);
         assert_int_equal(found->blocks[i].number, made.blocks[i].number);
         assert_int_equal(found->blocks[i].window_start_ms, made.blocks[i].window_start_ms);
         assert_int_equal(found->blocks[i].window_end_ms, made.blocks[i].window_end_ms);
+        assert_int_equal(found->blocks[i].stamp_ms, made.blocks[i].stamp_ms);
         expect_equal_summaries(&found->blocks[i].summary, &made.blocks[i].summary);
     }
     assert_int_equal(tombstones_count(found->tombstones), 1);

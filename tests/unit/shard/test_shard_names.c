@@ -3,13 +3,6 @@
 
 #define T0 HARNESS_START_MS
 
-static bool count_text(void *context, struct text text)
-{
-    (void)text;
-    ++*(size_t *)context;
-    return true;
-}
-
 /* How many metrics are named in the range; `matched`: with a matcher that all series satisfy. */
 static size_t metrics_between(struct harness *harness, int64_t start_ms, int64_t end_ms,
                               bool matched)
@@ -17,7 +10,7 @@ static size_t metrics_between(struct harness *harness, int64_t start_ms, int64_t
     struct arena *arena = arena_create(0);
     struct error error;
     struct matcher *matcher;
-    size_t count = 0;
+    struct text_set found = {.arena = arena};
     assert_int_equal(matcher_create(MATCHER_EQUAL, TEXT("job"), TEXT("test"), &matcher, &error),
                      ERROR_NONE);
     const struct matcher *const matchers[] = {matcher};
@@ -27,9 +20,10 @@ static size_t metrics_between(struct harness *harness, int64_t start_ms, int64_t
                                      .start_ms = start_ms,
                                      .end_ms = end_ms,
                                      .arena = arena};
-    if (series_source_label_values(shard_source(harness->shard), &request, TEXT("__name__"),
-                                   count_text, &count, &error) != ERROR_NONE)
+    if (series_source_label_values(shard_source(harness->shard), &request, TEXT("__name__"), &found,
+                                   &error) != ERROR_NONE)
         fail_msg("%s", error.message);
+    size_t count = found.count;
     matcher_destroy(matcher);
     arena_destroy(arena);
     return count;
@@ -39,12 +33,13 @@ static size_t names_between(struct harness *harness, int64_t start_ms, int64_t e
 {
     struct arena *arena = arena_create(0);
     struct error error;
-    size_t count = 0;
+    struct text_set found = {.arena = arena};
     struct series_request request = {
         .tenant = TEXT("anonymous"), .start_ms = start_ms, .end_ms = end_ms, .arena = arena};
-    if (series_source_label_names(shard_source(harness->shard), &request, count_text, &count,
-                                  &error) != ERROR_NONE)
+    if (series_source_label_names(shard_source(harness->shard), &request, &found, &error) !=
+        ERROR_NONE)
         fail_msg("%s", error.message);
+    size_t count = found.count;
     arena_destroy(arena);
     return count;
 }

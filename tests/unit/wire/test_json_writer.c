@@ -71,12 +71,26 @@ static void timestamps_have_milliseconds_only_where_there_are_some(void **state)
     byte_buffer_clear(&buffer);
 }
 
+static void a_sample_is_a_pair_of_time_and_quoted_value(void **state)
+{
+    (void)state;
+    struct byte_buffer buffer = {0};
+    json_sample(&buffer, 1435781430781, 0.25);
+    check(&buffer, "[1435781430.781,\"0.25\"]");
+    json_sample(&buffer, INT64_MIN, -2.2250738585072014e-308);
+    check(&buffer, "[-9223372036854775.808,\"-2.2250738585072014e-308\"]");
+    json_sample(&buffer, 1000000000000, 18014398509481984);
+    check(&buffer, "[1000000000,\"18014398509481984\"]");
+    byte_buffer_clear(&buffer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(doubles_are_shortest_and_laid_out_as_in_prometheus),
         cmocka_unit_test(strings_are_escaped_and_repaired),
         cmocka_unit_test(timestamps_have_milliseconds_only_where_there_are_some),
+        cmocka_unit_test(a_sample_is_a_pair_of_time_and_quoted_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,458 @@
+#include "merge_plan.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "block/block_writer.h"
+
+#include "merge.h"
+
+enum {
+    MINUTE_MS = 60 * 1000,
+    HOUR_MS = 60 * MINUTE_MS,
+    /* After the end of a window, before it is merged: its last samples are still being frozen. */
+    MERGE_DELAY_MS = 20 * MINUTE_MS,
+    /* Late parts wait for company, so many or so long. */
+    LATE_PARTS_DUE = 4,
+    LATE_PART_WAIT_MS = HOUR_MS,
+    /* Overlays enter their block at a tenth of it, at so many, or after so long. */
+    OVERLAY_SHARE = 10,
+    OVERLAYS_DUE = 4,
+    OVERLAY_WAIT_MS = 24 * HOUR_MS,
+    /* More late parts, or overlays in one window: the merges are behind. */
+    LATE_PARTS_MAX = 32,
+    OVERLAYS_MAX = 8,
+    /* A window is quiet when no block in it is younger. */
+    QUIET_MS = HOUR_MS / 2,
+    /* A block is no longer than this part of the retention. */
+    RETENTION_SHARE = 8,
+    /* Label sets that one merge of blocks takes at most, but for one window. */
+    MERGE_SERIES_MAX = 2000000,
+};
+
+static const int64_t LEVELS_MS[] = {12 * HOUR_MS, 48 * HOUR_MS};
+
+int64_t merge_window_start(int64_t timestamp_ms)
+{
+    int64_t window = timestamp_ms / BLOCK_CHUNK_WINDOW_MS * BLOCK_CHUNK_WINDOW_MS;
+    return window > timestamp_ms ? window - BLOCK_CHUNK_WINDOW_MS : window;
+}
+
+int64_t merge_late_before(int64_t now_ms)
+{
+    return merge_window_start(now_ms - MERGE_DELAY_MS);
+}
+
+static enum error_code out_of_memory(struct error *error)
+{
+    return error_set(error, ERROR_OUT_OF_MEMORY, "merge plan");
+}
+
+/* --- Parts -------------------------------------------------------------------------------- */
+
+static bool is_late(const struct shard_part *part)
+{
+    return part->described.number == 1;
+}
+
+/* The first time of a part that is not merged yet. */
+static int64_t part_from(const struct manifest_part *part)
+{
+    return part->summary.min_time_ms > part->merged_until_ms ? part->summary.min_time_ms
+                                                             : part->merged_until_ms;
+}
+
+static bool has_samples_before(const struct manifest_part *part, int64_t cutoff_ms)
+{
+    int64_t from_ms = part_from(part);
+    return from_ms < cutoff_ms && part->summary.max_time_ms >= from_ms;
+}
+
+static bool late_parts_are_due(const struct shard *shard, int64_t now_ms)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < shard->part_count; i++) {
+        if (!is_late(&shard->parts[i]))
+            continue;
+        if (shard->parts[i].described.stamp_ms < now_ms - LATE_PART_WAIT_MS)
+            return true;
+        count++;
+    }
+    return count >= LATE_PARTS_DUE;
+}
+
+static void take_parts(const struct shard *shard, enum merge_wish wish, int64_t now_ms,
+                       struct merge_plan *plan)
+{
+    bool late_too = wish != MERGE_DUE || late_parts_are_due(shard, now_ms);
+    for (size_t i = 0; i < shard->part_count; i++) {
+        const struct shard_part *part = &shard->parts[i];
+        plan->parts[i] =
+            has_samples_before(&part->described, plan->cutoff_ms) && (late_too || !is_late(part));
+        plan->part_count += plan->parts[i];
+    }
+}
+
+static bool overlaps(const struct manifest_part *part, const struct manifest_block *block)
+{
+    return part->summary.max_time_ms >= block->window_start_ms &&
+           part_from(part) < block->window_end_ms;
+}
+
+static bool is_wide(const struct manifest_block *block)
+{
+    return block->window_end_ms - block->window_start_ms > BLOCK_CHUNK_WINDOW_MS;
+}
+
+static int compare_windows(const void *left, const void *right)
+{
+    const struct merge_window *a = left, *b = right;
+    return a->start_ms < b->start_ms ? -1 : a->start_ms > b->start_ms;
+}
+
+static enum error_code add_wide(struct merge_plan *plan, int64_t start_ms, int64_t end_ms,
+                                struct error *error)
+{
+    for (size_t i = 0; i < plan->wide_count; i++)
+        if (plan->wide[i].start_ms < end_ms && start_ms < plan->wide[i].end_ms)
+            return ERROR_NONE; /* windows are the same or apart */
+    struct merge_window *wide = realloc(plan->wide, (plan->wide_count + 1) * sizeof *wide);
+    if (wide == NULL)
+        return out_of_memory(error);
+    wide[plan->wide_count++] = (struct merge_window){start_ms, end_ms};
+    plan->wide = wide;
+    qsort(wide, plan->wide_count, sizeof *wide, compare_windows);
+    return ERROR_NONE;
+}
+
+/*
+ * Blocks of two hours that a current part continues (a flush made them before the window was over)
+ * are merged with it. Late parts leave the blocks alone and take their windows.
+ */
+static enum error_code meet_blocks(const struct shard *shard, struct merge_plan *plan,
+                                   struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    for (size_t b = 0; code == ERROR_NONE && b < shard->block_count; b++) {
+        const struct manifest_block *block = &shard->blocks[b].described;
+        bool touched = false, continued = false;
+        for (size_t i = 0; i < shard->part_count; i++)
+            if (plan->parts[i] && overlaps(&shard->parts[i].described, block)) {
+                touched = true;
+                continued |= !is_late(&shard->parts[i]);
+            }
+        if (!touched || block->window_end_ms > plan->cutoff_ms)
+            continue;
+        if (is_wide(block))
+            code = add_wide(plan, block->window_start_ms, block->window_end_ms, error);
+        else if (continued) {
+            plan->blocks[b] = true;
+            plan->block_count++;
+        }
+    }
+    return code;
+}
+
+/* --- Groups of blocks --------------------------------------------------------------------- */
+
+/* The blocks of one window: those that lie in the window of the longest. */
+struct group {
+    int64_t start_ms;
+    int64_t end_ms;
+    size_t first; /* of the sorted positions */
+    size_t count;
+    uint64_t samples;
+    uint64_t samples_of_largest;
+    uint64_t series;
+    int64_t oldest_stamp_ms;
+    int64_t newest_stamp_ms;
+};
+
+struct groups {
+    size_t *positions; /* of the shard's blocks, by window */
+    struct group *items;
+    size_t count;
+};
+
+struct sorted_block {
+    const struct manifest_block *block;
+    size_t position;
+};
+
+static int compare_blocks(const void *left, const void *right)
+{
+    const struct sorted_block *a = left, *b = right;
+    if (a->block->window_start_ms != b->block->window_start_ms)
+        return a->block->window_start_ms < b->block->window_start_ms ? -1 : 1;
+    if (a->block->window_end_ms != b->block->window_end_ms)
+        return a->block->window_end_ms > b->block->window_end_ms ? -1 : 1;
+    return a->position < b->position ? -1 : a->position > b->position;
+}
+
+static void group_add(struct group *group, const struct manifest_block *block)
+{
+    uint64_t samples = block->summary.sample_count;
+    group->count++;
+    group->samples += samples;
+    group->series += block->summary.series_count;
+    if (samples > group->samples_of_largest)
+        group->samples_of_largest = samples;
+    if (block->stamp_ms < group->oldest_stamp_ms)
+        group->oldest_stamp_ms = block->stamp_ms;
+    if (block->stamp_ms > group->newest_stamp_ms)
+        group->newest_stamp_ms = block->stamp_ms;
+}
+
+static void groups_clear(struct groups *groups)
+{
+    free(groups->positions);
+    free(groups->items);
+}
+
+static enum error_code groups_make(const struct shard *shard, struct groups *groups_out,
+                                   struct error *error)
+{
+    size_t count = shard->block_count;
+    struct groups groups = {
+        .positions = malloc((count + 1) * sizeof *groups.positions),
+        .items = malloc((count + 1) * sizeof *groups.items),
+    };
+    struct sorted_block *sorted = malloc((count + 1) * sizeof *sorted);
+    if (groups.positions == NULL || groups.items == NULL || sorted == NULL) {
+        groups_clear(&groups);
+        free(sorted);
+        return out_of_memory(error);
+    }
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = (struct sorted_block){&shard->blocks[i].described, i};
+    qsort(sorted, count, sizeof *sorted, compare_blocks);
+    for (size_t i = 0; i < count; i++) {
+        const struct manifest_block *block = sorted[i].block;
+        struct group *group = groups.count == 0 ? NULL : &groups.items[groups.count - 1];
+        groups.positions[i] = sorted[i].position;
+        if (group == NULL || block->window_start_ms >= group->end_ms) {
+            group = &groups.items[groups.count++];
+            *group = (struct group){.start_ms = block->window_start_ms,
+                                    .end_ms = block->window_end_ms,
+                                    .first = i,
+                                    .oldest_stamp_ms = INT64_MAX,
+                                    .newest_stamp_ms = INT64_MIN};
+        }
+        group_add(group, block);
+    }
+    free(sorted);
+    *groups_out = groups;
+    return ERROR_NONE;
+}
+
+static enum error_code take_group(const struct groups *groups, const struct group *group,
+                                  struct merge_plan *plan, struct error *error)
+{
+    for (size_t i = 0; i < group->count; i++)
+        plan->blocks[groups->positions[group->first + i]] = true;
+    plan->block_count += group->count;
+    if (group->end_ms - group->start_ms > BLOCK_CHUNK_WINDOW_MS)
+        return add_wide(plan, group->start_ms, group->end_ms, error);
+    return ERROR_NONE;
+}
+
+static bool overlays_are_due(const struct group *group, enum merge_wish wish, int64_t now_ms)
+{
+    if (group->count < 2)
+        return false;
+    if ((group->samples - group->samples_of_largest) * OVERLAY_SHARE >= group->samples_of_largest)
+        return true;
+    return wish == MERGE_DUE &&
+           (group->count > OVERLAYS_DUE || group->newest_stamp_ms < now_ms - OVERLAY_WAIT_MS);
+}
+
+static enum error_code take_overlays(const struct groups *groups, enum merge_wish wish,
+                                     int64_t now_ms, struct merge_plan *plan, struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    uint64_t series = 0;
+    for (size_t i = 0; code == ERROR_NONE && i < groups->count; i++) {
+        const struct group *group = &groups->items[i];
+        if (!overlays_are_due(group, wish, now_ms))
+            continue;
+        series += group->series;
+        if (plan->block_count > 0 && series > MERGE_SERIES_MAX)
+            break;
+        code = take_group(groups, group, plan, error);
+    }
+    return code;
+}
+
+/* Files that a deletion covers are from before it. */
+static bool is_covered(const struct tombstone *tombstone, uint64_t index,
+                       const struct file_summary *summary)
+{
+    return index < tombstone->index && summary->min_time_ms <= tombstone->end_ms &&
+           summary->max_time_ms >= tombstone->start_ms;
+}
+
+static bool group_is_covered(const struct shard *shard, const struct groups *groups,
+                             const struct group *group)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        const struct manifest_block *block =
+            &shard->blocks[groups->positions[group->first + i]].described;
+        for (size_t k = 0; k < tombstones_count(shard->tombstones); k++)
+            if (is_covered(tombstones_at(shard->tombstones, k), block->index, &block->summary))
+                return true;
+    }
+    return false;
+}
+
+static enum error_code take_covered(const struct shard *shard, const struct groups *groups,
+                                    struct merge_plan *plan, struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    uint64_t series = 0;
+    for (size_t i = 0; code == ERROR_NONE && i < groups->count; i++) {
+        const struct group *group = &groups->items[i];
+        if (!group_is_covered(shard, groups, group))
+            continue;
+        series += group->series;
+        if (plan->block_count > 0 && series > MERGE_SERIES_MAX)
+            break;
+        code = take_group(groups, group, plan, error);
+    }
+    return code;
+}
+
+/* --- Levels ------------------------------------------------------------------------------- */
+
+static bool level_is_allowed(const struct shard *shard, int64_t length_ms)
+{
+    int64_t retention_ms = shard->options.retention_ms;
+    return retention_ms == 0 || length_ms <= retention_ms / RETENTION_SHARE;
+}
+
+/* The groups from `first` on that lie in one window of the level; how many. */
+static size_t groups_in(const struct groups *groups, size_t first, int64_t end_ms)
+{
+    size_t count = 0;
+    while (first + count < groups->count && groups->items[first + count].end_ms <= end_ms)
+        count++;
+    return count;
+}
+
+static bool are_quiet(const struct groups *groups, size_t first, size_t count, int64_t now_ms)
+{
+    for (size_t i = first; i < first + count; i++)
+        if (groups->items[i].newest_stamp_ms > now_ms - QUIET_MS)
+            return false;
+    return true;
+}
+
+static enum error_code take_level(const struct groups *groups, int64_t length_ms, int64_t now_ms,
+                                  struct merge_plan *plan, struct error *error)
+{
+    for (size_t first = 0; first < groups->count;) {
+        int64_t start_ms = groups->items[first].start_ms / length_ms * length_ms;
+        size_t count = groups_in(groups, first, start_ms + length_ms);
+        if (count < 2 || start_ms + length_ms > merge_late_before(now_ms) ||
+            !are_quiet(groups, first, count, now_ms)) {
+            first += count > 0 ? count : 1;
+            continue;
+        }
+        enum error_code code = add_wide(plan, start_ms, start_ms + length_ms, error);
+        for (size_t i = 0; code == ERROR_NONE && i < count; i++)
+            code = take_group(groups, &groups->items[first + i], plan, error);
+        return code; /* one window at a time */
+    }
+    return ERROR_NONE;
+}
+
+/* --- Plan --------------------------------------------------------------------------------- */
+
+static enum error_code plan_blocks(const struct shard *shard, enum merge_wish wish, int64_t now_ms,
+                                   struct merge_plan *plan, struct error *error)
+{
+    struct groups groups = {0};
+    enum error_code code = groups_make(shard, &groups, error);
+    if (code != ERROR_NONE)
+        return code;
+    plan->cutoff_ms = INT64_MAX; /* of whole blocks */
+    code = take_overlays(&groups, wish, now_ms, plan, error);
+    if (code == ERROR_NONE && plan->block_count == 0 && wish == MERGE_DELETED)
+        code = take_covered(shard, &groups, plan, error);
+    for (size_t i = 0; code == ERROR_NONE && wish == MERGE_DUE && plan->block_count == 0 &&
+                       i < sizeof LEVELS_MS / sizeof LEVELS_MS[0];
+         i++)
+        if (level_is_allowed(shard, LEVELS_MS[i]))
+            code = take_level(&groups, LEVELS_MS[i], now_ms, plan, error);
+    groups_clear(&groups);
+    return code;
+}
+
+enum error_code merge_plan_make(const struct shard *shard, enum merge_wish wish, int64_t now_ms,
+                                struct merge_plan *plan_out, struct error *error)
+{
+    struct merge_plan plan = {
+        .cutoff_ms = wish == MERGE_DUE ? merge_late_before(now_ms) : INT64_MAX,
+        .parts = calloc(shard->part_count + 1, sizeof *plan.parts),
+        .blocks = calloc(shard->block_count + 1, sizeof *plan.blocks),
+    };
+    enum error_code code = ERROR_NONE;
+    if (plan.parts == NULL || plan.blocks == NULL)
+        code = out_of_memory(error);
+    if (code == ERROR_NONE)
+        take_parts(shard, wish, now_ms, &plan);
+    if (code == ERROR_NONE)
+        code = plan.part_count > 0 ? meet_blocks(shard, &plan, error)
+                                   : plan_blocks(shard, wish, now_ms, &plan, error);
+    if (code != ERROR_NONE) {
+        merge_plan_clear(&plan);
+        return code;
+    }
+    *plan_out = plan;
+    return ERROR_NONE;
+}
+
+void merge_plan_clear(struct merge_plan *plan)
+{
+    free(plan->parts);
+    free(plan->blocks);
+    free(plan->wide);
+    *plan = (struct merge_plan){0};
+}
+
+/* --- Questions ---------------------------------------------------------------------------- */
+
+bool merge_late_is_full(const struct shard *shard)
+{
+    struct groups groups = {0};
+    struct error error;
+    size_t late_parts = 0;
+    for (size_t i = 0; i < shard->part_count; i++)
+        late_parts += is_late(&shard->parts[i]);
+    if (late_parts > LATE_PARTS_MAX)
+        return true;
+    if (groups_make(shard, &groups, &error) != ERROR_NONE)
+        return false;
+    bool full = false;
+    for (size_t i = 0; i < groups.count; i++)
+        full |= groups.items[i].count > OVERLAYS_MAX + 1;
+    groups_clear(&groups);
+    return full;
+}
+
+bool merge_tombstone_is_needed(const struct shard *shard, const struct tombstone *tombstone)
+{
+    if (shard->merge != NULL && shard->merge->index < tombstone->index)
+        return true;
+    for (size_t i = 0; i < shard->frozen_count; i++)
+        if (shard->frozen[i].index < tombstone->index)
+            return true;
+    for (size_t i = 0; i < shard->part_count; i++)
+        if (is_covered(tombstone, shard->parts[i].described.index,
+                       &shard->parts[i].described.summary))
+            return true;
+    for (size_t i = 0; i < shard->block_count; i++)
+        if (is_covered(tombstone, shard->blocks[i].described.index,
+                       &shard->blocks[i].described.summary))
+            return true;
+    return false;
+}

@@ -1,0 +1,129 @@
+/*
+ * What a shard asks for by itself: merges, the end of old files, the end of tombstones.
+ */
+#include "base/log.h"
+
+#include "merge.h"
+
+/* --- Retention ------------------------------------------------------------------------------ */
+
+static int64_t newest_stored_ms(const struct shard *shard)
+{
+    int64_t newest_ms = INT64_MIN;
+    for (size_t i = 0; i < shard->part_count; i++)
+        if (shard->parts[i].described.summary.max_time_ms > newest_ms)
+            newest_ms = shard->parts[i].described.summary.max_time_ms;
+    for (size_t i = 0; i < shard->block_count; i++)
+        if (shard->blocks[i].described.summary.max_time_ms > newest_ms)
+            newest_ms = shard->blocks[i].described.summary.max_time_ms;
+    return newest_ms;
+}
+
+/* Whether a file lies before the cutoff as a whole. */
+static bool retention_is_due(const struct shard *shard, int64_t cutoff_ms)
+{
+    for (size_t i = 0; i < shard->part_count; i++)
+        if (shard->parts[i].described.summary.max_time_ms < cutoff_ms)
+            return true;
+    for (size_t i = 0; i < shard->block_count; i++)
+        if (shard->blocks[i].described.window_end_ms <= cutoff_ms)
+            return true;
+    return false;
+}
+
+void shard_retain_from(struct shard *shard, int64_t cutoff_ms)
+{
+    if (cutoff_ms <= shard->retention_cutoff_ms || !retention_is_due(shard, cutoff_ms))
+        return;
+    struct byte_buffer entry = {0};
+    entry_encode_header(&entry, ENTRY_RETENTION, clock_now_ms(shard->options.environment->clock));
+    byte_buffer_zigzag(&entry, cutoff_ms);
+    shard_propose(shard, &entry);
+}
+
+static bool merges_block(const struct merge *merge, const struct block *block)
+{
+    for (size_t i = 0; merge != NULL && i < merge->block_count; i++)
+        if (merge->blocks[i].block == block)
+            return true;
+    return false;
+}
+
+static bool merges_part(const struct merge *merge, const struct part *part)
+{
+    for (size_t i = 0; merge != NULL && i < merge->part_count; i++)
+        if (merge->parts[i].input.part == part)
+            return true;
+    return false;
+}
+
+enum error_code shard_apply_retention(struct shard *shard, uint64_t index, struct byte_reader *body,
+                                      struct error *error)
+{
+    int64_t cutoff_ms = byte_reader_zigzag(body);
+    if (body->failed)
+        return error_set(error, ERROR_CORRUPT, "retention: cut");
+    if (cutoff_ms <= shard->retention_cutoff_ms)
+        return ERROR_NONE;
+    shard->retention_cutoff_ms = cutoff_ms;
+    shard->changed_index = index;
+    /* What a merge reads stays named until that is done, so that a restart finds it. */
+    for (size_t i = shard->block_count; i > 0; i--)
+        if (shard->blocks[i - 1].described.window_end_ms <= cutoff_ms &&
+            !merges_block(shard->merge, shard->blocks[i - 1].block))
+            shard_drop_block(shard, i - 1, index);
+    for (size_t i = shard->part_count; i > 0; i--)
+        if (shard->parts[i - 1].described.summary.max_time_ms < cutoff_ms &&
+            !merges_part(shard->merge, shard->parts[i - 1].part))
+            shard_drop_part(shard, i - 1, index);
+    return shard_publish(shard, error);
+}
+
+/* --- Tombstones ----------------------------------------------------------------------------- */
+
+bool shard_clean_propose(struct shard *shard)
+{
+    struct byte_buffer entry = {0}, indexes = {0};
+    size_t count = 0;
+    if (shard->clean_proposed)
+        return true;
+    for (size_t i = 0; i < tombstones_count(shard->tombstones); i++) {
+        const struct tombstone *tombstone = tombstones_at(shard->tombstones, i);
+        if (merge_tombstone_is_needed(shard, tombstone))
+            continue;
+        byte_buffer_varint(&indexes, tombstone->index);
+        count++;
+    }
+    if (count > 0) {
+        entry_encode_header(&entry, ENTRY_CLEAN_TOMBSTONES,
+                            clock_now_ms(shard->options.environment->clock));
+        byte_buffer_varint(&entry, count);
+        byte_buffer_append(&entry, indexes.bytes, indexes.size);
+        entry.failed |= indexes.failed;
+        shard->clean_proposed = shard_propose(shard, &entry);
+    }
+    byte_buffer_clear(&indexes);
+    return count > 0;
+}
+
+/* --- Now and then --------------------------------------------------------------------------- */
+
+void shard_maintain(struct shard *shard)
+{
+    shard_start_freeze_job(shard);
+    if (shard->view_is_stale)
+        shard_publish_soon(shard);
+    shard_merge_resume(shard);
+    shard_flush_advance(shard);
+    int64_t newest_ms = newest_stored_ms(shard);
+    shard->late_is_full = merge_late_is_full(shard);
+    if (newest_ms != INT64_MIN)
+        shard_merge_propose(shard, MERGE_DUE);
+    shard_clean_propose(shard);
+    if (newest_ms != INT64_MIN && shard->options.retention_ms > 0) {
+        /* A clock that jumped ahead deletes nothing. */
+        int64_t now_ms = clock_now_ms(shard->options.environment->clock);
+        int64_t agreed_ms = now_ms < newest_ms ? now_ms : newest_ms;
+        shard_retain_from(shard, agreed_ms - shard->options.retention_ms);
+    }
+}

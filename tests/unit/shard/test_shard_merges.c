@@ -1,0 +1,263 @@
+/* Which parts and blocks become one: late samples, longer blocks, deletions. */
+#include "merge_plan.h"
+#include "shard_harness.h"
+
+static const int64_t T0 = HARNESS_START_MS;
+
+#define DAY_MS      (24 * HOUR_MS)
+#define LONG_AGO_MS (T0 / (48 * HOUR_MS) * (48 * HOUR_MS)) /* where windows of all lengths begin   \
+                                                            */
+
+static void write_one(struct harness *harness, unsigned series, int64_t timestamp_ms, double value)
+{
+    struct arena *arena = arena_create(0);
+    struct harness_sample sample = {series, timestamp_ms, value};
+    harness_write(harness, arena, &sample, 1);
+    arena_destroy(arena);
+}
+
+static void maintain_after(struct harness *harness, int64_t later_ms)
+{
+    harness_set_time(harness, clock_now_ms(harness->environment->base.clock) + later_ms);
+    harness_maintain(harness);
+}
+
+/* --- Late samples --------------------------------------------------------------------------- */
+
+static void one_old_sample_among_new_ones_touches_no_block_until_its_day_is_over(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(60);
+    harness_set_time(harness, LONG_AGO_MS + 3 * HOUR_MS);
+    harness_fill(harness, 10, LONG_AGO_MS, 100);
+    harness_flush(harness);
+    uint64_t bytes = harness_statistics(harness).block_bytes;
+    int64_t today_ms = LONG_AGO_MS + 2 * DAY_MS;
+    harness_set_time(harness, today_ms + 30 * 60000);
+    harness_fill(harness, 10, today_ms, 30);
+    write_one(harness, 3, LONG_AGO_MS + 30500, 7);
+    harness_freeze(harness);
+    assert_int_equal(harness_statistics(harness).part_count, 2);
+
+    harness_maintain(harness);
+    assert_int_equal(harness_statistics(harness).merges_total, 1); /* of the flush */
+    maintain_after(harness, 2 * HOUR_MS);
+    struct shard_statistics statistics = harness_statistics(harness);
+    assert_int_equal(statistics.part_count, 0);
+    assert_int_equal(statistics.block_count, 3); /* the old one, its overlay, the new one */
+    assert_true(statistics.block_bytes > bytes);
+    assert_int_equal(harness_count(harness, 3), 131);
+
+    maintain_after(harness, 25 * HOUR_MS);
+    assert_int_equal(harness_statistics(harness).block_count, 2);
+    assert_int_equal(harness_count(harness, 3), 131);
+    harness_restart(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 2);
+    assert_int_equal(harness_count(harness, 3), 131);
+    harness_destroy(harness);
+}
+
+static void late_samples_that_are_a_tenth_of_their_block_enter_it(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(61);
+    harness_set_time(harness, LONG_AGO_MS + DAY_MS);
+    harness_fill(harness, 4, LONG_AGO_MS, 100);
+    harness_flush(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 1);
+    harness_fill(harness, 4, LONG_AGO_MS + 100 * 60000, 12);
+    harness_flush(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 1);
+    harness_expect_fill(harness, 4, LONG_AGO_MS, 100);
+    assert_int_equal(harness_count(harness, 0), 112);
+    write_one(harness, 2, LONG_AGO_MS + 500, 1);
+    harness_flush(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 2);
+    harness_destroy(harness);
+}
+
+static void late_samples_wait_when_the_merges_are_behind(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(62);
+    struct arena *arena = arena_create(0);
+    struct byte_buffer entry = {0};
+    struct error error;
+    bool added;
+    harness_set_time(harness, LONG_AGO_MS + 10 * DAY_MS);
+    harness_fill(harness, 1, LONG_AGO_MS, 110);
+    harness->shard->late_is_full = true;
+    struct harness_sample late = {0, LONG_AGO_MS + 50, 1};
+    struct harness_sample current = {0, LONG_AGO_MS + 10 * DAY_MS, 1};
+    struct shard_write write = harness_request(arena, &late, 1);
+    harness_resolve(harness, &write);
+    shard_prepare_begin(harness->shard, &entry);
+    assert_int_equal(shard_prepare_write(harness->shard, &write, &entry, &added, &error),
+                     ERROR_UNAVAILABLE);
+    write = harness_request(arena, &current, 1);
+    harness_resolve(harness, &write);
+    assert_int_equal(shard_prepare_write(harness->shard, &write, &entry, &added, &error),
+                     ERROR_NONE);
+    shard_prepare_cancel(harness->shard);
+    shard_maintain(harness->shard); /* looks again */
+    write_one(harness, 0, LONG_AGO_MS + 50, 1);
+    assert_int_equal(harness_count(harness, 0), 111);
+    byte_buffer_clear(&entry);
+    arena_destroy(arena);
+    harness_destroy(harness);
+}
+
+static void more_than_eight_overlays_in_one_window_are_too_many(void **state)
+{
+    (void)state;
+    struct shard_block blocks[20];
+    struct shard shard = {.blocks = blocks};
+    for (size_t i = 0; i < 20; i++)
+        blocks[i].described = (struct manifest_block){
+            .index = i + 1,
+            .window_start_ms = i < 10 ? (int64_t)i * WINDOW_MS : 0,
+            .window_end_ms = (i < 10 ? (int64_t)i + 1 : 1) * WINDOW_MS,
+        };
+    shard.block_count = 18; /* eight beside the first */
+    assert_false(merge_late_is_full(&shard));
+    shard.block_count = 19;
+    assert_true(merge_late_is_full(&shard));
+}
+
+/* --- Longer blocks -------------------------------------------------------------------------- */
+
+static void quiet_windows_become_longer_blocks_with_the_same_content(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(63);
+    const size_t minutes = 13 * 60;
+    harness_set_time(harness, LONG_AGO_MS + 13 * HOUR_MS);
+    harness_fill(harness, 3, LONG_AGO_MS, minutes);
+    harness_flush(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 7);
+    harness_maintain(harness); /* not quiet yet */
+    assert_int_equal(harness_statistics(harness).block_count, 7);
+    maintain_after(harness, HOUR_MS);
+    assert_int_equal(harness_statistics(harness).block_count, 2);
+    harness_expect_fill(harness, 3, LONG_AGO_MS, minutes);
+    write_one(harness, 1, LONG_AGO_MS + 500, 5); /* late, for a window of twelve hours */
+    maintain_after(harness, 40 * HOUR_MS);
+    harness_freeze(harness);
+    maintain_after(harness, 2 * HOUR_MS);
+    assert_int_equal(harness_statistics(harness).part_count, 0);
+    assert_int_equal(harness_count(harness, 1), minutes + 1);
+    maintain_after(harness, 26 * HOUR_MS);
+    assert_int_equal(harness_statistics(harness).block_count, 1); /* of forty-eight hours */
+    assert_int_equal(harness_count(harness, 1), minutes + 1);
+    harness_expect_fill(harness, 1, LONG_AGO_MS, minutes);
+    harness_freeze(harness);
+    harness_restart(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 1);
+    harness_expect_fill(harness, 1, LONG_AGO_MS, minutes);
+    harness_destroy(harness);
+}
+
+static void blocks_stay_short_against_the_retention(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(64);
+    struct error error;
+    harness_close(harness);
+    harness->options.retention_ms = 2 * DAY_MS;
+    assert_int_equal(harness_open(harness, &error), ERROR_NONE);
+    shard_lead(harness->shard);
+    harness_set_time(harness, LONG_AGO_MS + 13 * HOUR_MS);
+    harness_fill(harness, 3, LONG_AGO_MS, 13 * 60);
+    harness_flush(harness);
+    maintain_after(harness, 10 * HOUR_MS);
+    assert_int_equal(harness_statistics(harness).block_count, 7);
+    harness_destroy(harness);
+}
+
+/* --- Deletions ------------------------------------------------------------------------------ */
+
+static void clean(struct harness *harness)
+{
+    struct {
+        struct shard_flush flush;
+        bool done;
+    } request = {.flush = {.done = harness_on_flushed, .cleans = true}};
+    shard_flush(harness->shard, &request.flush);
+    harness_run(harness);
+    assert_true(request.done);
+}
+
+static void cleaning_takes_deleted_samples_out_of_the_blocks(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(65);
+    harness_fill(harness, 10, T0, 150);
+    harness_flush(harness);
+    uint64_t bytes = harness_statistics(harness).block_bytes;
+    for (unsigned series = 0; series < 9; series++)
+        harness_delete(harness, series, T0, T0 + WINDOW_MS - 1);
+    assert_int_equal(harness_statistics(harness).tombstone_count, 9);
+    harness_flush(harness);
+    assert_int_equal(harness_statistics(harness).block_bytes, bytes);
+    clean(harness);
+    struct shard_statistics statistics = harness_statistics(harness);
+    assert_int_equal(statistics.tombstone_count, 0);
+    assert_int_equal(statistics.block_count, 2);
+    assert_true(statistics.block_bytes < bytes);
+    assert_int_equal(harness_count(harness, 0), 30);
+    assert_int_equal(harness_count(harness, 9), 150);
+    size_t entries = harness->log_count;
+    clean(harness);
+    assert_int_equal(harness->log_count, entries);
+    harness_restart(harness);
+    assert_int_equal(harness_statistics(harness).tombstone_count, 0);
+    assert_int_equal(harness_count(harness, 0), 30);
+    harness_destroy(harness);
+}
+
+static void a_block_of_which_all_is_deleted_leaves(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(66);
+    harness_fill(harness, 1, T0, 30);
+    harness_flush(harness);
+    harness_delete(harness, 0, INT64_MIN, INT64_MAX);
+    clean(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 0);
+    assert_int_equal(harness_statistics(harness).tombstone_count, 0);
+    harness_fill(harness, 1, T0, 30);
+    assert_int_equal(harness_count(harness, 0), 30);
+    harness_restart(harness);
+    assert_int_equal(harness_count(harness, 0), 30);
+    harness_destroy(harness);
+}
+
+static void a_deletion_of_nothing_leaves_no_trace(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(67);
+    harness_fill(harness, 2, T0, 30);
+    harness_delete(harness, 1, 0, 1000);
+    harness_maintain(harness);
+    assert_int_equal(harness_statistics(harness).tombstone_count, 0);
+    harness_restart(harness);
+    assert_int_equal(harness_statistics(harness).tombstone_count, 0);
+    harness_expect_fill(harness, 2, T0, 30);
+    harness_destroy(harness);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_old_sample_among_new_ones_touches_no_block_until_its_day_is_over),
+        cmocka_unit_test(late_samples_that_are_a_tenth_of_their_block_enter_it),
+        cmocka_unit_test(late_samples_wait_when_the_merges_are_behind),
+        cmocka_unit_test(more_than_eight_overlays_in_one_window_are_too_many),
+        cmocka_unit_test(quiet_windows_become_longer_blocks_with_the_same_content),
+        cmocka_unit_test(blocks_stay_short_against_the_retention),
+        cmocka_unit_test(cleaning_takes_deleted_samples_out_of_the_blocks),
+        cmocka_unit_test(a_block_of_which_all_is_deleted_leaves),
+        cmocka_unit_test(a_deletion_of_nothing_leaves_no_trace),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
