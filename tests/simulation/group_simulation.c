@@ -380,7 +380,7 @@ static void on_crash(int signal)
 
 int main(int count, char **arguments)
 {
-    struct options options = {.first_seed = 1, .last_seed = 60, .steps = 300};
+    struct options options = {.first_seed = 1, .last_seed = 300, .steps = 300};
     for (int i = 1; i < count; i++) {
         if (!read_option(&options, text_of(arguments[i]))) {
             fprintf(stderr, "unknown option %s\n", arguments[i]);
