@@ -101,7 +101,8 @@ static void chain_decide(struct journal_recovery *recovery, size_t first, size_t
                                                    : found->listed_last_batch;
         settled = settled || (found->listed && !found->listed_by_own_generation);
         const char *problem = NULL;
-        if (found_last < must)
+        /* A segment whose first batch is torn ends where the one before it does. */
+        if ((found_last > last ? found_last : last) < must)
             problem = "acknowledged batches do not check";
         else if (!found->listed && scan->stranded_count > 0 &&
                  scan->stranded_durable_max > (found_last > last ? found_last : last))
