@@ -21,7 +21,7 @@ struct replica;
 
 /* What the replicas of a node share. */
 struct replica_node {
-    uint64_t unfrozen_bytes_max; /* log since the last freezes, all shards together; 256 MiB */
+    uint64_t unfrozen_bytes_max; /* log since the last freezes, all shards together; 144 MiB */
     int64_t unfrozen_age_max_ms; /* 15 min */
     uint64_t queued_bytes_max;   /* writes waiting to be proposed; beyond: UNAVAILABLE */
     uint32_t replica_count;

@@ -356,13 +356,12 @@ static enum error_code read_header(struct bodies *bodies, const char *path, stru
     if (header.magic != MAGIC || header.connection_count == 0 ||
         header.connection_count > BODIES_CONNECTIONS_MAX)
         return error_set(error, ERROR_CORRUPT, "%s: not a file of requests", path);
-    bodies->options = (struct bodies_options){
-        .fleet = {.host_count = header.host_count,
-                  .first_host = header.first_host,
-                  .start_ms = header.start_ms},
-        .tick_count = header.tick_count,
-        .connection_count = (uint32_t)header.connection_count,
-        .protocol = (enum bodies_protocol)header.protocol};
+    bodies->options = (struct bodies_options){.fleet = {.host_count = header.host_count,
+                                                        .first_host = header.first_host,
+                                                        .start_ms = header.start_ms},
+                                              .tick_count = header.tick_count,
+                                              .connection_count = (uint32_t)header.connection_count,
+                                              .protocol = (enum bodies_protocol)header.protocol};
     bodies->requests_per_turn = requests_per_turn(&bodies->options);
     bodies->total_bytes = header.total_bytes;
     uint64_t entry_count = bodies->requests_per_turn * header.connection_count * header.tick_count;

@@ -30,7 +30,7 @@ enum {
 struct fleet {
     uint64_t host_count;
     uint64_t first_host; /* another number makes other hosts of the same kind */
-    int64_t start_ms; /* when tick 0 begins; a multiple of FLEET_INTERVAL_MS */
+    int64_t start_ms;    /* when tick 0 begins; a multiple of FLEET_INTERVAL_MS */
 };
 
 /* Labels of a series by name; the texts are views of `memory` and of constants. */

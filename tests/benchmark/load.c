@@ -63,12 +63,11 @@ static int prepare(int count, char **arguments)
         !read_number(arguments[5], BODIES_PROTOCOL_1, BODIES_PROTOCOL_2, &protocol) ||
         (count == 7 && !read_number(arguments[6], 0, 1000000, &first_host)))
         return usage();
-    struct bodies_options options = {.fleet = {.host_count = hosts,
-                                               .first_host = first_host,
-                                               .start_ms = (int64_t)start_ms},
-                                     .tick_count = ticks,
-                                     .connection_count = (uint32_t)connections,
-                                     .protocol = (enum bodies_protocol)protocol};
+    struct bodies_options options = {
+        .fleet = {.host_count = hosts, .first_host = first_host, .start_ms = (int64_t)start_ms},
+        .tick_count = ticks,
+        .connection_count = (uint32_t)connections,
+        .protocol = (enum bodies_protocol)protocol};
     struct bodies_figures figures;
     struct error error;
     struct bodies bodies;

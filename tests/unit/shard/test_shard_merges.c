@@ -4,9 +4,10 @@
 
 static const int64_t T0 = HARNESS_START_MS;
 
-#define DAY_MS      (24 * HOUR_MS)
-#define LONG_AGO_MS (T0 / (48 * HOUR_MS) * (48 * HOUR_MS)) /* where windows of all lengths begin   \
-                                                            */
+#define DAY_MS (24 * HOUR_MS)
+#define LONG_AGO_MS                                                                                \
+    (T0 / (48 * HOUR_MS) * (48 * HOUR_MS)) /* where windows of all lengths begin                   \
+                                            */
 
 static void write_one(struct harness *harness, unsigned series, int64_t timestamp_ms, double value)
 {
