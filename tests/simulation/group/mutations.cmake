@@ -10,9 +10,11 @@ endfunction()
 group_mutation(sync group_simulation_journal_on_disk "seed [0-9]+: node [0-9]+( has| applied|: journal)"
                --lying --nodes=1 --seeds=1-40)
 # Rules of docs/decisions/0001-raft-filter-rules.md; the seeds begin near the first that notices.
+# Without some of them libraft uses entries that it has freed, which the address sanitizer sees first.
 function(group_rule_mutation name rules nodes seeds)
     list(TRANSFORM rules PREPEND "--without-rule=")
-    group_mutation(${name} group_simulation_journal_in_memory "seed [0-9]+: |libraft crashed"
+    group_mutation(${name} group_simulation_journal_in_memory
+                   "seed [0-9]+: |libraft crashed|heap-use-after-free"
                    ${rules} --nodes=${nodes} --seeds=${seeds})
 endfunction()
 
