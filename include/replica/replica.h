@@ -22,10 +22,15 @@ struct replica;
 /* What the replicas of a node share. */
 struct replica_node {
     uint64_t unfrozen_bytes_max; /* log since the last freezes, all shards together; 144 MiB */
+    /* The limit of a node with few series, but at least half of unfrozen_bytes_max: what samples
+     * take in memory grows with their number, what a freeze costs grows with the series. 0: none.
+     */
+    uint64_t unfrozen_series_bytes;
     int64_t unfrozen_age_max_ms; /* 15 min */
     uint64_t queued_bytes_max;   /* writes waiting to be proposed; beyond: UNAVAILABLE */
     uint32_t replica_count;
     _Atomic uint64_t unfrozen_bytes;
+    _Atomic uint64_t series_count;
     _Atomic uint64_t queued_bytes;
 };
 

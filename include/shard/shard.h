@@ -127,6 +127,9 @@ void shard_resolver_destroy(struct shard_resolver *resolver); /* NULL is fine */
 uint64_t shard_unfrozen_bytes(const struct shard *shard);
 int64_t shard_unfrozen_age_ms(const struct shard *shard);
 
+/* Series alive. On the loop thread, like the two before. */
+uint64_t shard_series_count(const struct shard *shard);
+
 /* Ask for a freeze; nothing happens when one is under way. */
 void shard_freeze(struct shard *shard);
 

@@ -60,6 +60,7 @@ struct replica {
     bool apply_scheduled;
     struct timer apply_retry;
     uint64_t counted_unfrozen_bytes; /* of this shard in node->unfrozen_bytes */
+    uint64_t counted_series;         /* in node->series_count */
 
     /* Leading. */
     bool elected; /* by the group; leads once everything delivered is applied */
@@ -470,17 +471,33 @@ static void shard_durable(void *context, uint64_t frozen_index)
 
 /* --- State machine ---------------------------------------------------------------------------- */
 
+/* The total of a node after this shard's share of it became `now`. */
+static uint64_t count_share(_Atomic uint64_t *total, uint64_t *counted, uint64_t now)
+{
+    uint64_t change = now - *counted;
+    *counted = now;
+    return atomic_fetch_add_explicit(total, change, memory_order_relaxed) + change;
+}
+
+/* How much log may be unfrozen with so many series on the node. */
+static uint64_t unfrozen_limit(const struct replica_node *node, uint64_t series_count)
+{
+    uint64_t most = node->unfrozen_bytes_max;
+    uint64_t wanted = series_count * node->unfrozen_series_bytes;
+    if (node->unfrozen_series_bytes == 0 || wanted > most)
+        return most;
+    return wanted > most / 2 ? wanted : most / 2;
+}
+
 static void count_unfrozen(struct replica *replica)
 {
     struct replica_node *node = replica->options.node;
+    uint64_t series = count_share(&node->series_count, &replica->counted_series,
+                                  shard_series_count(replica->shard));
     uint64_t now = shard_unfrozen_bytes(replica->shard);
-    uint64_t total =
-        atomic_fetch_add_explicit(&node->unfrozen_bytes, now - replica->counted_unfrozen_bytes,
-                                  memory_order_relaxed) +
-        now - replica->counted_unfrozen_bytes;
-    replica->counted_unfrozen_bytes = now;
+    uint64_t total = count_share(&node->unfrozen_bytes, &replica->counted_unfrozen_bytes, now);
     /* The largest first: not this one while it is below the average. */
-    if (total > node->unfrozen_bytes_max && now * node->replica_count >= total &&
+    if (total > unfrozen_limit(node, series) && now * node->replica_count >= total &&
         atomic_load(&replica->ready))
         shard_freeze(replica->shard);
 }

@@ -7,6 +7,9 @@
 
 #include "node_private.h"
 
+/* Eighty samples of a series in the log: with so many, chunks of parts are well filled. */
+enum { UNFROZEN_SERIES_BYTES = 420 };
+
 /* --- What the journal says -------------------------------------------------------------------- */
 
 static void fatal_group(void *context, uint64_t group_id, const struct error *error)
@@ -182,6 +185,7 @@ enum error_code node_open_storage(struct node *node, struct error *error)
         return error_set(error, ERROR_OUT_OF_MEMORY, "node");
     node->replica_node = (struct replica_node){
         .unfrozen_bytes_max = settings->storage_unfrozen_bytes,
+        .unfrozen_series_bytes = UNFROZEN_SERIES_BYTES,
         .unfrozen_age_max_ms = settings->storage_freeze_interval_ms,
         .queued_bytes_max = 256u << 20,
         .replica_count = shards,

@@ -267,6 +267,11 @@ uint64_t shard_unfrozen_bytes(const struct shard *shard)
     return shard->unfrozen_bytes;
 }
 
+uint64_t shard_series_count(const struct shard *shard)
+{
+    return shard->registry.series_count;
+}
+
 int64_t shard_unfrozen_age_ms(const struct shard *shard)
 {
     if (shard->unfrozen_since_ms == INT64_MIN)

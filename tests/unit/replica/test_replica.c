@@ -357,6 +357,37 @@ static void a_settled_replica_has_nothing_to_replay(void **state)
     node_destroy(node);
 }
 
+/* Write one series until so much log was applied since the last freeze, or a freeze came. */
+static uint64_t freezes_within(struct node *node, uint64_t log_bytes)
+{
+    int64_t time_ms = clock_now_ms(node->environment->base.clock) - 10000000;
+    for (struct shard_statistics statistics = {0};;) {
+        struct request *request = request_send(node, 1, time_ms++);
+        request_await(request);
+        request_free(request);
+        shard_read_statistics(replica_shard(node->replica), &statistics);
+        if (statistics.freezes_total > 0 || statistics.unfrozen_log_bytes >= log_bytes)
+            return statistics.freezes_total;
+    }
+}
+
+static void a_node_with_few_series_freezes_at_half_of_the_limit(void **state)
+{
+    (void)state;
+    enum { LIMIT = 20000, HALF_AND_MORE = 12000 };
+    static const struct {
+        uint64_t series_bytes;
+        uint64_t freezes;
+    } NODES[] = {{0, 0}, {1, 1}, {HALF_AND_MORE + 2000, 0}, {2 * LIMIT, 0}};
+    for (size_t i = 0; i < sizeof NODES / sizeof *NODES; i++) {
+        struct node *node = node_create(6);
+        node->limits.unfrozen_bytes_max = LIMIT;
+        node->limits.unfrozen_series_bytes = NODES[i].series_bytes;
+        assert_int_equal(freezes_within(node, HALF_AND_MORE), NODES[i].freezes);
+        node_destroy(node);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +397,7 @@ int main(void)
         cmocka_unit_test(a_close_answers_everything_in_flight),
         cmocka_unit_test(writes_beyond_the_queue_are_refused_at_once),
         cmocka_unit_test(a_settled_replica_has_nothing_to_replay),
+        cmocka_unit_test(a_node_with_few_series_freezes_at_half_of_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
