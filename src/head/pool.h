@@ -42,7 +42,6 @@ void *pool_allocate(struct pool *pool, size_t size_bytes, size_t alignment);
 /* A buffer with any content. */
 void *pool_buffer_take(struct pool *pool, enum pool_buffer_class buffer_class);
 void pool_buffer_recycle(struct pool *pool, void *buffer, enum pool_buffer_class buffer_class);
-void pool_buffer_recycle(struct pool *pool, void *buffer, unsigned buffer_class);
 
 static inline size_t pool_size_bytes(const struct pool *pool)
 {

@@ -9,6 +9,14 @@
 #include "node.h"
 #include "node_private.h"
 
+/*
+ * What jemalloc reads when it starts (jemalloc(3), TUNING): give freed pages back within a second,
+ * from a thread of its own. By default they stay ten seconds, and for as long as nobody allocates:
+ * those of a freeze would count as resident until the next one.
+ */
+extern const char *malloc_conf;
+const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 static const char USAGE[] =
     "gnomon - clustered, Prometheus-compatible metrics storage\n"
     "\n"
