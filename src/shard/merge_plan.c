@@ -26,8 +26,8 @@ enum {
     QUIET_MS = HOUR_MS / 2,
     /* A block is no longer than this part of the retention. */
     RETENTION_SHARE = 8,
-    /* Label sets that one merge of blocks takes at most, but for the overlays of one window: they are
-     * held in memory. Windows with more stay in shorter blocks. */
+    /* Label sets that one merge of blocks takes at most, but for the overlays of one window: they
+     * are held in memory. Windows with more stay in shorter blocks. */
     MERGE_SERIES_MAX = 2000000,
 };
 
