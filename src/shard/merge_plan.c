@@ -26,7 +26,8 @@ enum {
     QUIET_MS = HOUR_MS / 2,
     /* A block is no longer than this part of the retention. */
     RETENTION_SHARE = 8,
-    /* Label sets that one merge of blocks takes at most, but for one window. */
+    /* Label sets that one merge of blocks takes at most, but for the overlays of one window: they
+     * are held in memory. Windows with more stay in shorter blocks. */
     MERGE_SERIES_MAX = 2000000,
 };
 
@@ -338,12 +339,16 @@ static size_t groups_in(const struct groups *groups, size_t first, int64_t end_m
     return count;
 }
 
-static bool are_quiet(const struct groups *groups, size_t first, size_t count, int64_t now_ms)
+static bool are_quiet_and_few(const struct groups *groups, size_t first, size_t count,
+                              int64_t now_ms)
 {
-    for (size_t i = first; i < first + count; i++)
+    uint64_t series = 0;
+    for (size_t i = first; i < first + count; i++) {
+        series += groups->items[i].series;
         if (groups->items[i].newest_stamp_ms > now_ms - QUIET_MS)
             return false;
-    return true;
+    }
+    return series <= MERGE_SERIES_MAX;
 }
 
 static enum error_code take_level(const struct groups *groups, int64_t length_ms, int64_t now_ms,
@@ -353,7 +358,7 @@ static enum error_code take_level(const struct groups *groups, int64_t length_ms
         int64_t start_ms = groups->items[first].start_ms / length_ms * length_ms;
         size_t count = groups_in(groups, first, start_ms + length_ms);
         if (count < 2 || start_ms + length_ms > merge_late_before(now_ms) ||
-            !are_quiet(groups, first, count, now_ms)) {
+            !are_quiet_and_few(groups, first, count, now_ms)) {
             first += count > 0 ? count : 1;
             continue;
         }
