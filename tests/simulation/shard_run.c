@@ -54,7 +54,7 @@ struct run *run_create(uint64_t seed, enum breakage breakage)
     run->node.retention_ms = seed % 3 == 0 ? RETENTION_MS : 0;
     random_generator_init(&run->random, seed ^ UINT64_C(0x7368617264));
     for (size_t i = 0; i < NODE_SHARDS; i++)
-        shard_model_init(&run->models[i]);
+        shard_model_init(&run->models[i], i);
     return run;
 }
 
@@ -82,10 +82,19 @@ static const char *const NAMES[COUNTS] = {
     "writes",
     "written_samples",
     "refused_writes",
+    "refused_samples",
     "late",
+    "days_late",
     "duplicates",
     "conflicts",
-    "histograms",
+    "written_after_deletion",
+    "nan_payloads",
+    "stale_markers",
+    "integer_histograms",
+    "float_histograms",
+    "custom_histograms",
+    "stale_histograms",
+    "start_timestamps",
     "exemplars",
     "metadata",
     "new_series",
@@ -94,6 +103,9 @@ static const char *const NAMES[COUNTS] = {
     "merges",
     "flushes",
     "deletions",
+    "deletions_of_many",
+    "deletions_unanswered",
+    "checks_under_tombstones",
     "retentions",
     "retired_samples",
     "clock_jumps",
@@ -105,6 +117,10 @@ static const char *const NAMES[COUNTS] = {
     "journal_failures",
     "job_failures",
     "full_disks",
+    "blocks_of_hours",
+    "blocks_of_half_a_day",
+    "blocks_of_days",
+    "overlays",
     "rot_refused_start",
     "rot_found_by_reading",
     "rot_found_by_merging",

@@ -4,6 +4,7 @@
  *     shard_writes    writes of all kinds, and what of them is acknowledged
  *     shard_requests  flushes, deletions, retention
  *     shard_life      from a start to a crash or an orderly end
+ *     shard_query     what a user reads
  *     shard_rot       lives in which bits of files are wrong
  */
 #ifndef TESTS_SHARD_RUN_H
@@ -23,11 +24,14 @@ enum breakage {
 
 /* How often each thing happened, over lives and seeds; shard_run.c has the names. */
 struct run_counts {
-    uint64_t lives, writes, written_samples, refused_writes, late, duplicates, conflicts;
-    uint64_t histograms, exemplars, metadata, new_series, stale_ids;
-    uint64_t freezes, merges, flushes, deletions, retentions, retired_samples, clock_jumps, checks,
-        samples_queried;
+    uint64_t lives, writes, written_samples, refused_writes, refused_samples, late, days_late,
+        duplicates, conflicts, written_after_deletion;
+    uint64_t nan_payloads, stale_markers, integer_histograms, float_histograms, custom_histograms,
+        stale_histograms, start_timestamps, exemplars, metadata, new_series, stale_ids;
+    uint64_t freezes, merges, flushes, deletions, deletions_of_many, deletions_unanswered,
+        checks_under_tombstones, retentions, retired_samples, clock_jumps, checks, samples_queried;
     uint64_t crashes, clean_ends, failed_starts, journal_failures, job_failures, full_disks;
+    uint64_t blocks_of_hours, blocks_of_half_a_day, blocks_of_days, overlays;
     uint64_t rot_refused_start, rot_found_by_reading, rot_found_by_merging, rot_in_journal,
         rot_harmless;
 };
@@ -40,8 +44,9 @@ struct run {
     enum breakage breakage;
     size_t writes_in_flight;
     size_t requests_in_flight[NODE_SHARDS]; /* flushes and deletions */
-    uint64_t writes_done;
-    bool started, ended_orderly; /* of the last life */
+    uint64_t writes_done, writes_before;    /* this life */
+    uint64_t crashes_after_writes;          /* of that life: others prove little */
+    bool started, ended_orderly;            /* of the last life */
     struct run_counts counts;
     char failure[MODEL_FAILURE_MAX + 100];
 };

@@ -3,11 +3,12 @@
  * simulated disk and clock, from one seed.
  *
  * Every seed lives several lives of a node with two shards: more than a thousand writes of known
- * and new series, late samples, duplicates, conflicts, histograms, exemplars and metadata, between
- * them deletions, flushes, freezes, retention and clock jumps; power failures that lose and tear
- * what was not synced and kills, both also in the middle of a job, a start or an end; full and slow
- * and failing disks. After every restart all that was acknowledged is there once and unaltered, and
- * nothing that was deleted comes back (shard_model.h), read from the shards and by a query.
+ * and new series of three tenants, late samples, duplicates, conflicts, NaNs and stale markers, all
+ * kinds of histograms, start timestamps, exemplars and metadata, between them deletions, flushes,
+ * freezes, retention and clock jumps; power failures that lose and tear what was not synced and
+ * kills, both also in the middle of a job, a start or an end; full and slow and failing disks.
+ * After every restart all that was acknowledged is there once and unaltered, and nothing that was
+ * deleted comes back (shard_model.h), read from the shards and by a query.
  *
  * Between lives a bit rots in a file of a shard or of the journal: a start is refused, a read or a
  * merge fails and names the file, or it does not matter; the wrong answer never comes.
@@ -24,22 +25,27 @@
 #include "base/log.h"
 #include "shard_run.h"
 
-enum { LIVES_MIN = 4, WRITES_PER_SEED = 1000 };
+/* Of each seed: writes that were not refused, and crashes of lives in which there were some. */
+enum { CRASHES_MIN = 4, WRITES_MIN = 1000 };
 
 struct sums {
     struct run_counts counts;
     struct simulated_fault_counts faults;
+    uint64_t writes_min, crashes_min; /* of one seed that passed */
 };
+
+static uint64_t writes_taken(const struct run *run)
+{
+    return run->counts.writes - run->counts.refused_writes;
+}
 
 static bool run_seed(uint64_t seed, enum breakage breakage, struct sums *sums)
 {
     struct run *run = run_create(seed, breakage);
     uint64_t lives = 0;
     while (run->failure[0] == '\0' &&
-           (run->counts.writes - run->counts.refused_writes < WRITES_PER_SEED ||
-            run->counts.crashes < LIVES_MIN)) {
-        run_life(run,
-                 WRITES_PER_SEED / LIVES_MIN / 2 + run_below(run, WRITES_PER_SEED / LIVES_MIN));
+           (writes_taken(run) < WRITES_MIN || run->crashes_after_writes < CRASHES_MIN)) {
+        run_life(run, WRITES_MIN / CRASHES_MIN / 2 + run_below(run, WRITES_MIN / CRASHES_MIN));
         if (++lives > 100)
             run_fail(run, "no progress", "a hundred lives");
     }
@@ -50,6 +56,10 @@ static bool run_seed(uint64_t seed, enum breakage breakage, struct sums *sums)
     run_counts_add(&sums->counts, &run->counts);
     simulated_fault_counts_add(&sums->faults, &run->node.environment->disk.counts);
     bool passed = run->failure[0] == '\0';
+    if (passed && writes_taken(run) < sums->writes_min)
+        sums->writes_min = writes_taken(run);
+    if (passed && run->crashes_after_writes < sums->crashes_min)
+        sums->crashes_min = run->crashes_after_writes;
     if (!passed)
         printf("FAILED: seed %llu: %s\n", (unsigned long long)seed, run->failure);
     run_destroy(run);
@@ -103,7 +113,7 @@ int main(int argument_count, char **arguments)
     }
     if (!verbose)
         log_set_level(LOG_NOTHING); /* failing jobs are what it is about */
-    struct sums sums = {0};
+    struct sums sums = {.writes_min = UINT64_MAX, .crashes_min = UINT64_MAX};
     uint64_t failed = 0;
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         failed += !run_seed(seed, breakage, &sums);
@@ -111,6 +121,9 @@ int main(int argument_count, char **arguments)
             break;
     }
     run_counts_print(&sums.counts);
+    if (failed < seeds)
+        printf("least of a seed: %llu writes, %llu crashes after writes\n",
+               (unsigned long long)sums.writes_min, (unsigned long long)sums.crashes_min);
     simulated_fault_counts_print(&sums.faults);
     printf("%llu seeds, %llu failed\n", (unsigned long long)seeds, (unsigned long long)failed);
     if (breakage == BREAK_NOTHING && seeds >= 50 && !all_happened(&sums))
