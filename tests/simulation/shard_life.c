@@ -82,9 +82,9 @@ static void make_disk_well(struct run *run)
 {
     run->node.environment->disk.settings = (struct simulated_disk_settings){
         .capacity_bytes = UINT64_MAX,
-        .ignore_sync = run->breakage == BREAK_SYNC,
-        .ignore_sync_directory = run->breakage == BREAK_NAMES,
-        .ignore_sync_of = run->breakage == BREAK_FILES ? "shards/" : NULL,
+        .ignore_sync = run->breakage.sync,
+        .ignore_sync_of = run->breakage.files,
+        .ignore_sync_directory_of = run->breakage.directories,
     };
 }
 
@@ -235,7 +235,7 @@ void run_life(struct run *run, uint64_t writes)
         live(run, writes);
     end(run);
     make_disk_well(run);
-    if (run->failure[0] == '\0' && run->breakage == BREAK_NOTHING && run_chance(run, 40))
+    if (run->failure[0] == '\0' && !run_is_broken(run) && run_chance(run, 40))
         run_live_with_rot(run);
 }
 

@@ -43,19 +43,25 @@ void run_step_until_quiet(struct run *run)
         simulated_scheduler_step(&run->node.environment->scheduler);
 }
 
-struct run *run_create(uint64_t seed, enum breakage breakage)
+struct run *run_create(uint64_t seed, struct breakage breakage)
 {
     struct run *run = calloc(1, sizeof *run);
     assert(run != NULL);
     run->seed = seed;
     run->breakage = breakage;
     run->node.environment = simulated_environment_create(seed);
-    run->node.durability = breakage == BREAK_JOURNAL ? JOURNAL_UNSAFE_FOR_TESTS : JOURNAL_DURABLE;
+    run->node.durability = breakage.journal ? JOURNAL_UNSAFE_FOR_TESTS : JOURNAL_DURABLE;
     run->node.retention_ms = seed % 3 == 0 ? RETENTION_MS : 0;
     random_generator_init(&run->random, seed ^ UINT64_C(0x7368617264));
     for (size_t i = 0; i < NODE_SHARDS; i++)
         shard_model_init(&run->models[i], i);
     return run;
+}
+
+bool run_is_broken(const struct run *run)
+{
+    return run->breakage.sync || run->breakage.journal || run->breakage.files != NULL ||
+           run->breakage.directories != NULL;
 }
 
 void run_destroy(struct run *run)

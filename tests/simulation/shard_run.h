@@ -14,12 +14,11 @@
 #include "shard_node.h"
 
 /* What is broken on purpose, and must be noticed. */
-enum breakage {
-    BREAK_NOTHING,
-    BREAK_SYNC,    /* nothing is synced */
-    BREAK_JOURNAL, /* the journal writes without syncing */
-    BREAK_FILES,   /* files of shards are not synced */
-    BREAK_NAMES,   /* directories are not */
+struct breakage {
+    bool sync;               /* nothing is synced */
+    bool journal;            /* the journal writes without syncing */
+    const char *files;       /* files whose path holds this are not synced; NULL: none */
+    const char *directories; /* the same for names in directories */
 };
 
 /* How often each thing happened, over lives and seeds; shard_run.c has the names. */
@@ -41,7 +40,7 @@ struct run {
     struct shard_node node;
     struct shard_model models[NODE_SHARDS];
     uint64_t seed;
-    enum breakage breakage;
+    struct breakage breakage;
     size_t writes_in_flight;
     size_t requests_in_flight[NODE_SHARDS]; /* flushes and deletions */
     uint64_t writes_done, writes_before;    /* this life */
@@ -51,7 +50,9 @@ struct run {
     char failure[MODEL_FAILURE_MAX + 100];
 };
 
-struct run *run_create(uint64_t seed, enum breakage breakage);
+struct run *run_create(uint64_t seed, struct breakage breakage);
+
+bool run_is_broken(const struct run *run);
 void run_destroy(struct run *run);
 
 uint32_t run_below(struct run *run, uint32_t bound);
