@@ -338,6 +338,14 @@ static enum error_code check_late(const struct shard *shard, const struct shard_
                : ERROR_NONE;
 }
 
+/* The write is answered at once: an id that waits for another entry may never come to be. */
+static void forget_ids_in_flight(const struct shard *shard, struct shard_write *write)
+{
+    for (size_t i = 0; i < write->new_series_count; i++)
+        if (write->new_series[i].id >= shard->registry.next_id)
+            write->new_series[i].id = SHARD_ID_UNKNOWN;
+}
+
 enum error_code shard_prepare_write(struct shard *shard, struct shard_write *write,
                                     struct byte_buffer *buffer, bool *added_out,
                                     struct error *error)
@@ -381,6 +389,8 @@ enum error_code shard_prepare_write(struct shard *shard, struct shard_write *wri
                      0;
         if (*added_out)
             entry_encode_part(buffer, &part);
+        else
+            forget_ids_in_flight(shard, write);
         if (buffer->failed)
             code = error_set(error, ERROR_OUT_OF_MEMORY, "entry of %zu bytes", buffer->size);
     }

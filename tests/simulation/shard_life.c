@@ -17,6 +17,8 @@ bool run_check(struct run *run, enum model_check check, struct error *error)
     for (size_t i = 0; right && i < NODE_SHARDS; i++)
         right =
             shard_model_check(&run->models[i], replica_shard(run->node.replicas[i]), check, error);
+    for (size_t i = 0; right && i < NODE_SHARDS; i++)
+        right = shard_model_check_count(&run->models[i], replica_shard(run->node.replicas[i]));
     right = right && run_query(run, error);
     *settings = before;
     run->counts.checks++;
@@ -98,6 +100,8 @@ static void take_counts(struct run *run)
         run->counts.freezes += statistics.freezes_total;
         run->counts.merges += statistics.merges_total;
         run->counts.job_failures += statistics.job_failures_total;
+        run->counts.forgotten_series += statistics.series_forgotten;
+        run->counts.rewritten_segments += statistics.segments_rewritten;
     }
 }
 

@@ -34,6 +34,9 @@ struct model_series {
     int64_t exemplar_newest_ms;
     bool exemplar_in_flight; /* writes may overtake one another, and older ones are ignored */
     uint64_t known_id;       /* as acknowledged; SHARD_ID_UNKNOWN */
+    uint64_t last_id;        /* the same, but it stays when the id is forgotten; 0: none yet */
+    bool was_forgotten;      /* that one is dead */
+    bool offered;            /* ever written */
 };
 
 struct shard_model {
@@ -73,6 +76,15 @@ enum model_check { MODEL_CHECK, MODEL_CONFIRM /* nothing is in flight: what is f
  */
 bool shard_model_check(struct shard_model *model, struct shard *shard, enum model_check check,
                        struct error *error_out);
+
+/* Each series has one id alive at most. False: `failure` tells that there are more. */
+bool shard_model_check_count(struct shard_model *model, struct shard *shard);
+
+/* An acknowledgement says the id of the series. False: `failure` tells that it cannot be that. */
+bool model_learn_id(struct shard_model *model, unsigned number, uint64_t id);
+
+/* It says that the id it had is dead. False: it never had that one. */
+bool model_learn_death(struct shard_model *model, unsigned number, uint64_t id);
 
 /* Compare what one series was found to have. False: `failure` tells what is wrong. */
 bool shard_model_check_series(struct shard_model *model, unsigned number,

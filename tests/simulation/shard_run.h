@@ -24,7 +24,8 @@ enum breakage {
 /* How often each thing happened, over lives and seeds; shard_run.c has the names. */
 struct run_counts {
     uint64_t lives, writes, written_samples, refused_writes, late, duplicates, conflicts;
-    uint64_t histograms, exemplars, metadata, new_series, stale_ids;
+    uint64_t histograms, exemplars, metadata, new_series, stale_ids, returned_series;
+    uint64_t forgotten_series, rewritten_segments;
     uint64_t freezes, merges, flushes, deletions, retentions, retired_samples, clock_jumps, checks,
         samples_queried;
     uint64_t crashes, clean_ends, failed_starts, journal_failures, job_failures, full_disks;

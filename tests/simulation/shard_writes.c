@@ -11,6 +11,7 @@ struct offer {
     unsigned series;
     unsigned variant;
     int64_t time_ms;
+    uint64_t id; /* as the write named the series */
 };
 
 struct simulated_write {
@@ -81,7 +82,8 @@ static void acknowledge(struct simulated_write *request)
         uint32_t origin = write->stale_origins[i];
         const struct offer *offer =
             origin < 1000 ? &request->floats[origin] : &request->histograms[origin - 1000];
-        model->series[offer->series].known_id = SHARD_ID_UNKNOWN;
+        if (!model_learn_death(model, offer->series, offer->id))
+            run_fail(run, "an id was refused", model->failure);
         run->counts.stale_ids++;
     }
     if (refused > write->refusal_count)
@@ -102,9 +104,15 @@ static void acknowledge(struct simulated_write *request)
         model_offer_exemplar(&model->series[request->exemplars[i].series],
                              request->exemplars[i].time_ms)
             ->acknowledged = 1;
-    for (size_t i = 0; i < write->new_series_count; i++)
-        if (write->new_series[i].id != SHARD_ID_UNKNOWN)
-            model->series[request->series_of[i]].known_id = write->new_series[i].id;
+    for (size_t i = 0; i < write->new_series_count; i++) {
+        const struct model_series *series = &model->series[request->series_of[i]];
+        bool returns = series->was_forgotten;
+        if (write->new_series[i].id == SHARD_ID_UNKNOWN)
+            continue;
+        if (!model_learn_id(model, request->series_of[i], write->new_series[i].id))
+            run_fail(run, "an id was given", model->failure);
+        run->counts.returned_series += returns;
+    }
     if (request->metadata_version > model->metadata_acknowledged[request->metric])
         model->metadata_acknowledged[request->metric] = request->metadata_version;
 }
@@ -162,7 +170,7 @@ static void add_float(struct simulated_write *request, unsigned number)
     write->timestamps_ms[i] = time_ms;
     write->values[i] = model_value(number, time_ms, variant);
     write->origins[i] = (uint32_t)i;
-    request->floats[i] = (struct offer){number, variant, time_ms};
+    request->floats[i] = (struct offer){number, variant, time_ms, write->ids[i]};
     model_offer(series, time_ms, variant);
     if (run_below(request->run, 100) < 4 && time_ms > series->exemplar_newest_ms &&
         !series->exemplar_in_flight) {
@@ -172,7 +180,8 @@ static void add_float(struct simulated_write *request, unsigned number)
         write->exemplars[request->exemplar_count] = (struct entry_exemplar){
             write->ids[i],
             {labels_build(request->arena, &trace, 1), model_value(number, time_ms, 0), time_ms}};
-        request->exemplars[request->exemplar_count++] = (struct offer){number, 0, time_ms};
+        request->exemplars[request->exemplar_count++] =
+            (struct offer){number, 0, time_ms, write->ids[i]};
         series->exemplar_newest_ms = time_ms;
         model_offer_exemplar(series, time_ms);
         request->run->counts.exemplars++;
@@ -192,7 +201,7 @@ static void add_histogram(struct simulated_write *request, unsigned number)
     if (!histogram_copy(request->arena, model_histogram(number, time_ms), &histogram->histogram))
         abort();
     write->histogram_origins[i] = (uint32_t)(1000 + i);
-    request->histograms[i] = (struct offer){number, 0, time_ms};
+    request->histograms[i] = (struct offer){number, 0, time_ms, histogram->id};
     model_offer(series, time_ms, 0);
     request->run->counts.histograms++;
 }
@@ -222,6 +231,13 @@ static struct simulated_write *write_create(struct run *run, size_t shard)
     return request;
 }
 
+/* A third of the series is quiet for an hour, then another third. */
+static bool is_quiet(struct run *run, unsigned number)
+{
+    uint64_t hour = (uint64_t)(run_now_ms(run) / (3600 * 1000));
+    return hash64(&hour, sizeof hour, run->seed + number) % 3 == 0;
+}
+
 void run_write(struct run *run, size_t shard)
 {
     struct simulated_write *request = write_create(run, shard);
@@ -232,6 +248,8 @@ void run_write(struct run *run, size_t shard)
     uint32_t alive = 6 + (uint32_t)(run->writes_done / 20);
     for (uint32_t i = 0; i < count; i++) {
         unsigned number = run_below(run, alive < MODEL_SERIES ? alive : MODEL_SERIES);
+        if (is_quiet(run, number))
+            continue;
         run->counts.new_series += model->series[number].count == 0;
         if (model_is_histogram(number))
             add_histogram(request, number);
@@ -251,7 +269,7 @@ void run_write(struct run *run, size_t shard)
     write->float_count = request->float_count;
     write->histogram_count = request->histogram_count;
     write->exemplar_count = request->exemplar_count;
-    run->counts.written_samples += count;
+    run->counts.written_samples += request->float_count + request->histogram_count;
     run->writes_in_flight++;
     replica_write(run->node.replicas[shard], &request->write);
 }
