@@ -108,9 +108,10 @@ void shard_prepare_cancel(struct shard *shard);
 
 /*
  * Whether all new series of a write were looked for in the files; if not, call
- * shard_resolve from a job first. Cheap.
+ * shard_resolve from a job first. Cheap. Ids found before of series that are forgotten since become
+ * unknown again.
  */
-bool shard_needs_resolving(struct shard *shard, const struct shard_write *write);
+bool shard_needs_resolving(struct shard *shard, struct shard_write *write);
 
 /* Pin what shard_resolve needs (on the loop), then resolve (on a worker): fills in ids of series
  * that the files know. */
@@ -185,6 +186,9 @@ struct shard_statistics {
     uint64_t freezes_total;
     uint64_t merges_total;
     uint64_t job_failures_total;
+    uint64_t series_forgotten;   /* since the start */
+    uint64_t segments_rewritten; /* since the start */
+    uint64_t dead_id_count;      /* forgotten, but still in a series segment */
     uint64_t tombstone_count;
     uint64_t metadata_count;
     int64_t oldest_ms; /* INT64_MAX: no samples */

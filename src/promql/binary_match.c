@@ -523,6 +523,26 @@ static enum error_code many_side_check(struct match_stream *match, size_t group,
     return ERROR_NONE;
 }
 
+/* The groups in which this side has several series. The one side is checked as a whole before the
+ * other: where both collide, Prometheus tells of the one side. */
+static enum error_code side_check(struct match_stream *match, const struct match_side *side,
+                                  enum error_code (*check)(struct match_stream *match, size_t group,
+                                                           struct collision_work *work,
+                                                           struct error *error),
+                                  struct collision_work *work, struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    for (size_t group = 0; code == ERROR_NONE && group < match->groups.count; group++) {
+        if (group_is_single(side, group))
+            continue;
+        arena_reset(work->lane->scratch);
+        code = evaluation_check(match->stream.evaluation, error);
+        if (code == ERROR_NONE)
+            code = check(match, group, work, error);
+    }
+    return code;
+}
+
 /* Many to one: two pairs of a group that give the same labels at the same step. */
 static enum error_code result_labels_check(struct match_stream *match, struct collision_work *work,
                                            size_t pair_count, struct error *error)
@@ -601,19 +621,9 @@ static enum error_code collisions_check(struct match_stream *match, size_t pair_
     if (work.seen == NULL || work.overlap == NULL || work.owner == NULL)
         return evaluation_out_of_memory(evaluation, error);
     bool is_one_to_one = match->matching->cardinality == MATCH_ONE_TO_ONE;
-    enum error_code code = ERROR_NONE;
-    for (size_t group = 0; code == ERROR_NONE && group < match->groups.count; group++) {
-        bool one_single = group_is_single(&match->one, group);
-        bool many_single = group_is_single(&match->many, group);
-        if (one_single && (many_single || !is_one_to_one))
-            continue;
-        arena_reset(work.lane->scratch);
-        code = evaluation_check(evaluation, error);
-        if (code == ERROR_NONE && !one_single)
-            code = one_side_check(match, group, &work, error);
-        if (code == ERROR_NONE && is_one_to_one && !many_single)
-            code = many_side_check(match, group, &work, error);
-    }
+    enum error_code code = side_check(match, &match->one, one_side_check, &work, error);
+    if (code == ERROR_NONE && is_one_to_one)
+        code = side_check(match, &match->many, many_side_check, &work, error);
     if (code == ERROR_NONE && !is_one_to_one &&
         (match->matching->included_label_count > 0 || !match->many.stream->is_unique_without_name))
         code = result_labels_check(match, &work, pair_count, error);
