@@ -2,29 +2,22 @@
 
 #include <snappy-c.h>
 
-#include "base/bytes.h"
-
-#include "snappy_elements.h"
-
-enum { LENGTH_BYTES_MAX = 5 };
-
 enum error_code snappy_decode(const uint8_t *compressed, size_t compressed_size, size_t limit_bytes,
                               struct arena *arena, uint8_t **bytes_out, size_t *size_out,
                               struct error *error)
 {
-    struct byte_reader reader = byte_reader_over(compressed, compressed_size);
-    uint64_t size = byte_reader_varint(&reader);
-    if (reader.failed || size > UINT32_MAX || reader.position - compressed > LENGTH_BYTES_MAX)
+    size_t size;
+    if (snappy_uncompressed_length((const char *)compressed, compressed_size, &size) != SNAPPY_OK)
         return error_set(error, ERROR_INVALID, "snappy: no valid length in front of the body");
     if (size > limit_bytes)
         return error_set(error, ERROR_LIMIT,
-                         "the decoded body has %llu bytes, more than the limit of %zu",
-                         (unsigned long long)size, limit_bytes);
+                         "the decoded body has %zu bytes, more than the limit of %zu", size,
+                         limit_bytes);
     uint8_t *bytes = arena_allocate(arena, size);
     if (bytes == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "snappy: %llu bytes",
-                         (unsigned long long)size);
-    if (!snappy_elements_decode(reader.position, byte_reader_left(&reader), bytes, size))
+        return error_set(error, ERROR_OUT_OF_MEMORY, "snappy: %zu bytes", size);
+    if (snappy_uncompress((const char *)compressed, compressed_size, (char *)bytes, &size) !=
+        SNAPPY_OK)
         return error_set(error, ERROR_INVALID, "snappy: corrupt input");
     *bytes_out = bytes;
     *size_out = size;
