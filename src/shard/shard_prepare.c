@@ -262,13 +262,18 @@ static void check_histograms(struct shard *shard, struct shard_write *write,
     write->histograms_written += kept;
 }
 
-static void check_exemplars(struct shard *shard, struct shard_write *write)
+/* The time of a part reaches from its oldest to its newest, exemplars included: one out of bounds
+ * would make it last for ever. */
+static void check_exemplars(struct shard *shard, struct shard_write *write,
+                            const struct bounds *bounds)
 {
     size_t kept = 0;
     for (size_t i = 0; i < write->exemplar_count; i++) {
         struct entry_exemplar exemplar = write->exemplars[i];
+        int64_t timestamp_ms = exemplar.exemplar.timestamp_ms;
         exemplar.id = resolved_id(write, exemplar.id);
-        if (exemplar.id == SHARD_ID_UNKNOWN)
+        if (exemplar.id == SHARD_ID_UNKNOWN || timestamp_ms < bounds->oldest_ms ||
+            timestamp_ms > bounds->newest_ms)
             continue;
         if (exemplar.id < shard->registry.next_id && !registry_touch(&shard->registry, exemplar.id))
             continue;
@@ -365,7 +370,7 @@ enum error_code shard_prepare_write(struct shard *shard, struct shard_write *wri
         struct bounds bounds = time_bounds(shard);
         check_floats(shard, write, &bounds);
         check_histograms(shard, write, &bounds);
-        check_exemplars(shard, write);
+        check_exemplars(shard, write, &bounds);
         check_metadata(shard, write);
         struct entry_part part = {
             .tenant = write->tenant,
