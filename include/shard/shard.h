@@ -45,7 +45,9 @@ struct shard_options {
     int64_t retention_ms; /* 0: for ever */
     int64_t quiet_ms;     /* a series without samples for one or two such periods is forgotten, by
                              the times of the samples; 0: never */
-    uint64_t series_max;  /* alive; 0: no limit */
+    uint32_t metadata_quiet_periods; /* of a metric, not stated for so many of them, is forgotten;
+                                        0: never */
+    uint64_t series_max;             /* alive; 0: no limit */
     uint32_t exemplars_max;
     uint32_t metadata_max; /* metrics with metadata */
     struct shard_proposer proposer;
@@ -193,8 +195,9 @@ struct shard_statistics {
     uint64_t dead_id_count;      /* forgotten, but still in a series segment */
     uint64_t tombstone_count;
     uint64_t metadata_count;
-    int64_t oldest_ms; /* INT64_MAX: no samples */
-    int64_t newest_ms; /* INT64_MIN: no samples */
+    uint64_t metadata_forgotten; /* metrics, since the start */
+    int64_t oldest_ms;           /* INT64_MAX: no samples */
+    int64_t newest_ms;           /* INT64_MIN: no samples */
 };
 
 void shard_read_statistics(struct shard *shard, struct shard_statistics *statistics_out);

@@ -13,6 +13,8 @@ enum {
     UNFROZEN_SERIES_BYTES = 500,
     /* So a series that is written every other hour keeps its place. */
     SERIES_QUIET_MS = 2 * 60 * 60 * 1000,
+    /* A day: senders state it every minute, or with each sample. */
+    METADATA_QUIET_PERIODS = 12,
 };
 
 /* --- What the journal says -------------------------------------------------------------------- */
@@ -162,6 +164,7 @@ static enum error_code open_replica(struct node *node, uint32_t shard, struct er
                 .hash_seed = node->hash_seed,
                 .future_window_ms = settings->ingest_future_window_ms,
                 .quiet_ms = SERIES_QUIET_MS,
+                .metadata_quiet_periods = METADATA_QUIET_PERIODS,
                 .retention_ms = settings->storage_retention_ms,
                 .series_max = settings->ingest_max_series / shards + 1,
                 .exemplars_max = (uint32_t)(settings->ingest_max_exemplars / shards),

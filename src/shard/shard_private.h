@@ -111,6 +111,7 @@ struct shard {
     bool merge_proposed;
     bool clean_proposed;
     struct forgetting forgetting;
+    bool metadata_forget_proposed;
     bool late_is_full;              /* late samples wait, as the merges are behind */
     struct pending_series *pending; /* [pending_capacity], open addressing */
     size_t pending_capacity;
@@ -145,6 +146,7 @@ struct shard {
         _Atomic uint64_t job_failures;
         _Atomic uint64_t series_forgotten;
         _Atomic uint64_t segments_rewritten;
+        _Atomic uint64_t metadata_forgotten;
         /* Copies for shard_read_statistics from other threads. */
         _Atomic uint64_t applied_index;
         _Atomic uint64_t series_count;

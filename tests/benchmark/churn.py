@@ -121,13 +121,20 @@ def send_quarter(options, server, folder, quarter, start_ms, churns):
 
 
 def tell_hour(server, peak, hour, hours):
+    def megabytes(name):
+        return f"{server.metric(name) / 1e6:.0f}"
+
     print(f"  hour {hour} of {hours}: peak {peak.take_lately() / 1e6:.0f} MB, "
-          f"then {server.status_bytes('VmRSS') / 1e6:.0f} MB, "
+          f"then {server.status_bytes('VmRSS') / 1e6:.0f} MB "
+          f"(heads {megabytes('gnomon_shard_head_bytes')}, "
+          f"registries {megabytes('gnomon_shard_registry_bytes')}, "
+          f"aliases {megabytes('gnomon_ingest_alias_bytes')}, "
+          f"log {megabytes('gnomon_group_log_bytes')}, "
+          f"page cache {megabytes('gnomon_page_cache_bytes')}); "
           f"{server.metric('gnomon_shard_series'):.0f} series known, "
           f"{server.metric('gnomon_shard_series_forgotten_total'):.0f} forgotten, "
           f"{server.metric('gnomon_shard_dead_series'):.0f} dead in "
-          f"{server.metric('gnomon_shard_series_segments'):.0f} segments, "
-          f"{server.metric('gnomon_ingest_aliases'):.0f} aliases", flush=True)
+          f"{server.metric('gnomon_shard_series_segments'):.0f} segments", flush=True)
 
 
 def live(options, server, folder, start_ms, churns):
