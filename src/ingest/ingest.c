@@ -385,7 +385,7 @@ static enum error_code place_all(struct ingest_request *request, struct placed_s
     struct destination *destinations = request->work->destinations;
     size_t count = request->decoded.series_count;
     uint64_t seed = alias_seed(ingest, request->tenant);
-    alias_table_tick(&ingest->aliases);
+    alias_table_tick(&ingest->aliases, count);
     for (size_t i = 0; i < count; i++)
         destinations[i].alias =
             write_labels_alias(&request->decoded, &request->decoded.series[i].labels, seed);
