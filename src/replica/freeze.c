@@ -1,0 +1,88 @@
+/* When the shard freezes: too much log, too old, or on the way to a quick next start. */
+#include <stddef.h>
+
+#include "replica_private.h"
+
+/* --- How much is unfrozen ------------------------------------------------------------------- */
+
+/* The total of a node after this shard's share of it became `now`. */
+static uint64_t count_share(_Atomic uint64_t *total, uint64_t *counted, uint64_t now)
+{
+    uint64_t change = now - *counted;
+    *counted = now;
+    return atomic_fetch_add_explicit(total, change, memory_order_relaxed) + change;
+}
+
+/* How much log may be unfrozen with so many series on the node. */
+static uint64_t unfrozen_limit(const struct replica_node *node, uint64_t series_count)
+{
+    uint64_t most = node->unfrozen_bytes_max;
+    uint64_t wanted = series_count * node->unfrozen_series_bytes;
+    if (node->unfrozen_series_bytes == 0 || wanted > most)
+        return most;
+    return wanted > most / 2 ? wanted : most / 2;
+}
+
+void replica_count_unfrozen(struct replica *replica)
+{
+    struct replica_node *node = replica->options.node;
+    uint64_t series = count_share(&node->series_count, &replica->counted_series,
+                                  shard_series_count(replica->shard));
+    uint64_t now = shard_unfrozen_bytes(replica->shard);
+    uint64_t total = count_share(&node->unfrozen_bytes, &replica->counted_unfrozen_bytes, now);
+    /* The largest first: not this one while it is below the average. */
+    if (total > unfrozen_limit(node, series) && now * node->replica_count >= total &&
+        atomic_load(&replica->ready))
+        shard_freeze(replica->shard);
+}
+
+void replica_upkeep(struct timer *timer)
+{
+    struct replica *replica = (struct replica *)((char *)timer - offsetof(struct replica, upkeep));
+    if (atomic_load(&replica->ready)) {
+        if (shard_unfrozen_age_ms(replica->shard) > replica->options.node->unfrozen_age_max_ms)
+            shard_freeze(replica->shard);
+        shard_maintain(replica->shard);
+    }
+    scheduler_timer_start(loop_of(replica), timer, UPKEEP_MS);
+}
+
+/* --- Settling ------------------------------------------------------------------------------- */
+
+void replica_settle_check(struct replica *replica)
+{
+    if (replica->settled == NULL)
+        return;
+    struct group_status status;
+    group_status(replica->group, &status);
+    if (status.frozen_index < replica->settle_index)
+        return;
+    void (*settled)(void *) = replica->settled;
+    replica->settled = NULL;
+    settled(replica->settled_context);
+}
+
+void replica_shard_durable(void *context, uint64_t frozen_index)
+{
+    struct replica *replica = context;
+    if (replica->closing)
+        return;
+    group_snapshot_soon(replica->group);
+    if (replica->settled != NULL && frozen_index < replica->settle_index)
+        shard_freeze(replica->shard); /* that one was under way before */
+}
+
+void replica_settle(struct replica *replica, void (*done)(void *context), void *context)
+{
+    struct group_status status;
+    group_status(replica->group, &status);
+    replica->settled = done;
+    replica->settled_context = context;
+    replica->settle_index = status.last_index;
+    if (shard_unfrozen_bytes(replica->shard) == 0) {
+        replica->settle_index = 0;
+        replica_settle_check(replica);
+        return;
+    }
+    shard_freeze(replica->shard);
+}
