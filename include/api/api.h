@@ -69,6 +69,7 @@ struct api_options {
     const char *config_yaml;    /* the effective settings, secrets left out */
     const char *retention_text; /* as runtimeinfo shows it */
     size_t decoded_bytes_max;
+    uint64_t write_memory_bytes_max; /* of all remote-write requests; 0: no limit */
 };
 
 /* Errors: OUT_OF_MEMORY. */
@@ -78,6 +79,9 @@ void api_destroy(struct api *api); /* NULL is fine */
 
 /* Add all routes. Errors: OUT_OF_MEMORY. */
 enum error_code api_add_routes(struct api *api, struct http_router *router, struct error *error);
+
+/* Memory of remote-write requests that are decoded, stored, or waiting to be. Any thread. */
+uint64_t api_write_memory_bytes(const struct api *api);
 
 /* For the servers: error bodies, CORS headers, request metrics. */
 struct http_hooks api_hooks(struct api *api);
