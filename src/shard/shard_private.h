@@ -127,6 +127,8 @@ struct shard {
 
     /* Files that the durable manifest no longer names, deleted once that is stored. */
     struct doomed_file *doomed;
+    uint64_t stored_index; /* of the newest snapshot that is durable */
+    size_t copies_running; /* while there are some, no file is deleted */
 
     /* Queries. */
     pthread_mutex_t view_lock; /* held to take or swap the pointer only */
@@ -168,7 +170,9 @@ struct view *shard_view(struct shard *shard);
  * may be series again that the view still knows under an id that was forgotten since. */
 struct view *shard_view_at_once(struct shard *shard, size_t *growing_count_out);
 
-/* "directory/kind/index-number.extension" */
+/* "directory/kind/index-number.extension", of the shard's own directory or of another. */
+const char *shard_path_in(const char *directory, char path[SHARD_PATH_MAX], const char *kind,
+                          uint64_t index, unsigned number, const char *extension);
 const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], const char *kind,
                        uint64_t index, unsigned number, const char *extension);
 
