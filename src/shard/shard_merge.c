@@ -1,6 +1,6 @@
 /*
- * The start of a merge, as the log has it, and its job. The leader decides (merge_plan.h); the entry
- * carries the decision, so that every replica makes the same blocks. The end: merge_done.c.
+ * The start of a merge, as the log has it, and its job. The leader decides (merge_plan.h); the
+ * entry carries the decision, so that every replica makes the same blocks. The end: merge_done.c.
  */
 #include <assert.h>
 #include <stdlib.h>
