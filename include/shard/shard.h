@@ -43,6 +43,8 @@ struct shard_options {
     uint64_t hash_seed;    /* random per process */
     int64_t future_window_ms;
     int64_t retention_ms; /* 0: for ever */
+    int64_t quiet_ms;     /* a series without samples for one or two such periods is forgotten, by
+                             the times of the samples; 0: never */
     uint64_t series_max;  /* alive; 0: no limit */
     uint32_t exemplars_max;
     uint32_t metadata_max; /* metrics with metadata */

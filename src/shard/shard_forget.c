@@ -18,9 +18,6 @@
 #include "forget.h"
 
 enum {
-    /* A period is as long at least, by the times of the samples: then a series that is written
-     * every other hour stays. */
-    PERIOD_MS = 2 * 60 * 60 * 1000,
     /* Ids that one job looks for, and that one entry forgets. */
     SCAN_IDS_MAX = 64 * 1024,
     FORGET_IDS_MAX = 4096,
@@ -33,7 +30,7 @@ void shard_forget_turn(struct shard *shard, const struct head *frozen)
     struct forgetting *forgetting = &shard->forgetting;
     struct head_statistics head;
     head_read_statistics(frozen, &head);
-    if (head.end_ms == INT64_MIN)
+    if (head.end_ms == INT64_MIN || shard->options.quiet_ms == 0)
         return;
     if (!forgetting->has_turned) {
         forgetting->has_turned = true;
@@ -41,7 +38,7 @@ void shard_forget_turn(struct shard *shard, const struct head *frozen)
         return;
     }
     if (head.end_ms < forgetting->turned_ms ||
-        (uint64_t)head.end_ms - (uint64_t)forgetting->turned_ms < PERIOD_MS)
+        (uint64_t)head.end_ms - (uint64_t)forgetting->turned_ms < (uint64_t)shard->options.quiet_ms)
         return;
     registry_turn(&shard->registry);
     forgetting->turned_ms = head.end_ms;

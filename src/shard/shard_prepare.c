@@ -262,13 +262,18 @@ static void check_histograms(struct shard *shard, struct shard_write *write,
     write->histograms_written += kept;
 }
 
-static void check_exemplars(struct shard *shard, struct shard_write *write)
+/* The time of a part reaches from its oldest to its newest, exemplars included: one out of bounds
+ * would make it last for ever. */
+static void check_exemplars(struct shard *shard, struct shard_write *write,
+                            const struct bounds *bounds)
 {
     size_t kept = 0;
     for (size_t i = 0; i < write->exemplar_count; i++) {
         struct entry_exemplar exemplar = write->exemplars[i];
+        int64_t timestamp_ms = exemplar.exemplar.timestamp_ms;
         exemplar.id = resolved_id(write, exemplar.id);
-        if (exemplar.id == SHARD_ID_UNKNOWN)
+        if (exemplar.id == SHARD_ID_UNKNOWN || timestamp_ms < bounds->oldest_ms ||
+            timestamp_ms > bounds->newest_ms)
             continue;
         if (exemplar.id < shard->registry.next_id && !registry_touch(&shard->registry, exemplar.id))
             continue;
@@ -338,6 +343,14 @@ static enum error_code check_late(const struct shard *shard, const struct shard_
                : ERROR_NONE;
 }
 
+/* The write is answered at once: an id that waits for another entry may never come to be. */
+static void forget_ids_in_flight(const struct shard *shard, struct shard_write *write)
+{
+    for (size_t i = 0; i < write->new_series_count; i++)
+        if (write->new_series[i].id >= shard->registry.next_id)
+            write->new_series[i].id = SHARD_ID_UNKNOWN;
+}
+
 enum error_code shard_prepare_write(struct shard *shard, struct shard_write *write,
                                     struct byte_buffer *buffer, bool *added_out,
                                     struct error *error)
@@ -357,7 +370,7 @@ enum error_code shard_prepare_write(struct shard *shard, struct shard_write *wri
         struct bounds bounds = time_bounds(shard);
         check_floats(shard, write, &bounds);
         check_histograms(shard, write, &bounds);
-        check_exemplars(shard, write);
+        check_exemplars(shard, write, &bounds);
         check_metadata(shard, write);
         struct entry_part part = {
             .tenant = write->tenant,
@@ -381,6 +394,8 @@ enum error_code shard_prepare_write(struct shard *shard, struct shard_write *wri
                      0;
         if (*added_out)
             entry_encode_part(buffer, &part);
+        else
+            forget_ids_in_flight(shard, write);
         if (buffer->failed)
             code = error_set(error, ERROR_OUT_OF_MEMORY, "entry of %zu bytes", buffer->size);
     }

@@ -2,6 +2,7 @@
 
 #include "../../src/shard/manifest.h"
 #include "shard/shard.h"
+#include "shard_ids.h"
 #include "shard_run.h"
 
 enum { OPERATIONS_PER_LIFE = 2000 }; /* on the disk, about */
@@ -28,8 +29,9 @@ bool run_check(struct run *run, enum model_check check, struct error *error)
     settings->crash_at_operation = 0;
     bool right = true;
     for (size_t i = 0; right && i < NODE_SHARDS; i++)
-        right =
-            shard_model_check(&run->models[i], replica_shard(run->node.replicas[i]), check, error);
+        right = shard_model_check(&run->models[i], replica_shard(run->node.replicas[i]), check,
+                                  error) &&
+                model_check_ids(&run->models[i], replica_shard(run->node.replicas[i]));
     right = right && run_query(run, error);
     *settings = before;
     run->counts.checks++;
@@ -112,6 +114,8 @@ static void take_counts(struct run *run)
         run->counts.freezes += statistics.freezes_total;
         run->counts.merges += statistics.merges_total;
         run->counts.job_failures += statistics.job_failures_total;
+        run->counts.forgotten_series += statistics.series_forgotten;
+        run->counts.rewritten_segments += statistics.segments_rewritten;
     }
 }
 

@@ -88,6 +88,7 @@ struct model_sample *model_offer(struct model_series *series, int64_t time_ms, u
     struct model_sample *sample =
         place(&series->samples, &series->count, &series->capacity, time_ms);
     sample->offered |= (uint8_t)(1u << variant);
+    series->was_written = true;
     return sample;
 }
 

@@ -33,6 +33,9 @@ struct model_series {
     int64_t exemplar_newest_ms;
     bool exemplar_in_flight; /* writes may overtake one another, and older ones are ignored */
     uint64_t known_id;       /* as acknowledged; SHARD_ID_UNKNOWN */
+    uint64_t last_id;        /* the same, but it stays when the id is forgotten; 0: none yet */
+    bool was_forgotten;      /* that one is dead */
+    bool was_written;        /* or tried to */
     int64_t deleted_ms[MODEL_DELETED_KEPT]; /* of some samples, to be written again */
     size_t deleted_count;
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "shard/slots.h"
+#include "shard_ids.h"
 #include "shard_run.h"
 
 enum { SAMPLES_PER_WRITE = 16, HISTOGRAM_ORIGIN = 1000 };
@@ -12,6 +13,7 @@ struct offer {
     unsigned series;
     unsigned variant;
     int64_t time_ms;
+    uint64_t id; /* as the write names the series */
 };
 
 struct simulated_write {
@@ -66,8 +68,23 @@ static void forget_stale_ids(struct simulated_write *request)
         const struct offer *offer = origin < HISTOGRAM_ORIGIN
                                         ? &request->floats[origin]
                                         : &request->histograms[origin - HISTOGRAM_ORIGIN];
-        model->series[offer->series].known_id = SHARD_ID_UNKNOWN;
+        if (!model_learn_death(model, offer->series, offer->id))
+            run_fail(request->run, "an id was refused", model->failure);
         request->run->counts.stale_ids++;
+    }
+}
+
+static void learn_ids(struct simulated_write *request)
+{
+    const struct shard_write *write = &request->write.write;
+    struct shard_model *model = &request->run->models[request->shard];
+    for (size_t i = 0; i < write->new_series_count; i++) {
+        unsigned number = request->series_of[i];
+        if (write->new_series[i].id == SHARD_ID_UNKNOWN)
+            continue;
+        request->run->counts.returned_series += model->series[number].was_forgotten;
+        if (!model_learn_id(model, number, write->new_series[i].id))
+            run_fail(request->run, "an id was given", model->failure);
     }
 }
 
@@ -88,9 +105,7 @@ static void acknowledge(struct simulated_write *request)
         model_offer_exemplar(&model->series[request->exemplars[i].series],
                              request->exemplars[i].time_ms)
             ->acknowledged = 1;
-    for (size_t i = 0; i < write->new_series_count; i++)
-        if (write->new_series[i].id != SHARD_ID_UNKNOWN)
-            model->series[request->series_of[i]].known_id = write->new_series[i].id;
+    learn_ids(request);
     if (request->metric != NULL && request->metadata_version > request->metric->acknowledged)
         request->metric->acknowledged = request->metadata_version;
 }
@@ -188,7 +203,7 @@ static void count_kind(struct run_counts *counts, const struct model_value *valu
         value->is_histogram && histogram->schema == HISTOGRAM_SCHEMA_CUSTOM;
 }
 
-static void add_exemplar(struct simulated_write *request, uint64_t id, struct offer offer)
+static void add_exemplar(struct simulated_write *request, struct offer offer)
 {
     struct run *run = request->run;
     struct model_series *series = &run->models[request->shard].series[offer.series];
@@ -197,7 +212,7 @@ static void add_exemplar(struct simulated_write *request, uint64_t id, struct of
     series->exemplar_in_flight = true;
     series->exemplar_newest_ms = offer.time_ms;
     request->write.write.exemplars[request->exemplar_count] =
-        (struct entry_exemplar){id,
+        (struct entry_exemplar){offer.id,
                                 {model_exemplar_labels(request->arena, offer.series, offer.time_ms),
                                  model_exemplar_value(offer.series, offer.time_ms), offer.time_ms}};
     request->exemplars[request->exemplar_count++] = offer;
@@ -205,12 +220,12 @@ static void add_exemplar(struct simulated_write *request, uint64_t id, struct of
     run->counts.exemplars++;
 }
 
-static void add_float(struct simulated_write *request, uint64_t id, struct offer offer,
+static void add_float(struct simulated_write *request, struct offer offer,
                       const struct model_value *value)
 {
     struct shard_write *write = &request->write.write;
     size_t i = request->float_count++;
-    write->ids[i] = id;
+    write->ids[i] = offer.id;
     write->timestamps_ms[i] = offer.time_ms;
     write->values[i] = value->value;
     write->start_timestamps_ms[i] = value->start_ms;
@@ -218,13 +233,13 @@ static void add_float(struct simulated_write *request, uint64_t id, struct offer
     request->floats[i] = offer;
 }
 
-static void add_histogram(struct simulated_write *request, uint64_t id, struct offer offer,
+static void add_histogram(struct simulated_write *request, struct offer offer,
                           const struct model_value *value)
 {
     struct shard_write *write = &request->write.write;
     size_t i = request->histogram_count++;
     write->histograms[i] = (struct entry_histogram){
-        .id = id, .timestamp_ms = offer.time_ms, .start_timestamp_ms = value->start_ms};
+        .id = offer.id, .timestamp_ms = offer.time_ms, .start_timestamp_ms = value->start_ms};
     if (!histogram_copy(request->arena, &value->histogram, &write->histograms[i].histogram))
         abort();
     write->histogram_origins[i] = (uint32_t)(HISTOGRAM_ORIGIN + i);
@@ -240,15 +255,15 @@ static void add_sample(struct simulated_write *request, unsigned number)
     offer.time_ms = choose_time(run, series, &offer.variant);
     struct model_value value;
     model_value_make(number, offer.time_ms, offer.variant, &value);
-    uint64_t id = name_series(request, number);
+    offer.id = name_series(request, number);
     if (value.is_histogram)
-        add_histogram(request, id, offer, &value);
+        add_histogram(request, offer, &value);
     else
-        add_float(request, id, offer, &value);
+        add_float(request, offer, &value);
     model_offer(series, offer.time_ms, offer.variant);
     count_kind(&run->counts, &value);
     if (run_chance(run, 4))
-        add_exemplar(request, id, offer);
+        add_exemplar(request, offer);
 }
 
 /* --- Writes ---------------------------------------------------------------------------------- */
@@ -306,13 +321,23 @@ static unsigned choose_series(struct run *run, unsigned tenant)
     return tenant + MODEL_TENANTS * run_below(run, alive < OF_A_TENANT ? alive : OF_A_TENANT);
 }
 
+/* A third of the series is quiet for an hour, then another third. */
+static bool is_quiet(struct run *run, unsigned number)
+{
+    uint64_t hour = (uint64_t)(run_now_ms(run) / (3600 * 1000));
+    return hash64(&hour, sizeof hour, run->seed + number) % 3 == 0;
+}
+
 void run_write(struct run *run, size_t shard)
 {
     struct simulated_write *request = write_create(run, shard);
     struct shard_write *write = &request->write.write;
     uint32_t count = 1 + run_below(run, SAMPLES_PER_WRITE);
-    for (uint32_t i = 0; i < count; i++)
-        add_sample(request, choose_series(run, request->tenant));
+    for (uint32_t i = 0; i < count; i++) {
+        unsigned series = choose_series(run, request->tenant);
+        if (!is_quiet(run, series))
+            add_sample(request, series);
+    }
     if (run_chance(run, 3))
         add_metadata(request);
     write->float_count = request->float_count;
@@ -323,7 +348,7 @@ void run_write(struct run *run, size_t shard)
         any_start |= write->start_timestamps_ms[i] != 0;
     if (!any_start)
         write->start_timestamps_ms = NULL;
-    run->counts.written_samples += count;
+    run->counts.written_samples += request->float_count + request->histogram_count;
     run->writes_in_flight++;
     replica_write(run->node.replicas[shard], &request->write);
 }

@@ -127,6 +127,7 @@ HARNESS struct harness *harness_create(uint64_t seed)
         .directory = "shards/0007",
         .hash_seed = seed,
         .future_window_ms = 400 * INT64_C(24) * HOUR_MS,
+        .quiet_ms = WINDOW_MS,
         .exemplars_max = 1000,
         .metadata_max = 1000,
         .proposer = {harness, harness_propose, harness_durable},
