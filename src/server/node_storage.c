@@ -7,7 +7,8 @@
 
 #include "node_private.h"
 
-/* Close to a hundred samples of a series in the log: with so many, chunks of parts are well filled. */
+/* Close to a hundred samples of a series in the log: with so many, chunks of parts are well filled.
+ */
 enum { UNFROZEN_SERIES_BYTES = 500 };
 
 /* --- What the journal says -------------------------------------------------------------------- */
