@@ -29,7 +29,8 @@ enum error_code {
     ERROR_CODES
 };
 
-enum { ERROR_MESSAGE_MAX = 256 };
+/* Room for two label sets, which errors of PromQL name. */
+enum { ERROR_MESSAGE_MAX = 1024 };
 
 struct error {
     enum error_code code;

@@ -1,8 +1,7 @@
 /*
  * block_writer - write one self-contained file of an aligned time window.
  *
- * Byte layout: docs/formats/block.md. Series come in block order: (tenant, metric name, target,
- * other labels), see block_series_compare; a target is the pair of the labels job and instance.
+ * Byte layout: docs/formats/block.md. Series come in block order (block_order.h).
  * Bytes are a pure function of what is added. One thread at a time; blocking (workers).
  */
 #ifndef BLOCK_BLOCK_WRITER_H
@@ -13,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "block/block_order.h"
 #include "block/file_summary.h"
 #include "model/columns.h"
 #include "model/labels.h"
@@ -28,23 +28,6 @@ struct block_properties {
     uint64_t block_id;       /* log index of the entry that decided it */
     uint64_t tombstone_mark; /* deletions up to this log index are applied inside */
 };
-
-struct block_series {
-    struct text tenant; /* at most TENANT_ID_BYTES_MAX */
-    uint16_t slot;
-    struct labels labels; /* canonical */
-};
-
-/* The order in a block: <0, 0 (the same series), >0. */
-int block_series_compare(const struct block_series *left, const struct block_series *right);
-
-/*
- * The numbers 0..count-1 of the series in block order, to order_out [count]. What decides is looked
- * up once per series, which makes it several times faster than sorting by block_series_compare.
- * Errors: OUT_OF_MEMORY.
- */
-enum error_code block_series_sort(const struct block_series *series, size_t count,
-                                  uint32_t *order_out, struct error *error);
 
 /* Chunks never cross a multiple of this, so that merges of whole windows copy them. */
 enum { BLOCK_CHUNK_WINDOW_MS = 2 * 60 * 60 * 1000 };

@@ -75,7 +75,8 @@ struct http_hooks {
      */
     size_t (*decorate)(void *context, struct http_request *request, struct http_header *headers,
                        size_t capacity);
-    /* OPTIONS on a known path that no route takes: answer it. Default: 204 with Allow. */
+    /* OPTIONS on a path, known or not, that no route takes: answer it. Default: 204, with Allow
+     * when the path is known. */
     void (*preflight)(void *context, struct http_request *request);
     void (*finished)(void *context, const struct http_access *access);
 };

@@ -96,7 +96,11 @@ struct selector_node {
     struct text metric_name; /* as written before the braces or quoted in them; empty: none */
     /* [matcher_count], by name, operator (!= !~ = =~) and value; that of `metric_name` last. */
     const struct matcher *const *matchers;
+    /* The same but for that of `metric_name`, as they were written: absent() goes by it. Not part
+     * of what makes selectors equal, nor of the printed text. */
+    const struct matcher *const *written;
     size_t matcher_count;
+    size_t written_count;
     struct time_shift shift;
     enum range_mode mode;
 };

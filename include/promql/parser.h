@@ -52,7 +52,8 @@ enum error_code promql_parse(struct text text, const struct promql_options *opti
 
 /*
  * Parse a series selector alone, as match[] takes it: no offset, no @, no range. The root is an
- * EXPRESSION_SELECTOR. As promql_parse otherwise.
+ * EXPRESSION_SELECTOR. It may select every series ({}): whoever minds asks promql_refuses_empty
+ * (promql/selectors.h). As promql_parse otherwise.
  */
 enum error_code promql_parse_selector(struct text text, struct arena *arena,
                                       struct promql_query *query_out, struct error *error);

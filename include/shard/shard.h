@@ -43,6 +43,8 @@ struct shard_options {
     uint64_t hash_seed;    /* random per process */
     int64_t future_window_ms;
     int64_t retention_ms; /* 0: for ever */
+    int64_t quiet_ms;     /* a series without samples for one or two such periods is forgotten, by
+                             the times of the samples; 0: never */
     uint64_t series_max;  /* alive; 0: no limit */
     uint32_t exemplars_max;
     uint32_t metadata_max; /* metrics with metadata */
@@ -108,9 +110,10 @@ void shard_prepare_cancel(struct shard *shard);
 
 /*
  * Whether all new series of a write were looked for in the files; if not, call
- * shard_resolve from a job first. Cheap.
+ * shard_resolve from a job first. Cheap. Ids found before of series that are forgotten since become
+ * unknown again.
  */
-bool shard_needs_resolving(struct shard *shard, const struct shard_write *write);
+bool shard_needs_resolving(struct shard *shard, struct shard_write *write);
 
 /* Pin what shard_resolve needs (on the loop), then resolve (on a worker): fills in ids of series
  * that the files know. */
@@ -185,6 +188,9 @@ struct shard_statistics {
     uint64_t freezes_total;
     uint64_t merges_total;
     uint64_t job_failures_total;
+    uint64_t series_forgotten;   /* since the start */
+    uint64_t segments_rewritten; /* since the start */
+    uint64_t dead_id_count;      /* forgotten, but still in a series segment */
     uint64_t tombstone_count;
     uint64_t metadata_count;
     int64_t oldest_ms; /* INT64_MAX: no samples */

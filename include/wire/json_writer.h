@@ -45,6 +45,10 @@ void json_timestamp(struct byte_buffer *buffer, int64_t timestamp_ms);
 /* [1435781430.781,"0.25"] */
 void json_sample(struct byte_buffer *buffer, int64_t timestamp_ms, double value);
 
+/* The same for the result of a scalar expression, which Prometheus never writes with an exponent.
+ */
+void json_scalar(struct byte_buffer *buffer, int64_t timestamp_ms, double value);
+
 /* {"__name__":"up","job":"node"} */
 void json_labels(struct byte_buffer *buffer, struct labels labels);
 

@@ -32,6 +32,7 @@ struct write_histogram {
     int64_t timestamp_ms;
     int64_t start_timestamp_ms;
     struct histogram histogram; /* arrays in the arena; not validated */
+    enum error_code status;     /* LIMIT: more than HISTOGRAM_BUCKETS_MAX, which were not read */
 };
 
 /* Where labels are: label fields of a 1.0 message, or symbol references of a 2.0 one. */
@@ -119,5 +120,10 @@ enum error_code write_labels_decode(const struct write_request *request,
                                     const struct write_labels *labels, struct arena *arena,
                                     struct label **labels_out, size_t *count_out,
                                     struct error *error);
+
+/* What of them can be read, to name a series that is refused: at most LABELS_PER_SERIES_MAX, as
+ * sent. Returns how many; none without memory. */
+size_t write_labels_readable(const struct write_request *request, const struct write_labels *labels,
+                             struct arena *arena, struct label **labels_out);
 
 #endif

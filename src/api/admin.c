@@ -13,8 +13,12 @@ void api_reload(struct http_request *request)
         api_respond_text(request, 500, error.message);
 }
 
-/* --- Flush
- * ---------------------------------------------------------------------------------------- */
+void api_admin_disabled(struct http_request *request)
+{
+    api_respond_error(request, API_DISABLED, "admin APIs disabled");
+}
+
+/* --- Flush ------------------------------------------------------------------------------------ */
 
 static void flushed(void *argument, const struct error *error)
 {
@@ -43,8 +47,7 @@ void api_clean_tombstones(struct http_request *request)
     flush(request, true);
 }
 
-/* --- Deletion
- * ------------------------------------------------------------------------------------- */
+/* --- Deletion --------------------------------------------------------------------------------- */
 
 /* One deletion per selector; the answer waits for all. */
 struct deletion {
@@ -72,6 +75,7 @@ static void deleted(void *argument, const struct error *error)
     deletion_step_done(deletion);
 }
 
+/* Unlike a look-up, a deletion may select every series ({}), as in Prometheus. */
 static void delete_selected(struct deletion *deletion, struct text tenant,
                             const struct http_parameters *parameters)
 {
@@ -83,14 +87,16 @@ static void delete_selected(struct deletion *deletion, struct text tenant,
     enum error_code code = api_time(parameters, TEXT("start"), API_TIME_MIN, &start_ms, error);
     if (code == ERROR_NONE)
         code = api_time(parameters, TEXT("end"), API_TIME_MAX, &end_ms, error);
-    if (code == ERROR_NONE && start_ms > end_ms)
-        code = error_set(error, ERROR_INVALID, "end timestamp must not be before start time");
-    if (code == ERROR_NONE)
-        code = api_selectors_parse(parameters, TEXT("match[]"), http_request_arena(request),
-                                   &selectors, error);
+    if (code != ERROR_NONE)
+        return;
+    code = api_selectors_parse(parameters, TEXT("match[]"), http_request_arena(request), &selectors,
+                               error);
+    if (code == ERROR_INVALID)
+        error_wrap(error, "invalid parameter \"match[]\"");
     if (code == ERROR_NONE && selectors.count == 0)
         code = error_set(error, ERROR_INVALID, "no match[] parameter provided");
-    for (size_t i = 0; code == ERROR_NONE && i < selectors.count; i++) {
+    bool any_time = start_ms <= end_ms; /* Prometheus takes the other order for nothing to do */
+    for (size_t i = 0; code == ERROR_NONE && any_time && i < selectors.count; i++) {
         const struct selector_node *selector = &selectors.queries[i].root->selector;
         deletion->outstanding++;
         api->options.program.delete_series(

@@ -107,14 +107,15 @@ static const struct http_route PLAIN_ROUTES[] = {
     {HTTP_GET, "/metrics", api_metrics, NULL, 0},
 };
 
+/* `instead`, when given, answers all of them. */
 static enum error_code add_endpoints(struct api *api, struct http_router *router,
                                      const struct endpoint *endpoints, size_t count,
-                                     struct error *error)
+                                     http_handler *instead, struct error *error)
 {
     for (size_t i = 0; i < count; i++) {
         struct http_route route = {.methods = endpoints[i].methods,
                                    .pattern = endpoints[i].path,
-                                   .handler = endpoints[i].handler,
+                                   .handler = instead == NULL ? endpoints[i].handler : instead,
                                    .context = api};
         enum error_code code = http_router_add(router, &route, error);
         route.pattern = endpoints[i].prefixed;
@@ -129,10 +130,11 @@ static enum error_code add_endpoints(struct api *api, struct http_router *router
 enum error_code api_add_routes(struct api *api, struct http_router *router, struct error *error)
 {
     enum error_code code =
-        add_endpoints(api, router, ENDPOINTS, sizeof ENDPOINTS / sizeof ENDPOINTS[0], error);
-    if (code == ERROR_NONE && api->options.admin_enabled)
+        add_endpoints(api, router, ENDPOINTS, sizeof ENDPOINTS / sizeof ENDPOINTS[0], NULL, error);
+    if (code == ERROR_NONE)
         code = add_endpoints(api, router, ADMIN_ENDPOINTS,
-                             sizeof ADMIN_ENDPOINTS / sizeof ADMIN_ENDPOINTS[0], error);
+                             sizeof ADMIN_ENDPOINTS / sizeof ADMIN_ENDPOINTS[0],
+                             api->options.admin_enabled ? NULL : api_admin_disabled, error);
     for (size_t i = 0; code == ERROR_NONE && i < sizeof PLAIN_ROUTES / sizeof PLAIN_ROUTES[0];
          i++) {
         struct http_route route = PLAIN_ROUTES[i];

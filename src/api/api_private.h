@@ -38,6 +38,7 @@ enum api_error {
     API_INTERNAL,    /* 500 */
     API_UNAVAILABLE, /* 503 */
     API_NOT_FOUND,   /* 404 */
+    API_DISABLED,    /* 500, as "unavailable": asking again does not help */
     API_ERRORS
 };
 
@@ -80,15 +81,23 @@ bool api_tenant(struct http_request *request, struct text *tenant_out);
 /* Parameters of query and form; on an error the request has been answered. */
 bool api_parameters(struct http_request *request, const struct http_parameters **parameters_out);
 
-/* A time: seconds with decimals or RFC 3339. Errors: INVALID, naming the parameter. */
+/* A time: seconds with decimals or RFC 3339. Errors: INVALID, naming the parameter, in the words of
+ * Prometheus, which differ where the parameter is required. */
 enum error_code api_time(const struct http_parameters *parameters, struct text name,
                          int64_t default_ms, int64_t *time_ms_out, struct error *error);
 
-/* A duration: seconds with decimals, or Prometheus' notation. Errors: INVALID. */
-enum error_code api_duration(const struct http_parameters *parameters, struct text name,
-                             int64_t default_ms, int64_t *duration_ms_out, struct error *error);
+enum error_code api_required_time(const struct http_parameters *parameters, struct text name,
+                                  int64_t *time_ms_out, struct error *error);
 
-/* A number; 0 means none. Errors: INVALID. */
+/* A duration in nanoseconds: seconds with decimals, or Prometheus' notation. Errors: INVALID. */
+enum error_code api_duration(const struct http_parameters *parameters, struct text name,
+                             int64_t default_ns, int64_t *duration_ns_out, struct error *error);
+enum error_code api_required_duration(const struct http_parameters *parameters, struct text name,
+                                      int64_t *duration_ns_out, struct error *error);
+
+#define API_NO_LIMIT UINT64_MAX
+
+/* A number; none, like 0, is API_NO_LIMIT. Errors: INVALID. */
 enum error_code api_limit(const struct http_parameters *parameters, struct text name,
                           uint64_t *limit_out, struct error *error);
 
@@ -97,6 +106,8 @@ enum error_code api_limit(const struct http_parameters *parameters, struct text 
  * (or only looks so), otherwise in `arena`. Data is NULL when memory is out.
  */
 struct text api_unescape_name(struct text name, struct arena *arena);
+
+enum { NANOSECONDS_PER_MILLISECOND = 1000000 };
 
 /* When nothing is given, start and end cover everything that can be stored. */
 #define API_TIME_MIN (INT64_MIN / 2)
@@ -110,7 +121,7 @@ void api_format_query(struct http_request *request);     /* language.c */
 void api_series(struct http_request *request);           /* series.c */
 void api_labels(struct http_request *request);           /* series.c */
 void api_label_values(struct http_request *request);     /* series.c */
-void api_query_exemplars(struct http_request *request);  /* series.c */
+void api_query_exemplars(struct http_request *request);  /* exemplars.c */
 void api_metadata(struct http_request *request);         /* metadata.c */
 void api_status_buildinfo(struct http_request *request); /* status.c */
 void api_status_runtimeinfo(struct http_request *request);
@@ -132,6 +143,7 @@ void api_reload(struct http_request *request); /* admin.c */
 void api_flush(struct http_request *request);
 void api_delete_series(struct http_request *request);
 void api_clean_tombstones(struct http_request *request);
+void api_admin_disabled(struct http_request *request);
 
 /* Of all shards together. */
 struct shard_statistics api_sum_statistics(struct api *api);
@@ -141,7 +153,7 @@ struct api_selectors {
     struct promql_query *queries; /* [count], in the arena */
     size_t count;
 };
-/* Errors: INVALID, OUT_OF_MEMORY. */
+/* Errors: INVALID, the parameter not named; OUT_OF_MEMORY. */
 enum error_code api_selectors_parse(const struct http_parameters *parameters, struct text name,
                                     struct arena *arena, struct api_selectors *selectors_out,
                                     struct error *error);
@@ -162,10 +174,11 @@ struct api_lookup {
     struct text tenant;
     struct arena *arena; /* charged to the queries' memory */
     struct api_selectors selectors;
+    struct promql_query query; /* of exemplars */
     int64_t start_ms;
-    int64_t end_ms;
-    uint64_t limit;   /* 0: none */
-    struct text name; /* of a label */
+    int64_t end_ms;   /* may be before the start: nothing is found */
+    uint64_t limit;   /* API_NO_LIMIT: none */
+    struct text name; /* of a label or metric */
     atomic_bool canceled;
     /* On a worker: append the JSON of `data`. */
     enum error_code (*run)(struct api_lookup *lookup, struct byte_buffer *data,
@@ -175,9 +188,25 @@ struct api_lookup {
     struct error error;
 };
 
-/* Parse what all look-ups share (match[], start, end, limit) and run; answers in any case. */
+struct api_lookup_kind {
+    /* On the loop: decode the parameters. INVALID is bad data. */
+    enum error_code (*read)(struct api_lookup *lookup, const struct http_parameters *parameters,
+                            struct error *error);
+    enum error_code (*run)(struct api_lookup *lookup, struct byte_buffer *data,
+                           struct error *error); /* of the look-up; no data: answered 204 */
+};
+
+/* Read the parameters and run (lookup.c); answers in any case. */
 void api_lookup_start(struct http_request *request, struct text name,
-                      enum error_code (*run)(struct api_lookup *lookup, struct byte_buffer *data,
-                                             struct error *error));
+                      const struct api_lookup_kind *kind);
+
+/* start and end, everything when not given. Errors: INVALID. */
+enum error_code api_lookup_read_times(struct api_lookup *lookup,
+                                      const struct http_parameters *parameters,
+                                      struct error *error);
+
+/* What to select for one of the selectors, or for everything when there is none. */
+struct series_request api_lookup_request(struct api_lookup *lookup, size_t selector,
+                                         enum series_need need);
 
 #endif

@@ -122,13 +122,6 @@ static bool count_series(struct cardinality *cardinality, struct labels labels, 
     return true;
 }
 
-static uint64_t limit_of(const struct api_lookup *lookup)
-{
-    return lookup->limit == 0          ? LIMIT_DEFAULT
-           : lookup->limit < LIMIT_MAX ? lookup->limit
-                                       : LIMIT_MAX;
-}
-
 static enum error_code count_all(struct api_lookup *lookup, struct byte_buffer *data,
                                  struct error *error)
 {
@@ -136,7 +129,7 @@ static enum error_code count_all(struct api_lookup *lookup, struct byte_buffer *
                                       .values_by_label.arena = lookup->arena,
                                       .bytes_by_label.arena = lookup->arena,
                                       .series_by_pair.arena = lookup->arena};
-    uint64_t limit = limit_of(lookup);
+    uint64_t limit = lookup->limit;
     struct series_request request = api_series_request(
         NULL, lookup->tenant, API_TIME_MIN, API_TIME_MAX, SERIES_NEED_ALL, lookup->arena);
     struct series_set *set;
@@ -172,8 +165,8 @@ static enum error_code count_all(struct api_lookup *lookup, struct byte_buffer *
 static bool answer_fits(const struct api_cardinality *last, const struct api_lookup *lookup,
                         uint64_t now_ns)
 {
-    return last->json.size > 0 && now_ns < last->fresh_until_ns &&
-           last->limit == limit_of(lookup) && text_equal(text_of(last->tenant), lookup->tenant);
+    return last->json.size > 0 && now_ns < last->fresh_until_ns && last->limit == lookup->limit &&
+           text_equal(text_of(last->tenant), lookup->tenant);
 }
 
 static bool append_last(struct api_lookup *lookup, struct byte_buffer *data, uint64_t now_ns)
@@ -198,7 +191,7 @@ static void keep(struct api_lookup *lookup, const struct byte_buffer *data, uint
     if (last->json.failed)
         byte_buffer_clear(&last->json);
     snprintf(last->tenant, sizeof last->tenant, "%.*s", TEXT_ARGUMENTS(lookup->tenant));
-    last->limit = limit_of(lookup);
+    last->limit = lookup->limit;
     last->fresh_until_ns = now_ns + (now_ns - began_ns) * 10;
     pthread_mutex_unlock(&last->lock);
 }
@@ -215,7 +208,21 @@ static enum error_code run_tsdb(struct api_lookup *lookup, struct byte_buffer *d
     return code;
 }
 
+static enum error_code read(struct api_lookup *lookup, const struct http_parameters *parameters,
+                            struct error *error)
+{
+    struct text text;
+    lookup->limit = LIMIT_DEFAULT;
+    if (http_parameters_find(parameters, TEXT("limit"), &text) && text.size > 0 &&
+        (!text_to_uint64(text, &lookup->limit) || lookup->limit == 0))
+        return error_set(error, ERROR_INVALID, "limit must be a positive number");
+    if (lookup->limit > LIMIT_MAX)
+        lookup->limit = LIMIT_MAX;
+    return ERROR_NONE;
+}
+
 void api_status_tsdb(struct http_request *request)
 {
-    api_lookup_start(request, (struct text){0}, run_tsdb);
+    static const struct api_lookup_kind KIND = {read, run_tsdb};
+    api_lookup_start(request, (struct text){0}, &KIND);
 }

@@ -52,7 +52,7 @@ static void append_entries(struct byte_buffer *data, const struct metadata_list 
                            uint64_t limit)
 {
     json_raw(data, TEXT("{"));
-    for (size_t i = 0; i < list->count && (limit == 0 || i < limit); i++) {
+    for (size_t i = 0; i < list->count && i < limit; i++) {
         const struct metric_entry *entry = &list->entries[i];
         if (i > 0)
             json_raw(data, TEXT(","));
@@ -82,18 +82,32 @@ static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, 
     return data->failed ? api_memory_error(error) : ERROR_NONE;
 }
 
+/* Here a limit of 0 shows nothing and a negative one everything, as in Prometheus. */
+static enum error_code read_limit(const struct http_parameters *parameters, const char *name,
+                                  uint64_t *limit_out, struct error *error)
+{
+    struct text text;
+    int64_t limit = -1;
+    if (http_parameters_find(parameters, text_of(name), &text) && text.size > 0 &&
+        !text_to_int64(text, &limit))
+        return error_set(error, ERROR_INVALID, "%s must be a number", name);
+    *limit_out = limit < 0 ? API_NO_LIMIT : (uint64_t)limit;
+    return ERROR_NONE;
+}
+
+static enum error_code read(struct api_lookup *lookup, const struct http_parameters *parameters,
+                            struct error *error)
+{
+    uint64_t limit_per_metric; /* there is one entry of each: only checked */
+    enum error_code code = read_limit(parameters, "limit", &lookup->limit, error);
+    if (code == ERROR_NONE)
+        code = read_limit(parameters, "limit_per_metric", &limit_per_metric, error);
+    http_parameters_find(parameters, TEXT("metric"), &lookup->name);
+    return code;
+}
+
 void api_metadata(struct http_request *request)
 {
-    const struct http_parameters *parameters;
-    struct text metric;
-    uint64_t limit_per_metric; /* there is one entry of each: only checked */
-    struct error error;
-    if (!api_parameters(request, &parameters))
-        return;
-    if (api_limit(parameters, TEXT("limit_per_metric"), &limit_per_metric, &error) != ERROR_NONE) {
-        api_respond_code(request, &error, API_BAD_DATA);
-        return;
-    }
-    http_parameters_find(parameters, TEXT("metric"), &metric);
-    api_lookup_start(request, metric, run);
+    static const struct api_lookup_kind KIND = {read, run};
+    api_lookup_start(request, (struct text){0}, &KIND);
 }

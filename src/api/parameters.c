@@ -96,61 +96,116 @@ static int64_t milliseconds_of(double seconds)
     return milliseconds >= (double)API_TIME_MAX ? API_TIME_MAX : (int64_t)milliseconds;
 }
 
+/* What Go's clients send for "since ever" and "for ever", where years have more than four digits.
+ */
+static bool parse_end_of_time(struct text text, int64_t *time_ms_out)
+{
+    bool is_first = text_equal(text, TEXT("-292273086-05-16T16:47:06Z"));
+    if (!is_first && !text_equal(text, TEXT("292277025-08-18T07:12:54.999999999Z")))
+        return false;
+    *time_ms_out = is_first ? API_TIME_MIN : API_TIME_MAX;
+    return true;
+}
+
+static bool parse_time(struct text text, int64_t *time_ms_out)
+{
+    double seconds;
+    if (text_to_double(text, &seconds) && fabs(seconds) < 1e18) {
+        *time_ms_out = milliseconds_of(seconds);
+        return true;
+    }
+    return parse_rfc3339(text, time_ms_out) || parse_end_of_time(text, time_ms_out);
+}
+
 enum error_code api_time(const struct http_parameters *parameters, struct text name,
                          int64_t default_ms, int64_t *time_ms_out, struct error *error)
 {
     struct text text;
-    double seconds;
     if (!http_parameters_find(parameters, name, &text) || text.size == 0) {
         *time_ms_out = default_ms;
         return ERROR_NONE;
     }
-    if (text_to_double(text, &seconds) && fabs(seconds) < 1e18) {
-        *time_ms_out = milliseconds_of(seconds);
+    if (parse_time(text, time_ms_out))
         return ERROR_NONE;
-    }
-    if (parse_rfc3339(text, time_ms_out))
+    return error_set(error, ERROR_INVALID,
+                     "invalid parameter \"%.*s\": Invalid time value for '%.*s': cannot parse "
+                     "\"%.*s\" to a valid timestamp",
+                     TEXT_ARGUMENTS(name), TEXT_ARGUMENTS(name), TEXT_ARGUMENTS(text));
+}
+
+enum error_code api_required_time(const struct http_parameters *parameters, struct text name,
+                                  int64_t *time_ms_out, struct error *error)
+{
+    struct text text = {0};
+    if (http_parameters_find(parameters, name, &text) && parse_time(text, time_ms_out))
         return ERROR_NONE;
     return error_set(error, ERROR_INVALID,
                      "invalid parameter \"%.*s\": cannot parse \"%.*s\" to a valid timestamp",
                      TEXT_ARGUMENTS(name), TEXT_ARGUMENTS(text));
 }
 
+/* --- Durations -------------------------------------------------------------------------------- */
+
+static enum error_code parse_duration(struct text text, int64_t *duration_ns_out,
+                                      struct error *error)
+{
+    double seconds;
+    int64_t milliseconds;
+    if (text_to_double(text, &seconds) && !isnan(seconds)) {
+        double nanoseconds = seconds * 1e9;
+        if (fabs(nanoseconds) >= 0x1p63)
+            return error_set(error, ERROR_INVALID,
+                             "cannot parse \"%.*s\" to a valid duration. It overflows int64",
+                             TEXT_ARGUMENTS(text));
+        *duration_ns_out = (int64_t)nanoseconds;
+        return ERROR_NONE;
+    }
+    if (text_to_duration_ms(text, &milliseconds, error) != ERROR_NONE ||
+        __builtin_mul_overflow(milliseconds, NANOSECONDS_PER_MILLISECOND, duration_ns_out))
+        return error_set(error, ERROR_INVALID, "cannot parse \"%.*s\" to a valid duration",
+                         TEXT_ARGUMENTS(text));
+    return ERROR_NONE;
+}
+
 enum error_code api_duration(const struct http_parameters *parameters, struct text name,
-                             int64_t default_ms, int64_t *duration_ms_out, struct error *error)
+                             int64_t default_ns, int64_t *duration_ns_out, struct error *error)
 {
     struct text text;
-    double seconds;
-    struct error ignored;
     if (!http_parameters_find(parameters, name, &text) || text.size == 0) {
-        *duration_ms_out = default_ms;
+        *duration_ns_out = default_ns;
         return ERROR_NONE;
     }
-    if (text_to_double(text, &seconds)) {
-        if (fabs(seconds) < 9e12) {
-            *duration_ms_out = (int64_t)(seconds * 1000);
-            return ERROR_NONE;
-        }
-    } else if (text_to_duration_ms(text, duration_ms_out, &ignored) == ERROR_NONE) {
+    if (parse_duration(text, duration_ns_out, error) == ERROR_NONE)
         return ERROR_NONE;
-    }
-    return error_set(error, ERROR_INVALID,
-                     "invalid parameter \"%.*s\": cannot parse \"%.*s\" to a valid duration",
-                     TEXT_ARGUMENTS(name), TEXT_ARGUMENTS(text));
+    return error_wrap(error, "invalid parameter \"%.*s\"", TEXT_ARGUMENTS(name));
 }
+
+enum error_code api_required_duration(const struct http_parameters *parameters, struct text name,
+                                      int64_t *duration_ns_out, struct error *error)
+{
+    struct text text = {0};
+    http_parameters_find(parameters, name, &text);
+    if (parse_duration(text, duration_ns_out, error) == ERROR_NONE)
+        return ERROR_NONE;
+    return error_wrap(error, "invalid parameter \"%.*s\"", TEXT_ARGUMENTS(name));
+}
+
+/* --- Limits ----------------------------------------------------------------------------------- */
 
 enum error_code api_limit(const struct http_parameters *parameters, struct text name,
                           uint64_t *limit_out, struct error *error)
 {
     struct text text;
-    *limit_out = 0;
+    *limit_out = API_NO_LIMIT;
     if (!http_parameters_find(parameters, name, &text) || text.size == 0)
         return ERROR_NONE;
-    if (text_to_uint64(text, limit_out))
-        return ERROR_NONE;
-    return error_set(error, ERROR_INVALID,
-                     "invalid parameter \"%.*s\": limit must be a non-negative number",
-                     TEXT_ARGUMENTS(name));
+    if (!text_to_uint64(text, limit_out))
+        return error_set(error, ERROR_INVALID,
+                         "invalid parameter \"%.*s\": limit must be a non-negative number",
+                         TEXT_ARGUMENTS(name));
+    if (*limit_out == 0)
+        *limit_out = API_NO_LIMIT;
+    return ERROR_NONE;
 }
 
 /* --- Selectors -------------------------------------------------------------------------------- */
@@ -173,7 +228,7 @@ enum error_code api_selectors_parse(const struct http_parameters *parameters, st
             promql_parse_selector(text, arena, &selectors.queries[selectors.count], error);
         if (code != ERROR_NONE) {
             api_selectors_clear(&selectors);
-            return error_wrap(error, "invalid parameter \"%.*s\"", TEXT_ARGUMENTS(name));
+            return code;
         }
         selectors.count++;
     }

@@ -24,9 +24,11 @@ struct query_call {
     struct http_request *request;
     struct promql_execution *execution;
     atomic_bool canceled;
-    uint64_t limit; /* series of the answer; 0: all */
+    uint64_t limit; /* series of the answer */
     bool with_statistics;
     int64_t time_ms; /* of an instant query */
+    struct clock *clock;
+    uint64_t deadline_ns;
     struct error error;
     struct byte_buffer first_piece; /* of the answer, made where the query ran */
     size_t piece_bytes;             /* about so many in a piece */
@@ -183,8 +185,7 @@ static void append_statistics(struct byte_buffer *buffer,
 
 static size_t series_shown(const struct query_call *call, const struct promql_result *result)
 {
-    return call->limit > 0 && call->limit < result->series_count ? (size_t)call->limit
-                                                                 : result->series_count;
+    return call->limit < result->series_count ? (size_t)call->limit : result->series_count;
 }
 
 static void produce_head(struct query_call *call, const struct promql_result *result,
@@ -199,7 +200,7 @@ static void produce_head(struct query_call *call, const struct promql_result *re
     json_raw(piece, TEXT("\",\"result\":"));
     call->part = PART_TAIL;
     if (result->type == VALUE_SCALAR) {
-        append_point(piece, &result->series[0], 0);
+        json_scalar(piece, result->series[0].timestamps_ms[0], result->series[0].values[0]);
     } else if (result->type == VALUE_STRING) {
         json_raw(piece, TEXT("["));
         json_timestamp(piece, call->time_ms);
@@ -288,7 +289,9 @@ static void query_run(struct frontend_job *job)
     struct query_call *call = (struct query_call *)job;
     error_clear(&call->error);
     if (atomic_load(&call->canceled))
-        error_set(&call->error, ERROR_CANCELED, "query was canceled");
+        error_set(&call->error, ERROR_CANCELED, "query was canceled in query queue");
+    else if (clock_monotonic_ns(call->clock) >= call->deadline_ns)
+        error_set(&call->error, ERROR_TIMEOUT, "query timed out in query queue");
     else
         (void)promql_execution_run(call->execution, &call->error); /* its code is in the error */
     if (call->error.code != ERROR_NONE)
@@ -339,21 +342,26 @@ static enum error_code read_common(struct query_call *call,
 {
     const struct frontend_options *frontend =
         frontend_options(api_of(call->request)->options.frontend);
-    int64_t timeout_ms;
+    int64_t timeout_max_ns = frontend->timeout_ms * NANOSECONDS_PER_MILLISECOND;
+    int64_t timeout_ns, lookback_ns;
     struct text statistics;
     enum error_code code =
-        api_duration(parameters, TEXT("timeout"), frontend->timeout_ms, &timeout_ms, error);
+        api_duration(parameters, TEXT("timeout"), timeout_max_ns, &timeout_ns, error);
     if (code == ERROR_NONE)
-        code = api_duration(parameters, TEXT("lookback_delta"), frontend->lookback_ms,
-                            &options->lookback_ms, error);
+        code = api_duration(parameters, TEXT("lookback_delta"), 0, &lookback_ns, error);
     if (code == ERROR_NONE)
         code = api_limit(parameters, TEXT("limit"), &call->limit, error);
     if (code != ERROR_NONE)
         return code;
+    options->lookback_ms = lookback_ns / NANOSECONDS_PER_MILLISECOND;
     if (options->lookback_ms <= 0)
         options->lookback_ms = frontend->lookback_ms;
-    if (timeout_ms > frontend->timeout_ms || timeout_ms <= 0)
-        timeout_ms = frontend->timeout_ms;
+    if (timeout_ns > timeout_max_ns)
+        timeout_ns = timeout_max_ns;
+    call->clock = frontend->clock;
+    call->deadline_ns = clock_monotonic_ns(frontend->clock);
+    if (timeout_ns > 0) /* otherwise it is over before it begins */
+        call->deadline_ns += (uint64_t)timeout_ns;
     call->with_statistics =
         http_parameters_find(parameters, TEXT("stats"), &statistics) && statistics.size > 0;
     options->subquery_step_default_ms = frontend->subquery_step_ms;
@@ -362,7 +370,7 @@ static enum error_code read_common(struct query_call *call,
     options->pool = frontend->pool;
     options->clock = frontend->clock;
     options->samples_max = frontend->samples_max;
-    options->deadline_ns = clock_monotonic_ns(frontend->clock) + (uint64_t)timeout_ms * 1000000;
+    options->deadline_ns = call->deadline_ns;
     options->canceled = &call->canceled;
     options->memory = frontend_memory(api_of(call->request)->options.frontend);
     http_parameters_find(parameters, TEXT("query"), &options->query);
@@ -381,42 +389,41 @@ static enum error_code read_instant(struct query_call *call,
     return code == ERROR_NONE ? read_common(call, parameters, options, error) : code;
 }
 
-static enum error_code required(const struct http_parameters *parameters, const char *name,
-                                struct error *error)
+/* As Prometheus counts, in nanoseconds, which a step of milliseconds may be short of. */
+static enum error_code check_steps(const struct promql_execution_options *options, int64_t step_ns,
+                                   struct error *error)
 {
-    struct text value;
-    if (http_parameters_find(parameters, text_of(name), &value) && value.size > 0)
-        return ERROR_NONE;
-    return error_set(error, ERROR_INVALID,
-                     "invalid parameter \"%s\": cannot parse \"\" to a valid %s", name,
-                     name[0] == 's' && name[2] == 'e' ? "duration" : "timestamp");
+    int64_t range_ns;
+    if (__builtin_mul_overflow(options->end_ms - options->start_ms, NANOSECONDS_PER_MILLISECOND,
+                               &range_ns))
+        range_ns = INT64_MAX;
+    if (step_ns > 0 && range_ns / step_ns > POINTS_MAX)
+        return error_set(error, ERROR_INVALID,
+                         "exceeded maximum resolution of 11,000 points per timeseries. Try "
+                         "decreasing the query resolution (?step=XX)");
+    if (options->step_ms <= 0)
+        return error_set(error, ERROR_INVALID,
+                         "invalid parameter \"step\": zero or negative query resolution step "
+                         "widths are not accepted. Try a positive integer");
+    return ERROR_NONE;
 }
 
 static enum error_code read_range(struct query_call *call, const struct http_parameters *parameters,
                                   struct promql_execution_options *options, struct error *error)
 {
-    enum error_code code = required(parameters, "start", error);
+    int64_t step_ns;
+    enum error_code code = api_required_time(parameters, TEXT("start"), &options->start_ms, error);
     if (code == ERROR_NONE)
-        code = api_time(parameters, TEXT("start"), 0, &options->start_ms, error);
-    if (code == ERROR_NONE)
-        code = required(parameters, "end", error);
-    if (code == ERROR_NONE)
-        code = api_time(parameters, TEXT("end"), 0, &options->end_ms, error);
+        code = api_required_time(parameters, TEXT("end"), &options->end_ms, error);
     if (code == ERROR_NONE && options->end_ms < options->start_ms)
         code = error_set(error, ERROR_INVALID,
                          "invalid parameter \"end\": end timestamp must not be before start time");
     if (code == ERROR_NONE)
-        code = required(parameters, "step", error);
-    if (code == ERROR_NONE)
-        code = api_duration(parameters, TEXT("step"), 0, &options->step_ms, error);
-    if (code == ERROR_NONE && options->step_ms <= 0)
-        code = error_set(error, ERROR_INVALID,
-                         "invalid parameter \"step\": zero or negative query resolution step "
-                         "widths are not accepted. Try a positive integer");
-    if (code == ERROR_NONE && (options->end_ms - options->start_ms) / options->step_ms > POINTS_MAX)
-        code = error_set(error, ERROR_INVALID,
-                         "exceeded maximum resolution of 11,000 points per timeseries. Try "
-                         "decreasing the query resolution (?step=XX)");
+        code = api_required_duration(parameters, TEXT("step"), &step_ns, error);
+    if (code != ERROR_NONE)
+        return code;
+    options->step_ms = step_ns / NANOSECONDS_PER_MILLISECOND;
+    code = check_steps(options, step_ns, error);
     return code == ERROR_NONE ? read_common(call, parameters, options, error) : code;
 }
 

@@ -17,7 +17,7 @@ static const struct error_form ERROR_FORMS[API_ERRORS] = {
     [API_BAD_DATA] = {400, "bad_data"},   [API_EXECUTION] = {422, "execution"},
     [API_CANCELED] = {499, "canceled"},   [API_TIMEOUT] = {503, "timeout"},
     [API_INTERNAL] = {500, "internal"},   [API_UNAVAILABLE] = {503, "unavailable"},
-    [API_NOT_FOUND] = {404, "not_found"},
+    [API_NOT_FOUND] = {404, "not_found"}, [API_DISABLED] = {500, "unavailable"},
 };
 
 unsigned api_error_status(enum api_error kind)

@@ -187,6 +187,19 @@ void api_metrics(struct http_request *request)
 
 void api_empty_rules(struct http_request *request)
 {
+    const struct http_parameters *parameters;
+    struct text type;
+    if (!api_parameters(request, &parameters))
+        return;
+    if (http_parameters_find(parameters, TEXT("type"), &type) && type.size > 0 &&
+        !text_equal_ignoring_case(type, TEXT("alert")) &&
+        !text_equal_ignoring_case(type, TEXT("record"))) {
+        struct error error;
+        error_set(&error, ERROR_INVALID, "invalid parameter \"type\": not supported value \"%.*s\"",
+                  TEXT_ARGUMENTS(type));
+        api_respond_code(request, &error, API_BAD_DATA);
+        return;
+    }
     respond_literal(request, "{\"groups\":[]}");
 }
 

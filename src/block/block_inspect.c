@@ -10,6 +10,7 @@
 #include "block/series_segment_reader.h"
 #include "block_format.h"
 #include "content_hash.h"
+#include "page_census.h"
 #include "page_file.h"
 #include "part_identity.h"
 #include "segment_format.h"
@@ -114,6 +115,8 @@ enum error_code block_inspect(struct page_source *source, FILE *output, struct e
         print_slots(output, &file);
         code = print_tenants(output, &file, error);
     }
+    if (code == ERROR_NONE)
+        code = page_census_print(source, output, error);
     page_file_close(&file);
     page_cache_destroy(cache);
     return code;

@@ -1,24 +1,9 @@
 /*
  * The order of series in a block.
  */
-#include <stdlib.h>
+#include "block/block_order.h"
 
-#include "block/block_writer.h"
-
-/* What decides before the labels as a whole, each text with its first bytes as a number, so that
- * most comparisons touch no text. */
-struct order_text {
-    uint64_t start; /* big endian, zeroes behind the end */
-    struct text text;
-};
-
-enum { ORDER_TENANT, ORDER_NAME, ORDER_JOB, ORDER_INSTANCE, ORDER_TEXTS };
-
-struct order_key {
-    struct order_text texts[ORDER_TEXTS];
-    struct labels labels;
-    uint32_t number;
-};
+#include <string.h>
 
 static struct order_text order_text(struct text text)
 {
@@ -29,55 +14,44 @@ static struct order_text order_text(struct text text)
     return (struct order_text){.start = __builtin_bswap64(start), .text = text};
 }
 
-static struct order_key order_key(const struct block_series *series, uint32_t number)
+struct block_order_key block_order_key(const struct block_series *series)
 {
-    return (struct order_key){
-        .texts =
-            {
-                [ORDER_TENANT] = order_text(series->tenant),
-                [ORDER_NAME] = order_text(labels_get(series->labels, LABEL_METRIC_NAME)),
-                [ORDER_JOB] = order_text(labels_get(series->labels, TEXT("job"))),
-                [ORDER_INSTANCE] = order_text(labels_get(series->labels, TEXT("instance"))),
-            },
-        .labels = series->labels,
-        .number = number,
+    static const struct text NAMES[ORDER_TEXTS] = {
+        [ORDER_NAME] = {"__name__", 8},
+        [ORDER_JOB] = {"job", 3},
+        [ORDER_INSTANCE] = {"instance", 8},
     };
+    struct block_order_key key = {.labels = series->labels};
+    key.texts[ORDER_TENANT] = order_text(series->tenant);
+    struct labels_cursor cursor = labels_begin(series->labels);
+    struct label label;
+    while (labels_next(&cursor, &label)) {
+        if (label.name.size != 8 && label.name.size != 3)
+            continue;
+        for (int i = ORDER_NAME; i < ORDER_TEXTS; i++)
+            if (text_equal(label.name, NAMES[i]))
+                key.texts[i] = order_text(label.value);
+    }
+    return key;
 }
 
-static int key_compare(const void *left, const void *right)
+int block_order_compare(const struct block_order_key *left, const struct block_order_key *right)
 {
-    const struct order_key *a = left;
-    const struct order_key *b = right;
     for (size_t i = 0; i < ORDER_TEXTS; i++) {
-        if (a->texts[i].start != b->texts[i].start)
-            return a->texts[i].start < b->texts[i].start ? -1 : 1;
-        int order = text_compare(a->texts[i].text, b->texts[i].text);
+        const struct order_text *a = &left->texts[i];
+        const struct order_text *b = &right->texts[i];
+        if (a->start != b->start)
+            return a->start < b->start ? -1 : 1;
+        int order = text_compare(a->text, b->text);
         if (order != 0)
             return order;
     }
-    return labels_compare(a->labels, b->labels);
+    return labels_compare(left->labels, right->labels);
 }
 
 int block_series_compare(const struct block_series *left, const struct block_series *right)
 {
-    struct order_key a = order_key(left, 0);
-    struct order_key b = order_key(right, 0);
-    return key_compare(&a, &b);
-}
-
-enum error_code block_series_sort(const struct block_series *series, size_t count,
-                                  uint32_t *order_out, struct error *error)
-{
-    if (count == 0)
-        return ERROR_NONE;
-    struct order_key *keys = malloc(count * sizeof *keys);
-    if (keys == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "order of %zu series", count);
-    for (size_t i = 0; i < count; i++)
-        keys[i] = order_key(&series[i], (uint32_t)i);
-    qsort(keys, count, sizeof *keys, key_compare);
-    for (size_t i = 0; i < count; i++)
-        order_out[i] = keys[i].number;
-    free(keys);
-    return ERROR_NONE;
+    struct block_order_key a = block_order_key(left);
+    struct block_order_key b = block_order_key(right);
+    return block_order_compare(&a, &b);
 }

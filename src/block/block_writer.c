@@ -23,15 +23,16 @@ struct block_writer {
     struct byte_buffer identity;
     struct chunk_decoder decoder; /* for chunks that are copied */
     struct byte_buffer previous_labels;
+    struct block_order_key previous_key; /* points into them and the tenants */
     uint32_t previous_tenant;
     uint32_t series_count;
 };
 
 /* Which time columns a series shares. Two targets of one number would only share them. */
-static uint64_t target_of(uint32_t tenant, struct labels labels)
+static uint64_t target_of(uint32_t tenant, const struct block_order_key *key)
 {
-    struct text job = labels_get(labels, TEXT("job"));
-    struct text instance = labels_get(labels, TEXT("instance"));
+    struct text job = key->texts[ORDER_JOB].text;
+    struct text instance = key->texts[ORDER_INSTANCE].text;
     return hash64(instance.data, instance.size, hash64(job.data, job.size, tenant));
 }
 
@@ -43,20 +44,35 @@ static enum error_code out_of_memory(struct error *error)
 }
 
 static enum error_code check_order(const struct block_writer *writer,
-                                   const struct block_series *series, struct error *error)
+                                   const struct block_order_key *key, struct error *error)
 {
-    if (writer->series_count == 0)
-        return ERROR_NONE;
-    struct block_series previous = {
-        .tenant = writer->tenants.tenants[writer->previous_tenant],
-        .labels = {.bytes = writer->previous_labels.bytes,
-                   .size = (uint32_t)writer->previous_labels.size},
-    };
-    if (block_series_compare(&previous, series) < 0)
+    if (writer->series_count == 0 || block_order_compare(&writer->previous_key, key) < 0)
         return ERROR_NONE;
     char text[128];
     return error_set(error, ERROR_INVALID, "block: series out of order: %s",
-                     labels_format(text, sizeof text, series->labels));
+                     labels_format(text, sizeof text, key->labels));
+}
+
+/* Keep the labels and the key of the series, which points into them. */
+static bool remember_series(struct block_writer *writer, const struct block_order_key *key,
+                            uint32_t tenant)
+{
+    struct byte_buffer *labels = &writer->previous_labels;
+    byte_buffer_reset(labels);
+    byte_buffer_append(labels, key->labels.bytes, key->labels.size);
+    if (labels->failed)
+        return false;
+    writer->previous_key = *key;
+    writer->previous_key.labels.bytes = labels->bytes;
+    writer->previous_key.texts[ORDER_TENANT].text = writer->tenants.tenants[tenant];
+    for (size_t i = ORDER_NAME; i < ORDER_TEXTS; i++) {
+        struct text *text = &writer->previous_key.texts[i].text;
+        if (text->size > 0)
+            text->data =
+                (const char *)labels->bytes + (text->data - (const char *)key->labels.bytes);
+    }
+    writer->previous_tenant = tenant;
+    return true;
 }
 
 /* Everything about a series but its samples. */
@@ -71,7 +87,8 @@ static enum error_code begin_series(struct block_writer *writer, const struct bl
         (timestamps_ms[0] < properties->start_ms || timestamps_ms[count - 1] >= properties->end_ms))
         return error_set(error, ERROR_INVALID, "block: a sample outside of the window");
     uint32_t tenant;
-    enum error_code code = check_order(writer, series, error);
+    struct block_order_key key = block_order_key(series);
+    enum error_code code = check_order(writer, &key, error);
     if (code == ERROR_NONE)
         code = tenant_list_add(&writer->tenants, series->tenant, &tenant, error);
     if (code != ERROR_NONE)
@@ -84,15 +101,12 @@ static enum error_code begin_series(struct block_writer *writer, const struct bl
         code = label_index_writer_add(&writer->index, &labels, error);
     if (code != ERROR_NONE)
         return code;
-    byte_buffer_reset(&writer->previous_labels);
-    byte_buffer_append(&writer->previous_labels, series->labels.bytes, series->labels.size);
-    if (writer->previous_labels.failed)
+    if (!remember_series(writer, &key, tenant))
         return out_of_memory(error);
     *entry_out = (struct sample_series){.key = writer->series_count,
-                                        .target = target_of(tenant, series->labels),
+                                        .target = target_of(tenant, &key),
                                         .tenant = tenant,
                                         .slot = series->slot};
-    writer->previous_tenant = tenant;
     writer->series_count++;
     return ERROR_NONE;
 }

@@ -80,6 +80,12 @@ struct pair_texts {
     struct table_cursor pairs;
 };
 
+/* One pair as it stands in canonical labels, which lives as long as `texts` but is not remembered:
+ * for who asks for each once, by ascending number. Errors: CORRUPT, UNSUPPORTED, IO,
+ * OUT_OF_MEMORY. */
+enum error_code pair_texts_read(struct pair_texts *texts, uint32_t number, struct text *encoded_out,
+                                struct error *error);
+
 /* The canonical labels of a row, in `arena`. Errors: CORRUPT, UNSUPPORTED, IO, OUT_OF_MEMORY. */
 enum error_code pair_texts_labels(struct pair_texts *texts, const struct label_row *row,
                                   struct arena *arena, struct labels *labels_out,

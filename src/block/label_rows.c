@@ -166,14 +166,10 @@ static bool slots_grow(struct pair_texts *texts)
 {
     if (2 * texts->count < texts->slot_count)
         return true;
-    if (texts->arena == NULL)
-        texts->arena = arena_create(0);
     size_t slot_count = texts->slot_count == 0 ? PAIR_SLOTS_FIRST : texts->slot_count * 2;
     struct pair_slot *slots = calloc(slot_count, sizeof *slots);
-    if (slots == NULL || texts->arena == NULL) {
-        free(slots);
+    if (slots == NULL)
         return false;
-    }
     for (size_t i = 0; i < texts->slot_count; i++)
         if (texts->slots[i].number_plus_one != 0)
             *slot_find(slots, slot_count, (uint32_t)(texts->slots[i].number_plus_one - 1)) =
@@ -202,10 +198,14 @@ static enum error_code pair_encode(struct pair_texts *texts, struct text name, s
     return ERROR_NONE;
 }
 
-static enum error_code pair_load(struct pair_texts *texts, uint32_t number,
-                                 struct text *encoded_out, struct error *error)
+enum error_code pair_texts_read(struct pair_texts *texts, uint32_t number, struct text *encoded_out,
+                                struct error *error)
 {
     const struct label_index *index = texts->index;
+    if (texts->arena == NULL)
+        texts->arena = arena_create(0);
+    if (texts->arena == NULL)
+        return out_of_memory(error);
     texts->pairs.table = &index->pairs;
     texts->names.table = &index->names;
     enum error_code code = table_cursor_seek_ordinal(&texts->pairs, number, error);
@@ -232,7 +232,7 @@ static enum error_code pair_text(struct pair_texts *texts, uint32_t number,
         return out_of_memory(error);
     struct pair_slot *slot = slot_find(texts->slots, texts->slot_count, number);
     if (slot->number_plus_one == 0) {
-        enum error_code code = pair_load(texts, number, &slot->encoded, error);
+        enum error_code code = pair_texts_read(texts, number, &slot->encoded, error);
         if (code != ERROR_NONE)
             return code;
         slot->number_plus_one = (uint64_t)number + 1;

@@ -12,7 +12,8 @@ enum {
     HEAD_RANGE = 1 << 3,
     HEAD_STARTS = 1 << 4,
     HEAD_PLACE = 1 << 5,
-    HEAD_UNKNOWN = 0xc0,
+    HEAD_NEXT_COLUMN = 1 << 6,
+    HEAD_UNKNOWN = 1 << 7,
 };
 
 static bool page_equal(struct page_reference left, struct page_reference right)
@@ -24,6 +25,11 @@ static uint64_t chunk_end(const struct chunk_entry *chunk)
 {
     return (uint64_t)chunk->values.offset_bytes + chunk->values.size_bytes +
            chunk->start_timestamps_bytes;
+}
+
+static uint64_t column_end(const struct chunk_entry *chunk)
+{
+    return (uint64_t)chunk->column.offset_bytes + chunk->column.size_bytes;
 }
 
 /* --- Writing ---------------------------------------------------------------------------------- */
@@ -83,8 +89,10 @@ static bool add_chunk(struct directory_page_writer *page, const struct chunk_ent
 {
     const struct chunk_entry *previous = &page->previous;
     unsigned head = (unsigned)chunk->kind;
-    if (!page_equal(chunk->column.page, previous->column.page) ||
-        chunk->column.offset_bytes != previous->column.offset_bytes)
+    bool same_page = page_equal(chunk->column.page, previous->column.page);
+    if (same_page && chunk->column.offset_bytes == column_end(previous))
+        head |= HEAD_NEXT_COLUMN; /* metrics have their targets in the same order */
+    else if (!same_page || chunk->column.offset_bytes != previous->column.offset_bytes)
         head |= HEAD_COLUMN;
     if (chunk->first != previous->first || chunk->count != previous->count)
         head |= HEAD_RANGE;
@@ -95,11 +103,10 @@ static bool add_chunk(struct directory_page_writer *page, const struct chunk_ent
         head |= HEAD_PLACE;
 
     byte_buffer_u8(&page->series, (uint8_t)head);
-    if (head & HEAD_COLUMN) {
-        if (!add_span(page, chunk->column))
-            return false;
+    if ((head & HEAD_COLUMN) && !add_span(page, chunk->column))
+        return false;
+    if (head & (HEAD_COLUMN | HEAD_NEXT_COLUMN))
         byte_buffer_varint(&page->series, chunk->column.size_bytes);
-    }
     if (head & HEAD_RANGE) {
         byte_buffer_varint(&page->series, chunk->first);
         byte_buffer_varint(&page->series, chunk->count);
@@ -288,12 +295,18 @@ static bool read_chunk(struct directory_cursor *cursor, struct chunk_entry *chun
     const struct chunk_entry *previous = &cursor->previous;
     unsigned head = byte_reader_u8(reader);
     unsigned kind = head & HEAD_KIND_MASK;
-    if (kind > CHUNK_HISTOGRAM || (head & HEAD_UNKNOWN))
+    bool next_column = head & HEAD_NEXT_COLUMN;
+    if (kind > CHUNK_HISTOGRAM || (head & HEAD_UNKNOWN) || (next_column && (head & HEAD_COLUMN)))
         return false;
     *chunk = *previous;
     chunk->kind = (enum chunk_kind)kind;
-    if (head & HEAD_COLUMN &&
-        (!read_span(cursor, &chunk->column) || !read_size(cursor, &chunk->column.size_bytes)))
+    if (next_column && column_end(previous) > PAGE_RAW_BYTES_MAX)
+        return false;
+    if (next_column)
+        chunk->column.offset_bytes = (uint32_t)column_end(previous);
+    if ((head & HEAD_COLUMN) && !read_span(cursor, &chunk->column))
+        return false;
+    if ((head & HEAD_COLUMN || next_column) && !read_size(cursor, &chunk->column.size_bytes))
         return false;
     if (head & HEAD_RANGE) {
         uint64_t first = byte_reader_varint(reader);

@@ -1,5 +1,5 @@
 /*
- * sample_directory - one page of the series directory: where the chunks of 64 series are.
+ * sample_directory - one page of the series directory: where the chunks of up to 256 series are.
  *
  * Byte layout: docs/formats/pages.md, "Samples". Pure functions, no I/O.
  */
@@ -16,7 +16,9 @@
 #include "page_format.h"
 
 enum {
-    DIRECTORY_SERIES_MAX = 64, /* of one page */
+    DIRECTORY_SERIES_MAX = 256, /* of one page, in blocks */
+    /* In parts, which do not live long and are read in the order of blocks, from page to page. */
+    DIRECTORY_SERIES_PART = 64,
     SERIES_SAMPLES_MAX = 1 << 24,
     /* A page is closed early when it has reached the target; a series of chunks of single samples
      * may take more, but never the maximum. */

@@ -109,8 +109,9 @@ static enum error_code record_begin(struct sample_writer *writer,
     }
     writer->records[writer->record_count++] =
         (struct series_record){.key = series->key, .entry_offset = writer->entries.size};
-    byte_buffer_varint(&writer->entries, series->tenant);
-    byte_buffer_varint(&writer->entries, series->slot);
+    bool has_origin = writer->order == TARGETS_ADJACENT;
+    byte_buffer_varint(&writer->entries, has_origin ? series->tenant : 0);
+    byte_buffer_varint(&writer->entries, has_origin ? series->slot : 0);
     writer->slots[series->slot / 8] |= (uint8_t)(1u << (series->slot % 8));
     return ERROR_NONE;
 }
@@ -413,14 +414,15 @@ static enum error_code write_directory(struct sample_writer *writer, struct erro
     struct directory_page_writer page = {0};
     struct tree_writer tree = {.pages = writer->pages};
     struct chunk_list list = {0};
+    size_t series_a_page =
+        writer->order == TARGETS_ADJACENT ? DIRECTORY_SERIES_PART : DIRECTORY_SERIES_MAX;
     enum error_code code = sort_records(writer, error);
     for (size_t i = 0; code == ERROR_NONE && i < writer->record_count; i++) {
         struct series_entry series;
         if (!resolve_entry(writer, &writer->records[i], &list, &series) ||
             !directory_page_add(&page, &series, list.chunks))
             code = out_of_memory(error);
-        else if (page.series_count == DIRECTORY_SERIES_MAX ||
-                 page.series.size >= DIRECTORY_BYTES_TARGET)
+        else if (page.series_count == series_a_page || page.series.size >= DIRECTORY_BYTES_TARGET)
             code = directory_page_write(writer, &page, &tree, error);
     }
     if (code == ERROR_NONE && page.series_count > 0)

@@ -20,10 +20,13 @@
 #include "page_writer.h"
 #include "time_columns.h"
 
-/* When the columns of a target are written. */
+/* When the columns of a target are written, and where tenant and slot of a series stand. */
 enum target_order {
-    TARGETS_ADJACENT,  /* series of one target come one after another */
-    TARGETS_SCATTERED, /* in any order: columns stay in memory to the end */
+    /* A part: series of one target come one after another; the directory has their origins. */
+    TARGETS_ADJACENT,
+    /* A block: in any order, columns stay in memory to the end; the label index has the origins,
+     * and the directory zeros. */
+    TARGETS_SCATTERED,
 };
 
 struct sample_series {

@@ -1,24 +1,10 @@
 #include "block/series_segment_reader.h"
 
 #include <assert.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
-#include "label_index.h"
-#include "page_file.h"
 #include "segment_format.h"
-#include "tenant_list.h"
-
-struct series_segment {
-    atomic_size_t references;
-    struct page_file file;
-    struct tenant_list tenants;
-    struct label_index index;
-    struct tree buckets;
-    uint64_t first_id;
-    uint64_t span;
-    uint32_t bucket_count;
-};
+#include "series_segment.h"
 
 /* --- The open file ---------------------------------------------------------------------------- */
 

@@ -121,8 +121,8 @@ static uint64_t loop_make_residuals(const int64_t *values, size_t count, int64_t
     return all;
 }
 
-static void loop_count_bit_lengths(const uint64_t *values, size_t count, unsigned longest,
-                                   uint32_t lengths[BIT_LENGTHS])
+static unsigned loop_count_bit_lengths(const uint64_t *values, size_t count, unsigned longest,
+                                       uint32_t lengths[BIT_LENGTHS])
 {
     /* Several tables, for neighbours of equal length would wait for each other's store. */
     uint16_t counts[BIT_LENGTHS][4];
@@ -136,12 +136,25 @@ static void loop_count_bit_lengths(const uint64_t *values, size_t count, unsigne
     }
     for (; i < count; i++)
         counts[bit_length(values[i])][0]++;
-    for (unsigned length = 0; length <= longest; length++)
+    size_t above = 0;
+    for (unsigned length = longest;; length--) {
         lengths[length] =
             (uint32_t)counts[length][0] + counts[length][1] + counts[length][2] + counts[length][3];
+        above += lengths[length];
+        if (above * 2 > count || length == 0)
+            return length;
+    }
 }
 
 static uint64_t loop_sum_quotients(const uint64_t *residuals, size_t count, unsigned shift)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += residuals[i] >> shift;
+    return sum;
+}
+
+static uint64_t loop_sum_small_quotients(const uint64_t *residuals, size_t count, unsigned shift)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < count; i++) {

@@ -65,12 +65,15 @@ struct codec_kernels {
     uint64_t (*make_residuals)(const int64_t *values, size_t count, int64_t base, bool zigzag,
                                uint64_t *residuals);
 
-    /* lengths[b]: how many values have b bits, for b up to `longest`, which none exceeds. */
-    void (*count_bit_lengths)(const uint64_t *values, size_t count, unsigned longest,
-                              uint32_t lengths[BIT_LENGTHS]);
+    /* lengths[b]: how many of the values, none longer than `longest`, have b bits, for b from the
+     * median length up to `longest`; others hold anything. Returns the median: the least length
+     * that at most half of the values exceed. */
+    unsigned (*count_bit_lengths)(const uint64_t *values, size_t count, unsigned longest,
+                                  uint32_t lengths[BIT_LENGTHS]);
 
-    /* The sum of residuals[i] >> shift, of those below 1 << RICE_QUOTIENT_BITS. */
+    /* The sum of residuals[i] >> shift: of all, or of those below 1 << RICE_QUOTIENT_BITS. */
     uint64_t (*sum_quotients)(const uint64_t *residuals, size_t count, unsigned shift);
+    uint64_t (*sum_small_quotients)(const uint64_t *residuals, size_t count, unsigned shift);
 
     /* Low `width` bits each; up to 16 bytes behind the end may be overwritten. Returns the end. */
     uint8_t *(*pack)(const uint64_t *values, size_t count, unsigned width, uint8_t *target);

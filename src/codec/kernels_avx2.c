@@ -120,6 +120,76 @@ static uint64_t vector_sum_bit_lengths(const int64_t *values, size_t count, int6
            loop_sum_bit_lengths(values + i, count - i, center);
 }
 
+/* Eight numbers below 2^31 as 32 bits, in some order. */
+static inline __m256i narrow8(const uint64_t *values)
+{
+    __m256 low = _mm256_castsi256_ps(load4(values));
+    __m256 high = _mm256_castsi256_ps(load4(values + LANES));
+    return _mm256_castps_si256(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)));
+}
+
+/* Exponents of eight numbers as floats. Where only the topmost of neighbouring ones stays, no
+ * rounding goes up to the next power of two. */
+static inline __m256i exponents8(const uint64_t *values)
+{
+    enum { EXPONENT_SHIFT = 23 };
+    __m256i number = narrow8(values);
+    number = _mm256_andnot_si256(_mm256_srli_epi32(number, 1), number);
+    return _mm256_srli_epi32(_mm256_castps_si256(_mm256_cvtepi32_ps(number)), EXPONENT_SHIFT);
+}
+
+/* A byte for each of 32 numbers below 2^31, in some order: its bit length. */
+static inline __m256i bit_lengths32(const uint64_t *values)
+{
+    enum { EXPONENT_BIAS = 126 };
+    __m256i low = _mm256_packus_epi32(exponents8(values), exponents8(values + 8));
+    __m256i high = _mm256_packus_epi32(exponents8(values + 16), exponents8(values + 24));
+    return _mm256_subs_epu8(_mm256_packus_epi16(low, high), _mm256_set1_epi8(EXPONENT_BIAS));
+}
+
+/* How many of the bytes are `wanted`. */
+static inline uint32_t count_equal(const __m256i *bytes, size_t blocks, unsigned wanted)
+{
+    const __m256i pattern = _mm256_set1_epi8((char)wanted);
+    __m256i sums = _mm256_setzero_si256(); /* at most 15 blocks: no byte overflows */
+    for (size_t i = 0; i < blocks; i++)
+        sums = _mm256_sub_epi8(sums, _mm256_cmpeq_epi8(bytes[i], pattern));
+    __m256i parts = _mm256_sad_epu8(sums, _mm256_setzero_si256());
+    __m128i halves =
+        _mm_add_epi64(_mm256_castsi256_si128(parts), _mm256_extracti128_si256(parts, 1));
+    return (uint32_t)(_mm_cvtsi128_si64(halves) + _mm_extract_epi64(halves, 1));
+}
+
+static unsigned vector_count_bit_lengths(const uint64_t *values, size_t count, unsigned longest,
+                                         uint32_t lengths[BIT_LENGTHS])
+{
+    enum { LONGEST_NARROW = 31, BLOCK = 32, BLOCKS_MAX = (CHUNK_SAMPLES_MAX + BLOCK - 1) / BLOCK };
+    if (longest > LONGEST_NARROW)
+        return loop_count_bit_lengths(values, count, longest, lengths);
+
+    __m256i bytes[BLOCKS_MAX];
+    size_t blocks = 0;
+    size_t i = 0;
+    for (; i + BLOCK <= count; i += BLOCK)
+        bytes[blocks++] = bit_lengths32(values + i);
+    size_t rest = count - i;
+    if (rest > 0) {
+        uint64_t padded[BLOCK] = {0};
+        memcpy(padded, values + i, rest * sizeof *values);
+        bytes[blocks++] = bit_lengths32(padded);
+    }
+
+    size_t above = 0;
+    for (unsigned length = longest;; length--) {
+        lengths[length] = count_equal(bytes, blocks, length);
+        if (length == 0)
+            lengths[0] -= (uint32_t)(blocks * BLOCK - count); /* the padding */
+        above += lengths[length];
+        if (above * 2 > count || length == 0)
+            return length;
+    }
+}
+
 /* --- Decoding ----------------------------------------------------------------------------- */
 
 /* How four values are picked out of two pieces of 16 bytes, two values each. */
@@ -343,8 +413,9 @@ const struct codec_kernels CODEC_KERNELS_AVX2 = {
     .find_range = loop_find_range,
     .sum_bit_lengths = vector_sum_bit_lengths,
     .make_residuals = loop_make_residuals,
-    .count_bit_lengths = loop_count_bit_lengths,
+    .count_bit_lengths = vector_count_bit_lengths,
     .sum_quotients = loop_sum_quotients,
+    .sum_small_quotients = loop_sum_small_quotients,
     .pack = loop_pack,
     .pack_unary = loop_pack_unary,
     .unpack = vector_unpack,

@@ -13,6 +13,7 @@ const struct codec_kernels CODEC_KERNELS_PORTABLE = {
     .make_residuals = loop_make_residuals,
     .count_bit_lengths = loop_count_bit_lengths,
     .sum_quotients = loop_sum_quotients,
+    .sum_small_quotients = loop_sum_small_quotients,
     .pack = loop_pack,
     .pack_unary = loop_pack_unary,
     .unpack = loop_unpack,

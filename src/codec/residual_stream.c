@@ -14,8 +14,8 @@ enum {
 
 /* --- Planning ----------------------------------------------------------------------------- */
 
-/* Values of which the median of a column is guessed. */
-enum { MEDIAN_SAMPLES = 15 };
+/* Values of which the median of a column is guessed, and room to sort them. */
+enum { MEDIAN_SAMPLES = 15, MEDIAN_PLACES = 16 };
 
 /* Bits of code, width and base. */
 static uint64_t header_bits(int64_t base)
@@ -33,21 +33,10 @@ static uint64_t patch_bits(unsigned length)
 enum { PATCH_COUNT_BITS = 8 };
 
 struct length_counts {
-    uint32_t of[BIT_LENGTHS]; /* values by bit length, up to the longest */
+    uint32_t of[BIT_LENGTHS]; /* values by bit length, from the median to the longest */
     unsigned longest;
     unsigned median;
 };
-
-static unsigned find_median_length(const struct length_counts *counts, size_t count)
-{
-    size_t below = 0;
-    for (unsigned length = 0; length < counts->longest; length++) {
-        below += counts->of[length];
-        if (below * 2 >= count)
-            return length;
-    }
-    return counts->longest;
-}
 
 /* Fixed width: from the longest value downwards, what does not fit becomes a patch. */
 static void consider_fixed(const struct length_counts *counts, size_t count,
@@ -78,9 +67,10 @@ static void consider_rice(const struct length_counts *counts, size_t count,
                           const uint64_t *residuals, const struct codec_kernels *kernels,
                           struct residual_plan candidate, struct residual_plan *best)
 {
+    uint64_t header = header_bits(candidate.base);
     unsigned first = counts->median > 2 ? counts->median - 2 : 0;
     for (unsigned width = first; width <= counts->median + 1 && width <= RICE_WIDTH_MAX; width++) {
-        uint64_t cost = header_bits(candidate.base) + count * (width + 1);
+        uint64_t cost = header + count * (width + 1);
         size_t patches = 0;
         for (unsigned length = width + RICE_QUOTIENT_BITS + 1; length <= counts->longest;
              length++) {
@@ -90,7 +80,8 @@ static void consider_rice(const struct length_counts *counts, size_t count,
         cost += patches > 0 ? PATCH_COUNT_BITS : 0;
         if (cost >= best->cost_bits)
             continue;
-        cost += kernels->sum_quotients(residuals, count, width);
+        cost += patches > 0 ? kernels->sum_small_quotients(residuals, count, width)
+                            : kernels->sum_quotients(residuals, count, width);
         if (cost >= best->cost_bits)
             continue;
         *best = candidate;
@@ -109,33 +100,59 @@ static void consider_base(const int64_t *values, size_t count, int64_t base, boo
     struct length_counts counts;
     uint64_t all = kernels->make_residuals(values, count, base, zigzag, residuals);
     counts.longest = all == 0 ? 0 : 64 - (unsigned)__builtin_clzll(all);
-    kernels->count_bit_lengths(residuals, count, counts.longest, counts.of);
-    counts.median = find_median_length(&counts, count);
+    counts.median = kernels->count_bit_lengths(residuals, count, counts.longest, counts.of);
     struct residual_plan candidate = {.base = base, .zigzag = zigzag};
     consider_fixed(&counts, count, candidate, best);
     consider_rice(&counts, count, residuals, kernels, candidate, best);
 }
 
-/* Some of the values, evenly taken and sorted; returns how many. Each goes through all those before
- * it, the larger one goes on: no branch depends on the values. */
-static size_t sample_sorted(const int64_t *values, size_t count, int64_t sorted[MEDIAN_SAMPLES])
+/* Batcher's odd-even merge sort of 16 numbers, a line for each step: no branch depends on the
+ * values, and the pairs of a step do not wait for each other. */
+/* clang-format off */
+static const uint8_t SORTING_NETWORK[][2] = {
+    {0, 1}, {2, 3}, {4, 5}, {6, 7}, {8, 9}, {10, 11}, {12, 13}, {14, 15},
+    {0, 2}, {1, 3}, {4, 6}, {5, 7}, {8, 10}, {9, 11}, {12, 14}, {13, 15},
+    {1, 2}, {5, 6}, {9, 10}, {13, 14},
+    {0, 4}, {1, 5}, {2, 6}, {3, 7}, {8, 12}, {9, 13}, {10, 14}, {11, 15},
+    {2, 4}, {3, 5}, {10, 12}, {11, 13},
+    {1, 2}, {3, 4}, {5, 6}, {9, 10}, {11, 12}, {13, 14},
+    {0, 8}, {1, 9}, {2, 10}, {3, 11}, {4, 12}, {5, 13}, {6, 14}, {7, 15},
+    {4, 8}, {5, 9}, {6, 10}, {7, 11},
+    {2, 4}, {3, 5}, {6, 8}, {7, 9}, {10, 12}, {11, 13},
+    {1, 2}, {3, 4}, {5, 6}, {7, 8}, {9, 10}, {11, 12}, {13, 14},
+};
+/* clang-format on */
+
+static void sort_samples(int64_t samples[MEDIAN_PLACES])
+{
+    enum { PAIRS = sizeof SORTING_NETWORK / sizeof *SORTING_NETWORK };
+#pragma GCC unroll 63
+    for (size_t i = 0; i < PAIRS; i++) {
+        int64_t low = samples[SORTING_NETWORK[i][0]];
+        int64_t high = samples[SORTING_NETWORK[i][1]];
+        samples[SORTING_NETWORK[i][0]] = low < high ? low : high;
+        samples[SORTING_NETWORK[i][1]] = low < high ? high : low;
+    }
+}
+
+/* Some of the values, evenly taken and sorted; returns how many. */
+static size_t sample_sorted(const int64_t *values, size_t count, int64_t sorted[MEDIAN_PLACES])
 {
     size_t samples = count < MEDIAN_SAMPLES ? count : MEDIAN_SAMPLES;
-    for (size_t i = 0; i < samples; i++) {
-        int64_t value = values[i * count / samples];
-        for (size_t place = 0; place < i; place++) {
-            int64_t other = sorted[place];
-            sorted[place] = other < value ? other : value;
-            value = other < value ? value : other;
-        }
-        sorted[i] = value;
-    }
+    if (samples == MEDIAN_SAMPLES)
+        for (size_t i = 0; i < MEDIAN_SAMPLES; i++)
+            sorted[i] = values[i * count / MEDIAN_SAMPLES];
+    else
+        memcpy(sorted, values, samples * sizeof *values);
+    for (size_t i = samples; i < MEDIAN_PLACES; i++)
+        sorted[i] = INT64_MAX; /* stays behind */
+    sort_samples(sorted);
     return samples;
 }
 
 int64_t sampled_median(const int64_t *values, size_t count)
 {
-    int64_t sorted[MEDIAN_SAMPLES];
+    int64_t sorted[MEDIAN_PLACES];
     return sorted[sample_sorted(values, count, sorted) / 2];
 }
 
@@ -148,7 +165,7 @@ struct center {
 
 static struct center find_center(const int64_t *values, size_t count)
 {
-    int64_t sorted[MEDIAN_SAMPLES];
+    int64_t sorted[MEDIAN_PLACES];
     size_t samples = sample_sorted(values, count, sorted);
     int64_t median = sorted[samples / 2];
     uint64_t scatter = (uint64_t)sorted[samples - 1 - samples / 4] - (uint64_t)sorted[samples / 4];

@@ -251,6 +251,18 @@ static enum error_code append_again(struct change *change, const struct incoming
     return code;
 }
 
+/* Room for the start timestamp of a late sample, NULL when it has none; false: out of memory. */
+static bool late_start_reserve(struct change *change, const struct incoming *incoming,
+                               struct late_start **start_out)
+{
+    struct pool *pool = &change->head->pool;
+    *start_out = NULL;
+    if (incoming->start_ms == 0)
+        return true;
+    *start_out = pool_allocate(pool, sizeof **start_out, 8);
+    return *start_out != NULL && pair_list_reserve(&change->state.extra->late_starts, pool);
+}
+
 /* Older than the newest. */
 static enum error_code append_late(struct change *change, const struct incoming *incoming)
 {
@@ -278,19 +290,21 @@ static enum error_code append_late(struct change *change, const struct incoming 
     struct series_extra *extra = change->state.extra;
     bool is_histogram = incoming->sample.packed != NULL;
     struct pair_list *list = is_histogram ? &extra->late_histograms : &extra->late_floats;
-    uint64_t payload = incoming->bits;
-    if (!pair_list_reserve(list, &head->pool) ||
-        (incoming->start_ms != 0 && !pair_list_reserve(&extra->late_starts, &head->pool)))
+    struct late_start *start = NULL;
+    if (!pair_list_reserve(list, &head->pool) || !late_start_reserve(change, incoming, &start))
         return out_of_memory(change);
+    uint64_t payload = incoming->bits;
     if (is_histogram) {
         const uint8_t *packed = packing_keep(head);
         if (packed == NULL)
             return out_of_memory(change);
         payload = (uintptr_t)packed;
     }
-    if (incoming->start_ms != 0)
+    if (start != NULL) {
+        *start = (struct late_start){payload, is_histogram, incoming->start_ms};
         pair_list_append(&extra->late_starts,
-                         (struct pair){incoming->timestamp_ms, (uint64_t)incoming->start_ms});
+                         (struct pair){incoming->timestamp_ms, (uintptr_t)start});
+    }
     pair_list_append(list, (struct pair){incoming->timestamp_ms, payload});
     return ERROR_NONE;
 }

@@ -38,12 +38,19 @@ enum series_flags {
     SERIES_MOVED = 32, /* to another time column than the first of its target */
 };
 
+/* Start timestamp of one late sample: others of its timestamp have their own. */
+struct late_start {
+    uint64_t payload; /* of the sample, in the list of its type */
+    bool is_histogram;
+    int64_t start_ms;
+};
+
 /* What few series have. Lists only grow, so that they may be read beside the state. */
 struct series_extra {
     struct pair_list late_floats;     /* timestamp, bits */
     struct pair_list late_histograms; /* timestamp, packed histogram */
     struct pair_list starts;          /* timestamp from which on, start timestamp */
-    struct pair_list late_starts;     /* timestamp, its start timestamp */
+    struct pair_list late_starts;     /* timestamp, struct late_start */
     _Atomic uint64_t newest_exemplar; /* its number from 1; 0: none */
     int64_t start_ms;                 /* of the newest sample; writer only */
 };

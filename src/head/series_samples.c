@@ -373,17 +373,21 @@ static enum error_code late_unify(struct series_samples *samples, struct error *
     return ERROR_NONE;
 }
 
-/* The first start timestamp noted for a timestamp is that of the sample noted first; walking back,
- * it comes last. */
+/* The start timestamps of the samples that won. */
 static void late_starts_fill(struct series_samples *samples, struct pair_cursor cursor)
 {
     struct pair pair;
     while (pair_list_back(&cursor, &pair)) {
+        const struct late_start *start = (const struct late_start *)(uintptr_t)pair.payload;
         struct late_sample wanted = {.timestamp_ms = pair.timestamp_ms};
         struct late_sample *found =
             bsearch(&wanted, samples->late, samples->late_count, sizeof wanted, late_compare);
-        if (found != NULL)
-            found->start_ms = (int64_t)pair.payload;
+        if (found == NULL || start->is_histogram != (found->sample.packed != NULL))
+            continue;
+        uint64_t payload =
+            start->is_histogram ? (uintptr_t)found->sample.packed : found->sample.bits;
+        if (start->payload == payload)
+            found->start_ms = start->start_ms;
     }
 }
 

@@ -61,7 +61,7 @@ static unsigned check_head(struct http_request *request, const char **reason_out
     if (code != ERROR_NONE)
         return code == ERROR_INVALID ? 400 : 503;
     *reason_out = "no such path";
-    if (request->match.pattern == NULL)
+    if (request->match.pattern == NULL && request->method != HTTP_OPTIONS)
         return 404;
     *reason_out = "method not allowed";
     if (request->match.route == NULL && request->method != HTTP_OPTIONS)

@@ -71,19 +71,20 @@ static void refuse(struct ingest_request *request, enum ingest_reason reason, si
                  series[0] == '\0' ? "" : ": series ", series);
 }
 
-static const char *format_labels(const struct ingest_request *request,
-                                 const struct write_labels *labels, char *target, size_t size)
+/* The labels of a refused series as far as they can be read; otherwise its place. */
+static const char *format_labels(const struct ingest_request *request, uint32_t series,
+                                 char *target, size_t size)
 {
+    const struct write_labels *labels = &request->decoded.series[series].labels;
     struct label *array;
-    size_t count;
-    struct error error;
-    target[0] = '\0';
-    if (write_labels_decode(&request->decoded, labels, request->arena, &array, &count, &error) !=
-        ERROR_NONE)
-        return target;
+    size_t count = write_labels_readable(&request->decoded, labels, request->arena, &array);
+    bool is_bare = count == 0 && labels->size + labels->reference_count > 0;
     count = label_array_sort(array, count);
     struct labels built = labels_build(request->arena, array, count);
-    return built.bytes == NULL ? target : labels_format(target, size, built);
+    if (built.bytes != NULL && !is_bare)
+        return labels_format(target, size, built);
+    snprintf(target, size, "number %u of the request", series + 1);
+    return target;
 }
 
 static void refuse_series(struct ingest_request *request, uint32_t series,
@@ -92,11 +93,20 @@ static void refuse_series(struct ingest_request *request, uint32_t series,
     char labels[512];
     const struct write_series *refused = &request->decoded.series[series];
     size_t samples = refused->sample_count + refused->histogram_count;
-    format_labels(request, &refused->labels, labels, sizeof labels);
+    format_labels(request, series, labels, sizeof labels);
     refuse(request, reason, samples == 0 ? 1 : samples, labels, text);
 }
 
-static void log_refusals(struct ingest_request *request)
+/* One of its samples. */
+static void refuse_sample(struct ingest_request *request, uint32_t series,
+                          enum ingest_reason reason, const char *text)
+{
+    char labels[512];
+    format_labels(request, series, labels, sizeof labels);
+    refuse(request, reason, 1, labels, text);
+}
+
+static void log_refusals(struct ingest_request *request, size_t refused)
 {
     uint64_t suppressed;
     char tenant[TENANT_ID_BYTES_MAX * 2 + 16], message[INGEST_MESSAGE_MAX + 256];
@@ -105,7 +115,7 @@ static void log_refusals(struct ingest_request *request)
         return;
     log_event(LOG_WARNING, "ingest", "samples were refused",
               "tenant=%s refused=%zu reason=%s suppressed=%llu",
-              log_quote(tenant, sizeof tenant, request->tenant), request->work->refused_total,
+              log_quote(tenant, sizeof tenant, request->tenant), refused,
               log_quote(message, sizeof message, text_of(request->message)),
               (unsigned long long)suppressed);
 }
@@ -141,6 +151,7 @@ static void fail(struct ingest_request *request, enum ingest_status status,
 {
     counter_add(request->ingest->options.metrics->refused[reason], 1);
     snprintf(request->message, sizeof request->message, "%s", error->message);
+    log_refusals(request, 1);
     finish(request, status);
 }
 
@@ -150,14 +161,17 @@ static void conclude(struct ingest_request *request)
     for (size_t i = 0; i < INGEST_REASONS; i++)
         if (work->refused_counts[i] > 0)
             counter_add(request->ingest->options.metrics->refused[i], work->refused_counts[i]);
-    if (work->refused_total > 0)
-        log_refusals(request);
+    if (work->refused_total > 0 || work->unavailable)
+        log_refusals(request, work->refused_total);
     if (work->unavailable) {
         /* The sender sends it all again; what is stored already is then a duplicate. */
         counter_add(request->ingest->options.metrics->refused[INGEST_REASON_UNAVAILABLE], 1);
         finish(request, INGEST_UNAVAILABLE);
         return;
     }
+    /* Exemplars never fail a request; those that were left out show as a count. */
+    counter_add(request->ingest->options.metrics->refused[INGEST_REASON_EXEMPLAR],
+                request->decoded.exemplar_count - request->exemplars_written);
     if (work->refused_total > 1) {
         size_t used = strlen(request->message);
         snprintf(request->message + used, sizeof request->message - used, " (and %zu more refused)",
@@ -188,8 +202,7 @@ static void note_refusals(struct shard_part *part)
         char labels[512], text[160];
         if (request->message[0] != '\0')
             break;
-        format_labels(request, &request->decoded.series[refusal->origin].labels, labels,
-                      sizeof labels);
+        format_labels(request, refusal->origin, labels, sizeof labels);
         snprintf(text, sizeof text, "%s, timestamp %lld ms",
                  shard_refusal_reason_text(refusal->reason), (long long)refusal->timestamp_ms);
         refuse(request, reason_of(refusal->reason), 0, labels, text);
@@ -312,18 +325,29 @@ static bool refused_at_sight(struct ingest_request *request, uint32_t index)
     return false;
 }
 
-static bool histograms_are_valid(struct ingest_request *request, uint32_t index)
+static enum error_code check_histogram(const struct write_histogram *sent, struct error *error)
+{
+    if (sent->status == ERROR_LIMIT)
+        return error_set(error, ERROR_LIMIT, "histogram: more than %d buckets",
+                         HISTOGRAM_BUCKETS_MAX);
+    return histogram_validate(&sent->histogram, error);
+}
+
+/* Marks those that break a rule; false when nothing of the series is left. */
+static bool check_histograms(struct ingest_request *request, uint32_t index)
 {
     const struct write_series *series = &request->decoded.series[index];
+    uint32_t valid = 0;
     for (uint32_t i = 0; i < series->histogram_count; i++) {
+        struct write_histogram *sent = &request->decoded.histograms[series->histogram_first + i];
         struct error error;
-        if (histogram_validate(&request->decoded.histograms[series->histogram_first + i].histogram,
-                               &error) == ERROR_NONE)
-            continue;
-        refuse_series(request, index, INGEST_REASON_HISTOGRAM, error.message);
-        return false;
+        sent->status = check_histogram(sent, &error);
+        if (sent->status == ERROR_NONE)
+            valid++;
+        else
+            refuse_sample(request, index, INGEST_REASON_HISTOGRAM, error.message);
     }
-    return true;
+    return valid + series->sample_count > 0;
 }
 
 /* Labels are looked at: checked, brought into canonical form, and placed. */
@@ -376,7 +400,7 @@ static enum error_code place_all(struct ingest_request *request, struct placed_s
             request->decoded.version == WRITE_VERSION_1)
             continue; /* 1.0: nothing to store, nothing to say */
         if (refused_at_sight(request, (uint32_t)i) ||
-            (series->histogram_count > 0 && !histograms_are_valid(request, (uint32_t)i)))
+            (series->histogram_count > 0 && !check_histograms(request, (uint32_t)i)))
             continue;
         const struct alias *alias =
             alias_table_find_next(&ingest->aliases, destination->alias, &place);
@@ -459,14 +483,55 @@ static enum error_code append_exemplars(struct ingest_request *request, struct s
     return ERROR_NONE;
 }
 
+static void refuse_conflict(struct ingest_request *request, uint32_t index, int64_t timestamp_ms)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%s, timestamp %lld ms",
+             shard_refusal_reason_text(SHARD_REFUSED_CONFLICT), (long long)timestamp_ms);
+    refuse_sample(request, index, INGEST_REASON_CONFLICT, text);
+}
+
+/* Whether the sample contradicts the newest before it in its own series; shards know only what
+ * came with other requests. */
+static bool is_conflict(struct ingest_request *request, uint32_t index,
+                        const struct write_sample **newest, const struct write_sample *sample)
+{
+    if (*newest == NULL || sample->timestamp_ms > (*newest)->timestamp_ms) {
+        *newest = sample;
+        return false;
+    }
+    if (sample->timestamp_ms < (*newest)->timestamp_ms ||
+        double_to_bits(sample->value) == double_to_bits((*newest)->value))
+        return false;
+    refuse_conflict(request, index, sample->timestamp_ms);
+    return true;
+}
+
+/* The same for the `i`-th histogram of the series: against its newest float, and the one before. */
+static bool histogram_is_conflict(struct ingest_request *request, uint32_t index, uint32_t i,
+                                  const struct write_sample *newest)
+{
+    const struct write_series *series = &request->decoded.series[index];
+    const struct write_histogram *sent = &request->decoded.histograms[series->histogram_first + i];
+    bool conflict = newest != NULL && newest->timestamp_ms == sent->timestamp_ms;
+    if (i > 0 && sent[-1].timestamp_ms == sent->timestamp_ms && sent[-1].status == ERROR_NONE)
+        conflict |= !histogram_equal(&sent[-1].histogram, &sent->histogram);
+    if (conflict)
+        refuse_conflict(request, index, sent->timestamp_ms);
+    return conflict;
+}
+
 static enum error_code append_series(struct ingest_request *request, uint32_t index,
                                      struct error *error)
 {
     const struct write_series *series = &request->decoded.series[index];
     const struct destination *destination = &request->work->destinations[index];
     struct shard_write *write = &request->work->parts[destination->shard].write.write;
+    const struct write_sample *newest = NULL;
     for (uint32_t i = 0; i < series->sample_count; i++) {
         const struct write_sample *sample = &request->decoded.samples[series->sample_first + i];
+        if (is_conflict(request, index, &newest, sample))
+            continue;
         size_t at = write->float_count++;
         write->ids[at] = destination->series_id;
         write->timestamps_ms[at] = sample->timestamp_ms;
@@ -478,6 +543,8 @@ static enum error_code append_series(struct ingest_request *request, uint32_t in
     for (uint32_t i = 0; i < series->histogram_count; i++) {
         const struct write_histogram *sent =
             &request->decoded.histograms[series->histogram_first + i];
+        if (sent->status != ERROR_NONE || histogram_is_conflict(request, index, i, newest))
+            continue;
         size_t at = write->histogram_count++;
         write->histograms[at] = (struct entry_histogram){
             .id = destination->series_id,

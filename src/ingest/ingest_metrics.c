@@ -13,6 +13,7 @@ static const char *const REASON_NAMES[INGEST_REASONS] = {
     [INGEST_REASON_TOO_OLD] = "too_old",
     [INGEST_REASON_CONFLICT] = "conflict",
     [INGEST_REASON_SERIES_LIMIT] = "series_limit",
+    [INGEST_REASON_EXEMPLAR] = "exemplar",
     [INGEST_REASON_RATE_LIMIT] = "rate_limit",
     [INGEST_REASON_UNAVAILABLE] = "unavailable",
 };

@@ -1,12 +1,34 @@
 #include "model/histogram_buckets.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 
 enum { PHASE_NEGATIVE, PHASE_ZERO, PHASE_POSITIVE, PHASE_END };
 
+/*
+ * 2^(1/2), 2^(1/4) ... 2^(1/256). Prometheus' table of bounds is made of products of these, its
+ * first root one unit in the last place below the nearest double; clients see the bounds, so they
+ * have the same bits here.
+ */
+static const double ROOTS[HISTOGRAM_SCHEMA_MAX] = {
+    0x1.6a09e667f3bccp+0, 0x1.306fe0a31b715p+0, 0x1.172b83c7d517bp+0, 0x1.0b5586cf9890fp+0,
+    0x1.059b0d3158574p+0, 0x1.02c9a3e778061p+0, 0x1.0163da9fb3335p+0, 0x1.00b1afa5abcbfp+0,
+};
+
+/* 2^(fraction / 2^schema) / 2, between a half and one. */
+static double mantissa_of(int32_t schema, int64_t fraction)
+{
+    double mantissa = 0.5;
+    for (int32_t root = 0; root < schema; root++)
+        if ((fraction >> (schema - 1 - root) & 1) != 0)
+            mantissa *= ROOTS[root];
+    return mantissa;
+}
+
 double histogram_exponential_bound(int32_t schema, int64_t index)
 {
+    assert(schema >= HISTOGRAM_SCHEMA_MIN && schema <= HISTOGRAM_SCHEMA_MAX);
     if (schema <= 0) {
         int64_t exponent = index * ((int64_t)1 << -schema);
         /* One above the largest power of two: the bucket ends at the largest double. */
@@ -17,10 +39,11 @@ double histogram_exponential_bound(int32_t schema, int64_t index)
     int64_t per_power = (int64_t)1 << schema;
     int64_t fraction = index & (per_power - 1);
     int64_t exponent = (index >> schema) + 1;
-    double mantissa = exp2((double)fraction / (double)per_power) / 2;
     if (fraction == 0 && exponent == 1025)
         return DBL_MAX;
-    return ldexp(mantissa, exponent > 2000 ? 2000 : exponent < -2000 ? -2000 : (int)exponent);
+    return ldexp(mantissa_of(schema, fraction), exponent > 2000    ? 2000
+                                                : exponent < -2000 ? -2000
+                                                                   : (int)exponent);
 }
 
 static double custom_bound(const struct histogram *histogram, int64_t index)

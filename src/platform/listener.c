@@ -10,10 +10,24 @@
 #include "platform/stream.h"
 #include "stream_state.h"
 
-enum { BACKLOG_DEFAULT = 1024, HANDSHAKE_TIMEOUT_MS_DEFAULT = 10000, HOST_MAX = 255 };
+enum {
+    BACKLOG_DEFAULT = 1024,
+    HANDSHAKE_TIMEOUT_MS_DEFAULT = 10000,
+    HOST_MAX = 255,
+    REOPEN_AFTER_MS = 100,
+};
+
+/*
+ *   LISTENING --out of descriptors--> CLOSING --closed--> WAITING --timer, a socket--> LISTENING
+ */
+enum listener_state { LISTENER_LISTENING, LISTENER_CLOSING, LISTENER_WAITING };
 
 struct listener {
     uv_tcp_t tcp;
+    enum listener_state state;
+    struct sockaddr_storage bound; /* with the port that was found */
+    struct timer reopen;
+    int backlog;
     struct loop *loop;
     struct tls_context *tls;
     uint64_t handshake_timeout_ms;
@@ -23,7 +37,8 @@ struct listener {
     uv_tcp_t refused;   /* takes a connection that no memory is left for, to close it */
     bool is_refusing;   /* `refused` is not closed yet */
     bool refuses_again; /* and another one waits */
-    bool is_closed;
+    bool is_closed;     /* by its owner */
+    bool is_tcp_closed;
 };
 
 /* --- Addresses --------------------------------------------------------------------------- */
@@ -108,29 +123,31 @@ static enum error_code bind_address(const char *address, enum sharing sharing, i
     return error_set_errno(error, reason, "listen '%s'", address);
 }
 
-static uint16_t bound_port(const uv_tcp_t *tcp)
+static uint16_t port_of(const struct sockaddr_storage *address)
 {
-    struct sockaddr_storage address = {0};
-    int size = sizeof address;
-    if (uv_tcp_getsockname(tcp, (struct sockaddr *)&address, &size) < 0)
-        return 0;
-    if (address.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
-    return ntohs(((struct sockaddr_in *)&address)->sin_port);
+    if (address->ss_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
+    return ntohs(((const struct sockaddr_in *)address)->sin_port);
 }
 
 /* --- Accepting --------------------------------------------------------------------------- */
 
 static void refuse(struct listener *listener);
 
+static void free_when_closed(struct listener *listener)
+{
+    if (listener->is_closed && listener->is_tcp_closed && !listener->is_refusing)
+        free(listener);
+}
+
 static void on_refused(uv_handle_t *handle)
 {
     struct listener *listener = handle->data;
     listener->is_refusing = false;
-    if (listener->is_closed)
-        free(listener);
-    else if (listener->refuses_again)
+    if (!listener->is_closed && listener->refuses_again)
         refuse(listener);
+    else
+        free_when_closed(listener);
 }
 
 /* libuv accepts nothing more before the connection at hand is taken. */
@@ -143,6 +160,82 @@ static void refuse(struct listener *listener)
     listener->refused.data = listener;
     uv_accept((uv_stream_t *)&listener->tcp, (uv_stream_t *)&listener->refused);
     uv_close((uv_handle_t *)&listener->refused, on_refused);
+}
+
+static void on_connection(uv_stream_t *handle, int status);
+
+static int listen_again(struct listener *listener)
+{
+    struct addrinfo bound = {
+        .ai_family = listener->bound.ss_family,
+        .ai_addr = (struct sockaddr *)&listener->bound,
+        .ai_addrlen = listener->bound.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                            : sizeof(struct sockaddr_in),
+    };
+    int reason;
+    int descriptor = bind_first(&bound, PORT_SHARED, &reason);
+    if (descriptor < 0)
+        return uv_translate_sys_error(reason);
+    int status = uv_tcp_init(loop_uv(listener->loop), &listener->tcp);
+    if (status < 0) {
+        close(descriptor);
+        return status;
+    }
+    listener->is_tcp_closed = false;
+    status = uv_tcp_open(&listener->tcp, descriptor);
+    if (status < 0)
+        close(descriptor);
+    else
+        status = uv_listen((uv_stream_t *)&listener->tcp, listener->backlog, on_connection);
+    return status;
+}
+
+static void on_reopen(struct timer *timer);
+static void suspend(struct listener *listener);
+
+static void wait_to_reopen(struct listener *listener)
+{
+    listener->state = LISTENER_WAITING;
+    scheduler_timer_start(loop_scheduler(listener->loop), &listener->reopen, REOPEN_AFTER_MS);
+}
+
+static void on_reopen(struct timer *timer)
+{
+    struct listener *listener =
+        (struct listener *)((char *)timer - offsetof(struct listener, reopen));
+    if (listen_again(listener) == 0)
+        listener->state = LISTENER_LISTENING;
+    else if (listener->is_tcp_closed)
+        wait_to_reopen(listener);
+    else
+        suspend(listener);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct listener *listener = handle->data;
+    listener->is_tcp_closed = true;
+    if (listener->is_closed)
+        free_when_closed(listener);
+    else
+        wait_to_reopen(listener);
+}
+
+/*
+ * Without a descriptor for it a connection stays in front of the socket's queue, and libuv asks for
+ * it again and again without ever leaving the call. So the socket goes, with its queue, and comes
+ * back a little later.
+ */
+static void suspend(struct listener *listener)
+{
+    listener->state = LISTENER_CLOSING;
+    uv_close((uv_handle_t *)&listener->tcp, on_closed);
+}
+
+static bool is_exhaustion(int status)
+{
+    return status == UV_EMFILE || status == UV_ENFILE || status == UV_ENOBUFS ||
+           status == UV_ENOMEM;
 }
 
 static void on_connection(uv_stream_t *handle, int status)
@@ -161,21 +254,16 @@ static void on_connection(uv_stream_t *handle, int status)
         listener->accepted(listener->context, stream);
         return;
     }
-    refuse(listener);
+    if (is_exhaustion(status))
+        suspend(listener);
+    else if (status == 0)
+        refuse(listener);
     uint64_t suppressed;
     char reason[ERROR_MESSAGE_MAX + 2];
     if (log_limit_allow(&limit, (int64_t)loop_now_ms(listener->loop), &suppressed))
         log_event(LOG_WARNING, "platform", "connection not accepted", "reason=%s suppressed=%llu",
                   log_quote(reason, sizeof reason, text_of(error.message)),
                   (unsigned long long)suppressed);
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-    struct listener *listener = handle->data;
-    listener->is_closed = true;
-    if (!listener->is_refusing)
-        free(listener);
 }
 
 enum error_code listener_check_free(const char *address, struct error *error)
@@ -202,6 +290,8 @@ enum error_code listener_open(struct loop *loop, const struct listener_options *
         return error_set(error, ERROR_OUT_OF_MEMORY, "listen: out of memory");
     }
     *listener = (struct listener){
+        .backlog = options->backlog > 0 ? options->backlog : BACKLOG_DEFAULT,
+        .reopen = {.fire = on_reopen, .heap_index = TIMER_IDLE},
         .loop = loop,
         .tls = options->tls,
         .handshake_timeout_ms = options->tls_handshake_timeout_ms > 0
@@ -221,23 +311,30 @@ enum error_code listener_open(struct loop *loop, const struct listener_options *
     if (status < 0)
         close(descriptor);
     else
-        status =
-            uv_listen((uv_stream_t *)&listener->tcp,
-                      options->backlog > 0 ? options->backlog : BACKLOG_DEFAULT, on_connection);
+        status = uv_listen((uv_stream_t *)&listener->tcp, listener->backlog, on_connection);
+    int size = sizeof listener->bound;
+    if (status == 0)
+        status = uv_tcp_getsockname(&listener->tcp, (struct sockaddr *)&listener->bound, &size);
     if (status < 0) {
         listener_close(listener);
         error_set_uv(error, status, options->address);
         return error_wrap(error, "listen");
     }
-    listener->port = bound_port(&listener->tcp);
+    listener->port = port_of(&listener->bound);
     *listener_out = listener;
     return ERROR_NONE;
 }
 
 void listener_close(struct listener *listener)
 {
-    if (listener != NULL)
+    if (listener == NULL)
+        return;
+    listener->is_closed = true;
+    scheduler_timer_stop(loop_scheduler(listener->loop), &listener->reopen);
+    if (listener->state == LISTENER_LISTENING)
         uv_close((uv_handle_t *)&listener->tcp, on_closed);
+    else
+        free_when_closed(listener);
 }
 
 uint16_t listener_port(const struct listener *listener)

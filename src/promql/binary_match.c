@@ -1,8 +1,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "binary.h"
-#include "label_table.h"
+#include "binary_match.h"
 #include "store.h"
 
 /*
@@ -11,41 +10,6 @@
  * one of each side, or a series and a fill value. Which pairs there are follows from the labels
  * alone; groups in which more than one series of a side could collide are checked beforehand.
  */
-
-#define NO_SERIES UINT32_MAX
-
-struct match_pair {
-    uint32_t many; /* NO_SERIES: the fill value */
-    uint32_t one;
-};
-
-/* The series of one side by group. */
-struct match_side {
-    struct stream *stream;
-    size_t *group_of; /* [stream->count] */
-    uint32_t *first;  /* [group count]: the group's first series; NO_SERIES: none */
-    uint32_t *last;
-    uint32_t *next; /* [stream->count]: the next of the same group; NO_SERIES: none */
-};
-
-struct match_stream {
-    struct stream stream;
-    const struct expression *expression;
-    const struct vector_matching *matching;
-    struct matching_key key;
-    bool is_swapped; /* group_right: the many side stands on the right */
-    bool has_many_fill;
-    bool has_one_fill;
-    double many_fill;
-    double one_fill;
-    struct arena *arena;
-    struct label_table groups;
-    struct match_side many;
-    struct match_side one;
-    struct match_pair *pairs; /* [stream.count] */
-    size_t pair_capacity;
-    const struct text *included; /* labels taken from the one side */
-};
 
 struct match_lane {
     struct step_vector vector;
@@ -94,8 +58,8 @@ static struct labels include_labels(struct match_stream *match, struct labels la
     return labels_build(arena, array, used);
 }
 
-static struct labels pair_labels(struct match_stream *match, struct match_pair pair,
-                                 struct arena *arena)
+struct labels match_pair_labels(struct match_stream *match, struct match_pair pair,
+                                struct arena *arena)
 {
     const struct binary_node *node = &match->expression->binary;
     struct labels many = side_labels(match, &match->many, pair.many, &match->one, pair.one, arena);
@@ -119,7 +83,7 @@ static struct series_identity match_identity(struct stream *self, size_t index, 
 {
     struct match_stream *match = (struct match_stream *)self;
     return (struct series_identity){
-        .labels = pair_labels(match, match->pairs[index], arena),
+        .labels = match_pair_labels(match, match->pairs[index], arena),
         .drops_name = match->expression->binary.returns_bool && self->evaluation->delayed_names,
     };
 }
@@ -142,10 +106,9 @@ static struct match_lane *match_lane_open(struct stream *self, struct lane *lane
     return state;
 }
 
-/* Where any series of the group has a value. */
-static enum error_code group_presence(struct match_stream *match, const struct match_side *side,
-                                      size_t group, struct lane *lane, uint64_t *presence,
-                                      struct error *error)
+enum error_code match_group_presence(struct match_stream *match, const struct match_side *side,
+                                     size_t group, struct lane *lane, uint64_t *presence,
+                                     struct error *error)
 {
     size_t count = match->stream.steps.count;
     steps_clear(presence, count);
@@ -171,7 +134,8 @@ static enum error_code pair_read(struct match_stream *match, struct match_lane *
         bool fills_many = pair.many == NO_SERIES;
         const struct match_side *filled = fills_many ? &match->many : &match->one;
         size_t group = fills_many ? match->one.group_of[pair.one] : match->many.group_of[pair.many];
-        enum error_code code = group_presence(match, filled, group, lane, state->others, error);
+        enum error_code code =
+            match_group_presence(match, filled, group, lane, state->others, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < step_words(count); word++)
@@ -333,11 +297,6 @@ static bool side_chain(struct match_stream *match, struct match_side *side)
     return true;
 }
 
-static bool group_is_single(const struct match_side *side, size_t group)
-{
-    return side->first[group] == side->last[group] || side->first[group] == NO_SERIES;
-}
-
 static bool pair_add(struct match_stream *match, size_t *count, uint32_t many, uint32_t one)
 {
     if (*count == match->pair_capacity) {
@@ -370,254 +329,6 @@ static bool pairs_make(struct match_stream *match, size_t *count_out)
             return false;
     *count_out = count;
     return true;
-}
-
-/* --- Collisions ------------------------------------------------------------------------------ */
-
-struct presence_sum {
-    struct stream *stream;
-    struct partition partition;
-    uint64_t *presence;
-};
-
-static enum error_code any_visit(void *context, struct lane *lane, size_t index,
-                                 const struct step_vector *vector, struct error *error)
-{
-    (void)lane, (void)index, (void)error;
-    struct presence_sum *sum = context;
-    for (size_t word = 0; word < step_words(sum->stream->steps.count); word++)
-        if (vector->present[word] != 0)
-            __atomic_fetch_or(&sum->presence[word], vector->present[word], __ATOMIC_RELAXED);
-    return ERROR_NONE;
-}
-
-static enum error_code any_part(void *context, struct lane *lane, size_t part, struct error *error)
-{
-    struct presence_sum *sum = context;
-    return vector_stream_visit_part(sum->stream, lane, sum->partition, part, any_visit, sum, error);
-}
-
-/* {a="b", c="d"} as Go prints labels. */
-static struct text labels_text(struct arena *arena, struct labels labels)
-{
-    struct text text = TEXT("{");
-    struct labels_cursor cursor = labels_begin(labels);
-    struct label label;
-    bool is_first = true;
-    while (labels_next(&cursor, &label)) {
-        struct text quoted = text_quote(arena, label.value);
-        text = arena_format(arena, "%.*s%s%.*s=%.*s", TEXT_ARGUMENTS(text), is_first ? "" : ", ",
-                            TEXT_ARGUMENTS(label.name), TEXT_ARGUMENTS(quoted));
-        is_first = false;
-    }
-    return arena_format(arena, "%.*s}", TEXT_ARGUMENTS(text));
-}
-
-static enum error_code duplicate_error(struct match_stream *match, uint32_t first, uint32_t second,
-                                       struct error *error)
-{
-    struct arena *arena = match->arena;
-    struct labels left = vector_stream_identity(match->one.stream, first, arena).labels;
-    struct labels right = vector_stream_identity(match->one.stream, second, arena).labels;
-    if (labels_compare(left, right) > 0) {
-        struct labels other = left;
-        left = right;
-        right = other;
-    }
-    struct text group = labels_text(arena, matching_key_of(&match->key, left, arena));
-    struct text left_text = labels_text(arena, left);
-    struct text right_text = labels_text(arena, right);
-    return error_set(error, ERROR_INVALID,
-                     "found duplicate series for the match group %.*s on the %s hand-side of the "
-                     "operation: [%.*s, %.*s];many-to-many matching not allowed: matching labels "
-                     "must be unique on one side",
-                     TEXT_ARGUMENTS(group), match->is_swapped ? "left" : "right",
-                     TEXT_ARGUMENTS(left_text), TEXT_ARGUMENTS(right_text));
-}
-
-struct collision_work {
-    struct lane *lane;
-    uint64_t *seen;      /* of the series looked at so far */
-    uint64_t *overlap;   /* steps at which two had a value */
-    uint32_t *owner;     /* [steps]: who had it first */
-    uint64_t *any_other; /* of the whole other side; NULL until needed */
-};
-
-/* Two series of the one side with a value at the same step are an error, unless the other side
- * has nothing at all at that step. */
-static enum error_code one_side_check(struct match_stream *match, size_t group,
-                                      struct collision_work *work, struct error *error)
-{
-    size_t count = match->stream.steps.count;
-    steps_clear(work->seen, count);
-    for (uint32_t one = match->one.first[group]; one != NO_SERIES; one = match->one.next[one]) {
-        struct step_vector vector;
-        enum error_code code =
-            vector_stream_read(match->one.stream, work->lane, one, &vector, error);
-        if (code != ERROR_NONE)
-            return code;
-        for (size_t step = step_next(vector.present, count, 0); step < count;
-             step = step_next(vector.present, count, step + 1)) {
-            if (!step_is_present(work->seen, step)) {
-                step_set_present(work->seen, step);
-                work->owner[step] = one;
-                continue;
-            }
-            uint32_t owner = work->owner[step];
-            if (work->any_other == NULL) {
-                work->any_other =
-                    arena_array(match->arena, step_words(count), sizeof *work->any_other);
-                if (work->any_other == NULL)
-                    return evaluation_out_of_memory(match->stream.evaluation, error);
-                struct presence_sum sum = {match->many.stream,
-                                           vector_stream_partition(match->many.stream),
-                                           work->any_other};
-                code = evaluation_run_parts(match->stream.evaluation, sum.partition, any_part, &sum,
-                                            error);
-                if (code != ERROR_NONE)
-                    return code;
-            }
-            bool matters = step_is_present(work->any_other, step) || match->has_many_fill ||
-                           match->has_one_fill;
-            if (matters)
-                return duplicate_error(match, owner, one, error);
-        }
-    }
-    return ERROR_NONE;
-}
-
-/* One to one: two of the left side with a value where the right side has one as well. */
-static enum error_code many_side_check(struct match_stream *match, size_t group,
-                                       struct collision_work *work, struct error *error)
-{
-    size_t count = match->stream.steps.count;
-    size_t words = step_words(count);
-    if (match->one.first[group] == NO_SERIES && !match->has_one_fill)
-        return ERROR_NONE;
-    steps_clear(work->seen, count);
-    steps_clear(work->overlap, count);
-    for (uint32_t many = match->many.first[group]; many != NO_SERIES;
-         many = match->many.next[many]) {
-        struct step_vector vector;
-        enum error_code code =
-            vector_stream_read(match->many.stream, work->lane, many, &vector, error);
-        if (code != ERROR_NONE)
-            return code;
-        for (size_t word = 0; word < words; word++) {
-            work->overlap[word] |= work->seen[word] & vector.present[word];
-            work->seen[word] |= vector.present[word];
-        }
-    }
-    if (!match->has_one_fill) {
-        enum error_code code =
-            group_presence(match, &match->one, group, work->lane, work->seen, error);
-        if (code != ERROR_NONE)
-            return code;
-        for (size_t word = 0; word < words; word++)
-            work->overlap[word] &= work->seen[word];
-    }
-    if (steps_any(work->overlap, count))
-        return error_set(error, ERROR_INVALID,
-                         "multiple matches for labels: many-to-one matching must be explicit "
-                         "(group_left/group_right)");
-    return ERROR_NONE;
-}
-
-/* Many to one: two pairs of a group that give the same labels at the same step. */
-static enum error_code result_labels_check(struct match_stream *match, struct collision_work *work,
-                                           size_t pair_count, struct error *error)
-{
-    struct evaluation *evaluation = match->stream.evaluation;
-    size_t count = match->stream.steps.count;
-    size_t words = step_words(count);
-    struct arena *arena = evaluation_arena_create(evaluation);
-    uint32_t *first = arena == NULL ? NULL : arena_array(arena, pair_count, sizeof *first);
-    uint64_t **present = arena == NULL ? NULL : arena_array(arena, pair_count, sizeof *present);
-    struct label_table table;
-    label_table_init(&table, arena);
-    enum error_code code = ERROR_NONE;
-    if (first == NULL || present == NULL)
-        code = evaluation_out_of_memory(evaluation, error);
-    for (uint32_t i = 0; code == ERROR_NONE && i < pair_count; i++) {
-        struct match_pair pair = match->pairs[i];
-        size_t known = table.count;
-        size_t number;
-        if (pair.many == NO_SERIES || pair.one == NO_SERIES)
-            continue;
-        arena_reset(work->lane->scratch);
-        if (!label_table_add(&table, pair_labels(match, pair, work->lane->scratch), &number)) {
-            code = evaluation_out_of_memory(evaluation, error);
-            break;
-        }
-        if (number == known) {
-            first[number] = i;
-            continue;
-        }
-        struct match_pair before = match->pairs[first[number]];
-        if (match->many.group_of[before.many] != match->many.group_of[pair.many])
-            continue; /* found when the series are merged */
-        struct match_pair both[2] = {before, pair};
-        if (present[number] == NULL) {
-            present[number] = arena_array(arena, words, sizeof **present);
-            if (present[number] == NULL) {
-                code = evaluation_out_of_memory(evaluation, error);
-                break;
-            }
-        }
-        for (size_t side = steps_any(present[number], count) ? 1 : 0;
-             side < 2 && code == ERROR_NONE; side++) {
-            struct step_vector many;
-            struct step_vector one;
-            code =
-                vector_stream_read(match->many.stream, work->lane, both[side].many, &many, error);
-            if (code == ERROR_NONE)
-                code =
-                    vector_stream_read(match->one.stream, work->lane, both[side].one, &one, error);
-            for (size_t word = 0; code == ERROR_NONE && word < words; word++) {
-                uint64_t bits = many.present[word] & one.present[word];
-                if ((bits & present[number][word]) != 0)
-                    code = error_set(error, ERROR_INVALID,
-                                     "multiple matches for labels: grouping labels must ensure "
-                                     "unique matches");
-                present[number][word] |= bits;
-            }
-        }
-    }
-    arena_destroy(arena);
-    return code;
-}
-
-static enum error_code collisions_check(struct match_stream *match, size_t pair_count,
-                                        struct error *error)
-{
-    struct evaluation *evaluation = match->stream.evaluation;
-    size_t count = match->stream.steps.count;
-    struct collision_work work = {
-        .lane = &evaluation->lanes[0],
-        .seen = arena_array(match->arena, step_words(count), sizeof *work.seen),
-        .overlap = arena_array(match->arena, step_words(count), sizeof *work.overlap),
-        .owner = arena_array(match->arena, count, sizeof *work.owner),
-    };
-    if (work.seen == NULL || work.overlap == NULL || work.owner == NULL)
-        return evaluation_out_of_memory(evaluation, error);
-    bool is_one_to_one = match->matching->cardinality == MATCH_ONE_TO_ONE;
-    enum error_code code = ERROR_NONE;
-    for (size_t group = 0; code == ERROR_NONE && group < match->groups.count; group++) {
-        bool one_single = group_is_single(&match->one, group);
-        bool many_single = group_is_single(&match->many, group);
-        if (one_single && (many_single || !is_one_to_one))
-            continue;
-        arena_reset(work.lane->scratch);
-        code = evaluation_check(evaluation, error);
-        if (code == ERROR_NONE && !one_single)
-            code = one_side_check(match, group, &work, error);
-        if (code == ERROR_NONE && is_one_to_one && !many_single)
-            code = many_side_check(match, group, &work, error);
-    }
-    if (code == ERROR_NONE && !is_one_to_one &&
-        (match->matching->included_label_count > 0 || !match->many.stream->is_unique_without_name))
-        code = result_labels_check(match, &work, pair_count, error);
-    return code;
 }
 
 /* --- Building -------------------------------------------------------------------------------- */
@@ -690,7 +401,7 @@ enum error_code binary_match_stream(struct evaluation *evaluation,
         arena_destroy(match->arena);
         return code;
     }
-    code = collisions_check(match, pair_count, error);
+    code = match_check_collisions(match, error);
     if (code != ERROR_NONE)
         return code;
     return vector_stream_merge_equal_labels(&match->stream, stream_out, error);

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/text_set.h"
+
 #include "columns_source.h"
 #include "store.h"
 #include "window.h"
@@ -186,7 +188,10 @@ static enum error_code absent_part(void *context, struct lane *lane, size_t part
                                     error);
 }
 
-/* Labels that the selector asks for by `=`, each once and not also in another way. */
+/*
+ * Labels that the selector asks for by `=`. Of several matchers of a name the last decides: it sets
+ * the label when it is the first `=` of that name and takes it away otherwise, as in Prometheus.
+ */
 static struct labels absent_labels(struct arena *arena, const struct expression *argument)
 {
     if (argument->kind == EXPRESSION_MATRIX)
@@ -194,18 +199,20 @@ static struct labels absent_labels(struct arena *arena, const struct expression 
     if (argument->kind != EXPRESSION_SELECTOR)
         return (struct labels){0};
     const struct selector_node *selector = &argument->selector;
-    struct label *array = arena_array(arena, selector->matcher_count + 1, sizeof *array);
-    if (array == NULL)
+    struct label *array = arena_array(arena, selector->written_count, sizeof *array);
+    bool *sets = arena_array(arena, selector->written_count, sizeof *sets);
+    if (array == NULL || sets == NULL)
         return (struct labels){0};
+    struct text_set equal = {.arena = arena};
+    struct text_set judged = {.arena = arena};
     size_t count = 0;
-    for (size_t i = 0; i < selector->matcher_count; i++) {
-        const struct matcher *matcher = selector->matchers[i];
-        bool is_alone =
-            matcher->type == MATCHER_EQUAL && !text_equal(matcher->name, LABEL_METRIC_NAME);
-        for (size_t j = 0; j < selector->matcher_count; j++)
-            if (j != i && text_equal(selector->matchers[j]->name, matcher->name))
-                is_alone = false;
-        if (is_alone)
+    for (size_t i = 0; i < selector->written_count; i++)
+        sets[i] = selector->written[i]->type == MATCHER_EQUAL &&
+                  text_set_add(&equal, selector->written[i]->name) == TEXT_SET_NEW;
+    for (size_t i = selector->written_count; i-- > 0;) {
+        const struct matcher *matcher = selector->written[i];
+        if (text_set_add(&judged, matcher->name) == TEXT_SET_NEW && sets[i] &&
+            !text_equal(matcher->name, LABEL_METRIC_NAME))
             array[count++] = (struct label){matcher->name, matcher->value};
     }
     return labels_build(arena, array, count);

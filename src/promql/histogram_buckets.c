@@ -111,30 +111,13 @@ struct histogram *histogram_put_together(struct arena *arena, const struct histo
 
 /* --- Bounds ---------------------------------------------------------------------------------- */
 
-double bucket_bound(int32_t index, int32_t schema)
-{
-    if (schema <= 0) {
-        /* Powers of 2^(2^-schema). The last bucket ends at the largest float. */
-        int64_t exponent = (int64_t)index * (INT64_C(1) << -schema);
-        if (exponent == 1024)
-            return 1.7976931348623157e308;
-        return exponent > 1024 ? INFINITY : ldexp(1, (int)(exponent < -2000 ? -2000 : exponent));
-    }
-    int32_t per_octave = 1 << schema;
-    int32_t fraction = index & (per_octave - 1);
-    int32_t octave = (index - fraction) >> schema;
-    if (fraction == 0 && octave == 1024)
-        return 1.7976931348623157e308;
-    return ldexp(exp2((double)fraction / per_octave), octave);
-}
-
 static struct bounded_bucket positive_bucket(const struct histogram_parts *parts,
                                              const struct bucket *bucket)
 {
     struct bounded_bucket bounded = {.count = bucket->count};
     if (parts->schema != HISTOGRAM_SCHEMA_CUSTOM) {
-        bounded.lower = bucket_bound(bucket->index - 1, parts->schema);
-        bounded.upper = bucket_bound(bucket->index, parts->schema);
+        bounded.lower = histogram_exponential_bound(parts->schema, bucket->index - 1);
+        bounded.upper = histogram_exponential_bound(parts->schema, bucket->index);
         return bounded;
     }
     int64_t index = bucket->index;
@@ -156,8 +139,8 @@ struct bounded_bucket *histogram_bounded_buckets(struct arena *arena,
     for (size_t i = parts->negative.count; i > 0; i--) {
         const struct bucket *bucket = &parts->negative.buckets[i - 1];
         buckets[position++] = (struct bounded_bucket){
-            .lower = -bucket_bound(bucket->index, parts->schema),
-            .upper = -bucket_bound(bucket->index - 1, parts->schema),
+            .lower = -histogram_exponential_bound(parts->schema, bucket->index),
+            .upper = -histogram_exponential_bound(parts->schema, bucket->index - 1),
             .count = bucket->count,
         };
     }
@@ -210,8 +193,8 @@ static bool side_below(const struct bucket_list *list, int32_t schema, double *t
 {
     for (size_t i = 0; i < list->count; i++) {
         const struct bucket *bucket = &list->buckets[i];
-        double upper = bucket_bound(bucket->index, schema);
-        if (bucket_bound(bucket->index - 1, schema) >= *threshold)
+        double upper = histogram_exponential_bound(schema, bucket->index);
+        if (histogram_exponential_bound(schema, bucket->index - 1) >= *threshold)
             break;
         *count += bucket->count;
         if (upper > *threshold) {

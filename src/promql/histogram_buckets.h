@@ -6,6 +6,8 @@
 #ifndef PROMQL_HISTOGRAM_BUCKETS_H
 #define PROMQL_HISTOGRAM_BUCKETS_H
 
+#include "model/histogram_buckets.h"
+
 #include "histogram_math.h"
 
 struct bucket {
@@ -38,9 +40,6 @@ bool histogram_take_apart(struct arena *arena, const struct histogram *histogram
 
 /* Back into a float histogram; empty buckets are left out. NULL: memory is out. */
 struct histogram *histogram_put_together(struct arena *arena, const struct histogram_parts *parts);
-
-/* The upper bound of a bucket of exponential schema: 2^(index * 2^-schema). */
-double bucket_bound(int32_t index, int32_t schema);
 
 /* A bucket with its bounds, as an observer sees it. */
 struct bounded_bucket {

@@ -118,7 +118,7 @@ static void side_trim(struct bucket_list *list, int32_t schema, double threshold
 {
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++)
-        if (bucket_bound(list->buckets[i].index, schema) > threshold)
+        if (histogram_exponential_bound(schema, list->buckets[i].index) > threshold)
             list->buckets[kept++] = list->buckets[i];
     list->count = kept;
 }
@@ -247,7 +247,8 @@ static bool side_falls(const struct bucket_list *current, const struct bucket_li
     size_t i = 0;
     for (size_t j = 0; j < previous->count; j++) {
         const struct bucket *bucket = &previous->buckets[j];
-        if (schema != HISTOGRAM_SCHEMA_CUSTOM && bucket_bound(bucket->index, schema) <= threshold)
+        if (schema != HISTOGRAM_SCHEMA_CUSTOM &&
+            histogram_exponential_bound(schema, bucket->index) <= threshold)
             continue;
         while (i < current->count && current->buckets[i].index < bucket->index)
             i++;

@@ -138,6 +138,25 @@ out:
     return code;
 }
 
+/* Series that meet are an error even when nobody reads them later, as those without a match in a
+ * binary operation. */
+static enum error_code merge_check(struct merge_stream *merge, struct error *error)
+{
+    struct evaluation *evaluation = merge->stream.evaluation;
+    struct lane *lane = &evaluation->lanes[0];
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < merge->stream.count; i++) {
+        struct step_vector vector;
+        if (merge->next[merge->first[i]] == SIZE_MAX)
+            continue;
+        arena_reset(lane->scratch);
+        code = evaluation_check(evaluation, error);
+        if (code == ERROR_NONE)
+            code = vector_stream_read(&merge->stream, lane, i, &vector, error);
+    }
+    return code;
+}
+
 enum error_code vector_stream_merge_equal_labels(struct stream *input, struct stream **stream_out,
                                                  struct error *error)
 {
@@ -167,6 +186,8 @@ enum error_code vector_stream_merge_equal_labels(struct stream *input, struct st
         arena_destroy(merge->arena);
         return code;
     }
-    *stream_out = &merge->stream;
-    return ERROR_NONE;
+    code = merge_check(merge, error); /* the stream is closed with the evaluation */
+    if (code == ERROR_NONE)
+        *stream_out = &merge->stream;
+    return code;
 }

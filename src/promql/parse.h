@@ -29,7 +29,8 @@ struct parser {
     enum promql_features features;
     struct arena *arena;
     struct error *error;
-    unsigned nesting; /* of the recursion, at most PROMQL_DEPTH_MAX */
+    bool is_selector_alone; /* which may select everything */
+    unsigned nesting;       /* of the recursion, at most PROMQL_DEPTH_MAX */
     struct matcher **matchers;
     size_t matcher_count;
     size_t matcher_capacity;

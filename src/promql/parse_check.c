@@ -1,3 +1,5 @@
+#include "promql/selectors.h"
+
 #include "parse.h"
 
 static bool check(struct parser *parser, const struct expression *expression);
@@ -18,20 +20,11 @@ static bool expect_type(struct parser *parser, const struct expression *expressi
 
 /* --- Selectors ------------------------------------------------------------------------------- */
 
-static bool selects_something(const struct selector_node *selector)
-{
-    for (size_t i = 0; i < selector->matcher_count; i++) {
-        if (!matcher_matches_empty(selector->matchers[i]))
-            return true;
-    }
-    return false;
-}
-
 static bool check_selector(struct parser *parser, const struct expression *expression)
 {
     const struct selector_node *selector = &expression->selector;
     if (selector->metric_name.size == 0)
-        return selects_something(selector) ||
+        return parser->is_selector_alone || promql_refuses_empty(selector) ||
                parser_fail(parser, expression->position.start,
                            "vector selector must contain at least one non-empty matcher");
     for (size_t i = 0; i + 1 < selector->matcher_count; i++) {

@@ -157,6 +157,12 @@ struct expression *parse_selector(struct parser *parser)
     }
     if (parser->token.kind == TOKEN_LEFT_BRACE && !parse_braces(parser, &selection))
         return NULL;
+    size_t written_count = selection.count;
+    const struct matcher **written = arena_array(parser->arena, written_count, sizeof *written);
+    if (written == NULL)
+        return parser_out_of_memory(parser);
+    if (written_count > 0)
+        memcpy(written, selection.matchers, written_count * sizeof *written);
     if (selection.count > 1)
         qsort(selection.matchers, selection.count, sizeof *selection.matchers, compare_matchers);
     if (selection.metric_name.size > 0 &&
@@ -172,6 +178,8 @@ struct expression *parse_selector(struct parser *parser)
     expression->selector = (struct selector_node){
         .metric_name = selection.metric_name,
         .matchers = selection.matchers,
+        .written = written,
+        .written_count = written_count,
         .matcher_count = selection.count,
     };
     return expression;

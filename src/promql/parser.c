@@ -97,7 +97,8 @@ enum error_code promql_parse_selector(struct text text, struct arena *arena,
 {
     assert(arena != NULL && query_out != NULL);
 
-    struct parser parser = {.features = PROMQL_STABLE, .arena = arena, .error = error};
+    struct parser parser = {
+        .features = PROMQL_STABLE, .arena = arena, .error = error, .is_selector_alone = true};
     enum error_code code = start(&parser, text);
     return code == ERROR_NONE ? finish(&parser, parse_selector_alone(&parser), query_out) : code;
 }

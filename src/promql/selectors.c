@@ -1,5 +1,14 @@
 #include "promql/selectors.h"
 
+bool promql_refuses_empty(const struct selector_node *selector)
+{
+    for (size_t i = 0; i < selector->matcher_count; i++) {
+        if (!matcher_matches_empty(selector->matchers[i]))
+            return true;
+    }
+    return false;
+}
+
 struct selector_list {
     struct arena *arena;
     const struct selector_node **items;

@@ -39,6 +39,16 @@ uint64_t machine_memory_bytes(void)
     return installed;
 }
 
+uint64_t machine_raise_open_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return UINT64_MAX;
+    rlim_t soft = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : soft;
+}
+
 uint64_t process_resident_bytes(void)
 {
     uint64_t total, resident = 0;

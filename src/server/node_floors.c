@@ -116,10 +116,25 @@ enum error_code node_open_api(struct node *node, struct error *error)
     return api_add_routes(node->api, node->router, error);
 }
 
+/* Connections leave descriptors to the files: of those there are a few thousand at most. */
+static size_t connections_max(const struct settings *settings)
+{
+    enum { FILES_RESERVED = 4096 };
+    uint64_t files = machine_raise_open_files();
+    uint64_t reserved = files / 2 < FILES_RESERVED ? files / 2 : FILES_RESERVED;
+    if (settings->http_connections_max <= files - reserved)
+        return settings->http_connections_max;
+    log_event(LOG_WARNING, "server", "the limit of open files allows fewer connections",
+              "http.max_connections=%llu open_files=%llu connections=%llu",
+              (unsigned long long)settings->http_connections_max, (unsigned long long)files,
+              (unsigned long long)(files - reserved));
+    return (size_t)(files - reserved);
+}
+
 enum error_code node_open_servers(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
-    node->http_budget.connections_max = settings->http_connections_max;
+    node->http_budget.connections_max = connections_max(settings);
     node->http_budget.body_bytes_max = machine_memory_bytes() / 16;
     char address[300];
     snprintf(address, sizeof address, "%s", settings->http_listen);

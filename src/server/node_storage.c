@@ -9,7 +9,11 @@
 
 /* Close to a hundred samples of a series in the log: with so many, chunks of parts are well filled.
  */
-enum { UNFROZEN_SERIES_BYTES = 500 };
+enum {
+    UNFROZEN_SERIES_BYTES = 500,
+    /* So a series that is written every other hour keeps its place. */
+    SERIES_QUIET_MS = 2 * 60 * 60 * 1000,
+};
 
 /* --- What the journal says -------------------------------------------------------------------- */
 
@@ -157,6 +161,7 @@ static enum error_code open_replica(struct node *node, uint32_t shard, struct er
                 .directory = node->directories[shard],
                 .hash_seed = node->hash_seed,
                 .future_window_ms = settings->ingest_future_window_ms,
+                .quiet_ms = SERIES_QUIET_MS,
                 .retention_ms = settings->storage_retention_ms,
                 .series_max = settings->ingest_max_series / shards + 1,
                 .exemplars_max = (uint32_t)(settings->ingest_max_exemplars / shards),

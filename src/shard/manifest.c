@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 static const uint8_t MAGIC[4] = {'G', 'M', 'A', 'N'};
-enum { MANIFEST_VERSION = 1 };
+enum { MANIFEST_VERSION = 2 };
 
 /* --- In memory ------------------------------------------------------------------------------ */
 
@@ -13,6 +13,7 @@ void manifest_clear(struct manifest *manifest)
     free(manifest->parts);
     free(manifest->blocks);
     tombstones_unref(manifest->tombstones);
+    id_set_unref(manifest->forgotten);
     byte_buffer_clear(&manifest->merge_body);
     *manifest = (struct manifest){0};
 }
@@ -94,6 +95,7 @@ void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer
     byte_buffer_varint(buffer, manifest->segment_count);
     for (size_t i = 0; i < manifest->segment_count; i++)
         byte_buffer_varint(buffer, manifest->segments[i]);
+    id_set_encode(manifest->forgotten, buffer);
     byte_buffer_varint(buffer, manifest->part_count);
     for (size_t i = 0; i < manifest->part_count; i++) {
         byte_buffer_varint(buffer, manifest->parts[i].index);
@@ -161,14 +163,23 @@ static size_t decode_count(struct byte_reader *reader)
     return reader->failed ? 0 : (size_t)count;
 }
 
-static enum error_code decode_files(struct byte_reader *reader, struct manifest *manifest,
-                                    struct error *error)
+static enum error_code decode_segments(struct byte_reader *reader, struct manifest *manifest,
+                                       struct error *error)
 {
     enum error_code code = ERROR_NONE;
     size_t count = decode_count(reader);
     for (size_t i = 0; i < count && !reader->failed && code == ERROR_NONE; i++)
         code = manifest_add_segment(manifest, byte_reader_varint(reader), error);
-    count = decode_count(reader);
+    if (code == ERROR_NONE && !reader->failed)
+        code = id_set_decode(reader, manifest->next_id, &manifest->forgotten, error);
+    return code;
+}
+
+static enum error_code decode_files(struct byte_reader *reader, struct manifest *manifest,
+                                    struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    size_t count = decode_count(reader);
     for (size_t i = 0; i < count && !reader->failed && code == ERROR_NONE; i++) {
         struct manifest_part part = {.index = byte_reader_varint(reader)};
         part.number = decode_number(reader);
@@ -233,7 +244,9 @@ enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
     manifest.next_id = byte_reader_varint(&reader);
     manifest.retention_cutoff_ms = byte_reader_zigzag(&reader);
     manifest.metadata_index = byte_reader_varint(&reader);
-    enum error_code code = decode_files(&reader, &manifest, error);
+    enum error_code code = decode_segments(&reader, &manifest, error);
+    if (code == ERROR_NONE && !reader.failed)
+        code = decode_files(&reader, &manifest, error);
     if (code == ERROR_NONE && !reader.failed)
         code = decode_tombstones(&reader, &manifest, error);
     if (code == ERROR_NONE && !reader.failed)

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "block/file_summary.h"
 
+#include "id_set.h"
 #include "tombstones.h"
 
 struct manifest_part {
@@ -36,6 +37,7 @@ struct manifest {
     uint64_t metadata_index;
     uint64_t *segments; /* [segment_count], owned */
     size_t segment_count;
+    struct id_set *forgotten;    /* dead ids in the segments, a reference; NULL: none */
     struct manifest_part *parts; /* [part_count], owned */
     size_t part_count;
     struct manifest_block *blocks; /* [block_count], owned */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "merge_work.h"
+#include "merge_walk.h"
 
 static enum error_code out_of_memory(struct error *error)
 {
@@ -30,8 +30,8 @@ static enum error_code cut_deleted(struct merge_work *work, const struct block_s
     return code;
 }
 
-static enum error_code read_parts(struct merge_work *work, const struct merge_item *item,
-                                  int64_t start_ms, int64_t end_ms, size_t *count,
+static enum error_code read_parts(struct merge_work *work, const struct block_series *series,
+                                  uint64_t id, int64_t start_ms, int64_t end_ms, size_t *count,
                                   struct error *error)
 {
     enum error_code code = ERROR_NONE;
@@ -41,33 +41,33 @@ static enum error_code read_parts(struct merge_work *work, const struct merge_it
         const struct file_summary *summary = &part->input.described.summary;
         if (from_ms > end_ms || summary->max_time_ms < from_ms || summary->min_time_ms > end_ms)
             continue;
-        code = part_reader_read(work->part_readers[i], item->id, from_ms, end_ms,
-                                &work->pieces[*count], error);
+        code = part_reader_read(work->part_readers[i], id, from_ms, end_ms, &work->pieces[*count],
+                                error);
         if (code != ERROR_NONE || work->pieces[*count].count == 0)
             continue;
-        code = cut_deleted(work, &item->series, part->input.described.index, *count, error);
+        code = cut_deleted(work, series, part->input.described.index, *count, error);
         (*count)++;
     }
     return code;
 }
 
-static enum error_code read_group(struct merge_work *work, size_t first, size_t end,
-                                  int64_t start_ms, int64_t end_ms,
-                                  struct sample_columns *columns_out, struct error *error)
+static enum error_code read_samples(struct merge_work *work, const struct merge_walk *walk,
+                                    int64_t start_ms, int64_t end_ms,
+                                    struct sample_columns *columns_out, struct error *error)
 {
     size_t count = 0;
     enum error_code code = ERROR_NONE;
-    for (size_t i = first; code == ERROR_NONE && i < end; i++) {
-        const struct merge_item *item = &work->items[i];
+    for (size_t i = 0; code == ERROR_NONE && i < walk->item_count; i++) {
+        const struct merge_item *item = &walk->items[i];
         if (item->id != SERIES_ID_OF_BLOCK) {
-            code = read_parts(work, item, start_ms, end_ms, &count, error);
+            code = read_parts(work, &walk->series, item->id, start_ms, end_ms, &count, error);
             continue;
         }
         code = block_reader_read(work->block_readers[item->block], item->position, start_ms, end_ms,
                                  &work->pieces[count], error);
         if (code != ERROR_NONE || work->pieces[count].count == 0)
             continue;
-        code = cut_deleted(work, &item->series, work->merge->blocks[item->block].described.index,
+        code = cut_deleted(work, &walk->series, work->merge->blocks[item->block].described.index,
                            count, error);
         count++;
     }
@@ -76,16 +76,16 @@ static enum error_code read_group(struct merge_work *work, size_t first, size_t 
     return column_merge(&work->merged, work->pieces, count, columns_out, error);
 }
 
-/* Exemplars of the group in the window, by timestamp: of blocks, then of parts. */
-static enum error_code read_exemplars(struct merge_work *work, size_t first, size_t end,
+/* Exemplars of the series in the window, by timestamp: of parts, then of blocks. */
+static enum error_code read_exemplars(struct merge_work *work, const struct merge_walk *walk,
                                       int64_t start_ms, int64_t end_ms, struct arena *arena,
                                       struct exemplar **exemplars_out, size_t *count_out,
                                       struct error *error)
 {
     struct exemplar *all = NULL;
     size_t total = 0;
-    for (size_t i = first; i < end; i++) {
-        const struct merge_item *item = &work->items[i];
+    for (size_t i = 0; i < walk->item_count; i++) {
+        const struct merge_item *item = &walk->items[i];
         size_t readers = item->id == SERIES_ID_OF_BLOCK ? 1 : work->merge->part_count;
         for (size_t k = 0; k < readers; k++) {
             const struct exemplar *found;
@@ -142,33 +142,31 @@ static enum error_code write_series(struct merge_work *work, struct block_writer
                                     int64_t start_ms, int64_t end_ms, uint64_t *added,
                                     struct error *error)
 {
+    struct merge_walk walk;
     struct arena *arena = arena_create(0);
-    if (arena == NULL)
-        return out_of_memory(error);
-    enum error_code code = ERROR_NONE;
-    for (size_t first = 0; code == ERROR_NONE && first < work->item_count;) {
-        size_t end = first + 1;
-        while (end < work->item_count && !work->items[end].begins)
-            end++;
+    enum error_code code = merge_walk_begin(&walk, work, start_ms, end_ms + 1, error);
+    if (code == ERROR_NONE && arena == NULL)
+        code = out_of_memory(error);
+    while (code == ERROR_NONE) {
         struct sample_columns columns = {0};
         struct exemplar *exemplars = NULL;
         size_t exemplar_count = 0;
+        code = merge_walk_next(&walk, error);
+        if (code != ERROR_NONE || walk.item_count == 0)
+            break;
         arena_reset(arena);
-        if (atomic_load_explicit(&work->merge->abandoned, memory_order_relaxed))
-            code = error_set(error, ERROR_CANCELED, "nobody needs the merge any more");
         /* Exemplars first: a reader's columns live until it reads anything else. */
+        code = read_exemplars(work, &walk, start_ms, end_ms, arena, &exemplars, &exemplar_count,
+                              error);
         if (code == ERROR_NONE)
-            code = read_exemplars(work, first, end, start_ms, end_ms, arena, &exemplars,
-                                  &exemplar_count, error);
-        if (code == ERROR_NONE)
-            code = read_group(work, first, end, start_ms, end_ms, &columns, error);
+            code = read_samples(work, &walk, start_ms, end_ms, &columns, error);
         if (code == ERROR_NONE && columns.count + exemplar_count > 0) {
             (*added)++;
-            code = block_writer_add(writer, &work->items[first].series, &columns, exemplars,
-                                    exemplar_count, error);
+            code =
+                block_writer_add(writer, &walk.series, &columns, exemplars, exemplar_count, error);
         }
-        first = end;
     }
+    merge_walk_clear(&walk);
     arena_destroy(arena);
     return code;
 }
@@ -313,16 +311,17 @@ static struct merge_window window_at(const struct merge *merge, int64_t time_ms,
     return (struct merge_window){time_ms, time_ms + BLOCK_CHUNK_WINDOW_MS};
 }
 
-static enum error_code map_series(struct merge_work *work, struct window_map *map, size_t first,
-                                  size_t end, struct arena *arena, struct error *error)
+static enum error_code map_series(struct merge_work *work, struct window_map *map,
+                                  const struct merge_walk *walk, struct arena *arena,
+                                  struct error *error)
 {
     struct exemplar *exemplars = NULL;
     struct sample_columns columns = {0};
     size_t exemplar_count = 0;
-    enum error_code code = read_exemplars(work, first, end, map->start_ms, map->end_ms - 1, arena,
+    enum error_code code = read_exemplars(work, walk, map->start_ms, map->end_ms - 1, arena,
                                           &exemplars, &exemplar_count, error);
     if (code == ERROR_NONE)
-        code = read_group(work, first, end, map->start_ms, map->end_ms - 1, &columns, error);
+        code = read_samples(work, walk, map->start_ms, map->end_ms - 1, &columns, error);
     if (code != ERROR_NONE)
         return code;
     for (size_t i = 0; i < columns.count; i++)
@@ -338,20 +337,20 @@ static enum error_code map_windows(struct merge_work *work, struct window_map *m
     uint64_t windows = (uint64_t)(map->end_ms - map->start_ms) / BLOCK_CHUNK_WINDOW_MS;
     if (windows <= WINDOWS_WITHOUT_MAP_MAX || windows > WINDOWS_OF_MAP_MAX)
         return ERROR_NONE;
+    struct merge_walk walk;
     struct arena *arena = arena_create(0);
     map->bits = calloc(windows / 8 + 1, 1);
-    enum error_code code = arena == NULL || map->bits == NULL ? out_of_memory(error) : ERROR_NONE;
-    for (size_t first = 0; code == ERROR_NONE && first < work->item_count;) {
-        size_t end = first + 1;
-        while (end < work->item_count && !work->items[end].begins)
-            end++;
+    enum error_code code = merge_walk_begin(&walk, work, map->start_ms, map->end_ms, error);
+    if (code == ERROR_NONE && (arena == NULL || map->bits == NULL))
+        code = out_of_memory(error);
+    while (code == ERROR_NONE) {
+        code = merge_walk_next(&walk, error);
+        if (code != ERROR_NONE || walk.item_count == 0)
+            break;
         arena_reset(arena);
-        if (atomic_load_explicit(&work->merge->abandoned, memory_order_relaxed))
-            code = error_set(error, ERROR_CANCELED, "nobody needs the merge any more");
-        else
-            code = map_series(work, map, first, end, arena, error);
-        first = end;
+        code = map_series(work, map, &walk, arena, error);
     }
+    merge_walk_clear(&walk);
     arena_destroy(arena);
     return code;
 }
@@ -384,13 +383,12 @@ static enum error_code open_readers(struct merge_work *work, struct error *error
 {
     struct merge *merge = work->merge;
     size_t pieces = merge->part_count + merge->block_count + 1;
-    work->arena = arena_create(0);
     work->part_readers = calloc(merge->part_count + 1, sizeof *work->part_readers);
     work->block_readers = calloc(merge->block_count + 1, sizeof *work->block_readers);
     work->pieces = calloc(pieces, sizeof *work->pieces);
     work->cuts = calloc(pieces, sizeof *work->cuts);
-    if (work->arena == NULL || work->part_readers == NULL || work->block_readers == NULL ||
-        work->pieces == NULL || work->cuts == NULL)
+    if (work->part_readers == NULL || work->block_readers == NULL || work->pieces == NULL ||
+        work->cuts == NULL)
         return out_of_memory(error);
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < merge->part_count; i++)
@@ -414,8 +412,9 @@ static void close_readers(struct merge_work *work)
     free(work->block_readers);
     free(work->pieces);
     free(work->cuts);
-    free(work->items);
-    arena_destroy(work->arena);
+    for (size_t i = 0; i < work->order_count; i++)
+        segment_order_destroy(work->orders[i]);
+    free(work->orders);
 }
 
 void merge_discard_outputs(struct merge *merge)
@@ -433,7 +432,7 @@ enum error_code merge_write_blocks(struct merge *merge, struct error *error)
     char path[SHARD_PATH_MAX];
     enum error_code code = open_readers(&work, error);
     if (code == ERROR_NONE)
-        code = merge_collect_series(&work, error);
+        code = merge_sort_parts(&work, error);
     if (code == ERROR_NONE)
         code = write_windows(&work, error);
     close_readers(&work);

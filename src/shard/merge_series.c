@@ -1,194 +1,101 @@
 /*
- * The series of a merge: ids of parts and positions in blocks, with their labels, sorted as blocks
- * are.
+ * The series of the parts of a merge, sorted as blocks are: parts know ids, segments their labels.
  */
-#include "merge_work.h"
-
 #include <stdlib.h>
+
+#include "merge_work.h"
 
 static enum error_code out_of_memory(struct error *error)
 {
     return error_set(error, ERROR_OUT_OF_MEMORY, "merge");
 }
 
-/* --- Collecting the series ------------------------------------------------------------------- */
+/* Ascending, each once. */
+struct id_list {
+    uint64_t *ids; /* [count], owned */
+    size_t count;
+};
 
-static struct merge_item *add_item(struct merge_work *work)
+/* Join the ids of a part, which ascend too, with those of the parts before. */
+static enum error_code add_part(struct id_list *list, struct part_reader *reader,
+                                uint64_t series_count, struct error *error)
 {
-    if (work->item_count == work->item_capacity) {
-        size_t capacity = work->item_capacity == 0 ? 1024 : work->item_capacity * 2;
-        struct merge_item *grown = realloc(work->items, capacity * sizeof *grown);
-        if (grown == NULL)
-            return NULL;
-        work->items = grown;
-        work->item_capacity = capacity;
+    uint64_t *joined = malloc((list->count + series_count + 1) * sizeof *joined);
+    if (joined == NULL)
+        return out_of_memory(error);
+    size_t count = 0, at = 0;
+    struct part_entry entry = {0};
+    bool found = true;
+    enum error_code code = part_reader_next(reader, 0, &entry, &found, error);
+    for (uint64_t left = series_count; code == ERROR_NONE && found; left--) {
+        if (left == 0) {
+            code = error_set(error, ERROR_CORRUPT, "merge: a part of more series than it says");
+            break;
+        }
+        while (at < list->count && list->ids[at] < entry.id)
+            joined[count++] = list->ids[at++];
+        at += at < list->count && list->ids[at] == entry.id;
+        joined[count++] = entry.id;
+        code = part_reader_next(reader, entry.id + 1, &entry, &found, error);
     }
-    return &work->items[work->item_count++];
-}
-
-static enum error_code collect_part_ids(struct merge_work *work, size_t part, struct error *error)
-{
-    uint64_t from_id = 0;
-    while (true) {
-        struct part_entry entry;
-        bool found;
-        enum error_code code =
-            part_reader_next(work->part_readers[part], from_id, &entry, &found, error);
-        if (code != ERROR_NONE || !found)
-            return code;
-        struct merge_item *item = add_item(work);
-        if (item == NULL)
-            return out_of_memory(error);
-        *item = (struct merge_item){.id = entry.id};
-        from_id = entry.id + 1;
-    }
-}
-
-static int compare_ids(const void *left, const void *right)
-{
-    const struct merge_item *a = left, *b = right;
-    return a->id < b->id ? -1 : a->id > b->id;
-}
-
-enum { LABEL_BATCH = 1024 };
-
-/* Labels of items [from, from + count), which one segment may hold; found ones get them. */
-static enum error_code read_labels(struct merge_work *work, struct series_segment *segment,
-                                   size_t from, size_t count, struct error *error)
-{
-    uint64_t ids[LABEL_BATCH] = {0};
-    struct segment_series series[LABEL_BATCH];
-    for (size_t i = 0; i < count; i++)
-        ids[i] = work->items[from + i].id;
-    enum error_code code = series_segment_read(segment, ids, count, work->arena, series, error);
-    for (size_t i = 0; code == ERROR_NONE && i < count; i++)
-        if (series[i].labels.size > 0)
-            work->items[from + i].series =
-                (struct block_series){series[i].tenant, series[i].slot, series[i].labels};
+    while (at < list->count)
+        joined[count++] = list->ids[at++];
+    free(list->ids);
+    *list = (struct id_list){joined, count};
     return code;
 }
 
-static enum error_code resolve_ids(struct merge_work *work, struct error *error)
+static size_t first_at_least(const struct id_list *list, uint64_t id)
+{
+    size_t low = 0, high = list->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (list->ids[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static enum error_code sort_ids(struct merge_work *work, const struct id_list *list,
+                                struct error *error)
 {
     const struct view *view = work->merge->view;
-    if (work->item_count == 0)
-        return ERROR_NONE;
-    qsort(work->items, work->item_count, sizeof *work->items, compare_ids);
-    size_t kept = 0;
-    for (size_t i = 0; i < work->item_count; i++)
-        if (kept == 0 || work->items[kept - 1].id != work->items[i].id)
-            work->items[kept++] = work->items[i];
-    work->item_count = kept;
-    for (size_t s = 0; s < view->segment_count; s++) {
-        struct series_segment *segment = view->segments[s];
-        uint64_t first = series_segment_first_id(segment);
-        uint64_t end = first + series_segment_span(segment);
-        for (size_t i = 0; i < kept;) {
-            size_t count = 0;
-            if (work->items[i].id < first) {
-                i++;
-                continue;
-            }
-            while (count < LABEL_BATCH && i + count < kept && work->items[i + count].id < end)
-                count++;
-            if (count == 0)
-                break;
-            enum error_code code = read_labels(work, segment, i, count, error);
-            if (code != ERROR_NONE)
-                return code;
-            i += count;
-        }
-    }
-    for (size_t i = 0; i < kept; i++)
-        if (work->items[i].series.labels.size == 0)
-            return error_set(error, ERROR_CORRUPT, "merge: series %llu has no labels",
-                             (unsigned long long)work->items[i].id);
-    return ERROR_NONE;
-}
-
-static enum error_code collect_block(struct merge_work *work, uint32_t block, struct error *error)
-{
-    uint64_t count = work->merge->blocks[block].described.summary.series_count;
-    for (uint32_t position = 0; position < count; position++) {
-        struct block_series series;
+    work->orders = calloc(view->segment_count + 1, sizeof(struct segment_order *));
+    if (work->orders == NULL)
+        return out_of_memory(error);
+    size_t found = 0;
+    for (size_t i = 0; i < view->segment_count; i++) {
+        struct series_segment *segment = view->segments[i];
+        uint64_t first_id = series_segment_first_id(segment);
+        size_t first = first_at_least(list, first_id);
+        size_t end = first_at_least(list, first_id + series_segment_span(segment));
+        if (first == end)
+            continue;
+        struct segment_order **order = &work->orders[work->order_count];
         enum error_code code =
-            block_reader_series(work->block_readers[block], position, &series, error);
+            segment_order_create(segment, list->ids + first, end - first, order, error);
         if (code != ERROR_NONE)
             return code;
-        struct merge_item *item = add_item(work);
-        if (item == NULL)
-            return out_of_memory(error);
-        *item = (struct merge_item){
-            .series = series,
-            .id = SERIES_ID_OF_BLOCK,
-            .block = block,
-            .position = position,
-        };
-        item->series.labels = labels_copy(work->arena, series.labels);
-        item->series.tenant = arena_copy_text(work->arena, series.tenant);
-        if (item->series.labels.bytes == NULL || item->series.tenant.data == NULL)
-            return out_of_memory(error);
+        found += segment_order_count(*order);
+        work->order_count++;
     }
+    if (found != list->count)
+        return error_set(error, ERROR_CORRUPT, "merge: %zu of %zu series have labels", found,
+                         list->count);
     return ERROR_NONE;
 }
 
-/* Put the items into the order of `order`, and tell where a new series begins. */
-static void arrange_items(struct merge_work *work, struct merge_item *arranged,
-                          const uint32_t *order)
+enum error_code merge_sort_parts(struct merge_work *work, struct error *error)
 {
-    for (size_t i = 0; i < work->item_count; i++) {
-        arranged[i] = work->items[order[i]];
-        arranged[i].begins =
-            i == 0 || block_series_compare(&arranged[i - 1].series, &arranged[i].series) != 0;
-        /* Of equal series parts come first, then blocks as they are numbered, however the sort
-         * left them: exemplars of one time keep that order. */
-        for (size_t k = i;
-             k > 0 && !arranged[k].begins && arranged[k - 1].id == SERIES_ID_OF_BLOCK &&
-             (arranged[k].id != SERIES_ID_OF_BLOCK || arranged[k].block < arranged[k - 1].block);
-             k--) {
-            struct merge_item swapped = arranged[k - 1];
-            arranged[k - 1] = arranged[k];
-            arranged[k] = swapped;
-            arranged[k - 1].begins = swapped.begins;
-            arranged[k].begins = false;
-        }
-    }
-}
-
-static enum error_code sort_items(struct merge_work *work, struct error *error)
-{
-    size_t count = work->item_count;
-    struct block_series *series = malloc((count + 1) * sizeof *series);
-    struct merge_item *arranged = malloc((count + 1) * sizeof *arranged);
-    uint32_t *order = malloc((count + 1) * sizeof *order);
-    enum error_code code = ERROR_NONE;
-    if (series == NULL || arranged == NULL || order == NULL)
-        code = out_of_memory(error);
-    for (size_t i = 0; code == ERROR_NONE && i < count; i++)
-        series[i] = work->items[i].series;
-    if (code == ERROR_NONE)
-        code = block_series_sort(series, count, order, error);
-    if (code == ERROR_NONE) {
-        arrange_items(work, arranged, order);
-        struct merge_item *unsorted = work->items;
-        work->items = arranged;
-        work->item_capacity = count + 1;
-        arranged = unsorted;
-    }
-    free(series);
-    free(arranged);
-    free(order);
-    return code;
-}
-
-enum error_code merge_collect_series(struct merge_work *work, struct error *error)
-{
+    struct id_list list = {0};
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < work->merge->part_count; i++)
-        code = collect_part_ids(work, i, error);
-    if (code == ERROR_NONE)
-        code = resolve_ids(work, error);
-    for (size_t i = 0; code == ERROR_NONE && i < work->merge->block_count; i++)
-        code = collect_block(work, (uint32_t)i, error);
-    return code == ERROR_NONE ? sort_items(work, error) : code;
+        code = add_part(&list, work->part_readers[i],
+                        work->merge->parts[i].input.described.summary.series_count, error);
+    if (code == ERROR_NONE && list.count > 0)
+        code = sort_ids(work, &list, error);
+    free(list.ids);
+    return code;
 }

@@ -16,6 +16,25 @@ uint32_t series_target(struct text tenant, struct labels labels)
     return target == TARGET_NONE ? 0 : target;
 }
 
+/* --- Ids ------------------------------------------------------------------------------------ */
+
+static uint64_t bit_of(uint64_t id)
+{
+    return UINT64_C(1) << id % 64;
+}
+
+static size_t word_of(uint64_t id)
+{
+    return (size_t)(id % SERIES_PAGE_SIZE / 64);
+}
+
+/* The page of the id; NULL where none is alive. */
+static struct series_page *page_at(const struct registry *registry, uint64_t id)
+{
+    uint64_t number = id / SERIES_PAGE_SIZE;
+    return number < registry->page_count ? registry->pages[number] : NULL;
+}
+
 static enum error_code page_of(struct registry *registry, uint64_t id,
                                struct series_page **page_out, struct error *error)
 {
@@ -34,6 +53,10 @@ static enum error_code page_of(struct registry *registry, uint64_t id,
         if (page == NULL)
             return error_set(error, ERROR_OUT_OF_MEMORY, "registry: a page of targets");
         memset(page->targets, 0xff, sizeof page->targets); /* TARGET_NONE */
+        memset(page->heard, 0, sizeof page->heard);
+        memset(page->heard_before, 0, sizeof page->heard_before);
+        memset(page->leaving, 0, sizeof page->leaving);
+        page->alive_count = 0;
         registry->pages[number] = page;
     }
     *page_out = registry->pages[number];
@@ -42,10 +65,8 @@ static enum error_code page_of(struct registry *registry, uint64_t id,
 
 uint32_t registry_target(const struct registry *registry, uint64_t id)
 {
-    size_t number = (size_t)(id / SERIES_PAGE_SIZE);
-    if (number >= registry->page_count || registry->pages[number] == NULL)
-        return TARGET_NONE;
-    return registry->pages[number]->targets[id % SERIES_PAGE_SIZE];
+    const struct series_page *page = page_at(registry, id);
+    return page == NULL ? TARGET_NONE : page->targets[id % SERIES_PAGE_SIZE];
 }
 
 /* --- Tenants -------------------------------------------------------------------------------- */
@@ -115,11 +136,14 @@ enum error_code registry_revive(struct registry *registry, uint64_t id, struct t
     if (code != ERROR_NONE)
         return code;
     size_t place = (size_t)(id % SERIES_PAGE_SIZE);
-    if (page->targets[place] == TARGET_NONE)
+    if (page->targets[place] == TARGET_NONE) {
         registry->series_count++;
+        page->alive_count++;
+    }
     page->targets[place] = target;
     page->tenants[place] = number;
     page->slots[place] = slot;
+    page->heard[place / 64] |= bit_of(id);
     return ERROR_NONE;
 }
 
@@ -165,12 +189,94 @@ bool registry_brief_get(const struct registry_brief *brief, uint64_t id,
     return series_out->target != TARGET_NONE;
 }
 
+/* --- Leaving -------------------------------------------------------------------------------- */
+
+void registry_hear(struct registry *registry, uint64_t id)
+{
+    struct series_page *page = page_at(registry, id);
+    if (page != NULL)
+        page->heard[word_of(id)] |= bit_of(id);
+}
+
+void registry_turn(struct registry *registry)
+{
+    for (size_t i = 0; i < registry->page_count; i++) {
+        struct series_page *page = registry->pages[i];
+        if (page == NULL)
+            continue;
+        memcpy(page->heard_before, page->heard, sizeof page->heard_before);
+        memset(page->heard, 0, sizeof page->heard);
+    }
+}
+
+uint64_t registry_memory_from(const struct registry *registry)
+{
+    return memory_index_first_id(registry->frozen_count > 0 ? registry->frozen[0]
+                                                            : registry->growing);
+}
+
+bool registry_is_quiet(const struct registry *registry, uint64_t id)
+{
+    const struct series_page *page = page_at(registry, id);
+    return page != NULL && page->targets[id % SERIES_PAGE_SIZE] != TARGET_NONE &&
+           ((page->heard[word_of(id)] | page->heard_before[word_of(id)]) & bit_of(id)) == 0;
+}
+
+size_t registry_find_quiet(const struct registry *registry, uint64_t from_id, uint64_t *ids,
+                           size_t count)
+{
+    uint64_t end = registry_memory_from(registry);
+    size_t found = 0;
+    for (uint64_t id = from_id; id < end && found < count;) {
+        const struct series_page *page = page_at(registry, id);
+        if (page == NULL) {
+            id = (id / SERIES_PAGE_SIZE + 1) * SERIES_PAGE_SIZE;
+            continue;
+        }
+        uint64_t heard = page->heard[word_of(id)] | page->heard_before[word_of(id)];
+        uint64_t quiet = ~heard & ~UINT64_C(0) << id % 64;
+        for (uint64_t base = id / 64 * 64; quiet != 0 && found < count; quiet &= quiet - 1) {
+            uint64_t candidate = base + (uint64_t)__builtin_ctzll(quiet);
+            if (candidate < end && page->targets[candidate % SERIES_PAGE_SIZE] != TARGET_NONE)
+                ids[found++] = candidate;
+        }
+        id = (id / 64 + 1) * 64;
+    }
+    return found;
+}
+
+void registry_set_leaving(struct registry *registry, uint64_t id)
+{
+    assert(registry_target(registry, id) != TARGET_NONE);
+    page_at(registry, id)->leaving[word_of(id)] |= bit_of(id);
+}
+
+bool registry_is_leaving(const struct registry *registry, uint64_t id)
+{
+    const struct series_page *page = page_at(registry, id);
+    return page != NULL && (page->leaving[word_of(id)] & bit_of(id)) != 0;
+}
+
+void registry_clear_leaving(struct registry *registry)
+{
+    for (size_t i = 0; i < registry->page_count; i++)
+        if (registry->pages[i] != NULL)
+            memset(registry->pages[i]->leaving, 0, sizeof registry->pages[i]->leaving);
+}
+
 void registry_forget(struct registry *registry, uint64_t id)
 {
-    if (registry_target(registry, id) == TARGET_NONE)
+    struct series_page *page = page_at(registry, id);
+    if (page == NULL || page->targets[id % SERIES_PAGE_SIZE] == TARGET_NONE)
         return;
-    registry->pages[id / SERIES_PAGE_SIZE]->targets[id % SERIES_PAGE_SIZE] = TARGET_NONE;
+    page->targets[id % SERIES_PAGE_SIZE] = TARGET_NONE;
+    page->leaving[word_of(id)] &= ~bit_of(id);
+    page->alive_count--;
     registry->series_count--;
+    if (page->alive_count == 0) {
+        registry->pages[id / SERIES_PAGE_SIZE] = NULL;
+        free(page);
+    }
 }
 
 /* --- Life ----------------------------------------------------------------------------------- */
@@ -214,10 +320,11 @@ void registry_clear(struct registry *registry)
 enum error_code registry_add(struct registry *registry, struct text tenant, uint16_t slot,
                              struct labels labels, uint64_t *id_out, struct error *error)
 {
-    for (size_t i = 0; i < registry->frozen_count; i++) {
-        if (memory_index_find(registry->frozen[i], tenant, labels, id_out))
+    /* One that was forgotten may still be in a frozen index here, and in a segment elsewhere. */
+    for (size_t i = 0; i < registry->frozen_count; i++)
+        if (memory_index_find(registry->frozen[i], tenant, labels, id_out) &&
+            registry_target(registry, *id_out) != TARGET_NONE)
             return error_set(error, ERROR_EXISTS, "series exists");
-    }
     uint32_t target = series_target(tenant, labels);
     uint64_t id = registry->next_id;
     struct memory_series series = {
@@ -240,10 +347,11 @@ bool registry_find_in_memory(const struct registry *registry, struct text tenant
                              struct labels labels, uint64_t *id_out)
 {
     if (memory_index_find(registry->growing, tenant, labels, id_out))
-        return registry_target(registry, *id_out) != TARGET_NONE;
+        return true;
     for (size_t i = 0; i < registry->frozen_count; i++)
-        if (memory_index_find(registry->frozen[i], tenant, labels, id_out))
-            return registry_target(registry, *id_out) != TARGET_NONE;
+        if (memory_index_find(registry->frozen[i], tenant, labels, id_out) &&
+            registry_target(registry, *id_out) != TARGET_NONE)
+            return true;
     return false;
 }
 
@@ -282,14 +390,23 @@ enum error_code registry_add_segment(struct registry *registry, uint64_t name,
     return ERROR_NONE;
 }
 
-enum error_code registry_thaw(struct registry *registry, uint64_t name,
+enum error_code registry_thaw(struct registry *registry, size_t rewritten_count, uint64_t name,
                               struct series_segment *segment, struct error *error)
 {
-    assert(registry->frozen_count > 0);
+    assert(registry->frozen_count > 0 && rewritten_count <= registry->segment_count);
     if (segment != NULL) {
         enum error_code code = registry_add_segment(registry, name, segment, error);
         if (code != ERROR_NONE)
             return code;
+    }
+    size_t kept = registry->segment_count - rewritten_count - (segment != NULL);
+    for (size_t i = kept; i < kept + rewritten_count; i++)
+        series_segment_unref(registry->segments[i]);
+    registry->segment_count = kept;
+    if (segment != NULL) {
+        registry->segments[kept] = segment;
+        registry->segment_names[kept] = name;
+        registry->segment_count++;
     }
     memory_index_unref(registry->frozen[0]);
     registry->frozen_count--;

@@ -7,6 +7,7 @@
 #include "base/checksum.h"
 #include "base/log.h"
 
+#include "forget.h"
 #include "merge.h"
 
 /* --- Jobs under way ------------------------------------------------------------------------- */
@@ -18,7 +19,12 @@ static void release(struct shard *shard)
         head_unref(shard->frozen[i].head);
         manifest_clear(&shard->frozen[i].manifest);
         byte_buffer_clear(&shard->frozen[i].metadata);
+        id_set_unref(shard->frozen[i].forgotten);
     }
+    free(shard->segments);
+    id_set_unref(shard->forgotten);
+    id_set_unref(shard->hidden);
+    shard_forget_clear(shard);
     for (size_t i = 0; i < shard->part_count; i++)
         part_unref(shard->parts[i].part);
     for (size_t i = 0; i < shard->block_count; i++)
@@ -86,8 +92,9 @@ void shard_destroy(struct shard *shard)
 
 static bool target_of(void *context, uint64_t series_id, uint64_t *target_id_out)
 {
-    const struct shard *shard = context;
+    struct shard *shard = context;
     uint32_t target = registry_target(&shard->registry, series_id);
+    registry_hear(&shard->registry, series_id);
     *target_id_out = target;
     return target != TARGET_NONE;
 }
@@ -193,6 +200,7 @@ enum error_code shard_publish(struct shard *shard, struct error *error)
         .segments = shard->registry.segments,
         .segment_count = shard->registry.segment_count,
         .tombstones = shard->tombstones,
+        .forgotten = shard->hidden,
     };
     struct view *view = NULL;
     if (pieces.parts != NULL && pieces.blocks != NULL) {
@@ -207,6 +215,7 @@ enum error_code shard_publish(struct shard *shard, struct error *error)
     struct view *before = shard->view;
     shard->view = view;
     pthread_mutex_unlock(&shard->view_lock);
+    shard->view_version++;
     view_unref(before);
     return ERROR_NONE;
 }
@@ -223,6 +232,20 @@ struct view *shard_view(struct shard *shard)
     struct view *view = view_ref(shard->view);
     pthread_mutex_unlock(&shard->view_lock);
     return view;
+}
+
+struct view *shard_view_at_once(struct shard *shard, size_t *growing_count_out)
+{
+    while (true) {
+        struct view *view = shard_view(shard);
+        *growing_count_out = memory_index_count(view->indexes[view->index_count - 1]);
+        pthread_mutex_lock(&shard->view_lock);
+        bool is_current = shard->view == view;
+        pthread_mutex_unlock(&shard->view_lock);
+        if (is_current)
+            return view;
+        view_unref(view);
+    }
 }
 
 struct series_source *shard_source(struct shard *shard)
@@ -254,6 +277,7 @@ void shard_lead(struct shard *shard)
     shard->freeze_proposed = false;
     shard->merge_proposed = false;
     shard->clean_proposed = false;
+    shard_forget_lead(shard);
     if (shard->pending != NULL)
         memset(shard->pending, 0, shard->pending_capacity * sizeof *shard->pending);
     shard->pending_count = 0;
@@ -367,6 +391,9 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .freezes_total = counters->freezes,
         .merges_total = counters->merges,
         .job_failures_total = counters->job_failures,
+        .series_forgotten = counters->series_forgotten,
+        .segments_rewritten = counters->segments_rewritten,
+        .dead_id_count = id_set_count(view->forgotten),
         .tombstone_count = tombstones_count(view->tombstones),
         .metadata_count = metadata_store_count(shard->metadata),
         .oldest_ms = INT64_MAX,
@@ -392,21 +419,27 @@ enum error_code shard_snapshot(struct shard *shard, struct byte_buffer *bytes,
 
 enum { REVIVE_BATCH = 4096 };
 
-/* Fill the tables of the registry with the series of a segment. */
+/* Fill the tables of the registry with the series of a segment that are alive. */
 static enum error_code revive_segment(struct shard *shard, struct series_segment *segment,
-                                      struct error *error)
+                                      const struct id_set *forgotten,
+                                      struct shard_segment *segment_out, struct error *error)
 {
     struct segment_series *series = malloc(REVIVE_BATCH * sizeof *series);
     enum error_code code = ERROR_NONE;
     if (series == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "series of a segment");
     uint64_t total = series_segment_summary(segment).series_count;
+    segment_out->first_id = series_segment_first_id(segment);
+    segment_out->series_count = total;
     for (uint64_t from = 0; code == ERROR_NONE && from < total; from += REVIVE_BATCH) {
         size_t count = total - from < REVIVE_BATCH ? (size_t)(total - from) : REVIVE_BATCH;
         code = series_segment_read_briefly(segment, (uint32_t)from, count, series, error);
         for (size_t i = 0; code == ERROR_NONE && i < count; i++)
-            code = registry_revive(&shard->registry, series[i].id, series[i].tenant,
-                                   (uint32_t)series[i].target, series[i].slot, error);
+            if (id_set_has(forgotten, series[i].id))
+                segment_out->forgotten_count++;
+            else
+                code = registry_revive(&shard->registry, series[i].id, series[i].tenant,
+                                       (uint32_t)series[i].target, series[i].slot, error);
     }
     free(series);
     return code;
@@ -440,21 +473,42 @@ static enum error_code restore_metadata(struct shard *shard, struct error *error
     return code == ERROR_NONE ? code : error_wrap(error, "'%s'", path);
 }
 
+static enum error_code restore_segments(struct shard *shard, const struct manifest *manifest,
+                                        struct error *error)
+{
+    uint64_t forgotten_count = 0;
+    enum error_code code = ERROR_NONE;
+    shard->segments = calloc(manifest->segment_count + 1, sizeof *shard->segments);
+    if (shard->segments == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "list of segments");
+    for (size_t i = 0; code == ERROR_NONE && i < manifest->segment_count; i++) {
+        struct shard_segment *described = &shard->segments[shard->segment_count++];
+        struct series_segment *segment;
+        described->name = manifest->segments[i];
+        code = shard_open_segment(shard, described->name, &segment, error);
+        if (code != ERROR_NONE)
+            break;
+        code = registry_add_segment(&shard->registry, described->name, segment, error);
+        if (code == ERROR_NONE)
+            code = revive_segment(shard, segment, manifest->forgotten, described, error);
+        else
+            series_segment_unref(segment);
+        forgotten_count += described->forgotten_count;
+    }
+    if (code == ERROR_NONE && forgotten_count != id_set_count(manifest->forgotten))
+        code = error_set(error, ERROR_CORRUPT, "%llu forgotten series are in no segment",
+                         (unsigned long long)(id_set_count(manifest->forgotten) - forgotten_count));
+    if (code == ERROR_NONE) {
+        shard->forgotten = id_set_ref(manifest->forgotten);
+        shard->hidden = id_set_ref(manifest->forgotten);
+    }
+    return code;
+}
+
 static enum error_code restore_files(struct shard *shard, const struct manifest *manifest,
                                      struct error *error)
 {
-    enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < manifest->segment_count; i++) {
-        struct series_segment *segment;
-        code = shard_open_segment(shard, manifest->segments[i], &segment, error);
-        if (code != ERROR_NONE)
-            break;
-        code = registry_add_segment(&shard->registry, manifest->segments[i], segment, error);
-        if (code == ERROR_NONE)
-            code = revive_segment(shard, segment, error);
-        else
-            series_segment_unref(segment);
-    }
+    enum error_code code = restore_segments(shard, manifest, error);
     for (size_t i = 0; code == ERROR_NONE && i < manifest->part_count; i++) {
         struct part *part;
         code = shard_open_part(shard, &manifest->parts[i], &part, error);

@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 
-#include "shard_private.h"
+#include "forget.h"
 
 /* --- Series of a write ---------------------------------------------------------------------- */
 
@@ -19,6 +19,7 @@ struct write_context {
     uint64_t *moved;      /* [moved_count], the actual id of each from moved_first on */
     size_t moved_count;
     size_t moved_capacity;
+    size_t unknown_count; /* samples of ids that are not alive */
 };
 
 /* Called for every series from the first that moved on, so that a position tells the id. */
@@ -69,10 +70,11 @@ static uint64_t actual_id(const struct write_context *context, uint64_t id)
 
 /* --- Samples of a write --------------------------------------------------------------------- */
 
-static void count_appended(struct shard *shard, const struct head_append_result *result)
+static void count_appended(struct write_context *context, const struct head_append_result *result)
 {
-    struct shard_counters *counters = &shard->counters;
+    struct shard_counters *counters = &context->shard->counters;
     const size_t *verdicts = result->verdict_counts;
+    context->unknown_count += verdicts[HEAD_UNKNOWN_SERIES];
     counters->samples_appended +=
         verdicts[HEAD_APPENDED] + verdicts[HEAD_LATE] + verdicts[HEAD_REPLACED];
     counters->samples_duplicate += verdicts[HEAD_DUPLICATE] + verdicts[HEAD_KEPT];
@@ -96,7 +98,7 @@ static enum error_code apply_floats(struct write_context *context, const struct 
     };
     struct head_append_result result;
     enum error_code code = head_append(context->shard->head, &batch, NULL, &result, error);
-    count_appended(context->shard, &result);
+    count_appended(context, &result);
     return code;
 }
 
@@ -130,7 +132,7 @@ static enum error_code apply_histograms(struct write_context *context,
     };
     struct head_append_result result;
     enum error_code code = head_append(context->shard->head, &batch, NULL, &result, error);
-    count_appended(context->shard, &result);
+    count_appended(context, &result);
     context->shard->counters.histograms_appended += result.verdict_counts[HEAD_APPENDED];
     return code;
 }
@@ -208,6 +210,13 @@ static enum error_code apply_write(struct shard *shard, uint64_t index, struct b
     }
     code = apply_write_parts(&context, body, error);
     free(context.moved);
+    if (code == ERROR_NONE && context.unknown_count > 0) {
+        /* No leader proposes that. The sender shall try again rather than believe it is stored. */
+        log_event(LOG_ERROR, "shard", "an entry has samples of unknown series",
+                  "shard=%u index=%llu samples=%zu", shard->options.shard_id,
+                  (unsigned long long)index, context.unknown_count);
+        return error_set(error, ERROR_CONFLICT, "the entry has samples of unknown series");
+    }
     return code;
 }
 
@@ -311,7 +320,7 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
         code = apply_clean(shard, index, &reader, error);
         break;
     case ENTRY_FORGET_SERIES:
-        code = error_set(error, ERROR_UNSUPPORTED, "entry kind %d", header.kind);
+        code = shard_apply_forget(shard, &reader, error);
         break;
     }
     if (code != ERROR_NONE && code != ERROR_CONFLICT)

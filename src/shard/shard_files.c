@@ -92,10 +92,11 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
         .retention_cutoff_ms = shard->retention_cutoff_ms,
         .metadata_index = shard->metadata_index,
         .tombstones = tombstones_ref(shard->tombstones),
+        .forgotten = id_set_ref(shard->forgotten),
     };
     enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < shard->registry.segment_count; i++)
-        code = manifest_add_segment(&manifest, shard->registry.segment_names[i], error);
+    for (size_t i = 0; code == ERROR_NONE && i < shard->segment_count; i++)
+        code = manifest_add_segment(&manifest, shard->segments[i].name, error);
     for (size_t i = 0; code == ERROR_NONE && i < shard->part_count; i++)
         code = manifest_add_part(&manifest, &shard->parts[i].described, error);
     for (size_t i = 0; code == ERROR_NONE && i < shard->block_count; i++)

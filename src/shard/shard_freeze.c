@@ -13,8 +13,8 @@
 #include "base/checksum.h"
 #include "base/log.h"
 #include "block/part_writer.h"
-#include "block/series_segment_writer.h"
 
+#include "forget.h"
 #include "merge_plan.h"
 #include "part_split.h"
 
@@ -25,8 +25,7 @@ struct freeze_job {
     struct timer retry;
     struct shard *shard;
     struct shard_frozen *frozen; /* shard->frozen[0], which stays there until the job is done */
-    struct memory_index *index;
-    uint64_t index_count;
+    struct segment_rewrite rewrite;
     struct registry_brief brief;
 
     /* Results. */
@@ -34,7 +33,7 @@ struct freeze_job {
     struct manifest_part parts[PARTS_PER_FREEZE];
     struct part *opened[PARTS_PER_FREEZE];
     size_t part_count;
-    struct series_segment *segment; /* NULL: no new series */
+    struct series_segment *segment; /* NULL: none was due, or nothing was left for it */
 };
 
 /* --- Applying ------------------------------------------------------------------------------- */
@@ -54,6 +53,43 @@ static enum error_code encode_metadata(struct shard *shard, struct shard_frozen 
     return ERROR_NONE;
 }
 
+/* Take the new segment into the list, in the place of those that are rewritten with it. */
+static enum error_code change_segments(struct shard *shard, struct shard_frozen *frozen,
+                                       struct error *error)
+{
+    uint64_t new_count = memory_index_count(shard->registry.growing);
+    size_t from = segment_rewrite_from(shard->segments, shard->segment_count, new_count);
+    struct shard_segment added = {
+        .name = frozen->index,
+        .first_id = memory_index_first_id(shard->registry.growing),
+        .series_count =
+            new_count + segment_rewrite_live_count(shard->segments, from, shard->segment_count),
+    };
+    if (from < shard->segment_count)
+        added.first_id = shard->segments[from].first_id;
+    struct shard_segment *segments =
+        realloc(shard->segments, (shard->segment_count + 1) * sizeof *segments);
+    if (segments == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "list of segments");
+    shard->segments = segments;
+    struct id_set *left = NULL;
+    enum error_code code = id_set_below(shard->forgotten, added.first_id, &left, error);
+    if (code != ERROR_NONE)
+        return code;
+    for (size_t i = from; i < shard->segment_count; i++) {
+        char path[SHARD_PATH_MAX];
+        shard_doom_file(shard, frozen->index,
+                        shard_path(shard, path, "series", segments[i].name, 0, "segment"));
+    }
+    frozen->rewritten_count = shard->segment_count - from;
+    frozen->forgotten = shard->forgotten;
+    shard->forgotten = left;
+    shard->segment_count = from;
+    if (added.series_count > 0)
+        segments[shard->segment_count++] = added;
+    return ERROR_NONE;
+}
+
 static enum error_code freeze_into(struct shard *shard, struct shard_frozen *frozen,
                                    struct error *error)
 {
@@ -68,6 +104,8 @@ static enum error_code freeze_into(struct shard *shard, struct shard_frozen *fro
         }
         shard->metadata_index = frozen->index;
     }
+    if (code == ERROR_NONE)
+        code = change_segments(shard, frozen, error);
     if (code == ERROR_NONE)
         code = shard_describe(shard, frozen->index, &frozen->manifest, error);
     if (code == ERROR_NONE)
@@ -95,8 +133,10 @@ enum error_code shard_apply_freeze(struct shard *shard, uint64_t index, struct e
     if (code != ERROR_NONE) {
         manifest_clear(&frozen->manifest);
         byte_buffer_clear(&frozen->metadata);
+        id_set_unref(frozen->forgotten);
         return code;
     }
+    shard_forget_turn(shard, frozen->head);
     shard->frozen_count++;
     shard->metadata_changed = false;
     shard->unfrozen_bytes = 0;
@@ -219,41 +259,14 @@ static enum error_code write_part(struct freeze_job *job, enum part_number numbe
 static enum error_code write_segment(struct freeze_job *job, struct error *error)
 {
     struct shard *shard = job->shard;
-    struct series_segment_writer *writer = NULL;
-    struct arena *arena = arena_create(0);
-    struct file_summary summary;
+    uint64_t series_count = 0;
     char path[SHARD_PATH_MAX];
-    if (job->index_count == 0) {
-        arena_destroy(arena);
+    if (job->rewrite.index_count + job->rewrite.segment_count == 0)
         return ERROR_NONE;
-    }
-    if (arena == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "series segment");
     shard_path(shard, path, "series", job->frozen->index, 0, "segment");
-    enum error_code code =
-        series_segment_writer_create(shard->options.environment->disk, path, &writer, error);
-    uint64_t first = memory_index_first_id(job->index);
-    for (uint64_t i = 0; code == ERROR_NONE && i < job->index_count; i++) {
-        struct memory_series series;
-        if (i % 256 == 0)
-            arena_reset(arena);
-        code = memory_index_get(job->index, first + i, arena, &series, error);
-        if (code == ERROR_NONE) {
-            struct segment_series added = {
-                .id = first + i,
-                .target = series.target_id,
-                .tenant = series.tenant,
-                .slot = series.slot,
-                .labels = series.labels,
-            };
-            code = series_segment_writer_add(writer, &added, error);
-        }
-    }
-    if (code == ERROR_NONE)
-        code = series_segment_writer_finish(writer, &summary, error);
-    series_segment_writer_destroy(writer);
-    arena_destroy(arena);
-    if (code == ERROR_NONE)
+    enum error_code code = segment_rewrite_run(&job->rewrite, shard->options.environment->disk,
+                                               path, &series_count, error);
+    if (code == ERROR_NONE && series_count > 0)
         code = shard_open_segment(shard, job->frozen->index, &job->segment, error);
     return code;
 }
@@ -338,8 +351,6 @@ static enum error_code describe_results(struct freeze_job *job, struct error *er
         for (size_t i = 0; code == ERROR_NONE && i < job->part_count; i++)
             if (is_retained(&job->parts[i], manifest->retention_cutoff_ms))
                 code = manifest_add_part(manifest, &job->parts[i], error);
-        if (code == ERROR_NONE && job->segment != NULL)
-            code = manifest_add_segment(manifest, job->frozen->index, error);
     }
     return code;
 }
@@ -353,9 +364,6 @@ static void forget_results(struct freeze_job *job)
         struct manifest *manifest = &shard->frozen[k].manifest;
         while (manifest->part_count > 0 && manifest->parts[manifest->part_count - 1].index == index)
             manifest->part_count--;
-        while (manifest->segment_count > 0 &&
-               manifest->segments[manifest->segment_count - 1] == index)
-            manifest->segment_count--;
     }
 }
 
@@ -384,7 +392,8 @@ static enum error_code install_results(struct freeze_job *job, struct error *err
     for (size_t i = 0; code == ERROR_NONE && i < job->part_count; i++)
         code = add_result(shard, &job->parts[i], job->opened[i], error);
     if (code == ERROR_NONE)
-        code = registry_thaw(&shard->registry, job->frozen->index, job->segment, error);
+        code = registry_thaw(&shard->registry, job->frozen->rewritten_count, job->frozen->index,
+                             job->segment, error);
     if (code != ERROR_NONE) {
         while (shard->part_count > part_count)
             part_unref(shard->parts[--shard->part_count].part);
@@ -393,12 +402,19 @@ static enum error_code install_results(struct freeze_job *job, struct error *err
     }
     discard_parts(job);
     job->segment = NULL; /* the registry's now */
+    shard->counters.segments_rewritten += job->frozen->rewritten_count;
     struct shard_frozen frozen = shard->frozen[0];
     shard->frozen_count--;
     memmove(shard->frozen, shard->frozen + 1, shard->frozen_count * sizeof shard->frozen[0]);
     manifest_clear(&shard->durable);
     shard->durable = frozen.manifest;
     byte_buffer_clear(&frozen.metadata);
+    id_set_unref(frozen.forgotten);
+    if (shard->frozen_count == 0) {
+        /* What is written here is what the log knows: the dead that were left out are no more. */
+        id_set_unref(shard->hidden);
+        shard->hidden = id_set_ref(shard->forgotten);
+    }
     shard_publish_soon(shard);
     head_unref(frozen.head);
     return ERROR_NONE;
@@ -408,7 +424,7 @@ static void job_destroy(struct freeze_job *job)
 {
     discard_results(job);
     registry_brief_clear(&job->brief);
-    memory_index_unref(job->index);
+    segment_rewrite_clear(&job->rewrite);
     free(job);
 }
 
@@ -456,13 +472,36 @@ static void freeze_done(struct job *base)
     shard_job_ended(shard);
 }
 
+/* The inputs of the segment of the oldest freeze: all before it are written. */
+static enum error_code take_rewrite(struct shard *shard, struct segment_rewrite *rewrite,
+                                    struct error *error)
+{
+    const struct shard_frozen *frozen = &shard->frozen[0];
+    const struct registry *registry = &shard->registry;
+    size_t count = frozen->rewritten_count;
+    assert(count <= registry->segment_count);
+    rewrite->segments = calloc(count + 1, sizeof *rewrite->segments);
+    if (rewrite->segments == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "segments of a freeze");
+    for (; rewrite->segment_count < count; rewrite->segment_count++)
+        rewrite->segments[rewrite->segment_count] = series_segment_ref(
+            registry->segments[registry->segment_count - count + rewrite->segment_count]);
+    rewrite->forgotten = id_set_ref(frozen->forgotten);
+    rewrite->index = memory_index_ref(registry->frozen[0]);
+    rewrite->index_count = memory_index_count(rewrite->index);
+    return ERROR_NONE;
+}
+
 void shard_start_freeze_job(struct shard *shard)
 {
     if (shard->freeze_job != NULL || shard->frozen_count == 0 || shard->closed != NULL)
         return;
     struct error error;
     struct freeze_job *job = calloc(1, sizeof *job);
-    if (job == NULL || registry_brief_create(&shard->registry, &job->brief, &error) != ERROR_NONE) {
+    if (job == NULL || take_rewrite(shard, &job->rewrite, &error) != ERROR_NONE ||
+        registry_brief_create(&shard->registry, &job->brief, &error) != ERROR_NONE) {
+        if (job != NULL)
+            segment_rewrite_clear(&job->rewrite);
         free(job);
         log_event(LOG_ERROR, "shard", "no memory to write a freeze", "shard=%u",
                   shard->options.shard_id);
@@ -472,8 +511,6 @@ void shard_start_freeze_job(struct shard *shard)
     job->retry = (struct timer){.fire = freeze_retry, .heap_index = TIMER_IDLE};
     job->shard = shard;
     job->frozen = &shard->frozen[0];
-    job->index = memory_index_ref(shard->registry.frozen[0]);
-    job->index_count = memory_index_count(job->index);
     shard->freeze_job = job;
     shard_job_started(shard);
     scheduler_submit(shard->options.environment->scheduler, &job->job);

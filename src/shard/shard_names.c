@@ -13,7 +13,8 @@ struct sample_filter {
     struct view_reader *reader;
     struct index_source *index;
     struct arena *scratch;          /* labels of one series; NULL: no deletion needs them */
-    struct series_segment *segment; /* of a segment, ids are in its rows; */
+    struct series_segment *segment; /* of a segment, ids are in its rows, */
+    const struct id_set *forgotten; /* but for those; */
     uint64_t first_id;              /* of a memory index they count from here; */
     uint32_t block;                 /* a block of the view has positions only */
 };
@@ -42,6 +43,10 @@ static enum error_code segment_keeps(struct index_filter *base, uint32_t positio
     struct view_series series = {0};
     enum error_code code =
         series_segment_ids(self->segment, (struct positions){&position, 1}, &series.id, error);
+    if (code == ERROR_NONE && id_set_has(self->forgotten, series.id)) {
+        *keeps_out = false;
+        return ERROR_NONE;
+    }
     return code != ERROR_NONE ? code : filter_series(self, position, series, keeps_out, error);
 }
 
@@ -95,6 +100,7 @@ static enum error_code walk_registry(struct text_walk *walk, struct error *error
     struct sample_filter *filter = &walk->filter;
     enum error_code code = ERROR_NONE;
     filter->filter.keeps = segment_keeps;
+    filter->forgotten = view->forgotten;
     for (size_t i = 0; code == ERROR_NONE && i < view->segment_count; i++) {
         filter->segment = view->segments[i];
         code = walk_index(walk, series_segment_index(view->segments[i]), &filter->filter, error);

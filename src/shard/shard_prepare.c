@@ -98,8 +98,7 @@ static enum error_code resolve_one(struct shard *shard, struct shard_write *writ
                                    struct shard_new_series *series, struct added_series *added,
                                    struct error *error)
 {
-    if (series->id != SHARD_ID_UNKNOWN &&
-        registry_target(&shard->registry, series->id) != TARGET_NONE)
+    if (series->id != SHARD_ID_UNKNOWN && registry_touch(&shard->registry, series->id))
         return ERROR_NONE; /* shard_resolve found it */
     series->id = SHARD_ID_UNKNOWN;
     if (registry_find_in_memory(&shard->registry, write->tenant, series->labels, &series->id))
@@ -173,7 +172,7 @@ static bool newest_of(const struct shard *shard, uint64_t id, struct head_newest
     return false;
 }
 
-static enum sample_fate check_time_and_id(const struct shard *shard, struct shard_write *write,
+static enum sample_fate check_time_and_id(struct shard *shard, struct shard_write *write,
                                           const struct bounds *bounds, uint64_t id,
                                           int64_t timestamp_ms, uint32_t origin)
 {
@@ -188,14 +187,14 @@ static enum sample_fate check_time_and_id(const struct shard *shard, struct shar
         return SAMPLE_REFUSED;
     }
     /* Ids at or above next_id are in flight, hence fresh. */
-    if (id < shard->registry.next_id && registry_target(&shard->registry, id) == TARGET_NONE) {
+    if (id < shard->registry.next_id && !registry_touch(&shard->registry, id)) {
         write->stale_origins[write->stale_count++] = origin;
         return SAMPLE_STALE_ID;
     }
     return SAMPLE_STORED;
 }
 
-static enum sample_fate check_float(const struct shard *shard, struct shard_write *write,
+static enum sample_fate check_float(struct shard *shard, struct shard_write *write,
                                     const struct bounds *bounds, uint64_t id, size_t i)
 {
     int64_t timestamp_ms = write->timestamps_ms[i];
@@ -263,16 +262,20 @@ static void check_histograms(struct shard *shard, struct shard_write *write,
     write->histograms_written += kept;
 }
 
-static void check_exemplars(struct shard *shard, struct shard_write *write)
+/* The time of a part reaches from its oldest to its newest, exemplars included: one out of bounds
+ * would make it last for ever. */
+static void check_exemplars(struct shard *shard, struct shard_write *write,
+                            const struct bounds *bounds)
 {
     size_t kept = 0;
     for (size_t i = 0; i < write->exemplar_count; i++) {
         struct entry_exemplar exemplar = write->exemplars[i];
+        int64_t timestamp_ms = exemplar.exemplar.timestamp_ms;
         exemplar.id = resolved_id(write, exemplar.id);
-        if (exemplar.id == SHARD_ID_UNKNOWN)
+        if (exemplar.id == SHARD_ID_UNKNOWN || timestamp_ms < bounds->oldest_ms ||
+            timestamp_ms > bounds->newest_ms)
             continue;
-        if (exemplar.id < shard->registry.next_id &&
-            registry_target(&shard->registry, exemplar.id) == TARGET_NONE)
+        if (exemplar.id < shard->registry.next_id && !registry_touch(&shard->registry, exemplar.id))
             continue;
         write->exemplars[kept++] = exemplar;
     }
@@ -340,6 +343,14 @@ static enum error_code check_late(const struct shard *shard, const struct shard_
                : ERROR_NONE;
 }
 
+/* The write is answered at once: an id that waits for another entry may never come to be. */
+static void forget_ids_in_flight(const struct shard *shard, struct shard_write *write)
+{
+    for (size_t i = 0; i < write->new_series_count; i++)
+        if (write->new_series[i].id >= shard->registry.next_id)
+            write->new_series[i].id = SHARD_ID_UNKNOWN;
+}
+
 enum error_code shard_prepare_write(struct shard *shard, struct shard_write *write,
                                     struct byte_buffer *buffer, bool *added_out,
                                     struct error *error)
@@ -359,7 +370,7 @@ enum error_code shard_prepare_write(struct shard *shard, struct shard_write *wri
         struct bounds bounds = time_bounds(shard);
         check_floats(shard, write, &bounds);
         check_histograms(shard, write, &bounds);
-        check_exemplars(shard, write);
+        check_exemplars(shard, write, &bounds);
         check_metadata(shard, write);
         struct entry_part part = {
             .tenant = write->tenant,
@@ -383,6 +394,8 @@ enum error_code shard_prepare_write(struct shard *shard, struct shard_write *wri
                      0;
         if (*added_out)
             entry_encode_part(buffer, &part);
+        else
+            forget_ids_in_flight(shard, write);
         if (buffer->failed)
             code = error_set(error, ERROR_OUT_OF_MEMORY, "entry of %zu bytes", buffer->size);
     }
@@ -402,19 +415,29 @@ struct shard_resolver {
     uint64_t generation;
 };
 
-bool shard_needs_resolving(struct shard *shard, const struct shard_write *write)
+/* What a look-up in files found may be forgotten by now. */
+static bool is_resolved(const struct shard *shard, const struct shard_new_series *series)
+{
+    return series->id != SHARD_ID_UNKNOWN &&
+           registry_target(&shard->registry, series->id) != TARGET_NONE &&
+           !registry_is_leaving(&shard->registry, series->id);
+}
+
+bool shard_needs_resolving(struct shard *shard, struct shard_write *write)
 {
     /* What was not in the files then can be in a newer one only. */
     if (write->resolved_generation == shard->registry.segment_generation)
         return false;
+    bool needs = false;
     for (size_t i = 0; i < write->new_series_count; i++) {
         uint64_t id;
-        const struct shard_new_series *series = &write->new_series[i];
-        if (series->id == SHARD_ID_UNKNOWN &&
-            !registry_find_in_memory(&shard->registry, write->tenant, series->labels, &id))
-            return true;
+        struct shard_new_series *series = &write->new_series[i];
+        if (is_resolved(shard, series))
+            continue;
+        series->id = SHARD_ID_UNKNOWN;
+        needs |= !registry_find_in_memory(&shard->registry, write->tenant, series->labels, &id);
     }
-    return false;
+    return needs;
 }
 
 enum error_code shard_resolver_create(struct shard *shard, struct shard_resolver **resolver_out,

@@ -17,6 +17,7 @@
 #include "manifest.h"
 #include "metadata_store.h"
 #include "registry.h"
+#include "segment_rewrite.h"
 #include "view.h"
 
 enum {
@@ -46,12 +47,29 @@ struct shard_frozen {
     struct head *head;
     struct manifest manifest;    /* of this freeze; the parts of unfinished freezes are added */
     struct byte_buffer metadata; /* file to be written with it; empty: unchanged */
+    /* The segment to be written: of the new series and of this many segments before. */
+    size_t rewritten_count;
+    struct id_set *forgotten; /* as it was then: not in that segment */
 };
 
 /* Series that entries in flight will add: identity to id, so that the next entry uses the same. */
 struct pending_series {
     struct hash128 hash;
     uint64_t id; /* 0: empty; below the registry's next_id: applied, of no meaning any more */
+};
+
+/* Quiet series on their way out (shard_forget.c). */
+struct forgetting {
+    bool has_turned;
+    int64_t turned_ms;        /* newest sample when the period began */
+    uint64_t turns;           /* periods that are over */
+    struct forget_scan *scan; /* running */
+    uint64_t scan_from;       /* ids before were looked at in this round; 0: it is over */
+    uint64_t scanned_version; /* view_version when the round began */
+    uint64_t *ids;            /* [count], in no file; those from `next` on are not proposed yet */
+    size_t count;
+    size_t next;
+    bool proposed;
 };
 
 struct shard {
@@ -64,6 +82,10 @@ struct shard {
     struct registry registry;
     struct shard_frozen frozen[FROZEN_HEADS_MAX]; /* [frozen_count], oldest first */
     size_t frozen_count;
+    struct shard_segment *segments; /* [segment_count], rising ids; as the log has them */
+    size_t segment_count;
+    struct id_set *forgotten; /* ids in the segments that are dead */
+    struct id_set *hidden;    /* the same for the segments that are written here */
     struct shard_part *parts; /* [part_count], by index */
     size_t part_count;
     struct shard_block *blocks; /* [block_count] */
@@ -88,6 +110,7 @@ struct shard {
     bool freeze_proposed;
     bool merge_proposed;
     bool clean_proposed;
+    struct forgetting forgetting;
     bool late_is_full;              /* late samples wait, as the merges are behind */
     struct pending_series *pending; /* [pending_capacity], open addressing */
     size_t pending_capacity;
@@ -108,6 +131,7 @@ struct shard {
     /* Queries. */
     pthread_mutex_t view_lock; /* held to take or swap the pointer only */
     struct view *view;
+    uint64_t view_version; /* counts the views */
 
     struct arena *apply_arena; /* of one part of an entry */
     struct shard_counters {
@@ -119,6 +143,8 @@ struct shard {
         _Atomic uint64_t freezes;
         _Atomic uint64_t merges;
         _Atomic uint64_t job_failures;
+        _Atomic uint64_t series_forgotten;
+        _Atomic uint64_t segments_rewritten;
         /* Copies for shard_read_statistics from other threads. */
         _Atomic uint64_t applied_index;
         _Atomic uint64_t series_count;
@@ -137,6 +163,10 @@ void shard_publish_soon(struct shard *shard);
 
 /* A reference to what queries see now. */
 struct view *shard_view(struct shard *shard);
+
+/* The same, and how many series its growing index had while it was the current one: those behind
+ * may be series again that the view still knows under an id that was forgotten since. */
+struct view *shard_view_at_once(struct shard *shard, size_t *growing_count_out);
 
 /* "directory/kind/index-number.extension" */
 const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], const char *kind,

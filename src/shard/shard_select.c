@@ -26,6 +26,7 @@ struct block_link {
 struct selection {
     const struct series_request *request;
     struct view *view;
+    size_t growing_count; /* series of the growing index that belong to the view */
     struct found_series *series;
     size_t series_count;
     size_t series_capacity;
@@ -92,6 +93,18 @@ static bool reserve_series(struct selection *selection, size_t count)
     return true;
 }
 
+/* Read the labels of what was found in one index. */
+static enum error_code read_labels(struct selection *selection, struct index_source *source,
+                                   struct positions positions, struct labels **labels_out,
+                                   struct error *error)
+{
+    struct arena *arena = selection->request->arena;
+    *labels_out = arena_array(arena, positions.count, sizeof **labels_out);
+    if (*labels_out == NULL)
+        return out_of_memory(error);
+    return source->operations->labels(source, positions, arena, *labels_out, error);
+}
+
 /* Select in one index and read the labels of what was found. */
 static enum error_code select_labels(struct selection *selection, struct index_source *source,
                                      struct positions *positions_out, struct labels **labels_out,
@@ -101,13 +114,10 @@ static enum error_code select_labels(struct selection *selection, struct index_s
     enum error_code code = index_select(source, &query, positions_out, error);
     if (code != ERROR_NONE || positions_out->count == 0)
         return code;
-    *labels_out = arena_array(query.arena, positions_out->count, sizeof **labels_out);
-    if (*labels_out == NULL)
-        return out_of_memory(error);
-    return source->operations->labels(source, *positions_out, query.arena, *labels_out, error);
+    return read_labels(selection, source, *positions_out, labels_out, error);
 }
 
-/* The registry holds each series once. */
+/* The registry holds each series that is alive once. */
 static enum error_code add_registered(struct selection *selection, struct positions positions,
                                       const struct labels *labels, const uint64_t *ids,
                                       uint64_t first_id, struct error *error)
@@ -123,31 +133,73 @@ static enum error_code add_registered(struct selection *selection, struct positi
     return ERROR_NONE;
 }
 
+/* Leave out the series that were forgotten: positions and ids get shorter. */
+static enum error_code leave_out_forgotten(struct selection *selection, struct positions *positions,
+                                           uint64_t *ids, struct error *error)
+{
+    const struct id_set *forgotten = selection->view->forgotten;
+    if (forgotten == NULL)
+        return ERROR_NONE;
+    uint32_t *alive = arena_array(selection->request->arena, positions->count, sizeof *alive);
+    size_t count = 0;
+    if (alive == NULL)
+        return out_of_memory(error);
+    for (size_t i = 0; i < positions->count; i++) {
+        if (id_set_has(forgotten, ids[i]))
+            continue;
+        alive[count] = positions->items[i];
+        ids[count++] = ids[i];
+    }
+    *positions = (struct positions){alive, count};
+    return ERROR_NONE;
+}
+
+static enum error_code find_in_segment(struct selection *selection, struct series_segment *segment,
+                                       struct error *error)
+{
+    struct index_source *source = series_segment_index(segment);
+    struct index_query query = query_of(selection->request);
+    struct positions positions;
+    struct labels *labels = NULL;
+    enum error_code code = index_select(source, &query, &positions, error);
+    if (code != ERROR_NONE || positions.count == 0)
+        return code;
+    uint64_t *ids = arena_array(query.arena, positions.count, sizeof *ids);
+    if (ids == NULL)
+        return out_of_memory(error);
+    code = series_segment_ids(segment, positions, ids, error);
+    if (code == ERROR_NONE)
+        code = leave_out_forgotten(selection, &positions, ids, error);
+    if (code == ERROR_NONE && positions.count > 0)
+        code = read_labels(selection, source, positions, &labels, error);
+    return code != ERROR_NONE ? code : add_registered(selection, positions, labels, ids, 0, error);
+}
+
+static enum error_code find_in_memory(struct selection *selection, struct memory_index *index,
+                                      size_t series_count, struct error *error)
+{
+    struct positions positions = {0};
+    struct labels *labels = NULL;
+    enum error_code code =
+        select_labels(selection, memory_index_source(index), &positions, &labels, error);
+    while (positions.count > 0 && positions.items[positions.count - 1] >= series_count)
+        positions.count--;
+    if (code == ERROR_NONE && positions.count > 0)
+        code =
+            add_registered(selection, positions, labels, NULL, memory_index_first_id(index), error);
+    return code;
+}
+
 static enum error_code find_registered(struct selection *selection, struct error *error)
 {
     struct view *view = selection->view;
-    struct positions positions;
-    struct labels *labels = NULL;
     enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < view->segment_count; i++) {
-        struct series_segment *segment = view->segments[i];
-        code = select_labels(selection, series_segment_index(segment), &positions, &labels, error);
-        if (code != ERROR_NONE || positions.count == 0)
-            continue;
-        uint64_t *ids = arena_array(selection->request->arena, positions.count, sizeof *ids);
-        if (ids == NULL)
-            return out_of_memory(error);
-        code = series_segment_ids(segment, positions, ids, error);
-        if (code == ERROR_NONE)
-            code = add_registered(selection, positions, labels, ids, 0, error);
-    }
-    for (size_t i = 0; code == ERROR_NONE && i < view->index_count; i++) {
-        struct memory_index *index = view->indexes[i];
-        code = select_labels(selection, memory_index_source(index), &positions, &labels, error);
-        if (code == ERROR_NONE && positions.count > 0)
-            code = add_registered(selection, positions, labels, NULL, memory_index_first_id(index),
-                                  error);
-    }
+    for (size_t i = 0; code == ERROR_NONE && i < view->segment_count; i++)
+        code = find_in_segment(selection, view->segments[i], error);
+    for (size_t i = 0; code == ERROR_NONE && i < view->index_count; i++)
+        code =
+            find_in_memory(selection, view->indexes[i],
+                           i + 1 == view->index_count ? selection->growing_count : SIZE_MAX, error);
     return code;
 }
 
@@ -372,7 +424,8 @@ static enum error_code select_set(struct shard *shard, const struct series_reque
     struct shard_set *set = arena_array(request->arena, 1, sizeof *set);
     if (set == NULL)
         return out_of_memory(error);
-    struct selection selection = {.request = request, .view = shard_view(shard)};
+    struct selection selection = {.request = request};
+    selection.view = shard_view_at_once(shard, &selection.growing_count);
     enum error_code code = ERROR_NONE;
     /* An exemplar may be older or newer than the samples of its head. */
     if (wanted == WANT_EXEMPLARS ||

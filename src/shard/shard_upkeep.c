@@ -1,8 +1,9 @@
 /*
- * What a shard asks for by itself: merges, the end of old files, the end of tombstones.
+ * What a shard asks for by itself: merges, the end of old files, of tombstones, of quiet series.
  */
 #include "base/log.h"
 
+#include "forget.h"
 #include "merge.h"
 
 /* --- Retention ------------------------------------------------------------------------------ */
@@ -120,6 +121,7 @@ void shard_maintain(struct shard *shard)
     if (newest_ms != INT64_MIN)
         shard_merge_propose(shard, MERGE_DUE);
     shard_clean_propose(shard);
+    shard_forget_maintain(shard);
     if (newest_ms != INT64_MIN && shard->options.retention_ms > 0) {
         /* A clock that jumped ahead deletes nothing. */
         int64_t now_ms = clock_now_ms(shard->options.environment->clock);

@@ -36,6 +36,7 @@ struct view *view_create(const struct view *pieces)
     for (size_t i = 0; i < view->segment_count; i++)
         view->segments[i] = series_segment_ref(pieces->segments[i]);
     tombstones_ref(view->tombstones);
+    id_set_ref(view->forgotten);
     return view;
 }
 
@@ -60,6 +61,7 @@ void view_unref(struct view *view)
     for (size_t i = 0; i < view->segment_count; i++)
         series_segment_unref(view->segments[i]);
     tombstones_unref(view->tombstones);
+    id_set_unref(view->forgotten);
     free(view);
 }
 

@@ -17,6 +17,7 @@
 #include "head/head.h"
 #include "head/memory_index.h"
 
+#include "id_set.h"
 #include "tombstones.h"
 
 struct view_head {
@@ -54,6 +55,7 @@ struct view {
     struct series_segment **segments;
     size_t segment_count;
     struct tombstones *tombstones; /* NULL: none */
+    struct id_set *forgotten;      /* dead ids that segments still hold; NULL: none */
 };
 
 /* The pieces of a new view; arrays are copied, references taken. NULL when memory is out. */

@@ -244,6 +244,36 @@ void json_sample(struct byte_buffer *buffer, int64_t timestamp_ms, double value)
     byte_buffer_append(buffer, text, size);
 }
 
+/* --- Scalars ---------------------------------------------------------------------------------- */
+
+enum { PLAIN_BYTES_MAX = 400 }; /* a sign, 0., 323 zeros and 17 digits */
+
+static size_t format_plain(char *target, double value)
+{
+    double magnitude = fabs(value);
+    if (!isfinite(value) || magnitude == 0 || (magnitude >= 1e-6 && magnitude < 1e21))
+        return double_format(target, value);
+    size_t size = 0;
+    char digits[DOUBLE_DIGITS_MAX];
+    int exponent;
+    int count = (int)double_shortest_digits(magnitude, digits, &exponent);
+    if (value < 0)
+        target[size++] = '-';
+    return size + lay_out_plain(target + size, digits, count, exponent);
+}
+
+void json_scalar(struct byte_buffer *buffer, int64_t timestamp_ms, double value)
+{
+    char text[JSON_NUMBER_BYTES_MAX + PLAIN_BYTES_MAX] = "[";
+    size_t size = 1 + format_timestamp(text + 1, timestamp_ms);
+    text[size++] = ',';
+    text[size++] = '"';
+    size += format_plain(text + size, value);
+    text[size++] = '"';
+    text[size++] = ']';
+    byte_buffer_append(buffer, text, size);
+}
+
 /* --- Labels ----------------------------------------------------------------------------------- */
 
 void json_labels(struct byte_buffer *buffer, struct labels labels)

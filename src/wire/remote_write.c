@@ -145,6 +145,8 @@ struct histogram_sizes {
     size_t positive_numbers;
     size_t negative_numbers;
     size_t custom_bounds;
+    /* Which field the count came in; of several the last, as with every oneof. */
+    enum histogram_kind kind;
 };
 
 static size_t count_varints(struct byte_reader packed)
@@ -170,6 +172,10 @@ static bool measure_histogram(struct byte_reader message, struct histogram_sizes
     struct protobuf_field field;
     while (protobuf_next(&message, &field)) {
         switch (field.number) {
+        case 1:
+        case 2:
+            sizes->kind = field.number == 1 ? HISTOGRAM_INTEGER : HISTOGRAM_FLOAT;
+            break;
         case 8:
             sizes->negative_spans += field.type == PROTOBUF_BYTES;
             break;
@@ -229,6 +235,7 @@ static bool append_doubles(union histogram_number *numbers, size_t *count,
 
 /* The repeated numbers of a histogram while they are read. */
 struct histogram_numbers {
+    enum histogram_kind kind; /* those of the other kind are passed over */
     union histogram_number *positive;
     union histogram_number *negative;
     union histogram_number *bounds;
@@ -237,17 +244,23 @@ struct histogram_numbers {
     size_t bound_count;
 };
 
+/* Counts and buckets come in one field for integers and in another for floats. */
+static bool is_of_other_kind(uint32_t number, enum histogram_kind kind)
+{
+    bool is_integer = number == 1 || number == 6 || number == 9 || number == 12;
+    bool is_float = number == 2 || number == 7 || number == 10 || number == 13;
+    return kind == HISTOGRAM_INTEGER ? is_float : is_integer;
+}
+
 static bool decode_histogram_field(struct write_histogram *out, struct histogram_numbers *numbers,
                                    struct protobuf_field *field)
 {
     struct histogram *histogram = &out->histogram;
+    if (is_of_other_kind(field->number, numbers->kind))
+        return true;
     switch (field->number) {
     case 1: /* count_int */
-        histogram->kind = HISTOGRAM_INTEGER;
-        histogram->count.integer = field->value;
-        return true;
-    case 2: /* count_float */
-        histogram->kind = HISTOGRAM_FLOAT;
+    case 2: /* count_float: bits */
         histogram->count.integer = field->value;
         return true;
     case 3:
@@ -295,19 +308,22 @@ enum error_code write_decode_histogram(struct write_decoder *decoder, struct byt
     struct histogram_sizes sizes = {0};
     if (!measure_histogram(message, &sizes))
         return write_malformed(decoder, "histogram");
+    out->histogram.kind = sizes.kind;
     if (sizes.positive_spans > HISTOGRAM_BUCKETS_MAX ||
         sizes.negative_spans > HISTOGRAM_BUCKETS_MAX ||
         sizes.positive_numbers > HISTOGRAM_BUCKETS_MAX ||
         sizes.negative_numbers > HISTOGRAM_BUCKETS_MAX ||
-        sizes.custom_bounds > HISTOGRAM_BUCKETS_MAX)
-        return error_set(decoder->error, ERROR_LIMIT, "histogram: more than %d buckets",
-                         HISTOGRAM_BUCKETS_MAX);
+        sizes.custom_bounds > HISTOGRAM_BUCKETS_MAX) {
+        out->status = ERROR_LIMIT;
+        return ERROR_NONE;
+    }
     struct arena *arena = decoder->arena;
     struct histogram_span *positive_spans =
         arena_array(arena, sizes.positive_spans, sizeof *positive_spans);
     struct histogram_span *negative_spans =
         arena_array(arena, sizes.negative_spans, sizeof *negative_spans);
     struct histogram_numbers numbers = {
+        .kind = sizes.kind,
         .positive = arena_array(arena, sizes.positive_numbers, sizeof(union histogram_number)),
         .negative = arena_array(arena, sizes.negative_numbers, sizeof(union histogram_number)),
         .bounds = arena_array(arena, sizes.custom_bounds, sizeof(union histogram_number)),
@@ -461,6 +477,34 @@ static enum error_code resolve_references(const struct write_request *request,
             (struct label){request->symbols[references[i]], request->symbols[references[i + 1]]};
     }
     return ERROR_NONE;
+}
+
+static size_t readable_references(const struct write_request *request,
+                                  const struct write_labels *labels, struct label *array,
+                                  size_t room)
+{
+    const uint32_t *references = write_references(request, labels);
+    size_t count = 0;
+    for (uint32_t i = 0; i + 1 < labels->reference_count && count < room; i += 2)
+        if (references[i] < request->symbol_count && references[i + 1] < request->symbol_count)
+            array[count++] = (struct label){request->symbols[references[i]],
+                                            request->symbols[references[i + 1]]};
+    return count;
+}
+
+size_t write_labels_readable(const struct write_request *request, const struct write_labels *labels,
+                             struct arena *arena, struct label **labels_out)
+{
+    struct label *array = arena_array(arena, LABELS_PER_SERIES_MAX, sizeof *array);
+    size_t count = 0;
+    struct error beyond;
+    *labels_out = array;
+    if (array == NULL)
+        return 0;
+    if (request->version == WRITE_VERSION_2)
+        return readable_references(request, labels, array, LABELS_PER_SERIES_MAX);
+    decode_label_fields(labels, array, &count, &beyond); /* the first ones, whatever follows */
+    return count;
 }
 
 enum error_code write_labels_decode(const struct write_request *request,

@@ -269,6 +269,9 @@ enum error_code write_decode_version_1(struct write_decoder *decoder, struct byt
             code = decode_series(decoder, field.bytes);
         else if (protobuf_is(&field, 3, PROTOBUF_BYTES))
             code = decode_metadata(decoder, field.bytes);
+        else if (protobuf_is(&field, 5, PROTOBUF_BYTES))
+            /* A series of 2.0: to skip it were to lose all of it with success. */
+            code = write_malformed(decoder, "a remote-write 2.0 body, sent as 1.0");
         if (code != ERROR_NONE)
             return code;
     }

@@ -3,6 +3,12 @@
 
 /* --- References ------------------------------------------------------------------------------- */
 
+/* A reference beyond 32 bits is outside any symbol table, and must stay so. */
+static uint32_t reference_of(uint64_t number)
+{
+    return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+}
+
 /* Packed or, as every protobuf decoder must take, one by one. */
 static enum error_code decode_references(struct write_decoder *decoder, struct write_labels *labels,
                                          struct protobuf_field *field)
@@ -12,15 +18,13 @@ static enum error_code decode_references(struct write_decoder *decoder, struct w
     if (!write_reserve_references(decoder, most))
         return write_out_of_memory(decoder);
     if (field->type == PROTOBUF_VARINT) {
-        request->references[request->reference_count++] = (uint32_t)field->value;
+        request->references[request->reference_count++] = reference_of(field->value);
         labels->reference_count++;
         return ERROR_NONE;
     }
     while (byte_reader_left(&field->bytes) > 0 && !field->bytes.failed) {
-        uint64_t reference = byte_reader_varint(&field->bytes);
-        /* A reference beyond 32 bits is outside any symbol table, and must stay so. */
         request->references[request->reference_count++] =
-            reference > UINT32_MAX ? UINT32_MAX : (uint32_t)reference;
+            reference_of(byte_reader_varint(&field->bytes));
         labels->reference_count++;
     }
     return field->bytes.failed ? write_malformed(decoder, "label references") : ERROR_NONE;
@@ -231,6 +235,10 @@ enum error_code write_decode_version_2(struct write_decoder *decoder, struct byt
             enum error_code code = decode_series(decoder, field.bytes);
             if (code != ERROR_NONE)
                 return code;
+        } else if (protobuf_is(&field, 1, PROTOBUF_BYTES) ||
+                   protobuf_is(&field, 3, PROTOBUF_BYTES)) {
+            /* Series and metadata of 1.0: to skip them were to lose them with success. */
+            return write_malformed(decoder, "a remote-write 1.0 body, sent as 2.0");
         }
     }
     if (body.failed)

@@ -95,7 +95,7 @@ def measure(server):
 
 
 def print_table(outcomes):
-    print("\n| server | samples | bytes / sample, all | of which (bytes / sample) |\n|---|---|---|---|")
+    print("\n| server | samples | bytes / sample | folders (bytes / sample) |\n|---|---|---|---|")
     for name, outcome in outcomes.items():
         samples = outcome["samples"]
         parts = ", ".join(f"{part} {size / samples:.3f}" for part, size in outcome["parts"].items())

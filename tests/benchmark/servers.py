@@ -205,8 +205,12 @@ class Server:
     # --- The form in which data stay -------------------------------------------------------------
 
     def compact(self):
-        """Bring the data into their lasting form; returns its size in bytes."""
+        """Bring the data into their lasting form; returns its size in bytes, without what is of
+        some fixed size or no data: logs and caches."""
         raise NotImplementedError
+
+    def size_without(self, part):
+        return folder_size(self.data)[0] - folder_size(os.path.join(self.data, part))[0]
 
 
 class Gnomon(Server):
@@ -227,7 +231,7 @@ class Gnomon(Server):
         if status != 204:
             raise ServerFailed(f"{self.name}: flush: {status} {body[:300]!r}")
         self.settle()
-        return folder_size(self.data)[0]
+        return self.size_without("journal")
 
 
 class GnomonPwritev2(Gnomon):
@@ -274,7 +278,7 @@ class VictoriaMetrics(Server):
         self.ask("/internal/force_merge")
         time.sleep(1)
         self.settle()
-        return folder_size(self.data)[0]
+        return self.size_without("cache")
 
 
 KINDS = {"uring": Gnomon, "pwritev2": GnomonPwritev2, "prometheus": Prometheus,

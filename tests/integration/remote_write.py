@@ -62,8 +62,8 @@ def series_1(labels, samples, histograms=(), exemplars=()):
     """`labels` are pairs, written as they are; `samples` are (timestamp_ms, value)."""
     message = b"".join(field_bytes(1, field_bytes(1, name) + field_bytes(2, value))
                        for name, value in labels)
-    for timestamp_ms, value in samples:
-        message += field_bytes(2, field_double(1, value) + field_varint(2, timestamp_ms))
+    message += b"".join(field_bytes(2, field_double(1, value) + field_varint(2, timestamp_ms))
+                        for timestamp_ms, value in samples)
     for labels_of_exemplar, timestamp_ms, value in exemplars:
         part = b"".join(field_bytes(1, field_bytes(1, name) + field_bytes(2, text))
                         for name, text in labels_of_exemplar)

@@ -46,7 +46,12 @@ class QueryApi(harness.IntegrationTest):
             (400, "bad_data", "series", {"match[]": "{"}),
             (400, "bad_data", "series", {"match[]": '{job=~".*"}'}),
             (400, "bad_data", "labels", {"start": "x"}),
-            (400, "bad_data", "labels", {"start": 10, "end": 5}),
+            (400, "bad_data", "query_exemplars", {"query": "up{"}),
+            (400, "bad_data", "query_exemplars", {"query": "up", "start": 10, "end": 5}),
+            (400, "bad_data", "metadata", {"limit": "many"}),
+            (400, "bad_data", "status/tsdb", {"limit": 0}),
+            (400, "bad_data", "rules", {"type": "odd"}),
+            (503, "timeout", "query", {"query": "up", "timeout": "0"}),
         ]
         for status, kind, path, parameters in cases:
             with self.subTest(path=path, parameters=parameters):
@@ -92,6 +97,10 @@ class QueryApi(harness.IntegrationTest):
         self.assertEqual(data["result"][0]["values"],
                          [[START_S + 15 * i, str(3 * i)] for i in range(5)])
 
+    def test_scalars_have_no_exponent_and_samples_do(self):
+        self.assertEqual(self.node.query("1e21", time=1)["result"][1], "1" + "0" * 21)
+        self.assertEqual(self.node.query("vector(1e21)", time=1)["result"][0]["value"][1], "1e+21")
+
     def test_a_form_asks_like_an_address(self):
         form = harness.query_string({"query": "temperature", "time": START_S})
         answer = self.node.request("POST", "/api/v1/query", form,
@@ -119,6 +128,39 @@ class QueryApi(harness.IntegrationTest):
         self.assertEqual(self.node.get("/api/v1/labels", **later).data(), [])
         self.assertEqual(self.node.get("/api/v1/series", **{"match[]": "requests"}, **later).data(),
                          [])
+        backwards = {"start": START_S + 60, "end": START_S}
+        for path in ("labels", "label/code/values", "series?match[]=requests&"):
+            address = "/api/v1/" + path + ("" if "?" in path else "?")
+            answer = self.node.request("GET", address + harness.query_string(backwards))
+            self.assertEqual(answer.data(), [], path)
+
+    def test_series_come_by_labels_and_once(self):
+        found = self.node.get("/api/v1/series", **{"match[]": [
+            "temperature", '{job="web"}', 'requests{code="200"}']}).data()
+        self.assertEqual([(one["__name__"], one.get("code")) for one in found],
+                         [("requests", "200"), ("requests", "500"), ("temperature", None)])
+
+    def test_a_selector_of_everything_is_refused_in_the_words_of_prometheus(self):
+        words = "match[] must contain at least one non-empty matcher"
+        for path, error in (("labels", words), ("label/job/values", words),
+                            ("series", f'invalid parameter "match[]": {words}')):
+            answer = self.node.get("/api/v1/" + path, **{"match[]": '{job=~".*"}'})
+            self.assertEqual((answer.status, answer.json()["error"]), (400, error))
+
+    def test_exemplars_of_no_selector_are_no_content(self):
+        self.assertEqual(self.node.get("/api/v1/query_exemplars", query="1").status, 204)
+
+    def test_errors_name_whole_label_sets(self):
+        labels = [("__name__", "wide"), ("job", "web")] + [
+            (f"label_{n:02}", "value " * 5) for n in range(8)]
+        body = b"".join(series_1(labels + [("zone", zone)], [(START_S * 1000, 1.0)])
+                        for zone in "ab")
+        answer = self.node.request("POST", "/api/v1/write", snappy(body), HEADERS_1)
+        self.assertEqual(answer.status, 204, answer.body)
+        error = self.node.get("/api/v1/query", query="wide == on (job) wide",
+                              time=START_S).json()["error"]
+        self.assertIn("on the right hand-side", error)
+        self.assertTrue(error.endswith("matching labels must be unique on one side"), error)
 
     def test_a_limit_cuts_the_answer_and_warns(self):
         cut = self.node.get("/api/v1/labels", limit=2).json()
@@ -170,7 +212,8 @@ class QueryApi(harness.IntegrationTest):
 
     def test_browsers_of_other_sites_may_ask(self):
         answer = self.node.request("OPTIONS", "/api/v1/query")
-        self.assertIn(answer.status, (200, 204))
+        self.assertEqual(answer.status, 204)
+        self.assertEqual(self.node.request("OPTIONS", "/api/v1/unknown").status, 204)
         self.assertEqual(answer.headers["Access-Control-Allow-Origin"], "*")
 
     def test_deleted_samples_are_not_read(self):
@@ -201,7 +244,9 @@ class Disabled(harness.IntegrationTest):
     def test_admin_endpoints_can_be_turned_off(self):
         node = self.start_node("--http.admin=false")
         for path in ("flush", "tsdb/clean_tombstones", "tsdb/delete_series?match[]=up"):
-            self.assertEqual(node.request("POST", "/api/v1/admin/" + path).status, 404, path)
+            answer = node.request("POST", "/api/v1/admin/" + path)
+            self.assertEqual((answer.status, answer.json()["errorType"], answer.json()["error"]),
+                             (500, "unavailable", "admin APIs disabled"), path)
         node.terminate()
 
     def test_a_query_that_holds_too_many_samples_is_refused(self):

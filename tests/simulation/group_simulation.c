@@ -318,19 +318,43 @@ static bool run_seed(uint64_t seed, const struct options *options, struct cluste
     return true;
 }
 
+/* As one array, so that none is forgotten. */
+enum { COUNTS = sizeof(struct cluster_counts) / sizeof(uint64_t) };
+
+static const char *const COUNT_NAMES[COUNTS] = {
+    "proposals",  "acknowledged", "unknown",        "crashes",   "messages", "lost",
+    "duplicated", "delayed",      "snapshots",      "installs",  "replayed", "reopened",
+    "elections",  "filtered",     "member_changes", "transfers",
+};
+
 static void print_counts(const struct cluster_counts *counts)
 {
-    static const char *const NAMES[] = {
-        "proposals",  "acknowledged", "unknown",        "crashes",   "messages", "lost",
-        "duplicated", "delayed",      "snapshots",      "installs",  "replayed", "reopened",
-        "elections",  "filtered",     "member_changes", "transfers",
-    };
     const uint64_t *values = (const uint64_t *)counts;
-    _Static_assert(sizeof NAMES / sizeof *NAMES == sizeof *counts / sizeof *values,
-                   "each count has a name");
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
-        printf("%s=%llu ", NAMES[i], (unsigned long long)values[i]);
+    for (size_t i = 0; i < COUNTS; i++)
+        printf("%s=%llu ", COUNT_NAMES[i], (unsigned long long)values[i]);
     printf("\n");
+}
+
+/* Over many seeds of all sizes every kind of thing must have happened. */
+static bool counts_are_full(const struct cluster_counts *counts)
+{
+    const uint64_t *values = (const uint64_t *)counts;
+    bool full = true;
+    for (size_t i = 0; i < COUNTS; i++) {
+        if (values[i] != 0)
+            continue;
+        printf("never happened: %s\n", COUNT_NAMES[i]);
+        full = false;
+    }
+    return full;
+}
+
+static bool is_default_run(const struct options *options)
+{
+    enum { SEEDS_FOR_ALL = 100 };
+    return options->last_seed - options->first_seed + 1 >= SEEDS_FOR_ALL && options->nodes == 0 &&
+           options->without_rules == 0 && !options->lying && !options->no_members &&
+           !options->no_snapshots && !options->no_crashes;
 }
 
 static bool read_option(struct options *options, struct text argument)
@@ -401,5 +425,7 @@ int main(int count, char **arguments)
     print_counts(&sum);
     printf("%llu of %llu seeds failed\n", (unsigned long long)failures,
            (unsigned long long)(options.last_seed - options.first_seed + 1));
+    if (is_default_run(&options) && !counts_are_full(&sum))
+        return 1;
     return failures == 0 ? 0 : 2;
 }

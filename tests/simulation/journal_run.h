@@ -10,7 +10,16 @@
 
 enum { GROUPS = 12, LANES = 4 };
 
-enum breakage { BREAK_NOTHING, BREAK_SYNC, BREAK_JOURNAL };
+/* What is left out on purpose, and must be noticed. */
+enum breakage {
+    BREAK_NOTHING,
+    BREAK_SYNC,     /* nothing is synced */
+    BREAK_JOURNAL,  /* the journal writes without syncing */
+    BREAK_HEADERS,  /* segments get their name before their header is durable */
+    BREAK_NAMES,    /* names in directories are not synced */
+    BREAK_RECOVERY, /* what a killed process left in the page cache counts, durable or not */
+    BREAKAGES
+};
 
 struct counts {
     uint64_t operations, acknowledged, lives, clean_ends, recoveries, failed_recoveries;

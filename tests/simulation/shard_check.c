@@ -1,58 +1,127 @@
+/*
+ * shard_check - what was read, sample by sample, against the model.
+ */
+#include "shard_check.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "shard/shard.h"
-#include "shard_model.h"
 
-struct checker {
-    struct shard_model *model;
-    enum model_check check;
-    bool seen[MODEL_SERIES];
-};
-
-static bool wrong(struct checker *checker, const char *what, unsigned series, int64_t time_ms)
+bool checker_wrong(struct checker *checker, const char *what, unsigned series, int64_t time_ms)
 {
-    snprintf(checker->model->failure, sizeof checker->model->failure, "series %u at %lld: %s",
-             series, (long long)time_ms, what);
+    snprintf(checker->model->failure, sizeof checker->model->failure,
+             "tenant %u, series %u at %lld: %s", checker->tenant, series, (long long)time_ms, what);
     return false;
 }
 
-/* Which variant was found; MODEL_VARIANTS when it is none. */
-static unsigned variant_of(unsigned series, const struct sample_columns *columns, size_t i)
-{
-    int64_t time_ms = columns->timestamps_ms[i];
-    const struct histogram *histogram = columns->histograms == NULL ? NULL : columns->histograms[i];
-    if (model_is_histogram(series))
-        return histogram != NULL && histogram_equal(histogram, model_histogram(series, time_ms))
-                   ? 0
-                   : MODEL_VARIANTS;
-    if (histogram != NULL)
-        return MODEL_VARIANTS;
-    unsigned variant = 0;
-    while (variant < MODEL_VARIANTS && double_to_bits(model_value(series, time_ms, variant)) !=
-                                           double_to_bits(columns->values[i]))
-        variant++;
-    return variant;
-}
-
-static bool may_be_gone(const struct checker *checker, const struct model_sample *sample)
+bool checker_may_be_gone(const struct checker *checker, const struct model_sample *sample)
 {
     return sample->acknowledged == 0 || sample->maybe_deleted ||
            sample->time_ms < checker->model->cutoff_ms;
 }
 
-/* A sample that was found, as the model has it. */
-static bool check_found(struct checker *checker, unsigned number, struct model_sample *sample,
-                        unsigned variant)
+/* --- Values ---------------------------------------------------------------------------------- */
+
+static bool same_bytes(const void *left, size_t left_count, const void *right, size_t right_count,
+                       size_t element_bytes)
 {
+    return left_count == right_count &&
+           (left_count == 0 || memcmp(left, right, left_count * element_bytes) == 0);
+}
+
+/* Field by field: the comparison of the program itself is not trusted here. */
+static bool same_histogram(const struct histogram *left, const struct histogram *right)
+{
+    return left->kind == right->kind && left->reset == right->reset &&
+           left->schema == right->schema && left->count.integer == right->count.integer &&
+           left->zero_count.integer == right->zero_count.integer &&
+           double_to_bits(left->sum) == double_to_bits(right->sum) &&
+           double_to_bits(left->zero_threshold) == double_to_bits(right->zero_threshold) &&
+           same_bytes(left->positive_spans, left->positive_span_count, right->positive_spans,
+                      right->positive_span_count, sizeof *left->positive_spans) &&
+           same_bytes(left->negative_spans, left->negative_span_count, right->negative_spans,
+                      right->negative_span_count, sizeof *left->negative_spans) &&
+           same_bytes(left->positive_buckets, left->positive_bucket_count, right->positive_buckets,
+                      right->positive_bucket_count, sizeof *left->positive_buckets) &&
+           same_bytes(left->negative_buckets, left->negative_bucket_count, right->negative_buckets,
+                      right->negative_bucket_count, sizeof *left->negative_buckets) &&
+           same_bytes(left->custom_bounds, left->custom_bound_count, right->custom_bounds,
+                      right->custom_bound_count, sizeof *left->custom_bounds);
+}
+
+static bool is_variant(const struct checker *checker, unsigned series, unsigned variant,
+                       const struct sample_columns *columns, size_t i)
+{
+    struct model_value value;
+    model_value_make(series, columns->timestamps_ms[i], variant, &value);
+    const struct histogram *histogram = columns->histograms == NULL ? NULL : columns->histograms[i];
+    int64_t start_ms = columns->start_timestamps_ms == NULL ? 0 : columns->start_timestamps_ms[i];
+    if (!checker->queried && start_ms != value.start_ms)
+        return false;
+    if (value.is_histogram)
+        return histogram != NULL && same_histogram(histogram, &value.histogram);
+    return histogram == NULL && double_to_bits(columns->values[i]) == double_to_bits(value.value);
+}
+
+/* Which variant was found; MODEL_VARIANTS when it is none. */
+static unsigned variant_of(const struct checker *checker, unsigned series,
+                           const struct sample_columns *columns, size_t i)
+{
+    unsigned variant = 0;
+    while (variant < MODEL_VARIANTS && !is_variant(checker, series, variant, columns, i))
+        variant++;
+    return variant;
+}
+
+/* A query does not see a sample whose value is the stale marker, the lowest variant. */
+static bool may_be_hidden(const struct checker *checker, unsigned series,
+                          const struct model_sample *sample)
+{
+    struct model_value lowest;
+    model_value_make(series, sample->time_ms, 0, &lowest);
+    return checker->queried && lowest.is_stale && sample->acknowledged == 1;
+}
+
+/* --- Samples --------------------------------------------------------------------------------- */
+
+static bool unknown_value(struct checker *checker, unsigned number,
+                          const struct sample_columns *columns, size_t i)
+{
+    struct model_value lowest;
+    model_value_make(number, columns->timestamps_ms[i], 0, &lowest);
+    bool is_histogram = columns->histograms != NULL && columns->histograms[i] != NULL;
+    double value = is_histogram ? columns->histograms[i]->sum : columns->values[i];
+    char what[160];
+    snprintf(what, sizeof what,
+             "the value was never written: %s %016llx, start %lld (the lowest is %s %016llx, "
+             "start %lld)",
+             is_histogram ? "histogram" : "float", (unsigned long long)double_to_bits(value),
+             columns->start_timestamps_ms == NULL ? 0LL
+                                                  : (long long)columns->start_timestamps_ms[i],
+             lowest.is_histogram ? "histogram" : "float",
+             (unsigned long long)double_to_bits(lowest.is_histogram ? lowest.histogram.sum
+                                                                    : lowest.value),
+             (long long)lowest.start_ms);
+    return checker_wrong(checker, what, number, columns->timestamps_ms[i]);
+}
+
+/* Sample i of the columns, which the model has for its time. */
+static bool check_found(struct checker *checker, unsigned number, struct model_sample *sample,
+                        const struct sample_columns *columns, size_t i)
+{
+    unsigned variant = variant_of(checker, number, columns, i);
     if (variant == MODEL_VARIANTS)
-        return wrong(checker, "the value was never written", number, sample->time_ms);
+        return unknown_value(checker, number, columns, i);
     if (!(sample->offered >> variant & 1))
-        return wrong(checker, "the value was not written for this time", number, sample->time_ms);
+        return checker_wrong(checker, "the value was not written for this time", number,
+                             sample->time_ms);
     /* What hid a lower value may be gone with its file, by the retention. */
-    if (sample->acknowledged >> (variant + 1) != 0 && !may_be_gone(checker, sample))
-        return wrong(checker, "a lower value than the acknowledged one", number, sample->time_ms);
+    if (sample->acknowledged >> (variant + 1) != 0 && !checker_may_be_gone(checker, sample))
+        return checker_wrong(checker, "a lower value than the acknowledged one", number,
+                             sample->time_ms);
     if (checker->check == MODEL_CONFIRM) {
         uint8_t up_to = (uint8_t)((2u << variant) - 1);
         sample->offered &= up_to;
@@ -70,14 +139,15 @@ static bool check_series(struct checker *checker, unsigned number,
     for (size_t i = 0; i < series->count; i++) {
         struct model_sample *sample = &series->samples[i];
         if (found < columns->count && columns->timestamps_ms[found] < sample->time_ms)
-            return wrong(checker, "was never written, or was deleted", number,
-                         columns->timestamps_ms[found]);
+            return checker_wrong(checker, "was never written, or was deleted", number,
+                                 columns->timestamps_ms[found]);
         if (found < columns->count && columns->timestamps_ms[found] == sample->time_ms) {
-            if (!check_found(checker, number, sample, variant_of(number, columns, found)))
+            if (!check_found(checker, number, sample, columns, found))
                 return false;
             found++;
-        } else if (!may_be_gone(checker, sample)) {
-            return wrong(checker, "is lost", number, sample->time_ms);
+        } else if (!checker_may_be_gone(checker, sample) &&
+                   !may_be_hidden(checker, number, sample)) {
+            return checker_wrong(checker, "is lost", number, sample->time_ms);
         } else if (checker->check == MODEL_CONFIRM) {
             checker->model->retired += sample->acknowledged != 0 && !sample->maybe_deleted;
             continue; /* it is gone and must not come back */
@@ -85,22 +155,27 @@ static bool check_series(struct checker *checker, unsigned number,
         series->samples[kept++] = *sample;
     }
     if (found < columns->count)
-        return wrong(checker, "was never written, or was deleted", number,
-                     columns->timestamps_ms[found]);
+        return checker_wrong(checker, "was never written, or was deleted", number,
+                             columns->timestamps_ms[found]);
     series->count = kept;
     return true;
 }
 
-bool shard_model_series_number(struct labels labels, unsigned *number_out)
+bool shard_model_check_queried(struct shard_model *model, unsigned number,
+                               const struct sample_columns *columns)
 {
-    struct text name = labels_get(labels, LABEL_METRIC_NAME);
-    char copy[32];
-    snprintf(copy, sizeof copy, "%.*s", (int)name.size, name.data);
-    return sscanf(copy, "metric_%u", number_out) == 1 && *number_out < MODEL_SERIES;
+    struct checker checker = {
+        .model = model,
+        .check = MODEL_CHECK,
+        .tenant = model_tenant_of(number),
+        .queried = true,
+    };
+    return check_series(&checker, number, columns);
 }
 
-static bool check_samples(struct checker *checker, struct series_set *set, struct error *error)
+static bool check_selected(struct checker *checker, struct series_set *set, struct error *error)
 {
+    bool seen[MODEL_SERIES] = {false};
     struct series_reader *reader = NULL;
     if (series_reader_open(set, &reader, error) != ERROR_NONE)
         return false;
@@ -108,134 +183,63 @@ static bool check_samples(struct checker *checker, struct series_set *set, struc
     for (size_t i = 0; right && i < set->count; i++) {
         unsigned number;
         struct sample_columns columns;
-        if (!shard_model_series_number(series_set_labels(set, i), &number) || checker->seen[number])
-            right = wrong(checker, "unknown labels, or twice the same", (unsigned)i, 0);
+        if (!shard_model_find_series(checker->model, checker->tenant, series_set_labels(set, i),
+                                     &number) ||
+            seen[number])
+            right = checker_wrong(checker, "unknown labels, or twice the same", (unsigned)i, 0);
         else if (series_reader_read(reader, i, &columns, error) != ERROR_NONE)
             right = false;
         else
             right = check_series(checker, number, &columns);
         if (right)
-            checker->seen[number] = true;
+            seen[number] = true;
     }
     static const struct sample_columns NOTHING = {0};
-    for (unsigned i = 0; right && i < MODEL_SERIES; i++)
-        if (!checker->seen[i])
+    for (unsigned i = checker->tenant; right && i < MODEL_SERIES; i += MODEL_TENANTS)
+        if (!seen[i])
             right = check_series(checker, i, &NOTHING);
     series_reader_close(reader);
     return right;
 }
 
-bool shard_model_check_series(struct shard_model *model, unsigned number,
-                              const struct sample_columns *columns)
-{
-    struct checker checker = {.model = model, .check = MODEL_CHECK};
-    return check_series(&checker, number, columns);
-}
+/* --- All of it ------------------------------------------------------------------------------- */
 
-static bool check_exemplars_of(struct checker *checker, unsigned number,
-                               const struct series_exemplars *found)
+static bool check_tenant(struct checker *checker, struct shard *shard, struct error *error)
 {
-    struct model_series *series = &checker->model->series[number];
-    size_t at = 0, kept = 0, count = found == NULL ? 0 : found->count;
-    for (size_t i = 0; i < series->exemplar_count; i++) {
-        struct model_sample *exemplar = &series->exemplars[i];
-        bool is_there = at < count && found->exemplars[at].timestamp_ms == exemplar->time_ms;
-        if (is_there && double_to_bits(found->exemplars[at].value) !=
-                            double_to_bits(model_value(number, exemplar->time_ms, 0)))
-            return wrong(checker, "exemplar altered", number, exemplar->time_ms);
-        if (!is_there && !may_be_gone(checker, exemplar))
-            return wrong(checker, "exemplar lost", number, exemplar->time_ms);
-        at += is_there;
-        if (!is_there && checker->check == MODEL_CONFIRM)
-            continue;
-        if (checker->check == MODEL_CONFIRM)
-            exemplar->acknowledged = 1;
-        series->exemplars[kept++] = *exemplar;
-    }
-    series->exemplar_count = kept;
-    return at == count || wrong(checker, "exemplar never written", number, 0);
-}
-
-static bool check_exemplars(struct checker *checker, struct shard *shard,
-                            const struct series_request *request, struct error *error)
-{
-    struct series_exemplars *found;
-    size_t count;
-    const struct series_exemplars *by_number[MODEL_SERIES] = {0};
-    if (series_source_exemplars(shard_source(shard), request, &found, &count, error) != ERROR_NONE)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        unsigned number;
-        if (!shard_model_series_number(found[i].labels, &number))
-            return wrong(checker, "exemplars of unknown labels", 0, 0);
-        by_number[number] = &found[i];
-    }
-    for (unsigned i = 0; i < MODEL_SERIES; i++)
-        if (!check_exemplars_of(checker, i, by_number[i]))
-            return false;
-    return true;
-}
-
-struct metadata_versions {
-    uint32_t found[MODEL_METRICS];
-};
-
-static bool note_version(void *context, struct text metric_name,
-                         const struct metric_metadata *metadata)
-{
-    struct metadata_versions *versions = context;
-    char name[32], help[32];
-    unsigned metric, version;
-    snprintf(name, sizeof name, "%.*s", (int)metric_name.size, metric_name.data);
-    snprintf(help, sizeof help, "%.*s", (int)metadata->help.size, metadata->help.data);
-    if (sscanf(name, "metric_%u", &metric) == 1 && metric < MODEL_METRICS &&
-        sscanf(help, "version %u", &version) == 1)
-        versions->found[metric] = version;
-    return true;
-}
-
-static bool check_metadata(struct checker *checker, struct shard *shard)
-{
-    struct metadata_versions versions = {0};
-    struct shard_model *model = checker->model;
-    shard_visit_metadata(shard, TEXT("anonymous"), note_version, &versions);
-    for (unsigned i = 0; i < MODEL_METRICS; i++) {
-        if (versions.found[i] < model->metadata_acknowledged[i] ||
-            versions.found[i] > model->metadata_offered[i])
-            return wrong(checker, "metadata lost or altered", i, versions.found[i]);
-        if (checker->check == MODEL_CONFIRM)
-            model->metadata_acknowledged[i] = versions.found[i];
-    }
-    return true;
-}
-
-bool shard_model_check(struct shard_model *model, struct shard *shard, enum model_check check,
-                       struct error *error_out)
-{
-    struct checker checker = {.model = model, .check = check};
     struct arena *arena = arena_create(0);
     struct matcher *matcher = NULL;
     struct series_set *set = NULL;
-    error_clear(error_out);
     assert(arena != NULL);
-    if (matcher_create(MATCHER_EQUAL, TEXT("job"), TEXT("simulation"), &matcher, error_out) !=
+    if (matcher_create(MATCHER_EQUAL, TEXT("job"), TEXT("simulation"), &matcher, error) !=
         ERROR_NONE)
         abort();
     const struct matcher *const matchers[] = {matcher};
     struct series_request request = {
-        .tenant = TEXT("anonymous"),
+        .tenant = model_tenant_name(checker->tenant),
         .matchers = matchers,
         .matcher_count = 1,
         .start_ms = INT64_MIN,
         .end_ms = INT64_MAX,
         .arena = arena,
     };
-    bool right = series_source_select(shard_source(shard), &request, &set, error_out) == ERROR_NONE;
-    right = right && check_samples(&checker, set, error_out);
-    right = right && check_exemplars(&checker, shard, &request, error_out);
-    right = right && check_metadata(&checker, shard);
+    bool right = series_source_select(shard_source(shard), &request, &set, error) == ERROR_NONE &&
+                 check_selected(checker, set, error) &&
+                 checker_check_exemplars(checker, shard, &request, error) &&
+                 checker_check_metadata(checker, shard);
     series_set_close(set);
     matcher_destroy(matcher);
     arena_destroy(arena);
     return right;
+}
+
+bool shard_model_check(struct shard_model *model, struct shard *shard, enum model_check check,
+                       struct error *error_out)
+{
+    error_clear(error_out);
+    for (unsigned tenant = 0; tenant < MODEL_TENANTS; tenant++) {
+        struct checker checker = {.model = model, .check = check, .tenant = tenant};
+        if (!check_tenant(&checker, shard, error_out))
+            return false;
+    }
+    return true;
 }

@@ -1,10 +1,24 @@
 #include <string.h>
 
+#include "../../src/shard/manifest.h"
+#include "shard/shard.h"
+#include "shard_ids.h"
 #include "shard_run.h"
 
 enum { OPERATIONS_PER_LIFE = 2000 }; /* on the disk, about */
 
 /* --- Checking -------------------------------------------------------------------------------- */
+
+static bool has_tombstones(struct run *run)
+{
+    uint64_t tombstones = 0;
+    for (size_t i = 0; i < NODE_SHARDS; i++) {
+        struct shard_statistics statistics;
+        shard_read_statistics(replica_shard(run->node.replicas[i]), &statistics);
+        tombstones += statistics.tombstone_count;
+    }
+    return tombstones > 0;
+}
 
 bool run_check(struct run *run, enum model_check check, struct error *error)
 {
@@ -15,11 +29,13 @@ bool run_check(struct run *run, enum model_check check, struct error *error)
     settings->crash_at_operation = 0;
     bool right = true;
     for (size_t i = 0; right && i < NODE_SHARDS; i++)
-        right =
-            shard_model_check(&run->models[i], replica_shard(run->node.replicas[i]), check, error);
+        right = shard_model_check(&run->models[i], replica_shard(run->node.replicas[i]), check,
+                                  error) &&
+                model_check_ids(&run->models[i], replica_shard(run->node.replicas[i]));
     right = right && run_query(run, error);
     *settings = before;
     run->counts.checks++;
+    run->counts.checks_under_tombstones += has_tombstones(run);
     return right;
 }
 
@@ -68,9 +84,9 @@ static void make_disk_well(struct run *run)
 {
     run->node.environment->disk.settings = (struct simulated_disk_settings){
         .capacity_bytes = UINT64_MAX,
-        .ignore_sync = run->breakage == BREAK_SYNC,
-        .ignore_sync_directory = run->breakage == BREAK_NAMES,
-        .ignore_sync_of = run->breakage == BREAK_FILES ? "shards/" : NULL,
+        .ignore_sync = run->breakage.sync,
+        .ignore_sync_of = run->breakage.files,
+        .ignore_sync_directory_of = run->breakage.directories,
     };
 }
 
@@ -98,7 +114,36 @@ static void take_counts(struct run *run)
         run->counts.freezes += statistics.freezes_total;
         run->counts.merges += statistics.merges_total;
         run->counts.job_failures += statistics.job_failures_total;
+        run->counts.forgotten_series += statistics.series_forgotten;
+        run->counts.rewritten_segments += statistics.segments_rewritten;
     }
+}
+
+/* Which levels of merging the run has come to: the blocks that are there at its end. */
+static void count_blocks(struct run *run, struct shard *shard)
+{
+    enum { HOUR_MS = 3600 * 1000 };
+    struct byte_buffer bytes = {0};
+    struct manifest manifest = {0};
+    struct error error;
+    uint64_t frozen_index;
+    if (shard_snapshot(shard, &bytes, &frozen_index, &error) != ERROR_NONE ||
+        manifest_decode(bytes.bytes, bytes.size, &manifest, &error) != ERROR_NONE)
+        run_fail(run, "manifest", error.message);
+    for (size_t i = 0; i < manifest.block_count; i++) {
+        const struct manifest_block *block = &manifest.blocks[i];
+        int64_t window_ms = block->window_end_ms - block->window_start_ms;
+        bool is_overlay = false;
+        for (size_t j = 0; j < i; j++)
+            is_overlay |= manifest.blocks[j].window_start_ms < block->window_end_ms &&
+                          block->window_start_ms < manifest.blocks[j].window_end_ms;
+        run->counts.overlays += is_overlay;
+        *(window_ms <= 2 * HOUR_MS    ? &run->counts.blocks_of_hours
+          : window_ms <= 12 * HOUR_MS ? &run->counts.blocks_of_half_a_day
+                                      : &run->counts.blocks_of_days) += 1;
+    }
+    manifest_clear(&manifest);
+    byte_buffer_clear(&bytes);
 }
 
 static void live(struct run *run, uint64_t writes)
@@ -177,6 +222,7 @@ static void end(struct run *run)
                          end_orderly(run);
     if (!run->ended_orderly) {
         run->counts.crashes++;
+        run->crashes_after_writes += run->writes_done > run->writes_before;
         shard_node_crash(&run->node, choose_crash(run));
     }
     /* Flushes that were not done end with their shard. */
@@ -188,17 +234,20 @@ void run_life(struct run *run, uint64_t writes)
 {
     run->counts.lives++;
     make_disk_well(run);
+    run->writes_before = run->writes_done;
     if (start(run))
         live(run, writes);
     end(run);
     make_disk_well(run);
-    if (run->failure[0] == '\0' && run->breakage == BREAK_NOTHING && run_chance(run, 40))
+    if (run->failure[0] == '\0' && !run_is_broken(run) && run_chance(run, 40))
         run_live_with_rot(run);
 }
 
 void run_last_life(struct run *run)
 {
     make_disk_well(run);
-    start(run);
+    if (start(run))
+        for (size_t i = 0; i < NODE_SHARDS; i++)
+            count_blocks(run, replica_shard(run->node.replicas[i]));
     end(run);
 }

@@ -7,11 +7,10 @@
 
 #include "shard/shard.h"
 
-/* --- Samples --------------------------------------------------------------------------------- */
-
-void shard_model_init(struct shard_model *model)
+void shard_model_init(struct shard_model *model, size_t shard)
 {
     memset(model, 0, sizeof *model);
+    model->shard = shard;
     model->cutoff_ms = INT64_MIN;
     for (size_t i = 0; i < MODEL_SERIES; i++)
         model->series[i].known_id = SHARD_ID_UNKNOWN;
@@ -25,41 +24,27 @@ void shard_model_clear(struct shard_model *model)
     }
 }
 
-bool model_is_histogram(unsigned series)
+/* --- Series ---------------------------------------------------------------------------------- */
+
+bool shard_model_find_series(const struct shard_model *model, unsigned tenant, struct labels labels,
+                             unsigned *number_out)
 {
-    return series % 8 == 3;
+    struct text name = labels_get(labels, LABEL_METRIC_NAME);
+    char copy[32];
+    unsigned number;
+    snprintf(copy, sizeof copy, "%.*s", (int)name.size, name.data);
+    if (sscanf(copy, "metric_%u", &number) != 1 || number >= MODEL_SERIES / MODEL_TENANTS)
+        return false;
+    number = number * MODEL_TENANTS + tenant;
+    struct arena *arena = arena_create(0);
+    assert(arena != NULL);
+    bool same = labels_equal(model_labels(arena, model->shard, number), labels);
+    arena_destroy(arena);
+    *number_out = number;
+    return same;
 }
 
-/* Positive, so that a higher variant has the higher bits; every fourth series has noisy values. */
-double model_value(unsigned series, int64_t time_ms, unsigned variant)
-{
-    uint64_t mixed = ((uint64_t)time_ms + series) * UINT64_C(0x9e3779b97f4a7c15);
-    double base =
-        series % 4 == 0 ? 1 + (double)(mixed >> 20) / 1e6 : 1 + (double)(mixed >> 40) / 100;
-    return base + variant * 0.25;
-}
-
-const struct histogram *model_histogram(unsigned series, int64_t time_ms)
-{
-    static const struct histogram_span SPANS[] = {{-2, 2}, {3, 1}};
-    static union histogram_number buckets[3];
-    static struct histogram histogram;
-    uint64_t mixed = ((uint64_t)time_ms + series) * UINT64_C(0x9e3779b97f4a7c15);
-    for (size_t i = 0; i < 3; i++)
-        buckets[i].integer = mixed >> (40 + 4 * i);
-    histogram = (struct histogram){
-        .kind = HISTOGRAM_INTEGER,
-        .schema = 2,
-        .zero_threshold = 1e-100,
-        .count.integer = buckets[0].integer + buckets[1].integer + buckets[2].integer,
-        .sum = model_value(series, time_ms, 0),
-        .positive_span_count = 2,
-        .positive_bucket_count = 3,
-        .positive_spans = SPANS,
-        .positive_buckets = buckets,
-    };
-    return &histogram;
-}
+/* --- Samples --------------------------------------------------------------------------------- */
 
 static size_t position_of(const struct model_sample *samples, size_t count, int64_t time_ms)
 {
@@ -103,6 +88,7 @@ struct model_sample *model_offer(struct model_series *series, int64_t time_ms, u
     struct model_sample *sample =
         place(&series->samples, &series->count, &series->capacity, time_ms);
     sample->offered |= (uint8_t)(1u << variant);
+    series->was_written = true;
     return sample;
 }
 
@@ -114,18 +100,29 @@ struct model_sample *model_offer_exemplar(struct model_series *series, int64_t t
     return exemplar;
 }
 
+/* --- Deletions ------------------------------------------------------------------------------- */
+
+static bool is_within(const struct model_sample *sample, int64_t start_ms, int64_t end_ms)
+{
+    return sample->time_ms >= start_ms && sample->time_ms <= end_ms;
+}
+
 void model_deleting(struct model_series *series, int64_t start_ms, int64_t end_ms)
 {
     for (size_t i = 0; i < series->count; i++)
-        if (series->samples[i].time_ms >= start_ms && series->samples[i].time_ms <= end_ms)
+        if (is_within(&series->samples[i], start_ms, end_ms))
             series->samples[i].maybe_deleted = true;
 }
 
 void model_deleted(struct model_series *series, int64_t start_ms, int64_t end_ms)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < series->count; i++)
-        if (series->samples[i].time_ms < start_ms || series->samples[i].time_ms > end_ms)
-            series->samples[kept++] = series->samples[i];
+    for (size_t i = 0; i < series->count; i++) {
+        const struct model_sample *sample = &series->samples[i];
+        if (is_within(sample, start_ms, end_ms))
+            series->deleted_ms[series->deleted_count++ % MODEL_DELETED_KEPT] = sample->time_ms;
+        else
+            series->samples[kept++] = *sample;
+    }
     series->count = kept;
 }

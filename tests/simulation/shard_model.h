@@ -2,9 +2,9 @@
  * shard_model - what the shards of the simulated node must hold.
  *
  * Of every sample ever written: which values were offered for its timestamp, which of them were
- * acknowledged, whether it may be gone. A value is one of three variants for its series and time;
- * a higher variant wins by the order of values, so of the acknowledged ones the highest, or one
- * above it that was offered, must be there.
+ * acknowledged, whether it may be gone. A value is one of three variants for its series and time
+ * (shard_values.h); of the acknowledged ones the highest, or one above it that was offered, must be
+ * there.
  */
 #ifndef TESTS_SHARD_MODEL_H
 #define TESTS_SHARD_MODEL_H
@@ -14,10 +14,9 @@
 #include <stdint.h>
 
 #include "model/columns.h"
-#include "model/labels.h"
-#include "model/sample.h"
+#include "shard_values.h"
 
-enum { MODEL_SERIES = 48, MODEL_METRICS = 6, MODEL_VARIANTS = 3, MODEL_FAILURE_MAX = 400 };
+enum { MODEL_FAILURE_MAX = 400, MODEL_DELETED_KEPT = 8 };
 
 struct model_sample {
     int64_t time_ms;
@@ -34,25 +33,30 @@ struct model_series {
     int64_t exemplar_newest_ms;
     bool exemplar_in_flight; /* writes may overtake one another, and older ones are ignored */
     uint64_t known_id;       /* as acknowledged; SHARD_ID_UNKNOWN */
+    uint64_t last_id;        /* the same, but it stays when the id is forgotten; 0: none yet */
+    bool was_forgotten;      /* that one is dead */
+    bool was_written;        /* or tried to */
+    int64_t deleted_ms[MODEL_DELETED_KEPT]; /* of some samples, to be written again */
+    size_t deleted_count;
+};
+
+/* Of one metric of one tenant. */
+struct model_metric {
+    uint32_t offered, acknowledged; /* versions, 0: none */
+    bool in_flight;                 /* the last one stays, and writes may overtake */
 };
 
 struct shard_model {
+    size_t shard;
     struct model_series series[MODEL_SERIES];
-    uint32_t metadata_offered[MODEL_METRICS]; /* versions, 0: none */
-    uint32_t metadata_acknowledged[MODEL_METRICS];
-    bool metadata_in_flight[MODEL_METRICS]; /* the last one stays, and writes may overtake */
-    int64_t cutoff_ms;                      /* what is older may be gone */
-    uint64_t retired;                       /* samples found gone by retention */
+    struct model_metric metrics[MODEL_TENANTS][MODEL_METRICS];
+    int64_t cutoff_ms; /* what is older may be gone */
+    uint64_t retired;  /* samples found gone by retention */
     char failure[MODEL_FAILURE_MAX];
 };
 
-void shard_model_init(struct shard_model *model);
+void shard_model_init(struct shard_model *model, size_t shard);
 void shard_model_clear(struct shard_model *model);
-
-bool model_is_histogram(unsigned series);
-double model_value(unsigned series, int64_t time_ms, unsigned variant);
-/* The histogram of that series and time; static memory, until the next call. */
-const struct histogram *model_histogram(unsigned series, int64_t time_ms);
 
 /* The sample of this time, made when it is missing. */
 struct model_sample *model_offer(struct model_series *series, int64_t time_ms, unsigned variant);
@@ -68,17 +72,22 @@ struct shard;
 enum model_check { MODEL_CHECK, MODEL_CONFIRM /* nothing is in flight: what is found stays */ };
 
 /*
- * Read everything that the shard has and compare. False: `failure` tells what is wrong, or
+ * Read everything that the shard has, tenant by tenant, and compare: labels, times, bits of values,
+ * histograms, start timestamps, exemplars, metadata. False: `failure` tells what is wrong, or
  * *error_out what could not be read.
  */
 bool shard_model_check(struct shard_model *model, struct shard *shard, enum model_check check,
                        struct error *error_out);
 
-/* Compare what one series was found to have. False: `failure` tells what is wrong. */
-bool shard_model_check_series(struct shard_model *model, unsigned number,
-                              const struct sample_columns *columns);
+/*
+ * Compare what a query found one series to have: a range selector leaves out stale markers and
+ * tells no start timestamps. False: `failure` tells what is wrong.
+ */
+bool shard_model_check_queried(struct shard_model *model, unsigned number,
+                               const struct sample_columns *columns);
 
-/* Which series of the model labels name; false when none. */
-bool shard_model_series_number(struct labels labels, unsigned *number_out);
+/* Which series of the model has exactly these labels; false when none of this tenant has. */
+bool shard_model_find_series(const struct shard_model *model, unsigned tenant, struct labels labels,
+                             unsigned *number_out);
 
 #endif

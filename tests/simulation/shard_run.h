@@ -4,6 +4,7 @@
  *     shard_writes    writes of all kinds, and what of them is acknowledged
  *     shard_requests  flushes, deletions, retention
  *     shard_life      from a start to a crash or an orderly end
+ *     shard_query     what a user reads
  *     shard_rot       lives in which bits of files are wrong
  */
 #ifndef TESTS_SHARD_RUN_H
@@ -13,21 +14,24 @@
 #include "shard_node.h"
 
 /* What is broken on purpose, and must be noticed. */
-enum breakage {
-    BREAK_NOTHING,
-    BREAK_SYNC,    /* nothing is synced */
-    BREAK_JOURNAL, /* the journal writes without syncing */
-    BREAK_FILES,   /* files of shards are not synced */
-    BREAK_NAMES,   /* directories are not */
+struct breakage {
+    bool sync;               /* nothing is synced */
+    bool journal;            /* the journal writes without syncing */
+    const char *files;       /* files whose path holds this are not synced; NULL: none */
+    const char *directories; /* the same for names in directories */
 };
 
 /* How often each thing happened, over lives and seeds; shard_run.c has the names. */
 struct run_counts {
-    uint64_t lives, writes, written_samples, refused_writes, late, duplicates, conflicts;
-    uint64_t histograms, exemplars, metadata, new_series, stale_ids;
-    uint64_t freezes, merges, flushes, deletions, retentions, retired_samples, clock_jumps, checks,
-        samples_queried;
+    uint64_t lives, writes, written_samples, refused_writes, refused_samples, late, days_late,
+        duplicates, conflicts, written_after_deletion;
+    uint64_t nan_payloads, stale_markers, integer_histograms, float_histograms, custom_histograms,
+        stale_histograms, start_timestamps, exemplars, metadata, new_series;
+    uint64_t forgotten_series, stale_ids, returned_series, rewritten_segments;
+    uint64_t freezes, merges, flushes, deletions, deletions_of_many, deletions_unanswered,
+        checks_under_tombstones, retentions, retired_samples, clock_jumps, checks, samples_queried;
     uint64_t crashes, clean_ends, failed_starts, journal_failures, job_failures, full_disks;
+    uint64_t blocks_of_hours, blocks_of_half_a_day, blocks_of_days, overlays;
     uint64_t rot_refused_start, rot_found_by_reading, rot_found_by_merging, rot_in_journal,
         rot_harmless;
 };
@@ -37,16 +41,19 @@ struct run {
     struct shard_node node;
     struct shard_model models[NODE_SHARDS];
     uint64_t seed;
-    enum breakage breakage;
+    struct breakage breakage;
     size_t writes_in_flight;
     size_t requests_in_flight[NODE_SHARDS]; /* flushes and deletions */
-    uint64_t writes_done;
-    bool started, ended_orderly; /* of the last life */
+    uint64_t writes_done, writes_before;    /* this life */
+    uint64_t crashes_after_writes;          /* of that life: others prove little */
+    bool started, ended_orderly;            /* of the last life */
     struct run_counts counts;
     char failure[MODEL_FAILURE_MAX + 100];
 };
 
-struct run *run_create(uint64_t seed, enum breakage breakage);
+struct run *run_create(uint64_t seed, struct breakage breakage);
+
+bool run_is_broken(const struct run *run);
 void run_destroy(struct run *run);
 
 uint32_t run_below(struct run *run, uint32_t bound);

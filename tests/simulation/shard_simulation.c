@@ -3,19 +3,22 @@
  * simulated disk and clock, from one seed.
  *
  * Every seed lives several lives of a node with two shards: more than a thousand writes of known
- * and new series, late samples, duplicates, conflicts, histograms, exemplars and metadata, between
- * them deletions, flushes, freezes, retention and clock jumps; power failures that lose and tear
- * what was not synced and kills, both also in the middle of a job, a start or an end; full and slow
- * and failing disks. After every restart all that was acknowledged is there once and unaltered, and
- * nothing that was deleted comes back (shard_model.h), read from the shards and by a query.
+ * and new series of three tenants, late samples, duplicates, conflicts, NaNs and stale markers, all
+ * kinds of histograms, start timestamps, exemplars and metadata, between them deletions, flushes,
+ * freezes, retention and clock jumps; power failures that lose and tear what was not synced and
+ * kills, both also in the middle of a job, a start or an end; full and slow and failing disks.
+ * After every restart all that was acknowledged is there once and unaltered, and nothing that was
+ * deleted comes back (shard_model.h), read from the shards and by a query.
  *
  * Between lives a bit rots in a file of a shard or of the journal: a start is refused, a read or a
  * merge fails and names the file, or it does not matter; the wrong answer never comes.
  *
- *     shard_simulation [--seeds N] [--first S] [--break sync|journal|files|names] [--verbose]
+ *     shard_simulation [--seeds N] [--first S] [--verbose]
+ *                      [--without-sync] [--without-journal-sync]
+ *                      [--without-sync-of TEXT] [--without-directory-sync-of TEXT]
  *
- * --break lets the disk lie about all syncs, those of shards' files or those of directories, or the
- * journal write without: a run must then fail.
+ * With one of the last four options the disk lies about all syncs, or those of files or directories
+ * whose path holds the text, or the journal writes without: a run must then fail, and ends.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,22 +27,32 @@
 #include "base/log.h"
 #include "shard_run.h"
 
-enum { LIVES_MIN = 4, WRITES_PER_SEED = 1000 };
+/* Of each seed: writes that were not refused, and crashes of lives in which there were some. */
+enum { CRASHES_MIN = 4, WRITES_MIN = 1000 };
+
+/* So many seeds bring about everything that can happen. */
+enum { SEEDS_FOR_ALL = 50 };
 
 struct sums {
     struct run_counts counts;
     struct simulated_fault_counts faults;
+    uint64_t writes_min, crashes_min; /* of one seed that passed */
 };
 
-static bool run_seed(uint64_t seed, enum breakage breakage, struct sums *sums)
+static uint64_t writes_taken(const struct run *run)
+{
+    return run->counts.writes - run->counts.refused_writes;
+}
+
+static bool run_seed(uint64_t seed, struct breakage breakage, struct sums *sums,
+                     bool *is_broken_out)
 {
     struct run *run = run_create(seed, breakage);
+    *is_broken_out = run_is_broken(run);
     uint64_t lives = 0;
     while (run->failure[0] == '\0' &&
-           (run->counts.writes - run->counts.refused_writes < WRITES_PER_SEED ||
-            run->counts.crashes < LIVES_MIN)) {
-        run_life(run,
-                 WRITES_PER_SEED / LIVES_MIN / 2 + run_below(run, WRITES_PER_SEED / LIVES_MIN));
+           (writes_taken(run) < WRITES_MIN || run->crashes_after_writes < CRASHES_MIN)) {
+        run_life(run, WRITES_MIN / CRASHES_MIN / 2 + run_below(run, WRITES_MIN / CRASHES_MIN));
         if (++lives > 100)
             run_fail(run, "no progress", "a hundred lives");
     }
@@ -50,6 +63,10 @@ static bool run_seed(uint64_t seed, enum breakage breakage, struct sums *sums)
     run_counts_add(&sums->counts, &run->counts);
     simulated_fault_counts_add(&sums->faults, &run->node.environment->disk.counts);
     bool passed = run->failure[0] == '\0';
+    if (passed && writes_taken(run) < sums->writes_min)
+        sums->writes_min = writes_taken(run);
+    if (passed && run->crashes_after_writes < sums->crashes_min)
+        sums->crashes_min = run->crashes_after_writes;
     if (!passed)
         printf("FAILED: seed %llu: %s\n", (unsigned long long)seed, run->failure);
     run_destroy(run);
@@ -63,57 +80,68 @@ static bool all_happened(const struct sums *sums)
     return run_counts_are_full(&sums->counts) && simulated_fault_counts_are_full(faults);
 }
 
-static enum breakage breakage_named(const char *name)
+struct options {
+    uint64_t seeds, first;
+    bool verbose;
+    struct breakage breakage;
+};
+
+/* False: the arguments say nothing that is known. */
+static bool read_options(int count, char **arguments, struct options *options)
 {
-    static const char *const NAMES[] = {
-        [BREAK_SYNC] = "sync",
-        [BREAK_JOURNAL] = "journal",
-        [BREAK_FILES] = "files",
-        [BREAK_NAMES] = "names",
-    };
-    for (size_t i = BREAK_SYNC; i < sizeof NAMES / sizeof NAMES[0]; i++)
-        if (strcmp(NAMES[i], name) == 0)
-            return (enum breakage)i;
-    fprintf(stderr, "nothing to break is called '%s'\n", name);
-    exit(2);
+    for (int i = 1; i < count; i++) {
+        const char *name = arguments[i];
+        const char *value = i + 1 < count ? arguments[i + 1] : NULL;
+        bool takes_value = true;
+        if (strcmp(name, "--seeds") == 0 && value != NULL)
+            options->seeds = strtoull(value, NULL, 10);
+        else if (strcmp(name, "--first") == 0 && value != NULL)
+            options->first = strtoull(value, NULL, 10);
+        else if (strcmp(name, "--without-sync-of") == 0 && value != NULL)
+            options->breakage.files = value;
+        else if (strcmp(name, "--without-directory-sync-of") == 0 && value != NULL)
+            options->breakage.directories = value;
+        else
+            takes_value = false;
+        if (strcmp(name, "--verbose") == 0)
+            options->verbose = true;
+        else if (strcmp(name, "--without-sync") == 0)
+            options->breakage.sync = true;
+        else if (strcmp(name, "--without-journal-sync") == 0)
+            options->breakage.journal = true;
+        else if (!takes_value)
+            return false;
+        i += takes_value;
+    }
+    return true;
 }
 
 int main(int argument_count, char **arguments)
 {
-    uint64_t seeds = 150, first = 1;
-    bool verbose = false;
-    enum breakage breakage = BREAK_NOTHING;
-    for (int i = 1; i < argument_count; i++) {
-        bool has_value = i + 1 < argument_count;
-        if (strcmp(arguments[i], "--seeds") == 0 && has_value)
-            seeds = strtoull(arguments[++i], NULL, 10);
-        else if (strcmp(arguments[i], "--first") == 0 && has_value)
-            first = strtoull(arguments[++i], NULL, 10);
-        else if (strcmp(arguments[i], "--break") == 0 && has_value)
-            breakage = breakage_named(arguments[++i]);
-        else if (strcmp(arguments[i], "--verbose") == 0)
-            verbose = true;
-        else {
-            fprintf(stderr,
-                    "usage: %s [--seeds N] [--first S] [--break sync|journal|files|names] "
-                    "[--verbose]\n",
-                    arguments[0]);
-            return 2;
-        }
+    struct options options = {.seeds = 150, .first = 1};
+    if (!read_options(argument_count, arguments, &options)) {
+        fprintf(stderr,
+                "usage: %s [--seeds N] [--first S] [--verbose] [--without-sync] "
+                "[--without-journal-sync] [--without-sync-of TEXT] "
+                "[--without-directory-sync-of TEXT]\n",
+                arguments[0]);
+        return 2;
     }
-    if (!verbose)
+    if (!options.verbose)
         log_set_level(LOG_NOTHING); /* failing jobs are what it is about */
-    struct sums sums = {0};
-    uint64_t failed = 0;
-    for (uint64_t seed = first; seed < first + seeds; seed++) {
-        failed += !run_seed(seed, breakage, &sums);
-        if (breakage != BREAK_NOTHING && failed > 0)
-            break;
-    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    struct sums sums = {.writes_min = UINT64_MAX, .crashes_min = UINT64_MAX};
+    uint64_t run = 0, failed = 0;
+    bool is_broken = false;
+    while (run < options.seeds && !(is_broken && failed > 0))
+        failed += !run_seed(options.first + run++, options.breakage, &sums, &is_broken);
     run_counts_print(&sums.counts);
+    if (failed < run)
+        printf("least of a seed: %llu writes, %llu crashes after writes\n",
+               (unsigned long long)sums.writes_min, (unsigned long long)sums.crashes_min);
     simulated_fault_counts_print(&sums.faults);
-    printf("%llu seeds, %llu failed\n", (unsigned long long)seeds, (unsigned long long)failed);
-    if (breakage == BREAK_NOTHING && seeds >= 50 && !all_happened(&sums))
+    printf("%llu seeds, %llu failed\n", (unsigned long long)run, (unsigned long long)failed);
+    if (!is_broken && run >= SEEDS_FOR_ALL && !all_happened(&sums))
         return 1;
     return failed > 0;
 }

@@ -360,10 +360,9 @@ static enum error_code simulated_write_at(struct disk *self, struct file *file, 
 
 static bool sync_is_ignored(const struct simulated_disk *disk, const struct simulated_node *node)
 {
-    const char *prefix = disk->settings.ignore_sync_of;
-    for (size_t i = 0; prefix != NULL && i < disk->name_count; i++)
-        if (disk->names[i].node == node &&
-            strncmp(disk->names[i].path, prefix, strlen(prefix)) == 0)
+    const char *ignored = disk->settings.ignore_sync_of;
+    for (size_t i = 0; ignored != NULL && i < disk->name_count; i++)
+        if (disk->names[i].node == node && strstr(disk->names[i].path, ignored) != NULL)
             return true;
     return false;
 }
@@ -477,7 +476,8 @@ static enum error_code simulated_sync_directory(struct disk *self, const char *p
     enum error_code code = operation_begin(disk, path, error);
     if (code != ERROR_NONE)
         return code;
-    if (!disk->settings.ignore_sync && !disk->settings.ignore_sync_directory)
+    const char *ignored = disk->settings.ignore_sync_directory_of;
+    if (!disk->settings.ignore_sync && (ignored == NULL || strstr(path, ignored) == NULL))
         simulated_changes_settle(disk, path, keep_always);
     simulated_nodes_collect(disk);
     return ERROR_NONE;

@@ -44,8 +44,9 @@ struct simulated_disk_settings {
     enum simulated_crash crash;
     bool crash_at_sync; /* instead of the first sync from there on: when most is not durable */
     bool ignore_sync;   /* a lying disk: nothing is made durable but by luck */
-    bool ignore_sync_directory; /* the same for names alone */
-    const char *ignore_sync_of; /* and for files whose path begins so; NULL: none */
+    /* The same for files, and for the names in directories, whose path holds this; NULL: none. */
+    const char *ignore_sync_of;
+    const char *ignore_sync_directory_of;
 };
 
 struct simulated_disk {

@@ -8,11 +8,18 @@ add_test(NAME simulation/shard_simulation_second_half
 set_tests_properties(simulation/shard_simulation_second_half PROPERTIES TIMEOUT 600
                      LABELS simulation)
 
-# Without syncs acknowledged samples are lost, and that must be noticed: the output decides.
-foreach(broken sync journal files names)
-    add_test(NAME "simulation/shard_without_${broken}"
-             COMMAND shard_simulation --break ${broken} --seeds 40)
-    set_tests_properties("simulation/shard_without_${broken}" PROPERTIES
+# Without a sync something acknowledged is lost or cannot be read, and that must be noticed: the
+# output decides.
+function(shard_mutation name)
+    add_test(NAME "simulation/shard_without_${name}" COMMAND shard_simulation --seeds 40 ${ARGN})
+    set_tests_properties("simulation/shard_without_${name}" PROPERTIES
                          PASS_REGULAR_EXPRESSION "FAILED: seed [0-9]+: " TIMEOUT 600
                          LABELS simulation ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+endfunction()
+
+shard_mutation(sync --without-sync)
+shard_mutation(journal_sync --without-journal-sync)
+foreach(kind parts series blocks metadata)
+    shard_mutation(sync_of_${kind} --without-sync-of /${kind}/)
+    shard_mutation(sync_of_names_of_${kind} --without-directory-sync-of /${kind})
 endforeach()

@@ -31,11 +31,11 @@ static int64_t duration_of(const char *value)
 {
     struct http_parameter entry;
     struct http_parameters parameters = one(&entry, value);
-    int64_t duration_ms;
+    int64_t duration_ns;
     struct error error;
-    enum error_code code = api_duration(&parameters, TEXT("p"), 4711, &duration_ms, &error);
+    enum error_code code = api_duration(&parameters, TEXT("p"), 4711, &duration_ns, &error);
     assert_true(code == ERROR_NONE || code == ERROR_INVALID);
-    return code == ERROR_NONE ? duration_ms : REFUSED;
+    return code == ERROR_NONE ? duration_ns : REFUSED;
 }
 
 static int64_t limit_of(const char *value)
@@ -108,6 +108,13 @@ static void what_is_no_time_is_refused(void **state)
         assert_int_equal(time_of(WRONG[i]), REFUSED);
 }
 
+static void the_ends_of_time_have_names_of_their_own(void **state)
+{
+    (void)state;
+    assert_int_equal(time_of("-292273086-05-16T16:47:06Z"), API_TIME_MIN);
+    assert_int_equal(time_of("292277025-08-18T07:12:54.999999999Z"), API_TIME_MAX);
+}
+
 /* As Prometheus' own clients send for "everything"; no difference of two may overflow. */
 static void times_beyond_all_data_become_the_ends_of_time(void **state)
 {
@@ -137,11 +144,18 @@ static void the_error_names_parameter_and_value(void **state)
     struct error error;
     api_time(&parameters, TEXT("p"), 0, &time_ms, &error);
     assert_string_equal(error.message,
+                        "invalid parameter \"p\": Invalid time value for 'p': cannot parse "
+                        "\"soon\" to a valid timestamp");
+    api_required_time(&parameters, TEXT("p"), &time_ms, &error);
+    assert_string_equal(error.message,
                         "invalid parameter \"p\": cannot parse \"soon\" to a valid timestamp");
     api_duration(&parameters, TEXT("p"), 0, &time_ms, &error);
     assert_string_equal(error.message,
                         "invalid parameter \"p\": cannot parse \"soon\" to a valid duration");
     assert_int_equal(time_ms, 1);
+    api_required_duration(&(struct http_parameters){0}, TEXT("p"), &time_ms, &error);
+    assert_string_equal(error.message,
+                        "invalid parameter \"p\": cannot parse \"\" to a valid duration");
 }
 
 /* --- Durations and limits --------------------------------------------------------------------- */
@@ -149,12 +163,14 @@ static void the_error_names_parameter_and_value(void **state)
 static void a_duration_is_seconds_or_in_units(void **state)
 {
     (void)state;
-    assert_int_equal(duration_of("5m"), 300000);
-    assert_int_equal(duration_of("1h30m"), 5400000);
-    assert_int_equal(duration_of("15"), 15000);
-    assert_int_equal(duration_of("0.25"), 250);
-    assert_int_equal(duration_of("-1"), -1000); /* a number: its user refuses it */
+    assert_int_equal(duration_of("5m"), INT64_C(300000000000));
+    assert_int_equal(duration_of("1h30m"), INT64_C(5400000000000));
+    assert_int_equal(duration_of("15"), INT64_C(15000000000));
+    assert_int_equal(duration_of("0.25"), 250000000);
+    assert_int_equal(duration_of("0.0001"), 100000);
+    assert_int_equal(duration_of("-1"), -1000000000); /* a number: its user refuses it */
     assert_int_equal(duration_of("0"), 0);
+    assert_int_equal(duration_of(""), 4711);
 }
 
 static void what_is_no_duration_is_refused(void **state)
@@ -168,9 +184,9 @@ static void what_is_no_duration_is_refused(void **state)
 static void a_limit_is_a_number_and_0_is_none(void **state)
 {
     (void)state;
-    assert_int_equal(limit_of("0"), 0);
+    assert_true(limit_of("0") == (int64_t)API_NO_LIMIT);
     assert_int_equal(limit_of("100"), 100);
-    assert_int_equal(limit_of(""), 0);
+    assert_true(limit_of("") == (int64_t)API_NO_LIMIT);
     assert_int_equal(limit_of("-1"), REFUSED);
     assert_int_equal(limit_of("1.5"), REFUSED);
     assert_int_equal(limit_of("many"), REFUSED);
@@ -200,7 +216,7 @@ static void every_selector_is_parsed(void **state)
 
 static void what_is_no_selector_is_refused(void **state)
 {
-    static const char *const WRONG[] = {"up +", "{}", "{a=~\"(\"}", "up[5m]", "sum(up)", ""};
+    static const char *const WRONG[] = {"up +", "{a=~\"(\"}", "up[5m]", "sum(up)", ""};
     (void)state;
     for (size_t i = 0; i < sizeof WRONG / sizeof WRONG[0]; i++) {
         const struct http_parameter entries[] = {{TEXT("match[]"), TEXT("up")},
@@ -249,6 +265,7 @@ int main(void)
         cmocka_unit_test(a_time_is_rfc_3339),
         cmocka_unit_test(what_is_no_time_is_refused),
         cmocka_unit_test(times_beyond_all_data_become_the_ends_of_time),
+        cmocka_unit_test(the_ends_of_time_have_names_of_their_own),
         cmocka_unit_test(a_missing_time_has_its_default),
         cmocka_unit_test(the_error_names_parameter_and_value),
         cmocka_unit_test(a_duration_is_seconds_or_in_units),

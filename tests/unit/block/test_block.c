@@ -431,7 +431,41 @@ static void inspection_tells_what_is_inside(void **state)
     assert_non_null(strstr(text, "series: 300\n"));
     assert_non_null(strstr(text, "tenants: 2\n"));
     assert_non_null(strstr(text, "block id: 77\n"));
+    assert_non_null(strstr(text, "directory                 2 "));
+    assert_non_null(strstr(text, "labels                    2 "));
     free(text);
+}
+
+/* Metric by metric, all targets: what most blocks look like. One sample takes two bytes. */
+static void a_series_takes_few_bytes_of_index(void **state)
+{
+    enum { METRICS = 40, INSTANCES = 100, INDEX_BYTES_MAX = 12 };
+    struct fixture *fixture = *state;
+    struct error *error = &fixture->error;
+    struct block_properties properties = {.start_ms = DAY_START_MS,
+                                          .end_ms = DAY_START_MS + DAY_MS};
+    struct block_writer *writer;
+    assert_int_equal(block_writer_create(fixture->disk, "block", &properties, &writer, error),
+                     ERROR_NONE);
+    for (size_t i = 0; i < (size_t)METRICS * INSTANCES; i++) {
+        size_t instance = i % INSTANCES;
+        struct label labels[3] = {
+            {TEXT("__name__"), arena_format(fixture->arena, "metric_%02zu", i / INSTANCES)},
+            {TEXT("instance"), arena_format(fixture->arena, "host-%03zu:9100", instance)},
+            {TEXT("job"), TEXT("node")},
+        };
+        struct block_series series = {TEXT("tenant"), (uint16_t)(instance * 997 % SLOT_COUNT),
+                                      labels_build(fixture->arena, labels, 3)};
+        int64_t timestamp_ms = DAY_START_MS + (int64_t)instance * 131;
+        double value = (double)(i % 100);
+        struct sample_columns columns = {
+            .count = 1, .timestamps_ms = &timestamp_ms, .values = &value};
+        assert_int_equal(block_writer_add(writer, &series, &columns, NULL, 0, error), ERROR_NONE);
+    }
+    struct file_summary summary;
+    assert_int_equal(block_writer_finish(writer, &summary, error), ERROR_NONE);
+    block_writer_destroy(writer);
+    assert_in_range(summary.size_bytes, 1, METRICS * INSTANCES * (2 + INDEX_BYTES_MAX));
 }
 
 static void every_codec_path_writes_the_same_bytes(void **state)
@@ -489,6 +523,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(no_cut_file_opens, set_up, tear_down),
         cmocka_unit_test_setup_teardown(inspection_tells_what_is_inside, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_series_takes_few_bytes_of_index, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_codec_path_writes_the_same_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_failing_write_is_reported, set_up, tear_down),
     };

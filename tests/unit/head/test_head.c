@@ -486,6 +486,43 @@ static void batches_may_be_cut_anywhere(void **state)
 
 /* --- Start timestamps and exemplars ----------------------------------------------------------- */
 
+/* Whichever came first, and although the loser has a start timestamp and the winner none. */
+static void late_samples_of_one_timestamp_keep_the_start_of_the_winner(void **state)
+{
+    (void)state;
+    static const struct {
+        double values[3]; /* the last one wins, wherever it stands */
+        int64_t starts_ms[3];
+    } CASES[] = {
+        {{1, 2, 3}, {100, 200, 300}},
+        {{3, 2, 1}, {300, 200, 100}},
+        {{2, 3, 1}, {200, 0, 100}},
+        {{1, 3, 2}, {0, 300, 0}},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct head *head = head_with(0, 0);
+        append(head, 3, 9000, 9);
+        for (size_t j = 0; j < 3; j++) {
+            struct model_sample sample = {.timestamp_ms = 1000,
+                                          .bits = double_to_bits(CASES[i].values[j]),
+                                          .start_ms = CASES[i].starts_ms[j]};
+            enum head_verdict verdict;
+            assert_int_equal(append_any(head, 3, sample, &verdict), ERROR_NONE);
+        }
+        struct head_reader *reader = reader_of(head);
+        struct sample_columns columns = read_range(reader, 3, 0, 5000);
+        assert_int_equal(columns.count, 1);
+        assert_true(columns.values[0] == 3);
+        for (size_t j = 0; j < 3; j++)
+            if (CASES[i].values[j] == 3)
+                assert_int_equal(
+                    columns.start_timestamps_ms == NULL ? 0 : columns.start_timestamps_ms[0],
+                    CASES[i].starts_ms[j]);
+        head_reader_close(reader);
+        head_unref(head);
+    }
+}
+
 static void start_timestamps_stay_with_their_samples(void **state)
 {
     (void)state;
@@ -614,6 +651,7 @@ int main(void)
         cmocka_unit_test(the_walk_holds_every_sample_apart),
         cmocka_unit_test(batches_may_be_cut_anywhere),
         cmocka_unit_test(start_timestamps_stay_with_their_samples),
+        cmocka_unit_test(late_samples_of_one_timestamp_keep_the_start_of_the_winner),
         cmocka_unit_test(the_oldest_exemplars_leave),
         cmocka_unit_test(appending_survives_every_failed_allocation),
     };

@@ -294,6 +294,7 @@ static void other_methods_are_told_which_ones_work(void **state)
     assert_non_null(strstr(answer, "\r\nAllow: GET, HEAD, POST\r\n"));
     free(answer);
     close(client);
+    assert_answer("OPTIONS /unknown HTTP/1.1\r\nHost: x\r\n\r\n", 204, NULL);
     assert_answer("PURGE /echo HTTP/1.1\r\nHost: x\r\n\r\n", 405, NULL);
 }
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "promql/parser.h"
+#include "promql/selectors.h"
 
 static const struct promql_options STABLE = {PROMQL_STABLE};
 static const struct promql_options EXPERIMENTAL = {PROMQL_EXPERIMENTAL};
@@ -423,14 +424,28 @@ static void a_series_selector_stands_alone(void **state)
         ERROR_NONE);
     assert_int_equal(fixture->query.root->kind, EXPRESSION_SELECTOR);
     assert_int_equal(fixture->query.matcher_count, 2);
-    static const char *const REFUSED[] = {"up[5m]", "up offset 5m", "up @ 1", "sum(up)",
-                                          "{}",     "{a=~\".*\"}",  "1",      "",
-                                          "up +",   "up anchored",  "(up)"};
+    static const char *const REFUSED[] = {"up[5m]", "up offset 5m", "up @ 1",      "sum(up)", "1",
+                                          "",       "up +",         "up anchored", "(up)"};
     for (size_t i = 0; i < sizeof REFUSED / sizeof REFUSED[0]; i++) {
         struct promql_query query = {0};
         assert_int_equal(promql_parse_selector(text_of(REFUSED[i]), fixture->arena, &query, &error),
                          ERROR_INVALID);
         assert_null(query.root);
+    }
+}
+
+/* Not in a query; match[] refuses it in words of its own. */
+static void a_selector_alone_may_select_everything(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const WIDE[] = {"{}", "{a=~\".*\"}", "{a=\"\"}"};
+    struct error error;
+    for (size_t i = 0; i < sizeof WIDE / sizeof WIDE[0]; i++) {
+        struct promql_query query = {0};
+        assert_int_equal(promql_parse_selector(text_of(WIDE[i]), fixture->arena, &query, &error),
+                         ERROR_NONE);
+        assert_false(promql_refuses_empty(&query.root->selector));
+        promql_query_clear(&query);
     }
 }
 
@@ -533,6 +548,7 @@ int main(void)
         TEST(what_never_changes_is_marked),
         TEST(positions_point_into_the_text),
         TEST(a_series_selector_stands_alone),
+        TEST(a_selector_alone_may_select_everything),
         TEST(deep_nesting_is_a_limit_and_no_crash),
         TEST(a_text_that_is_too_long_is_a_limit),
         TEST(every_size_of_arena_is_survived),

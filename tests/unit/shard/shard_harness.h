@@ -49,6 +49,7 @@ struct harness {
     struct byte_buffer snapshot; /* empty: none */
     uint64_t snapshot_index;
     bool refuse_proposals;
+    int refuse_kind;          /* entries of this kind are refused; 0: none */
     bool keep_snapshots_away; /* durable freezes are not followed by a snapshot */
     bool closed;
     bool flushed;
@@ -70,7 +71,7 @@ HARNESS void harness_append(struct harness *harness, const uint8_t *bytes, size_
 HARNESS bool harness_propose(void *context, const uint8_t *entry, size_t size_bytes)
 {
     struct harness *harness = context;
-    if (harness->refuse_proposals)
+    if (harness->refuse_proposals || entry[0] == harness->refuse_kind)
         return false;
     harness_append(harness, entry, size_bytes);
     return true;
@@ -126,6 +127,7 @@ HARNESS struct harness *harness_create(uint64_t seed)
         .directory = "shards/0007",
         .hash_seed = seed,
         .future_window_ms = 400 * INT64_C(24) * HOUR_MS,
+        .quiet_ms = WINDOW_MS,
         .exemplars_max = 1000,
         .metadata_max = 1000,
         .proposer = {harness, harness_propose, harness_durable},

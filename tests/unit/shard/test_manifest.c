@@ -50,6 +50,8 @@ static struct manifest manifest_make(void)
         assert_int_equal(manifest_add_part(&manifest, &part, &error), ERROR_NONE);
         assert_int_equal(manifest_add_block(&manifest, &block, &error), ERROR_NONE);
     }
+    const uint64_t forgotten[] = {1, 2, 3, 70, 4095, 4096, 4320};
+    assert_int_equal(id_set_add(NULL, forgotten, 7, &manifest.forgotten, &error), ERROR_NONE);
     struct byte_buffer bytes = {0};
     struct matcher *matcher;
     assert_int_equal(matcher_create(MATCHER_REGEX, TEXT("job"), TEXT("a|b.*"), &matcher, &error),
@@ -106,6 +108,9 @@ static void expect_as_made(const struct manifest *found)
         assert_int_equal(found->blocks[i].stamp_ms, made.blocks[i].stamp_ms);
         expect_equal_summaries(&found->blocks[i].summary, &made.blocks[i].summary);
     }
+    assert_int_equal(id_set_count(found->forgotten), 7);
+    for (uint64_t id = 0; id < made.next_id; id++)
+        assert_int_equal(id_set_has(found->forgotten, id), id_set_has(made.forgotten, id));
     assert_int_equal(tombstones_count(found->tombstones), 1);
     assert_int_equal(tombstones_at(found->tombstones, 0)->index, 333);
     assert_int_equal(tombstones_at(found->tombstones, 0)->end_ms, 1700000000000);

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <float.h>
 #include <math.h>
 
 #include "wire/json_writer.h"
@@ -84,6 +85,28 @@ static void a_sample_is_a_pair_of_time_and_quoted_value(void **state)
     byte_buffer_clear(&buffer);
 }
 
+static void a_scalar_has_no_exponent(void **state)
+{
+    (void)state;
+    struct byte_buffer buffer = {0};
+    json_scalar(&buffer, 1000, 1e21);
+    check(&buffer, "[1,\"1000000000000000000000\"]");
+    json_scalar(&buffer, 1500, -1.25e-7);
+    check(&buffer, "[1.500,\"-0.000000125\"]");
+    json_scalar(&buffer, 0, -0.0);
+    check(&buffer, "[0,\"-0\"]");
+    json_scalar(&buffer, 0, NAN);
+    check(&buffer, "[0,\"NaN\"]");
+    json_scalar(&buffer, 0, -INFINITY);
+    check(&buffer, "[0,\"-Inf\"]");
+    json_scalar(&buffer, INT64_MIN, -DBL_MAX);
+    assert_int_equal(buffer.size, strlen("[-9223372036854775.808,\"-\"]") + 309);
+    byte_buffer_reset(&buffer);
+    json_scalar(&buffer, 0, -DBL_TRUE_MIN);
+    assert_int_equal(buffer.size, strlen("[0,\"-0.5\"]") + 323);
+    byte_buffer_clear(&buffer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +114,7 @@ int main(void)
         cmocka_unit_test(strings_are_escaped_and_repaired),
         cmocka_unit_test(timestamps_have_milliseconds_only_where_there_are_some),
         cmocka_unit_test(a_sample_is_a_pair_of_time_and_quoted_value),
+        cmocka_unit_test(a_scalar_has_no_exponent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

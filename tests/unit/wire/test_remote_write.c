@@ -6,6 +6,7 @@
 
 #include "write_builder.h"
 
+#include "base/limits.h"
 #include "wire/remote_write.h"
 
 static const struct label LABELS[] = {
@@ -244,6 +245,122 @@ static void labels_apart_from_each_other_are_put_together(void **state)
     byte_buffer_clear(&body);
 }
 
+/* --- What a sender got wrong ------------------------------------------------------------------ */
+
+static void build_message(struct byte_buffer *body, uint32_t number,
+                          const struct byte_buffer *message)
+{
+    build_bytes_field(body, number, message->bytes, message->size);
+}
+
+/* Unknown fields are skipped, so that either body would be an empty one of the other version. */
+static void a_body_of_the_other_version_is_no_empty_request(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_create(1 << 20);
+    struct byte_buffer one = {0}, two = {0};
+    struct built_series series = {.labels = LABELS,
+                                  .label_count = 2,
+                                  .timestamps_ms = TIMES,
+                                  .values = VALUES,
+                                  .sample_count = 2};
+    struct write_request request;
+    build_series_1(&one, &series);
+    build_request_2(&two, &series, 1);
+    assert_int_equal(decode(WRITE_VERSION_2, &one, arena, &request), ERROR_INVALID);
+    assert_int_equal(decode(WRITE_VERSION_1, &two, arena, &request), ERROR_INVALID);
+    byte_buffer_clear(&one);
+    byte_buffer_clear(&two);
+    arena_destroy(arena);
+}
+
+static void a_reference_beyond_32_bits_stays_outside_also_unpacked(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_create(1 << 20);
+    struct byte_buffer body = {0}, series = {0}, sample = {0};
+    build_bytes_field(&body, 4, "", 0);
+    build_bytes_field(&body, 4, "x", 1);
+    build_varint_field(&series, 1, (UINT64_C(1) << 32) + 1);
+    build_varint_field(&series, 1, 1);
+    build_varint_field(&sample, 2, 1000);
+    build_message(&series, 2, &sample);
+    build_message(&body, 5, &series);
+    struct write_request request;
+    assert_int_equal(decode(WRITE_VERSION_2, &body, arena, &request), ERROR_NONE);
+    assert_true(request.series[0].reference_invalid);
+    byte_buffer_clear(&body);
+    byte_buffer_clear(&series);
+    byte_buffer_clear(&sample);
+    arena_destroy(arena);
+}
+
+static void buckets_of_the_kind_that_the_count_is_not_are_passed_over(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_create(1 << 20);
+    struct byte_buffer body = {0}, series = {0}, histogram = {0};
+    static const uint8_t DELTAS[] = {2, 2};
+    build_varint_field(&histogram, 1, 9);
+    build_double_field(&histogram, 2, 2.5);
+    build_bytes_field(&histogram, 12, DELTAS, sizeof DELTAS);
+    build_double_field(&histogram, 13, 2.5);
+    build_message(&series, 4, &histogram);
+    build_message(&body, 1, &series);
+    struct write_request request;
+    assert_int_equal(decode(WRITE_VERSION_1, &body, arena, &request), ERROR_NONE);
+    const struct histogram *decoded = &request.histograms[0].histogram;
+    assert_int_equal(decoded->kind, HISTOGRAM_FLOAT);
+    assert_true(decoded->count.real == 2.5);
+    assert_int_equal(decoded->positive_bucket_count, 1);
+    assert_true(decoded->positive_buckets[0].real == 2.5);
+    byte_buffer_clear(&body);
+    byte_buffer_clear(&series);
+    byte_buffer_clear(&histogram);
+    arena_destroy(arena);
+}
+
+static void a_histogram_of_too_many_buckets_is_marked_alone(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_create(1 << 20);
+    struct byte_buffer body = {0}, series = {0}, histogram = {0};
+    static const uint8_t DELTAS[HISTOGRAM_BUCKETS_MAX + 1];
+    build_varint_field(&histogram, 1, 0);
+    build_bytes_field(&histogram, 12, DELTAS, sizeof DELTAS);
+    build_message(&series, 4, &histogram);
+    build_message(&body, 1, &series);
+    struct write_request request;
+    assert_int_equal(decode(WRITE_VERSION_1, &body, arena, &request), ERROR_NONE);
+    assert_int_equal(request.histograms[0].status, ERROR_LIMIT);
+    assert_int_equal(request.histograms[0].histogram.positive_bucket_count, 0);
+    byte_buffer_clear(&body);
+    byte_buffer_clear(&series);
+    byte_buffer_clear(&histogram);
+    arena_destroy(arena);
+}
+
+static void what_can_be_read_of_wrong_labels_names_the_series(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_create(1 << 20);
+    struct byte_buffer body = {0}, series = {0};
+    static const uint8_t REFERENCES[] = {1, 2, 1, 99, 7};
+    build_bytes_field(&body, 4, "", 0);
+    build_bytes_field(&body, 4, "__name__", 8);
+    build_bytes_field(&body, 4, "up", 2);
+    build_bytes_field(&series, 1, REFERENCES, sizeof REFERENCES);
+    build_message(&body, 5, &series);
+    struct write_request request;
+    struct label *labels;
+    assert_int_equal(decode(WRITE_VERSION_2, &body, arena, &request), ERROR_NONE);
+    assert_int_equal(write_labels_readable(&request, &request.series[0].labels, arena, &labels), 1);
+    assert_true(text_equal(labels[0].value, TEXT("up")));
+    byte_buffer_clear(&body);
+    byte_buffer_clear(&series);
+    arena_destroy(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +370,11 @@ int main(void)
         cmocka_unit_test(version_1_refuses_every_torn_body),
         cmocka_unit_test(aliases_follow_the_bytes),
         cmocka_unit_test(labels_apart_from_each_other_are_put_together),
+        cmocka_unit_test(a_body_of_the_other_version_is_no_empty_request),
+        cmocka_unit_test(a_reference_beyond_32_bits_stays_outside_also_unpacked),
+        cmocka_unit_test(buckets_of_the_kind_that_the_count_is_not_are_passed_over),
+        cmocka_unit_test(a_histogram_of_too_many_buckets_is_marked_alone),
+        cmocka_unit_test(what_can_be_read_of_wrong_labels_names_the_series),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,281 @@
+#include <assert.h>
+#include <string.h>
+
+#include "binary_match.h"
+
+static bool group_is_single(const struct match_side *side, size_t group)
+{
+    return side->first[group] == side->last[group] || side->first[group] == NO_SERIES;
+}
+
+struct presence_sum {
+    struct stream *stream;
+    struct partition partition;
+    uint64_t *presence;
+};
+
+static enum error_code any_visit(void *context, struct lane *lane, size_t index,
+                                 const struct step_vector *vector, struct error *error)
+{
+    (void)lane, (void)index, (void)error;
+    struct presence_sum *sum = context;
+    for (size_t word = 0; word < step_words(sum->stream->steps.count); word++)
+        if (vector->present[word] != 0)
+            __atomic_fetch_or(&sum->presence[word], vector->present[word], __ATOMIC_RELAXED);
+    return ERROR_NONE;
+}
+
+static enum error_code any_part(void *context, struct lane *lane, size_t part, struct error *error)
+{
+    struct presence_sum *sum = context;
+    return vector_stream_visit_part(sum->stream, lane, sum->partition, part, any_visit, sum, error);
+}
+
+/* {a="b", c="d"} as Go prints labels. */
+static struct text labels_text(struct arena *arena, struct labels labels)
+{
+    struct text text = TEXT("{");
+    struct labels_cursor cursor = labels_begin(labels);
+    struct label label;
+    bool is_first = true;
+    while (labels_next(&cursor, &label)) {
+        struct text quoted = text_quote(arena, label.value);
+        text = arena_format(arena, "%.*s%s%.*s=%.*s", TEXT_ARGUMENTS(text), is_first ? "" : ", ",
+                            TEXT_ARGUMENTS(label.name), TEXT_ARGUMENTS(quoted));
+        is_first = false;
+    }
+    return arena_format(arena, "%.*s}", TEXT_ARGUMENTS(text));
+}
+
+static enum error_code duplicate_error(struct match_stream *match, uint32_t first, uint32_t second,
+                                       struct error *error)
+{
+    struct arena *arena = match->arena;
+    struct labels left = vector_stream_identity(match->one.stream, first, arena).labels;
+    struct labels right = vector_stream_identity(match->one.stream, second, arena).labels;
+    if (labels_compare(left, right) > 0) {
+        struct labels other = left;
+        left = right;
+        right = other;
+    }
+    struct text group = labels_text(arena, matching_key_of(&match->key, left, arena));
+    struct text left_text = labels_text(arena, left);
+    struct text right_text = labels_text(arena, right);
+    return error_set(error, ERROR_INVALID,
+                     "found duplicate series for the match group %.*s on the %s hand-side of the "
+                     "operation: [%.*s, %.*s];many-to-many matching not allowed: matching labels "
+                     "must be unique on one side",
+                     TEXT_ARGUMENTS(group), match->is_swapped ? "left" : "right",
+                     TEXT_ARGUMENTS(left_text), TEXT_ARGUMENTS(right_text));
+}
+
+struct collision_work {
+    struct lane *lane;
+    uint64_t *seen;      /* of the series looked at so far */
+    uint64_t *overlap;   /* steps at which two had a value */
+    uint32_t *owner;     /* [steps]: who had it first */
+    uint64_t *any_other; /* of the whole other side; NULL until needed */
+};
+
+/* Two series of the one side with a value at the same step are an error, unless the other side
+ * has nothing at all at that step. */
+static enum error_code one_side_check(struct match_stream *match, size_t group,
+                                      struct collision_work *work, struct error *error)
+{
+    size_t count = match->stream.steps.count;
+    steps_clear(work->seen, count);
+    for (uint32_t one = match->one.first[group]; one != NO_SERIES; one = match->one.next[one]) {
+        struct step_vector vector;
+        enum error_code code =
+            vector_stream_read(match->one.stream, work->lane, one, &vector, error);
+        if (code != ERROR_NONE)
+            return code;
+        for (size_t step = step_next(vector.present, count, 0); step < count;
+             step = step_next(vector.present, count, step + 1)) {
+            if (!step_is_present(work->seen, step)) {
+                step_set_present(work->seen, step);
+                work->owner[step] = one;
+                continue;
+            }
+            uint32_t owner = work->owner[step];
+            if (work->any_other == NULL) {
+                work->any_other =
+                    arena_array(match->arena, step_words(count), sizeof *work->any_other);
+                if (work->any_other == NULL)
+                    return evaluation_out_of_memory(match->stream.evaluation, error);
+                struct presence_sum sum = {match->many.stream,
+                                           vector_stream_partition(match->many.stream),
+                                           work->any_other};
+                code = evaluation_run_parts(match->stream.evaluation, sum.partition, any_part, &sum,
+                                            error);
+                if (code != ERROR_NONE)
+                    return code;
+            }
+            bool matters = step_is_present(work->any_other, step) || match->has_many_fill ||
+                           match->has_one_fill;
+            if (matters)
+                return duplicate_error(match, owner, one, error);
+        }
+    }
+    return ERROR_NONE;
+}
+
+/* One to one: two of the left side with a value where the right side has one as well. */
+static enum error_code many_side_check(struct match_stream *match, size_t group,
+                                       struct collision_work *work, struct error *error)
+{
+    size_t count = match->stream.steps.count;
+    size_t words = step_words(count);
+    if (match->one.first[group] == NO_SERIES && !match->has_one_fill)
+        return ERROR_NONE;
+    steps_clear(work->seen, count);
+    steps_clear(work->overlap, count);
+    for (uint32_t many = match->many.first[group]; many != NO_SERIES;
+         many = match->many.next[many]) {
+        struct step_vector vector;
+        enum error_code code =
+            vector_stream_read(match->many.stream, work->lane, many, &vector, error);
+        if (code != ERROR_NONE)
+            return code;
+        for (size_t word = 0; word < words; word++) {
+            work->overlap[word] |= work->seen[word] & vector.present[word];
+            work->seen[word] |= vector.present[word];
+        }
+    }
+    if (!match->has_one_fill) {
+        enum error_code code =
+            match_group_presence(match, &match->one, group, work->lane, work->seen, error);
+        if (code != ERROR_NONE)
+            return code;
+        for (size_t word = 0; word < words; word++)
+            work->overlap[word] &= work->seen[word];
+    }
+    if (steps_any(work->overlap, count))
+        return error_set(error, ERROR_INVALID,
+                         "multiple matches for labels: many-to-one matching must be explicit "
+                         "(group_left/group_right)");
+    return ERROR_NONE;
+}
+
+/* The groups in which this side has several series. The one side is checked as a whole before the
+ * other: where both collide, Prometheus tells of the one side. */
+static enum error_code side_check(struct match_stream *match, const struct match_side *side,
+                                  enum error_code (*check)(struct match_stream *match, size_t group,
+                                                           struct collision_work *work,
+                                                           struct error *error),
+                                  struct collision_work *work, struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    for (size_t group = 0; code == ERROR_NONE && group < match->groups.count; group++) {
+        if (group_is_single(side, group))
+            continue;
+        arena_reset(work->lane->scratch);
+        code = evaluation_check(match->stream.evaluation, error);
+        if (code == ERROR_NONE)
+            code = check(match, group, work, error);
+    }
+    return code;
+}
+
+/* Where a pair gives a result; a comparison may drop it then, but not the collision. `present`
+ * [step words] */
+static enum error_code pair_presence(struct match_stream *match, struct lane *lane,
+                                     struct match_pair pair, uint64_t *present, struct error *error)
+{
+    size_t words = step_words(match->stream.steps.count);
+    struct step_vector vector;
+    enum error_code code = vector_stream_read(match->many.stream, lane, pair.many, &vector, error);
+    if (code != ERROR_NONE)
+        return code;
+    memcpy(present, vector.present, words * sizeof *present);
+    code = vector_stream_read(match->one.stream, lane, pair.one, &vector, error);
+    for (size_t word = 0; code == ERROR_NONE && word < words; word++)
+        present[word] &= vector.present[word];
+    return code;
+}
+
+/* The results with the same labels so far. */
+struct same_labels {
+    uint32_t first;    /* pair */
+    uint64_t *present; /* of all but the first alone; NULL: there is no other */
+};
+
+static enum error_code same_labels_add(struct match_stream *match, struct same_labels *same,
+                                       uint32_t pair, struct arena *arena,
+                                       struct collision_work *work, struct error *error)
+{
+    size_t words = step_words(match->stream.steps.count);
+    if (same->present == NULL) {
+        same->present = arena_array(arena, words, sizeof *same->present);
+        if (same->present == NULL)
+            return evaluation_out_of_memory(match->stream.evaluation, error);
+        enum error_code code =
+            pair_presence(match, work->lane, match->pairs[same->first], same->present, error);
+        if (code != ERROR_NONE)
+            return code;
+    }
+    enum error_code code = pair_presence(match, work->lane, match->pairs[pair], work->seen, error);
+    for (size_t word = 0; code == ERROR_NONE && word < words; word++) {
+        if ((same->present[word] & work->seen[word]) != 0)
+            code = error_set(error, ERROR_INVALID,
+                             "multiple matches for labels: grouping labels must ensure unique "
+                             "matches");
+        same->present[word] |= work->seen[word];
+    }
+    return code;
+}
+
+/* Many to one: two pairs of a group that give the same labels at the same step. */
+static enum error_code result_labels_check(struct match_stream *match, struct collision_work *work,
+                                           struct error *error)
+{
+    struct evaluation *evaluation = match->stream.evaluation;
+    size_t pair_count = match->stream.count;
+    struct arena *arena = evaluation_arena_create(evaluation);
+    struct same_labels *results =
+        arena == NULL ? NULL : arena_array(arena, pair_count, sizeof *results);
+    struct label_table table;
+    label_table_init(&table, arena);
+    enum error_code code =
+        results == NULL ? evaluation_out_of_memory(evaluation, error) : ERROR_NONE;
+    for (uint32_t i = 0; code == ERROR_NONE && i < pair_count; i++) {
+        struct match_pair pair = match->pairs[i];
+        size_t known = table.count;
+        size_t number;
+        if (pair.many == NO_SERIES || pair.one == NO_SERIES)
+            continue;
+        arena_reset(work->lane->scratch);
+        if (!label_table_add(&table, match_pair_labels(match, pair, work->lane->scratch), &number))
+            code = evaluation_out_of_memory(evaluation, error);
+        else if (number == known)
+            results[number] = (struct same_labels){.first = i};
+        else if (match->many.group_of[match->pairs[results[number].first].many] ==
+                 match->many.group_of[pair.many]) /* others are found when series are merged */
+            code = same_labels_add(match, &results[number], i, arena, work, error);
+    }
+    arena_destroy(arena);
+    return code;
+}
+
+enum error_code match_check_collisions(struct match_stream *match, struct error *error)
+{
+    struct evaluation *evaluation = match->stream.evaluation;
+    size_t count = match->stream.steps.count;
+    struct collision_work work = {
+        .lane = &evaluation->lanes[0],
+        .seen = arena_array(match->arena, step_words(count), sizeof *work.seen),
+        .overlap = arena_array(match->arena, step_words(count), sizeof *work.overlap),
+        .owner = arena_array(match->arena, count, sizeof *work.owner),
+    };
+    if (work.seen == NULL || work.overlap == NULL || work.owner == NULL)
+        return evaluation_out_of_memory(evaluation, error);
+    bool is_one_to_one = match->matching->cardinality == MATCH_ONE_TO_ONE;
+    enum error_code code = side_check(match, &match->one, one_side_check, &work, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (is_one_to_one)
+        return side_check(match, &match->many, many_side_check, &work, error);
+    if (match->matching->included_label_count > 0 || !match->many.stream->is_unique_without_name)
+        return result_labels_check(match, &work, error);
+    return ERROR_NONE;
+}

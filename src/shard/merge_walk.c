@@ -1,0 +1,159 @@
+#include "merge_walk.h"
+
+#include <stdlib.h>
+
+struct merge_cursor {
+    const struct segment_order *order; /* of parts; NULL: of a block */
+    struct block_reader *reader;       /* of a block */
+    struct arena *labels;              /* of parts: those of the series below */
+    uint64_t next;                     /* place or position behind it */
+    uint64_t count;
+    struct merge_item item;
+    struct block_series series;
+    struct block_order_key key;
+};
+
+static enum error_code out_of_memory(struct error *error)
+{
+    return error_set(error, ERROR_OUT_OF_MEMORY, "merge");
+}
+
+/* --- Cursors ---------------------------------------------------------------------------------- */
+
+/* To the next series, which there is. */
+static enum error_code cursor_step(struct merge_cursor *cursor, struct error *error)
+{
+    enum error_code code;
+    if (cursor->order != NULL) {
+        arena_reset(cursor->labels);
+        code = segment_order_series(cursor->order, cursor->next, cursor->labels, &cursor->item.id,
+                                    &cursor->series, error);
+    } else {
+        cursor->item.position = (uint32_t)cursor->next;
+        code = block_reader_series(cursor->reader, cursor->item.position, &cursor->series, error);
+    }
+    if (code != ERROR_NONE)
+        return code;
+    cursor->next++;
+    cursor->key = block_order_key(&cursor->series);
+    return ERROR_NONE;
+}
+
+/* The order of series; of equal ones that of the cursors, so that every walk is the same. */
+static bool cursor_is_before(const struct merge_cursor *left, const struct merge_cursor *right)
+{
+    int order = block_order_compare(&left->key, &right->key);
+    return order != 0 ? order < 0 : left < right;
+}
+
+/* --- Heap ------------------------------------------------------------------------------------- */
+
+static void heap_push(struct merge_walk *walk, struct merge_cursor *cursor)
+{
+    size_t at = walk->heap_count++;
+    while (at > 0 && cursor_is_before(cursor, walk->heap[(at - 1) / 2])) {
+        walk->heap[at] = walk->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    walk->heap[at] = cursor;
+}
+
+static struct merge_cursor *heap_pop(struct merge_walk *walk)
+{
+    struct merge_cursor *least = walk->heap[0];
+    struct merge_cursor *last = walk->heap[--walk->heap_count];
+    size_t at = 0;
+    while (2 * at + 1 < walk->heap_count) {
+        size_t child = 2 * at + 1;
+        if (child + 1 < walk->heap_count &&
+            cursor_is_before(walk->heap[child + 1], walk->heap[child]))
+            child++;
+        if (!cursor_is_before(walk->heap[child], last))
+            break;
+        walk->heap[at] = walk->heap[child];
+        at = child;
+    }
+    walk->heap[at] = last;
+    return least;
+}
+
+/* --- Walk ------------------------------------------------------------------------------------- */
+
+static enum error_code add_cursor(struct merge_walk *walk, const struct merge_cursor *cursor,
+                                  struct error *error)
+{
+    struct merge_cursor *added = &walk->cursors[walk->cursor_count];
+    *added = *cursor;
+    if (cursor->order != NULL && (added->labels = arena_create(0)) == NULL)
+        return out_of_memory(error);
+    walk->taken[walk->item_count++] = added; /* the first step moves it */
+    walk->cursor_count++;
+    return ERROR_NONE;
+}
+
+enum error_code merge_walk_begin(struct merge_walk *walk, struct merge_work *work, int64_t start_ms,
+                                 int64_t end_ms, struct error *error)
+{
+    const struct merge *merge = work->merge;
+    size_t cursors = work->order_count + merge->block_count + 1;
+    *walk = (struct merge_walk){
+        .work = work,
+        .cursors = calloc(cursors, sizeof *walk->cursors),
+        .heap = malloc(cursors * sizeof(struct merge_cursor *)),
+        .taken = malloc(cursors * sizeof(struct merge_cursor *)),
+        .items = malloc(cursors * sizeof *walk->items),
+    };
+    enum error_code code = ERROR_NONE;
+    if (walk->cursors == NULL || walk->heap == NULL || walk->taken == NULL || walk->items == NULL)
+        code = out_of_memory(error);
+    for (size_t i = 0; code == ERROR_NONE && i < work->order_count; i++) {
+        struct merge_cursor cursor = {.order = work->orders[i],
+                                      .count = segment_order_count(work->orders[i])};
+        code = add_cursor(walk, &cursor, error);
+    }
+    for (size_t i = 0; code == ERROR_NONE && i < merge->block_count; i++) {
+        const struct file_summary *summary = &merge->blocks[i].described.summary;
+        struct merge_cursor cursor = {.reader = work->block_readers[i],
+                                      .count = summary->series_count,
+                                      .item = {.id = SERIES_ID_OF_BLOCK, .block = (uint32_t)i}};
+        if (summary->min_time_ms < end_ms && summary->max_time_ms >= start_ms)
+            code = add_cursor(walk, &cursor, error);
+    }
+    return code;
+}
+
+enum error_code merge_walk_next(struct merge_walk *walk, struct error *error)
+{
+    if (atomic_load_explicit(&walk->work->merge->abandoned, memory_order_relaxed))
+        return error_set(error, ERROR_CANCELED, "nobody needs the merge any more");
+    for (; walk->item_count > 0; walk->item_count--) {
+        struct merge_cursor *cursor = walk->taken[walk->item_count - 1];
+        if (cursor->next == cursor->count)
+            continue;
+        enum error_code code = cursor_step(cursor, error);
+        if (code != ERROR_NONE)
+            return code;
+        heap_push(walk, cursor);
+    }
+    while (walk->heap_count > 0 &&
+           (walk->item_count == 0 ||
+            block_order_compare(&walk->taken[0]->key, &walk->heap[0]->key) == 0)) {
+        struct merge_cursor *cursor = heap_pop(walk);
+        walk->taken[walk->item_count] = cursor;
+        walk->items[walk->item_count++] = cursor->item;
+    }
+    if (walk->item_count > 0)
+        walk->series = walk->taken[0]->series;
+    return ERROR_NONE;
+}
+
+void merge_walk_clear(struct merge_walk *walk)
+{
+    for (size_t i = 0; i < walk->cursor_count; i++)
+        arena_destroy(walk->cursors[i].labels);
+    free(walk->cursors);
+    free(walk->heap);
+    free(walk->taken);
+    free(walk->items);
+    *walk = (struct merge_walk){0};
+}
