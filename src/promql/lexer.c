@@ -269,7 +269,7 @@ static struct token take_number_or_duration(struct lexer *lexer)
 
 /* --- Strings --------------------------------------------------------------------------------- */
 
-static struct token take_string(struct lexer *lexer)
+static struct token scan_string(struct lexer *lexer)
 {
     size_t start = lexer->offset;
     char quote = lexer->text.data[lexer->offset++];
@@ -286,6 +286,15 @@ static struct token take_string(struct lexer *lexer)
             lexer->offset += peek(lexer, 0) != '\n';
         }
     }
+}
+
+static struct token take_string(struct lexer *lexer)
+{
+    size_t start = lexer->offset;
+    struct token token = scan_string(lexer);
+    if (!text_is_utf8((struct text){lexer->text.data + start, lexer->offset - start}))
+        return fail(lexer, start, "invalid UTF-8 rune");
+    return token;
 }
 
 /* --- The three modes ------------------------------------------------------------------------- */
@@ -401,7 +410,7 @@ static struct token next_bracketing(struct lexer *lexer)
         lexer->in_braces = true;
         return take(lexer, TOKEN_LEFT_BRACE, 1);
     case '}':
-        return fail(lexer, lexer->offset, "unexpected right brace '}'");
+        return fail_at_character(lexer, lexer->offset, "unexpected character");
     case '[':
         if (lexer->in_brackets)
             return fail(lexer, lexer->offset, "unexpected left bracket '['");

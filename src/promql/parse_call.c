@@ -16,7 +16,8 @@ static bool take_label(struct parser *parser, struct text *label_out)
         return true;
     }
     *label_out = parser_token_text(parser, parser->token);
-    if (parser->token.kind != TOKEN_WORD || !label_name_is_legacy(*label_out))
+    if (parser->token.kind != TOKEN_WORD || parser->token.keyword == KEYWORD_NUMBER ||
+        !label_name_is_legacy(*label_out))
         return parser_unexpected(parser, GROUPING, "label");
     parser_advance(parser);
     return true;

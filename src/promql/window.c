@@ -209,7 +209,7 @@ static enum error_code window_prepare(struct window_stream *window, struct windo
                     before_ms, after_ms, steps, &state->histogram_bounds);
         queried += bounds_samples(&state->histogram_bounds, steps->count);
     }
-    atomic_fetch_add_explicit(&call->evaluation->samples_queried, queried, memory_order_relaxed);
+    vector_stream_count_samples(&window->stream, queried);
     call->histograms.first = state->histogram_bounds.first;
     call->histograms.last = state->histogram_bounds.last;
     return ERROR_NONE;
