@@ -392,8 +392,10 @@ enum error_code window_stream(struct evaluation *evaluation, const struct expres
     enum function_id function = call->call.function;
     window->call = call;
     window->kernel = window_kernel_of(function);
-    window->keeps_name =
-        function == FUNCTION_LAST_OVER_TIME || function == FUNCTION_FIRST_OVER_TIME;
+    /* absent_over_time shows no series, so none of them can collide. */
+    window->keeps_name = function == FUNCTION_LAST_OVER_TIME ||
+                         function == FUNCTION_FIRST_OVER_TIME ||
+                         function == FUNCTION_ABSENT_OVER_TIME;
     assert(window->kernel != NULL);
     enum error_code code = window_arguments(window, evaluation, steps, error);
     if (code == ERROR_NONE)
