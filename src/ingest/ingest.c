@@ -10,6 +10,7 @@
 #include "wire/compression.h"
 
 #include "alias_table.h"
+#include "portion.h"
 #include "series_check.h"
 #include "tenant_rate.h"
 
@@ -39,9 +40,20 @@ struct shard_part {
     bool sent;
 };
 
+/* What came of the portions before the one under way, should that have to be sent again. */
+struct tally {
+    uint64_t samples_written;
+    uint64_t histograms_written;
+    uint64_t exemplars_written;
+    size_t refused_counts[INGEST_REASONS];
+    size_t refused_total;
+};
+
 struct ingest_work {
     struct destination *destinations; /* [series_count] */
     struct shard_part *parts;         /* [shard_count] */
+    struct portion portion;           /* of the request, under way */
+    struct tally before;
     size_t learned_count;
     size_t outstanding;
     unsigned attempt;
@@ -232,7 +244,8 @@ static void remember_aliases(struct ingest_request *request)
     struct ingest *ingest = request->ingest;
     if (request->work->learned_count == 0)
         return;
-    for (size_t i = 0; i < request->decoded.series_count; i++) {
+    const struct portion *portion = &request->work->portion;
+    for (size_t i = portion->series_first; i < portion->series_end; i++) {
         const struct destination *destination = &request->work->destinations[i];
         if (destination->shard != SHARD_NONE && destination->learned)
             alias_table_put(&ingest->aliases, destination->alias, destination->shard,
@@ -243,6 +256,44 @@ static void remember_aliases(struct ingest_request *request)
 }
 
 static void dispatch(struct ingest_request *request);
+
+static void keep_tally(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    work->before = (struct tally){
+        .samples_written = request->samples_written,
+        .histograms_written = request->histograms_written,
+        .exemplars_written = request->exemplars_written,
+        .refused_total = work->refused_total,
+    };
+    memcpy(work->before.refused_counts, work->refused_counts, sizeof work->refused_counts);
+}
+
+static void return_to_tally(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    const struct tally *before = &work->before;
+    request->samples_written = before->samples_written;
+    request->histograms_written = before->histograms_written;
+    request->exemplars_written = before->exemplars_written;
+    work->refused_total = before->refused_total;
+    memcpy(work->refused_counts, before->refused_counts, sizeof work->refused_counts);
+    if (before->refused_total == 0)
+        request->message[0] = '\0';
+}
+
+/* The portion under way is answered: the next one, or the end. */
+static void advance(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    if (work->unavailable || !portion_next(&work->portion, &request->decoded)) {
+        conclude(request);
+        return;
+    }
+    keep_tally(request);
+    work->attempt = 0;
+    dispatch(request);
+}
 
 /* Ids that the shard no longer knows: forget the aliases and send those series with labels. */
 static bool send_stale_again(struct ingest_request *request)
@@ -264,11 +315,8 @@ static bool send_stale_again(struct ingest_request *request)
         snprintf(request->message, sizeof request->message, "series ids changed repeatedly");
         return false;
     }
-    /* The whole request again: what was stored is a duplicate. Counts start over. */
-    request->samples_written = request->histograms_written = request->exemplars_written = 0;
-    request->message[0] = '\0';
-    memset(work->refused_counts, 0, sizeof work->refused_counts);
-    work->refused_total = 0;
+    /* The whole portion again: what was stored is a duplicate. */
+    return_to_tally(request);
     dispatch(request);
     return true;
 }
@@ -295,7 +343,7 @@ static void part_done(struct replica_write *base)
     remember_aliases(request);
     if (!work->unavailable && send_stale_again(request))
         return;
-    conclude(request);
+    advance(request);
 }
 
 /* --- Destinations ----------------------------------------------------------------------------- */
@@ -383,15 +431,16 @@ static enum error_code place_all(struct ingest_request *request, struct placed_s
 {
     struct ingest *ingest = request->ingest;
     struct destination *destinations = request->work->destinations;
-    size_t count = request->decoded.series_count;
+    struct portion *portion = &request->work->portion;
+    size_t new_label_bytes = 0;
     uint64_t seed = alias_seed(ingest, request->tenant);
-    alias_table_tick(&ingest->aliases);
-    for (size_t i = 0; i < count; i++)
+    alias_table_tick(&ingest->aliases, portion->series_end - portion->series_first);
+    for (size_t i = portion->series_first; i < portion->series_end; i++)
         destinations[i].alias =
             write_labels_alias(&request->decoded, &request->decoded.series[i].labels, seed);
     size_t place = ALIAS_NONE;
     *placed_count = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = portion->series_first; i < portion->series_end; i++) {
         struct destination *destination = &destinations[i];
         const struct write_series *series = &request->decoded.series[i];
         destination->shard = SHARD_NONE;
@@ -417,6 +466,9 @@ static enum error_code place_all(struct ingest_request *request, struct placed_s
             continue;
         next->origin = (uint32_t)i;
         (*placed_count)++;
+        new_label_bytes += next->series.labels.size;
+        if (portion_ends_at(portion, i, new_label_bytes))
+            break;
     }
     counter_add(ingest->options.metrics->alias_misses, *placed_count);
     return ERROR_NONE;
@@ -427,7 +479,7 @@ static enum error_code place_all(struct ingest_request *request, struct placed_s
 static void count_parts(struct ingest_request *request)
 {
     struct ingest_work *work = request->work;
-    for (size_t i = 0; i < request->decoded.series_count; i++) {
+    for (size_t i = work->portion.series_first; i < work->portion.series_end; i++) {
         const struct write_series *series = &request->decoded.series[i];
         if (work->destinations[i].shard == SHARD_NONE)
             continue;
@@ -561,7 +613,8 @@ static enum error_code append_series(struct ingest_request *request, uint32_t in
 static enum error_code append_metadata(struct ingest_request *request, struct error *error)
 {
     size_t shard_count = request->ingest->options.slots->shard_count;
-    size_t count = request->decoded.metadata_count;
+    const struct portion *portion = &request->work->portion;
+    size_t count = portion->metadata_end - portion->metadata_first;
     for (size_t s = 0; count > 0 && s < shard_count; s++) {
         struct shard_write *write = &request->work->parts[s].write.write;
         write->tenant = request->tenant;
@@ -569,7 +622,7 @@ static enum error_code append_metadata(struct ingest_request *request, struct er
         if (write->metadata == NULL)
             return error_set(error, ERROR_OUT_OF_MEMORY, "metadata of the request");
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = portion->metadata_first; i < portion->metadata_end; i++) {
         struct entry_metadata metadata;
         if (!series_check_metadata(request, &request->decoded.metadata[i], &metadata))
             continue;
@@ -614,7 +667,8 @@ static enum error_code build_parts(struct ingest_request *request,
         destination->series_id = SHARD_SERIES_NEW | at;
     }
     enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < request->decoded.series_count; i++)
+    for (size_t i = work->portion.series_first; code == ERROR_NONE && i < work->portion.series_end;
+         i++)
         if (work->destinations[i].shard != SHARD_NONE)
             code = append_series(request, (uint32_t)i, error);
     return code == ERROR_NONE ? append_metadata(request, error) : code;
@@ -637,7 +691,7 @@ static void send_parts(struct ingest_request *request)
         work->outstanding += work->parts[s].sent;
     }
     if (work->outstanding == 0) {
-        conclude(request);
+        advance(request);
         return;
     }
     for (size_t s = 0; s < shard_count; s++) {
@@ -651,7 +705,7 @@ static void send_parts(struct ingest_request *request)
     }
 }
 
-/* Place every series and send the parts; also for a second attempt. */
+/* Place every series of the portion and send the parts; also for a second attempt. */
 static void dispatch(struct ingest_request *request)
 {
     struct ingest_work *work = request->work;
@@ -659,7 +713,8 @@ static void dispatch(struct ingest_request *request)
     size_t placed_count = 0;
     struct error error;
     struct placed_series *placed =
-        arena_allocate(request->arena, (request->decoded.series_count + 1) * sizeof *placed);
+        arena_allocate(request->arena, (work->portion.series_end - work->portion.series_first + 1) *
+                                           sizeof *placed);
     work->parts = arena_array(request->arena, shard_count, sizeof *work->parts);
     enum error_code code = ERROR_NONE;
     if (placed == NULL || work->parts == NULL)
@@ -726,6 +781,8 @@ void ingest_write(struct ingest *ingest, struct ingest_request *request)
     if (code == ERROR_NONE)
         code = write_request_hash_symbols(&request->decoded, ingest->options.hash_seed,
                                           request->arena, &error);
+    if (code == ERROR_NONE)
+        code = portion_split_series(&request->decoded, request->arena, &error);
     if (code == ERROR_NONE) {
         request->work = arena_array(request->arena, 1, sizeof *request->work);
         if (request->work != NULL)
@@ -748,7 +805,7 @@ void ingest_write(struct ingest *ingest, struct ingest_request *request)
                   (unsigned long long)limits->tenant_samples_per_second);
         fail(request, INGEST_RATE_LIMIT, INGEST_REASON_RATE_LIMIT, &error);
     } else
-        dispatch(request);
+        advance(request);
 }
 
 void ingest_read_statistics(const struct ingest *ingest, struct ingest_statistics *statistics_out)

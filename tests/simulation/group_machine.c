@@ -35,9 +35,12 @@ void machine_close_recovery(struct cluster_node *node)
 {
     if (node->recovery == NULL || !node->alive)
         return;
-    for (size_t g = 0; g < node->cluster->settings.group_count; g++)
-        if (node->machines[g].queue_count > 0)
+    for (size_t g = 0; g < node->cluster->settings.group_count; g++) {
+        struct group_status status;
+        group_status(node->machines[g].group, &status);
+        if (status.replaying || node->machines[g].queue_count > 0)
             return;
+    }
     journal_recovery_close(node->recovery);
     node->recovery = NULL;
 }
@@ -79,6 +82,7 @@ static void run_slice(void *argument)
     machine->slice_scheduled = false;
     for (size_t i = 0; i < 8 && machine->queue_count > 0 && !machine->stalled; i++)
         apply_first(machine);
+    group_applied(machine->group);
     machine_close_recovery(node);
     if (machine->queue_count > 0)
         schedule_slice(machine);
