@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "block/page_cache.h"
 #include "platform/environment.h"
+#include "platform/scheduler.h"
 #include "promql/series_source.h"
 #include "shard/shard_write.h"
 
@@ -151,6 +152,24 @@ struct shard_flush {
     int phase;                /* the shard's */
 };
 void shard_flush(struct shard *shard, struct shard_flush *flush);
+
+/*
+ * A copy of the shard in another directory of its disk: the manifest at the last durable freeze,
+ * and second names for the files that it names. None of them is deleted meanwhile. `done` runs on
+ * the loop, not inside the call. Errors: IO, NO_SPACE, OUT_OF_MEMORY; what was made then stays.
+ */
+struct shard_copy {
+    void (*done)(struct shard_copy *copy);
+    const char *directory; /* like shard_options.directory; made when missing */
+    /* The outcome. */
+    struct error error;
+    struct byte_buffer manifest; /* the caller clears it, in any case */
+    uint64_t frozen_index;       /* 0: nothing is frozen yet, and the manifest empty */
+    /* The shard's. */
+    struct job job;
+    struct shard *shard;
+};
+void shard_copy(struct shard *shard, struct shard_copy *copy);
 
 /* The entry that deletes samples in [start_ms, end_ms] of the matching series. Errors: INVALID,
  * OUT_OF_MEMORY. Any thread. */

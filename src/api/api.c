@@ -97,6 +97,7 @@ static const struct endpoint ENDPOINTS[] = {
 static const struct endpoint ADMIN_ENDPOINTS[] = {
     ENDPOINT(POST_PUT, "/admin/tsdb/delete_series", api_delete_series),
     ENDPOINT(POST_PUT, "/admin/tsdb/clean_tombstones", api_clean_tombstones),
+    ENDPOINT(POST_PUT, "/admin/tsdb/snapshot", api_snapshot),
     ENDPOINT(HTTP_POST, "/admin/flush", api_flush),
 };
 

@@ -5,7 +5,6 @@
 
 #include "base/limits.h"
 #include "block_format.h"
-#include "chunk_decoder.h"
 #include "content_hash.h"
 #include "label_index_writer.h"
 #include "metadata_table.h"
@@ -21,7 +20,7 @@ struct block_writer {
     struct metadata_writer metadata;
     struct content_hash hash;
     struct byte_buffer identity;
-    struct chunk_decoder decoder; /* for chunks that are copied */
+    struct series_decoder *decoder; /* for chunks that are copied */
     struct byte_buffer previous_labels;
     struct block_order_key previous_key; /* points into them and the tenants */
     uint32_t previous_tenant;
@@ -141,35 +140,6 @@ enum error_code block_writer_add(struct block_writer *writer, const struct block
     return code;
 }
 
-/* The samples in the chunks, which prove to be chunks by that. */
-static enum error_code decode(struct block_writer *writer, const struct encoded_series *encoded,
-                              struct sample_columns *columns_out, struct error *error)
-{
-    struct chunk_decoder *decoder = &writer->decoder;
-    chunk_decoder_begin(decoder);
-    enum error_code code = chunk_decoder_reserve(decoder, encoded->sample_count, error);
-    if (code != ERROR_NONE)
-        return code;
-    if (encoded->sample_count > 0)
-        memcpy(decoder->timestamps_ms, encoded->timestamps_ms,
-               encoded->sample_count * sizeof(int64_t));
-    for (size_t i = 0; i < encoded->chunk_count; i++) {
-        const struct encoded_chunk *chunk = &encoded->chunks[i];
-        if (chunk->sample_count == 0 || chunk->sample_count > CHUNK_SAMPLES_MAX ||
-            chunk->sample_count > encoded->sample_count - decoder->count)
-            return error_set(error, ERROR_INVALID, "block: chunk of %u samples",
-                             chunk->sample_count);
-        code = chunk_decoder_add(decoder, chunk, error);
-        if (code != ERROR_NONE)
-            return code;
-    }
-    if (decoder->count != encoded->sample_count)
-        return error_set(error, ERROR_INVALID, "block: fewer samples in chunks than timestamps");
-    size_t first;
-    *columns_out = chunk_decoder_columns(decoder, INT64_MIN, INT64_MAX, &first);
-    return ERROR_NONE;
-}
-
 enum error_code block_writer_add_encoded(struct block_writer *writer,
                                          const struct block_series *series,
                                          const struct encoded_series *encoded,
@@ -179,8 +149,9 @@ enum error_code block_writer_add_encoded(struct block_writer *writer,
     if (encoded->sample_count == 0 && exemplar_count == 0)
         return ERROR_NONE;
     struct sample_series entry;
-    struct sample_columns columns;
-    enum error_code code = decode(writer, encoded, &columns, error);
+    struct sample_columns columns; /* the chunks prove to be chunks by that */
+    enum error_code code =
+        series_decoder_read(writer->decoder, encoded, INT64_MIN, INT64_MAX, &columns, error);
     if (code == ERROR_NONE)
         code = begin_series(writer, series, encoded->timestamps_ms, encoded->sample_count, &entry,
                             error);
@@ -221,7 +192,7 @@ enum error_code block_writer_create(struct disk *disk, const char *path,
         code = sample_writer_init(&writer->samples, writer->pages, TARGETS_SCATTERED,
                                   BLOCK_CHUNK_WINDOW_MS, error);
     if (code == ERROR_NONE)
-        code = chunk_decoder_init(&writer->decoder, error);
+        code = series_decoder_create(&writer->decoder, error);
     if (code != ERROR_NONE) {
         block_writer_destroy(writer);
         return code;
@@ -273,7 +244,7 @@ void block_writer_destroy(struct block_writer *writer)
     content_hash_clear(&writer->hash);
     byte_buffer_clear(&writer->identity);
     byte_buffer_clear(&writer->previous_labels);
-    chunk_decoder_clear(&writer->decoder);
+    series_decoder_destroy(writer->decoder);
     page_writer_destroy(writer->pages);
     free(writer);
 }

@@ -27,7 +27,8 @@ static void remember_aliases(struct ingest_request *request)
     struct ingest *ingest = request->ingest;
     if (request->work->learned_count == 0)
         return;
-    for (size_t i = 0; i < request->decoded.series_count; i++) {
+    const struct portion *portion = &request->work->portion;
+    for (size_t i = portion->series_first; i < portion->series_end; i++) {
         const struct destination *destination = &request->work->destinations[i];
         if (destination->shard != SHARD_NONE && destination->learned)
             alias_table_put(&ingest->aliases, request->decoded.series[i].alias, destination->shard,
@@ -36,6 +37,35 @@ static void remember_aliases(struct ingest_request *request)
     counter_add(ingest->options.metrics->new_series, request->work->learned_count);
     request->work->learned_count = 0;
 }
+
+/* --- Attempts --------------------------------------------------------------------------------- */
+
+static void keep_tally(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    work->before = (struct tally){
+        .samples_written = request->samples_written,
+        .histograms_written = request->histograms_written,
+        .exemplars_written = request->exemplars_written,
+        .refused_total = work->refused_total,
+    };
+    memcpy(work->before.refused_counts, work->refused_counts, sizeof work->refused_counts);
+}
+
+static void return_to_tally(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    const struct tally *before = &work->before;
+    request->samples_written = before->samples_written;
+    request->histograms_written = before->histograms_written;
+    request->exemplars_written = before->exemplars_written;
+    work->refused_total = before->refused_total;
+    memcpy(work->refused_counts, before->refused_counts, sizeof work->refused_counts);
+    if (before->refused_total == 0)
+        request->message[0] = '\0';
+}
+
+static void send_portion(struct ingest_request *request);
 
 /* Ids that the shard no longer knows: forget the aliases and send those series with labels. */
 static bool send_stale_again(struct ingest_request *request)
@@ -57,13 +87,10 @@ static bool send_stale_again(struct ingest_request *request)
         snprintf(request->message, sizeof request->message, "series ids changed repeatedly");
         return false;
     }
-    /* The whole request again: what was stored is a duplicate. Counts start over. */
-    request->samples_written = request->histograms_written = request->exemplars_written = 0;
-    request->message[0] = '\0';
-    memset(work->refused_counts, 0, sizeof work->refused_counts);
-    work->refused_total = 0;
-    ingest_find_aliases(request);
-    ingest_dispatch(request);
+    /* The whole portion again: what was stored is a duplicate. */
+    return_to_tally(request);
+    ingest_find_aliases(request, work->portion.series_first, work->portion.series_end);
+    send_portion(request);
     return true;
 }
 
@@ -91,7 +118,7 @@ static void part_done(struct replica_write *base)
     remember_aliases(request);
     if (!work->unavailable && send_stale_again(request))
         return;
-    ingest_conclude(request);
+    ingest_dispatch(request);
 }
 
 /* --- Sending ---------------------------------------------------------------------------------- */
@@ -113,7 +140,7 @@ static void send_parts(struct ingest_request *request)
         work->outstanding += work->parts[s].sent;
     }
     if (work->outstanding == 0) {
-        ingest_conclude(request);
+        ingest_dispatch(request);
         return;
     }
     for (size_t s = 0; s < shard_count; s++) {
@@ -127,7 +154,7 @@ static void send_parts(struct ingest_request *request)
     }
 }
 
-void ingest_dispatch(struct ingest_request *request)
+static void send_portion(struct ingest_request *request)
 {
     struct error error;
     enum error_code code = ingest_place(request, &error);
@@ -137,4 +164,17 @@ void ingest_dispatch(struct ingest_request *request)
         ingest_fail(request, INGEST_UNAVAILABLE, INGEST_REASON_UNAVAILABLE, &error);
     else
         send_parts(request);
+}
+
+/* The portion under way, if there is one, is answered: the next one, or the end. */
+void ingest_dispatch(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    if (work->unavailable || !portion_next(&work->portion, &request->decoded)) {
+        ingest_conclude(request);
+        return;
+    }
+    keep_tally(request);
+    work->attempt = 0;
+    send_portion(request);
 }

@@ -52,13 +52,16 @@ static enum error_code decode_body(struct ingest_request *request, const uint8_t
     struct ingest_work *work = request->work;
     enum error_code code =
         write_request_decode(&options, bytes, size, request->arena, &request->decoded, error);
+    if (code == ERROR_NONE)
+        code = portion_split_series(&request->decoded, request->arena, error);
     if (code != ERROR_NONE)
         return code;
     work->destinations =
         arena_allocate(request->arena, request->decoded.series_count * sizeof *work->destinations);
     if (work->destinations == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "the request needs too much memory");
-    ingest_find_aliases(request);
+    work->any_unknown = false;
+    ingest_find_aliases(request, 0, request->decoded.series_count);
     return ERROR_NONE;
 }
 

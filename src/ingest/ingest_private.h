@@ -1,9 +1,10 @@
 /*
  * ingest_private - a request on its way through the module, step by step. Private to ingest.
  *
- *   ingest.c    decompress, decode          placement.c   which shard, which id
- *   parts.c     columns for each shard      dispatch.c    send, learn from the answers
- *   refusals.c  what was wrong              outcome.c     how it ends
+ *   ingest.c    decompress, decode          portion.c     how much of it goes at a time
+ *   placement.c which shard, which id       parts.c       columns for each shard
+ *   dispatch.c  send, learn from answers    refusals.c    what was wrong
+ *   outcome.c   how it ends
  */
 #ifndef INGEST_INGEST_PRIVATE_H
 #define INGEST_INGEST_PRIVATE_H
@@ -12,6 +13,7 @@
 #include "ingest/ingest.h"
 
 #include "alias_table.h"
+#include "portion.h"
 #include "tenant_rate.h"
 
 struct ingest {
@@ -49,12 +51,23 @@ struct shard_part {
     bool sent;
 };
 
+/* What came of the portions before the one under way, should that have to be sent again. */
+struct tally {
+    uint64_t samples_written;
+    uint64_t histograms_written;
+    uint64_t exemplars_written;
+    size_t refused_counts[INGEST_REASONS];
+    size_t refused_total;
+};
+
 struct ingest_work {
     struct destination *destinations; /* [series_count] */
-    size_t unknown_count;             /* series without an alias */
-    struct placed_series *placed;     /* [placed_count], those of them that are not refused */
+    bool any_unknown;                 /* a series without an alias */
+    struct portion portion;           /* of the request, under way; the following are for it */
+    struct placed_series *placed;     /* [placed_count], those without alias, not refused */
     size_t placed_count;
     struct shard_part *parts; /* [shard_count] */
+    struct tally before;
     size_t learned_count;
     size_t outstanding;
     unsigned attempt;
@@ -84,22 +97,21 @@ void ingest_log_refusals(struct ingest_request *request, size_t refused);
 
 /* --- Steps ------------------------------------------------------------------------------------ */
 
-/* Destinations of the series whose aliases are known. */
-void ingest_find_aliases(struct ingest_request *request);
+/* Destinations of those of the series [first, end) whose aliases are known. */
+void ingest_find_aliases(struct ingest_request *request, size_t first, size_t end);
 
 /* Whether the labels of all series were looked at, now or when their alias was learned. If not, the
  * body is to be decoded anew. */
 bool ingest_labels_are_whole(const struct ingest_request *request);
 
-/* Destinations of the other series, by their labels; none for those that are refused. Errors:
- * OUT_OF_MEMORY. */
+/* Destinations of the other series of the portion, by their labels; none for those that are
+ * refused. The portion may end earlier then. Errors: OUT_OF_MEMORY. */
 enum error_code ingest_place(struct ingest_request *request, struct error *error);
 
 /* The columns for each shard. Errors: OUT_OF_MEMORY. */
 enum error_code ingest_build_parts(struct ingest_request *request, struct error *error);
 
-/* Place those without alias, build and send; ends the request when all shards have answered, or
- * before. */
+/* Send the portions one after the other; ends the request. */
 void ingest_dispatch(struct ingest_request *request);
 
 /* --- Ends ------------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 static void count_parts(struct ingest_request *request)
 {
     struct ingest_work *work = request->work;
-    for (size_t i = 0; i < request->decoded.series_count; i++) {
+    for (size_t i = work->portion.series_first; i < work->portion.series_end; i++) {
         const struct write_series *series = &request->decoded.series[i];
         if (work->destinations[i].shard == SHARD_NONE)
             continue;
@@ -142,7 +142,8 @@ static enum error_code append_series(struct ingest_request *request, uint32_t in
 static enum error_code append_metadata(struct ingest_request *request, struct error *error)
 {
     size_t shard_count = request->ingest->options.slots->shard_count;
-    size_t count = request->decoded.metadata_count;
+    const struct portion *portion = &request->work->portion;
+    size_t count = portion->metadata_end - portion->metadata_first;
     for (size_t s = 0; count > 0 && s < shard_count; s++) {
         struct shard_write *write = &request->work->parts[s].write.write;
         write->tenant = request->tenant;
@@ -150,7 +151,7 @@ static enum error_code append_metadata(struct ingest_request *request, struct er
         if (write->metadata == NULL)
             return error_set(error, ERROR_OUT_OF_MEMORY, "metadata of the request");
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = portion->metadata_first; i < portion->metadata_end; i++) {
         struct entry_metadata metadata;
         if (!series_check_metadata(request, &request->decoded.metadata[i], &metadata))
             continue;
@@ -197,7 +198,8 @@ enum error_code ingest_build_parts(struct ingest_request *request, struct error 
         destination->series_id = SHARD_SERIES_NEW | at;
     }
     enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < request->decoded.series_count; i++)
+    for (size_t i = work->portion.series_first; code == ERROR_NONE && i < work->portion.series_end;
+         i++)
         if (work->destinations[i].shard != SHARD_NONE)
             code = append_series(request, (uint32_t)i, error);
     return code == ERROR_NONE ? append_metadata(request, error) : code;

@@ -5,20 +5,19 @@
 
 /* --- By alias --------------------------------------------------------------------------------- */
 
-void ingest_find_aliases(struct ingest_request *request)
+void ingest_find_aliases(struct ingest_request *request, size_t first, size_t end)
 {
     struct alias_table *aliases = &request->ingest->aliases;
     struct ingest_work *work = request->work;
     size_t place = ALIAS_NONE;
-    work->unknown_count = 0;
-    alias_table_tick(aliases);
-    for (size_t i = 0; i < request->decoded.series_count; i++) {
+    alias_table_tick(aliases, end - first);
+    for (size_t i = first; i < end; i++) {
         struct destination *destination = &work->destinations[i];
         const struct alias *alias =
             alias_table_find_next(aliases, request->decoded.series[i].alias, &place);
         *destination = (struct destination){.shard = SHARD_NONE};
         if (alias == NULL) {
-            work->unknown_count++;
+            work->any_unknown = true;
             continue;
         }
         destination->series_id = alias->series_id;
@@ -29,7 +28,7 @@ void ingest_find_aliases(struct ingest_request *request)
 bool ingest_labels_are_whole(const struct ingest_request *request)
 {
     const struct ingest_work *work = request->work;
-    for (size_t i = 0; work->unknown_count > 0 && i < request->decoded.series_count; i++) {
+    for (size_t i = 0; work->any_unknown && i < request->decoded.series_count; i++) {
         const struct write_series *series = &request->decoded.series[i];
         if (work->destinations[i].shard == SHARD_NONE && series->labels_unseen &&
             !write_labels_are_whole(&series->labels))
@@ -112,11 +111,14 @@ static enum error_code place_by_labels(struct ingest_request *request, uint32_t 
 enum error_code ingest_place(struct ingest_request *request, struct error *error)
 {
     struct ingest_work *work = request->work;
+    struct portion *portion = &work->portion;
+    size_t room = work->any_unknown ? portion->series_end - portion->series_first : 0;
+    size_t new_label_bytes = 0;
     work->placed_count = 0;
-    work->placed = arena_allocate(request->arena, work->unknown_count * sizeof *work->placed);
+    work->placed = arena_allocate(request->arena, room * sizeof *work->placed);
     if (work->placed == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "new series of the request");
-    for (size_t i = 0; i < request->decoded.series_count; i++) {
+    for (size_t i = portion->series_first; i < portion->series_end; i++) {
         struct destination *destination = &work->destinations[i];
         const struct write_series *series = &request->decoded.series[i];
         if (refused_at_sight(request, (uint32_t)i) ||
@@ -129,6 +131,11 @@ enum error_code ingest_place(struct ingest_request *request, struct error *error
         enum error_code code = place_by_labels(request, (uint32_t)i, error);
         if (code != ERROR_NONE)
             return code;
+        if (destination->shard == SHARD_NONE)
+            continue;
+        new_label_bytes += work->placed[work->placed_count - 1].series.labels.size;
+        if (portion_ends_at(portion, i, new_label_bytes))
+            break;
     }
     counter_add(request->ingest->options.metrics->alias_misses, work->placed_count);
     return ERROR_NONE;

@@ -15,6 +15,9 @@ enum {
     SERIES_QUIET_MS = 2 * 60 * 60 * 1000,
 };
 
+const struct group_member NODE_FOUNDER = {
+    .node_id = NODE_ID, .role = GROUP_ROLE_VOTER, .address = "node-1"};
+
 /* --- What the journal says -------------------------------------------------------------------- */
 
 static void fatal_group(void *context, uint64_t group_id, const struct error *error)
@@ -146,8 +149,6 @@ static enum error_code open_replica(struct node *node, uint32_t shard, struct er
 {
     const struct settings *settings = node->settings;
     struct node_loop *loop = &node->loops[shard % node->loop_count];
-    static const struct group_member FOUNDER = {
-        .node_id = NODE_ID, .role = GROUP_ROLE_VOTER, .address = "node-1"};
     uint32_t shards = node->topology.shard_count;
     snprintf(node->directories[shard], sizeof node->directories[shard], "shards/%04u", shard);
     struct replica_options options = {
@@ -169,7 +170,7 @@ static enum error_code open_replica(struct node *node, uint32_t shard, struct er
             },
         .group_id = shard + 1,
         .recovery = node->recovery,
-        .founders = &FOUNDER,
+        .founders = &NODE_FOUNDER,
         .founder_count = 1,
         .fatal = node_fatal_error,
     };

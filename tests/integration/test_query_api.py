@@ -243,7 +243,8 @@ class QueryApi(harness.IntegrationTest):
 class Disabled(harness.IntegrationTest):
     def test_admin_endpoints_can_be_turned_off(self):
         node = self.start_node("--http.admin=false")
-        for path in ("flush", "tsdb/clean_tombstones", "tsdb/delete_series?match[]=up"):
+        for path in ("flush", "tsdb/clean_tombstones", "tsdb/delete_series?match[]=up",
+                     "tsdb/snapshot"):
             answer = node.request("POST", "/api/v1/admin/" + path)
             self.assertEqual((answer.status, answer.json()["errorType"], answer.json()["error"]),
                              (500, "unavailable", "admin APIs disabled"), path)
