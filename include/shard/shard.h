@@ -145,11 +145,16 @@ void shard_maintain(struct shard *shard);
 /* Propose that files before `cutoff_ms` as a whole are deleted; no effect when there are none. */
 void shard_retain_from(struct shard *shard, int64_t cutoff_ms);
 
+enum flush_reach {
+    FLUSH_SAMPLES, /* what is in memory and in parts becomes blocks */
+    FLUSH_DELETED, /* and blocks that hold deleted samples are written anew without them */
+};
+
 /* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do, or with
  * UNAVAILABLE when the shard closes. It may run inside the call. */
 struct shard_flush {
     void (*done)(struct shard_flush *flush, const struct error *error);
-    bool cleans;              /* blocks that hold deleted samples are written anew without them */
+    enum flush_reach reach;
     struct shard_flush *next; /* the shard's */
     int phase;                /* the shard's */
 };
