@@ -45,7 +45,9 @@ struct shard_options {
     int64_t retention_ms; /* 0: for ever */
     int64_t quiet_ms;     /* a series without samples for one or two such periods is forgotten, by
                              the times of the samples; 0: never */
-    uint64_t series_max;  /* alive; 0: no limit */
+    uint64_t series_max;  /* alive, see node_series; 0: no limit */
+    _Atomic uint64_t *node_series; /* of all shards of the node, kept by them, zero at first, as
+                                      series_max is for all; NULL: for each shard alone */
     uint32_t exemplars_max;
     uint32_t metadata_max; /* metrics with metadata */
     struct shard_proposer proposer;

@@ -142,6 +142,12 @@ static enum error_code open_storage_loop(struct node *node, size_t number, struc
     return group_host_create(&host_options, &loop->host, error);
 }
 
+/* What each of the shards may have, so that all have no more than about `limit`; 0 stays 0. */
+static uint32_t share_of(uint64_t limit, uint32_t shards)
+{
+    return (uint32_t)((limit + shards - 1) / shards);
+}
+
 static enum error_code open_replica(struct node *node, uint32_t shard, struct error *error)
 {
     const struct settings *settings = node->settings;
@@ -163,9 +169,10 @@ static enum error_code open_replica(struct node *node, uint32_t shard, struct er
                 .future_window_ms = settings->ingest_future_window_ms,
                 .quiet_ms = SERIES_QUIET_MS,
                 .retention_ms = settings->storage_retention_ms,
-                .series_max = settings->ingest_max_series / shards + 1,
-                .exemplars_max = (uint32_t)(settings->ingest_max_exemplars / shards),
-                .metadata_max = (uint32_t)(settings->ingest_max_metadata / shards) + 1,
+                .series_max = settings->ingest_max_series,
+                .node_series = &node->series,
+                .exemplars_max = share_of(settings->ingest_max_exemplars, shards),
+                .metadata_max = share_of(settings->ingest_max_metadata, shards),
             },
         .group_id = shard + 1,
         .recovery = node->recovery,

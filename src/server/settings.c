@@ -84,7 +84,7 @@ static const struct setting SETTINGS[] = {
     SETTING("ingest.future_window", TYPE_DURATION, ingest_future_window_ms, "10m", 0, AGE_MS_MAX,
             "how far ahead of the clock a sample may be"),
     SETTING("ingest.max_series", TYPE_COUNT, ingest_max_series, "auto", 0, ANY,
-            "series alive; beyond, new ones are refused; by default by memory"),
+            "series alive; beyond, new ones are refused; 0: no limit; by default by memory"),
     SETTING("ingest.max_labels", TYPE_COUNT, ingest_max_labels, "64", 1, 256, "labels of a series"),
     SETTING("ingest.max_label_bytes", TYPE_SIZE, ingest_max_label_bytes, "8KiB", 64, 65536,
             "bytes of names and values of a series"),
