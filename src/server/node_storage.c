@@ -60,6 +60,21 @@ enum error_code node_open_directory(struct node *node, struct error *error)
     return ERROR_NONE;
 }
 
+enum error_code node_open_tls(const struct settings *settings, struct tls_context **tls_out,
+                              struct error *error)
+{
+    const char *client_ca = settings->http_tls_client_ca;
+    struct tls_options options = {
+        .certificate_path = settings->http_tls_certificate,
+        .key_path = settings->http_tls_key,
+        .client_ca_path = client_ca[0] == '\0' ? NULL : client_ca,
+    };
+    *tls_out = NULL;
+    if (settings->http_tls_certificate[0] == '\0')
+        return ERROR_NONE;
+    return tls_context_create(&options, tls_out, error);
+}
+
 enum error_code node_open_shared(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
@@ -74,15 +89,8 @@ enum error_code node_open_shared(struct node *node, struct error *error)
     if (code == ERROR_NONE)
         code = disk_uring_create(settings->storage_directory, NULL, DISK_ENGINE_BEST,
                                  &node->blocking_disk, error);
-    if (code == ERROR_NONE && settings->http_tls_certificate[0] != '\0') {
-        struct tls_options tls = {
-            .certificate_path = settings->http_tls_certificate,
-            .key_path = settings->http_tls_key,
-            .client_ca_path =
-                settings->http_tls_client_ca[0] == '\0' ? NULL : settings->http_tls_client_ca,
-        };
-        code = tls_context_create(&tls, &node->tls, error);
-    }
+    if (code == ERROR_NONE)
+        code = node_open_tls(settings, &node->tls, error);
     if (code != ERROR_NONE)
         return code;
     struct journal_recovery_options recovery = {.directory = "journal", .pool = node->pool};
