@@ -48,7 +48,9 @@ struct shard_options {
                              the times of the samples; 0: never */
     uint32_t metadata_quiet_periods; /* of a metric, not stated for so many of them, is forgotten;
                                         0: never */
-    uint64_t series_max;             /* alive; 0: no limit */
+    uint64_t series_max;             /* alive, see node_series; 0: no limit */
+    _Atomic uint64_t *node_series;   /* of all shards of the node, kept by them, zero at first, as
+                                        series_max is for all; NULL: for each shard alone */
     uint32_t exemplars_max;
     uint32_t metadata_max; /* metrics with metadata */
     struct shard_proposer proposer;
