@@ -434,7 +434,7 @@ static enum error_code place_all(struct ingest_request *request, struct placed_s
     struct portion *portion = &request->work->portion;
     size_t new_label_bytes = 0;
     uint64_t seed = alias_seed(ingest, request->tenant);
-    alias_table_tick(&ingest->aliases, portion->series_end - portion->series_first);
+    alias_table_set_time(&ingest->aliases, clock_now_ms(ingest->options.clock));
     for (size_t i = portion->series_first; i < portion->series_end; i++)
         destinations[i].alias =
             write_labels_alias(&request->decoded, &request->decoded.series[i].labels, seed);
