@@ -60,9 +60,8 @@ struct pending_series {
 
 /* Quiet series on their way out (shard_forget.c). */
 struct forgetting {
-    bool has_turned;
-    int64_t turned_ms;        /* newest sample when the period began */
-    uint64_t turns;           /* periods that are over */
+    int64_t period;           /* of the newest sample frozen; INT64_MIN: none yet */
+    uint64_t turns;           /* periods that were over while this runs */
     struct forget_scan *scan; /* running */
     uint64_t scan_from;       /* ids before were looked at in this round; 0: it is over */
     uint64_t scanned_version; /* view_version when the round began */
@@ -258,7 +257,9 @@ void shard_count_series(struct shard *shard);
 /* No new series may come. */
 bool shard_series_are_full(struct shard *shard);
 
-/* shard_upkeep.c: propose that tombstones leave which no file needs; false when there are none. */
+/* shard_upkeep.c: time of the newest sample in files; INT64_MIN: none */
+int64_t shard_newest_stored_ms(const struct shard *shard);
+/* propose that tombstones leave which no file needs; false when there are none. */
 bool shard_clean_propose(struct shard *shard);
 
 /* shard_flush.c: a step of what flushes wait for may be over */
