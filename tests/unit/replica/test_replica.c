@@ -281,6 +281,35 @@ static void a_restart_replays_what_was_acknowledged(void **state)
     node_destroy(node);
 }
 
+static void what_is_replayed_is_counted_until_the_replica_is_ready(void **state)
+{
+    (void)state;
+    enum { WRITES = 50 };
+    struct node *node = node_create(7);
+    for (unsigned i = 0; i < WRITES; i++) {
+        struct request *request =
+            request_send(node, i, clock_now_ms(node->environment->base.clock));
+        request_await(request);
+        request_free(request);
+    }
+    node_close(node);
+    node_open(node);
+    struct replica_replay before = replica_replay(node->replica);
+    assert_true(before.entries >= WRITES);
+    assert_int_equal(before.applied, 0);
+    while (!replica_is_ready(node->replica)) {
+        assert_true(simulated_scheduler_step(&node->environment->scheduler));
+        struct replica_replay replay = replica_replay(node->replica);
+        assert_int_equal(replay.entries, before.entries);
+        assert_in_range(replay.applied, before.applied, replay.entries);
+        assert_true(series_count(node) >= WRITES || replay.applied < replay.entries);
+        before = replay;
+    }
+    assert_int_equal(before.applied, before.entries);
+    await_ready(node);
+    node_destroy(node);
+}
+
 /* Whatever a close interrupts is answered, once, and nothing of it is leaked. */
 static void a_close_answers_everything_in_flight(void **state)
 {
@@ -394,6 +423,7 @@ int main(void)
         cmocka_unit_test(a_write_is_answered_after_it_is_durable_and_applied),
         cmocka_unit_test(many_writes_share_few_entries),
         cmocka_unit_test(a_restart_replays_what_was_acknowledged),
+        cmocka_unit_test(what_is_replayed_is_counted_until_the_replica_is_ready),
         cmocka_unit_test(a_close_answers_everything_in_flight),
         cmocka_unit_test(writes_beyond_the_queue_are_refused_at_once),
         cmocka_unit_test(a_settled_replica_has_nothing_to_replay),
