@@ -61,6 +61,7 @@ struct registry {
     uint64_t segment_generation; /* rises with every new segment */
     struct series_page **pages;  /* [page_count], NULL where no id was alive */
     size_t page_count;
+    size_t live_page_count;
     struct tenant_numbers tenants;
 };
 
@@ -163,7 +164,7 @@ void registry_brief_clear(struct registry_brief *brief);
 bool registry_brief_get(const struct registry_brief *brief, uint64_t id,
                         struct series_brief *series_out);
 
-/* Bytes of the tables and the memory indexes. */
+/* Bytes of the tables and the memory indexes. Cheap, however many ids there were. */
 size_t registry_size_bytes(const struct registry *registry);
 
 #endif
