@@ -386,6 +386,32 @@ static void a_settled_replica_has_nothing_to_replay(void **state)
     node_destroy(node);
 }
 
+/* A freeze that is under way is waited for, with nothing in memory as well. */
+static void a_replica_settles_with_the_freeze_before(void **state)
+{
+    (void)state;
+    struct node *node = node_create(8);
+    struct request *request = request_send(node, 1, clock_now_ms(node->environment->base.clock));
+    request_await(request);
+    request_free(request);
+    struct shard *shard = replica_shard(node->replica);
+    shard_freeze(shard);
+    while (shard_unfrozen_bytes(shard) > 0)
+        assert_true(simulated_scheduler_step(&node->environment->scheduler));
+    bool settled = false;
+    replica_settle(node->replica, on_closed, &settled);
+    assert_false(settled);
+    assert_true(simulated_scheduler_run_until(&node->environment->scheduler, &settled, STEPS_MAX));
+    struct group_status status;
+    replica_group_status(node->replica, &status);
+    assert_int_equal(status.frozen_index, shard_freeze_index(shard));
+    node_close(node);
+    node_open(node);
+    await_ready(node);
+    assert_int_equal(series_count(node), 1);
+    node_destroy(node);
+}
+
 /* Write one series until so much log was applied since the last freeze, or a freeze came. */
 static uint64_t freezes_within(struct node *node, uint64_t log_bytes)
 {
@@ -426,6 +452,7 @@ int main(void)
         cmocka_unit_test(what_is_replayed_is_counted_until_the_replica_is_ready),
         cmocka_unit_test(a_close_answers_everything_in_flight),
         cmocka_unit_test(writes_beyond_the_queue_are_refused_at_once),
+        cmocka_unit_test(a_replica_settles_with_the_freeze_before),
         cmocka_unit_test(a_settled_replica_has_nothing_to_replay),
         cmocka_unit_test(a_node_with_few_series_freezes_at_half_of_the_limit),
     };
