@@ -287,6 +287,12 @@ void shard_lead(struct shard *shard)
     shard_maintain(shard);
 }
 
+uint64_t shard_freeze_index(const struct shard *shard)
+{
+    return shard->frozen_count > 0 ? shard->frozen[shard->frozen_count - 1].index
+                                   : shard->durable.frozen_index;
+}
+
 uint64_t shard_unfrozen_bytes(const struct shard *shard)
 {
     return shard->unfrozen_bytes;

@@ -130,6 +130,7 @@ struct shard {
     struct doomed_file *doomed;
     uint64_t stored_index; /* of the newest snapshot that is durable */
     size_t copies_running; /* while there are some, no file is deleted */
+    size_t deletions_running;
 
     /* Queries. */
     pthread_mutex_t view_lock; /* held to take or swap the pointer only */
@@ -219,6 +220,10 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
 void shard_doom_file(struct shard *shard, uint64_t index, const char *path);
 /* Forget one of them, without deleting it. */
 void shard_forget_doomed(struct shard *shard);
+/* Delete what the stored snapshot does not name any more; again when memory was out. */
+void shard_delete_doomed(struct shard *shard);
+/* Whether files are still there that the durable manifest does not name. */
+bool shard_has_doomed(const struct shard *shard);
 /* Delete files of jobs that a crash cut short: not later than the durable freeze and not named by
  * its manifest. Blocking. */
 void shard_sweep_files(struct shard *shard);
