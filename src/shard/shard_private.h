@@ -142,6 +142,11 @@ struct shard {
         _Atomic uint64_t exemplars_appended;
         _Atomic uint64_t freezes;
         _Atomic uint64_t merges;
+        _Atomic uint64_t merges_waiting; /* for a worker, or to be tried again */
+        _Atomic uint64_t merges_running;
+        _Atomic uint64_t merge_failures;
+        _Atomic uint64_t samples_merged;
+        _Atomic uint64_t late_refused;
         _Atomic uint64_t job_failures;
         _Atomic uint64_t series_forgotten;
         _Atomic uint64_t segments_rewritten;
