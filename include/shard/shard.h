@@ -157,6 +157,9 @@ struct shard_flush {
 };
 void shard_flush(struct shard *shard, struct shard_flush *flush);
 
+/* Those that wait end with UNAVAILABLE, before the call returns; what they began goes on. */
+void shard_cancel_flushes(struct shard *shard);
+
 /* The entry that deletes samples in [start_ms, end_ms] of the matching series. Errors: INVALID,
  * OUT_OF_MEMORY. Any thread. */
 enum error_code shard_encode_delete(struct byte_buffer *entry, int64_t stamp_ms, struct text tenant,

@@ -75,7 +75,7 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
     shard->close_task.run = close_finish;
     if (shard->merge != NULL)
         shard_merge_abandon(shard->merge);
-    shard_flush_cancel(shard);
+    shard_cancel_flushes(shard);
     if (shard->jobs_running == 0)
         scheduler_defer(shard->options.environment->scheduler, &shard->close_task);
 }

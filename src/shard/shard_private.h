@@ -256,7 +256,6 @@ bool shard_clean_propose(struct shard *shard);
 /* shard_flush.c: a step of what flushes wait for may be over */
 void shard_flush_advance(struct shard *shard);
 /* The shard closes. */
-void shard_flush_cancel(struct shard *shard);
 
 /* One job more or less; the last one of a closing shard releases it. */
 void shard_job_started(struct shard *shard);
