@@ -262,7 +262,8 @@ static uint64_t timestamps_id(const struct sample_reader *reader, uint32_t chunk
             entries[i].column.offset_bytes != entries[chunk].column.offset_bytes ||
             entries[i].first != entries[i - 1].first + entries[i - 1].count)
             return 0;
-    uint64_t place[5] = {reader->store->file->number, entries[chunk].column.page.offset_bytes,
+    uint64_t place[5] = {page_cache_file_number(reader->store->file->cached),
+                         entries[chunk].column.page.offset_bytes,
                          entries[chunk].column.offset_bytes, entries[chunk].first + first, count};
     return hash64(place, sizeof place, HASH_SEED_STORED) | 1;
 }

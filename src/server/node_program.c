@@ -200,12 +200,20 @@ static void delete_series(void *context, struct scheduler *origin, struct text t
     byte_buffer_clear(&entry);
 }
 
+static void snapshot(void *context, enum api_snapshot_head head, struct scheduler *origin,
+                     void (*done)(void *argument, const char *name, const struct error *error),
+                     void *argument)
+{
+    node_snapshot(context, head, origin, done, argument);
+}
+
 struct api_program node_program(struct node *node)
 {
     return (struct api_program){
         .context = node,
         .reload = reload,
         .flush = flush,
+        .snapshot = snapshot,
         .delete_series = delete_series,
         .not_ready = not_ready,
     };

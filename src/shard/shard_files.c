@@ -8,12 +8,18 @@
 
 /* --- Names ---------------------------------------------------------------------------------- */
 
+const char *shard_path_in(const char *directory, char path[SHARD_PATH_MAX], const char *kind,
+                          uint64_t index, unsigned number, const char *extension)
+{
+    snprintf(path, SHARD_PATH_MAX, "%s/%s/%016llx-%u.%s", directory, kind,
+             (unsigned long long)index, number, extension);
+    return path;
+}
+
 const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], const char *kind,
                        uint64_t index, unsigned number, const char *extension)
 {
-    snprintf(path, SHARD_PATH_MAX, "%s/%s/%016llx-%u.%s", shard->options.directory, kind,
-             (unsigned long long)index, number, extension);
-    return path;
+    return shard_path_in(shard->options.directory, path, kind, index, number, extension);
 }
 
 /* --- Opening -------------------------------------------------------------------------------- */
@@ -265,6 +271,10 @@ static void deletion_done(struct job *job)
 
 void shard_snapshot_stored(struct shard *shard, uint64_t frozen_index)
 {
+    if (frozen_index > shard->stored_index)
+        shard->stored_index = frozen_index;
+    if (shard->copies_running > 0)
+        return; /* the last of them comes back here */
     struct doomed_file *due = NULL;
     struct doomed_file **link = &shard->doomed;
     while (*link != NULL) {

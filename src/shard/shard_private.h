@@ -107,10 +107,12 @@ struct shard {
     /* Leading. */
     uint64_t proposed_next_id;
     uint64_t prepared_next_id; /* proposed_next_id when the entry in preparation began */
+    uint64_t series_counted;   /* what options.node_series has of this shard */
     bool freeze_proposed;
     bool merge_proposed;
     bool clean_proposed;
     struct forgetting forgetting;
+    bool metadata_forget_proposed;
     bool late_is_full;              /* late samples wait, as the merges are behind */
     struct pending_series *pending; /* [pending_capacity], open addressing */
     size_t pending_capacity;
@@ -127,6 +129,8 @@ struct shard {
 
     /* Files that the durable manifest no longer names, deleted once that is stored. */
     struct doomed_file *doomed;
+    uint64_t stored_index; /* of the newest snapshot that is durable */
+    size_t copies_running; /* while there are some, no file is deleted */
 
     /* Queries. */
     pthread_mutex_t view_lock; /* held to take or swap the pointer only */
@@ -150,6 +154,7 @@ struct shard {
         _Atomic uint64_t job_failures;
         _Atomic uint64_t series_forgotten;
         _Atomic uint64_t segments_rewritten;
+        _Atomic uint64_t metadata_forgotten;
         /* Copies for shard_read_statistics from other threads. */
         _Atomic uint64_t applied_index;
         _Atomic uint64_t series_count;
@@ -173,7 +178,9 @@ struct view *shard_view(struct shard *shard);
  * may be series again that the view still knows under an id that was forgotten since. */
 struct view *shard_view_at_once(struct shard *shard, size_t *growing_count_out);
 
-/* "directory/kind/index-number.extension" */
+/* "directory/kind/index-number.extension", of the shard's own directory or of another. */
+const char *shard_path_in(const char *directory, char path[SHARD_PATH_MAX], const char *kind,
+                          uint64_t index, unsigned number, const char *extension);
 const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], const char *kind,
                        uint64_t index, unsigned number, const char *extension);
 
@@ -249,6 +256,12 @@ bool shard_merge_propose(struct shard *shard, enum merge_wish wish);
 /* An input is not needed any more: it leaves the shard at `index`, its file with a manifest. */
 void shard_drop_part(struct shard *shard, size_t position, uint64_t index);
 void shard_drop_block(struct shard *shard, size_t position, uint64_t index);
+
+/* shard_series_limit.c: tell the node how many series there are, after each change. */
+void shard_count_series(struct shard *shard);
+
+/* No new series may come. */
+bool shard_series_are_full(struct shard *shard);
 
 /* shard_upkeep.c: propose that tombstones leave which no file needs; false when there are none. */
 bool shard_clean_propose(struct shard *shard);

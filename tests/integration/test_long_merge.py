@@ -8,7 +8,7 @@ import harness
 from remote_write import HEADERS_1, series_1, snappy
 
 WINDOW_S = 2 * 60 * 60
-WINDOWS = 4000  # a file each
+WINDOWS = 1500  # a file each
 
 
 class LongMerge(harness.IntegrationTest):
