@@ -75,7 +75,7 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
     shard->close_task.run = close_finish;
     if (shard->merge != NULL)
         shard_merge_abandon(shard->merge);
-    shard_flush_cancel(shard);
+    shard_cancel_flushes(shard);
     if (shard->jobs_running == 0)
         scheduler_defer(shard->options.environment->scheduler, &shard->close_task);
 }
@@ -397,6 +397,11 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .segment_count = view->segment_count,
         .freezes_total = counters->freezes,
         .merges_total = counters->merges,
+        .merges_waiting = counters->merges_waiting,
+        .merges_running = counters->merges_running,
+        .merge_failures_total = counters->merge_failures,
+        .samples_merged_total = counters->samples_merged,
+        .late_refused_total = counters->late_refused,
         .job_failures_total = counters->job_failures,
         .series_forgotten = counters->series_forgotten,
         .segments_rewritten = counters->segments_rewritten,

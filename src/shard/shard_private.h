@@ -146,6 +146,11 @@ struct shard {
         _Atomic uint64_t exemplars_appended;
         _Atomic uint64_t freezes;
         _Atomic uint64_t merges;
+        _Atomic uint64_t merges_waiting; /* for a worker, or to be tried again */
+        _Atomic uint64_t merges_running;
+        _Atomic uint64_t merge_failures;
+        _Atomic uint64_t samples_merged;
+        _Atomic uint64_t late_refused;
         _Atomic uint64_t job_failures;
         _Atomic uint64_t series_forgotten;
         _Atomic uint64_t segments_rewritten;
@@ -270,7 +275,6 @@ bool shard_clean_propose(struct shard *shard);
 /* shard_flush.c: a step of what flushes wait for may be over */
 void shard_flush_advance(struct shard *shard);
 /* The shard closes. */
-void shard_flush_cancel(struct shard *shard);
 
 /* One job more or less; the last one of a closing shard releases it. */
 void shard_job_started(struct shard *shard);
