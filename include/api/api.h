@@ -40,9 +40,9 @@ struct api_program {
     void *context;
     /* Read settings and certificates again. */
     enum error_code (*reload)(void *context, struct error *error);
-    /* Freeze, merge (and upload) all shards, on wish with the blocks that hold deleted samples;
-     * `done` runs on `origin` with the outcome, an error that lives during the call. */
-    void (*flush)(void *context, bool cleans, struct scheduler *origin,
+    /* Freeze, merge (and upload) all shards; `done` runs on `origin` with the outcome, an error
+     * that lives during the call. */
+    void (*flush)(void *context, enum flush_reach reach, struct scheduler *origin,
                   void (*done)(void *argument, const struct error *error), void *argument);
     /* Make a directory below the storage directory that a node can be started on. `done` runs on
      * `origin` with its name below snapshots/, or an error that lives during the call. */
@@ -55,8 +55,8 @@ struct api_program {
                           const struct matcher *const *matchers, size_t matcher_count,
                           int64_t start_ms, int64_t end_ms,
                           void (*done)(void *argument, const struct error *error), void *argument);
-    /* NULL: ready; otherwise why not. Any thread. */
-    const char *(*not_ready)(void *context);
+    /* NONE, or UNAVAILABLE with the reason, for people. Any thread. */
+    enum error_code (*check_ready)(void *context, struct error *error);
 };
 
 struct api_options {

@@ -48,7 +48,9 @@ struct shard_options {
                              the times of the samples; 0: never */
     uint32_t metadata_quiet_periods; /* of a metric, not stated for so many of them, is forgotten;
                                         0: never */
-    uint64_t series_max;             /* alive; 0: no limit */
+    uint64_t series_max;             /* alive, see node_series; 0: no limit */
+    _Atomic uint64_t *node_series;   /* of all shards of the node, kept by them, zero at first, as
+                                        series_max is for all; NULL: for each shard alone */
     uint32_t exemplars_max;
     uint32_t metadata_max; /* metrics with metadata */
     struct shard_proposer proposer;
@@ -139,21 +141,33 @@ uint64_t shard_series_count(const struct shard *shard);
 /* Ask for a freeze; nothing happens when one is under way. */
 void shard_freeze(struct shard *shard);
 
+/* Log index of the newest freeze, be it durable or on its way there; 0: none yet. */
+uint64_t shard_freeze_index(const struct shard *shard);
+
 /* Look whether a merge or the retention has something to do. Cheap; call it now and then. */
 void shard_maintain(struct shard *shard);
 
 /* Propose that files before `cutoff_ms` as a whole are deleted; no effect when there are none. */
 void shard_retain_from(struct shard *shard, int64_t cutoff_ms);
 
-/* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do, or with
- * UNAVAILABLE when the shard closes. It may run inside the call. */
+enum flush_reach {
+    FLUSH_SAMPLES, /* what is in memory and in parts becomes blocks */
+    FLUSH_DELETED, /* and blocks that hold deleted samples are written anew without them */
+};
+
+/* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do and the
+ * files that were merged are deleted, for which a snapshot must be stored, or with UNAVAILABLE when
+ * the shard closes. It may run inside the call. */
 struct shard_flush {
     void (*done)(struct shard_flush *flush, const struct error *error);
-    bool cleans;              /* blocks that hold deleted samples are written anew without them */
+    enum flush_reach reach;
     struct shard_flush *next; /* the shard's */
     int phase;                /* the shard's */
 };
 void shard_flush(struct shard *shard, struct shard_flush *flush);
+
+/* Those that wait end with UNAVAILABLE, before the call returns; what they began goes on. */
+void shard_cancel_flushes(struct shard *shard);
 
 /*
  * A copy of the shard in another directory of its disk: the manifest at the last durable freeze,
@@ -208,6 +222,11 @@ struct shard_statistics {
     uint64_t segment_count, segment_bytes;
     uint64_t freezes_total;
     uint64_t merges_total;
+    uint64_t merges_waiting; /* for a worker, or to be tried again */
+    uint64_t merges_running;
+    uint64_t merge_failures_total; /* also in job_failures_total */
+    uint64_t samples_merged_total; /* of finished merges */
+    uint64_t late_refused_total;   /* samples, while merges are behind */
     uint64_t job_failures_total;
     uint64_t series_forgotten;   /* since the start */
     uint64_t segments_rewritten; /* since the start */

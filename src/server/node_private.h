@@ -76,6 +76,7 @@ struct node {
     struct node_loop *loops; /* [loop_count] */
     size_t loop_count;
     struct replica **replicas; /* [topology.shard_count] */
+    _Atomic uint64_t series;   /* of all shards, alive */
     char (*directories)[64];   /* of the shards */
     struct slot_map slots;
     struct frontend *frontend;
@@ -88,6 +89,8 @@ struct node {
     uint64_t hash_seed;
 
     struct timer upkeep; /* on loop 0 */
+    uint64_t opened_ms;
+    uint64_t replay_told_ms;
     struct self_write *self_write;
 
     _Atomic bool draining;
@@ -116,6 +119,9 @@ enum error_code node_open_servers(struct node *node, struct error *error);
 
 /* node_upkeep.c: before the loops run; node_drain stops it. */
 void node_start_upkeep(struct node *node);
+bool node_shards_are_ready(const struct node *node);
+/* Of all shards. */
+struct replica_replay node_replay(const struct node *node);
 
 /* node_metrics.c: collectors for what the parts count themselves. False when memory is out. */
 bool node_add_metrics(struct node *node);

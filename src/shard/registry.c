@@ -58,6 +58,7 @@ static enum error_code page_of(struct registry *registry, uint64_t id,
         memset(page->leaving, 0, sizeof page->leaving);
         page->alive_count = 0;
         registry->pages[number] = page;
+        registry->live_page_count++;
     }
     *page_out = registry->pages[number];
     return ERROR_NONE;
@@ -91,7 +92,7 @@ enum error_code registry_revive(struct registry *registry, uint64_t id, struct t
     page->targets[place] = target;
     page->tenants[place] = number;
     page->slots[place] = slot;
-    page->heard[place / 64] |= bit_of(id);
+    page->heard_before[place / 64] |= bit_of(id);
     return ERROR_NONE;
 }
 
@@ -224,6 +225,7 @@ void registry_forget(struct registry *registry, uint64_t id)
     registry->series_count--;
     if (page->alive_count == 0) {
         registry->pages[id / SERIES_PAGE_SIZE] = NULL;
+        registry->live_page_count--;
         free(page);
     }
 }
@@ -285,6 +287,7 @@ enum error_code registry_add(struct registry *registry, struct text tenant, uint
         return code;
     }
     assert(*id_out == id);
+    registry_hear(registry, id);
     registry->next_id++;
     return ERROR_NONE;
 }
@@ -366,7 +369,6 @@ size_t registry_size_bytes(const struct registry *registry)
     size_t bytes = memory_index_size_bytes(registry->growing);
     for (size_t i = 0; i < registry->frozen_count; i++)
         bytes += memory_index_size_bytes(registry->frozen[i]);
-    for (size_t i = 0; i < registry->page_count; i++)
-        bytes += registry->pages[i] == NULL ? 0 : sizeof *registry->pages[i];
-    return bytes + registry->page_count * sizeof *registry->pages;
+    return bytes + registry->live_page_count * sizeof(struct series_page) +
+           registry->page_count * sizeof *registry->pages;
 }

@@ -61,6 +61,7 @@ struct registry {
     uint64_t segment_generation; /* rises with every new segment */
     struct series_page **pages;  /* [page_count], NULL where no id was alive */
     size_t page_count;
+    size_t live_page_count;
     struct tenant_numbers tenants;
 };
 
@@ -144,7 +145,8 @@ enum error_code registry_thaw(struct registry *registry, size_t rewritten_count,
 enum error_code registry_add_segment(struct registry *registry, uint64_t name,
                                      struct series_segment *segment, struct error *error);
 
-/* Make an id of a segment alive. Errors: CORRUPT (it is already), OUT_OF_MEMORY. */
+/* Make an id of a segment alive; it was heard before. Errors: CORRUPT (it is already),
+ * OUT_OF_MEMORY. */
 enum error_code registry_revive(struct registry *registry, uint64_t id, struct text tenant,
                                 uint32_t target, uint16_t slot, struct error *error);
 
@@ -163,7 +165,7 @@ void registry_brief_clear(struct registry_brief *brief);
 bool registry_brief_get(const struct registry_brief *brief, uint64_t id,
                         struct series_brief *series_out);
 
-/* Bytes of the tables and the memory indexes. */
+/* Bytes of the tables and the memory indexes. Cheap, however many ids there were. */
 size_t registry_size_bytes(const struct registry *registry);
 
 #endif

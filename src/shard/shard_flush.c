@@ -1,6 +1,7 @@
 /*
  * Flush: freeze, wait for the parts, merge them, wait, and freeze once more so that the snapshot
- * no longer needs the log of the merge. Nothing happens when nothing is new.
+ * no longer needs the log of the merge. When that snapshot is stored what was merged is deleted,
+ * and the flush is over. Nothing happens when nothing is new.
  */
 #include <assert.h>
 
@@ -24,7 +25,7 @@ static void finish_all(struct shard *shard, const struct error *outcome)
     }
 }
 
-void shard_flush_cancel(struct shard *shard)
+void shard_cancel_flushes(struct shard *shard)
 {
     struct error closing;
     error_set(&closing, ERROR_UNAVAILABLE, "shutting down");
@@ -34,7 +35,7 @@ void shard_flush_cancel(struct shard *shard)
 static enum merge_wish wish_of(const struct shard_flush *flushes)
 {
     for (; flushes != NULL; flushes = flushes->next)
-        if (flushes->cleans)
+        if (flushes->reach == FLUSH_DELETED)
             return MERGE_DELETED;
     return MERGE_EVERYTHING;
 }
@@ -64,6 +65,8 @@ void shard_flush_advance(struct shard *shard)
             return;
         }
     }
+    if (shard_has_doomed(shard))
+        return; /* the last deletion comes back here */
     struct error none;
     error_clear(&none);
     finish_all(shard, &none);

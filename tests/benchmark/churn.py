@@ -18,7 +18,6 @@ import os
 import re
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,9 @@ import threading
 import time
 
 import servers
+
+sys.path.insert(1, os.path.join(os.path.dirname(__file__), "..", "support", "moved_clock"))
+from moved_clock import MovedClock  # pylint: disable=wrong-import-position
 
 COHORTS = 5
 CONNECTIONS = 4
@@ -69,18 +71,6 @@ class Peak(threading.Thread):
         self.join()
 
 
-class MovedClock:
-    """The file that moves a server's clock."""
-
-    def __init__(self, library, path):
-        self.library = library
-        self.path = path
-
-    def set(self, now_ms):
-        with open(self.path, "r+b" if os.path.exists(self.path) else "wb") as file:
-            file.write(struct.pack("<q", (now_ms - int(time.time() * 1000)) * 1000000))
-
-
 class GnomonOfAnotherTime(servers.Gnomon):
     """A node whose wall clock is moved."""
 
@@ -89,8 +79,8 @@ class GnomonOfAnotherTime(servers.Gnomon):
         self.clock = clock
 
     def command(self):
-        return ["env", f"LD_PRELOAD={self.clock.library}", f"MOVED_CLOCK={self.clock.path}",
-                *super().command()]
+        moved = (f"{name}={value}" for name, value in self.clock.environment.items())
+        return ["env", *moved, *super().command()]
 
     def metric(self, name):
         """The sum over all labels."""
