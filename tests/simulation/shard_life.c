@@ -194,6 +194,8 @@ static bool start(struct run *run)
     }
     disk->settings.fail_at_operation = disk->settings.crash_at_operation = 0;
     run->started = true;
+    for (size_t i = 0; i < NODE_SHARDS; i++)
+        model_doubt_deaths(&run->models[i]);
     run_expect(run, MODEL_CONFIRM);
     return run->failure[0] == '\0';
 }
