@@ -71,7 +71,7 @@ static enum error_code bytes_provide(struct readback_piece *piece, struct error 
     size_t capacity_bytes =
         piece->size_bytes < READBACK_PIECE_BYTES ? READBACK_PIECE_BYTES : piece->size_bytes;
     free(piece->bytes);
-    piece->bytes = aligned_alloc(BLOCK_BYTES, capacity_bytes);
+    piece->bytes = malloc(capacity_bytes);
     piece->capacity_bytes = piece->bytes == NULL ? 0 : capacity_bytes;
     if (piece->bytes == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "read %zu bytes back", capacity_bytes);
@@ -88,7 +88,7 @@ enum error_code readback_plan(struct readback_cursor *cursors, struct readback_p
     const struct location *location = group_state_entry(cursor->state, cursor->next_index);
     uint64_t end = location_end(location);
     piece->segment = location->segment;
-    piece->offset = (uint64_t)location->offset_units * 8 & ~(uint64_t)(BLOCK_BYTES - 1);
+    piece->offset = (uint64_t)location->offset_units * 8;
     for (;;) {
         enum error_code code = item_add(piece, cursor, error);
         if (code != ERROR_NONE)
@@ -100,11 +100,11 @@ enum error_code readback_plan(struct readback_cursor *cursors, struct readback_p
         uint64_t start = (uint64_t)location->offset_units * 8;
         /* A copy may lie before what was copied later. */
         if (location->segment != piece->segment || start < end || start - end > GAP_BYTES_MAX ||
-            round_to_block(location_end(location)) - piece->offset > READBACK_PIECE_BYTES)
+            location_end(location) - piece->offset > READBACK_PIECE_BYTES)
             break;
         end = location_end(location);
     }
-    piece->size_bytes = round_to_block(end) - piece->offset;
+    piece->size_bytes = end - piece->offset;
     return bytes_provide(piece, error);
 }
 
@@ -151,7 +151,7 @@ static enum error_code piece_read(const struct journal_recovery *recovery,
     segment_path(path, recovery->directory, piece->segment->lane, piece->segment->sequence,
                  SEGMENT_NAME_FINAL);
     struct file *file = NULL;
-    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_DIRECT, &file, error);
+    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_READ, &file, error);
     if (code != ERROR_NONE)
         return code;
     code =

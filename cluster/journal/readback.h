@@ -29,9 +29,9 @@ struct readback_item {
 /* One read. Initialize with zeroes; free with readback_clear. */
 struct readback_piece {
     struct segment *segment;
-    uint64_t offset; /* in the segment; it and size_bytes are whole blocks */
+    uint64_t offset; /* in the segment */
     size_t size_bytes;
-    uint8_t *bytes; /* [capacity_bytes], aligned to blocks */
+    uint8_t *bytes; /* [capacity_bytes] */
     size_t capacity_bytes;
     struct readback_item *items; /* [count], in the order in which they are to be handed out */
     size_t count, capacity;

@@ -158,22 +158,19 @@ static enum error_code snapshot_read(const struct journal_recovery *recovery,
 {
     const struct segment *segment = location->segment;
     uint64_t offset = (uint64_t)location->offset_units * 8;
-    uint64_t start = offset & ~(uint64_t)(BLOCK_BYTES - 1);
     size_t size = record_size(location->payload_bytes);
-    size_t read_bytes = round_to_block(offset + size) - start;
-    uint8_t *bytes = aligned_alloc(BLOCK_BYTES, read_bytes);
+    uint8_t *bytes = malloc(size);
     if (bytes == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "snapshot of %zu bytes", size);
     char path[DISK_PATH_MAX + 1];
     segment_path(path, recovery->directory, segment->lane, segment->sequence, SEGMENT_NAME_FINAL);
     struct file *file = NULL;
-    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_DIRECT, &file, error);
+    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_READ, &file, error);
     if (code == ERROR_NONE) {
-        code = disk_read_at(recovery->disk, file, start, bytes, read_bytes, error);
+        code = disk_read_at(recovery->disk, file, offset, bytes, size, error);
         disk_close(recovery->disk, file);
     }
-    if (code == ERROR_NONE &&
-        record_decode(bytes + (offset - start), size, segment->salt, record_out) == 0)
+    if (code == ERROR_NONE && record_decode(bytes, size, segment->salt, record_out) == 0)
         code = error_set(error, ERROR_IO, "a snapshot reads otherwise than before");
     if (code != ERROR_NONE) {
         free(bytes);

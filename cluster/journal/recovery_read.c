@@ -96,7 +96,8 @@ static enum error_code file_open_synced(struct journal_recovery *recovery, struc
     char path[DISK_PATH_MAX + 1];
     segment_path(path, recovery->directory, found->lane, found->sequence, SEGMENT_NAME_FINAL);
     struct file *file = NULL;
-    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_DIRECT, &file, error);
+    /* Not past the page cache, though it was written so: what lives is read once more, soon. */
+    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_READ, &file, error);
     if (code != ERROR_NONE)
         return code;
     /* What a killed process left in the page cache may still be lost: make it count first. */
@@ -114,7 +115,7 @@ static enum error_code file_open_synced(struct journal_recovery *recovery, struc
 
 /* What of a segment is in memory, from a block on: of one worker, for one segment after another. */
 struct window {
-    uint8_t *bytes; /* [capacity_bytes], aligned to blocks */
+    uint8_t *bytes; /* [capacity_bytes] */
     uint64_t capacity_bytes;
     uint64_t offset; /* in the segment */
     uint64_t size_bytes;
@@ -123,7 +124,7 @@ struct window {
 static enum error_code window_grow(struct window *window, uint64_t capacity_bytes,
                                    struct error *error)
 {
-    uint8_t *bytes = aligned_alloc(BLOCK_BYTES, capacity_bytes);
+    uint8_t *bytes = malloc(capacity_bytes);
     if (bytes == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "journal segment: %llu bytes at once",
                          (unsigned long long)capacity_bytes);
@@ -223,7 +224,6 @@ static void read_one(void *context, size_t part, size_t lane)
     struct file *file = NULL;
     if (found->discarded || file_open_synced(recovery, found, &file, &found->error) != ERROR_NONE)
         return;
-    /* Past the page cache: it was written past it. */
     enum error_code code =
         found->size_bytes < SEGMENT_DATA_OFFSET
             ? error_set(&found->error, ERROR_CORRUPT, "a segment of %llu bytes",

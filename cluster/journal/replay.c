@@ -342,8 +342,7 @@ static enum error_code segment_open(struct journal_replay *replay, const struct 
     segment_path(path, replay->recovery->directory, segment->lane, segment->sequence,
                  SEGMENT_NAME_FINAL);
     struct file *file = NULL;
-    enum error_code code =
-        disk_open(replay->environment->disk, path, DISK_OPEN_DIRECT, &file, error);
+    enum error_code code = disk_open(replay->environment->disk, path, DISK_OPEN_READ, &file, error);
     if (code == ERROR_NONE)
         replay->files[replay->file_count++] = (struct open_segment){segment, file};
     return code;

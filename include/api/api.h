@@ -40,9 +40,9 @@ struct api_program {
     void *context;
     /* Read settings and certificates again. */
     enum error_code (*reload)(void *context, struct error *error);
-    /* Freeze, merge (and upload) all shards, on wish with the blocks that hold deleted samples;
-     * `done` runs on `origin` with the outcome, an error that lives during the call. */
-    void (*flush)(void *context, bool cleans, struct scheduler *origin,
+    /* Freeze, merge (and upload) all shards; `done` runs on `origin` with the outcome, an error
+     * that lives during the call. */
+    void (*flush)(void *context, enum flush_reach reach, struct scheduler *origin,
                   void (*done)(void *argument, const struct error *error), void *argument);
     /* Make a directory below the storage directory that a node can be started on. `done` runs on
      * `origin` with its name below snapshots/, or an error that lives during the call. */

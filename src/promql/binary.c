@@ -54,11 +54,10 @@ enum error_code binary_values(struct evaluation *evaluation, const struct expres
                               bool *keep_out, struct error *error)
 {
     enum binary_operator operation = expression->binary.operation;
-    bool is_trim = operation == BINARY_TRIM_UPPER || operation == BINARY_TRIM_LOWER;
     if (left.histogram != NULL || right.histogram != NULL)
         return binary_histograms(evaluation, expression, lane, left, right, result_out, keep_out,
                                  error);
-    if (is_trim) {
+    if (binary_operator_is_trim(operation)) {
         const char *name = binary_operator_text(operation);
         evaluation_annotate(evaluation, PROMQL_INFO, expression->position,
                             "incompatible sample types encountered for binary operator \"%s\": "

@@ -64,7 +64,10 @@ static enum error_code repeated_stream_make(struct evaluation *evaluation,
     if (repeated == NULL)
         return evaluation_out_of_memory(evaluation, error);
     struct step_range first = {steps->start_ms, steps->step_ms, 1};
+    uint64_t weight = evaluation->sample_weight;
+    evaluation->sample_weight *= steps->count;
     enum error_code code = evaluate_vector(evaluation, expression, &first, &repeated->input, error);
+    evaluation->sample_weight = weight;
     if (code == ERROR_NONE)
         code = vector_stream_init(&repeated->stream, evaluation, &REPEATED_OPERATIONS, steps,
                                   repeated->input->count, error);

@@ -249,7 +249,7 @@ static enum error_code selector_read(struct stream *self, struct lane *lane, siz
         state->timestamps_id = columns.timestamps_id;
     }
     size_t present = samples_gather(selector, state, &columns);
-    atomic_fetch_add_explicit(&self->evaluation->samples_queried, present, memory_order_relaxed);
+    vector_stream_count_samples(self, present);
     *vector_out = state->output.vector;
     return ERROR_NONE;
 }

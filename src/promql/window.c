@@ -208,7 +208,7 @@ static enum error_code window_prepare(struct window_stream *window, struct windo
                     before_ms, after_ms, steps, &state->histogram_bounds);
         queried += bounds_samples(&state->histogram_bounds, steps->count);
     }
-    atomic_fetch_add_explicit(&call->evaluation->samples_queried, queried, memory_order_relaxed);
+    vector_stream_count_samples(&window->stream, queried);
     call->histograms.first = state->histogram_bounds.first;
     call->histograms.last = state->histogram_bounds.last;
     return ERROR_NONE;
@@ -388,8 +388,10 @@ enum error_code window_stream(struct evaluation *evaluation, const struct expres
     enum function_id function = call->call.function;
     window->call = call;
     window->kernel = window_kernel_of(function);
-    window->keeps_name =
-        function == FUNCTION_LAST_OVER_TIME || function == FUNCTION_FIRST_OVER_TIME;
+    /* absent_over_time shows no series, so none of them can collide. */
+    window->keeps_name = function == FUNCTION_LAST_OVER_TIME ||
+                         function == FUNCTION_FIRST_OVER_TIME ||
+                         function == FUNCTION_ABSENT_OVER_TIME;
     assert(window->kernel != NULL);
     enum error_code code = window_arguments(window, evaluation, steps, error);
     if (code == ERROR_NONE)

@@ -5,9 +5,9 @@
 #include <string.h>
 
 enum {
-    BATCH_BYTES = 16 * 1024 * 1024,
+    BATCHES_BYTES = 16 * 1024 * 1024, /* of all orders together */
     BATCH_SERIES_MIN = 64,
-    BATCH_SERIES_MAX = 16 * 1024,
+    BATCH_SERIES_MAX = 64 * 1024,
 };
 
 static enum error_code out_of_memory(struct error *error)
@@ -25,7 +25,7 @@ static bool part_is_met(const struct merge_batch *batch, const struct merge_part
            summary->min_time_ms <= batch->end_ms;
 }
 
-/* So many series that, if they are as others are, the batch is of its size. */
+/* So many series that, if they are as others are, all batches are of their size together. */
 static size_t series_at_once(const struct merge_batch *batch)
 {
     const struct merge *merge = batch->work->merge;
@@ -37,7 +37,7 @@ static size_t series_at_once(const struct merge_batch *batch)
                          summary->series_count +
                      sizeof(struct merge_piece) + sizeof(struct encoded_chunk);
     }
-    uint64_t series = BATCH_BYTES / bytes;
+    uint64_t series = BATCHES_BYTES / batch->work->order_count / bytes;
     series = series > BATCH_SERIES_MAX ? BATCH_SERIES_MAX : series;
     series = series < BATCH_SERIES_MIN ? BATCH_SERIES_MIN : series;
     size_t all = segment_order_count(batch->order);

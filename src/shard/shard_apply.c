@@ -282,7 +282,7 @@ static void after_apply(struct shard *shard, uint64_t index, const struct entry_
             shard->unfrozen_since_ms = header->stamp_ms;
     }
     shard->counters.applied_index = index;
-    shard->counters.series_count = shard->registry.series_count;
+    shard_count_series(shard);
     shard->counters.registry_bytes = registry_size_bytes(&shard->registry);
     shard->counters.unfrozen_bytes = shard->unfrozen_bytes;
 }

@@ -112,13 +112,12 @@ static enum error_code resolve_one(struct shard *shard, struct shard_write *writ
         series->id = place->id;
         return ERROR_NONE;
     }
-    uint64_t in_flight = shard->proposed_next_id - shard->registry.next_id;
-    if (shard->options.series_max > 0 &&
-        shard->registry.series_count + in_flight >= shard->options.series_max)
+    if (shard_series_are_full(shard))
         return ERROR_NONE; /* stays unknown: its samples are refused */
     if (place->id == 0)
         shard->pending_count++;
     *place = (struct pending_series){hash, shard->proposed_next_id++};
+    shard_count_series(shard);
     series->id = place->id;
     added->items[added->count++] = (struct entry_series){series->slot, series->labels};
     return ERROR_NONE;

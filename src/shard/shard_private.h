@@ -106,6 +106,7 @@ struct shard {
     /* Leading. */
     uint64_t proposed_next_id;
     uint64_t prepared_next_id; /* proposed_next_id when the entry in preparation began */
+    uint64_t series_counted;   /* what options.node_series has of this shard */
     bool freeze_proposed;
     bool merge_proposed;
     bool clean_proposed;
@@ -249,6 +250,12 @@ bool shard_merge_propose(struct shard *shard, enum merge_wish wish);
 /* An input is not needed any more: it leaves the shard at `index`, its file with a manifest. */
 void shard_drop_part(struct shard *shard, size_t position, uint64_t index);
 void shard_drop_block(struct shard *shard, size_t position, uint64_t index);
+
+/* shard_series_limit.c: tell the node how many series there are, after each change. */
+void shard_count_series(struct shard *shard);
+
+/* No new series may come. */
+bool shard_series_are_full(struct shard *shard);
 
 /* shard_upkeep.c: time of the newest sample in files; INT64_MIN: none */
 int64_t shard_newest_stored_ms(const struct shard *shard);

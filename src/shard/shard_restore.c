@@ -161,7 +161,7 @@ enum error_code shard_restore(struct shard *shard, const uint8_t *manifest_bytes
     shard->tombstones = tombstones_ref(manifest.tombstones);
     shard->applied_index = manifest.frozen_index;
     shard->counters.applied_index = shard->applied_index;
-    shard->counters.series_count = shard->registry.series_count;
+    shard_count_series(shard);
     manifest_clear(&shard->durable);
     shard->durable = manifest;
     shard_forget_restored(shard);

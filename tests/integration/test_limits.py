@@ -192,13 +192,20 @@ class Limits(harness.IntegrationTest):
         self.assertEqual(self.node.metric("gnomon_query_memory_bytes"), 0)
 
     def test_known_series_are_stored_at_the_limit_of_series(self):
-        self.begin("--ingest.max_series=40", "--cluster.shards=1")
+        """The limit is the node's, however series fall to shards."""
+        self.begin("--ingest.max_series=40", "--cluster.shards=4")
         at = self.now_ms - 60000
         self.write(b"".join(rw.series_1([("__name__", "known"), ("n", str(n))], [(at, 1.0)])
                             for n in range(30)))
         answer = self.write(b"".join(
             rw.series_1([("__name__", "new"), ("n", str(n))], [(at, 1.0)]) for n in range(30)), 400)
         self.assertIn(b"limit of series", answer.body)
+        self.assertAlmostEqual(self.node.metric("gnomon_shard_series"), 40, delta=4)
+        self.assertEqual(self.node.metric("gnomon_ingest_refused_total", reason="series_limit"),
+                         60 - self.node.metric("gnomon_shard_series"))
+        self.node.kill()  # a restart counts what there is
+        self.node = self.restart(self.node)
+        self.write(rw.series_1([("__name__", "newer")], [(at, 1.0)]), 400)
         self.write(b"".join(rw.series_1([("__name__", "known"), ("n", str(n))], [(at + 1000, 2.0)])
                             for n in range(30)))
         self.assertEqual(self.values("sum(known)"), ["60"])
