@@ -197,6 +197,8 @@ struct shard_statistics {
     uint64_t metadata_count;
     int64_t oldest_ms; /* INT64_MAX: no samples */
     int64_t newest_ms; /* INT64_MIN: no samples */
+    int64_t
+        first_cutoff_ms; /* shard_retain_from deletes the first file here; INT64_MAX: no files */
 };
 
 void shard_read_statistics(struct shard *shard, struct shard_statistics *statistics_out);

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "model/sample.h"
+#include "platform/disk.h"
 #include "shard/shard.h"
 
 struct metadata_store;
@@ -36,5 +37,9 @@ size_t metadata_store_count(struct metadata_store *store);
 void metadata_store_encode(struct metadata_store *store, struct byte_buffer *buffer);
 enum error_code metadata_store_decode(struct metadata_store *store, struct byte_reader *reader,
                                       struct error *error);
+
+/* Add what a file holds. Blocking. Errors: CORRUPT, NOT_FOUND, IO, OUT_OF_MEMORY; they name it. */
+enum error_code metadata_file_read(struct disk *disk, const char *path,
+                                   struct metadata_store *store, struct error *error);
 
 #endif

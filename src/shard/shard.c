@@ -178,9 +178,9 @@ static void fill_arrays(const struct shard *shard, struct view *pieces)
     }
     for (size_t i = 0; i < shard->block_count; i++) {
         const struct shard_block *block = &shard->blocks[i];
-        pieces->blocks[i] = (struct view_block){block->block, block->described.index,
-                                                block->described.summary.min_time_ms,
-                                                block->described.summary.max_time_ms};
+        pieces->blocks[i] = (struct view_block){
+            block->block, block->described.index, block->described.summary.min_time_ms,
+            block->described.summary.max_time_ms, block->described.window_end_ms};
     }
 }
 
@@ -357,6 +357,8 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
             statistics->oldest_ms = part->start_ms;
         if (part->end_ms > statistics->newest_ms)
             statistics->newest_ms = part->end_ms;
+        if (part->end_ms + 1 < statistics->first_cutoff_ms)
+            statistics->first_cutoff_ms = part->end_ms + 1;
     }
     for (size_t i = 0; i < view->block_count; i++) {
         const struct view_block *block = &view->blocks[i];
@@ -365,6 +367,8 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
             statistics->oldest_ms = block->start_ms;
         if (block->end_ms > statistics->newest_ms)
             statistics->newest_ms = block->end_ms;
+        if (block->window_end_ms < statistics->first_cutoff_ms)
+            statistics->first_cutoff_ms = block->window_end_ms;
     }
     for (size_t i = 0; i < view->segment_count; i++)
         statistics->segment_bytes += series_segment_summary(view->segments[i]).size_bytes;
@@ -397,6 +401,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .tombstone_count = tombstones_count(view->tombstones),
         .metadata_count = metadata_store_count(shard->metadata),
         .oldest_ms = INT64_MAX,
+        .first_cutoff_ms = INT64_MAX,
         .newest_ms = INT64_MIN,
     };
     add_head_statistics(view, &statistics);
@@ -448,29 +453,10 @@ static enum error_code revive_segment(struct shard *shard, struct series_segment
 static enum error_code restore_metadata(struct shard *shard, struct error *error)
 {
     char path[SHARD_PATH_MAX];
-    struct disk *disk = shard->options.environment->disk;
-    struct file *file = NULL;
-    uint8_t *bytes = NULL;
-    uint64_t size = 0;
     if (shard->metadata_index == 0)
         return ERROR_NONE;
     shard_path(shard, path, "metadata", shard->metadata_index, 0, "metadata");
-    enum error_code code = disk_open(disk, path, DISK_OPEN_READ, &file, error);
-    if (code == ERROR_NONE)
-        code = disk_size(disk, file, &size, error);
-    if (code == ERROR_NONE && (bytes = malloc(size + 1)) == NULL)
-        code = error_set(error, ERROR_OUT_OF_MEMORY, "metadata file");
-    if (code == ERROR_NONE)
-        code = disk_read_at(disk, file, 0, bytes, size, error);
-    if (code == ERROR_NONE && (size < 4 || crc32c(0, bytes + 4, size - 4) != load_u32(bytes)))
-        code = error_set(error, ERROR_CORRUPT, "checksum of the metadata file");
-    if (code == ERROR_NONE) {
-        struct byte_reader reader = byte_reader_over(bytes + 4, size - 4);
-        code = metadata_store_decode(shard->metadata, &reader, error);
-    }
-    free(bytes);
-    disk_close(disk, file);
-    return code == ERROR_NONE ? code : error_wrap(error, "'%s'", path);
+    return metadata_file_read(shard->options.environment->disk, path, shard->metadata, error);
 }
 
 static enum error_code restore_segments(struct shard *shard, const struct manifest *manifest,
