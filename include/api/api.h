@@ -32,15 +32,23 @@ struct api_setting {
     const char *value;
 };
 
+/* Whether a snapshot has what is in memory only. */
+enum api_snapshot_head { API_SNAPSHOT_WITH_HEAD, API_SNAPSHOT_SKIPS_HEAD };
+
 /* What the program itself does when asked. */
 struct api_program {
     void *context;
     /* Read settings and certificates again. */
     enum error_code (*reload)(void *context, struct error *error);
-    /* Freeze, merge (and upload) all shards, on wish with the blocks that hold deleted samples;
-     * `done` runs on `origin` with the outcome, an error that lives during the call. */
-    void (*flush)(void *context, bool cleans, struct scheduler *origin,
+    /* Freeze, merge (and upload) all shards; `done` runs on `origin` with the outcome, an error
+     * that lives during the call. */
+    void (*flush)(void *context, enum flush_reach reach, struct scheduler *origin,
                   void (*done)(void *argument, const struct error *error), void *argument);
+    /* Make a directory below the storage directory that a node can be started on. `done` runs on
+     * `origin` with its name below snapshots/, or an error that lives during the call. */
+    void (*snapshot)(void *context, enum api_snapshot_head head, struct scheduler *origin,
+                     void (*done)(void *argument, const char *name, const struct error *error),
+                     void *argument);
     /* Delete samples of the matching series in all shards; `done` runs on `origin` with the
      * outcome, an error that lives during the call. The matchers are not kept. */
     void (*delete_series)(void *context, struct scheduler *origin, struct text tenant,

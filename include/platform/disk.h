@@ -85,6 +85,8 @@ struct disk_operations {
                               struct error *error);
     enum error_code (*rename)(struct disk *self, const char *from, const char *to,
                               struct error *error);
+    enum error_code (*link)(struct disk *self, const char *from, const char *to,
+                            struct error *error);
     enum error_code (*remove)(struct disk *self, const char *path, struct error *error);
     enum error_code (*make_directory)(struct disk *self, const char *path, struct error *error);
     enum error_code (*remove_directory)(struct disk *self, const char *path, struct error *error);
@@ -159,6 +161,14 @@ static inline enum error_code disk_rename(struct disk *self, const char *from, c
                                           struct error *error)
 {
     return self->operations->rename(self, from, to, error);
+}
+
+/* A second name for the same file, which stays when the first goes; `to` must not exist. Durable
+ * with its directory, as a name made otherwise. */
+static inline enum error_code disk_link(struct disk *self, const char *from, const char *to,
+                                        struct error *error)
+{
+    return self->operations->link(self, from, to, error);
 }
 
 /* An open file stays readable. */

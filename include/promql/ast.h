@@ -159,6 +159,11 @@ static inline bool binary_operator_is_comparison(enum binary_operator operation)
     return operation >= BINARY_EQUAL && operation <= BINARY_GREATER_EQUAL;
 }
 
+static inline bool binary_operator_is_trim(enum binary_operator operation)
+{
+    return operation == BINARY_TRIM_UPPER || operation == BINARY_TRIM_LOWER;
+}
+
 static inline bool binary_operator_is_set(enum binary_operator operation)
 {
     return operation >= BINARY_AND && operation <= BINARY_UNLESS;

@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "block/page_cache.h"
 #include "platform/environment.h"
+#include "platform/scheduler.h"
 #include "promql/series_source.h"
 #include "shard/shard_write.h"
 
@@ -45,9 +46,11 @@ struct shard_options {
     int64_t retention_ms; /* 0: for ever */
     int64_t quiet_ms;     /* a series without samples for one or two such periods is forgotten, by
                              the times of the samples; 0: never */
-    uint64_t series_max;  /* alive, see node_series; 0: no limit */
-    _Atomic uint64_t *node_series; /* of all shards of the node, kept by them, zero at first, as
-                                      series_max is for all; NULL: for each shard alone */
+    uint32_t metadata_quiet_periods; /* of a metric, not stated for so many of them, is forgotten;
+                                        0: never */
+    uint64_t series_max;             /* alive, see node_series; 0: no limit */
+    _Atomic uint64_t *node_series;   /* of all shards of the node, kept by them, zero at first, as
+                                        series_max is for all; NULL: for each shard alone */
     uint32_t exemplars_max;
     uint32_t metadata_max; /* metrics with metadata */
     struct shard_proposer proposer;
@@ -144,15 +147,38 @@ void shard_maintain(struct shard *shard);
 /* Propose that files before `cutoff_ms` as a whole are deleted; no effect when there are none. */
 void shard_retain_from(struct shard *shard, int64_t cutoff_ms);
 
+enum flush_reach {
+    FLUSH_SAMPLES, /* what is in memory and in parts becomes blocks */
+    FLUSH_DELETED, /* and blocks that hold deleted samples are written anew without them */
+};
+
 /* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do, or with
  * UNAVAILABLE when the shard closes. It may run inside the call. */
 struct shard_flush {
     void (*done)(struct shard_flush *flush, const struct error *error);
-    bool cleans;              /* blocks that hold deleted samples are written anew without them */
+    enum flush_reach reach;
     struct shard_flush *next; /* the shard's */
     int phase;                /* the shard's */
 };
 void shard_flush(struct shard *shard, struct shard_flush *flush);
+
+/*
+ * A copy of the shard in another directory of its disk: the manifest at the last durable freeze,
+ * and second names for the files that it names. None of them is deleted meanwhile. `done` runs on
+ * the loop, not inside the call. Errors: IO, NO_SPACE, OUT_OF_MEMORY; what was made then stays.
+ */
+struct shard_copy {
+    void (*done)(struct shard_copy *copy);
+    const char *directory; /* like shard_options.directory; made when missing */
+    /* The outcome. */
+    struct error error;
+    struct byte_buffer manifest; /* the caller clears it, in any case */
+    uint64_t frozen_index;       /* 0: nothing is frozen yet, and the manifest empty */
+    /* The shard's. */
+    struct job job;
+    struct shard *shard;
+};
+void shard_copy(struct shard *shard, struct shard_copy *copy);
 
 /* The entry that deletes samples in [start_ms, end_ms] of the matching series. Errors: INVALID,
  * OUT_OF_MEMORY. Any thread. */
@@ -195,10 +221,11 @@ struct shard_statistics {
     uint64_t dead_id_count;      /* forgotten, but still in a series segment */
     uint64_t tombstone_count;
     uint64_t metadata_count;
-    int64_t oldest_ms; /* INT64_MAX: no samples */
-    int64_t newest_ms; /* INT64_MIN: no samples */
-    int64_t
-        first_cutoff_ms; /* shard_retain_from deletes the first file here; INT64_MAX: no files */
+    uint64_t metadata_forgotten; /* metrics, since the start */
+    int64_t oldest_ms;           /* INT64_MAX: no samples */
+    int64_t newest_ms;           /* INT64_MIN: no samples */
+    /* Where shard_retain_from deletes the first file; INT64_MAX: no files. */
+    int64_t first_cutoff_ms;
 };
 
 void shard_read_statistics(struct shard *shard, struct shard_statistics *statistics_out);

@@ -1,4 +1,4 @@
-/* Endpoints that change something: reload, flush, deletion. */
+/* Endpoints that change something or copy it: reload, flush, snapshot, deletion. */
 #include <stdlib.h>
 
 #include "api_private.h"
@@ -28,23 +28,75 @@ static void flushed(void *argument, const struct error *error)
         api_respond_status(argument, 204);
 }
 
-static void flush(struct http_request *request, bool cleans)
+static void flush(struct http_request *request, enum flush_reach reach)
 {
     struct api *api = api_of(request);
-    api->options.program.flush(api->options.program.context, cleans,
-                               http_request_scheduler(request), flushed, request);
+    api->options.program.flush(api->options.program.context, reach, http_request_scheduler(request),
+                               flushed, request);
 }
 
 void api_flush(struct http_request *request)
 {
-    flush(request, false);
+    flush(request, FLUSH_SAMPLES);
 }
 
 /* Merges leave deleted samples out: what is in memory and parts, and every block that has some, is
  * written without them. */
 void api_clean_tombstones(struct http_request *request)
 {
-    flush(request, true);
+    flush(request, FLUSH_DELETED);
+}
+
+/* --- Snapshot --------------------------------------------------------------------------------- */
+
+/* As Go's strconv.ParseBool. */
+static bool parse_boolean(struct text text, bool *value_out)
+{
+    static const struct text TRUE_FORMS[] = {TEXT("1"),    TEXT("t"),    TEXT("T"),
+                                             TEXT("true"), TEXT("TRUE"), TEXT("True")};
+    static const struct text FALSE_FORMS[] = {TEXT("0"),     TEXT("f"),     TEXT("F"),
+                                              TEXT("false"), TEXT("FALSE"), TEXT("False")};
+    for (size_t i = 0; i < sizeof TRUE_FORMS / sizeof TRUE_FORMS[0]; i++) {
+        *value_out = text_equal(text, TRUE_FORMS[i]);
+        if (*value_out || text_equal(text, FALSE_FORMS[i]))
+            return true;
+    }
+    return false;
+}
+
+static void snapshot_made(void *argument, const char *name, const struct error *error)
+{
+    if (error->code != ERROR_NONE) {
+        api_respond_code(argument, error, API_INTERNAL);
+        return;
+    }
+    struct byte_buffer data = {0};
+    json_raw(&data, TEXT("{\"name\":"));
+    json_string(&data, text_of(name));
+    json_raw(&data, TEXT("}"));
+    api_respond_data(argument, &data);
+}
+
+void api_snapshot(struct http_request *request)
+{
+    struct api *api = api_of(request);
+    const struct http_parameters *parameters;
+    struct text text;
+    bool skips_head = false;
+    if (!api_parameters(request, &parameters))
+        return;
+    if (http_parameters_find(parameters, TEXT("skip_head"), &text) && text.size > 0 &&
+        !parse_boolean(text, &skips_head)) {
+        struct error error;
+        error_set(&error, ERROR_INVALID,
+                  "invalid parameter \"skip_head\": unable to parse boolean: \"%.*s\"",
+                  TEXT_ARGUMENTS(text));
+        api_respond_code(request, &error, API_BAD_DATA);
+        return;
+    }
+    api->options.program.snapshot(api->options.program.context,
+                                  skips_head ? API_SNAPSHOT_SKIPS_HEAD : API_SNAPSHOT_WITH_HEAD,
+                                  http_request_scheduler(request), snapshot_made, request);
 }
 
 /* --- Deletion --------------------------------------------------------------------------------- */

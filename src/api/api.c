@@ -88,7 +88,7 @@ static const struct endpoint ENDPOINTS[] = {
     ENDPOINT(HTTP_GET, "/rules", api_empty_rules),
     ENDPOINT(HTTP_GET, "/alerts", api_empty_alerts),
     ENDPOINT(HTTP_GET, "/targets", api_empty_targets),
-    ENDPOINT(HTTP_GET, "/targets/metadata", api_empty_list),
+    ENDPOINT(HTTP_GET, "/targets/metadata", api_empty_targets_metadata),
     ENDPOINT(HTTP_GET, "/alertmanagers", api_empty_alertmanagers),
     ENDPOINT(HTTP_GET, "/scrape_pools", api_empty_scrape_pools),
     ENDPOINT(HTTP_GET, "/cluster", api_cluster),
@@ -97,6 +97,7 @@ static const struct endpoint ENDPOINTS[] = {
 static const struct endpoint ADMIN_ENDPOINTS[] = {
     ENDPOINT(POST_PUT, "/admin/tsdb/delete_series", api_delete_series),
     ENDPOINT(POST_PUT, "/admin/tsdb/clean_tombstones", api_clean_tombstones),
+    ENDPOINT(POST_PUT, "/admin/tsdb/snapshot", api_snapshot),
     ENDPOINT(HTTP_POST, "/admin/flush", api_flush),
 };
 
@@ -165,6 +166,7 @@ static struct text error_body(void *context, unsigned status, const char *reason
     return body;
 }
 
+/* For browsers, which say what site a request comes from. */
 static size_t decorate(void *context, struct http_request *request, struct http_header *headers,
                        size_t capacity)
 {
@@ -177,7 +179,8 @@ static size_t decorate(void *context, struct http_request *request, struct http_
     (void)context;
     size_t count = sizeof CORS / sizeof CORS[0];
     struct text path = http_request_path(request);
-    if (capacity < count ||
+    struct text origin;
+    if (capacity < count || !http_request_header(request, TEXT("Origin"), &origin) ||
         !(text_starts_with(path, TEXT("/api/")) || text_starts_with(path, TEXT("/prometheus/"))))
         return 0;
     memcpy(headers, CORS, sizeof CORS);

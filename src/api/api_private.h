@@ -91,7 +91,8 @@ enum error_code api_time(const struct http_parameters *parameters, struct text n
 enum error_code api_required_time(const struct http_parameters *parameters, struct text name,
                                   int64_t *time_ms_out, struct error *error);
 
-/* A duration in nanoseconds: seconds with decimals, or Prometheus' notation. Errors: INVALID. */
+/* A duration in nanoseconds: seconds with decimals, or Prometheus' notation. Errors: INVALID; the
+ * message names the parameter where it is required, else the caller adds that. */
 enum error_code api_duration(const struct http_parameters *parameters, struct text name,
                              int64_t default_ns, int64_t *duration_ns_out, struct error *error);
 enum error_code api_required_duration(const struct http_parameters *parameters, struct text name,
@@ -138,13 +139,14 @@ void api_metrics(struct http_request *request);
 void api_empty_rules(struct http_request *request);
 void api_empty_alerts(struct http_request *request);
 void api_empty_targets(struct http_request *request);
-void api_empty_list(struct http_request *request);
+void api_empty_targets_metadata(struct http_request *request);
 void api_empty_alertmanagers(struct http_request *request);
 void api_empty_scrape_pools(struct http_request *request);
 void api_reload(struct http_request *request); /* admin.c */
 void api_flush(struct http_request *request);
 void api_delete_series(struct http_request *request);
 void api_clean_tombstones(struct http_request *request);
+void api_snapshot(struct http_request *request);
 void api_admin_disabled(struct http_request *request);
 
 /* Of all shards together. */

@@ -24,7 +24,7 @@ static bool digits(struct text *rest, size_t count, int *value_out)
 
 static bool character(struct text *rest, char expected)
 {
-    if (rest->size == 0 || (rest->data[0] | 0x20) != (expected | 0x20))
+    if (rest->size == 0 || rest->data[0] != expected)
         return false;
     rest->data++;
     rest->size--;
@@ -49,7 +49,7 @@ static bool zone(struct text *rest, int *minutes_out)
     return true;
 }
 
-/* RFC 3339, section 5.6, with any number of decimals. */
+/* RFC 3339, section 5.6, with any number of decimals behind a point or a comma, as Go reads it. */
 static bool parse_rfc3339(struct text text, int64_t *time_ms_out)
 {
     struct tm calendar = {0};
@@ -65,10 +65,8 @@ static bool parse_rfc3339(struct text text, int64_t *time_ms_out)
     if (calendar.tm_mon < 1 || calendar.tm_mon > 12 || day < 1 || calendar.tm_hour > 23 ||
         calendar.tm_min > 59 || calendar.tm_sec > 59)
         return false;
-    if (text.size > 0 && text.data[0] == '.') {
+    if (character(&text, '.') || character(&text, ',')) {
         int digit, scale = 100;
-        text.data++;
-        text.size--;
         if (!digits(&text, 1, &digit))
             return false;
         do {
@@ -87,10 +85,13 @@ static bool parse_rfc3339(struct text text, int64_t *time_ms_out)
     return true;
 }
 
-/* Within what ranges can be made of, so that differences of two times fit as well. */
+/* Within what ranges can be made of, so that differences of two times fit as well. The fraction is
+ * rounded on its own, as Prometheus does. */
 static int64_t milliseconds_of(double seconds)
 {
-    double milliseconds = round(seconds * 1000);
+    double whole;
+    double fraction = modf(seconds, &whole);
+    double milliseconds = whole * 1000 + round(fraction * 1000);
     if (milliseconds <= (double)API_TIME_MIN)
         return API_TIME_MIN;
     return milliseconds >= (double)API_TIME_MAX ? API_TIME_MAX : (int64_t)milliseconds;
@@ -107,10 +108,22 @@ static bool parse_end_of_time(struct text text, int64_t *time_ms_out)
     return true;
 }
 
+/* A number as Go's strconv.ParseFloat takes it: hexadecimal digits need an exponent. */
+static bool parse_number(struct text text, double *number_out)
+{
+    bool is_hexadecimal = false, has_exponent = false;
+    for (size_t i = 0; i < text.size; i++) {
+        char lower = (char)(text.data[i] | 0x20);
+        is_hexadecimal = is_hexadecimal || lower == 'x';
+        has_exponent = has_exponent || lower == 'p';
+    }
+    return (!is_hexadecimal || has_exponent) && text_to_double(text, number_out);
+}
+
 static bool parse_time(struct text text, int64_t *time_ms_out)
 {
     double seconds;
-    if (text_to_double(text, &seconds) && fabs(seconds) < 1e18) {
+    if (parse_number(text, &seconds) && fabs(seconds) < 1e18) {
         *time_ms_out = milliseconds_of(seconds);
         return true;
     }
@@ -151,7 +164,7 @@ static enum error_code parse_duration(struct text text, int64_t *duration_ns_out
 {
     double seconds;
     int64_t milliseconds;
-    if (text_to_double(text, &seconds) && !isnan(seconds)) {
+    if (parse_number(text, &seconds) && !isnan(seconds)) {
         double nanoseconds = seconds * 1e9;
         if (fabs(nanoseconds) >= 0x1p63)
             return error_set(error, ERROR_INVALID,
@@ -175,9 +188,7 @@ enum error_code api_duration(const struct http_parameters *parameters, struct te
         *duration_ns_out = default_ns;
         return ERROR_NONE;
     }
-    if (parse_duration(text, duration_ns_out, error) == ERROR_NONE)
-        return ERROR_NONE;
-    return error_wrap(error, "invalid parameter \"%.*s\"", TEXT_ARGUMENTS(name));
+    return parse_duration(text, duration_ns_out, error);
 }
 
 enum error_code api_required_duration(const struct http_parameters *parameters, struct text name,

@@ -347,10 +347,12 @@ static enum error_code read_common(struct query_call *call,
     struct text statistics;
     enum error_code code =
         api_duration(parameters, TEXT("timeout"), timeout_max_ns, &timeout_ns, error);
-    if (code == ERROR_NONE)
-        code = api_duration(parameters, TEXT("lookback_delta"), 0, &lookback_ns, error);
-    if (code == ERROR_NONE)
-        code = api_limit(parameters, TEXT("limit"), &call->limit, error);
+    if (code != ERROR_NONE)
+        return error_wrap(error, "invalid parameter \"timeout\"");
+    code = api_duration(parameters, TEXT("lookback_delta"), 0, &lookback_ns, error);
+    if (code != ERROR_NONE)
+        return error_wrap(error, "error parsing lookback delta duration");
+    code = api_limit(parameters, TEXT("limit"), &call->limit, error);
     if (code != ERROR_NONE)
         return code;
     options->lookback_ms = lookback_ns / NANOSECONDS_PER_MILLISECOND;

@@ -122,8 +122,7 @@ void api_status_walreplay(struct http_request *request)
                                  : "{\"min\":0,\"max\":0,\"current\":0,\"state\":\"in progress\"}");
 }
 
-/* --- Cluster
- * -------------------------------------------------------------------------------------- */
+/* --- Cluster ---------------------------------------------------------------------------------- */
 
 void api_cluster(struct http_request *request)
 {
@@ -147,8 +146,7 @@ void api_cluster(struct http_request *request)
     api_respond_data(request, &data);
 }
 
-/* --- Health and metrics
- * --------------------------------------------------------------------------- */
+/* --- Health and metrics ----------------------------------------------------------------------- */
 
 void api_healthy(struct http_request *request)
 {
@@ -182,8 +180,7 @@ void api_metrics(struct http_request *request)
                           });
 }
 
-/* --- What a receiver does not have
- * ----------------------------------------------------------------- */
+/* --- What a receiver does not have ------------------------------------------------------------ */
 
 void api_empty_rules(struct http_request *request)
 {
@@ -219,9 +216,30 @@ void api_empty_alertmanagers(struct http_request *request)
     respond_literal(request, "{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":[]}");
 }
 
-void api_empty_list(struct http_request *request)
+void api_empty_targets_metadata(struct http_request *request)
 {
-    respond_literal(request, "[]");
+    const struct http_parameters *parameters;
+    struct text text;
+    struct promql_query selector = {0};
+    struct error error;
+    int64_t limit;
+    enum error_code code = ERROR_NONE;
+    if (!api_parameters(request, &parameters))
+        return;
+    if (http_parameters_find(parameters, TEXT("limit"), &text) && text.size > 0 &&
+        !text_to_int64(text, &limit))
+        code = error_set(&error, ERROR_INVALID, "limit must be a number");
+    if (code == ERROR_NONE && http_parameters_find(parameters, TEXT("match_target"), &text) &&
+        text.size > 0) {
+        code = promql_parse_selector(text, http_request_arena(request), &selector, &error);
+        if (code != ERROR_NONE)
+            error_wrap(&error, "invalid parameter \"match_target\"");
+        promql_query_clear(&selector);
+    }
+    if (code != ERROR_NONE)
+        api_respond_code(request, &error, API_BAD_DATA);
+    else
+        respond_literal(request, "[]");
 }
 
 void api_empty_scrape_pools(struct http_request *request)

@@ -318,7 +318,7 @@ void answer_error(struct http_request *request, unsigned status, const char *rea
     char allowed[64];
     struct http_header header;
     if (request->match.pattern != NULL && (status == 405 || status == 204)) {
-        method_names(request->match.methods, allowed, sizeof allowed);
+        method_names(request->match.methods | HTTP_OPTIONS, allowed, sizeof allowed);
         header = (struct http_header){TEXT("Allow"), text_of(allowed)};
         response.headers = &header;
         response.header_count = 1;

@@ -191,6 +191,17 @@ static enum error_code blocking_rename(struct disk *self, const char *from, cons
     return ERROR_NONE;
 }
 
+static enum error_code blocking_link(struct disk *self, const char *from, const char *to,
+                                     struct error *error)
+{
+    enum error_code code = path_check(to, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (linkat(root_of(self), from, root_of(self), to, 0) != 0)
+        return error_set_errno(error, errno, "link '%s' to '%s'", from, to);
+    return ERROR_NONE;
+}
+
 static enum error_code blocking_remove(struct disk *self, const char *path, struct error *error)
 {
     if (unlinkat(root_of(self), path, 0) != 0)
@@ -304,6 +315,7 @@ const struct disk_operations DISK_SYSTEM_OPERATIONS = {
     .sync = blocking_sync,
     .resize = blocking_resize,
     .rename = blocking_rename,
+    .link = blocking_link,
     .remove = blocking_remove,
     .make_directory = blocking_make_directory,
     .remove_directory = blocking_remove_directory,

@@ -441,10 +441,10 @@ static enum error_code parameters_check(const struct aggregation_plan *plan, str
     struct text_range position = plan->node->parameter->position;
     char text[NUMBER_TEXT_BYTES];
     if (plan->node->operation != AGGREGATE_LIMIT_RATIO) {
-        if (bounds.highest < 1)
-            return ERROR_NONE;
         if (bounds.has_nan)
             return error_set(error, ERROR_INVALID, "Parameter value is NaN");
+        if (bounds.highest < 1)
+            return ERROR_NONE;
         if (bounds.lowest <= -9223372036854775808.0)
             return error_set(error, ERROR_INVALID, "Scalar value %s underflows int64",
                              number_text(text, bounds.lowest));

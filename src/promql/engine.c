@@ -52,6 +52,7 @@ static enum error_code options_copy(struct evaluation *evaluation,
         copy->subquery_step_default_ms = PROMQL_SUBQUERY_STEP_DEFAULT_MS;
     if (copy->samples_max == 0)
         copy->samples_max = PROMQL_SAMPLES_MAX_DEFAULT;
+    evaluation->sample_weight = 1;
     evaluation->delayed_names = copy->features == PROMQL_EXPERIMENTAL;
     evaluation->query_start_ms = copy->start_ms;
     evaluation->query_end_ms = copy->end_ms;

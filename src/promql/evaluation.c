@@ -170,6 +170,7 @@ enum error_code vector_stream_init(struct stream *stream, struct evaluation *eva
         .evaluation = evaluation,
         .steps = *steps,
         .count = count,
+        .sample_weight = evaluation->sample_weight,
         .lane_states = lane_states,
         .next_open = evaluation->open_streams,
     };

@@ -83,6 +83,10 @@ struct evaluation {
     int64_t query_start_ms; /* for @ start() and end() */
     int64_t query_end_ms;
     bool delayed_names; /* names are dropped at the end (experimental) */
+    /* While streams are made: how often what they read counts as queried, as Prometheus counts. 0
+     * within a subquery, whose points count when they are read; the number of steps where one step
+     * stands for all. */
+    uint64_t sample_weight;
     _Atomic uint64_t samples_queried;
     _Atomic uint64_t samples_read;
     _Atomic uint64_t samples_held;
@@ -191,7 +195,8 @@ struct stream {
     bool is_stored; /* reading costs nothing */
     /* No two series have equal labels once metadata labels (the name) are gone. */
     bool is_unique_without_name;
-    void **lane_states; /* [lane_count], NULL until a lane first reads; the operator's own */
+    uint64_t sample_weight; /* see struct evaluation */
+    void **lane_states;     /* [lane_count], NULL until a lane first reads; the operator's own */
     struct stream *next_open;
 };
 
@@ -224,6 +229,13 @@ void vector_stream_close(struct stream *stream);
 
 /* Every stream that is still open. */
 void evaluation_close_streams(struct evaluation *evaluation);
+
+/* `count` samples of storage or of a subquery were looked at. Any lane. */
+static inline void vector_stream_count_samples(struct stream *stream, uint64_t count)
+{
+    atomic_fetch_add_explicit(&stream->evaluation->samples_queried, count * stream->sample_weight,
+                              memory_order_relaxed);
+}
 
 /* The lane's state of the operator, zeroed `size_bytes` at first; NULL when memory is out. */
 void *vector_stream_lane_state(struct stream *stream, struct lane *lane, size_t size_bytes);

@@ -3,95 +3,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "model/labels.h"
-
-/* --- Words ----------------------------------------------------------------------------------- */
-
-struct keyword_entry {
-    struct text word;
-    enum keyword keyword;
-    int value; /* the operator or the aggregation */
-};
-
-static const struct keyword_entry KEYWORDS[] = {
-    {TEXT("sum"), KEYWORD_AGGREGATION, AGGREGATE_SUM},
-    {TEXT("avg"), KEYWORD_AGGREGATION, AGGREGATE_AVG},
-    {TEXT("count"), KEYWORD_AGGREGATION, AGGREGATE_COUNT},
-    {TEXT("min"), KEYWORD_AGGREGATION, AGGREGATE_MIN},
-    {TEXT("max"), KEYWORD_AGGREGATION, AGGREGATE_MAX},
-    {TEXT("group"), KEYWORD_AGGREGATION, AGGREGATE_GROUP},
-    {TEXT("stddev"), KEYWORD_AGGREGATION, AGGREGATE_STDDEV},
-    {TEXT("stdvar"), KEYWORD_AGGREGATION, AGGREGATE_STDVAR},
-    {TEXT("topk"), KEYWORD_AGGREGATION, AGGREGATE_TOPK},
-    {TEXT("bottomk"), KEYWORD_AGGREGATION, AGGREGATE_BOTTOMK},
-    {TEXT("count_values"), KEYWORD_AGGREGATION, AGGREGATE_COUNT_VALUES},
-    {TEXT("quantile"), KEYWORD_AGGREGATION, AGGREGATE_QUANTILE},
-    {TEXT("limitk"), KEYWORD_AGGREGATION, AGGREGATE_LIMITK},
-    {TEXT("limit_ratio"), KEYWORD_AGGREGATION, AGGREGATE_LIMIT_RATIO},
-    {TEXT("and"), KEYWORD_OPERATOR, BINARY_AND},
-    {TEXT("or"), KEYWORD_OPERATOR, BINARY_OR},
-    {TEXT("unless"), KEYWORD_OPERATOR, BINARY_UNLESS},
-    {TEXT("atan2"), KEYWORD_OPERATOR, BINARY_ATAN2},
-    {TEXT("inf"), KEYWORD_NUMBER, 0},
-    {TEXT("nan"), KEYWORD_NUMBER, 0},
-    {TEXT("offset"), KEYWORD_OFFSET, 0},
-    {TEXT("anchored"), KEYWORD_ANCHORED, 0},
-    {TEXT("smoothed"), KEYWORD_SMOOTHED, 0},
-    {TEXT("by"), KEYWORD_BY, 0},
-    {TEXT("without"), KEYWORD_WITHOUT, 0},
-    {TEXT("on"), KEYWORD_ON, 0},
-    {TEXT("ignoring"), KEYWORD_IGNORING, 0},
-    {TEXT("group_left"), KEYWORD_GROUP_LEFT, 0},
-    {TEXT("group_right"), KEYWORD_GROUP_RIGHT, 0},
-    {TEXT("bool"), KEYWORD_BOOL, 0},
-    {TEXT("fill"), KEYWORD_FILL, 0},
-    {TEXT("fill_left"), KEYWORD_FILL_LEFT, 0},
-    {TEXT("fill_right"), KEYWORD_FILL_RIGHT, 0},
-    {TEXT("start"), KEYWORD_START, 0},
-    {TEXT("end"), KEYWORD_END, 0},
-    {TEXT("step"), KEYWORD_STEP, 0},
-    {TEXT("range"), KEYWORD_RANGE, 0},
-};
-
-enum { KEYWORD_SIZE_MAX = 12 }; /* count_values */
-
-void lexer_classify_word(struct text word, struct token *token)
-{
-    token->keyword = KEYWORD_NONE;
-    if (word.size > KEYWORD_SIZE_MAX)
-        return;
-    for (size_t i = 0; i < sizeof KEYWORDS / sizeof KEYWORDS[0]; i++) {
-        const struct keyword_entry *entry = &KEYWORDS[i];
-        if (!text_equal_ignoring_case(entry->word, word))
-            continue;
-        token->keyword = entry->keyword;
-        if (entry->keyword == KEYWORD_AGGREGATION)
-            token->aggregation = (enum aggregation)entry->value;
-        if (entry->keyword == KEYWORD_OPERATOR)
-            token->operation = (enum binary_operator)entry->value;
-        return;
-    }
-}
-
-bool lexer_word_is_metric_name(struct text word)
-{
-    struct token token;
-    lexer_classify_word(word, &token);
-    switch (token.keyword) {
-    case KEYWORD_NUMBER:
-    case KEYWORD_ON:
-    case KEYWORD_IGNORING:
-    case KEYWORD_GROUP_LEFT:
-    case KEYWORD_GROUP_RIGHT:
-    case KEYWORD_BOOL:
-        return false;
-    case KEYWORD_OPERATOR:
-        return token.operation != BINARY_ATAN2;
-    default:
-        return metric_name_is_legacy(word);
-    }
-}
-
 /* --- Characters ------------------------------------------------------------------------------ */
 
 static bool is_digit(int character)
@@ -160,9 +71,12 @@ static struct token fail(struct lexer *lexer, size_t start, const char *format, 
 static struct token fail_at_character(struct lexer *lexer, size_t start, const char *what)
 {
     struct text character = character_at(lexer);
+    if (character.size == 0)
+        character = TEXT("\xef\xbf\xbd"); /* the end, as Go prints it */
     if (character.size == 1 && (unsigned char)character.data[0] < 0x20)
         return fail(lexer, start, "%s: '\\x%02x'", what, (unsigned char)character.data[0]);
-    return fail(lexer, start, "%s: '%.*s'", what, TEXT_ARGUMENTS(character));
+    bool escaped = character.data[0] == '\\' || character.data[0] == '\'';
+    return fail(lexer, start, "%s: '%s%.*s'", what, escaped ? "\\" : "", TEXT_ARGUMENTS(character));
 }
 
 static struct token take(struct lexer *lexer, enum token_kind kind, size_t size)
@@ -215,13 +129,15 @@ static bool scan_number(struct lexer *lexer)
         int character = peek(lexer, 0);
         if (hexadecimal ? is_hexadecimal(character) : is_digit(character)) {
             lexer->offset++;
-        } else if (character == '.' && !point && !exponent && !hexadecimal) {
+        } else if (character == '.') {
             lexer->offset++;
-            point = true;
-            if (accept(lexer, "_."))
+            if (point || exponent || hexadecimal || accept(lexer, "_."))
                 return false;
-        } else if ((character == 'e' || character == 'E') && !exponent && !hexadecimal) {
+            point = true;
+        } else if ((character == 'e' || character == 'E') && !hexadecimal) {
             lexer->offset++;
+            if (exponent)
+                return false;
             exponent = true;
             accept(lexer, "+-");
             if (!is_digit(peek(lexer, 0)))
@@ -235,21 +151,27 @@ static bool scan_number(struct lexer *lexer)
         }
     }
     int next = peek(lexer, 0);
-    return lexer->offset > start && !is_letter(next) && !is_digit(next) && next != '.';
+    return lexer->offset > start && !is_letter(next) && !is_digit(next);
 }
 
-static bool scan_duration(struct lexer *lexer)
+/* Behind the first digits: a unit, then more digits with units. */
+static bool scan_duration_behind_number(struct lexer *lexer)
 {
-    do {
-        if (!is_digit(peek(lexer, 0)))
-            return false;
-        while (is_digit(peek(lexer, 0)))
-            lexer->offset++;
-        if (!accept(lexer, "smhdwy"))
+    const char *units = "smhdwy";
+    bool more = true;
+    while (more) {
+        if (!accept(lexer, units))
             return false;
         accept(lexer, "s"); /* ms; what else ends so is refused when it is read */
-    } while (is_digit(peek(lexer, 0)));
-    return !is_letter(peek(lexer, 0));
+        units = "smhdw";    /* years come first */
+        more = is_digit(peek(lexer, 0));
+        while (is_digit(peek(lexer, 0)))
+            lexer->offset++;
+    }
+    if (!is_letter(peek(lexer, 0)))
+        return true;
+    lexer->offset++; /* shown as what was too much */
+    return false;
 }
 
 static struct token take_number_or_duration(struct lexer *lexer)
@@ -257,19 +179,15 @@ static struct token take_number_or_duration(struct lexer *lexer)
     size_t start = lexer->offset;
     if (scan_number(lexer))
         return make_token(lexer, TOKEN_NUMBER, start);
-    size_t number_end = lexer->offset;
-    lexer->offset = start;
-    if (scan_duration(lexer))
+    if (scan_duration_behind_number(lexer))
         return make_token(lexer, TOKEN_DURATION, start);
-    size_t end = lexer->offset > number_end ? lexer->offset : number_end;
-    end += end < lexer->text.size; /* with the character that was too much */
-    return fail(lexer, start, "bad number or duration syntax: \"%.*s\"", (int)(end - start),
-                lexer->text.data + start);
+    return fail(lexer, start, "bad number or duration syntax: \"%.*s\"",
+                (int)(lexer->offset - start), lexer->text.data + start);
 }
 
 /* --- Strings --------------------------------------------------------------------------------- */
 
-static struct token take_string(struct lexer *lexer)
+static struct token scan_string(struct lexer *lexer)
 {
     size_t start = lexer->offset;
     char quote = lexer->text.data[lexer->offset++];
@@ -286,6 +204,15 @@ static struct token take_string(struct lexer *lexer)
             lexer->offset += peek(lexer, 0) != '\n';
         }
     }
+}
+
+static struct token take_string(struct lexer *lexer)
+{
+    size_t start = lexer->offset;
+    struct token token = scan_string(lexer);
+    if (!text_is_utf8((struct text){lexer->text.data + start, lexer->offset - start}))
+        return fail(lexer, start, "invalid UTF-8 rune");
+    return token;
 }
 
 /* --- The three modes ------------------------------------------------------------------------- */
@@ -333,6 +260,8 @@ static struct token next_in_braces(struct lexer *lexer)
         lexer->offset++;
         return fail_at_character(lexer, lexer->offset - 1,
                                  "unexpected character after '!' inside braces");
+    case '{':
+        return fail(lexer, lexer->offset, "unexpected left brace '{'");
     case '}':
         lexer->in_braces = false;
         return take(lexer, TOKEN_RIGHT_BRACE, 1);
@@ -401,18 +330,82 @@ static struct token next_bracketing(struct lexer *lexer)
         lexer->in_braces = true;
         return take(lexer, TOKEN_LEFT_BRACE, 1);
     case '}':
-        return fail(lexer, lexer->offset, "unexpected right brace '}'");
+        return fail_at_character(lexer, lexer->offset, "unexpected character");
     case '[':
         if (lexer->in_brackets)
             return fail(lexer, lexer->offset, "unexpected left bracket '['");
-        lexer->in_brackets = true;
+        lexer->in_brackets = lexer->at_duration = true;
+        lexer->seen_duration = lexer->seen_colon = false;
         return take(lexer, TOKEN_LEFT_BRACKET, 1);
     default:
         if (!lexer->in_brackets)
             return fail(lexer, lexer->offset, "unexpected right bracket ']'");
-        lexer->in_brackets = false;
+        lexer->in_brackets = lexer->at_duration = false;
         return take(lexer, TOKEN_RIGHT_BRACKET, 1);
     }
+}
+
+/* step, range, min or max; `expected` is part of the error. */
+static struct token take_duration_word(struct lexer *lexer, const char *expected)
+{
+    struct token token = take_word(lexer);
+    bool is_minimum_or_maximum =
+        token.keyword == KEYWORD_AGGREGATION &&
+        (token.aggregation == AGGREGATE_MIN || token.aggregation == AGGREGATE_MAX);
+    if (token.keyword == KEYWORD_STEP || token.keyword == KEYWORD_RANGE || is_minimum_or_maximum)
+        return token;
+    char letter = lexer->text.data[token.position.start];
+    return fail(lexer, token.position.start, "unexpected character%s: '%c'%s",
+                lexer->at_duration ? " in duration expression" : "", letter, expected);
+}
+
+/* A duration, what it begins with, or what binds it to another. */
+static struct token next_in_duration(struct lexer *lexer)
+{
+    int character = peek(lexer, 0);
+    if (is_digit(character) || (character == '.' && is_digit(peek(lexer, 1)))) {
+        lexer->at_duration = false;
+        lexer->seen_duration = true;
+        return take_number_or_duration(lexer);
+    }
+    if (is_letter(character))
+        return take_duration_word(lexer, "");
+    switch (character) {
+    case -1:
+        return fail(lexer, lexer->offset, "unexpected end of input in duration expression");
+    case ':':
+        if (!lexer->seen_duration)
+            return fail(lexer, ++lexer->offset,
+                        "unexpected colon before duration in duration expression");
+        if (lexer->seen_colon)
+            return fail(lexer, ++lexer->offset, "unexpected repeated colon in duration expression");
+        lexer->seen_colon = true;
+        return take(lexer, TOKEN_COLON, 1);
+    case ',':
+        return take(lexer, TOKEN_COMMA, 1);
+    case '(':
+    case ')':
+    case ']':
+        return next_bracketing(lexer);
+    case '+':
+    case '-':
+    case '*':
+    case '/':
+    case '%':
+    case '^':
+        return next_operator(lexer);
+    default:
+        return fail_at_character(lexer, lexer->offset,
+                                 "unexpected character in duration expression");
+    }
+}
+
+static struct token take_colon(struct lexer *lexer)
+{
+    if (lexer->seen_colon)
+        return fail(lexer, lexer->offset, "unexpected colon ':'");
+    lexer->seen_colon = true;
+    return take(lexer, TOKEN_COLON, 1);
 }
 
 struct token lexer_next(struct lexer *lexer)
@@ -420,10 +413,14 @@ struct token lexer_next(struct lexer *lexer)
     skip_space_and_comments(lexer);
     if (lexer->in_braces)
         return next_in_braces(lexer);
+    if (lexer->at_duration)
+        return next_in_duration(lexer);
 
     int character = peek(lexer, 0);
     if (is_digit(character) || (character == '.' && is_digit(peek(lexer, 1))))
         return take_number_or_duration(lexer);
+    if (is_letter(character) && lexer->in_brackets)
+        return take_duration_word(lexer, ", expected ':'");
     if (is_letter(character) || (character == ':' && !lexer->in_brackets))
         return take_word(lexer);
     switch (character) {
@@ -436,7 +433,7 @@ struct token lexer_next(struct lexer *lexer)
     case ',':
         return take(lexer, TOKEN_COMMA, 1);
     case ':':
-        return take(lexer, TOKEN_COLON, 1);
+        return take_colon(lexer);
     case '@':
         return take(lexer, TOKEN_AT, 1);
     case '"':

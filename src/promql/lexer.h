@@ -2,8 +2,9 @@
  * lexer - the tokens of PromQL.
  *
  * Braces and brackets change what a character means: inside braces there are only matchers, and
- * words are label names; inside brackets ':' separates range and step. A word keeps its keyword
- * beside its text, because nearly every keyword may also be a name: the parser decides.
+ * words are label names; inside brackets ':' separates range and step, and the few words that there
+ * are belong to durations. A word keeps its keyword beside its text, because nearly every keyword
+ * may also be a name: the parser decides.
  */
 #ifndef PROMQL_LEXER_H
 #define PROMQL_LEXER_H
@@ -76,6 +77,9 @@ struct lexer {
     unsigned parenthesis_depth;
     bool in_braces;
     bool in_brackets;
+    bool at_duration; /* in brackets: where a duration or its operator has to come */
+    bool seen_duration;
+    bool seen_colon;
     char message[LEXER_MESSAGE_BYTES]; /* of the TOKEN_ERROR */
 };
 

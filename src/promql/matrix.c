@@ -39,6 +39,7 @@ static enum error_code series_copy(struct evaluation *evaluation,
     series->timestamps_ms = timestamps;
     series->values = values;
     series->histograms = histograms;
+    atomic_fetch_add_explicit(&evaluation->samples_queried, count, memory_order_relaxed);
     return evaluation_hold_samples(evaluation, count, error);
 }
 

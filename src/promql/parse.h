@@ -30,6 +30,7 @@ struct parser {
     struct arena *arena;
     struct error *error;
     bool is_selector_alone; /* which may select everything */
+    const char *enclosing;  /* what an unexpected token is in when nothing nearer is; or NULL */
     unsigned nesting;       /* of the recursion, at most PROMQL_DEPTH_MAX */
     struct matcher **matchers;
     size_t matcher_count;
@@ -53,7 +54,8 @@ bool parser_expect(struct parser *parser, enum token_kind kind, const char *cont
 void *parser_fail(struct parser *parser, uint32_t offset, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* "unexpected <what> in <context>, expected <expected>"; either may be NULL. NULL. */
+/* "unexpected <what> in <context>, expected <expected>"; either may be NULL, and then the context
+ * is parser->enclosing. NULL. */
 void *parser_unexpected(struct parser *parser, const char *context, const char *expected);
 
 void *parser_out_of_memory(struct parser *parser);
@@ -98,6 +100,9 @@ struct expression *parse_create(struct parser *parser, enum expression_kind kind
                                 unsigned child_depth);
 
 struct expression *parse_expression(struct parser *parser, enum precedence precedence);
+
+/* Whether an expression may begin here; an error of the lexer counts as one. */
+bool parse_at_operand(const struct parser *parser);
 
 /* At a word or a brace. */
 struct expression *parse_selector(struct parser *parser);

@@ -16,7 +16,8 @@ static bool take_label(struct parser *parser, struct text *label_out)
         return true;
     }
     *label_out = parser_token_text(parser, parser->token);
-    if (parser->token.kind != TOKEN_WORD || !label_name_is_legacy(*label_out))
+    if (parser->token.kind != TOKEN_WORD || parser->token.keyword == KEYWORD_NUMBER ||
+        !label_name_is_legacy(*label_out))
         return parser_unexpected(parser, GROUPING, "label");
     parser_advance(parser);
     return true;
@@ -61,8 +62,9 @@ static bool parse_group(struct parser *parser, struct vector_matching *matching)
     else
         return true;
     parser_advance(parser);
-    return parser->token.kind != TOKEN_LEFT_PARENTHESIS ||
-           parse_labels(parser, &matching->included_labels, &matching->included_label_count);
+    if (parser->token.kind == TOKEN_LEFT_PARENTHESIS)
+        return parse_labels(parser, &matching->included_labels, &matching->included_label_count);
+    return parse_at_operand(parser) || parser_unexpected(parser, GROUPING, "\"(\"") != NULL;
 }
 
 /* ( number ) behind fill, fill_left or fill_right. */
@@ -143,12 +145,11 @@ struct arguments {
 };
 
 /* ( expression, expression ) */
-static bool parse_arguments(struct parser *parser, const char *context,
-                            struct arguments *arguments_out)
+static bool parse_arguments(struct parser *parser, struct arguments *arguments_out)
 {
     struct arguments arguments = {.step_invariant = true};
     size_t capacity = 0;
-    if (!parser_expect(parser, TOKEN_LEFT_PARENTHESIS, context, NULL))
+    if (!parser_expect(parser, TOKEN_LEFT_PARENTHESIS, NULL, NULL))
         return false;
     while (parser->token.kind != TOKEN_RIGHT_PARENTHESIS) {
         arguments.items = parser_grow(parser, arguments.items, arguments.count, &capacity,
@@ -168,7 +169,7 @@ static bool parse_arguments(struct parser *parser, const char *context,
             break;
         if (!parser_expect(parser, TOKEN_COMMA, NULL, NULL))
             return false;
-        if (parser->token.kind == TOKEN_RIGHT_PARENTHESIS)
+        if (!parse_at_operand(parser))
             return parser_fail(parser, comma, "trailing commas not allowed in function call args");
     }
     parser_advance(parser);
@@ -182,18 +183,17 @@ struct expression *parse_call(struct parser *parser)
 {
     uint32_t start = parser->token.position.start;
     struct text name = parser_token_text(parser, parser->token);
+    struct arguments arguments;
     enum function_id id;
+    parser_advance(parser);
+    if (!parse_arguments(parser, &arguments))
+        return NULL;
     if (!function_find(name, &id))
         return parser_fail(parser, start, "unknown function with name \"%.*s\"",
                            TEXT_ARGUMENTS(name));
     const struct function *function = function_describe(id);
     if (function->experimental && parser->features != PROMQL_EXPERIMENTAL)
         return parser_fail(parser, start, "function \"%.*s\" is not enabled", TEXT_ARGUMENTS(name));
-    parser_advance(parser);
-
-    struct arguments arguments;
-    if (!parse_arguments(parser, NULL, &arguments))
-        return NULL;
     struct text_range position = {start, parser->previous_end};
     struct expression *expression =
         parse_create(parser, EXPRESSION_CALL, function->result, position, arguments.depth);
@@ -264,8 +264,11 @@ struct expression *parse_aggregation(struct parser *parser)
     struct arguments arguments;
     if (grouping_first && !parse_grouping(parser, &node))
         return NULL;
-    if (!parse_arguments(parser, "aggregation", &arguments))
+    const char *outside = parser->enclosing;
+    parser->enclosing = "aggregation";
+    if (!parse_arguments(parser, &arguments))
         return NULL;
+    parser->enclosing = outside;
     if (!grouping_first && !parse_grouping(parser, &node))
         return NULL;
     if (!check_arguments(parser, node.operation, arguments.count, start))

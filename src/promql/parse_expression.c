@@ -190,8 +190,8 @@ static bool parse_at_value(struct parser *parser, uint32_t start, struct time_sh
         (parser->token.keyword == KEYWORD_START || parser->token.keyword == KEYWORD_END)) {
         shift_out->at = parser->token.keyword == KEYWORD_START ? AT_START : AT_END;
         parser_advance(parser);
-        return parser_expect(parser, TOKEN_LEFT_PARENTHESIS, "@", "\"(\"") &&
-               parser_expect(parser, TOKEN_RIGHT_PARENTHESIS, "@", "\")\"");
+        return parser_expect(parser, TOKEN_LEFT_PARENTHESIS, "@", "timestamp") &&
+               parser_expect(parser, TOKEN_RIGHT_PARENTHESIS, "@", "timestamp");
     }
     int sign = parser_take_sign(parser);
     double seconds;
@@ -314,6 +314,26 @@ static struct expression *parse_word(struct parser *parser)
         return called ? parse_call(parser) : parse_selector(parser);
     default:
         return parse_selector(parser);
+    }
+}
+
+bool parse_at_operand(const struct parser *parser)
+{
+    switch (parser->token.kind) {
+    case TOKEN_ERROR:
+    case TOKEN_NUMBER:
+    case TOKEN_DURATION:
+    case TOKEN_STRING:
+    case TOKEN_LEFT_PARENTHESIS:
+    case TOKEN_LEFT_BRACE:
+        return true;
+    case TOKEN_WORD:
+        return parser->token.keyword == KEYWORD_NUMBER ||
+               lexer_word_is_metric_name(parser_token_text(parser, parser->token));
+    case TOKEN_OPERATOR:
+        return parser->token.operation == BINARY_ADD || parser->token.operation == BINARY_SUBTRACT;
+    default:
+        return false;
     }
 }
 

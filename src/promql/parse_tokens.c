@@ -107,6 +107,12 @@ static void describe_word(struct token token, struct text word, char target[DESC
         if (memchr(word.data, ':', word.size) != NULL)
             format = "metric identifier \"%.*s\"";
         break;
+    case KEYWORD_START:
+    case KEYWORD_END:
+    case KEYWORD_STEP:
+    case KEYWORD_RANGE:
+        format = "\"%.*s\"";
+        break;
     default:
         format = "<%.*s>";
         break;
@@ -160,6 +166,8 @@ void *parser_unexpected(struct parser *parser, const char *context, const char *
         return parser_fail(parser, offset, "%s", parser->lexer.message);
     char description[DESCRIPTION_BYTES];
     describe_token(parser, description);
+    if (context == NULL)
+        context = parser->enclosing;
     return parser_fail(parser, offset, "unexpected %s%s%s%s%s", description,
                        context == NULL ? "" : " in ", context == NULL ? "" : context,
                        expected == NULL ? "" : ", expected ", expected == NULL ? "" : expected);

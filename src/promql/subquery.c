@@ -131,8 +131,11 @@ enum error_code columns_subquery(struct evaluation *evaluation,
     struct step_range inner;
     if (code == ERROR_NONE)
         code = subquery_steps(view, steps, step_ms, &inner, error);
+    uint64_t weight = evaluation->sample_weight;
+    evaluation->sample_weight = 0;
     if (code == ERROR_NONE && inner.count > 0)
         code = evaluate_vector(evaluation, subquery->operand, &inner, &source->input, error);
+    evaluation->sample_weight = weight;
     if (code != ERROR_NONE)
         return code;
     source->source = (struct columns_source){

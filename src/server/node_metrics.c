@@ -60,6 +60,8 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Freezes and merges that failed and are tried again."),
     SHARD_METRIC("tombstones", tombstone_count, METRIC_KIND_GAUGE, "Deletions not merged yet."),
     SHARD_METRIC("metadata_metrics", metadata_count, METRIC_KIND_GAUGE, "Metrics with metadata."),
+    SHARD_METRIC("metadata_forgotten_total", metadata_forgotten, METRIC_KIND_COUNTER,
+                 "Metrics whose metadata nobody stated any more."),
     SHARD_METRIC("applied_index", applied_index, METRIC_KIND_GAUGE, "Last log entry applied."),
 };
 

@@ -134,6 +134,14 @@ void self_write_stop(struct self_write *self_write, void (*stopped)(void *contex
 /* node_drain.c: from SIGTERM to the end of the loops. On loop 0. */
 void node_drain(struct node *node);
 
+/* node_storage.c: the only member of this node's groups. */
+extern const struct group_member NODE_FOUNDER;
+
+/* node_snapshot.c: a copy of the data directory; as api_program has it. */
+void node_snapshot(struct node *node, enum api_snapshot_head head, struct scheduler *origin,
+                   void (*done)(void *argument, const char *name, const struct error *error),
+                   void *argument);
+
 /* node_program.c: what the API asks of the program. */
 struct api_program node_program(struct node *node);
 

@@ -13,7 +13,12 @@ enum {
     UNFROZEN_SERIES_BYTES = 500,
     /* So a series that is written every other hour keeps its place. */
     SERIES_QUIET_MS = 2 * 60 * 60 * 1000,
+    /* A day: senders state it every minute, or with each sample. */
+    METADATA_QUIET_PERIODS = 12,
 };
+
+const struct group_member NODE_FOUNDER = {
+    .node_id = NODE_ID, .role = GROUP_ROLE_VOTER, .address = "node-1"};
 
 /* --- What the journal says -------------------------------------------------------------------- */
 
@@ -160,8 +165,6 @@ static enum error_code open_replica(struct node *node, uint32_t shard, struct er
 {
     const struct settings *settings = node->settings;
     struct node_loop *loop = &node->loops[shard % node->loop_count];
-    static const struct group_member FOUNDER = {
-        .node_id = NODE_ID, .role = GROUP_ROLE_VOTER, .address = "node-1"};
     uint32_t shards = node->topology.shard_count;
     snprintf(node->directories[shard], sizeof node->directories[shard], "shards/%04u", shard);
     struct replica_options options = {
@@ -176,6 +179,7 @@ static enum error_code open_replica(struct node *node, uint32_t shard, struct er
                 .hash_seed = node->hash_seed,
                 .future_window_ms = settings->ingest_future_window_ms,
                 .quiet_ms = SERIES_QUIET_MS,
+                .metadata_quiet_periods = METADATA_QUIET_PERIODS,
                 .retention_ms = settings->storage_retention_ms,
                 .series_max = settings->ingest_max_series,
                 .node_series = &node->series,
@@ -184,7 +188,7 @@ static enum error_code open_replica(struct node *node, uint32_t shard, struct er
             },
         .group_id = shard + 1,
         .recovery = node->recovery,
-        .founders = &FOUNDER,
+        .founders = &NODE_FOUNDER,
         .founder_count = 1,
         .fatal = node_fatal_error,
     };

@@ -400,6 +400,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .dead_id_count = id_set_count(view->forgotten),
         .tombstone_count = tombstones_count(view->tombstones),
         .metadata_count = metadata_store_count(shard->metadata),
+        .metadata_forgotten = counters->metadata_forgotten,
         .oldest_ms = INT64_MAX,
         .first_cutoff_ms = INT64_MAX,
         .newest_ms = INT64_MIN,

@@ -322,6 +322,9 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
     case ENTRY_FORGET_SERIES:
         code = shard_apply_forget(shard, &reader, error);
         break;
+    case ENTRY_FORGET_METADATA:
+        code = shard_apply_forget_metadata(shard, &reader, error);
+        break;
     }
     if (code != ERROR_NONE && code != ERROR_CONFLICT)
         return error_wrap(error, "apply entry %llu", (unsigned long long)index);

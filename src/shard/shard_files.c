@@ -8,18 +8,25 @@
 
 /* --- Names ---------------------------------------------------------------------------------- */
 
-const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], const char *kind,
-                       uint64_t index, unsigned number, const char *extension)
+const char *shard_path_in(const char *directory, char path[SHARD_PATH_MAX], const char *kind,
+                          uint64_t index, unsigned number, const char *extension)
 {
-    snprintf(path, SHARD_PATH_MAX, "%s/%s/%016llx-%u.%s", shard->options.directory, kind,
+    snprintf(path, SHARD_PATH_MAX, "%s/%s/%016llx-%u.%s", directory, kind,
              (unsigned long long)index, number, extension);
     return path;
 }
 
+const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], const char *kind,
+                       uint64_t index, unsigned number, const char *extension)
+{
+    return shard_path_in(shard->options.directory, path, kind, index, number, extension);
+}
+
 /* --- Opening -------------------------------------------------------------------------------- */
 
-enum error_code shard_open_part(struct shard *shard, const struct manifest_part *described,
-                                struct part **part_out, struct error *error)
+enum error_code shard_open_part_through(struct shard *shard, struct page_cache *cache,
+                                        const struct manifest_part *described,
+                                        struct part **part_out, struct error *error)
 {
     char path[SHARD_PATH_MAX];
     struct page_source *file;
@@ -27,12 +34,19 @@ enum error_code shard_open_part(struct shard *shard, const struct manifest_part 
     enum error_code code =
         page_source_open_file(shard->options.environment->disk, path, &file, error);
     if (code == ERROR_NONE)
-        code = part_open(shard->options.cache, file, part_out, error);
+        code = part_open(cache, file, part_out, error);
     return code == ERROR_NONE ? code : error_wrap(error, "part '%s'", path);
 }
 
-enum error_code shard_open_block(struct shard *shard, const struct manifest_block *described,
-                                 struct block **block_out, struct error *error)
+enum error_code shard_open_part(struct shard *shard, const struct manifest_part *described,
+                                struct part **part_out, struct error *error)
+{
+    return shard_open_part_through(shard, shard->options.cache, described, part_out, error);
+}
+
+enum error_code shard_open_block_through(struct shard *shard, struct page_cache *cache,
+                                         const struct manifest_block *described,
+                                         struct block **block_out, struct error *error)
 {
     char path[SHARD_PATH_MAX];
     struct page_source *file;
@@ -40,8 +54,14 @@ enum error_code shard_open_block(struct shard *shard, const struct manifest_bloc
     enum error_code code =
         page_source_open_file(shard->options.environment->disk, path, &file, error);
     if (code == ERROR_NONE)
-        code = block_open(shard->options.cache, file, block_out, error);
+        code = block_open(cache, file, block_out, error);
     return code == ERROR_NONE ? code : error_wrap(error, "block '%s'", path);
+}
+
+enum error_code shard_open_block(struct shard *shard, const struct manifest_block *described,
+                                 struct block **block_out, struct error *error)
+{
+    return shard_open_block_through(shard, shard->options.cache, described, block_out, error);
 }
 
 enum error_code shard_open_segment(struct shard *shard, uint64_t index,
@@ -251,6 +271,10 @@ static void deletion_done(struct job *job)
 
 void shard_snapshot_stored(struct shard *shard, uint64_t frozen_index)
 {
+    if (frozen_index > shard->stored_index)
+        shard->stored_index = frozen_index;
+    if (shard->copies_running > 0)
+        return; /* the last of them comes back here */
     struct doomed_file *due = NULL;
     struct doomed_file **link = &shard->doomed;
     while (*link != NULL) {

@@ -286,8 +286,8 @@ static void check_metadata(struct shard *shard, struct shard_write *write)
 {
     size_t kept = 0;
     for (size_t i = 0; i < write->metadata_count; i++)
-        if (!metadata_store_has(shard->metadata, write->tenant, write->metadata[i].metric_name,
-                                &write->metadata[i].metadata))
+        if (!metadata_store_touch(shard->metadata, write->tenant, write->metadata[i].metric_name,
+                                  &write->metadata[i].metadata))
             write->metadata[kept++] = write->metadata[i];
     write->metadata_count = kept;
 }

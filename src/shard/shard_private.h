@@ -3,8 +3,8 @@
  *
  *   applied entry ---> head, registry             shard_apply.c
  *   FREEZE       ---> frozen head ---job---> parts, series segment   shard_freeze.c
- *   MERGE_START  ---job---> blocks ---> MERGE_DONE                   merge_plan.c, shard_merge.c
- *   whatever is readable ---> view ---> queries                      shard_select.c
+ *   MERGE_START  ---job---> blocks ---> MERGE_DONE         merge_plan.c, shard_merge.c,
+ * merge_done.c whatever is readable ---> view ---> queries                      shard_select.c
  */
 #ifndef SHARD_SHARD_PRIVATE_H
 #define SHARD_SHARD_PRIVATE_H
@@ -112,6 +112,7 @@ struct shard {
     bool merge_proposed;
     bool clean_proposed;
     struct forgetting forgetting;
+    bool metadata_forget_proposed;
     bool late_is_full;              /* late samples wait, as the merges are behind */
     struct pending_series *pending; /* [pending_capacity], open addressing */
     size_t pending_capacity;
@@ -128,6 +129,8 @@ struct shard {
 
     /* Files that the durable manifest no longer names, deleted once that is stored. */
     struct doomed_file *doomed;
+    uint64_t stored_index; /* of the newest snapshot that is durable */
+    size_t copies_running; /* while there are some, no file is deleted */
 
     /* Queries. */
     pthread_mutex_t view_lock; /* held to take or swap the pointer only */
@@ -146,6 +149,7 @@ struct shard {
         _Atomic uint64_t job_failures;
         _Atomic uint64_t series_forgotten;
         _Atomic uint64_t segments_rewritten;
+        _Atomic uint64_t metadata_forgotten;
         /* Copies for shard_read_statistics from other threads. */
         _Atomic uint64_t applied_index;
         _Atomic uint64_t series_count;
@@ -169,7 +173,9 @@ struct view *shard_view(struct shard *shard);
  * may be series again that the view still knows under an id that was forgotten since. */
 struct view *shard_view_at_once(struct shard *shard, size_t *growing_count_out);
 
-/* "directory/kind/index-number.extension" */
+/* "directory/kind/index-number.extension", of the shard's own directory or of another. */
+const char *shard_path_in(const char *directory, char path[SHARD_PATH_MAX], const char *kind,
+                          uint64_t index, unsigned number, const char *extension);
 const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], const char *kind,
                        uint64_t index, unsigned number, const char *extension);
 
@@ -197,6 +203,13 @@ enum error_code shard_open_part(struct shard *shard, const struct manifest_part 
                                 struct part **part_out, struct error *error);
 enum error_code shard_open_block(struct shard *shard, const struct manifest_block *described,
                                  struct block **block_out, struct error *error);
+/* The same for a reader of its own, whose pages go through another cache. */
+enum error_code shard_open_part_through(struct shard *shard, struct page_cache *cache,
+                                        const struct manifest_part *described,
+                                        struct part **part_out, struct error *error);
+enum error_code shard_open_block_through(struct shard *shard, struct page_cache *cache,
+                                         const struct manifest_block *described,
+                                         struct block **block_out, struct error *error);
 enum error_code shard_open_segment(struct shard *shard, uint64_t index,
                                    struct series_segment **segment_out, struct error *error);
 /* Everything logical but what is in memory, as it is now. Errors: OUT_OF_MEMORY. */
@@ -213,7 +226,7 @@ void shard_sweep_files(struct shard *shard);
 
 enum error_code shard_create_head(struct shard *shard, struct head **head_out, struct error *error);
 
-/* shard_merge.c */
+/* shard_merge.c, merge_done.c */
 enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
                                         struct byte_reader *body, struct error *error);
 enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,

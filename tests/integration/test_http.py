@@ -208,7 +208,7 @@ class Http(harness.IntegrationTest):
             self.assertEqual((first.status, first.headers["content-length"]),
                              (second.status, second.headers["content-length"]))
         answer, _ = self.ask(b"HEAD /api/v1/query HTTP/1.1\r\n" + HOST + b"\r\n", "HEAD")
-        self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, POST"))
+        self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, POST, OPTIONS"))
 
     def test_answers_are_compressed_for_those_who_accept_it(self):
         self.begin()

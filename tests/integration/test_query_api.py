@@ -211,8 +211,8 @@ class QueryApi(harness.IntegrationTest):
         self.assertLess(len(packed.body), len(plain.body))
 
     def test_browsers_of_other_sites_may_ask(self):
-        answer = self.node.request("OPTIONS", "/api/v1/query")
-        self.assertEqual(answer.status, 204)
+        answer = self.node.request("OPTIONS", "/api/v1/query", headers={"Origin": "http://a"})
+        self.assertEqual((answer.status, answer.headers["Allow"]), (204, "GET, POST, OPTIONS"))
         self.assertEqual(self.node.request("OPTIONS", "/api/v1/unknown").status, 204)
         self.assertEqual(answer.headers["Access-Control-Allow-Origin"], "*")
 
@@ -243,7 +243,8 @@ class QueryApi(harness.IntegrationTest):
 class Disabled(harness.IntegrationTest):
     def test_admin_endpoints_can_be_turned_off(self):
         node = self.start_node("--http.admin=false")
-        for path in ("flush", "tsdb/clean_tombstones", "tsdb/delete_series?match[]=up"):
+        for path in ("flush", "tsdb/clean_tombstones", "tsdb/delete_series?match[]=up",
+                     "tsdb/snapshot"):
             answer = node.request("POST", "/api/v1/admin/" + path)
             self.assertEqual((answer.status, answer.json()["errorType"], answer.json()["error"]),
                              (500, "unavailable", "admin APIs disabled"), path)

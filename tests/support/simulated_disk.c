@@ -403,6 +403,22 @@ static enum error_code simulated_rename(struct disk *self, const char *from, con
     return ERROR_NONE;
 }
 
+static enum error_code simulated_link(struct disk *self, const char *from, const char *to,
+                                      struct error *error)
+{
+    struct simulated_disk *disk = disk_of(self);
+    enum error_code code = operation_begin(disk, from, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct simulated_node *node = simulated_node_find(disk, from);
+    if (node == NULL || node->is_directory)
+        return error_set(error, ERROR_NOT_FOUND, "link '%s'", from);
+    if (simulated_node_find(disk, to) != NULL)
+        return error_set(error, ERROR_EXISTS, "link '%s'", to);
+    change_add(disk, to, "", node);
+    return ERROR_NONE;
+}
+
 static enum error_code simulated_remove(struct disk *self, const char *path, struct error *error)
 {
     struct simulated_disk *disk = disk_of(self);
@@ -643,6 +659,7 @@ static const struct disk_operations OPERATIONS = {
     .sync = simulated_sync,
     .resize = simulated_resize,
     .rename = simulated_rename,
+    .link = simulated_link,
     .remove = simulated_remove,
     .make_directory = simulated_make_directory,
     .remove_directory = simulated_remove_directory,

@@ -11,6 +11,7 @@
 #include "../../../cluster/group/members.h"
 #include "../../../cluster/group/message.h"
 #include "../../../cluster/group/snapshot_format.h"
+#include "group/snapshot_export.h"
 #include "group/transport.h"
 
 /* --- Helpers ------------------------------------------------------------------------------- */
@@ -104,6 +105,32 @@ static void no_torn_or_altered_snapshot_is_read(void **state)
         assert_int_not_equal(snapshot_decode(buffer.bytes, buffer.size, &view, &error), ERROR_NONE);
         buffer.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
+    byte_buffer_clear(&buffer);
+}
+
+static void an_exported_snapshot_needs_no_log(void **state)
+{
+    (void)state;
+    static const struct group_member FOUNDER = {
+        .node_id = 5, .role = GROUP_ROLE_VOTER, .address = "e:1"};
+    const struct group_export export = {.group_id = 9, .index = 77, .members = &FOUNDER, 1};
+    struct byte_buffer buffer = {0};
+    struct snapshot_view view;
+    struct error error;
+    assert_int_equal(
+        group_snapshot_export(&export, (const uint8_t *)"manifest", 8, &buffer, &error),
+        ERROR_NONE);
+    assert_int_equal(snapshot_decode(buffer.bytes, buffer.size, &view, &error), ERROR_NONE);
+    assert_int_equal(view.header.group_id, 9);
+    assert_int_equal(view.header.index, 77);
+    assert_int_equal(view.header.position.applied_index, 77);
+    assert_int_equal(view.header.position.frozen_index, 77);
+    assert_int_equal(view.state_bytes, 8);
+    assert_memory_equal(view.state, "manifest", 8);
+    struct group_member members[GROUP_MEMBERS_MAX];
+    assert_int_equal(members_from_configuration(&view.configuration, members), 1);
+    assert_int_equal(members[0].node_id, 5);
+    raft_configuration_close(&view.configuration);
     byte_buffer_clear(&buffer);
 }
 
@@ -262,6 +289,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_decodes_to_what_was_encoded),
         cmocka_unit_test(the_stored_sample_still_decodes),
         cmocka_unit_test(no_torn_or_altered_snapshot_is_read),
+        cmocka_unit_test(an_exported_snapshot_needs_no_log),
         cmocka_unit_test(a_newer_version_is_told_apart_from_damage),
         cmocka_unit_test(members_of_an_entry_are_those_that_libraft_encoded),
         cmocka_unit_test(members_with_the_same_id_or_address_are_refused),

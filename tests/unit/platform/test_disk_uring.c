@@ -271,7 +271,11 @@ static void names_are_made_listed_moved_and_removed(void **state)
     assert_int_equal(disk_list(disk, "a", list_name, &listing, error), ERROR_NONE);
     assert_string_equal(listing.names, "b/ one two ");
     assert_int_equal(disk_rename(disk, "a/one", "a/two", error), ERROR_NONE);
+    assert_int_equal(disk_link(disk, "a/two", "a/three", error), ERROR_NONE);
+    assert_int_equal(disk_link(disk, "a/two", "a/three", error), ERROR_EXISTS);
+    assert_int_equal(disk_link(disk, "a/missing", "a/four", error), ERROR_NOT_FOUND);
     assert_int_equal(disk_remove(disk, "a/two", error), ERROR_NONE);
+    assert_int_equal(disk_remove(disk, "a/three", error), ERROR_NONE);
     assert_int_equal(disk_remove(disk, "a/two", error), ERROR_NOT_FOUND);
     assert_int_equal(disk_remove_directory(disk, "a/b", error), ERROR_IO); /* not empty */
     assert_int_equal(disk_remove_directory(disk, "a/b/c", error), ERROR_NONE);

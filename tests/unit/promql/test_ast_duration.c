@@ -88,7 +88,6 @@ static void ranges_that_make_no_sense_are_refused_with_their_place(void **state)
         {"10 ^ 10", "1:3: duration is out of range"},
         {"10 ^ 1000", "1:3: duration is out of range"},
         {"(0-1) ^ 0.5", "1:3: duration must be greater than 0"},
-        {"Inf * 1", "1:3: duration is out of range"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         int64_t milliseconds = 77;

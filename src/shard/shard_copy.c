@@ -1,0 +1,103 @@
+/* A second directory with the files of a shard. */
+#include <stddef.h>
+#include <stdio.h>
+
+#include "shard_private.h"
+
+static const char *const FOLDERS[] = {"parts", "series", "blocks", "metadata"};
+enum { FOLDER_COUNT = sizeof FOLDERS / sizeof FOLDERS[0] };
+
+/* --- On a worker ------------------------------------------------------------------------------ */
+
+/* A file of the manifest, by the name that it has in both directories. */
+static enum error_code link_file(struct shard_copy *copy, const char *kind, uint64_t index,
+                                 unsigned number, const char *extension)
+{
+    char from[SHARD_PATH_MAX], to[SHARD_PATH_MAX];
+    shard_path_in(copy->shard->options.directory, from, kind, index, number, extension);
+    shard_path_in(copy->directory, to, kind, index, number, extension);
+    return disk_link(copy->shard->options.environment->disk, from, to, &copy->error);
+}
+
+static enum error_code link_all(struct shard_copy *copy, const struct manifest *manifest)
+{
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < manifest->segment_count; i++)
+        code = link_file(copy, "series", manifest->segments[i], 0, "segment");
+    for (size_t i = 0; code == ERROR_NONE && i < manifest->part_count; i++)
+        code =
+            link_file(copy, "parts", manifest->parts[i].index, manifest->parts[i].number, "part");
+    for (size_t i = 0; code == ERROR_NONE && i < manifest->block_count; i++)
+        code = link_file(copy, "blocks", manifest->blocks[i].index, manifest->blocks[i].number,
+                         "block");
+    if (code == ERROR_NONE && manifest->metadata_index > 0)
+        code = link_file(copy, "metadata", manifest->metadata_index, 0, "metadata");
+    return code;
+}
+
+static enum error_code make_folders(struct shard_copy *copy)
+{
+    struct disk *disk = copy->shard->options.environment->disk;
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < FOLDER_COUNT; i++) {
+        char path[SHARD_PATH_MAX];
+        snprintf(path, sizeof path, "%s/%s", copy->directory, FOLDERS[i]);
+        code = disk_make_directory(disk, path, &copy->error);
+    }
+    return code;
+}
+
+static enum error_code sync_folders(struct shard_copy *copy)
+{
+    struct disk *disk = copy->shard->options.environment->disk;
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < FOLDER_COUNT; i++) {
+        char path[SHARD_PATH_MAX];
+        snprintf(path, sizeof path, "%s/%s", copy->directory, FOLDERS[i]);
+        code = disk_sync_directory(disk, path, &copy->error);
+    }
+    return code == ERROR_NONE ? disk_sync_directory(disk, copy->directory, &copy->error) : code;
+}
+
+static void copy_run(struct job *job)
+{
+    struct shard_copy *copy = (struct shard_copy *)((char *)job - offsetof(struct shard_copy, job));
+    struct manifest manifest = {0};
+    enum error_code code = copy->error.code;
+    if (code == ERROR_NONE && copy->frozen_index > 0)
+        code = manifest_decode(copy->manifest.bytes, copy->manifest.size, &manifest, &copy->error);
+    if (code != ERROR_NONE)
+        return;
+    code = make_folders(copy);
+    if (code == ERROR_NONE)
+        code = link_all(copy, &manifest);
+    if (code == ERROR_NONE)
+        code = sync_folders(copy);
+    manifest_clear(&manifest);
+    (void)code; /* is in the error */
+}
+
+/* --- On the loop ------------------------------------------------------------------------------ */
+
+static void copy_done(struct job *job)
+{
+    struct shard_copy *copy = (struct shard_copy *)((char *)job - offsetof(struct shard_copy, job));
+    struct shard *shard = copy->shard;
+    if (--shard->copies_running == 0)
+        shard_snapshot_stored(shard, shard->stored_index); /* what was due meanwhile */
+    copy->done(copy);
+    shard_job_ended(shard);
+}
+
+void shard_copy(struct shard *shard, struct shard_copy *copy)
+{
+    copy->shard = shard;
+    copy->manifest = (struct byte_buffer){0};
+    copy->job = (struct job){.run = copy_run, .done = copy_done, .class = JOB_BACKGROUND};
+    error_clear(&copy->error);
+    (void)shard_snapshot(shard, &copy->manifest, &copy->frozen_index,
+                         &copy->error); /* to the job */
+    shard->copies_running++;
+    shard_job_started(shard);
+    scheduler_submit(shard->options.environment->scheduler, &copy->job);
+}
