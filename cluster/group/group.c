@@ -80,11 +80,17 @@ static void run_answers(struct group *group)
     }
 }
 
+/* A leader whose state machine has not been given what was there before is none yet. */
+static bool is_ready(const struct group *group)
+{
+    return group->phase == GROUP_PHASE_RUNNING && group->ready_term != 0 && !group->replaying;
+}
+
 /* Tell the owner when it differs from what it knows. */
 static void announce_leadership(struct group *group)
 {
     const struct state_machine_operations *operations = group->machine->operations;
-    uint64_t ready_term = group->phase == GROUP_PHASE_RUNNING ? group->ready_term : 0;
+    uint64_t ready_term = is_ready(group) ? group->ready_term : 0;
     if (group->announced_term != 0 && group->announced_term != ready_term) {
         uint64_t term = group->announced_term;
         group->announced_term = 0;
@@ -111,8 +117,9 @@ static void run_task(struct task *task)
     }
     run_answers(group);
     announce_leadership(group);
+    group_host_replay_drop(group->host);
     if (group->finished) {
-        if (!group->task_queued && group->writes == NULL)
+        if (!group->task_queued && group->writes == NULL && group_replay_leave(group))
             group_free(group);
         return;
     }
@@ -267,7 +274,7 @@ enum error_code group_start(struct group *group, struct error *error)
     enum error_code code = group_stored_read(group, error);
     if (code == ERROR_NONE)
         code = group_raft_start(group, error);
-    group->recovery = NULL; /* replayed payloads stay there, but nothing is looked up any more */
+    group->recovery = NULL; /* what is replayed is read by the host's replay */
     if (code != ERROR_NONE) {
         group_stored_clear(group);
         if (group->failure.code != ERROR_NONE)
@@ -337,7 +344,7 @@ void group_free(struct group *group)
 static enum error_code check_ready(struct group *group, struct error *error)
 {
     assert(scheduler_on_loop(group->host->options.environment->scheduler));
-    if (group->phase == GROUP_PHASE_RUNNING && group->ready_term != 0)
+    if (is_ready(group))
         return ERROR_NONE;
     return error_set(error, ERROR_UNAVAILABLE, "group %llu: not the leader",
                      (unsigned long long)group->id);
@@ -553,6 +560,11 @@ void group_snapshot_soon(struct group *group)
         (void)group_own_barrier(group); /* or the next tick does */
 }
 
+void group_applied(struct group *group)
+{
+    group_replay_release(group);
+}
+
 /* --- State --------------------------------------------------------------------------------- */
 
 void group_status(const struct group *group, struct group_status *status_out)
@@ -567,7 +579,8 @@ void group_status(const struct group *group, struct group_status *status_out)
     bool running = group->phase == GROUP_PHASE_RUNNING;
     *status_out = (struct group_status){
         .state = running ? states[raft->state] : GROUP_STATE_UNAVAILABLE,
-        .ready = running && group->ready_term != 0,
+        .ready = is_ready(group),
+        .replaying = group->replaying,
         .term = raft->current_term,
         .commit_index = raft->commit_index,
         .last_index = running ? log_view_last_index(raft) : 0,

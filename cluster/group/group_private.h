@@ -16,7 +16,8 @@ struct group_host {
     struct group_host_options options;
     bool journal_lost;
     struct timer tick;
-    struct group *groups; /* by `next` */
+    struct journal_replay *replay; /* while a group of it is replayed */
+    struct group *groups;          /* by `next` */
     struct group_statistics statistics;
 };
 
@@ -123,6 +124,12 @@ struct group {
     size_t snapshot_size;
     bool snapshot_wanted;
 
+    /* Replay at the start. */
+    struct journal_replay_part *replay_part; /* until its last payload is released */
+    bool replaying;                          /* what is committed since is not handed over yet */
+    bool replay_leaving;
+    uint64_t replayed_index; /* handed out last */
+
     /* Leadership. */
     uint64_t leading_term;   /* term in which this replica became leader; 0: follower */
     uint64_t ready_term;     /* its barrier is applied: proposals are taken; 0: not */
@@ -190,7 +197,11 @@ void outbox_clear(struct group *group);
 
 void group_machine_init(struct group *group);
 
-/* Whether the state machine needs none of the payloads that it was given. */
+/* Hand one entry to the state machine. Errors: CORRUPT. */
+enum error_code group_machine_deliver(struct group *group, uint64_t index, uint64_t term,
+                                      const struct raft_buffer *buffer, struct error *error);
+
+/* Whether the state machine needs none of the payloads that it was given, nor waits for others. */
 bool group_machine_is_idle(const struct group *group);
 
 /* Bytes of a snapshot for a peer; false when there is none now. From raft_malloc. */
@@ -209,15 +220,28 @@ enum error_code group_stored_read(struct group *group, struct error *error);
 void group_stored_copy(struct group *group, uint64_t cut_index);
 void group_stored_clear(struct group *group);
 
-/* Hand entries (frozen_index, index of the snapshot] to the state machine once more. */
-enum error_code group_replay(struct group *group, const struct snapshot_header *header,
-                             struct error *error);
-
 /* Bring consensus up from group->stored. */
 enum error_code group_raft_start(struct group *group, struct error *error);
 
 /* Drop the log from `cut_index` on and bring consensus up anew without it (rules 7 and 10). */
 void group_reopen(struct group *group, uint64_t cut_index);
+
+/* --- replay.c ------------------------------------------------------------------------------ */
+
+/* Have entries (frozen index, index of the snapshot] handed to the state machine once more. Errors:
+ * CORRUPT, IO, OUT_OF_MEMORY. */
+enum error_code group_replay_begin(struct group *group, const struct snapshot_header *header,
+                                   struct error *error);
+
+/* The state machine has applied more. */
+void group_replay_release(struct group *group);
+
+/* Nothing is handed over any more, all of its payloads are void. True when that is done; otherwise
+ * the group's task runs when it is. */
+bool group_replay_leave(struct group *group);
+
+/* Free what no group needs any more. */
+void group_host_replay_drop(struct group_host *host);
 
 /* --- receive.c ----------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "group_private.h"
+#include "journal/replay.h"
 #include "raft_memory.h"
 
 enum {
@@ -19,6 +20,7 @@ static void host_tick(struct timer *timer)
         (struct group_host *)((char *)timer - offsetof(struct group_host, tick));
     scheduler_timer_start(host->options.environment->scheduler, &host->tick,
                           host->options.heartbeat_ms);
+    group_host_replay_drop(host);
     /* A tick ends no group: closing is done from tasks. */
     for (struct group *group = host->groups; group != NULL; group = group->next)
         group_tick(group);
@@ -61,6 +63,7 @@ void group_host_destroy(struct group_host *host)
     if (host == NULL)
         return;
     assert(host->groups == NULL);
+    journal_replay_destroy(host->replay);
     scheduler_timer_stop(host->options.environment->scheduler, &host->tick);
     free(host);
 }

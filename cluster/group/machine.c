@@ -17,7 +17,8 @@ static struct group *group_of(struct raft_fsm *fsm)
 
 bool group_machine_is_idle(const struct group *group)
 {
-    return group->machine->operations->applied_index(group->machine) >= group->delivered_index;
+    return !group->replaying &&
+           group->machine->operations->applied_index(group->machine) >= group->delivered_index;
 }
 
 /* The highest index whose payload is not needed any more. */
@@ -31,6 +32,19 @@ static uint64_t consumed_index(const struct group *group)
 
 /* --- Apply --------------------------------------------------------------------------------- */
 
+enum error_code group_machine_deliver(struct group *group, uint64_t index, uint64_t term,
+                                      const struct raft_buffer *buffer, struct error *error)
+{
+    struct group_entry entry = {.index = index, .term = term};
+    enum error_code code = payload_from_bytes(buffer->base, buffer->len, &entry, error);
+    if (code != ERROR_NONE)
+        return code;
+    group->delivered_index = index;
+    group->host->statistics.entries_delivered++;
+    group->machine->operations->apply(group->machine, &entry);
+    return ERROR_NONE;
+}
+
 static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buffer, void **result)
 {
     struct group *group = group_of(fsm);
@@ -41,19 +55,16 @@ static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buffer, voi
     const struct raft_entry *stored = log_view_entry(&group->raft, index);
     assert(stored != NULL && stored->buf.base == buffer->base);
 
-    /* Already there: below the frozen index, or given before a new start of consensus. */
-    if (index <= group->delivered_index)
+    /* Already there: below the frozen index, or given before a new start of consensus. Or not yet:
+     * replay_ended hands it over, behind what is replayed. */
+    if (index <= group->delivered_index || group->replaying)
         return 0;
 
-    struct group_entry entry = {.index = index, .term = stored->term};
     struct error error;
-    if (payload_from_bytes(buffer->base, buffer->len, &entry, &error) != ERROR_NONE) {
+    if (group_machine_deliver(group, index, stored->term, buffer, &error) != ERROR_NONE) {
         group_stop(group, &error);
         return RAFT_CORRUPT;
     }
-    group->delivered_index = index;
-    group->host->statistics.entries_delivered++;
-    group->machine->operations->apply(group->machine, &entry);
     return 0;
 }
 
@@ -161,8 +172,8 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *buffers_out[],
                         unsigned *count_out)
 {
     struct group *group = group_of(fsm);
-    if (group->parked != NULL)
-        return RAFT_BUSY; /* it replaces everything */
+    if (group->parked != NULL || group->replaying)
+        return RAFT_BUSY; /* it replaces everything; entries wait in the log to be handed over */
 
     struct snapshot_header header = {.index = group->raft.last_applied};
     struct byte_buffer state = {0}, buffer = {0};
@@ -248,7 +259,7 @@ static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buffer)
     }
     if (code == ERROR_NONE) {
         group->delivered_index = view.header.position.frozen_index;
-        code = group_replay(group, &view.header, &error);
+        code = group_replay_begin(group, &view.header, &error);
     }
     if (code != ERROR_NONE) {
         error_wrap(&error, "restore");

@@ -219,6 +219,15 @@ void filter_cut_known_entries(const struct group *group, struct raft_append_entr
     append->prev_log_term = raft->log.snapshot.last_term;
 }
 
+void filter_install_began(struct group *group)
+{
+    /* Rule 10: libraft keeps the index of a membership change that was not committed in the log
+     * that it replaced. Its own next change would wait for that one for ever, and a conflict
+     * below that index roll back to a membership that is in no log any more (NULL). */
+    if (group_rule_on(group, RULE_INSTALL_ALONE))
+        group->raft.configuration_uncommitted_index = 0;
+}
+
 /* --- Time ---------------------------------------------------------------------------------- */
 
 bool filter_tick_allowed(const struct group *group)

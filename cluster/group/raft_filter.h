@@ -69,6 +69,9 @@ void filter_cut_own_demotion(const struct group *group, struct raft_append_entri
  */
 void filter_cut_known_entries(const struct group *group, struct raft_append_entries *append);
 
+/* Rule 10: a snapshot has replaced the log in memory. To be called when its write was submitted. */
+void filter_install_began(struct group *group);
+
 /* Rule 17: a follower without a vote forgets a leader that it has not heard for an election
  * timeout. To be called with each tick. */
 void filter_forget_silent_leader(struct group *group);

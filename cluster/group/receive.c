@@ -32,7 +32,10 @@ static void deliver(struct group *group, struct raft_message *message)
     filter_answer_begin(group, message);
     if (message->type == RAFT_IO_APPEND_ENTRIES)
         filter_cut_known_entries(group, &message->append_entries);
+    bool installed = group->install_in_flight;
     group->on_receive(&group->io, message); /* owns what the message holds */
+    if (group->install_in_flight && !installed)
+        filter_install_began(group);
     filter_answer_end(group);
     group_after_step(group);
 }

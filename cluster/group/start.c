@@ -10,7 +10,6 @@
 #include "group_private.h"
 #include "log_view.h"
 #include "members.h"
-#include "payload.h"
 
 /* --- Stored state -------------------------------------------------------------------------- */
 
@@ -82,7 +81,25 @@ static void write_founders(struct group *group)
     group_store_metadata(group, 1, 0);
 }
 
-/* Entries (after_index, last] as libraft wants them. */
+static enum error_code read_entry(void *context, const struct journal_entry *record,
+                                  struct error *error)
+{
+    struct group_stored *stored = context;
+    if (record->kind < RAFT_COMMAND || record->kind > RAFT_CHANGE || record->version != 1 ||
+        record->term == 0)
+        return error_set(error, ERROR_UNSUPPORTED, "entry %llu is of kind %u, version %u",
+                         (unsigned long long)record->index, record->kind, record->version);
+    stored->entries[stored->entry_count++] = (struct raft_entry){
+        .term = record->term,
+        .type = record->kind,
+        .buf = {.base = copy_bytes(record->payload, record->payload_bytes),
+                .len = record->payload_bytes},
+    };
+    return ERROR_NONE;
+}
+
+/* Entries (after_index, last] as libraft wants them: a snapshot is taken so often that they are
+ * few. */
 static enum error_code read_entries(struct group *group, const struct journal_group *recovered,
                                     uint64_t after_index, struct error *error)
 {
@@ -90,22 +107,8 @@ static enum error_code read_entries(struct group *group, const struct journal_gr
     size_t count = recovered->next_index - after_index - 1;
     stored->start_index = after_index + 1;
     stored->entries = count == 0 ? NULL : raft_calloc(count, sizeof *stored->entries);
-    for (size_t i = 0; i < count; i++) {
-        struct journal_entry record = journal_recovery_entry(recovered, after_index + 1 + i);
-        if (record.kind < RAFT_COMMAND || record.kind > RAFT_CHANGE || record.version != 1 ||
-            record.term == 0)
-            return error_set(error, ERROR_UNSUPPORTED, "entry %llu is of kind %u, version %u",
-                             (unsigned long long)(after_index + 1 + i), record.kind,
-                             record.version);
-        stored->entries[i] = (struct raft_entry){
-            .term = record.term,
-            .type = record.kind,
-            .buf = {.base = copy_bytes(record.payload, record.payload_bytes),
-                    .len = record.payload_bytes},
-        };
-        stored->entry_count = i + 1;
-    }
-    return ERROR_NONE;
+    return journal_recovery_read(group->recovery, recovered, after_index + 1, recovered->next_index,
+                                 read_entry, stored, error);
 }
 
 static enum error_code read_snapshot(struct group *group, const struct journal_group *recovered,
@@ -176,36 +179,6 @@ enum error_code group_stored_read(struct group *group, struct error *error)
         group->next_index = 2;
     } else if (!nothing && group->stored.term == 0) {
         return error_set(error, ERROR_CORRUPT, "entries without a term");
-    }
-    return ERROR_NONE;
-}
-
-enum error_code group_replay(struct group *group, const struct snapshot_header *header,
-                             struct error *error)
-{
-    uint64_t from_index = group->delivered_index + 1;
-    if (from_index > header->index)
-        return ERROR_NONE;
-    const struct journal_group *recovered =
-        group->recovery == NULL ? NULL : journal_recovery_find(group->recovery, group->id);
-    /* An installed snapshot is frozen at its index, so this is the start of a process. */
-    if (recovered == NULL || from_index < recovered->first_index ||
-        header->index >= recovered->next_index)
-        return error_set(error, ERROR_CORRUPT, "entries to replay are missing");
-
-    for (uint64_t index = from_index; index <= header->index; index++) {
-        struct journal_entry record = journal_recovery_entry(recovered, index);
-        if (record.kind != RAFT_COMMAND)
-            continue;
-        struct group_entry entry = {.index = index, .term = record.term};
-        enum error_code code =
-            payload_from_bytes(record.payload, record.payload_bytes, &entry, error);
-        if (code != ERROR_NONE)
-            return code;
-        group->delivered_index = index;
-        group->host->statistics.entries_replayed++;
-        group->host->statistics.entries_delivered++;
-        group->machine->operations->apply(group->machine, &entry);
     }
     return ERROR_NONE;
 }

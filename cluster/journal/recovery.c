@@ -86,9 +86,7 @@ static enum error_code segments_make(struct journal_recovery *recovery, struct e
             .last_batch = found->accepted_last_batch,
             .holds = 1, /* until the recovery is closed */
             .archived = true,
-            .content = found->content,
         };
-        found->content = NULL;
         found->segment = segment;
         archive->segments[archive->count++] = segment;
     }
@@ -105,8 +103,7 @@ static enum error_code replay_all(struct journal_recovery *recovery, struct erro
             const struct scan_batch *batch = &found->scan.batches[j];
             if (batch->header.sequence > found->accepted_last_batch)
                 break;
-            enum error_code code =
-                scan_records(found->segment->content->bytes, batch, replay_record, &replay, error);
+            enum error_code code = scan_records(&found->scan, batch, replay_record, &replay, error);
             if (code != ERROR_NONE)
                 return code;
             recovery->summary.batches++;
@@ -122,8 +119,6 @@ static void location_hold(const struct location *location)
         return;
     atomic_fetch_add(&location->segment->holds, 1);
     atomic_fetch_add(&location->segment->live_bytes, (int64_t)record_size(location->payload_bytes));
-    content_pin(location->segment->content, (uint64_t)location->offset_units * 8,
-                record_size(location->payload_bytes));
 }
 
 /* A group is whole when none of its entries is missing. */
@@ -156,20 +151,40 @@ static void state_finish(struct journal_recovery *recovery, struct group_state *
     location_hold(&state->snapshot);
 }
 
-static struct record record_at(const struct location *location)
+/* The record of a snapshot, in memory of its own. */
+static enum error_code snapshot_read(const struct journal_recovery *recovery,
+                                     const struct location *location, uint8_t **bytes_out,
+                                     struct record *record_out, struct error *error)
 {
-    struct record record = {0};
+    const struct segment *segment = location->segment;
     uint64_t offset = (uint64_t)location->offset_units * 8;
-    assert(location->segment != NULL && location->segment->content != NULL);
-    size_t taken = record_view(location->segment->content->bytes + offset,
-                               location->segment->size_bytes - offset, &record);
-    assert(taken > 0);
-    return record;
+    size_t size = record_size(location->payload_bytes);
+    uint8_t *bytes = malloc(size);
+    if (bytes == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "snapshot of %zu bytes", size);
+    char path[DISK_PATH_MAX + 1];
+    segment_path(path, recovery->directory, segment->lane, segment->sequence, SEGMENT_NAME_FINAL);
+    struct file *file = NULL;
+    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_READ, &file, error);
+    if (code == ERROR_NONE) {
+        code = disk_read_at(recovery->disk, file, offset, bytes, size, error);
+        disk_close(recovery->disk, file);
+    }
+    if (code == ERROR_NONE && record_decode(bytes, size, segment->salt, record_out) == 0)
+        code = error_set(error, ERROR_IO, "a snapshot reads otherwise than before");
+    if (code != ERROR_NONE) {
+        free(bytes);
+        return code;
+    }
+    *bytes_out = bytes;
+    return ERROR_NONE;
 }
 
-static struct journal_group group_view(const struct group_state *state)
+static enum error_code group_view(const struct journal_recovery *recovery,
+                                  const struct group_state *state, struct journal_group *group_out,
+                                  uint8_t **snapshot_out, struct error *error)
 {
-    struct journal_group group = {
+    *group_out = (struct journal_group){
         .group = state->group,
         .term = state->term,
         .vote = state->vote,
@@ -179,20 +194,23 @@ static struct journal_group group_view(const struct group_state *state)
         .damaged = state->damaged,
         .entries = state,
     };
-    if (group.has_snapshot) {
-        struct record record = record_at(&state->snapshot);
-        group.snapshot = (struct journal_snapshot){
-            .index = record.index,
-            .term = record.term,
-            .low_water = state->first_index - 1,
-            .mode = record.flags & RECORD_INSTALLED ? JOURNAL_SNAPSHOT_INSTALLED
-                                                    : JOURNAL_SNAPSHOT_TAKEN,
-            .version = record.version,
-            .payload = record.payload,
-            .payload_bytes = record.payload_bytes,
-        };
-    }
-    return group;
+    if (!group_out->has_snapshot)
+        return ERROR_NONE;
+    struct record record;
+    enum error_code code = snapshot_read(recovery, &state->snapshot, snapshot_out, &record, error);
+    if (code != ERROR_NONE)
+        return code;
+    group_out->snapshot = (struct journal_snapshot){
+        .index = record.index,
+        .term = record.term,
+        .low_water = state->first_index - 1,
+        .mode =
+            record.flags & RECORD_INSTALLED ? JOURNAL_SNAPSHOT_INSTALLED : JOURNAL_SNAPSHOT_TAKEN,
+        .version = record.version,
+        .payload = record.payload,
+        .payload_bytes = record.payload_bytes,
+    };
+    return ERROR_NONE;
 }
 
 static int group_compare(const void *left, const void *right)
@@ -204,8 +222,7 @@ static int group_compare(const void *left, const void *right)
 static enum error_code groups_make(struct journal_recovery *recovery, struct error *error)
 {
     recovery->groups = calloc(recovery->index.count + 1, sizeof *recovery->groups);
-    recovery->released_index = calloc(recovery->index.count + 1, sizeof *recovery->released_index);
-    if (recovery->groups == NULL || recovery->released_index == NULL)
+    if (recovery->groups == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "journal recovery");
     for (size_t i = 0; i < recovery->index.capacity; i++) {
         struct group_state *state = recovery->index.table[i];
@@ -216,20 +233,23 @@ static enum error_code groups_make(struct journal_recovery *recovery, struct err
             continue;
         }
         state_finish(recovery, state);
-        recovery->groups[recovery->group_count++] = group_view(state);
+        recovery->groups[recovery->group_count++] =
+            (struct journal_group){.group = state->group, .entries = state};
     }
     qsort(recovery->groups, recovery->group_count, sizeof *recovery->groups, group_compare);
-    /* Segments in which nothing lives need no memory. */
-    for (size_t i = 0; i < recovery->archive->count; i++) {
-        struct segment *segment = recovery->archive->segments[i];
-        if (atomic_load(&segment->holds) == 1) {
-            content_destroy(segment->content);
-            segment->content = NULL;
-        } else {
-            content_drop_unpinned(segment->content);
-        }
-    }
     return ERROR_NONE;
+}
+
+static enum error_code groups_fill(struct journal_recovery *recovery, struct error *error)
+{
+    recovery->snapshots = calloc(recovery->group_count + 1, sizeof *recovery->snapshots);
+    if (recovery->snapshots == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "journal recovery");
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < recovery->group_count; i++)
+        code = group_view(recovery, recovery->groups[i].entries, &recovery->groups[i],
+                          &recovery->snapshots[i], error);
+    return code;
 }
 
 /* --- Tidying up the disk --------------------------------------------------------------------- */
@@ -278,10 +298,8 @@ static enum error_code unreadable_note(struct journal_recovery *recovery, struct
 
 static void found_clear(struct journal_recovery *recovery)
 {
-    for (size_t i = 0; i < recovery->found_count; i++) {
+    for (size_t i = 0; i < recovery->found_count; i++)
         segment_scan_clear(&recovery->found[i].scan);
-        content_destroy(recovery->found[i].content);
-    }
     free(recovery->found);
     recovery->found = NULL;
     recovery->found_count = 0;
@@ -314,7 +332,8 @@ static enum error_code recover(struct journal_recovery *recovery,
                          damage->lane, damage->segment, (unsigned long long)damage->offset_bytes,
                          damage->message, recovery->damage_count);
     }
-    return discarded_remove(recovery, error);
+    code = groups_fill(recovery, error);
+    return code == ERROR_NONE ? discarded_remove(recovery, error) : code;
 }
 
 enum error_code journal_recover(struct disk *disk, const struct journal_recovery_options *options,
@@ -389,14 +408,12 @@ void journal_recovery_close(struct journal_recovery *recovery)
         archive_release(recovery);
         unreadable_set_aside(recovery);
     }
-    for (size_t i = 0; i < recovery->archive->count; i++) {
-        content_destroy(recovery->archive->segments[i]->content);
-        recovery->archive->segments[i]->content = NULL;
-    }
     archive_unref(recovery->archive);
     group_index_clear(&recovery->index);
+    for (size_t i = 0; recovery->snapshots != NULL && i < recovery->group_count; i++)
+        free(recovery->snapshots[i]);
+    free(recovery->snapshots);
     free(recovery->groups);
-    free(recovery->released_index);
     free(recovery->damage);
     free(recovery->unreadable);
     free(recovery);
@@ -419,37 +436,6 @@ const struct journal_group *journal_recovery_find(const struct journal_recovery 
 {
     struct journal_group key = {.group = group};
     return bsearch(&key, recovery->groups, recovery->group_count, sizeof key, group_compare);
-}
-
-struct journal_entry journal_recovery_entry(const struct journal_group *group, uint64_t index)
-{
-    assert(index >= group->first_index && index < group->next_index);
-    struct record record = record_at(group_state_entry(group->entries, index));
-    assert(record.index == index && record.group == group->group);
-    return (struct journal_entry){
-        .index = record.index,
-        .term = record.term,
-        .kind = record.kind,
-        .version = record.version,
-        .payload = record.payload,
-        .payload_bytes = record.payload_bytes,
-    };
-}
-
-void journal_recovery_release(const struct journal_recovery *recovery, uint64_t group,
-                              uint64_t index)
-{
-    const struct journal_group *found = journal_recovery_find(recovery, group);
-    if (found == NULL)
-        return;
-    uint64_t *released = &recovery->released_index[found - recovery->groups];
-    uint64_t next = *released + 1 < found->first_index ? found->first_index : *released + 1;
-    for (; next <= index && next < found->next_index; next++) {
-        const struct location *location = group_state_entry(found->entries, next);
-        content_unpin(location->segment->content, (uint64_t)location->offset_units * 8,
-                      record_size(location->payload_bytes));
-        *released = next;
-    }
 }
 
 size_t journal_recovery_damage_count(const struct journal_recovery *recovery)

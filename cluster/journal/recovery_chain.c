@@ -66,8 +66,7 @@ static void listings_collect(struct journal_recovery *recovery)
         struct error never;
         if (found->scan.count == 0 || !(found->scan.batches[0].header.flags & BATCH_CHECKPOINT))
             continue;
-        (void)scan_records(found->content->bytes, &found->scan.batches[0], listing_take, &listing,
-                           &never);
+        (void)scan_records(&found->scan, &found->scan.batches[0], listing_take, &listing, &never);
         unlisted_discard(recovery, found);
     }
 }

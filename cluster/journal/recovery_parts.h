@@ -4,6 +4,7 @@
  *   recovery_read.c   find the segments of all lanes, read and check them (in parallel)
  *   recovery_chain.c  decide how much counts of each chain of segments
  *   recovery.c        add up the records; what users see
+ *   readback.c        entries are read again when they are wanted
  *
  * Nothing on the disk is changed before all of that is known. The rules: docs/formats/journal.md.
  */
@@ -17,7 +18,6 @@ struct found {
     uint32_t lane;
     uint64_t sequence;
     uint64_t size_bytes;
-    struct content *content; /* owned until it moves to the segment */
     struct segment_scan scan;
     struct error error; /* of reading it; CORRUPT is damage, not failure */
     struct segment *segment;
@@ -58,7 +58,7 @@ struct journal_recovery {
     struct group_index index;
     struct archive *archive;
     struct journal_group *groups; /* [group_count], by id, without deleted ones */
-    uint64_t *released_index;     /* [group_count], each changed by the thread of its group */
+    uint8_t **snapshots;          /* [group_count], payloads; NULL without one */
     size_t group_count;
     atomic_size_t adopted_count;
     atomic_bool opened; /* a journal has begun a segment of its own */

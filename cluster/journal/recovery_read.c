@@ -11,6 +11,8 @@
 
 /* --- Constants ------------------------------------------------------------------------------- */
 
+/* Small at first, for segments of which little was used; a batch is rarely above half of the
+ * second. */
 enum { FIRST_READ_BYTES = 256 * 1024, READ_BYTES = 4 * 1024 * 1024 };
 
 /* --- Finding the files ----------------------------------------------------------------------- */
@@ -94,7 +96,8 @@ static enum error_code file_open_synced(struct journal_recovery *recovery, struc
     char path[DISK_PATH_MAX + 1];
     segment_path(path, recovery->directory, found->lane, found->sequence, SEGMENT_NAME_FINAL);
     struct file *file = NULL;
-    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_DIRECT, &file, error);
+    /* Not past the page cache, though it was written so: what lives is read once more, soon. */
+    enum error_code code = disk_open(recovery->disk, path, DISK_OPEN_READ, &file, error);
     if (code != ERROR_NONE)
         return code;
     /* What a killed process left in the page cache may still be lost: make it count first. */
@@ -110,80 +113,124 @@ static enum error_code file_open_synced(struct journal_recovery *recovery, struc
     return ERROR_NONE;
 }
 
-/* Read from where `read_bytes` stands, as far as the batches lead. Memory of the rest of the
- * segment is never touched. */
-static enum error_code batches_read(struct journal_recovery *recovery, struct found *found,
-                                    struct file *file, uint64_t *read_bytes, struct error *error)
+/* What of a segment is in memory, from a block on: of one worker, for one segment after another. */
+struct window {
+    uint8_t *bytes; /* [capacity_bytes] */
+    uint64_t capacity_bytes;
+    uint64_t offset; /* in the segment */
+    uint64_t size_bytes;
+};
+
+static enum error_code window_grow(struct window *window, uint64_t capacity_bytes,
+                                   struct error *error)
 {
-    bool more = true;
-    while (more) {
-        uint64_t left = found->size_bytes - *read_bytes;
-        uint64_t piece = *read_bytes == 0 ? FIRST_READ_BYTES : READ_BYTES;
-        if (piece > left)
-            piece = left;
-        enum error_code code = disk_read_at(recovery->disk, file, *read_bytes,
-                                            found->content->bytes + *read_bytes, piece, error);
-        if (code != ERROR_NONE)
-            return code == ERROR_CORRUPT ? error_set(error, ERROR_IO, "the file shrank") : code;
-        if (*read_bytes == 0) {
-            code = scan_begin(found->content->bytes, found->size_bytes, &found->scan, error);
-            if (code != ERROR_NONE)
-                return code;
-        }
-        *read_bytes += piece;
-        code = scan_extend(&found->scan, found->content->bytes, *read_bytes, found->size_bytes,
-                           &more, error);
+    uint8_t *bytes = malloc(capacity_bytes);
+    if (bytes == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "journal segment: %llu bytes at once",
+                         (unsigned long long)capacity_bytes);
+    if (window->size_bytes > 0)
+        memcpy(bytes, window->bytes, window->size_bytes);
+    free(window->bytes);
+    window->bytes = bytes;
+    window->capacity_bytes = capacity_bytes;
+    return ERROR_NONE;
+}
+
+/* Let go what lies before `offset`, then read on until the window holds `target_bytes` or the
+ * segment ends. */
+static enum error_code window_move(struct window *window, struct journal_recovery *recovery,
+                                   const struct found *found, struct file *file, uint64_t offset,
+                                   uint64_t target_bytes, struct error *error)
+{
+    assert(offset % BLOCK_BYTES == 0 && offset <= window->offset + window->size_bytes);
+    uint64_t kept_bytes = window->offset + window->size_bytes - offset;
+    if (kept_bytes > 0)
+        memmove(window->bytes, window->bytes + (offset - window->offset), kept_bytes);
+    window->offset = offset;
+    window->size_bytes = kept_bytes;
+    target_bytes = round_to_block(target_bytes);
+    if (target_bytes > found->size_bytes - offset)
+        target_bytes = found->size_bytes - offset;
+    if (target_bytes <= kept_bytes)
+        return ERROR_NONE;
+    enum error_code code = target_bytes <= window->capacity_bytes
+                               ? ERROR_NONE
+                               : window_grow(window, target_bytes, error);
+    if (code == ERROR_NONE)
+        code = disk_read_at(recovery->disk, file, offset + kept_bytes, window->bytes + kept_bytes,
+                            target_bytes - kept_bytes, error);
+    if (code == ERROR_CORRUPT)
+        return error_set(error, ERROR_IO, "the file shrank");
+    if (code == ERROR_NONE)
+        window->size_bytes = target_bytes;
+    return code;
+}
+
+/* Follow the batches to where they end. */
+static enum error_code batches_read(struct journal_recovery *recovery, struct found *found,
+                                    struct file *file, struct window *window, struct error *error)
+{
+    *window = (struct window){.bytes = window->bytes, .capacity_bytes = window->capacity_bytes};
+    enum error_code code = window_move(window, recovery, found, file, 0, FIRST_READ_BYTES, error);
+    if (code == ERROR_NONE)
+        code = scan_begin(window->bytes, found->size_bytes, &found->scan, error);
+    uint64_t needed_bytes = code == ERROR_NONE ? BLOCK_BYTES : 0;
+    while (needed_bytes > 0) {
+        struct scan_window view = {window->bytes, window->offset, window->size_bytes};
+        code = scan_extend(&found->scan, &view, found->size_bytes, &needed_bytes, error);
+        if (code == ERROR_NONE && needed_bytes > 0)
+            code = window_move(window, recovery, found, file, found->scan.end_offset,
+                               needed_bytes > READ_BYTES ? needed_bytes : READ_BYTES, error);
         if (code != ERROR_NONE)
             return code;
-        assert(!more || *read_bytes < found->size_bytes);
     }
-    return ERROR_NONE;
+    return code;
 }
 
 /* What lies behind the last good batch, in pieces that are not kept. */
 static enum error_code rest_read(struct journal_recovery *recovery, struct found *found,
-                                 struct file *file, uint64_t read_bytes, struct error *error)
+                                 struct file *file, struct window *window, struct error *error)
 {
     struct segment_scan *scan = &found->scan;
-    if (scan->end_offset < read_bytes)
-        scan_stranded(scan, found->content->bytes + scan->end_offset, scan->end_offset,
-                      read_bytes - scan->end_offset, found->size_bytes);
-    uint64_t offset = read_bytes > scan->end_offset ? read_bytes : scan->end_offset;
-    uint8_t *piece = aligned_alloc(BLOCK_BYTES, FIRST_READ_BYTES);
-    if (piece == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "journal recovery");
-    enum error_code code = ERROR_NONE;
-    while (code == ERROR_NONE && offset < found->size_bytes) {
-        uint64_t left = found->size_bytes - offset;
-        uint64_t size = left < FIRST_READ_BYTES ? left : FIRST_READ_BYTES;
-        code = disk_read_at(recovery->disk, file, offset, piece, size, error);
-        if (code == ERROR_NONE)
-            scan_stranded(scan, piece, offset, size, found->size_bytes);
-        offset += size;
+    uint64_t end = window->offset + window->size_bytes;
+    if (scan->end_offset < end)
+        scan_stranded(scan, window->bytes + (scan->end_offset - window->offset), scan->end_offset,
+                      end - scan->end_offset, found->size_bytes);
+    uint64_t offset = end > scan->end_offset ? end : scan->end_offset;
+    while (offset < found->size_bytes) {
+        *window = (struct window){
+            .bytes = window->bytes, .capacity_bytes = window->capacity_bytes, .offset = offset};
+        enum error_code code =
+            window_move(window, recovery, found, file, offset, FIRST_READ_BYTES, error);
+        if (code != ERROR_NONE)
+            return code;
+        scan_stranded(scan, window->bytes, offset, window->size_bytes, found->size_bytes);
+        offset += window->size_bytes;
     }
-    free(piece);
-    return code == ERROR_CORRUPT ? error_set(error, ERROR_IO, "the file shrank") : code;
+    return ERROR_NONE;
 }
+
+struct reading {
+    struct journal_recovery *recovery;
+    struct window *windows; /* of each lane of the pool */
+};
 
 static void read_one(void *context, size_t part, size_t lane)
 {
-    (void)lane;
-    struct journal_recovery *recovery = context;
+    struct reading *reading = context;
+    struct journal_recovery *recovery = reading->recovery;
     struct found *found = &recovery->found[part];
     error_clear(&found->error);
     struct file *file = NULL;
-    uint64_t read_bytes = 0;
     if (found->discarded || file_open_synced(recovery, found, &file, &found->error) != ERROR_NONE)
         return;
-    /* Past the page cache: it is read once, and was written past it. */
-    found->content = content_create(found->size_bytes);
     enum error_code code =
-        found->content == NULL
-            ? error_set(&found->error, ERROR_OUT_OF_MEMORY, "journal segment of %llu bytes",
+        found->size_bytes < SEGMENT_DATA_OFFSET
+            ? error_set(&found->error, ERROR_CORRUPT, "a segment of %llu bytes",
                         (unsigned long long)found->size_bytes)
-            : batches_read(recovery, found, file, &read_bytes, &found->error);
+            : batches_read(recovery, found, file, &reading->windows[lane], &found->error);
     if (code == ERROR_NONE)
-        code = rest_read(recovery, found, file, read_bytes, &found->error);
+        code = rest_read(recovery, found, file, &reading->windows[lane], &found->error);
     disk_close(recovery->disk, file);
     if (code == ERROR_NONE && (found->scan.header.lane != found->lane ||
                                found->scan.header.sequence != found->sequence)) {
@@ -206,7 +253,14 @@ int found_compare(const void *left, const void *right)
 enum error_code recovery_read_files(struct journal_recovery *recovery, struct worker_pool *pool,
                                     struct error *error)
 {
-    parallel_run(pool, recovery->found_count, read_one, recovery);
+    size_t lanes = parallel_lanes(pool);
+    struct reading reading = {recovery, calloc(lanes, sizeof *reading.windows)};
+    if (reading.windows == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "journal recovery");
+    parallel_run(pool, recovery->found_count, read_one, &reading);
+    for (size_t i = 0; i < lanes; i++)
+        free(reading.windows[i].bytes);
+    free(reading.windows);
     for (size_t i = 0; i < recovery->found_count; i++) {
         struct found *found = &recovery->found[i];
         if (found->error.code != ERROR_NONE && found->error.code != ERROR_CORRUPT) {

@@ -2,6 +2,9 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
 
 enum error_code scan_header(const uint8_t *content, uint64_t size_bytes,
                             struct segment_header *header_out, struct error *error)
@@ -29,20 +32,58 @@ static bool batch_header_check(const uint8_t *bytes, uint64_t offset, uint64_t s
            header_out->size_bytes <= size_bytes - offset;
 }
 
-static bool records_check(const uint8_t *batch, const struct batch_header *header, uint64_t salt)
+/* --- What is kept ---------------------------------------------------------------------------- */
+
+static bool payload_is_kept(const struct record *record)
 {
+    return record->type != RECORD_ENTRY && record->type != RECORD_SNAPSHOT;
+}
+
+static bool record_keep(struct segment_scan *scan, const struct record *record, uint64_t offset)
+{
+    if (scan->record_count == scan->record_capacity) {
+        size_t capacity = scan->record_capacity * 2 + 64;
+        struct scan_record *records = realloc(scan->records, capacity * sizeof *records);
+        if (records == NULL)
+            return false;
+        scan->records = records;
+        scan->record_capacity = capacity;
+    }
+    struct scan_record kept = {.offset = offset, .record = *record};
+    kept.record.payload = NULL;
+    if (payload_is_kept(record) && record->payload_bytes > 0) {
+        uint8_t *payload = arena_allocate(scan->payloads, record->payload_bytes);
+        if (payload == NULL)
+            return false;
+        memcpy(payload, record->payload, record->payload_bytes);
+        kept.record.payload = payload;
+    }
+    scan->records[scan->record_count++] = kept;
+    return true;
+}
+
+enum batch_check { BATCH_WHOLE, BATCH_BROKEN, BATCH_OUT_OF_MEMORY };
+
+/* The records of a batch `offset` bytes into the segment; kept only when all of them check. */
+static enum batch_check records_check(struct segment_scan *scan, const uint8_t *batch,
+                                      uint64_t offset, const struct batch_header *header)
+{
+    size_t before = scan->record_count;
     size_t position = BATCH_HEADER_BYTES;
-    uint32_t count = 0;
     while (position < header->size_bytes) {
         struct record record;
-        size_t taken =
-            record_decode(batch + position, header->size_bytes - position, salt, &record);
+        size_t taken = record_decode(batch + position, header->size_bytes - position,
+                                     scan->header.salt, &record);
         if (taken == 0)
-            return false;
+            break;
+        if (!record_keep(scan, &record, offset + position))
+            return BATCH_OUT_OF_MEMORY;
         position += taken;
-        count++;
     }
-    return count == header->record_count;
+    if (position >= header->size_bytes && scan->record_count - before == header->record_count)
+        return BATCH_WHOLE;
+    scan->record_count = before;
+    return BATCH_BROKEN;
 }
 
 static bool batch_add(struct segment_scan *scan, struct scan_batch batch)
@@ -59,38 +100,53 @@ static bool batch_add(struct segment_scan *scan, struct scan_batch batch)
     return true;
 }
 
+/* --- Scanning -------------------------------------------------------------------------------- */
+
 enum error_code scan_begin(const uint8_t *content, uint64_t size_bytes,
                            struct segment_scan *scan_out, struct error *error)
 {
     struct segment_scan scan = {.end_offset = SEGMENT_DATA_OFFSET};
     enum error_code code = scan_header(content, size_bytes, &scan.header, error);
-    if (code == ERROR_NONE)
-        *scan_out = scan;
-    return code;
+    if (code != ERROR_NONE)
+        return code;
+    scan.payloads = arena_create(0);
+    if (scan.payloads == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "journal segment");
+    *scan_out = scan;
+    return ERROR_NONE;
 }
 
-enum error_code scan_extend(struct segment_scan *scan, const uint8_t *content, uint64_t read_bytes,
-                            uint64_t size_bytes, bool *more_out, struct error *error)
+enum error_code scan_extend(struct segment_scan *scan, const struct scan_window *window,
+                            uint64_t size_bytes, uint64_t *needed_bytes_out, struct error *error)
 {
     struct batch_header header;
-    *more_out = false;
+    *needed_bytes_out = 0;
     for (;;) {
         uint64_t offset = scan->end_offset;
         if (offset + BLOCK_BYTES > size_bytes)
             return ERROR_NONE;
-        *more_out = offset + BLOCK_BYTES > read_bytes;
-        if (*more_out ||
-            !batch_header_check(content + offset, offset, size_bytes, &scan->header, &header))
+        assert(offset >= window->offset && offset <= window->offset + window->size_bytes);
+        const uint8_t *batch = window->bytes + (offset - window->offset);
+        uint64_t held_bytes = window->offset + window->size_bytes - offset;
+        if (held_bytes < BLOCK_BYTES) {
+            *needed_bytes_out = BLOCK_BYTES;
+            return ERROR_NONE;
+        }
+        if (!batch_header_check(batch, offset, size_bytes, &scan->header, &header))
             return ERROR_NONE;
         if (scan->count > 0 &&
             header.sequence != scan->batches[scan->count - 1].header.sequence + 1)
             return ERROR_NONE;
-        *more_out = offset + header.size_bytes > read_bytes;
-        if (*more_out || !records_check(content + offset, &header, scan->header.salt))
+        if (held_bytes < header.size_bytes) {
+            *needed_bytes_out = header.size_bytes;
             return ERROR_NONE;
-        if (!batch_add(scan, (struct scan_batch){offset, header}))
+        }
+        struct scan_batch found = {offset, header, scan->record_count};
+        enum batch_check check = records_check(scan, batch, offset, &header);
+        if (check == BATCH_BROKEN)
+            return ERROR_NONE;
+        if (check == BATCH_OUT_OF_MEMORY || !batch_add(scan, found))
             return error_set(error, ERROR_OUT_OF_MEMORY, "journal segment");
-        scan->record_count += header.record_count;
         if (header.durable > scan->durable_max)
             scan->durable_max = header.durable;
         scan->end_offset += round_to_block(header.size_bytes);
@@ -121,8 +177,9 @@ enum error_code scan_segment(const uint8_t *content, uint64_t size_bytes,
     enum error_code code = scan_begin(content, size_bytes, &scan, error);
     if (code != ERROR_NONE)
         return code;
-    bool more;
-    code = scan_extend(&scan, content, size_bytes, size_bytes, &more, error);
+    struct scan_window whole = {.bytes = content, .size_bytes = size_bytes};
+    uint64_t needed_bytes;
+    code = scan_extend(&scan, &whole, size_bytes, &needed_bytes, error);
     if (code != ERROR_NONE) {
         segment_scan_clear(&scan);
         return code;
@@ -137,22 +194,20 @@ enum error_code scan_segment(const uint8_t *content, uint64_t size_bytes,
 void segment_scan_clear(struct segment_scan *scan)
 {
     free(scan->batches);
+    free(scan->records);
+    arena_destroy(scan->payloads);
     *scan = (struct segment_scan){0};
 }
 
-enum error_code scan_records(const uint8_t *content, const struct scan_batch *batch,
+enum error_code scan_records(const struct segment_scan *scan, const struct scan_batch *batch,
                              scan_visit_record *visit, void *context, struct error *error)
 {
-    size_t position = BATCH_HEADER_BYTES;
-    while (position < batch->header.size_bytes) {
-        struct record record;
-        uint64_t offset = batch->offset + position;
-        size_t taken = record_view(content + offset, batch->header.size_bytes - position, &record);
-        assert(taken > 0); /* scan_segment checked it */
-        enum error_code code = visit(context, &record, offset, error);
+    assert(batch->first_record + batch->header.record_count <= scan->record_count);
+    for (size_t i = 0; i < batch->header.record_count; i++) {
+        const struct scan_record *found = &scan->records[batch->first_record + i];
+        enum error_code code = visit(context, &found->record, found->offset, error);
         if (code != ERROR_NONE)
             return code;
-        position += taken;
     }
     return ERROR_NONE;
 }

@@ -9,11 +9,8 @@ void archive_unref(struct archive *archive)
 {
     if (archive == NULL || atomic_fetch_sub(&archive->references, 1) > 1)
         return;
-    for (size_t i = 0; i < archive->count; i++) {
-        if (archive->segments[i] != NULL)
-            content_destroy(archive->segments[i]->content);
+    for (size_t i = 0; i < archive->count; i++)
         free(archive->segments[i]);
-    }
     free(archive->segments);
     free(archive);
 }

@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "content.h"
 #include "platform/disk.h"
 
 /*
@@ -26,9 +25,6 @@ struct segment {
     _Atomic int64_t holds;
     _Atomic int64_t live_bytes;
     bool archived; /* of an earlier generation */
-
-    /* While a recovery is open: what it has read, NULL when nothing in it lives. */
-    struct content *content;
 
     /* Of the lane that writes it. */
     struct segment *next;

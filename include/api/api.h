@@ -40,9 +40,9 @@ struct api_program {
     void *context;
     /* Read settings and certificates again. */
     enum error_code (*reload)(void *context, struct error *error);
-    /* Freeze, merge (and upload) all shards, on wish with the blocks that hold deleted samples;
-     * `done` runs on `origin` with the outcome, an error that lives during the call. */
-    void (*flush)(void *context, bool cleans, struct scheduler *origin,
+    /* Freeze, merge (and upload) all shards; `done` runs on `origin` with the outcome, an error
+     * that lives during the call. */
+    void (*flush)(void *context, enum flush_reach reach, struct scheduler *origin,
                   void (*done)(void *argument, const struct error *error), void *argument);
     /* Make a directory below the storage directory that a node can be started on. `done` runs on
      * `origin` with its name below snapshots/, or an error that lives during the call. */
@@ -77,6 +77,7 @@ struct api_options {
     const char *config_yaml;    /* the effective settings, secrets left out */
     const char *retention_text; /* as runtimeinfo shows it */
     size_t decoded_bytes_max;
+    uint64_t write_memory_bytes_max; /* of all remote-write requests; 0: no limit */
 };
 
 /* Errors: OUT_OF_MEMORY. */
@@ -86,6 +87,9 @@ void api_destroy(struct api *api); /* NULL is fine */
 
 /* Add all routes. Errors: OUT_OF_MEMORY. */
 enum error_code api_add_routes(struct api *api, struct http_router *router, struct error *error);
+
+/* Memory of remote-write requests that are decoded, stored, or waiting to be. Any thread. */
+uint64_t api_write_memory_bytes(const struct api *api);
 
 /* For the servers: error bodies, CORS headers, request metrics. */
 struct http_hooks api_hooks(struct api *api);

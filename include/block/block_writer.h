@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "block/block_order.h"
+#include "block/encoded_series.h"
 #include "block/file_summary.h"
 #include "model/columns.h"
 #include "model/labels.h"
@@ -27,29 +28,6 @@ struct block_properties {
     uint32_t shard;          /* the shard that made it */
     uint64_t block_id;       /* log index of the entry that decided it */
     uint64_t tombstone_mark; /* deletions up to this log index are applied inside */
-};
-
-/* Chunks never cross a multiple of this, so that merges of whole windows copy them. */
-enum { BLOCK_CHUNK_WINDOW_MS = 2 * 60 * 60 * 1000 };
-
-enum chunk_kind { CHUNK_FLOAT = 0, CHUNK_HISTOGRAM = 1 };
-
-/* An encoded chunk as it lies in a block: a pure function of its samples. */
-struct encoded_chunk {
-    enum chunk_kind kind;
-    uint32_t sample_count; /* 1..CHUNK_SAMPLES_MAX */
-    const uint8_t *bytes;  /* [size_bytes], values */
-    size_t size_bytes;
-    const uint8_t *start_timestamps; /* [start_timestamps_bytes]; none: 0 bytes */
-    size_t start_timestamps_bytes;
-};
-
-/* A series as its chunks; their sample counts add up to `sample_count`. */
-struct encoded_series {
-    const int64_t *timestamps_ms; /* [sample_count], ascending, each once */
-    size_t sample_count;
-    const struct encoded_chunk *chunks; /* [chunk_count], in time order */
-    size_t chunk_count;
 };
 
 struct block_writer;

@@ -4,7 +4,8 @@
  * Pages are read on a miss, their checksum verified and their bytes decompressed once, then shared
  * by reference count. Sharded by a hash of (file, offset), each shard with a lock and a clock
  * hand. Two threads that miss the same page read it once: the second waits. Pinned pages are never
- * evicted; they may push the cache over its budget for as long as they are pinned.
+ * evicted; they may push the cache over its budget for as long as they are pinned. The pages of a
+ * file leave when it is closed.
  *
  * Thread-safe. One per node; the simulation makes one per simulated node.
  */

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "block/encoded_series.h"
 #include "block/file_summary.h"
 #include "block/page_cache.h"
 #include "block/page_source.h"
@@ -57,8 +58,13 @@ enum error_code part_reader_read_latest(struct part_reader *reader, uint64_t id,
                                         int64_t end_ms, struct sample_columns *columns_out,
                                         struct error *error);
 
+/* The chunks that have a sample in the range, whole, for a merge. They live as the columns do. */
+enum error_code part_reader_read_encoded(struct part_reader *reader, uint64_t id, int64_t start_ms,
+                                         int64_t end_ms, struct encoded_series *encoded_out,
+                                         struct error *error);
+
 /* Exemplars in the range, ascending; they live until the reader's next read of exemplars or
- * destroy. Columns read before stay. */
+ * destroy. Columns and chunks read before stay. */
 enum error_code part_reader_read_exemplars(struct part_reader *reader, uint64_t id,
                                            int64_t start_ms, int64_t end_ms,
                                            const struct exemplar **exemplars_out, size_t *count_out,

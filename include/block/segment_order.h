@@ -26,10 +26,13 @@ void segment_order_destroy(struct segment_order *order); /* NULL is fine */
 
 size_t segment_order_count(const struct segment_order *order);
 
+/* The id of the series at `place` < count. */
+uint64_t segment_order_id(const struct segment_order *order, size_t place);
+
 /* The series at `place` < count, in block order; labels in `arena`, the tenant as long as the
  * order. Errors: CORRUPT, OUT_OF_MEMORY. */
 enum error_code segment_order_series(const struct segment_order *order, size_t place,
-                                     struct arena *arena, uint64_t *id_out,
-                                     struct block_series *series_out, struct error *error);
+                                     struct arena *arena, struct block_series *series_out,
+                                     struct error *error);
 
 #endif

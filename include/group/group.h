@@ -6,9 +6,9 @@
  * take its place. Not thread-safe: a host and its groups belong to one loop thread.
  *
  * Life of a group: the journal is recovered and opened with the group among those it adopts, then
- * group_create, group_start (restores the state machine and replays what the journal recovered;
- * a single voter leads at once), proposals, group_close. Log, metadata and snapshots all live in
- * the journal: a group has no file of its own.
+ * group_create, group_start (restores the state machine; what the journal recovered is replayed
+ * while the loop runs, then a single voter leads), proposals, group_close. Log, metadata and
+ * snapshots all live in the journal: a group has no file of its own.
  *
  * No callback of a request runs inside the call that made the request, but the operations of
  * the state machine run inside group_start, group_host_receive and group_close too.
@@ -100,8 +100,7 @@ struct group_options {
 
     /*
      * What the journal held when the process started; NULL for a group that is new. It must stay
-     * open until group_start returned and the state machine's applied_index reached what it was
-     * given there, since replayed payloads lie in it.
+     * open until group_start returned and the group is not `replaying` any more, or is closed.
      */
     const struct journal_recovery *recovery;
 
@@ -125,17 +124,19 @@ enum error_code group_create(struct group_host *host, const struct group_options
                              struct error *error);
 
 /*
- * Restore and replay into the state machine, then take part. A group whose start failed is
- * still to be closed. Errors: those of `restore`, CORRUPT (what is stored does not fit together,
- * or acknowledged records are lost: the replica must be rebuilt), UNSUPPORTED, OUT_OF_MEMORY.
+ * Restore the state machine, then take part. What the journal holds beyond the restored state is
+ * handed to `apply` while the loop runs, a few MiB at a time; until then the replica votes and
+ * takes entries, but is not ready. A group whose start failed is still to be closed. Errors: those
+ * of `restore`, CORRUPT (what is stored does not fit together, or acknowledged records are lost:
+ * the replica must be rebuilt), UNSUPPORTED, OUT_OF_MEMORY.
  */
 enum error_code group_start(struct group *group, struct error *error);
 
 /*
  * Stop taking part and release the group. Requests still out are answered first
  * (GROUP_OUTCOME_UNKNOWN), then what is on its way to the disk is waited for, then `closed`
- * runs, not inside this call; the group is gone and payloads given to `apply` are void when it
- * runs. Never fails; call once. The journal closes after its groups.
+ * runs, not inside this call, and the group is gone. Payloads given to `apply` are void from this
+ * call on. Never fails; call once. The journal closes after its groups.
  */
 void group_close(struct group *group, void (*closed)(void *context), void *context);
 
@@ -218,6 +219,9 @@ enum error_code group_transfer(struct group *group, struct group_request *reques
  */
 void group_snapshot_soon(struct group *group);
 
+/* The state machine's applied_index has risen: payloads up to it may go. */
+void group_applied(struct group *group);
+
 /* --- State --------------------------------------------------------------------------------- */
 
 enum group_state {
@@ -229,7 +233,8 @@ enum group_state {
 
 struct group_status {
     enum group_state state;
-    bool ready; /* leader, and the barrier of its term is applied: takes proposals */
+    bool ready;     /* leader, and the barrier of its term is applied: takes proposals */
+    bool replaying; /* what was stored before the start is still being handed to `apply` */
     uint64_t term;
     uint64_t leader_id; /* 0 when unknown */
     uint64_t commit_index;

@@ -41,7 +41,8 @@ struct state_machine;
 struct state_machine_operations {
     /*
      * Take one committed entry; must be quick (put it in a queue). The payload stays in place
-     * until `applied_index` reports this entry, `restore` is called or the group is closed.
+     * until `applied_index` reports this entry (see group_applied), `restore` is called or the
+     * group is closed.
      * Indexes rise but have gaps (the group keeps entries of its own).
      */
     void (*apply)(struct state_machine *self, const struct group_entry *entry);

@@ -6,9 +6,10 @@
  * device, so that one durable write serves many groups. The journal knows groups, indexes and
  * terms, never what a payload means. Byte layout: docs/formats/journal.md.
  *
- * Life: journal_recover() at start-up reads whatever lanes are on the disk, from any number of
+ * Life: journal_recover() at start-up checks whatever lanes are on the disk, from any number of
  * loops before; each loop then opens its lane and adopts the groups it will serve (on any lane,
- * whichever wrote them before); journal_recovery_close() frees the recovered payloads.
+ * whichever wrote them before) and reads what it needs of their entries (journal/replay.h);
+ * journal_recovery_close() lets the old segments go.
  *
  * Threads: a journal belongs to its loop; every call and every callback is on that thread. A
  * recovery is read-only once made and may be read, and adopted from, by several loops at once.
@@ -221,14 +222,14 @@ enum journal_damage_policy {
 
 struct journal_recovery_options {
     const char *directory;
-    struct worker_pool *pool; /* segments are read and checked in parallel; NULL: one by one */
+    struct worker_pool *pool; /* segments are checked in parallel; NULL: one by one */
     enum journal_damage_policy damage_policy;
 };
 
 /*
- * Read all lanes. Blocking; the journal must not be open. A batch that was not acknowledged when
- * the process ended may be there or not; a torn one is cut off. A missing directory is an empty
- * journal.
+ * Check all lanes and tell what they hold; of entries only where they are. Blocking; the journal
+ * must not be open. A batch that was not acknowledged when the process ended may be there or not; a
+ * torn one is cut off. A missing directory is an empty journal.
  *
  * Errors: IO, OUT_OF_MEMORY, UNSUPPORTED (written by a newer version), CORRUPT (acknowledged
  * records are unreadable; the message names segment and offset).
@@ -236,7 +237,8 @@ struct journal_recovery_options {
 enum error_code journal_recover(struct disk *disk, const struct journal_recovery_options *options,
                                 struct journal_recovery **recovery_out, struct error *error);
 
-/* Frees payloads and views. Before or after the journals that adopted from it close. */
+/* Frees snapshots and views. Before or after the journals that adopted from it close, but after
+ * every journal_replay of it. */
 void journal_recovery_close(struct journal_recovery *recovery);
 
 struct journal_group {
@@ -259,16 +261,17 @@ const struct journal_group *journal_recovery_group(const struct journal_recovery
 const struct journal_group *journal_recovery_find(const struct journal_recovery *recovery,
                                                   uint64_t group);
 
-/* `index` in [first_index, next_index). The payload lives as long as the recovery, or until it is
- * released. */
-struct journal_entry journal_recovery_entry(const struct journal_group *group, uint64_t index);
-
 /*
- * Entries of `group` up to `index` are not looked at any more: the memory of their payloads may go
- * before the recovery is closed. Indexes that were not recovered are fine. One thread a group.
+ * Read entries [first_index, end_index) of `group`, all of them recovered, in order. Blocking. The
+ * payload is borrowed in the call; an error of `visit` ends it. Errors: IO, OUT_OF_MEMORY, CORRUPT
+ * (they do not check any more). To have many entries without waiting: journal/replay.h.
  */
-void journal_recovery_release(const struct journal_recovery *recovery, uint64_t group,
-                              uint64_t index);
+typedef enum error_code journal_entry_visit(void *context, const struct journal_entry *entry,
+                                            struct error *error);
+enum error_code journal_recovery_read(const struct journal_recovery *recovery,
+                                      const struct journal_group *group, uint64_t first_index,
+                                      uint64_t end_index, journal_entry_visit *visit, void *context,
+                                      struct error *error);
 
 /* One place where acknowledged records are gone. */
 struct journal_damage {

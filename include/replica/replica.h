@@ -40,8 +40,7 @@ struct replica_options {
     struct replica_node *node;
     struct shard_options shard; /* proposer and environment are filled in */
     uint64_t group_id;
-    /* NULL for a new group; stays open until the replica is ready, since replayed payloads lie
-     * in it. */
+    /* NULL for a new group; stays open until the replica is ready, since it is replayed from. */
     const struct journal_recovery *recovery;
     const struct group_member *founders;
     size_t founder_count;

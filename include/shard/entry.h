@@ -25,6 +25,7 @@ enum entry_kind {
     ENTRY_DELETE_SERIES = 6,
     ENTRY_CLEAN_TOMBSTONES = 7,
     ENTRY_FORGET_SERIES = 8,
+    ENTRY_FORGET_METADATA = 9,
 };
 
 enum { ENTRY_VERSION = 1 };

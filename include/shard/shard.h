@@ -46,7 +46,11 @@ struct shard_options {
     int64_t retention_ms; /* 0: for ever */
     int64_t quiet_ms;     /* a series without samples for one or two such periods is forgotten, by
                              the times of the samples; 0: never */
-    uint64_t series_max;  /* alive; 0: no limit */
+    uint32_t metadata_quiet_periods; /* of a metric, not stated for so many of them, is forgotten;
+                                        0: never */
+    uint64_t series_max;             /* alive, see node_series; 0: no limit */
+    _Atomic uint64_t *node_series;   /* of all shards of the node, kept by them, zero at first, as
+                                        series_max is for all; NULL: for each shard alone */
     uint32_t exemplars_max;
     uint32_t metadata_max; /* metrics with metadata */
     struct shard_proposer proposer;
@@ -143,11 +147,16 @@ void shard_maintain(struct shard *shard);
 /* Propose that files before `cutoff_ms` as a whole are deleted; no effect when there are none. */
 void shard_retain_from(struct shard *shard, int64_t cutoff_ms);
 
+enum flush_reach {
+    FLUSH_SAMPLES, /* what is in memory and in parts becomes blocks */
+    FLUSH_DELETED, /* and blocks that hold deleted samples are written anew without them */
+};
+
 /* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do, or with
  * UNAVAILABLE when the shard closes. It may run inside the call. */
 struct shard_flush {
     void (*done)(struct shard_flush *flush, const struct error *error);
-    bool cleans;              /* blocks that hold deleted samples are written anew without them */
+    enum flush_reach reach;
     struct shard_flush *next; /* the shard's */
     int phase;                /* the shard's */
 };
@@ -212,8 +221,9 @@ struct shard_statistics {
     uint64_t dead_id_count;      /* forgotten, but still in a series segment */
     uint64_t tombstone_count;
     uint64_t metadata_count;
-    int64_t oldest_ms; /* INT64_MAX: no samples */
-    int64_t newest_ms; /* INT64_MIN: no samples */
+    uint64_t metadata_forgotten; /* metrics, since the start */
+    int64_t oldest_ms;           /* INT64_MAX: no samples */
+    int64_t newest_ms;           /* INT64_MIN: no samples */
 };
 
 void shard_read_statistics(struct shard *shard, struct shard_statistics *statistics_out);

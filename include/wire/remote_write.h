@@ -3,7 +3,7 @@
  *
  * The body is walked once; what comes out are flat arrays with views into the body, no object per
  * series or label. Labels stay undecoded until somebody asks: a series that the receiver knows is
- * found by the hash of its label bytes as they arrived (write_series_alias).
+ * found by the hash of its label bytes as they arrived (write_series.alias).
  *
  * Sources: the remote-write 1.0 specification and prometheus/prompb (fields of WriteRequest), the
  * 2.0 specification (io.prometheus.write.v2.Request).
@@ -60,6 +60,9 @@ struct write_metadata {
 };
 
 struct write_series {
+    /* The identity of the labels as sent: the same bytes (1.0) or symbols (2.0) give the same,
+     * other labels another one. The reverse does not hold: one series may have many aliases. */
+    struct hash128 alias;
     struct write_labels labels;
     uint32_t sample_first;
     uint32_t sample_count;
@@ -69,6 +72,8 @@ struct write_series {
     uint32_t exemplar_count;
     /* 2.0: one of its references is outside the symbols; the series is to be refused alone. */
     bool reference_invalid;
+    /* 1.0: nobody has looked whether its labels are such (WRITE_LABELS_TRUSTED). */
+    bool labels_unseen;
 };
 
 struct write_request {
@@ -78,9 +83,8 @@ struct write_request {
     struct write_histogram *histograms;
     struct write_exemplar *exemplars;
     struct write_metadata *metadata;
-    struct text *symbols;          /* 2.0 */
-    uint32_t *references;          /* 2.0 */
-    struct hash128 *symbol_hashes; /* 2.0, [symbol_count]; filled by write_request_hash_symbols */
+    struct text *symbols; /* 2.0 */
+    uint32_t *references; /* 2.0 */
     size_t series_count;
     size_t sample_count;
     size_t histogram_count;
@@ -91,25 +95,36 @@ struct write_request {
 };
 
 /*
+ * Who looks whether labels of a 1.0 request are well-formed.
+ *
+ * CHECKED: the decoder. TRUSTED: the caller. What stands before the samples at the end of a series
+ * is then taken for its labels unseen, which is right if they have the alias of labels that were
+ * checked once: they are the same bytes. A caller that does not know the alias asks
+ * write_labels_are_whole, and if they are not, has the body decoded CHECKED: whatever it holds is
+ * then decoded or refused as it should be.
+ */
+enum write_labels_trust { WRITE_LABELS_CHECKED, WRITE_LABELS_TRUSTED };
+
+struct write_decode_options {
+    enum write_version version;
+    enum write_labels_trust trust;
+    size_t series_limit;
+    uint64_t alias_seed; /* secret: nobody shall make two series with one alias */
+};
+
+/*
  * Decode an uncompressed body. Views point into `body`, arrays into `arena`; both outlive the
  * request.
  *
  * Errors: INVALID (not this message: nothing may be stored of it), LIMIT (more than
  * `series_limit` series), OUT_OF_MEMORY.
  */
-enum error_code write_request_decode(enum write_version version, const uint8_t *body,
-                                     size_t body_size, size_t series_limit, struct arena *arena,
+enum error_code write_request_decode(const struct write_decode_options *options,
+                                     const uint8_t *body, size_t body_size, struct arena *arena,
                                      struct write_request *request_out, struct error *error);
 
-/* Hash each symbol of a 2.0 request, before write_series_alias. No-op for 1.0. Errors:
- * OUT_OF_MEMORY. */
-enum error_code write_request_hash_symbols(struct write_request *request, uint64_t seed,
-                                           struct arena *arena, struct error *error);
-
-/* The identity of the labels as sent: the same bytes (1.0) or symbols (2.0) give the same hash,
- * other labels another one. The reverse does not hold: one series may have many aliases. */
-struct hash128 write_labels_alias(const struct write_request *request,
-                                  const struct write_labels *labels, uint64_t seed);
+/* Whether labels of a series with labels_unseen are well-formed label fields and nothing else. */
+bool write_labels_are_whole(const struct write_labels *labels);
 
 /*
  * The labels of a series or an exemplar as sent: not sorted, not checked, views into the body.

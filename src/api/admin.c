@@ -28,23 +28,23 @@ static void flushed(void *argument, const struct error *error)
         api_respond_status(argument, 204);
 }
 
-static void flush(struct http_request *request, bool cleans)
+static void flush(struct http_request *request, enum flush_reach reach)
 {
     struct api *api = api_of(request);
-    api->options.program.flush(api->options.program.context, cleans,
-                               http_request_scheduler(request), flushed, request);
+    api->options.program.flush(api->options.program.context, reach, http_request_scheduler(request),
+                               flushed, request);
 }
 
 void api_flush(struct http_request *request)
 {
-    flush(request, false);
+    flush(request, FLUSH_SAMPLES);
 }
 
 /* Merges leave deleted samples out: what is in memory and parts, and every block that has some, is
  * written without them. */
 void api_clean_tombstones(struct http_request *request)
 {
-    flush(request, true);
+    flush(request, FLUSH_DELETED);
 }
 
 /* --- Snapshot --------------------------------------------------------------------------------- */

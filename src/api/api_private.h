@@ -27,18 +27,20 @@ struct api {
     struct counter *requests_by_class[6]; /* by hundreds of the status */
     struct distribution *request_seconds;
     struct api_cardinality cardinality;
+    _Atomic uint64_t write_memory_bytes;
 };
 
 /* Prometheus' error types and their status. */
 enum api_error {
-    API_BAD_DATA,    /* 400 */
-    API_EXECUTION,   /* 422 */
-    API_CANCELED,    /* 499 */
-    API_TIMEOUT,     /* 503 */
-    API_INTERNAL,    /* 500 */
-    API_UNAVAILABLE, /* 503 */
-    API_NOT_FOUND,   /* 404 */
-    API_DISABLED,    /* 500, as "unavailable": asking again does not help */
+    API_BAD_DATA,     /* 400 */
+    API_EXECUTION,    /* 422 */
+    API_CANCELED,     /* 499 */
+    API_TIMEOUT,      /* 503 */
+    API_INTERNAL,     /* 500 */
+    API_UNAVAILABLE,  /* 503 */
+    API_NOT_FOUND,    /* 404 */
+    API_UNAUTHORIZED, /* 401 */
+    API_DISABLED,     /* 500, as "unavailable": asking again does not help */
     API_ERRORS
 };
 

@@ -14,10 +14,11 @@ struct error_form {
 };
 
 static const struct error_form ERROR_FORMS[API_ERRORS] = {
-    [API_BAD_DATA] = {400, "bad_data"},   [API_EXECUTION] = {422, "execution"},
-    [API_CANCELED] = {499, "canceled"},   [API_TIMEOUT] = {503, "timeout"},
-    [API_INTERNAL] = {500, "internal"},   [API_UNAVAILABLE] = {503, "unavailable"},
-    [API_NOT_FOUND] = {404, "not_found"}, [API_DISABLED] = {500, "unavailable"},
+    [API_BAD_DATA] = {400, "bad_data"},    [API_EXECUTION] = {422, "execution"},
+    [API_CANCELED] = {499, "canceled"},    [API_TIMEOUT] = {503, "timeout"},
+    [API_INTERNAL] = {500, "internal"},    [API_UNAVAILABLE] = {503, "unavailable"},
+    [API_NOT_FOUND] = {404, "not_found"},  [API_UNAUTHORIZED] = {401, "unauthorized"},
+    [API_DISABLED] = {500, "unavailable"},
 };
 
 unsigned api_error_status(enum api_error kind)
@@ -129,17 +130,14 @@ bool api_tenant(struct http_request *request, struct text *tenant_out)
     *tenant_out = TEXT("anonymous");
     if (!api_of(request)->options.tenants_enabled)
         return true;
-    if (!http_request_header(request, TEXT("X-Scope-OrgID"), tenant_out)) {
-        http_respond(request,
-                     &(struct http_response){.status = 401,
-                                             .content_type = TEXT("text/plain; charset=utf-8"),
-                                             .body = TEXT("no org id: the header X-Scope-OrgID "
-                                                          "must name the tenant\n")});
+    if (!http_request_header(request, TEXT("X-Scope-OrgID"), tenant_out) || tenant_out->size == 0) {
+        api_respond_error(request, API_UNAUTHORIZED,
+                          "no org id: the header X-Scope-OrgID must name the tenant");
         return false;
     }
     if (!tenant_is_valid(*tenant_out)) {
         api_respond_error(request, API_BAD_DATA,
-                          "the tenant in X-Scope-OrgID is empty, too long or has characters other "
+                          "the tenant in X-Scope-OrgID is too long or has characters other "
                           "than letters, digits and !-_.*'()");
         return false;
     }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/log.h"
 
 #include "api_private.h"
 
@@ -55,13 +56,82 @@ static bool negotiate(struct http_request *request, enum write_version *version_
     return proto.size == 0 || text_equal(proto, TEXT("prometheus.WriteRequest"));
 }
 
-/* --- Answer ----------------------------------------------------------------------------------- */
+/* --- Memory ----------------------------------------------------------------------------------- */
 
 struct write_call {
     struct ingest_request ingest; /* first */
     struct http_request *request;
     struct arena *arena;
+    struct arena_account account;
+    struct api *api;
+    size_t charged_bytes;
+    bool is_too_large; /* no other time has room for it either */
 };
+
+static struct write_call *call_of(struct arena_account *account)
+{
+    return (struct write_call *)((char *)account - offsetof(struct write_call, account));
+}
+
+/* Decoded bytes, and what the arrays of the smallest possible samples need beside them. */
+static size_t call_bytes_max(const struct api *api)
+{
+    return api->options.decoded_bytes_max * 12;
+}
+
+static bool charge(struct arena_account *account, size_t size_bytes)
+{
+    struct write_call *call = call_of(account);
+    struct api *api = call->api;
+    uint64_t limit = api->options.write_memory_bytes_max;
+    call->is_too_large = call->charged_bytes + size_bytes > call_bytes_max(api);
+    if (call->is_too_large)
+        return false;
+    uint64_t before =
+        atomic_fetch_add_explicit(&api->write_memory_bytes, size_bytes, memory_order_relaxed);
+    if (limit > 0 && before + size_bytes > limit) {
+        atomic_fetch_sub_explicit(&api->write_memory_bytes, size_bytes, memory_order_relaxed);
+        return false;
+    }
+    call->charged_bytes += size_bytes;
+    return true;
+}
+
+static void release(struct arena_account *account, size_t size_bytes)
+{
+    struct write_call *call = call_of(account);
+    call->charged_bytes -= size_bytes;
+    atomic_fetch_sub_explicit(&call->api->write_memory_bytes, size_bytes, memory_order_relaxed);
+}
+
+uint64_t api_write_memory_bytes(const struct api *api)
+{
+    return atomic_load_explicit(&api->write_memory_bytes, memory_order_relaxed);
+}
+
+static void call_destroy(struct write_call *call)
+{
+    if (call != NULL)
+        arena_destroy(call->arena); /* charged to the call */
+    free(call);
+}
+
+static struct write_call *call_create(struct api *api)
+{
+    struct write_call *call = calloc(1, sizeof *call);
+    if (call == NULL)
+        return NULL;
+    call->api = api;
+    call->account = (struct arena_account){charge, release};
+    call->arena = arena_create_charged(&call->account);
+    if (call->arena == NULL) {
+        call_destroy(call);
+        return NULL;
+    }
+    return call;
+}
+
+/* --- Answer ----------------------------------------------------------------------------------- */
 
 enum { WRITTEN_HEADERS = 3 };
 
@@ -102,11 +172,13 @@ static void write_done(struct ingest_request *ingest)
         [INGEST_RATE_LIMIT] = 429, [INGEST_UNAVAILABLE] = 503,
     };
     struct write_call *call = (struct write_call *)ingest;
+    enum ingest_status status = ingest->status;
+    if (status == INGEST_UNAVAILABLE && call->is_too_large)
+        status = INGEST_TOO_LARGE;
     /* Nothing counts as written of a request that is to be sent again. */
-    respond(call->request, STATUSES[ingest->status], ingest->message,
-            ingest->status == INGEST_UNAVAILABLE ? NULL : ingest);
-    arena_destroy(call->arena);
-    free(call);
+    respond(call->request, STATUSES[status], ingest->message,
+            status == INGEST_UNAVAILABLE ? NULL : ingest);
+    call_destroy(call);
 }
 
 static struct ingest *ingest_of(struct http_request *request)
@@ -119,35 +191,44 @@ static struct ingest *ingest_of(struct http_request *request)
     return NULL;
 }
 
+static void log_unsupported(struct http_request *request, const char *why)
+{
+    static _Thread_local struct log_limit limit = {.interval_ms = 10000, .burst = 5};
+    uint64_t suppressed;
+    if (!log_limit_allow(&limit, clock_now_ms(api_of(request)->options.clock), &suppressed))
+        return;
+    struct text remote = http_request_remote_address(request);
+    log_event(LOG_WARNING, "api", "a write was refused",
+              "remote=%.*s reason=\"%s\" suppressed=%llu", TEXT_ARGUMENTS(remote), why,
+              (unsigned long long)suppressed);
+}
+
 void api_write(struct http_request *request)
 {
     enum write_version version;
     const char *why;
     struct text tenant;
     if (!negotiate(request, &version, &why)) {
+        log_unsupported(request, why);
         respond(request, 415, why, NULL);
         return;
     }
     if (!api_tenant(request, &tenant))
         return;
     struct ingest *ingest = ingest_of(request);
-    struct write_call *call = calloc(1, sizeof *call);
-    /* Decoded bytes, and what the arrays of the smallest possible samples need beside them. */
-    struct arena *arena = arena_create(api_of(request)->options.decoded_bytes_max * 12);
-    if (ingest == NULL || call == NULL || arena == NULL) {
-        free(call);
-        arena_destroy(arena);
+    struct write_call *call = call_create(api_of(request));
+    if (ingest == NULL || call == NULL) {
+        call_destroy(call);
         respond(request, 503, "out of memory", NULL);
         return;
     }
     struct text body = http_request_body(request);
     call->request = request;
-    call->arena = arena;
     call->ingest.version = version;
     call->ingest.body = (const uint8_t *)body.data;
     call->ingest.body_size = body.size;
     call->ingest.tenant = tenant;
-    call->ingest.arena = arena;
+    call->ingest.arena = call->arena;
     call->ingest.done = write_done;
     ingest_write(ingest, &call->ingest);
 }

@@ -1,6 +1,8 @@
 #include "base/checksum.h"
 
 #include <pthread.h>
+
+#define XXH_INLINE_ALL /* short inputs are worth no calls */
 #include <xxhash.h>
 
 #include "base/bytes.h"

@@ -201,7 +201,7 @@ enum error_code block_reader_read_encoded(struct block_reader *reader, uint32_t 
     enum error_code code = seek(reader, position, error);
     if (code != ERROR_NONE)
         return code;
-    return sample_reader_encoded(&reader->samples, encoded_out, error);
+    return sample_reader_encoded(&reader->samples, INT64_MIN, INT64_MAX, encoded_out, error);
 }
 
 enum error_code block_reader_read_exemplars(struct block_reader *reader, uint32_t position,

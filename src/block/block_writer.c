@@ -5,27 +5,18 @@
 
 #include "base/limits.h"
 #include "block_format.h"
-#include "chunk_decoder.h"
-#include "content_hash.h"
+#include "content_writer.h"
 #include "label_index_writer.h"
-#include "metadata_table.h"
-#include "sample_writer.h"
-#include "tenant_list.h"
 
 struct block_writer {
-    struct page_writer *pages;
+    struct content_writer content;
     struct block_properties properties;
-    struct sample_writer samples;
     struct label_index_writer index;
-    struct tenant_list tenants;
-    struct metadata_writer metadata;
-    struct content_hash hash;
     struct byte_buffer identity;
-    struct chunk_decoder decoder; /* for chunks that are copied */
+    struct series_decoder *decoder; /* for chunks that are copied */
     struct byte_buffer previous_labels;
     struct block_order_key previous_key; /* points into them and the tenants */
     uint32_t previous_tenant;
-    uint32_t series_count;
 };
 
 /* Which time columns a series shares. Two targets of one number would only share them. */
@@ -46,7 +37,7 @@ static enum error_code out_of_memory(struct error *error)
 static enum error_code check_order(const struct block_writer *writer,
                                    const struct block_order_key *key, struct error *error)
 {
-    if (writer->series_count == 0 || block_order_compare(&writer->previous_key, key) < 0)
+    if (writer->content.series_count == 0 || block_order_compare(&writer->previous_key, key) < 0)
         return ERROR_NONE;
     char text[128];
     return error_set(error, ERROR_INVALID, "block: series out of order: %s",
@@ -64,7 +55,7 @@ static bool remember_series(struct block_writer *writer, const struct block_orde
         return false;
     writer->previous_key = *key;
     writer->previous_key.labels.bytes = labels->bytes;
-    writer->previous_key.texts[ORDER_TENANT].text = writer->tenants.tenants[tenant];
+    writer->previous_key.texts[ORDER_TENANT].text = writer->content.tenants.tenants[tenant];
     for (size_t i = ORDER_NAME; i < ORDER_TEXTS; i++) {
         struct text *text = &writer->previous_key.texts[i].text;
         if (text->size > 0)
@@ -90,12 +81,12 @@ static enum error_code begin_series(struct block_writer *writer, const struct bl
     struct block_order_key key = block_order_key(series);
     enum error_code code = check_order(writer, &key, error);
     if (code == ERROR_NONE)
-        code = tenant_list_add(&writer->tenants, series->tenant, &tenant, error);
+        code = tenant_list_add(&writer->content.tenants, series->tenant, &tenant, error);
     if (code != ERROR_NONE)
         return code;
     /* Time columns of a tenant lie together, and not in memory longer than that. */
-    if (writer->series_count > 0 && tenant != writer->previous_tenant)
-        code = time_columns_flush(&writer->samples.columns, error);
+    if (writer->content.series_count > 0 && tenant != writer->previous_tenant)
+        code = time_columns_flush(&writer->content.samples.columns, error);
     struct label_series labels = {.tenant = tenant, .slot = series->slot, .labels = series->labels};
     if (code == ERROR_NONE)
         code = label_index_writer_add(&writer->index, &labels, error);
@@ -103,11 +94,11 @@ static enum error_code begin_series(struct block_writer *writer, const struct bl
         return code;
     if (!remember_series(writer, &key, tenant))
         return out_of_memory(error);
-    *entry_out = (struct sample_series){.key = writer->series_count,
+    *entry_out = (struct sample_series){.key = writer->content.series_count,
                                         .target = target_of(tenant, &key),
                                         .tenant = tenant,
                                         .slot = series->slot};
-    writer->series_count++;
+    writer->content.series_count++;
     return ERROR_NONE;
 }
 
@@ -118,7 +109,7 @@ static enum error_code hash_series(struct block_writer *writer, const struct blo
 {
     struct text identity = block_identity(series, &writer->identity);
     if (writer->identity.failed ||
-        !content_hash_series(&writer->hash, identity, columns, exemplars, exemplar_count))
+        !content_hash_series(&writer->content.hash, identity, columns, exemplars, exemplar_count))
         return out_of_memory(error);
     return ERROR_NONE;
 }
@@ -134,40 +125,11 @@ enum error_code block_writer_add(struct block_writer *writer, const struct block
     enum error_code code =
         begin_series(writer, series, columns->timestamps_ms, columns->count, &entry, error);
     if (code == ERROR_NONE)
-        code =
-            sample_writer_add(&writer->samples, &entry, columns, exemplars, exemplar_count, error);
+        code = sample_writer_add(&writer->content.samples, &entry, columns, exemplars,
+                                 exemplar_count, error);
     if (code == ERROR_NONE)
         code = hash_series(writer, series, columns, exemplars, exemplar_count, error);
     return code;
-}
-
-/* The samples in the chunks, which prove to be chunks by that. */
-static enum error_code decode(struct block_writer *writer, const struct encoded_series *encoded,
-                              struct sample_columns *columns_out, struct error *error)
-{
-    struct chunk_decoder *decoder = &writer->decoder;
-    chunk_decoder_begin(decoder);
-    enum error_code code = chunk_decoder_reserve(decoder, encoded->sample_count, error);
-    if (code != ERROR_NONE)
-        return code;
-    if (encoded->sample_count > 0)
-        memcpy(decoder->timestamps_ms, encoded->timestamps_ms,
-               encoded->sample_count * sizeof(int64_t));
-    for (size_t i = 0; i < encoded->chunk_count; i++) {
-        const struct encoded_chunk *chunk = &encoded->chunks[i];
-        if (chunk->sample_count == 0 || chunk->sample_count > CHUNK_SAMPLES_MAX ||
-            chunk->sample_count > encoded->sample_count - decoder->count)
-            return error_set(error, ERROR_INVALID, "block: chunk of %u samples",
-                             chunk->sample_count);
-        code = chunk_decoder_add(decoder, chunk, error);
-        if (code != ERROR_NONE)
-            return code;
-    }
-    if (decoder->count != encoded->sample_count)
-        return error_set(error, ERROR_INVALID, "block: fewer samples in chunks than timestamps");
-    size_t first;
-    *columns_out = chunk_decoder_columns(decoder, INT64_MIN, INT64_MAX, &first);
-    return ERROR_NONE;
 }
 
 enum error_code block_writer_add_encoded(struct block_writer *writer,
@@ -179,13 +141,14 @@ enum error_code block_writer_add_encoded(struct block_writer *writer,
     if (encoded->sample_count == 0 && exemplar_count == 0)
         return ERROR_NONE;
     struct sample_series entry;
-    struct sample_columns columns;
-    enum error_code code = decode(writer, encoded, &columns, error);
+    struct sample_columns columns; /* the chunks prove to be chunks by that */
+    enum error_code code =
+        series_decoder_read(writer->decoder, encoded, INT64_MIN, INT64_MAX, &columns, error);
     if (code == ERROR_NONE)
         code = begin_series(writer, series, encoded->timestamps_ms, encoded->sample_count, &entry,
                             error);
     if (code == ERROR_NONE)
-        code = sample_writer_add_encoded(&writer->samples, &entry, encoded, exemplars,
+        code = sample_writer_add_encoded(&writer->content.samples, &entry, encoded, exemplars,
                                          exemplar_count, error);
     if (code == ERROR_NONE)
         code = hash_series(writer, series, &columns, exemplars, exemplar_count, error);
@@ -197,11 +160,7 @@ enum error_code block_writer_add_metadata(struct block_writer *writer, struct te
                                           const struct metric_metadata *metadata,
                                           struct error *error)
 {
-    uint32_t number;
-    enum error_code code = tenant_list_add(&writer->tenants, tenant, &number, error);
-    if (code != ERROR_NONE)
-        return code;
-    return metadata_writer_add(&writer->metadata, number, metric_name, metadata, error);
+    return content_writer_add_metadata(&writer->content, tenant, metric_name, metadata, error);
 }
 
 /* --- Lifecycle -------------------------------------------------------------------------------- */
@@ -216,18 +175,16 @@ enum error_code block_writer_create(struct disk *disk, const char *path,
     if (writer == NULL)
         return out_of_memory(error);
     writer->properties = *properties;
-    enum error_code code = page_writer_create(disk, path, FILE_KIND_BLOCK, &writer->pages, error);
+    enum error_code code = content_writer_open(&writer->content, disk, path, FILE_KIND_BLOCK,
+                                               TARGETS_SCATTERED, BLOCK_CHUNK_WINDOW_MS, error);
     if (code == ERROR_NONE)
-        code = sample_writer_init(&writer->samples, writer->pages, TARGETS_SCATTERED,
-                                  BLOCK_CHUNK_WINDOW_MS, error);
-    if (code == ERROR_NONE)
-        code = chunk_decoder_init(&writer->decoder, error);
+        code = series_decoder_create(&writer->decoder, error);
     if (code != ERROR_NONE) {
         block_writer_destroy(writer);
         return code;
     }
     writer->index =
-        (struct label_index_writer){.pages = writer->pages, .columns = LABEL_COLUMNS_BLOCK};
+        (struct label_index_writer){.pages = writer->content.pages, .columns = LABEL_COLUMNS_BLOCK};
     *writer_out = writer;
     return ERROR_NONE;
 }
@@ -237,28 +194,14 @@ enum error_code block_writer_finish(struct block_writer *writer, struct file_sum
 {
     uint8_t properties[BLOCK_PROPERTIES_BYTES];
     block_properties_encode(&writer->properties, properties);
-    enum error_code code = sample_writer_finish(&writer->samples, error);
+    enum error_code code = sample_writer_finish(&writer->content.samples, error);
     if (code == ERROR_NONE)
         code = label_index_writer_finish(&writer->index, error);
     if (code == ERROR_NONE)
-        code = metadata_writer_finish(&writer->metadata, &writer->tenants, &writer->hash,
-                                      writer->pages, error);
+        code = page_writer_section(writer->content.pages, TOC_PROPERTIES, properties,
+                                   sizeof properties, error);
     if (code == ERROR_NONE)
-        code = tenant_list_write(&writer->tenants, writer->pages, error);
-    if (code == ERROR_NONE)
-        code = page_writer_section(writer->pages, TOC_PROPERTIES, properties, sizeof properties,
-                                   error);
-    struct file_summary summary = {
-        .series_count = writer->series_count,
-        .sample_count = writer->samples.sample_count,
-        .min_time_ms = writer->samples.min_time_ms,
-        .max_time_ms = writer->samples.max_time_ms,
-        .content_checksum = writer->hash.sum,
-    };
-    if (code == ERROR_NONE)
-        code = page_writer_finish(writer->pages, &summary, error);
-    if (code == ERROR_NONE)
-        *summary_out = summary;
+        code = content_writer_finish(&writer->content, summary_out, error);
     return code;
 }
 
@@ -266,14 +209,10 @@ void block_writer_destroy(struct block_writer *writer)
 {
     if (writer == NULL)
         return;
-    sample_writer_clear(&writer->samples);
+    content_writer_close(&writer->content);
     label_index_writer_clear(&writer->index);
-    tenant_list_clear(&writer->tenants);
-    metadata_writer_clear(&writer->metadata);
-    content_hash_clear(&writer->hash);
     byte_buffer_clear(&writer->identity);
     byte_buffer_clear(&writer->previous_labels);
-    chunk_decoder_clear(&writer->decoder);
-    page_writer_destroy(writer->pages);
+    series_decoder_destroy(writer->decoder);
     free(writer);
 }

@@ -12,7 +12,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "block/block_writer.h"
+#include "block/encoded_series.h"
 #include "codec/codec_scratch.h"
 #include "model/columns.h"
 

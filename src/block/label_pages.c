@@ -121,7 +121,7 @@ static enum error_code row_find(struct label_pages *pages, uint32_t position,
         struct row_maker maker = {{rows_make}, pages->index, first_position};
         page_unpin(&pages->rows);
         enum error_code code =
-            page_cache_pin_made(file->cache, file->number, PAGE_MADE_ROWS, first_position,
+            page_cache_pin_made(file->cache, file->cached, PAGE_MADE_ROWS, first_position,
                                 &maker.maker, &pages->rows, error);
         if (code != ERROR_NONE)
             return code;
@@ -196,7 +196,7 @@ static enum error_code pair_find(struct label_pages *pages, uint32_t number,
     if (group->pin.bytes == NULL) {
         const struct page_file *file = pages->index->file;
         struct pair_maker maker = {{pairs_make}, pages->index, at * PAIR_GROUP_PAIRS};
-        enum error_code code = page_cache_pin_made(file->cache, file->number, PAGE_MADE_PAIRS, at,
+        enum error_code code = page_cache_pin_made(file->cache, file->cached, PAGE_MADE_PAIRS, at,
                                                    &maker.maker, &group->pin, error);
         if (code != ERROR_NONE)
             return code;

@@ -6,6 +6,7 @@
  *                                +----- failed --> (absent); those who waited try themselves
  *
  * Only READY pages that nobody pins are evicted. `pins` rises under the lock and falls without.
+ * The pages of a file go when it is closed: what a merge read would stay for nobody otherwise.
  */
 #include "block/page_cache.h"
 
@@ -14,12 +15,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zstd.h>
 
 #include "base/checksum.h"
+#include "page_filling.h"
 #include "page_pin.h"
 
-enum { SHARD_COUNT = 16, BUCKETS_FIRST = 64, DECOMPRESSORS_KEPT = 16 };
+enum { SHARD_COUNT = 16, BUCKETS_FIRST = 64 };
 
 /* Pages made of others stand where no file has bytes: | 1 | kind, 7 bits | number |. */
 enum { MADE_NUMBER_BITS = 56 };
@@ -41,6 +42,14 @@ struct page_entry {
     struct page_entry *chain; /* next in the bucket */
     struct page_entry *before;
     struct page_entry *after; /* ring of the clock, READY entries only */
+    struct page_entry *next_of_file;
+    struct page_entry **link_of_file; /* what points to this one; NULL: not in the list */
+};
+
+/* READY pages of one file, by shard, under its lock. */
+struct page_cache_file {
+    uint64_t number;
+    struct page_entry *first[SHARD_COUNT];
 };
 
 struct shard {
@@ -63,107 +72,8 @@ struct shard {
 struct page_cache {
     struct shard shards[SHARD_COUNT];
     atomic_uint_least64_t next_file_number;
-    pthread_mutex_t decompressors_lock;
-    ZSTD_DCtx *decompressors[DECOMPRESSORS_KEPT];
-    size_t decompressor_count;
+    struct decompressor_pool decompressors;
 };
-
-/* --- Reading a page --------------------------------------------------------------------------- */
-
-static ZSTD_DCtx *decompressor_take(struct page_cache *cache)
-{
-    ZSTD_DCtx *decompressor = NULL;
-    pthread_mutex_lock(&cache->decompressors_lock);
-    if (cache->decompressor_count > 0)
-        decompressor = cache->decompressors[--cache->decompressor_count];
-    pthread_mutex_unlock(&cache->decompressors_lock);
-    return decompressor != NULL ? decompressor : ZSTD_createDCtx();
-}
-
-static void decompressor_give(struct page_cache *cache, ZSTD_DCtx *decompressor)
-{
-    pthread_mutex_lock(&cache->decompressors_lock);
-    if (cache->decompressor_count < DECOMPRESSORS_KEPT) {
-        cache->decompressors[cache->decompressor_count++] = decompressor;
-        decompressor = NULL;
-    }
-    pthread_mutex_unlock(&cache->decompressors_lock);
-    ZSTD_freeDCtx(decompressor);
-}
-
-static enum error_code decompress(struct page_cache *cache, const struct page_head *head,
-                                  const uint8_t *stored, uint8_t **memory_out, struct error *error)
-{
-    /* Before the size in the head is believed: the frame itself says how much is in it. */
-    if (ZSTD_getFrameContentSize(stored, head->stored_bytes) != head->raw_bytes)
-        return error_set(error, ERROR_CORRUPT, "page: sizes of page and zstd frame differ");
-    uint8_t *memory = malloc((size_t)head->raw_bytes + PAGE_SLACK_BYTES);
-    ZSTD_DCtx *decompressor = decompressor_take(cache);
-    if (memory == NULL || decompressor == NULL) {
-        free(memory);
-        ZSTD_freeDCtx(decompressor);
-        return error_set(error, ERROR_OUT_OF_MEMORY, "page of %u bytes", head->raw_bytes);
-    }
-    size_t result =
-        ZSTD_decompressDCtx(decompressor, memory, head->raw_bytes, stored, head->stored_bytes);
-    decompressor_give(cache, decompressor);
-    if (ZSTD_isError(result) || result != head->raw_bytes) {
-        free(memory);
-        return error_set(error, ERROR_CORRUPT, "page: broken zstd frame");
-    }
-    memset(memory + head->raw_bytes, 0, PAGE_SLACK_BYTES);
-    *memory_out = memory;
-    return ERROR_NONE;
-}
-
-/* A page as it lies in a file. */
-struct file_page {
-    struct page_maker maker; /* first */
-    struct page_cache *cache;
-    struct page_source *source;
-    struct page_reference reference;
-};
-
-static enum error_code file_page_make(struct page_maker *maker, struct page_made *made_out,
-                                      struct error *error)
-{
-    struct file_page *page = (struct file_page *)maker;
-    struct page_reference reference = page->reference;
-    size_t allocated = (size_t)reference.size_bytes + PAGE_SLACK_BYTES;
-    uint8_t *memory = malloc(allocated);
-    if (memory == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "page of %u bytes", reference.size_bytes);
-    struct page_head head;
-    enum error_code code =
-        page_source_read(page->source, reference.offset_bytes, memory, reference.size_bytes, error);
-    if (code == ERROR_NONE)
-        code = page_head_decode(memory, reference.size_bytes, &head, error);
-    if (code != ERROR_NONE) {
-        free(memory);
-        return code;
-    }
-    const uint8_t *bytes = memory + PAGE_HEAD_BYTES;
-    memset(memory + reference.size_bytes, 0, PAGE_SLACK_BYTES);
-    if (head.compression == PAGE_ZSTD) {
-        uint8_t *raw = NULL;
-        code = decompress(page->cache, &head, bytes, &raw, error);
-        free(memory);
-        if (code != ERROR_NONE)
-            return code;
-        memory = raw;
-        bytes = raw;
-        allocated = (size_t)head.raw_bytes + PAGE_SLACK_BYTES;
-    }
-    *made_out = (struct page_made){
-        .memory = memory,
-        .bytes = bytes,
-        .size = head.raw_bytes,
-        .allocated_bytes = allocated,
-        .read_bytes = reference.size_bytes,
-        .kind = head.kind,
-    };
-    return ERROR_NONE;
-}
 
 /* --- Table of a shard, lock held -------------------------------------------------------------- */
 
@@ -263,10 +173,40 @@ static void ring_remove(struct shard *shard, struct page_entry *entry)
     shard->size_bytes -= entry->cost_bytes;
 }
 
+/* --- Pages of a file, lock held --------------------------------------------------------------- */
+
+static void file_list_add(struct page_entry **first, struct page_entry *entry)
+{
+    entry->next_of_file = *first;
+    entry->link_of_file = first;
+    if (*first != NULL)
+        (*first)->link_of_file = &entry->next_of_file;
+    *first = entry;
+}
+
+static void file_list_remove(struct page_entry *entry)
+{
+    if (entry->link_of_file == NULL)
+        return;
+    *entry->link_of_file = entry->next_of_file;
+    if (entry->next_of_file != NULL)
+        entry->next_of_file->link_of_file = entry->link_of_file;
+    entry->link_of_file = NULL;
+}
+
+/* --- Eviction, lock held ---------------------------------------------------------------------- */
+
 static void entry_free(struct page_entry *entry)
 {
     free(entry->memory);
     free(entry);
+}
+
+static void shard_remove(struct shard *shard, struct page_entry *entry)
+{
+    ring_remove(shard, entry);
+    table_remove(shard, entry);
+    file_list_remove(entry);
 }
 
 static void shard_evict(struct shard *shard)
@@ -282,8 +222,7 @@ static void shard_evict(struct shard *shard)
             entry->referenced = false;
             continue;
         }
-        ring_remove(shard, entry);
-        table_remove(shard, entry);
+        shard_remove(shard, entry);
         entry_free(entry);
         shard->evictions++;
     }
@@ -304,8 +243,9 @@ static enum error_code pin_entry(struct page_entry *entry, enum page_kind kind,
 
 /* Make and pin a page that is not there; the shard's lock is held at both ends, not in between. */
 static enum error_code shard_fill(struct shard *shard, uint64_t hash, struct page_entry *entry,
-                                  enum page_kind kind, struct page_maker *maker,
-                                  struct page_pin *pin, struct error *error)
+                                  struct page_entry **first_of_file, enum page_kind kind,
+                                  struct page_maker *maker, struct page_pin *pin,
+                                  struct error *error)
 {
     struct page_made made;
     if (!table_add(shard, hash, entry)) {
@@ -331,23 +271,24 @@ static enum error_code shard_fill(struct shard *shard, uint64_t hash, struct pag
     entry->cost_bytes = made.allocated_bytes + sizeof *entry;
     entry->state = ENTRY_READY;
     ring_add(shard, entry);
+    file_list_add(first_of_file, entry);
     return pin_entry(entry, kind, pin, error);
 }
 
-static enum error_code pin_or_make(struct page_cache *cache, uint64_t file_number,
+static enum error_code pin_or_make(struct page_cache *cache, struct page_cache_file *file,
                                    uint64_t offset_bytes, enum page_kind kind,
                                    struct page_maker *maker, struct page_pin *pin,
                                    struct error *error)
 {
-    uint64_t hash = page_hash(file_number, offset_bytes);
+    uint64_t hash = page_hash(file->number, offset_bytes);
     struct shard *shard = &cache->shards[hash % SHARD_COUNT];
     enum error_code code;
 
     pthread_mutex_lock(&shard->lock);
-    struct page_entry *entry = table_find(shard, hash, file_number, offset_bytes);
+    struct page_entry *entry = table_find(shard, hash, file->number, offset_bytes);
     while (entry != NULL && entry->state == ENTRY_FILLING) {
         pthread_cond_wait(&shard->filled, &shard->lock);
-        entry = table_find(shard, hash, file_number, offset_bytes);
+        entry = table_find(shard, hash, file->number, offset_bytes);
     }
     if (entry != NULL) {
         shard->hits++;
@@ -355,9 +296,10 @@ static enum error_code pin_or_make(struct page_cache *cache, uint64_t file_numbe
     } else if ((entry = calloc(1, sizeof *entry)) == NULL) {
         code = error_set(error, ERROR_OUT_OF_MEMORY, "page cache");
     } else {
-        entry->file_number = file_number;
+        entry->file_number = file->number;
         entry->offset_bytes = offset_bytes;
-        code = shard_fill(shard, hash, entry, kind, maker, pin, error);
+        code = shard_fill(shard, hash, entry, &file->first[hash % SHARD_COUNT], kind, maker, pin,
+                          error);
         shard_evict(shard);
     }
     pthread_mutex_unlock(&shard->lock);
@@ -365,27 +307,27 @@ static enum error_code pin_or_make(struct page_cache *cache, uint64_t file_numbe
 }
 
 enum error_code page_cache_pin(struct page_cache *cache, struct page_source *source,
-                               uint64_t file_number, struct page_reference reference,
+                               struct page_cache_file *file, struct page_reference reference,
                                enum page_kind kind, struct page_pin *pin, struct error *error)
 {
     assert(page_reference_is_inside(reference, source->size_bytes));
     assert(reference.offset_bytes < MADE_OFFSET);
-    struct file_page page = {{file_page_make}, cache, source, reference};
+    struct file_page page = {{file_page_make}, &cache->decompressors, source, reference};
     enum error_code code =
-        pin_or_make(cache, file_number, reference.offset_bytes, kind, &page.maker, pin, error);
+        pin_or_make(cache, file, reference.offset_bytes, kind, &page.maker, pin, error);
     if (code != ERROR_NONE)
         return error_wrap(error, "'%s' at %llu", source->name,
                           (unsigned long long)reference.offset_bytes);
     return code;
 }
 
-enum error_code page_cache_pin_made(struct page_cache *cache, uint64_t file_number,
+enum error_code page_cache_pin_made(struct page_cache *cache, struct page_cache_file *file,
                                     enum page_kind kind, uint64_t number, struct page_maker *maker,
                                     struct page_pin *pin, struct error *error)
 {
     assert(kind >= PAGE_KINDS && number < UINT64_C(1) << MADE_NUMBER_BITS);
     uint64_t offset_bytes = MADE_OFFSET | (uint64_t)kind << MADE_NUMBER_BITS | number;
-    return pin_or_make(cache, file_number, offset_bytes, kind, maker, pin, error);
+    return pin_or_make(cache, file, offset_bytes, kind, maker, pin, error);
 }
 
 void page_unpin(struct page_pin *pin)
@@ -397,9 +339,53 @@ void page_unpin(struct page_pin *pin)
     *pin = (struct page_pin){0};
 }
 
-uint64_t page_cache_file_number(struct page_cache *cache)
+/* --- Files ------------------------------------------------------------------------------------ */
+
+struct page_cache_file *page_cache_add_file(struct page_cache *cache)
 {
-    return atomic_fetch_add_explicit(&cache->next_file_number, 1, memory_order_relaxed);
+    struct page_cache_file *file = calloc(1, sizeof *file);
+    if (file != NULL)
+        file->number = atomic_fetch_add_explicit(&cache->next_file_number, 1, memory_order_relaxed);
+    return file;
+}
+
+uint64_t page_cache_file_number(const struct page_cache_file *file)
+{
+    return file->number;
+}
+
+/* Take the pages of a file out of a shard; those that nobody pins are returned as a list. */
+static struct page_entry *shard_remove_file(struct shard *shard, struct page_entry *first)
+{
+    struct page_entry *removed = NULL;
+    while (first != NULL) {
+        struct page_entry *entry = first;
+        first = entry->next_of_file;
+        if (atomic_load_explicit(&entry->pins, memory_order_acquire) > 0) {
+            file_list_remove(entry); /* left to the clock hand */
+            continue;
+        }
+        shard_remove(shard, entry);
+        entry->next_of_file = removed;
+        removed = entry;
+    }
+    return removed;
+}
+
+void page_cache_remove_file(struct page_cache *cache, struct page_cache_file *file)
+{
+    for (size_t i = 0; file != NULL && i < SHARD_COUNT; i++) {
+        struct shard *shard = &cache->shards[i];
+        pthread_mutex_lock(&shard->lock);
+        struct page_entry *removed = shard_remove_file(shard, file->first[i]);
+        pthread_mutex_unlock(&shard->lock);
+        while (removed != NULL) {
+            struct page_entry *next = removed->next_of_file;
+            entry_free(removed);
+            removed = next;
+        }
+    }
+    free(file);
 }
 
 /* --- Lifecycle -------------------------------------------------------------------------------- */
@@ -410,7 +396,7 @@ enum error_code page_cache_create(size_t budget_bytes, struct page_cache **cache
     struct page_cache *cache = calloc(1, sizeof *cache);
     if (cache == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "page cache");
-    pthread_mutex_init(&cache->decompressors_lock, NULL);
+    decompressor_pool_init(&cache->decompressors);
     for (size_t i = 0; i < SHARD_COUNT; i++) {
         pthread_mutex_init(&cache->shards[i].lock, NULL);
         pthread_cond_init(&cache->shards[i].filled, NULL);
@@ -436,9 +422,7 @@ void page_cache_destroy(struct page_cache *cache)
         pthread_mutex_destroy(&shard->lock);
         pthread_cond_destroy(&shard->filled);
     }
-    for (size_t i = 0; i < cache->decompressor_count; i++)
-        ZSTD_freeDCtx(cache->decompressors[i]);
-    pthread_mutex_destroy(&cache->decompressors_lock);
+    decompressor_pool_clear(&cache->decompressors);
     free(cache);
 }
 

@@ -40,7 +40,7 @@ static enum error_code read_toc(struct page_file *file, struct error *error)
         return error_set(error, ERROR_CORRUPT, "table of contents: %u bytes",
                          file->footer.toc.size_bytes);
     struct page_pin pin = {0};
-    enum error_code code = page_cache_pin(file->cache, file->source, file->number, file->footer.toc,
+    enum error_code code = page_cache_pin(file->cache, file->source, file->cached, file->footer.toc,
                                           PAGE_TOC, &pin, error);
     if (code != ERROR_NONE)
         return code;
@@ -60,8 +60,10 @@ enum error_code page_file_open(struct page_file *file, struct page_cache *cache,
                                struct page_source *source, enum file_kind kind, struct error *error)
 {
     *file = (struct page_file){.cache = cache, .source = source};
-    file->number = page_cache_file_number(cache);
-    enum error_code code = read_footer(source, &file->footer, error);
+    file->cached = page_cache_add_file(cache);
+    enum error_code code = file->cached == NULL
+                               ? error_set(error, ERROR_OUT_OF_MEMORY, "page cache")
+                               : read_footer(source, &file->footer, error);
     if (code == ERROR_NONE && file->footer.summary.kind != kind)
         code = error_set(error, ERROR_CORRUPT, "a file of kind %d, not %d",
                          file->footer.summary.kind, kind);
@@ -76,6 +78,7 @@ enum error_code page_file_open(struct page_file *file, struct page_cache *cache,
 
 void page_file_close(struct page_file *file)
 {
+    page_cache_remove_file(file->cache, file->cached);
     page_source_close(file->source);
     free(file->toc);
     *file = (struct page_file){0};
@@ -101,5 +104,5 @@ enum error_code page_file_pin(const struct page_file *file, struct page_referenc
 {
     if (!page_reference_is_inside(reference, file->source->size_bytes))
         return page_file_corrupt(file, "a page outside of the file", error);
-    return page_cache_pin(file->cache, file->source, file->number, reference, kind, pin, error);
+    return page_cache_pin(file->cache, file->source, file->cached, reference, kind, pin, error);
 }

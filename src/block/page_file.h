@@ -22,8 +22,8 @@ enum { TOC_BYTES_MAX = 16 * 1024 * 1024 };
 
 struct page_file {
     struct page_cache *cache;
-    struct page_source *source; /* owned */
-    uint64_t number;
+    struct page_source *source;     /* owned */
+    struct page_cache_file *cached; /* owned */
     struct file_footer footer;
     uint8_t *toc; /* [toc_size], owned, decompressed */
     size_t toc_size;

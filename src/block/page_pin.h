@@ -19,8 +19,16 @@ struct page_pin {
     struct page_entry *entry; /* NULL: nothing pinned */
 };
 
-/* A number for a file that is being opened, never given before by this cache. */
-uint64_t page_cache_file_number(struct page_cache *cache);
+/* A file that is being opened. NULL when memory is out. */
+struct page_cache_file;
+struct page_cache_file *page_cache_add_file(struct page_cache *cache);
+
+/* Never given before by this cache. */
+uint64_t page_cache_file_number(const struct page_cache_file *file);
+
+/* The file is closed: its pages leave the cache. Nobody pins or reads one any more. NULL is fine.
+ */
+void page_cache_remove_file(struct page_cache *cache, struct page_cache_file *file);
 
 /*
  * Pin the page at `reference`, which must lie inside of the source; read it when it is not there.
@@ -28,7 +36,7 @@ uint64_t page_cache_file_number(struct page_cache *cache);
  * OUT_OF_MEMORY.
  */
 enum error_code page_cache_pin(struct page_cache *cache, struct page_source *source,
-                               uint64_t file_number, struct page_reference reference,
+                               struct page_cache_file *file, struct page_reference reference,
                                enum page_kind kind, struct page_pin *pin, struct error *error);
 
 /* What a page made of others holds. */
@@ -52,7 +60,7 @@ struct page_maker {
  * not there. What is made is kept and evicted as pages that are read. Errors: the maker's,
  * OUT_OF_MEMORY.
  */
-enum error_code page_cache_pin_made(struct page_cache *cache, uint64_t file_number,
+enum error_code page_cache_pin_made(struct page_cache *cache, struct page_cache_file *file,
                                     enum page_kind kind, uint64_t number, struct page_maker *maker,
                                     struct page_pin *pin, struct error *error);
 

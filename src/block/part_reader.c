@@ -165,6 +165,20 @@ enum error_code part_reader_read_latest(struct part_reader *reader, uint64_t id,
     return ERROR_NONE;
 }
 
+enum error_code part_reader_read_encoded(struct part_reader *reader, uint64_t id, int64_t start_ms,
+                                         int64_t end_ms, struct encoded_series *encoded_out,
+                                         struct error *error)
+{
+    bool found;
+    enum error_code code = find(reader, id, &found, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (found)
+        return sample_reader_encoded(&reader->samples, start_ms, end_ms, encoded_out, error);
+    *encoded_out = (struct encoded_series){0};
+    return ERROR_NONE;
+}
+
 enum error_code part_reader_read_exemplars(struct part_reader *reader, uint64_t id,
                                            int64_t start_ms, int64_t end_ms,
                                            const struct exemplar **exemplars_out, size_t *count_out,

@@ -4,20 +4,11 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "content_hash.h"
-#include "metadata_table.h"
-#include "page_writer.h"
+#include "content_writer.h"
 #include "part_identity.h"
-#include "sample_writer.h"
-#include "tenant_list.h"
 
 struct part_writer {
-    struct page_writer *pages;
-    struct sample_writer samples;
-    struct tenant_list tenants;
-    struct metadata_writer metadata;
-    struct content_hash hash;
-    uint64_t series_count;
+    struct content_writer content;
 };
 
 enum error_code part_writer_create(struct disk *disk, const char *path,
@@ -26,9 +17,8 @@ enum error_code part_writer_create(struct disk *disk, const char *path,
     struct part_writer *writer = calloc(1, sizeof *writer);
     if (writer == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "part writer");
-    enum error_code code = page_writer_create(disk, path, FILE_KIND_PART, &writer->pages, error);
-    if (code == ERROR_NONE)
-        code = sample_writer_init(&writer->samples, writer->pages, TARGETS_ADJACENT, 0, error);
+    enum error_code code = content_writer_open(&writer->content, disk, path, FILE_KIND_PART,
+                                               TARGETS_ADJACENT, 0, error);
     if (code != ERROR_NONE) {
         part_writer_destroy(writer);
         return code;
@@ -49,17 +39,18 @@ enum error_code part_writer_add(struct part_writer *writer, const struct part_se
                          (unsigned long long)series->id);
     struct sample_series entry = {
         .key = series->id, .target = series->target, .slot = series->slot};
-    enum error_code code = tenant_list_add(&writer->tenants, series->tenant, &entry.tenant, error);
+    enum error_code code =
+        tenant_list_add(&writer->content.tenants, series->tenant, &entry.tenant, error);
     if (code == ERROR_NONE)
-        code =
-            sample_writer_add(&writer->samples, &entry, columns, exemplars, exemplar_count, error);
+        code = sample_writer_add(&writer->content.samples, &entry, columns, exemplars,
+                                 exemplar_count, error);
     if (code != ERROR_NONE)
         return code;
     struct part_identity identity = part_identity(series->id, series->tenant, series->slot);
-    if (!content_hash_series(&writer->hash, part_identity_text(&identity), columns, exemplars,
-                             exemplar_count))
+    if (!content_hash_series(&writer->content.hash, part_identity_text(&identity), columns,
+                             exemplars, exemplar_count))
         return error_set(error, ERROR_OUT_OF_MEMORY, "part writer");
-    writer->series_count++;
+    writer->content.series_count++;
     return ERROR_NONE;
 }
 
@@ -68,33 +59,15 @@ enum error_code part_writer_add_metadata(struct part_writer *writer, struct text
                                          const struct metric_metadata *metadata,
                                          struct error *error)
 {
-    uint32_t number;
-    enum error_code code = tenant_list_add(&writer->tenants, tenant, &number, error);
-    if (code != ERROR_NONE)
-        return code;
-    return metadata_writer_add(&writer->metadata, number, metric_name, metadata, error);
+    return content_writer_add_metadata(&writer->content, tenant, metric_name, metadata, error);
 }
 
 enum error_code part_writer_finish(struct part_writer *writer, struct file_summary *summary_out,
                                    struct error *error)
 {
-    enum error_code code = sample_writer_finish(&writer->samples, error);
+    enum error_code code = sample_writer_finish(&writer->content.samples, error);
     if (code == ERROR_NONE)
-        code = metadata_writer_finish(&writer->metadata, &writer->tenants, &writer->hash,
-                                      writer->pages, error);
-    if (code == ERROR_NONE)
-        code = tenant_list_write(&writer->tenants, writer->pages, error);
-    struct file_summary summary = {
-        .series_count = writer->series_count,
-        .sample_count = writer->samples.sample_count,
-        .min_time_ms = writer->samples.min_time_ms,
-        .max_time_ms = writer->samples.max_time_ms,
-        .content_checksum = writer->hash.sum,
-    };
-    if (code == ERROR_NONE)
-        code = page_writer_finish(writer->pages, &summary, error);
-    if (code == ERROR_NONE)
-        *summary_out = summary;
+        code = content_writer_finish(&writer->content, summary_out, error);
     return code;
 }
 
@@ -102,10 +75,6 @@ void part_writer_destroy(struct part_writer *writer)
 {
     if (writer == NULL)
         return;
-    sample_writer_clear(&writer->samples);
-    tenant_list_clear(&writer->tenants);
-    metadata_writer_clear(&writer->metadata);
-    content_hash_clear(&writer->hash);
-    page_writer_destroy(writer->pages);
+    content_writer_close(&writer->content);
     free(writer);
 }

@@ -262,7 +262,8 @@ static uint64_t timestamps_id(const struct sample_reader *reader, uint32_t chunk
             entries[i].column.offset_bytes != entries[chunk].column.offset_bytes ||
             entries[i].first != entries[i - 1].first + entries[i - 1].count)
             return 0;
-    uint64_t place[5] = {reader->store->file->number, entries[chunk].column.page.offset_bytes,
+    uint64_t place[5] = {page_cache_file_number(reader->store->file->cached),
+                         entries[chunk].column.page.offset_bytes,
                          entries[chunk].column.offset_bytes, entries[chunk].first + first, count};
     return hash64(place, sizeof place, HASH_SEED_STORED) | 1;
 }
@@ -368,24 +369,13 @@ static enum error_code copy_chunk(struct sample_reader *reader, const struct chu
     return ERROR_NONE;
 }
 
-enum error_code sample_reader_encoded(struct sample_reader *reader,
-                                      struct encoded_series *encoded_out, struct error *error)
+/* The chunks [first, end) as they were copied one behind the other. */
+static void list_chunks(struct sample_reader *reader, uint32_t first, uint32_t end)
 {
-    assert(reader->on_series);
-    uint32_t chunk_count = reader->cursor.series.chunk_count;
-    chunk_decoder_begin(&reader->decoder);
-    byte_buffer_reset(&reader->encoded_bytes);
-    if (!encoded_reserve(reader, chunk_count))
-        return error_set(error, ERROR_OUT_OF_MEMORY, "read chunks");
-    for (uint32_t i = 0; i < chunk_count; i++) {
-        enum error_code code = copy_chunk(reader, &reader->cursor.chunks[i], error);
-        if (code != ERROR_NONE)
-            return code;
-    }
     const uint8_t *bytes = reader->encoded_bytes.bytes;
-    for (uint32_t i = 0; i < chunk_count; i++) {
+    for (uint32_t i = first; i < end; i++) {
         const struct chunk_entry *entry = &reader->cursor.chunks[i];
-        reader->encoded[i] = (struct encoded_chunk){
+        reader->encoded[i - first] = (struct encoded_chunk){
             .kind = entry->kind,
             .sample_count = entry->count,
             .bytes = bytes,
@@ -395,11 +385,37 @@ enum error_code sample_reader_encoded(struct sample_reader *reader,
         };
         bytes += entry->values.size_bytes + entry->start_timestamps_bytes;
     }
+}
+
+enum error_code sample_reader_encoded(struct sample_reader *reader, int64_t start_ms,
+                                      int64_t end_ms, struct encoded_series *encoded_out,
+                                      struct error *error)
+{
+    assert(reader->on_series && start_ms <= end_ms);
+    uint32_t chunk_count = reader->cursor.series.chunk_count;
+    struct chunk_decoder *decoder = &reader->decoder;
+    uint32_t first = 0;
+    enum error_code code = ERROR_NONE;
+    chunk_decoder_begin(decoder);
+    byte_buffer_reset(&reader->encoded_bytes);
+    if (chunk_count > 1 && start_ms > INT64_MIN)
+        code = find_chunk(reader, start_ms, &first, error);
+    if (code == ERROR_NONE && !encoded_reserve(reader, chunk_count - first))
+        code = error_set(error, ERROR_OUT_OF_MEMORY, "read chunks");
+    uint32_t end = first;
+    while (code == ERROR_NONE && end < chunk_count) {
+        code = copy_chunk(reader, &reader->cursor.chunks[end++], error);
+        if (code == ERROR_NONE && decoder->timestamps_ms[decoder->count - 1] >= end_ms)
+            break;
+    }
+    if (code != ERROR_NONE)
+        return code;
+    list_chunks(reader, first, end);
     *encoded_out = (struct encoded_series){
-        .timestamps_ms = reader->decoder.timestamps_ms,
-        .sample_count = reader->decoder.count,
+        .timestamps_ms = decoder->timestamps_ms,
+        .sample_count = decoder->count,
         .chunks = reader->encoded,
-        .chunk_count = chunk_count,
+        .chunk_count = end - first,
     };
     return ERROR_NONE;
 }

@@ -72,8 +72,10 @@ enum error_code sample_reader_range(struct sample_reader *reader, int64_t start_
                                     struct sample_columns *columns_out, struct error *error);
 enum error_code sample_reader_latest(struct sample_reader *reader, int64_t start_ms, int64_t end_ms,
                                      struct sample_columns *columns_out, struct error *error);
-enum error_code sample_reader_encoded(struct sample_reader *reader,
-                                      struct encoded_series *encoded_out, struct error *error);
+/* Whole chunks, all that have a sample in the range. */
+enum error_code sample_reader_encoded(struct sample_reader *reader, int64_t start_ms,
+                                      int64_t end_ms, struct encoded_series *encoded_out,
+                                      struct error *error);
 enum error_code sample_reader_exemplars(struct sample_reader *reader, int64_t start_ms,
                                         int64_t end_ms, const struct exemplar **exemplars_out,
                                         size_t *count_out, struct error *error);

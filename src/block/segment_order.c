@@ -365,9 +365,15 @@ size_t segment_order_count(const struct segment_order *order)
     return order->count;
 }
 
+uint64_t segment_order_id(const struct segment_order *order, size_t place)
+{
+    assert(place < order->count);
+    return order->series[place].id;
+}
+
 enum error_code segment_order_series(const struct segment_order *order, size_t place,
-                                     struct arena *arena, uint64_t *id_out,
-                                     struct block_series *series_out, struct error *error)
+                                     struct arena *arena, struct block_series *series_out,
+                                     struct error *error)
 {
     assert(place < order->count);
     const struct ordered_series *series = &order->series[place];
@@ -385,7 +391,6 @@ enum error_code segment_order_series(const struct segment_order *order, size_t p
         .slot = series->slot,
         .labels = {.bytes = bytes, .size = (uint32_t)size},
     };
-    *id_out = series->id;
     for (size_t i = 0; i < series->pair_count; i++) {
         struct text text = order->texts[pairs[i]];
         memcpy(bytes, text.data, text.size);

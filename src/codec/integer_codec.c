@@ -4,53 +4,7 @@
 #include <string.h>
 
 #include "integer_stream.h"
-#include "kernels.h"
-
-/* --- Fixed width -------------------------------------------------------------------------- */
-
-unsigned packed_width_bits(const uint64_t *values, size_t count)
-{
-    uint64_t all = 0;
-    for (size_t i = 0; i < count; i++)
-        all |= values[i];
-    return all == 0 ? 0 : 64 - (unsigned)__builtin_clzll(all);
-}
-
-uint8_t *packed_encode(const uint64_t *values, size_t count, unsigned width_bits, uint8_t *target)
-{
-    assert(width_bits <= 64);
-    return codec_kernels()->pack(values, count, width_bits, target);
-}
-
-void packed_decode(struct byte_reader *reader, size_t count, unsigned width_bits,
-                   uint64_t *values_out)
-{
-    if (width_bits > 64 || count > SIZE_MAX / 64) {
-        reader->failed = true;
-        return;
-    }
-    const uint8_t *bytes = byte_reader_take(reader, packed_size_bytes(count, width_bits));
-    if (bytes != NULL)
-        codec_kernels()->unpack(bytes, reader->end, count, width_bits, values_out);
-}
-
-uint64_t packed_get(const uint8_t *bytes, size_t size, size_t position, unsigned width_bits)
-{
-    assert(width_bits <= 64);
-    assert(packed_size_bytes(position + 1, width_bits) <= size);
-    if (width_bits == 0)
-        return 0;
-
-    size_t first = position * width_bits / 8;
-    unsigned shift = position * width_bits % 8;
-    size_t touched = (shift + width_bits + 7) / 8;
-    uint8_t piece[16] = {0};
-    memcpy(piece, bytes + first, touched);
-    uint64_t value = load_u64(piece) >> shift;
-    if (shift + width_bits > 64)
-        value |= (uint64_t)piece[8] << (64 - shift);
-    return width_bits == 64 ? value : value & ((UINT64_C(1) << width_bits) - 1);
-}
+#include "packed_array.h"
 
 /* --- Ascending lists ---------------------------------------------------------------------- */
 

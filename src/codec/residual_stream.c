@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "codec/integer_codec.h"
+#include "packed_array.h"
 
 /* --- Format ------------------------------------------------------------------------------- */
 

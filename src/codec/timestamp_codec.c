@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "codec/integer_codec.h"
 #include "integer_stream.h"
 
 /* --- Format ------------------------------------------------------------------------------- */

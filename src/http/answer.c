@@ -275,15 +275,24 @@ static bool is_compressible(struct text content_type)
     return false;
 }
 
-bool answer_may_compress(const struct http_request *request, const struct http_response *response)
+static bool is_encoded(const struct http_response *response)
 {
-    struct text accepted;
-    if (!is_compressible(response->content_type) || request->method == HTTP_HEAD)
-        return false;
     for (size_t i = 0; i < response->header_count; i++)
         if (text_equal_ignoring_case(response->headers[i].name, TEXT("Content-Encoding")))
-            return false;
-    return http_request_header(request, TEXT("Accept-Encoding"), &accepted) &&
+            return true;
+    return false;
+}
+
+bool answer_offers_compression(struct http_request *request, const struct http_response *response,
+                               struct byte_buffer *head)
+{
+    if (!is_compressible(response->content_type) || is_encoded(response))
+        return false;
+    /* Also when this client takes none of it: a cache must not give its answer to one that does. */
+    append_header(head, TEXT("Vary"), TEXT("Accept-Encoding"));
+    struct text accepted;
+    return request->method != HTTP_HEAD &&
+           http_request_header(request, TEXT("Accept-Encoding"), &accepted) &&
            gzip_is_accepted(accepted);
 }
 

@@ -26,8 +26,10 @@ void answer_head_end(struct http_request *request, struct byte_buffer *head,
 /* What a body of unknown size is framed with, as the client speaks. */
 enum answer_framing answer_framing_of(const struct http_request *request);
 
-/* Whether the body of this answer may be compressed for this client. */
-bool answer_may_compress(const struct http_request *request, const struct http_response *response);
+/* Whether the body of this answer may be compressed for this client; when it depends on the client,
+ * `head` says so to caches. */
+bool answer_offers_compression(struct http_request *request, const struct http_response *response,
+                               struct byte_buffer *head);
 
 /*
  * Queue head and body in one write; both belong to the output afterwards (`owned` is freed, NULL

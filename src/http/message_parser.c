@@ -148,6 +148,25 @@ static int on_header_value_complete(llhttp_t *llhttp)
     return 0;
 }
 
+/*
+ * Only chunked bodies are understood. llhttp looks at the last coding alone, so "gzip, chunked"
+ * would pass with its body still packed; and what an HTTP/1.0 client means by a transfer coding
+ * nobody knows (RFC 9112 6.1).
+ */
+static int check_transfer_coding(struct message_parser *parser)
+{
+    const struct message_head *head = &parser->head;
+    for (size_t i = 0; i < head->header_count; i++) {
+        if (!text_equal_ignoring_case(head->headers[i].name, TEXT("Transfer-Encoding")))
+            continue;
+        if (head->minor == 0)
+            return fail(parser, 400, "a transfer coding in HTTP/1.0");
+        if (!text_equal_ignoring_case(head->headers[i].value, TEXT("chunked")))
+            return fail(parser, 501, "unknown transfer coding");
+    }
+    return 0;
+}
+
 /* --- Stops ------------------------------------------------------------------------------- */
 
 static int on_headers_complete(llhttp_t *llhttp)
@@ -160,8 +179,11 @@ static int on_headers_complete(llhttp_t *llhttp)
     head->minor = llhttp_get_http_minor(llhttp);
     head->keep_alive = llhttp_should_keep_alive(llhttp);
     head->is_chunked = (llhttp->flags & F_CHUNKED) != 0;
-    if ((llhttp->flags & F_TRANSFER_ENCODING) != 0 && !head->is_chunked)
-        return fail(parser, 501, "unknown transfer coding");
+    if ((llhttp->flags & F_TRANSFER_ENCODING) != 0) {
+        int failed = check_transfer_coding(parser);
+        if (failed != 0)
+            return failed;
+    }
     head->content_length = head->is_chunked ? 0 : llhttp->content_length;
     head->has_body = head->is_chunked || head->content_length > 0;
     /* No other protocol is spoken here: an offer to change it (RFC 9110 7.8) is passed over. */
@@ -234,6 +256,8 @@ static struct message_failure explain(struct message_parser *parser, llhttp_errn
         return parser->failure;
     if (reason == HPE_PAUSED_H2_UPGRADE || reason == HPE_INVALID_VERSION)
         return (struct message_failure){505, "only HTTP/1.0 and HTTP/1.1 are spoken"};
+    if (reason == HPE_INVALID_METHOD)
+        return (struct message_failure){400, "unknown method"};
     if (reason == HPE_INVALID_TRANSFER_ENCODING)
         return (struct message_failure){400, "transfer coding must end in chunked"};
     return (struct message_failure){400, "malformed request"};

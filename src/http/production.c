@@ -159,8 +159,8 @@ void http_respond_produced(struct http_request *request, const struct http_respo
 {
     assert(response->body.size == 0);
     struct byte_buffer head = {0};
-    bool compress = answer_may_compress(request, response);
     answer_head_begin(request, response, &head);
+    bool compress = answer_offers_compression(request, response, &head);
     struct production *production = arena_array(request->arena, 1, sizeof *production);
     if (production == NULL) {
         byte_buffer_clear(&head);
@@ -168,8 +168,6 @@ void http_respond_produced(struct http_request *request, const struct http_respo
         answer_cut(request);
         return;
     }
-    if (compress)
-        byte_buffer_append(&head, "Vary: Accept-Encoding\r\n", 23);
     *production = (struct production){
         .job = {.run = job_run, .done = job_done, .class = producer->class},
         .task.run = task_run,

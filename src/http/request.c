@@ -184,6 +184,14 @@ static struct text without_authority(struct text target)
     return target;
 }
 
+static size_t count_headers(const struct http_request *request, struct text name)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < request->head.header_count; i++)
+        count += text_equal_ignoring_case(request->head.headers[i].name, name);
+    return count;
+}
+
 unsigned request_read_head(struct http_request *request, const char **reason_out)
 {
     request->method = method_of(request->head.method);
@@ -191,11 +199,13 @@ unsigned request_read_head(struct http_request *request, const char **reason_out
     struct text fragment;
     text_split(target, '#', &target, &fragment);
     text_split(target, '?', &request->path, &request->query);
-    if (request->path.size == 0 && request->head.target.size > 0)
+    bool is_whole_server = request->method == HTTP_OPTIONS && text_equal(target, TEXT("*"));
+    if (request->path.size == 0 || is_whole_server)
         request->path = TEXT("/");
-    struct text host;
-    if (request->head.minor >= 1 && !http_request_header(request, TEXT("Host"), &host)) {
-        *reason_out = "missing Host header";
+    /* RFC 9112 3.2: one of it, or proxies and servers see different hosts. */
+    size_t host_count = count_headers(request, TEXT("Host"));
+    if (host_count > 1 || (host_count == 0 && request->head.minor >= 1)) {
+        *reason_out = host_count == 0 ? "missing Host header" : "more than one Host header";
         return 400;
     }
     if (request->path.data[0] != '/') {

@@ -125,9 +125,7 @@ void http_respond(struct http_request *request, const struct http_response *resp
     struct byte_buffer head = {0};
     answer_head_begin(request, response, &head);
     bool is_worth_it = response->body.size >= server->options.compress_bytes_min &&
-                       answer_may_compress(request, response);
-    if (is_worth_it)
-        byte_buffer_append(&head, "Vary: Accept-Encoding\r\n", 23);
+                       answer_offers_compression(request, response, &head);
     if (is_worth_it && !answer_is_lost(request)) {
         bool is_small =
             response->body.size <= COMPRESS_ON_LOOP_BYTES || loop_workers(server->loop) == NULL;

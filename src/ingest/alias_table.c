@@ -6,9 +6,13 @@
 enum {
     COUNT_MAX_LEAST = 4096,
     INDEX_CAPACITY_FIRST = 8192,
+    /* Places that the hand looks at for one that is quiet, before the table grows; and when it is
+     * full. */
+    HAND_STEPS = 8,
     HAND_STEPS_MAX = 64,
-    /* Requests for which an alias counts as used lately. */
-    RECENT_TICKS = 1024,
+    /* Every alias was looked for so often, on the average, and this one not once: its series is
+     * gone, or sent so seldom that decoding it costs little. */
+    QUIET_ROUNDS = 32,
 };
 
 /* --- Index: open addressing with linear probing ----------------------------------------------- */
@@ -109,21 +113,31 @@ struct alias *alias_table_find(struct alias_table *table, struct hash128 hash)
     return &table->aliases[entry - 1];
 }
 
-/* A place for one more: behind the last, or of one that was not used lately. */
+/* Move the hand to a place that is free or was not used for so many rounds; false when there is
+ * none within so many steps. */
+static bool find_quiet_place(struct alias_table *table, uint64_t rounds, size_t steps)
+{
+    for (size_t step = 0; step < steps && table->count > 0; step++) {
+        const struct alias *alias = &table->aliases[table->hand];
+        if (is_removed(alias) || (uint32_t)(table->clock - alias->used) > rounds * table->count)
+            return true;
+        table->hand = (table->hand + 1) % table->count;
+    }
+    return false;
+}
+
+/* A place for one more: of one that is quiet, behind the last, or of one not used lately. */
 static size_t take_place(struct alias_table *table)
 {
-    if (table->count < table->count_max) {
+    bool found = find_quiet_place(table, QUIET_ROUNDS, HAND_STEPS);
+    if (!found && table->count < table->count_max) {
         if ((table->count + 1) * 2 <= table->index_capacity || index_grow(table))
             return table->count++;
         if (table->count + 1 < table->index_capacity)
             return table->count++; /* fuller than it should be, but right */
     }
-    for (size_t step = 0; step < HAND_STEPS_MAX; step++) {
-        const struct alias *alias = &table->aliases[table->hand];
-        if (is_removed(alias) || table->clock - alias->used > RECENT_TICKS)
-            break;
-        table->hand = (table->hand + 1) % table->count;
-    }
+    if (!found)
+        (void)find_quiet_place(table, 1, HAND_STEPS_MAX); /* else any */
     size_t place = table->hand;
     table->hand = (table->hand + 1) % table->count;
     if (!is_removed(&table->aliases[place])) {

@@ -5,8 +5,10 @@
  * order again and again, so after one alias the next one asked for is mostly its neighbour:
  * alias_table_find_next looks there first, and then needs neither the index nor a cache miss.
  *
- * Bounded: when it is full, a clock hand passes over those used lately and takes the first other.
- * Losing an alias costs one look-up by labels, nothing else. Belongs to one loop.
+ * Bounded: a clock hand looks for aliases that were not used while all were looked for many times,
+ * and a new one takes their place before the table grows; so that it stays as large as what is
+ * sent, however many series come and go. When it is full, any other than those used lately has to
+ * go. Losing an alias costs one look-up by labels, nothing else. Belongs to one loop.
  */
 #ifndef INGEST_ALIAS_TABLE_H
 #define INGEST_ALIAS_TABLE_H
@@ -30,8 +32,8 @@ struct alias_table {
     size_t count_max;
     uint32_t *index; /* [index_capacity], places + 1 by hash, 0: empty; a power of two */
     size_t index_capacity;
-    size_t hand; /* where the next eviction looks */
-    uint32_t clock;
+    size_t hand;    /* where the next eviction looks */
+    uint32_t clock; /* look-ups so far */
     uint64_t evictions;
 };
 
@@ -62,10 +64,10 @@ static inline struct alias *alias_table_find_next(struct alias_table *table, str
     return found;
 }
 
-/* Once a request: what is found from now on is younger. */
-static inline void alias_table_tick(struct alias_table *table)
+/* So many look-ups follow, those of a request. */
+static inline void alias_table_tick(struct alias_table *table, size_t lookups)
 {
-    table->clock++;
+    table->clock += (uint32_t)lookups;
 }
 
 /* A new alias, or new content of one that is there. */

@@ -79,11 +79,11 @@ enum error_code aggregation_merge(const struct aggregation_plan *plan,
 struct labels aggregation_project(const struct aggregation_plan *plan, struct labels labels,
                                   struct arena *arena)
 {
-    if (plan->node->grouping == GROUP_BY && plan->label_count == 0)
+    if (plan->node->grouping == GROUP_BY && plan->labels.count == 0)
         return (struct labels){0};
     enum labels_keep keep =
         plan->node->grouping == GROUP_BY ? LABELS_KEEP_NAMED : LABELS_DROP_NAMED;
-    return labels_project(arena, labels, keep, plan->labels, plan->label_count);
+    return labels_project(arena, labels, keep, plan->labels.names, plan->labels.count);
 }
 
 void aggregation_note_histogram(const struct aggregation_plan *plan, struct text_range position)
@@ -287,34 +287,6 @@ static enum error_code aggregate_reduce(const struct aggregation_plan *plan, str
 
 /* --- Building -------------------------------------------------------------------------------- */
 
-static int compare_texts(const void *left, const void *right)
-{
-    return text_compare(*(const struct text *)left, *(const struct text *)right);
-}
-
-/* Grouping labels sorted, each once; `without` also drops the metric's name. */
-static enum error_code aggregation_sort_labels(struct aggregation_plan *plan, struct error *error)
-{
-    const struct aggregation_node *node = plan->node;
-    struct text *labels =
-        arena_array(plan->evaluation->arena, node->label_count + 1, sizeof *labels);
-    if (labels == NULL)
-        return evaluation_out_of_memory(plan->evaluation, error);
-    size_t count = node->label_count;
-    if (count > 0)
-        memcpy(labels, node->labels, count * sizeof *labels);
-    if (node->grouping == GROUP_WITHOUT)
-        labels[count++] = LABEL_METRIC_NAME;
-    qsort(labels, count, sizeof *labels, compare_texts);
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (kept == 0 || !text_equal(labels[kept - 1], labels[i]))
-            labels[kept++] = labels[i];
-    plan->labels = labels;
-    plan->label_count = kept;
-    return ERROR_NONE;
-}
-
 static void aggregation_check_quantile(const struct aggregation_plan *plan)
 {
     double lowest = INFINITY;
@@ -368,9 +340,11 @@ enum error_code aggregate_stream(struct evaluation *evaluation, const struct exp
         .operand_position = node->operand->position,
         .steps = *steps,
     };
-    enum error_code code = aggregation_sort_labels(plan, error);
-    if (code == ERROR_NONE)
-        code = aggregation_parameter(plan, error);
+    /* `without` drops the metric's name as well. */
+    if (!label_list_make(evaluation->arena, node->labels, node->label_count,
+                         node->grouping == GROUP_WITHOUT, &plan->labels))
+        return evaluation_out_of_memory(evaluation, error);
+    enum error_code code = aggregation_parameter(plan, error);
     struct stream *input = NULL;
     if (code == ERROR_NONE)
         code = evaluate_vector(evaluation, node->operand, steps, &input, error);

@@ -9,6 +9,7 @@
 #define PROMQL_AGGREGATE_H
 
 #include "evaluation.h"
+#include "label_list.h"
 #include "label_table.h"
 
 /* What one group holds: a column per quantity, filled in by its operation. */
@@ -36,8 +37,7 @@ struct aggregation_plan {
     const struct aggregation_node *node;
     struct text_range operand_position;
     struct step_range steps;
-    const struct text *labels; /* [label_count], sorted, each once */
-    size_t label_count;
+    struct label_list labels;
     const double *parameters; /* [steps]; NULL: none */
     struct text value_label;  /* count_values */
 };

@@ -1,4 +1,5 @@
 #include "binary.h"
+#include "step_output.h"
 
 #include <assert.h>
 #include <math.h>
@@ -90,11 +91,6 @@ struct scalar_stream {
     bool drops_name;
 };
 
-struct scalar_lane {
-    struct step_vector vector;
-    const struct histogram **histograms;
-};
-
 static struct series_identity scalar_identity(struct stream *self, size_t index,
                                               struct arena *arena)
 {
@@ -122,7 +118,7 @@ static void scalar_arithmetic(const struct scalar_stream *stream, const struct s
 
 static enum error_code scalar_step(struct scalar_stream *stream, struct lane *lane,
                                    const struct step_vector *input, size_t step,
-                                   struct scalar_lane *state, struct error *error)
+                                   struct step_output *output, struct error *error)
 {
     const struct binary_node *node = &stream->expression->binary;
     struct binary_value vector = {input->values[step], step_histogram(input, step)};
@@ -146,15 +142,9 @@ static enum error_code scalar_step(struct scalar_stream *stream, struct lane *la
     }
     if (!keep)
         return ERROR_NONE;
-    step_set_present(state->vector.present, step);
-    state->vector.values[step] = result.value;
-    if (result.histogram != NULL) {
-        if (state->vector.histograms == NULL) {
-            memset(state->histograms, 0, stream->stream.steps.count * sizeof *state->histograms);
-            state->vector.histograms = state->histograms;
-        }
-        state->histograms[step] = result.histogram;
-    }
+    step_output_value(output, step, result.value);
+    if (result.histogram != NULL)
+        step_output_histogram(output, stream->stream.steps.count, step, result.histogram);
     return ERROR_NONE;
 }
 
@@ -163,33 +153,26 @@ static enum error_code scalar_read(struct stream *self, struct lane *lane, size_
 {
     struct scalar_stream *stream = (struct scalar_stream *)self;
     size_t count = self->steps.count;
-    struct scalar_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
-    if (state == NULL)
+    struct step_output *output = vector_stream_lane_state(self, lane, sizeof *output);
+    if (output == NULL || !step_output_begin(output, lane->memory, count))
         return evaluation_out_of_memory(self->evaluation, error);
-    if (state->histograms == NULL) {
-        state->histograms = arena_array(lane->memory, count, sizeof *state->histograms);
-        if (state->histograms == NULL || !step_vector_init(&state->vector, lane->memory, count))
-            return evaluation_out_of_memory(self->evaluation, error);
-    }
     struct step_vector input;
     enum error_code code = vector_stream_read(stream->input, lane, index, &input, error);
     if (code != ERROR_NONE)
         return code;
-    state->vector.histograms = NULL;
     enum binary_operator operation = stream->expression->binary.operation;
     if (input.histograms == NULL && operation <= BINARY_ATAN2) {
-        scalar_arithmetic(stream, &input, &state->vector);
-        *vector_out = state->vector;
+        scalar_arithmetic(stream, &input, &output->vector);
+        *vector_out = output->vector;
         return ERROR_NONE;
     }
-    steps_clear(state->vector.present, count);
     for (size_t step = step_next(input.present, count, 0); step < count;
          step = step_next(input.present, count, step + 1)) {
-        code = scalar_step(stream, lane, &input, step, state, error);
+        code = scalar_step(stream, lane, &input, step, output, error);
         if (code != ERROR_NONE)
             return code;
     }
-    *vector_out = state->vector;
+    *vector_out = output->vector;
     return ERROR_NONE;
 }
 
@@ -236,33 +219,14 @@ static enum error_code scalar_stream_make(struct evaluation *evaluation,
 
 /* --- Building -------------------------------------------------------------------------------- */
 
-static int compare_texts(const void *left, const void *right)
-{
-    return text_compare(*(const struct text *)left, *(const struct text *)right);
-}
-
 enum error_code matching_key_make(struct evaluation *evaluation,
                                   const struct vector_matching *matching,
                                   struct matching_key *key_out, struct error *error)
 {
-    struct text *labels = arena_array(evaluation->arena, matching->label_count + 1, sizeof *labels);
-    if (labels == NULL)
+    key_out->keep = matching->labels_mode == MATCH_ON ? LABELS_KEEP_NAMED : LABELS_DROP_NAMED;
+    if (!label_list_make(evaluation->arena, matching->labels, matching->label_count,
+                         matching->labels_mode == MATCH_IGNORING, &key_out->names))
         return evaluation_out_of_memory(evaluation, error);
-    size_t count = matching->label_count;
-    if (count > 0)
-        memcpy(labels, matching->labels, count * sizeof *labels);
-    if (matching->labels_mode == MATCH_IGNORING)
-        labels[count++] = LABEL_METRIC_NAME;
-    qsort(labels, count, sizeof *labels, compare_texts);
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (kept == 0 || !text_equal(labels[kept - 1], labels[i]))
-            labels[kept++] = labels[i];
-    *key_out = (struct matching_key){
-        .keep = matching->labels_mode == MATCH_ON ? LABELS_KEEP_NAMED : LABELS_DROP_NAMED,
-        .labels = labels,
-        .label_count = kept,
-    };
     return ERROR_NONE;
 }
 

@@ -5,6 +5,7 @@
 #define PROMQL_BINARY_H
 
 #include "evaluation.h"
+#include "label_list.h"
 
 /* A float or a histogram. */
 struct binary_value {
@@ -60,8 +61,7 @@ enum error_code binary_set_stream(struct evaluation *evaluation,
 /* How the label sets of two sides are compared. */
 struct matching_key {
     enum labels_keep keep;
-    const struct text *labels; /* [label_count], sorted */
-    size_t label_count;
+    struct label_list names;
 };
 
 enum error_code matching_key_make(struct evaluation *evaluation,
@@ -71,7 +71,7 @@ enum error_code matching_key_make(struct evaluation *evaluation,
 static inline struct labels matching_key_of(const struct matching_key *key, struct labels labels,
                                             struct arena *arena)
 {
-    return labels_project(arena, labels, key->keep, key->labels, key->label_count);
+    return labels_project(arena, labels, key->keep, key->names.names, key->names.count);
 }
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "binary_match.h"
+#include "step_output.h"
 #include "store.h"
 
 /*
@@ -12,8 +13,7 @@
  */
 
 struct match_lane {
-    struct step_vector vector;
-    const struct histogram **histograms;
+    struct step_output output;
     uint64_t *others;  /* presence of a group, for fills */
     double *fill;      /* [steps]: a fill value at each */
     uint32_t one_read; /* the one side's series that was read last, + 1 */
@@ -71,7 +71,7 @@ struct labels match_pair_labels(struct match_stream *match, struct match_pair pa
         labels = labels_project(arena, labels,
                                 match->matching->labels_mode == MATCH_ON ? LABELS_KEEP_NAMED
                                                                          : LABELS_DROP_NAMED,
-                                match->included, match->matching->label_count);
+                                match->named.names, match->named.count);
     else if (match->matching->included_label_count > 0)
         labels = include_labels(
             match, labels,
@@ -96,11 +96,9 @@ static struct match_lane *match_lane_open(struct stream *self, struct lane *lane
     if (state == NULL || state->fill != NULL)
         return state;
     size_t count = self->steps.count;
-    state->histograms = arena_array(lane->memory, count, sizeof *state->histograms);
     state->others = arena_array(lane->memory, step_words(count), sizeof *state->others);
     double *fill = arena_array(lane->memory, count, sizeof *fill);
-    if (state->histograms == NULL || state->others == NULL || fill == NULL ||
-        !step_vector_init(&state->vector, lane->memory, count))
+    if (state->others == NULL || fill == NULL)
         return NULL;
     state->fill = fill;
     return state;
@@ -194,15 +192,9 @@ static enum error_code match_step(struct match_stream *match, struct match_lane 
     }
     if (!keep)
         return ERROR_NONE;
-    step_set_present(state->vector.present, step);
-    state->vector.values[step] = result.value;
-    if (result.histogram != NULL) {
-        if (state->vector.histograms == NULL) {
-            memset(state->histograms, 0, match->stream.steps.count * sizeof *state->histograms);
-            state->vector.histograms = state->histograms;
-        }
-        state->histograms[step] = result.histogram;
-    }
+    step_output_value(&state->output, step, result.value);
+    if (result.histogram != NULL)
+        step_output_histogram(&state->output, match->stream.steps.count, step, result.histogram);
     return ERROR_NONE;
 }
 
@@ -211,16 +203,14 @@ static enum error_code match_read(struct stream *self, struct lane *lane, size_t
 {
     struct match_stream *match = (struct match_stream *)self;
     struct match_lane *state = match_lane_open(self, lane);
-    if (state == NULL)
+    size_t count = self->steps.count;
+    if (state == NULL || !step_output_begin(&state->output, lane->memory, count))
         return evaluation_out_of_memory(self->evaluation, error);
     struct step_vector many;
     struct step_vector one;
     enum error_code code = pair_read(match, state, lane, match->pairs[index], &many, &one, error);
     if (code != ERROR_NONE)
         return code;
-    size_t count = self->steps.count;
-    steps_clear(state->vector.present, count);
-    state->vector.histograms = NULL;
     for (size_t word = 0; word < step_words(count); word++) {
         uint64_t bits = many.present[word] & one.present[word];
         for (; bits != 0; bits &= bits - 1) {
@@ -230,7 +220,7 @@ static enum error_code match_read(struct stream *self, struct lane *lane, size_t
                 return code;
         }
     }
-    *vector_out = state->vector;
+    *vector_out = state->output.vector;
     return ERROR_NONE;
 }
 
@@ -333,11 +323,6 @@ static bool pairs_make(struct match_stream *match, size_t *count_out)
 
 /* --- Building -------------------------------------------------------------------------------- */
 
-static int compare_texts(const void *left, const void *right)
-{
-    return text_compare(*(const struct text *)left, *(const struct text *)right);
-}
-
 static enum error_code match_configure(struct match_stream *match, struct evaluation *evaluation,
                                        struct stream *left, struct stream *right,
                                        struct error *error)
@@ -352,13 +337,9 @@ static enum error_code match_configure(struct match_stream *match, struct evalua
     match->has_one_fill = matching->has_fill_right;
     match->many_fill = matching->fill_left;
     match->one_fill = matching->fill_right;
-    struct text *labels = arena_array(evaluation->arena, matching->label_count + 1, sizeof *labels);
-    if (labels == NULL)
+    if (!label_list_make(evaluation->arena, matching->labels, matching->label_count, false,
+                         &match->named))
         return evaluation_out_of_memory(evaluation, error);
-    if (matching->label_count > 0)
-        memcpy(labels, matching->labels, matching->label_count * sizeof *labels);
-    qsort(labels, matching->label_count, sizeof *labels, compare_texts);
-    match->included = labels;
     enum error_code code = matching_key_make(evaluation, matching, &match->key, error);
     /* The one side is read again and again when many share it. */
     if (code == ERROR_NONE && matching->cardinality != MATCH_ONE_TO_ONE)

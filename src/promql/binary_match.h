@@ -40,7 +40,7 @@ struct match_stream {
     struct match_side one;
     struct match_pair *pairs; /* [stream.count] */
     size_t pair_capacity;
-    const struct text *included; /* labels taken from the one side */
+    struct label_list named; /* by `on` or `ignoring` */
 };
 
 /* The labels of the result of a pair, in `arena`. */

@@ -4,6 +4,7 @@
 #include "columns_source.h"
 #include "function.h"
 #include "histogram_math.h"
+#include "step_output.h"
 
 enum { MAP_PARAMETERS_MAX = 2 };
 
@@ -12,11 +13,6 @@ struct map_stream {
     struct stream *input;
     enum function_id function; /* FUNCTIONS: negation */
     const double *parameters[MAP_PARAMETERS_MAX];
-};
-
-struct map_lane {
-    struct step_vector vector;
-    const struct histogram **histograms;
 };
 
 /* --- Dates ----------------------------------------------------------------------------------- */
@@ -294,35 +290,30 @@ static struct series_identity map_identity(struct stream *self, size_t index, st
                               arena);
 }
 
-static enum error_code negate_histogram(struct map_stream *map, struct map_lane *state,
+static enum error_code negate_histogram(struct map_stream *map, struct step_output *output,
                                         struct lane *lane, size_t step,
                                         const struct histogram *histogram, struct error *error)
 {
     struct histogram *negated = histogram_scaled(lane->scratch, histogram, -1);
     if (negated == NULL)
         return evaluation_out_of_memory(map->stream.evaluation, error);
-    state->histograms[step] = negated;
-    step_set_present(state->vector.present, step);
+    step_output_histogram(output, map->stream.steps.count, step, negated);
     return ERROR_NONE;
 }
 
-static enum error_code map_with_histograms(struct map_stream *map, struct map_lane *state,
+static enum error_code map_with_histograms(struct map_stream *map, struct step_output *output,
                                            struct lane *lane, const struct step_vector *input,
                                            struct error *error)
 {
     size_t count = map->stream.steps.count;
     float_function *function = float_function_of(map->function);
-    if (map->function == FUNCTIONS) {
-        memset(state->histograms, 0, count * sizeof *state->histograms);
-        state->vector.histograms = state->histograms;
-    }
     for (size_t step = step_next(input->present, count, 0); step < count;
          step = step_next(input->present, count, step + 1)) {
         const struct histogram *histogram = step_histogram(input, step);
         double value = input->values[step];
         bool keep = true;
         if (histogram != NULL && map->function == FUNCTIONS) {
-            enum error_code code = negate_histogram(map, state, lane, step, histogram, error);
+            enum error_code code = negate_histogram(map, output, lane, step, histogram, error);
             if (code != ERROR_NONE)
                 return code;
             continue;
@@ -340,13 +331,12 @@ static enum error_code map_with_histograms(struct map_stream *map, struct map_la
         }
         if (!keep)
             continue;
-        state->vector.values[step] = value;
-        step_set_present(state->vector.present, step);
+        step_output_value(output, step, value);
     }
     return ERROR_NONE;
 }
 
-static void map_floats(const struct map_stream *map, struct map_lane *state,
+static void map_floats(const struct map_stream *map, struct step_output *output,
                        const struct step_vector *input)
 {
     size_t count = map->stream.steps.count;
@@ -358,8 +348,7 @@ static void map_floats(const struct map_stream *map, struct map_lane *state,
             value = function(input->values[step]);
         else if (!map_value(map, step, input->values[step], &value))
             continue;
-        state->vector.values[step] = value;
-        step_set_present(state->vector.present, step);
+        step_output_value(output, step, value);
     }
 }
 
@@ -368,25 +357,18 @@ static enum error_code map_read(struct stream *self, struct lane *lane, size_t i
 {
     struct map_stream *map = (struct map_stream *)self;
     size_t count = self->steps.count;
-    struct map_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
-    if (state == NULL)
+    struct step_output *output = vector_stream_lane_state(self, lane, sizeof *output);
+    if (output == NULL || !step_output_begin(output, lane->memory, count))
         return evaluation_out_of_memory(self->evaluation, error);
-    if (state->histograms == NULL) {
-        state->histograms = arena_array(lane->memory, count, sizeof *state->histograms);
-        if (state->histograms == NULL || !step_vector_init(&state->vector, lane->memory, count))
-            return evaluation_out_of_memory(self->evaluation, error);
-    }
     struct step_vector input;
     enum error_code code = vector_stream_read(map->input, lane, index, &input, error);
     if (code != ERROR_NONE)
         return code;
-    steps_clear(state->vector.present, count);
-    state->vector.histograms = NULL;
     if (input.histograms != NULL)
-        code = map_with_histograms(map, state, lane, &input, error);
+        code = map_with_histograms(map, output, lane, &input, error);
     else if (!is_histogram_function(map->function))
-        map_floats(map, state, &input);
-    *vector_out = state->vector;
+        map_floats(map, output, &input);
+    *vector_out = output->vector;
     return code;
 }
 

@@ -6,9 +6,10 @@
 #ifndef PROMQL_HISTOGRAM_BUCKETS_H
 #define PROMQL_HISTOGRAM_BUCKETS_H
 
+#include "base/arena.h"
 #include "model/histogram_buckets.h"
 
-#include "histogram_math.h"
+#include "histogram_numbers.h"
 
 struct bucket {
     int32_t index;

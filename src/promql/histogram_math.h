@@ -8,22 +8,7 @@
 #define PROMQL_HISTOGRAM_MATH_H
 
 #include "evaluation.h"
-
-static inline bool histogram_is_custom(const struct histogram *histogram)
-{
-    return histogram->schema == HISTOGRAM_SCHEMA_CUSTOM;
-}
-
-static inline double histogram_number(const struct histogram *histogram,
-                                      union histogram_number number)
-{
-    return histogram->kind == HISTOGRAM_FLOAT ? number.real : (double)number.integer;
-}
-
-static inline double histogram_count(const struct histogram *histogram)
-{
-    return histogram_number(histogram, histogram->count);
-}
+#include "histogram_numbers.h"
 
 /* A float histogram without empty buckets. */
 struct histogram *histogram_compacted(struct arena *arena, const struct histogram *histogram);

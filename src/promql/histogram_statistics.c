@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "histogram_buckets.h"
+#include "histogram_math.h"
 #include "window.h"
 
 /* --- Means and deviations -------------------------------------------------------------------- */

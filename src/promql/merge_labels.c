@@ -2,6 +2,7 @@
 
 #include "evaluation.h"
 #include "label_table.h"
+#include "step_output.h"
 
 /*
  * Dropping the metric's name (or label_replace) can give several series the same labels. They
@@ -15,29 +16,23 @@ struct merge_stream {
     size_t *next;  /* [input count]: the next with the same labels; SIZE_MAX: none */
 };
 
-struct merge_lane {
-    struct step_vector merged;
-    const struct histogram **histograms; /* the memory of merged.histograms */
-};
-
 static struct series_identity merge_identity(struct stream *self, size_t index, struct arena *arena)
 {
     struct merge_stream *merge = (struct merge_stream *)self;
     return vector_stream_identity(merge->input, merge->first[index], arena);
 }
 
-static enum error_code merge_one(struct merge_stream *merge, struct merge_lane *state,
+static enum error_code merge_one(struct merge_stream *merge, struct step_output *output,
                                  struct lane *lane, const struct step_vector *vector,
                                  struct error *error)
 {
     size_t count = merge->stream.steps.count;
     for (size_t step = step_next(vector->present, count, 0); step < count;
          step = step_next(vector->present, count, step + 1)) {
-        if (step_is_present(state->merged.present, step))
+        if (step_is_present(output->vector.present, step))
             return error_set(error, ERROR_INVALID,
                              "vector cannot contain metrics with the same labelset");
-        step_set_present(state->merged.present, step);
-        state->merged.values[step] = vector->values[step];
+        step_output_value(output, step, vector->values[step]);
         const struct histogram *histogram = step_histogram(vector, step);
         if (histogram == NULL)
             continue;
@@ -45,11 +40,7 @@ static enum error_code merge_one(struct merge_stream *merge, struct merge_lane *
         struct histogram *copy = arena_allocate(lane->scratch, sizeof *copy);
         if (copy == NULL || !histogram_copy(lane->scratch, histogram, copy))
             return evaluation_out_of_memory(merge->stream.evaluation, error);
-        if (state->merged.histograms == NULL) {
-            memset(state->histograms, 0, count * sizeof *state->histograms);
-            state->merged.histograms = state->histograms;
-        }
-        state->histograms[step] = copy;
+        step_output_histogram(output, count, step, copy);
     }
     return ERROR_NONE;
 }
@@ -61,26 +52,18 @@ static enum error_code merge_read(struct stream *self, struct lane *lane, size_t
     size_t input = merge->first[index];
     if (merge->next[input] == SIZE_MAX)
         return vector_stream_read(merge->input, lane, input, vector_out, error);
-    struct merge_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
-    if (state == NULL)
+    struct step_output *output = vector_stream_lane_state(self, lane, sizeof *output);
+    if (output == NULL || !step_output_begin(output, lane->memory, self->steps.count))
         return evaluation_out_of_memory(self->evaluation, error);
-    if (state->histograms == NULL) {
-        state->histograms = arena_array(lane->memory, self->steps.count, sizeof *state->histograms);
-        if (state->histograms == NULL ||
-            !step_vector_init(&state->merged, lane->memory, self->steps.count))
-            return evaluation_out_of_memory(self->evaluation, error);
-    }
-    steps_clear(state->merged.present, self->steps.count);
-    state->merged.histograms = NULL;
     for (; input != SIZE_MAX; input = merge->next[input]) {
         struct step_vector vector;
         enum error_code code = vector_stream_read(merge->input, lane, input, &vector, error);
         if (code == ERROR_NONE)
-            code = merge_one(merge, state, lane, &vector, error);
+            code = merge_one(merge, output, lane, &vector, error);
         if (code != ERROR_NONE)
             return code;
     }
-    *vector_out = state->merged;
+    *vector_out = output->vector;
     return ERROR_NONE;
 }
 

@@ -5,6 +5,7 @@
 #include "columns_source.h"
 #include "evaluation.h"
 #include "function.h"
+#include "step_output.h"
 
 /* --- The same at each step ------------------------------------------------------------------- */
 
@@ -12,11 +13,6 @@
 struct repeated_stream {
     struct stream stream;
     struct stream *input;
-};
-
-struct repeated_lane {
-    struct step_vector vector;
-    const struct histogram **histograms;
 };
 
 static struct series_identity repeated_identity(struct stream *self, size_t index,
@@ -30,31 +26,21 @@ static enum error_code repeated_read(struct stream *self, struct lane *lane, siz
 {
     struct repeated_stream *repeated = (struct repeated_stream *)self;
     size_t count = self->steps.count;
-    struct repeated_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
-    if (state == NULL)
+    struct step_output *output = vector_stream_lane_state(self, lane, sizeof *output);
+    if (output == NULL || !step_output_begin(output, lane->memory, count))
         return evaluation_out_of_memory(self->evaluation, error);
-    if (state->histograms == NULL) {
-        state->histograms = arena_array(lane->memory, count, sizeof *state->histograms);
-        if (state->histograms == NULL || !step_vector_init(&state->vector, lane->memory, count))
-            return evaluation_out_of_memory(self->evaluation, error);
-    }
     struct step_vector input;
     enum error_code code = vector_stream_read(repeated->input, lane, index, &input, error);
     if (code != ERROR_NONE)
         return code;
-    state->vector.histograms = NULL;
-    steps_clear(state->vector.present, count);
-    if (step_is_present(input.present, 0)) {
-        const struct histogram *histogram = step_histogram(&input, 0);
-        steps_fill(state->vector.present, count);
-        for (size_t step = 0; step < count; step++) {
-            state->vector.values[step] = input.values[0];
-            state->histograms[step] = histogram;
-        }
+    const struct histogram *histogram = step_histogram(&input, 0);
+    for (size_t step = 0; step < count && step_is_present(input.present, 0); step++) {
         if (histogram != NULL)
-            state->vector.histograms = state->histograms;
+            step_output_histogram(output, count, step, histogram);
+        else
+            step_output_value(output, step, input.values[0]);
     }
-    *vector_out = state->vector;
+    *vector_out = output->vector;
     return ERROR_NONE;
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "columns_source.h"
+#include "step_output.h"
 
 /* --- Times ----------------------------------------------------------------------------------- */
 
@@ -151,10 +152,9 @@ struct selector_stream {
 };
 
 struct selector_lane {
-    struct step_vector vector;
-    const struct histogram **histograms; /* the memory of vector.histograms */
-    uint32_t *samples;                   /* [steps]: the index of the step's sample */
-    uint64_t timestamps_id;              /* that `samples` was made for; 0: none */
+    struct step_output output;
+    uint32_t *samples;      /* [steps]: the index of the step's sample */
+    uint64_t timestamps_id; /* that `samples` was made for; 0: none */
 };
 
 static struct series_identity selector_identity(struct stream *self, size_t index,
@@ -169,14 +169,8 @@ static struct selector_lane *selector_lane_open(struct stream *self, struct lane
     struct selector_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
     if (state == NULL || state->samples != NULL)
         return state;
-    size_t count = self->steps.count;
-    state->histograms = arena_array(lane->memory, count, sizeof *state->histograms);
-    uint32_t *samples = arena_array(lane->memory, count, sizeof *samples);
-    if (state->histograms == NULL || samples == NULL ||
-        !step_vector_init(&state->vector, lane->memory, count))
-        return NULL;
-    state->samples = samples;
-    return state;
+    state->samples = arena_array(lane->memory, self->steps.count, sizeof *state->samples);
+    return state->samples == NULL ? NULL : state;
 }
 
 /* The latest sample in (end - range, end] of each step. Ends ascend, so one sweep finds all. */
@@ -222,13 +216,7 @@ static size_t samples_gather(const struct selector_stream *selector, struct sele
 {
     size_t count = selector->stream.steps.count;
     size_t present_count = 0;
-    steps_clear(state->vector.present, count);
-    state->vector.histograms = NULL;
     bool has_histograms = columns->histograms != NULL;
-    if (has_histograms && selector->value == SELECTOR_VALUE) {
-        memset(state->histograms, 0, count * sizeof *state->histograms);
-        state->vector.histograms = state->histograms;
-    }
     for (size_t step = 0; step < count; step++) {
         uint32_t sample = state->samples[step];
         if (sample == NO_SAMPLE)
@@ -236,12 +224,11 @@ static size_t samples_gather(const struct selector_stream *selector, struct sele
         const struct histogram *histogram = has_histograms ? columns->histograms[sample] : NULL;
         if (value_is_stale(histogram == NULL ? columns->values[sample] : histogram->sum))
             continue;
-        step_set_present(state->vector.present, step);
         present_count++;
         if (histogram != NULL && selector->value == SELECTOR_VALUE)
-            state->histograms[step] = histogram;
+            step_output_histogram(&state->output, count, step, histogram);
         else
-            state->vector.values[step] = sample_value(selector->value, columns, sample);
+            step_output_value(&state->output, step, sample_value(selector->value, columns, sample));
     }
     return present_count;
 }
@@ -251,7 +238,7 @@ static enum error_code selector_read(struct stream *self, struct lane *lane, siz
 {
     struct selector_stream *selector = (struct selector_stream *)self;
     struct selector_lane *state = selector_lane_open(self, lane);
-    if (state == NULL)
+    if (state == NULL || !step_output_begin(&state->output, lane->memory, self->steps.count))
         return evaluation_out_of_memory(self->evaluation, error);
     struct sample_columns columns;
     enum error_code code = columns_read(selector->source, lane, index, &columns, error);
@@ -263,7 +250,7 @@ static enum error_code selector_read(struct stream *self, struct lane *lane, siz
     }
     size_t present = samples_gather(selector, state, &columns);
     vector_stream_count_samples(self, present);
-    *vector_out = state->vector;
+    *vector_out = state->output.vector;
     return ERROR_NONE;
 }
 

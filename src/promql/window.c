@@ -1,4 +1,5 @@
 #include "window.h"
+#include "step_output.h"
 
 #include <assert.h>
 
@@ -10,8 +11,7 @@ struct window_bounds {
 };
 
 struct window_lane {
-    struct step_vector vector;
-    const struct histogram **histograms; /* the memory of vector.histograms */
+    struct step_output output;
     struct window_bounds floats;
     struct window_bounds histogram_bounds;
     uint64_t timestamps_id; /* that `floats` was made for; 0: none */
@@ -78,15 +78,14 @@ static bool bounds_init(struct window_bounds *bounds, struct arena *arena, size_
 static struct window_lane *window_lane_open(struct stream *self, struct lane *lane)
 {
     struct window_lane *state = vector_stream_lane_state(self, lane, sizeof *state);
-    if (state == NULL || state->histograms != NULL)
-        return state;
-    size_t count = self->steps.count;
-    if (!step_vector_init(&state->vector, lane->memory, count) ||
-        !bounds_init(&state->floats, lane->memory, count) ||
-        !bounds_init(&state->histogram_bounds, lane->memory, count))
+    if (state == NULL)
         return NULL;
-    state->histograms = arena_array(lane->memory, count, sizeof *state->histograms);
-    return state->histograms == NULL ? NULL : state;
+    size_t count = self->steps.count;
+    bool is_made = state->output.histograms != NULL;
+    if (!is_made && (!bounds_init(&state->floats, lane->memory, count) ||
+                     !bounds_init(&state->histogram_bounds, lane->memory, count)))
+        return NULL;
+    return step_output_begin(&state->output, lane->memory, count) ? state : NULL;
 }
 
 static bool window_lane_reserve(struct window_lane *state, struct lane *lane, size_t count)
@@ -259,9 +258,7 @@ static enum error_code window_read(struct stream *self, struct lane *lane, size_
     enum error_code code = columns_read(window->source, lane, index, &columns, error);
     if (code != ERROR_NONE)
         return code;
-    steps_clear(state->vector.present, self->steps.count);
-    state->vector.histograms = NULL;
-    *vector_out = state->vector;
+    *vector_out = state->output.vector;
     if (columns.count == 0)
         return ERROR_NONE;
     struct window_call call = {
@@ -287,15 +284,14 @@ static enum error_code window_read(struct stream *self, struct lane *lane, size_
             return error_set(error, ERROR_INVALID,
                              "smoothed and anchored modifiers do not work "
                              "with native histograms");
-        memset(state->histograms, 0, self->steps.count * sizeof *state->histograms);
-        state->vector.histograms = state->histograms;
+        step_output_expect_histograms(&state->output, self->steps.count);
     }
-    code = window->kernel(&call, &state->vector, error);
+    code = window->kernel(&call, &state->output.vector, error);
     if (code != ERROR_NONE)
         return code;
     if (call.function == FUNCTION_RATE || call.function == FUNCTION_INCREASE)
-        window_check_counter_name(&call, &state->vector);
-    *vector_out = state->vector;
+        window_check_counter_name(&call, &state->output.vector);
+    *vector_out = state->output.vector;
     return ERROR_NONE;
 }
 

@@ -4,6 +4,8 @@
 #include <math.h>
 
 #include "histogram_math.h"
+#include "window_extrapolation.h"
+#include "window_starts.h"
 
 /* --- Annotations ----------------------------------------------------------------------------- */
 

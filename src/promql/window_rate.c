@@ -1,29 +1,11 @@
 #include <assert.h>
 #include <math.h>
 
-#include "window.h"
+#include "window_extrapolation.h"
 #include "window_histogram.h"
+#include "window_starts.h"
 
 /* --- Counter resets -------------------------------------------------------------------------- */
-
-bool start_timestamp_tells_reset(int64_t previous_start_ms, int64_t previous_ms, int64_t start_ms,
-                                 int64_t timestamp_ms)
-{
-    /* A start at the sample itself is OpenTelemetry's "unknown". */
-    if (start_ms == 0 || start_ms >= timestamp_ms || start_ms < previous_ms)
-        return false;
-    if (start_ms > previous_ms)
-        return true;
-    /* It starts where the previous sample is: a delta, or (when the start of the previous one is
-     * not known or not before it) a cumulative series whose start nobody knows. */
-    return previous_start_ms != 0 && previous_start_ms < previous_ms;
-}
-
-bool window_uses_starts(const struct window_call *call, const struct window_samples *samples)
-{
-    return call->evaluation->options.features == PROMQL_EXPERIMENTAL &&
-           samples->start_timestamps_ms != NULL;
-}
 
 static bool sample_is_reset(const struct window_samples *floats, bool uses_starts, size_t sample)
 {
@@ -59,74 +41,6 @@ static bool resets_find(const struct window_call *call, uint32_t **resets_out, s
 }
 
 /* --- rate, increase, delta ------------------------------------------------------------------- */
-
-/* Inline: once for every step of every series of a rate. */
-static inline double rate_factor(const struct rate_window *window)
-{
-    double to_start = (double)(window->first_ms - window->range_start_ms) / 1000;
-    double to_end = (double)(window->range_end_ms - window->last_ms) / 1000;
-    double sampled = (double)(window->last_ms - window->first_ms) / 1000;
-    double average = window->sample_count > 1 ? sampled / (double)(window->sample_count - 1) : 0;
-    /*
-     * A series that ends within 1.1 sample distances of the range's edge is taken to go on to the
-     * edge; else it is taken to begin or end half a distance beyond its outermost sample, but a
-     * counter not before it was zero.
-     */
-    double threshold = average * 1.1;
-    if (window->zero_ms != 0) {
-        to_start = 0;
-        sampled = (double)(window->last_ms - window->zero_ms) / 1000;
-    } else {
-        if (to_start >= threshold)
-            to_start = average / 2;
-        if (window->is_counter && window->increase > 0 && window->first_value >= 0) {
-            double to_zero = sampled * (window->first_value / window->increase);
-            if (to_zero < to_start)
-                to_start = to_zero;
-        }
-    }
-    if (to_end >= threshold)
-        to_end = average / 2;
-    double factor = sampled == 0 ? 1 : (sampled + to_start + to_end) / sampled;
-    if (window->is_rate)
-        factor /= (double)(window->range_end_ms - window->range_start_ms) / 1000;
-    return factor;
-}
-
-double window_rate_factor(const struct rate_window *window)
-{
-    return rate_factor(window);
-}
-
-int64_t window_zero_instant(const struct window_call *call, const struct window_samples *samples,
-                            size_t first, int64_t range_start_ms)
-{
-    if (call->function == FUNCTION_DELTA || !window_uses_starts(call, samples))
-        return 0;
-    int64_t start_ms = samples->start_timestamps_ms[first];
-    bool is_inside = start_ms > range_start_ms && start_ms < samples->timestamps_ms[first];
-    return is_inside ? start_ms : 0;
-}
-
-void window_check_start_overlap(const struct window_call *call,
-                                const struct window_samples *samples, size_t first, size_t last)
-{
-    if (!window_uses_starts(call, samples))
-        return;
-    for (size_t i = first + 1; i < last; i++) {
-        int64_t start_ms = samples->start_timestamps_ms[i];
-        if (start_ms == 0 || start_ms >= samples->timestamps_ms[i - 1] ||
-            start_ms == samples->start_timestamps_ms[i - 1])
-            continue;
-        struct text name = text_quote(call->lane->scratch, window_metric_name(call));
-        evaluation_annotate(
-            call->evaluation, PROMQL_WARNING, call->range_position,
-            "sample has start time that overlaps with previous sample timestamp for "
-            "metric %.*s",
-            TEXT_ARGUMENTS(name));
-        return;
-    }
-}
 
 static double increase_of_window(const struct window_samples *floats, size_t first, size_t last,
                                  const uint32_t *resets, size_t reset_count)
@@ -178,7 +92,7 @@ static inline void rate_of_step(const struct window_call *call, struct reset_lis
         window.increase += window.first_value;
     if (window.is_counter && uses_starts)
         window_check_start_overlap(call, floats, first, last);
-    out->values[step] = window.increase * rate_factor(&window);
+    out->values[step] = window.increase * window_rate_factor(&window);
     step_set_present(out->present, step);
 }
 

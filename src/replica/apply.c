@@ -2,7 +2,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "journal/journal.h"
 #include "replica_private.h"
 
 enum { APPLY_SLICE_NS = 2 * 1000 * 1000, APPLY_RETRY_MS = 5 };
@@ -12,7 +11,6 @@ void replica_lead_when_applied(struct replica *replica)
     if (!replica->elected || atomic_load(&replica->ready) || replica->entries != NULL ||
         replica->stopped)
         return;
-    replica->options.recovery = NULL; /* from now on it may be closed */
     atomic_store(&replica->ready, true);
     shard_lead(replica->shard);
 }
@@ -21,9 +19,6 @@ static void entry_release(struct replica *replica)
 {
     struct pending_entry *entry = replica->entries;
     replica->applied_index = entry->index;
-    if (replica->options.recovery != NULL)
-        journal_recovery_release(replica->options.recovery, replica->options.group_id,
-                                 entry->index);
     replica->entries = entry->next;
     if (replica->entries == NULL)
         replica->entries_last = &replica->entries;
@@ -71,6 +66,7 @@ static void apply_slice(struct replica *replica)
         if (clock_monotonic_ns(clock) >= end_ns)
             break;
     }
+    group_applied(replica->group);
     replica_acknowledge(replica);
     replica_count_unfrozen(replica);
     replica_lead_when_applied(replica);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "platform/tls.h"
 
 #include "commands.h"
 #include "node.h"
@@ -30,11 +31,16 @@ static const char USAGE[] =
     "`gnomon serve --help` lists all settings. Each is also the variable GNOMON_NAME with dots as\n"
     "underscores, and a name in the YAML file of --config, nested at the dots.\n";
 
-static int serve_help(void)
+static bool is_help(int count, char **arguments)
+{
+    return count > 0 && (strcmp(arguments[0], "--help") == 0 || strcmp(arguments[0], "-h") == 0);
+}
+
+static int settings_help(const char *command)
 {
     struct byte_buffer buffer = {0};
     settings_describe(&buffer);
-    printf("gnomon serve [--config FILE] [--NAME=VALUE ...]\n\n%.*s", (int)buffer.size,
+    printf("gnomon %s [--config FILE] [--NAME=VALUE ...]\n\n%.*s", command, (int)buffer.size,
            (const char *)buffer.bytes);
     byte_buffer_clear(&buffer);
     return 0;
@@ -51,8 +57,8 @@ static int serve(int count, char **arguments)
     struct settings settings;
     struct node *node;
     struct error error;
-    if (count > 0 && (strcmp(arguments[0], "--help") == 0 || strcmp(arguments[0], "-h") == 0))
-        return serve_help();
+    if (is_help(count, arguments))
+        return settings_help("serve");
     if (settings_load(count, arguments, &settings, &error) != ERROR_NONE)
         return fail(&error);
     if (node_open(&settings, &node, &error) != ERROR_NONE) {
@@ -71,8 +77,13 @@ static int check_config(int count, char **arguments)
     struct settings settings;
     struct error error;
     struct byte_buffer buffer = {0};
-    if (settings_load(count, arguments, &settings, &error) != ERROR_NONE)
+    struct tls_context *tls;
+    if (is_help(count, arguments))
+        return settings_help("check config");
+    if (settings_load(count, arguments, &settings, &error) != ERROR_NONE ||
+        node_open_tls(&settings, &tls, &error) != ERROR_NONE)
         return fail(&error);
+    tls_context_destroy(tls);
     settings_print(&settings, &buffer);
     printf("%.*s", (int)buffer.size, (const char *)buffer.bytes);
     byte_buffer_clear(&buffer);
@@ -101,9 +112,10 @@ int main(int count, char **arguments)
         printf("gnomon %s\n", GNOMON_VERSION);
         return 0;
     }
-    bool asked =
-        count > 1 && (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0 ||
-                      strcmp(arguments[1], "help") == 0);
+    bool asked = is_help(count - 1, arguments + 1) || is_command(count, arguments, "help", NULL);
+    if (!asked && count > 1)
+        fprintf(stderr, "gnomon: no such command, or arguments it does not take: %s\n\n",
+                arguments[1]);
     fputs(USAGE, asked ? stdout : stderr);
     return asked ? 0 : 2;
 }

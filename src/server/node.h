@@ -12,6 +12,12 @@
 #include "settings.h"
 
 struct node;
+struct tls_context;
+
+/* Certificate, key and trust as the settings name them; *tls_out is NULL without TLS. Errors: as
+ * tls_context_create. */
+enum error_code node_open_tls(const struct settings *settings, struct tls_context **tls_out,
+                              struct error *error);
 
 /* `settings` outlives the node. Blocking. Errors: any, with what to do. */
 enum error_code node_open(const struct settings *settings, struct node **node_out,

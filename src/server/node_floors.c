@@ -105,6 +105,7 @@ enum error_code node_open_api(struct node *node, struct error *error)
         .config_yaml = (const char *)node->config_yaml.bytes,
         .retention_text = settings->storage_retention_ms == 0 ? "forever" : node->retention_text,
         .decoded_bytes_max = settings->ingest_max_request_bytes,
+        .write_memory_bytes_max = machine_memory_bytes() / 16,
     };
     enum error_code code = api_create(&options, &node->api, error);
     free(loops);

@@ -60,6 +60,8 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Freezes and merges that failed and are tried again."),
     SHARD_METRIC("tombstones", tombstone_count, METRIC_KIND_GAUGE, "Deletions not merged yet."),
     SHARD_METRIC("metadata_metrics", metadata_count, METRIC_KIND_GAUGE, "Metrics with metadata."),
+    SHARD_METRIC("metadata_forgotten_total", metadata_forgotten, METRIC_KIND_COUNTER,
+                 "Metrics whose metadata nobody stated any more."),
     SHARD_METRIC("applied_index", applied_index, METRIC_KIND_GAUGE, "Last log entry applied."),
 };
 
@@ -109,6 +111,13 @@ static void collect_process(void *context, metric_visit *visit, void *visit_cont
                 0, (double)atomic_load(&node->http_budget.connections));
     metric_emit(&emitter, "gnomon_http_body_bytes", "Request bodies in memory.", METRIC_KIND_GAUGE,
                 NULL, 0, (double)atomic_load(&node->http_budget.body_bytes));
+    metric_emit(&emitter, "gnomon_ingest_memory_bytes",
+                "Memory of remote-write requests that are decoded and stored.", METRIC_KIND_GAUGE,
+                NULL, 0, (double)api_write_memory_bytes(node->api));
+    if (node->tls != NULL)
+        metric_emit(&emitter, "gnomon_http_certificate_expiry_timestamp_seconds",
+                    "When the server's certificate ends to be valid.", METRIC_KIND_GAUGE, NULL, 0,
+                    (double)tls_context_expiry_s(node->tls));
 }
 
 static void collect_cache(void *context, metric_visit *visit, void *visit_context)

@@ -76,6 +76,7 @@ struct node {
     struct node_loop *loops; /* [loop_count] */
     size_t loop_count;
     struct replica **replicas; /* [topology.shard_count] */
+    _Atomic uint64_t series;   /* of all shards, alive */
     char (*directories)[64];   /* of the shards */
     struct slot_map slots;
     struct frontend *frontend;

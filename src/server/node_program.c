@@ -84,7 +84,7 @@ static struct node_loop *loop_of_shard(struct node *node, uint32_t shard)
     return &node->loops[shard % node->loop_count];
 }
 
-static void flush(void *context, bool cleans, struct scheduler *origin,
+static void flush(void *context, enum flush_reach reach, struct scheduler *origin,
                   void (*done)(void *argument, const struct error *error), void *argument)
 {
     struct node *node = context;
@@ -103,7 +103,7 @@ static void flush(void *context, bool cleans, struct scheduler *origin,
     for (uint32_t shard = 0; shard < shards; shard++) {
         struct flush_one *one = &all->shards[shard];
         one->all = all;
-        one->flush.cleans = cleans;
+        one->flush.reach = reach;
         one->replica = node->replicas[shard];
         one->journal = loop_of_shard(node, shard)->journal;
         one->task.run = flush_on_loop;

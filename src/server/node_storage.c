@@ -13,6 +13,8 @@ enum {
     UNFROZEN_SERIES_BYTES = 500,
     /* So a series that is written every other hour keeps its place. */
     SERIES_QUIET_MS = 2 * 60 * 60 * 1000,
+    /* A day: senders state it every minute, or with each sample. */
+    METADATA_QUIET_PERIODS = 12,
 };
 
 const struct group_member NODE_FOUNDER = {
@@ -63,6 +65,21 @@ enum error_code node_open_directory(struct node *node, struct error *error)
     return ERROR_NONE;
 }
 
+enum error_code node_open_tls(const struct settings *settings, struct tls_context **tls_out,
+                              struct error *error)
+{
+    const char *client_ca = settings->http_tls_client_ca;
+    struct tls_options options = {
+        .certificate_path = settings->http_tls_certificate,
+        .key_path = settings->http_tls_key,
+        .client_ca_path = client_ca[0] == '\0' ? NULL : client_ca,
+    };
+    *tls_out = NULL;
+    if (settings->http_tls_certificate[0] == '\0')
+        return ERROR_NONE;
+    return tls_context_create(&options, tls_out, error);
+}
+
 enum error_code node_open_shared(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
@@ -77,15 +94,8 @@ enum error_code node_open_shared(struct node *node, struct error *error)
     if (code == ERROR_NONE)
         code = disk_uring_create(settings->storage_directory, NULL, DISK_ENGINE_BEST,
                                  &node->blocking_disk, error);
-    if (code == ERROR_NONE && settings->http_tls_certificate[0] != '\0') {
-        struct tls_options tls = {
-            .certificate_path = settings->http_tls_certificate,
-            .key_path = settings->http_tls_key,
-            .client_ca_path =
-                settings->http_tls_client_ca[0] == '\0' ? NULL : settings->http_tls_client_ca,
-        };
-        code = tls_context_create(&tls, &node->tls, error);
-    }
+    if (code == ERROR_NONE)
+        code = node_open_tls(settings, &node->tls, error);
     if (code != ERROR_NONE)
         return code;
     struct journal_recovery_options recovery = {.directory = "journal", .pool = node->pool};
@@ -145,6 +155,12 @@ static enum error_code open_storage_loop(struct node *node, size_t number, struc
     return group_host_create(&host_options, &loop->host, error);
 }
 
+/* What each of the shards may have, so that all have no more than about `limit`; 0 stays 0. */
+static uint32_t share_of(uint64_t limit, uint32_t shards)
+{
+    return (uint32_t)((limit + shards - 1) / shards);
+}
+
 static enum error_code open_replica(struct node *node, uint32_t shard, struct error *error)
 {
     const struct settings *settings = node->settings;
@@ -163,10 +179,12 @@ static enum error_code open_replica(struct node *node, uint32_t shard, struct er
                 .hash_seed = node->hash_seed,
                 .future_window_ms = settings->ingest_future_window_ms,
                 .quiet_ms = SERIES_QUIET_MS,
+                .metadata_quiet_periods = METADATA_QUIET_PERIODS,
                 .retention_ms = settings->storage_retention_ms,
-                .series_max = settings->ingest_max_series / shards + 1,
-                .exemplars_max = (uint32_t)(settings->ingest_max_exemplars / shards),
-                .metadata_max = (uint32_t)(settings->ingest_max_metadata / shards) + 1,
+                .series_max = settings->ingest_max_series,
+                .node_series = &node->series,
+                .exemplars_max = share_of(settings->ingest_max_exemplars, shards),
+                .metadata_max = share_of(settings->ingest_max_metadata, shards),
             },
         .group_id = shard + 1,
         .recovery = node->recovery,

@@ -1,59 +1,34 @@
-#include "settings.h"
-
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
+#include <unistd.h>
 
-#include "machine.h"
+#include "settings_private.h"
 
 /* --- Table ------------------------------------------------------------------------------------ */
-
-enum setting_type {
-    TYPE_TEXT,
-    TYPE_BOOL,
-    TYPE_DURATION,
-    TYPE_SIZE,
-    TYPE_COUNT,
-    TYPE_LEVEL,
-    TYPE_FEATURES,
-    TYPE_CHOICE
-};
-
-struct setting {
-    const char *name;
-    enum setting_type type;
-    size_t offset;        /* in struct settings */
-    const char *fallback; /* default; "auto" is computed */
-    uint64_t minimum;     /* of numbers, in the unit of the value (ms, bytes) */
-    uint64_t maximum;
-    const char *meaning;
-};
 
 #define SETTING(name, type, field, fallback, minimum, maximum, meaning)                            \
     {                                                                                              \
         name, type, offsetof(struct settings, field), fallback, minimum, maximum, meaning          \
     }
 
-/* Of threads and of queries at once: within what the worker pool takes. */
-enum { PROCESSORS_MAX = 250 };
-
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 /* A thousand years: added to the time of day it stays a time. */
 #define AGE_MS_MAX (365000 * DAY_MS)
 #define ANY        UINT64_MAX
 
+enum { PATH_BYTES_MAX = 3000, NAME_BYTES_MAX = 100 };
+
 static const struct setting SETTINGS[] = {
-    SETTING("http.listen", TYPE_TEXT, http_listen, "127.0.0.1:9009", 0, 0,
+    SETTING("http.listen", TYPE_ADDRESS, http_listen, "127.0.0.1:9009", 0, 0,
             "address of the API: Prometheus, remote write, admin"),
     SETTING("http.admin", TYPE_BOOL, http_admin, "auto", 0, 0,
             "admin endpoints; by default on when http.listen is loopback"),
-    SETTING("http.tls.certificate", TYPE_TEXT, http_tls_certificate, "", 0, 0,
+    SETTING("http.tls.certificate", TYPE_TEXT, http_tls_certificate, "", 0, PATH_BYTES_MAX,
             "PEM file of the server's certificate; with http.tls.key turns TLS on"),
-    SETTING("http.tls.key", TYPE_TEXT, http_tls_key, "", 0, 0, "PEM file of its key"),
-    SETTING("http.tls.client_ca", TYPE_TEXT, http_tls_client_ca, "", 0, 0,
+    SETTING("http.tls.key", TYPE_TEXT, http_tls_key, "", 0, PATH_BYTES_MAX, "PEM file of its key"),
+    SETTING("http.tls.client_ca", TYPE_TEXT, http_tls_client_ca, "", 0, PATH_BYTES_MAX,
             "PEM file; clients must then show a certificate it signed"),
     SETTING("http.max_connections", TYPE_COUNT, http_connections_max, "4096", 1, 1000000,
             "connections open at once; beyond: 503"),
@@ -61,7 +36,7 @@ static const struct setting SETTINGS[] = {
             "largest request body as sent; beyond: 413"),
     SETTING("http.idle_timeout", TYPE_DURATION, http_idle_timeout_ms, "2m", 1000, DAY_MS,
             "between requests of a connection"),
-    SETTING("storage.directory", TYPE_TEXT, storage_directory, "./gnomon-data", 0, 0,
+    SETTING("storage.directory", TYPE_TEXT, storage_directory, "./gnomon-data", 1, PATH_BYTES_MAX,
             "log, parts and blocks"),
     SETTING("storage.retention", TYPE_DURATION, storage_retention_ms, "0", 0, AGE_MS_MAX,
             "age at which samples are deleted; 0: never"),
@@ -75,8 +50,10 @@ static const struct setting SETTINGS[] = {
             DAY_MS, "longest time that samples stay in memory and log only"),
     SETTING("storage.engine", TYPE_CHOICE, storage_engine, "auto", 0, 0,
             "auto, io_uring or pwritev2"),
-    SETTING("cluster.name", TYPE_TEXT, cluster_name, "gnomon", 0, 0, "name of this cluster"),
-    SETTING("cluster.node", TYPE_TEXT, cluster_node, "node-1", 0, 0, "stable name of this node"),
+    SETTING("cluster.name", TYPE_TEXT, cluster_name, "gnomon", 1, NAME_BYTES_MAX,
+            "name of this cluster"),
+    SETTING("cluster.node", TYPE_TEXT, cluster_node, "node-1", 1, NAME_BYTES_MAX,
+            "stable name of this node"),
     SETTING("cluster.shards", TYPE_COUNT, cluster_shards, "4", 1, 1024,
             "shards of a new data directory"),
     SETTING("cluster.spread", TYPE_COUNT, cluster_spread, "4", 1, 4096,
@@ -84,7 +61,7 @@ static const struct setting SETTINGS[] = {
     SETTING("ingest.future_window", TYPE_DURATION, ingest_future_window_ms, "10m", 0, AGE_MS_MAX,
             "how far ahead of the clock a sample may be"),
     SETTING("ingest.max_series", TYPE_COUNT, ingest_max_series, "auto", 0, ANY,
-            "series alive; beyond, new ones are refused; by default by memory"),
+            "series alive; beyond, new ones are refused; 0: no limit; by default by memory"),
     SETTING("ingest.max_labels", TYPE_COUNT, ingest_max_labels, "64", 1, 256, "labels of a series"),
     SETTING("ingest.max_label_bytes", TYPE_SIZE, ingest_max_label_bytes, "8KiB", 64, 65536,
             "bytes of names and values of a series"),
@@ -180,8 +157,8 @@ static enum error_code unknown_setting(const char *name, struct error *error)
                      name);
 }
 
-static enum error_code set_value(struct settings *settings, const char *name, const char *value,
-                                 struct error *error)
+enum error_code settings_set(struct settings *settings, const char *name, const char *value,
+                             struct error *error)
 {
     size_t position = find_setting(name);
     if (position == SETTING_COUNT)
@@ -194,208 +171,32 @@ static enum error_code set_value(struct settings *settings, const char *name, co
     return ERROR_NONE;
 }
 
-/* --- Values ----------------------------------------------------------------------------------- */
-
-static void *field_of(struct settings *settings, const struct setting *setting)
-{
-    return (char *)settings + setting->offset;
-}
-
-static enum error_code bad_value(const struct setting *setting, const char *value,
-                                 const char *expected, struct error *error)
-{
-    return error_set(error, ERROR_INVALID, "setting '%s': '%s' is not %s", setting->name, value,
-                     expected);
-}
-
-static enum error_code check_range(const struct setting *setting, const char *value,
-                                   uint64_t number, struct error *error)
-{
-    if (number >= setting->minimum && number <= setting->maximum)
-        return ERROR_NONE;
-    return error_set(error, ERROR_INVALID, "setting '%s': '%s' is out of range (%llu to %llu)",
-                     setting->name, value, (unsigned long long)setting->minimum,
-                     (unsigned long long)setting->maximum);
-}
-
-static bool parse_bool(const char *value, bool *out)
-{
-    *out = strcmp(value, "true") == 0;
-    return *out || strcmp(value, "false") == 0;
-}
-
-static enum error_code parse_number(const struct setting *setting, const char *value, void *field,
-                                    struct error *error)
-{
-    uint64_t number;
-    int64_t duration_ms;
-    if (setting->type == TYPE_DURATION) {
-        if (text_to_duration_ms(text_of(value), &duration_ms, error) != ERROR_NONE)
-            return bad_value(setting, value, "a duration such as 15d, 5m or 30s", error);
-        memcpy(field, &duration_ms, sizeof duration_ms);
-        return check_range(setting, value, (uint64_t)duration_ms, error);
-    }
-    if (setting->type == TYPE_SIZE) {
-        if (text_to_size_bytes(text_of(value), &number, error) != ERROR_NONE)
-            return bad_value(setting, value, "a size such as 512MiB or 8KiB", error);
-    } else if (!text_to_uint64(text_of(value), &number)) {
-        return bad_value(setting, value, "a number", error);
-    }
-    memcpy(field, &number, sizeof number);
-    return check_range(setting, value, number, error);
-}
-
-static enum error_code parse_value(struct settings *settings, const struct setting *setting,
-                                   const char *value, struct error *error)
-{
-    void *field = field_of(settings, setting);
-    bool truth;
-    switch (setting->type) {
-    case TYPE_TEXT:
-        memcpy(field, &value, sizeof value);
-        return ERROR_NONE;
-    case TYPE_CHOICE:
-        memcpy(field, &value, sizeof value);
-        if (strcmp(value, "auto") != 0 && strcmp(value, "io_uring") != 0 &&
-            strcmp(value, "pwritev2") != 0)
-            return bad_value(setting, value, "auto, io_uring or pwritev2", error);
-        return ERROR_NONE;
-    case TYPE_BOOL:
-        if (!parse_bool(value, &truth))
-            return bad_value(setting, value, "true or false", error);
-        memcpy(field, &truth, sizeof truth);
-        return ERROR_NONE;
-    case TYPE_FEATURES:
-        if (!parse_bool(value, &truth))
-            return bad_value(setting, value, "true or false", error);
-        settings->query_features = truth ? PROMQL_EXPERIMENTAL : PROMQL_STABLE;
-        return ERROR_NONE;
-    case TYPE_LEVEL:
-        if (!log_level_from_text(text_of(value), &settings->log_level))
-            return bad_value(setting, value, "debug, info, warn or error", error);
-        return ERROR_NONE;
-    default:
-        return parse_number(setting, value, field, error);
-    }
-}
-
-/* What "auto" stands for. */
-static bool is_loopback(const char *address)
-{
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 ||
-           strncmp(address, "localhost:", 10) == 0;
-}
-
-static void automatic_value(const struct settings *settings, const char *name, char *target,
-                            size_t size)
-{
-    uint64_t memory = machine_memory_bytes();
-    uint64_t value = 0;
-    if (strcmp(name, "http.admin") == 0) {
-        snprintf(target, size, "%s", is_loopback(settings->http_listen) ? "true" : "false");
-        return;
-    }
-    if (strcmp(name, "storage.cache") == 0)
-        value = memory / 16;
-    else if (strcmp(name, "query.memory") == 0)
-        value = memory / 4;
-    else if (strcmp(name, "ingest.max_series") == 0)
-        value = memory / 2 / 1024; /* about 1 KiB of a series in half of the memory */
-    else
-        value = machine_processors() < PROCESSORS_MAX ? machine_processors() : PROCESSORS_MAX;
-    snprintf(target, size, "%llu", (unsigned long long)value);
-}
-
 static enum error_code parse_all(struct settings *settings, struct error *error)
 {
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         const struct setting *setting = &SETTINGS[i];
-        if (strcmp(settings->values[i], "auto") == 0 && setting->type != TYPE_CHOICE) {
+        if (strcmp(settings->values[i], "auto") == 0 && strcmp(setting->fallback, "auto") == 0 &&
+            setting->type != TYPE_CHOICE) {
             char computed[32];
-            automatic_value(settings, setting->name, computed, sizeof computed);
-            enum error_code code = set_value(settings, setting->name, computed, error);
+            setting_automatic_value(settings, setting->name, computed, sizeof computed);
+            enum error_code code = settings_set(settings, setting->name, computed, error);
             if (code != ERROR_NONE)
                 return code;
         }
-        enum error_code code = parse_value(settings, setting, settings->values[i], error);
+        enum error_code code = setting_parse(settings, setting, settings->values[i], error);
         if (code != ERROR_NONE)
             return code;
     }
     if ((settings->http_tls_certificate[0] == '\0') != (settings->http_tls_key[0] == '\0'))
         return error_set(error, ERROR_INVALID, "http.tls.certificate and http.tls.key go together");
+    if (settings->http_tls_client_ca[0] != '\0' && settings->http_tls_certificate[0] == '\0')
+        return error_set(error, ERROR_INVALID,
+                         "http.tls.client_ca needs http.tls.certificate and http.tls.key: without "
+                         "TLS no client is asked for a certificate");
     return ERROR_NONE;
 }
 
-/* --- File ------------------------------------------------------------------------------------- */
-
-struct yaml_walk {
-    struct settings *settings;
-    yaml_document_t *document;
-    struct error *error;
-};
-
-static enum error_code walk_node(struct yaml_walk *walk, yaml_node_t *node, const char *prefix)
-{
-    if (node->type == YAML_SCALAR_NODE)
-        return set_value(walk->settings, prefix, (const char *)node->data.scalar.value,
-                         walk->error);
-    if (node->type != YAML_MAPPING_NODE)
-        return error_set(walk->error, ERROR_INVALID, "'%s' is a list, which no setting takes",
-                         prefix);
-    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-         pair < node->data.mapping.pairs.top; pair++) {
-        yaml_node_t *name = yaml_document_get_node(walk->document, pair->key);
-        yaml_node_t *value = yaml_document_get_node(walk->document, pair->value);
-        char path[128];
-        if (name == NULL || value == NULL || name->type != YAML_SCALAR_NODE)
-            return error_set(walk->error, ERROR_INVALID, "below '%s': a name that is no text",
-                             prefix);
-        int size = snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] == '\0' ? "" : ".",
-                            (const char *)name->data.scalar.value);
-        if (size < 0 || (size_t)size >= sizeof path)
-            return error_set(walk->error, ERROR_INVALID, "below '%s': a name too long", prefix);
-        enum error_code code = walk_node(walk, value, path);
-        if (code != ERROR_NONE)
-            return code;
-    }
-    return ERROR_NONE;
-}
-
-static enum error_code load_file(struct settings *settings, const char *path, struct error *error)
-{
-    yaml_parser_t parser;
-    yaml_document_t document;
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return error_set_errno(error, errno, "open the settings file '%s'", path);
-    enum error_code code = ERROR_NONE;
-    if (!yaml_parser_initialize(&parser)) {
-        fclose(file);
-        return error_set(error, ERROR_OUT_OF_MEMORY, "settings file");
-    }
-    yaml_parser_set_input_file(&parser, file);
-    if (!yaml_parser_load(&parser, &document)) {
-        code = error_set(error, ERROR_INVALID, "%s:%zu:%zu: %s", path, parser.problem_mark.line + 1,
-                         parser.problem_mark.column + 1,
-                         parser.problem == NULL ? "not YAML" : parser.problem);
-    } else {
-        struct yaml_walk walk = {settings, &document, error};
-        yaml_node_t *root = yaml_document_get_root_node(&document);
-        if (root != NULL && root->type == YAML_MAPPING_NODE)
-            code = walk_node(&walk, root, "");
-        else if (root != NULL)
-            code = error_set(error, ERROR_INVALID, "settings are names and values");
-        if (code != ERROR_NONE)
-            error_wrap(error, "%s", path);
-        yaml_document_delete(&document);
-    }
-    yaml_parser_delete(&parser);
-    fclose(file);
-    return code;
-}
-
-/* --- Environment and flags
- * ------------------------------------------------------------------------ */
+/* --- Environment and flags -------------------------------------------------------------------- */
 
 /* GNOMON_STORAGE_RETENTION_SIZE is storage.retention_size. */
 static void variable_name(const char *name, char *target, size_t size)
@@ -406,18 +207,48 @@ static void variable_name(const char *name, char *target, size_t size)
     target[used] = '\0';
 }
 
+/*
+ * A mistyped variable must not be passed over like one that is meant for others: Kubernetes, for
+ * one, sets GNOMON_PORT and more of that kind beside a service of our name.
+ */
+static enum error_code check_variable(const char *variable, struct error *error)
+{
+    enum { DISTANCE_OF_A_SLIP = 2 };
+    char given[128], known[128];
+    size_t size = strcspn(variable, "=");
+    if (strncmp(variable, "GNOMON_", 7) != 0 || size >= sizeof given)
+        return ERROR_NONE;
+    memcpy(given, variable, size);
+    given[size] = '\0';
+    const char *meant = NULL;
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        variable_name(SETTINGS[i].name, known, sizeof known);
+        size_t found = distance(known, given);
+        if (found == 0)
+            return ERROR_NONE;
+        if (found <= DISTANCE_OF_A_SLIP)
+            meant = SETTINGS[i].name;
+    }
+    if (meant == NULL)
+        return ERROR_NONE;
+    variable_name(meant, known, sizeof known);
+    return error_set(error, ERROR_INVALID, "unknown variable '%s'; did you mean '%s'?", given,
+                     known);
+}
+
 static enum error_code load_environment(struct settings *settings, struct error *error)
 {
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
+    enum error_code code = ERROR_NONE;
+    for (char **variable = environ; code == ERROR_NONE && *variable != NULL; variable++)
+        code = check_variable(*variable, error);
+    for (size_t i = 0; code == ERROR_NONE && i < SETTING_COUNT; i++) {
         char name[128];
         variable_name(SETTINGS[i].name, name, sizeof name);
         const char *value = getenv(name);
-        enum error_code code =
-            value == NULL ? ERROR_NONE : set_value(settings, SETTINGS[i].name, value, error);
-        if (code != ERROR_NONE)
-            return code;
+        if (value != NULL)
+            code = settings_set(settings, SETTINGS[i].name, value, error);
     }
-    return ERROR_NONE;
+    return code;
 }
 
 /* One "--name=value" or "--name value"; *used_out is how many arguments it takes. */
@@ -454,9 +285,9 @@ static enum error_code load_flags(struct settings *settings, int count, char *co
             return code;
         bool is_config = strcmp(name, "config") == 0;
         if (is_config && config_only)
-            code = load_file(settings, value, error);
+            code = settings_load_file(settings, value, error);
         else if (!is_config && !config_only)
-            code = set_value(settings, name, value, error);
+            code = settings_set(settings, name, value, error);
         if (code != ERROR_NONE)
             return code;
         i += used;
@@ -464,8 +295,7 @@ static enum error_code load_flags(struct settings *settings, int count, char *co
     return ERROR_NONE;
 }
 
-/* --- Public
- * ----------------------------------------------------------------------------------------- */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 enum error_code settings_load(int count, char *const *arguments, struct settings *settings_out,
                               struct error *error)
@@ -477,7 +307,7 @@ enum error_code settings_load(int count, char *const *arguments, struct settings
         if (settings.names[i] == NULL)
             code = error_set(error, ERROR_OUT_OF_MEMORY, "settings");
         else
-            code = set_value(&settings, SETTINGS[i].name, SETTINGS[i].fallback, error);
+            code = settings_set(&settings, SETTINGS[i].name, SETTINGS[i].fallback, error);
     }
     if (code == ERROR_NONE)
         code = load_flags(&settings, count, arguments, true, error);

@@ -1,5 +1,6 @@
 /*
- * forget - how series that went quiet leave a shard. Private to shard; see shard_forget.c.
+ * forget - how series and metadata that went quiet leave a shard. Private to shard; see
+ * shard_forget.c and metadata_forget.c.
  */
 #ifndef SHARD_FORGET_H
 #define SHARD_FORGET_H
@@ -19,6 +20,13 @@ void shard_forget_lead(struct shard *shard);
  * written first), CORRUPT, OUT_OF_MEMORY. */
 enum error_code shard_apply_forget(struct shard *shard, struct byte_reader *body,
                                    struct error *error);
+
+/* Propose that metadata which nobody states any more is forgotten. */
+void shard_forget_metadata_maintain(struct shard *shard);
+
+/* Errors: CORRUPT. */
+enum error_code shard_apply_forget_metadata(struct shard *shard, struct byte_reader *body,
+                                            struct error *error);
 
 void shard_forget_clear(struct shard *shard);
 

@@ -5,169 +5,70 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "merge_walk.h"
+#include "block/block_writer.h"
+
+#include "merge_read.h"
+
+/* Pages of the inputs, each of which is read once or few times. */
+enum { INPUT_CACHE_BYTES = 16 * 1024 * 1024 };
 
 static enum error_code out_of_memory(struct error *error)
 {
     return error_set(error, ERROR_OUT_OF_MEMORY, "merge");
 }
 
-/* --- One series in one window ----------------------------------------------------------------- */
-
-/* Deletions that are older than the merge and newer than the file. */
-static enum error_code cut_deleted(struct merge_work *work, const struct block_series *series,
-                                   uint64_t file_index, size_t piece, struct error *error)
-{
-    const struct tombstones *tombstones = work->merge->view->tombstones;
-    enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < tombstones_count(tombstones); i++) {
-        const struct tombstone *tombstone = tombstones_at(tombstones, i);
-        if (tombstone->index > file_index && tombstone->index < work->merge->index &&
-            tombstone_matches(tombstone, series->tenant, series->labels))
-            code = column_cut(&work->cuts[piece], tombstone->start_ms, tombstone->end_ms,
-                              &work->pieces[piece], error);
-    }
-    return code;
-}
-
-static enum error_code read_parts(struct merge_work *work, const struct block_series *series,
-                                  uint64_t id, int64_t start_ms, int64_t end_ms, size_t *count,
-                                  struct error *error)
-{
-    enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < work->merge->part_count; i++) {
-        const struct merge_part *part = &work->merge->parts[i];
-        int64_t from_ms = start_ms > part->from_ms ? start_ms : part->from_ms;
-        const struct file_summary *summary = &part->input.described.summary;
-        if (from_ms > end_ms || summary->max_time_ms < from_ms || summary->min_time_ms > end_ms)
-            continue;
-        code = part_reader_read(work->part_readers[i], id, from_ms, end_ms, &work->pieces[*count],
-                                error);
-        if (code != ERROR_NONE || work->pieces[*count].count == 0)
-            continue;
-        code = cut_deleted(work, series, part->input.described.index, *count, error);
-        (*count)++;
-    }
-    return code;
-}
-
-static enum error_code read_samples(struct merge_work *work, const struct merge_walk *walk,
-                                    int64_t start_ms, int64_t end_ms,
-                                    struct sample_columns *columns_out, struct error *error)
-{
-    size_t count = 0;
-    enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < walk->item_count; i++) {
-        const struct merge_item *item = &walk->items[i];
-        if (item->id != SERIES_ID_OF_BLOCK) {
-            code = read_parts(work, &walk->series, item->id, start_ms, end_ms, &count, error);
-            continue;
-        }
-        code = block_reader_read(work->block_readers[item->block], item->position, start_ms, end_ms,
-                                 &work->pieces[count], error);
-        if (code != ERROR_NONE || work->pieces[count].count == 0)
-            continue;
-        code = cut_deleted(work, &walk->series, work->merge->blocks[item->block].described.index,
-                           count, error);
-        count++;
-    }
-    if (code != ERROR_NONE)
-        return code;
-    return column_merge(&work->merged, work->pieces, count, columns_out, error);
-}
-
-/* Exemplars of the series in the window, by timestamp: of parts, then of blocks. */
-static enum error_code read_exemplars(struct merge_work *work, const struct merge_walk *walk,
-                                      int64_t start_ms, int64_t end_ms, struct arena *arena,
-                                      struct exemplar **exemplars_out, size_t *count_out,
-                                      struct error *error)
-{
-    struct exemplar *all = NULL;
-    size_t total = 0;
-    for (size_t i = 0; i < walk->item_count; i++) {
-        const struct merge_item *item = &walk->items[i];
-        size_t readers = item->id == SERIES_ID_OF_BLOCK ? 1 : work->merge->part_count;
-        for (size_t k = 0; k < readers; k++) {
-            const struct exemplar *found;
-            size_t count;
-            bool of_block = item->id == SERIES_ID_OF_BLOCK;
-            /* What a merge took before is in a block already. */
-            int64_t from_ms = of_block ? start_ms : work->merge->parts[k].from_ms;
-            if (from_ms < start_ms)
-                from_ms = start_ms;
-            if (from_ms > end_ms)
-                continue;
-            enum error_code code =
-                of_block
-                    ? block_reader_read_exemplars(work->block_readers[item->block], item->position,
-                                                  from_ms, end_ms, &found, &count, error)
-                    : part_reader_read_exemplars(work->part_readers[k], item->id, from_ms, end_ms,
-                                                 &found, &count, error);
-            if (code != ERROR_NONE)
-                return code;
-            if (count == 0)
-                continue;
-            struct exemplar *grown = arena_grow(arena, all, total, total + count, sizeof *grown);
-            if (grown == NULL)
-                return out_of_memory(error);
-            all = grown;
-            for (size_t j = 0; j < count; j++) {
-                all[total] = found[j];
-                all[total].labels = labels_copy(arena, found[j].labels);
-                if (all[total].labels.bytes == NULL && found[j].labels.size > 0)
-                    return out_of_memory(error);
-                total++;
-            }
-        }
-    }
-    /* Few; later ones of equal time stay behind earlier ones. */
-    for (size_t i = 1; i < total; i++)
-        for (size_t j = i; j > 0 && all[j - 1].timestamp_ms > all[j].timestamp_ms; j--) {
-            struct exemplar swapped = all[j];
-            all[j] = all[j - 1];
-            all[j - 1] = swapped;
-        }
-    if (total > 0 && all[0].timestamp_ms < work->exemplars.start_ms)
-        work->exemplars.start_ms = all[0].timestamp_ms;
-    if (total > 0 && all[total - 1].timestamp_ms > work->exemplars.end_ms)
-        work->exemplars.end_ms = all[total - 1].timestamp_ms;
-    *exemplars_out = all;
-    *count_out = total;
-    return ERROR_NONE;
-}
-
 /* --- One window ------------------------------------------------------------------------------- */
 
-static enum error_code write_series(struct merge_work *work, struct block_writer *writer,
-                                    int64_t start_ms, int64_t end_ms, uint64_t *added,
-                                    struct error *error)
+struct time_range {
+    int64_t start_ms;
+    int64_t end_ms;
+};
+
+/* An output on its way. */
+struct window_writer {
+    struct block_writer *block;
+    uint64_t added;              /* series */
+    struct time_range exemplars; /* start above end: none */
+};
+
+static enum error_code add_series(struct window_writer *writer, const struct block_series *series,
+                                  const struct merge_content *content, struct error *error)
+{
+    size_t exemplar_count = content->exemplar_count;
+    if (content->encoded.sample_count + content->columns.count + exemplar_count == 0)
+        return ERROR_NONE;
+    if (exemplar_count > 0) {
+        struct time_range *range = &writer->exemplars;
+        int64_t first_ms = content->exemplars[0].timestamp_ms;
+        int64_t last_ms = content->exemplars[exemplar_count - 1].timestamp_ms;
+        range->start_ms = first_ms < range->start_ms ? first_ms : range->start_ms;
+        range->end_ms = last_ms > range->end_ms ? last_ms : range->end_ms;
+    }
+    writer->added++;
+    if (content->encoded.sample_count > 0)
+        return block_writer_add_encoded(writer->block, series, &content->encoded,
+                                        content->exemplars, exemplar_count, error);
+    return block_writer_add(writer->block, series, &content->columns, content->exemplars,
+                            exemplar_count, error);
+}
+
+static enum error_code write_series(struct merge_work *work, struct window_writer *writer,
+                                    int64_t start_ms, int64_t end_ms, struct error *error)
 {
     struct merge_walk walk;
-    struct arena *arena = arena_create(0);
-    enum error_code code = merge_walk_begin(&walk, work, start_ms, end_ms + 1, error);
-    if (code == ERROR_NONE && arena == NULL)
-        code = out_of_memory(error);
+    struct merge_reader reader = {.work = work};
+    struct merge_content content;
+    enum error_code code = merge_walk_begin(&walk, work, start_ms, end_ms, error);
     while (code == ERROR_NONE) {
-        struct sample_columns columns = {0};
-        struct exemplar *exemplars = NULL;
-        size_t exemplar_count = 0;
         code = merge_walk_next(&walk, error);
         if (code != ERROR_NONE || walk.item_count == 0)
             break;
-        arena_reset(arena);
-        /* Exemplars first: a reader's columns live until it reads anything else. */
-        code = read_exemplars(work, &walk, start_ms, end_ms, arena, &exemplars, &exemplar_count,
-                              error);
+        code = merge_read(&reader, &walk, start_ms, end_ms, &content, error);
         if (code == ERROR_NONE)
-            code = read_samples(work, &walk, start_ms, end_ms, &columns, error);
-        if (code == ERROR_NONE && columns.count + exemplar_count > 0) {
-            (*added)++;
-            code =
-                block_writer_add(writer, &walk.series, &columns, exemplars, exemplar_count, error);
-        }
+            code = add_series(writer, &walk.series, &content, error);
     }
+    merge_reader_clear(&reader);
     merge_walk_clear(&walk);
-    arena_destroy(arena);
     return code;
 }
 
@@ -191,8 +92,7 @@ static enum error_code write_window(struct merge_work *work, const struct merge_
 {
     struct merge *merge = work->merge;
     struct shard *shard = merge->shard;
-    struct block_writer *writer = NULL;
-    uint64_t added = 0;
+    struct window_writer writer = {.exemplars = {INT64_MAX, INT64_MIN}};
     char path[SHARD_PATH_MAX], unfinished[SHARD_PATH_MAX + sizeof SHARD_UNFINISHED];
     struct manifest_block described = {
         .index = merge->index,
@@ -208,25 +108,24 @@ static enum error_code write_window(struct merge_work *work, const struct merge_
         .block_id = merge->index,
         .tombstone_mark = merge->index,
     };
-    work->exemplars = (struct time_range){INT64_MAX, INT64_MIN};
     shard_path(shard, path, "blocks", described.index, described.number, "block");
     snprintf(unfinished, sizeof unfinished, "%s" SHARD_UNFINISHED, path);
     enum error_code code = block_writer_create(shard->options.environment->disk, unfinished,
-                                               &properties, &writer, error);
+                                               &properties, &writer.block, error);
     if (code == ERROR_NONE)
-        code = write_series(work, writer, described.window_start_ms, described.window_end_ms - 1,
-                            &added, error);
-    if (code == ERROR_NONE && added > 0)
-        code = block_writer_finish(writer, &described.summary, error);
+        code = write_series(work, &writer, described.window_start_ms, described.window_end_ms - 1,
+                            error);
+    if (code == ERROR_NONE && writer.added > 0)
+        code = block_writer_finish(writer.block, &described.summary, error);
     /* As those of a part, the times of a block are those of its samples and its exemplars. */
-    if (work->exemplars.start_ms < described.summary.min_time_ms)
-        described.summary.min_time_ms = work->exemplars.start_ms;
-    if (work->exemplars.end_ms > described.summary.max_time_ms)
-        described.summary.max_time_ms = work->exemplars.end_ms;
-    block_writer_destroy(writer);
-    if (code == ERROR_NONE && added > 0)
+    if (writer.exemplars.start_ms < described.summary.min_time_ms)
+        described.summary.min_time_ms = writer.exemplars.start_ms;
+    if (writer.exemplars.end_ms > described.summary.max_time_ms)
+        described.summary.max_time_ms = writer.exemplars.end_ms;
+    block_writer_destroy(writer.block);
+    if (code == ERROR_NONE && writer.added > 0)
         code = disk_rename(shard->options.environment->disk, unfinished, path, error);
-    if (code == ERROR_NONE && added > 0)
+    if (code == ERROR_NONE && writer.added > 0)
         code = add_output(merge, &described, error);
     return code;
 }
@@ -281,8 +180,9 @@ struct window_map {
 
 enum { WINDOWS_WITHOUT_MAP_MAX = 1000, WINDOWS_OF_MAP_MAX = 1 << 26 };
 
-static void map_set(struct window_map *map, int64_t timestamp_ms)
+static void map_set(void *context, int64_t timestamp_ms)
 {
+    struct window_map *map = context;
     uint64_t number = (uint64_t)(timestamp_ms - map->start_ms) / BLOCK_CHUNK_WINDOW_MS;
     map->bits[number / 8] |= (uint8_t)(1u << number % 8);
 }
@@ -311,26 +211,6 @@ static struct merge_window window_at(const struct merge *merge, int64_t time_ms,
     return (struct merge_window){time_ms, time_ms + BLOCK_CHUNK_WINDOW_MS};
 }
 
-static enum error_code map_series(struct merge_work *work, struct window_map *map,
-                                  const struct merge_walk *walk, struct arena *arena,
-                                  struct error *error)
-{
-    struct exemplar *exemplars = NULL;
-    struct sample_columns columns = {0};
-    size_t exemplar_count = 0;
-    enum error_code code = read_exemplars(work, walk, map->start_ms, map->end_ms - 1, arena,
-                                          &exemplars, &exemplar_count, error);
-    if (code == ERROR_NONE)
-        code = read_samples(work, walk, map->start_ms, map->end_ms - 1, &columns, error);
-    if (code != ERROR_NONE)
-        return code;
-    for (size_t i = 0; i < columns.count; i++)
-        map_set(map, columns.timestamps_ms[i]);
-    for (size_t i = 0; i < exemplar_count; i++)
-        map_set(map, exemplars[i].timestamp_ms);
-    return ERROR_NONE;
-}
-
 static enum error_code map_windows(struct merge_work *work, struct window_map *map,
                                    struct error *error)
 {
@@ -338,20 +218,20 @@ static enum error_code map_windows(struct merge_work *work, struct window_map *m
     if (windows <= WINDOWS_WITHOUT_MAP_MAX || windows > WINDOWS_OF_MAP_MAX)
         return ERROR_NONE;
     struct merge_walk walk;
-    struct arena *arena = arena_create(0);
+    struct merge_reader reader = {.work = work};
     map->bits = calloc(windows / 8 + 1, 1);
-    enum error_code code = merge_walk_begin(&walk, work, map->start_ms, map->end_ms, error);
-    if (code == ERROR_NONE && (arena == NULL || map->bits == NULL))
+    enum error_code code = merge_walk_begin(&walk, work, map->start_ms, map->end_ms - 1, error);
+    if (code == ERROR_NONE && map->bits == NULL)
         code = out_of_memory(error);
     while (code == ERROR_NONE) {
         code = merge_walk_next(&walk, error);
         if (code != ERROR_NONE || walk.item_count == 0)
             break;
-        arena_reset(arena);
-        code = map_series(work, map, &walk, arena, error);
+        code =
+            merge_read_times(&reader, &walk, map->start_ms, map->end_ms - 1, map_set, map, error);
     }
+    merge_reader_clear(&reader);
     merge_walk_clear(&walk);
-    arena_destroy(arena);
     return code;
 }
 
@@ -379,42 +259,58 @@ static enum error_code write_windows(struct merge_work *work, struct error *erro
 
 /* --- Public ----------------------------------------------------------------------------------- */
 
+static enum error_code open_part(struct merge_work *work, size_t number, struct error *error)
+{
+    const struct shard_part *input = &work->merge->parts[number].input;
+    struct part *part = NULL;
+    enum error_code code =
+        shard_open_part_through(work->merge->shard, work->cache, &input->described, &part, error);
+    if (code == ERROR_NONE)
+        code = part_reader_create(part, &work->part_readers[number], error);
+    part_unref(part); /* the reader has it */
+    return code;
+}
+
+static enum error_code open_block(struct merge_work *work, size_t number, struct error *error)
+{
+    const struct shard_block *input = &work->merge->blocks[number];
+    struct block *block = NULL;
+    enum error_code code =
+        shard_open_block_through(work->merge->shard, work->cache, &input->described, &block, error);
+    if (code == ERROR_NONE)
+        code = block_reader_create(block, &work->block_readers[number], error);
+    block_unref(block);
+    return code;
+}
+
 static enum error_code open_readers(struct merge_work *work, struct error *error)
 {
-    struct merge *merge = work->merge;
-    size_t pieces = merge->part_count + merge->block_count + 1;
-    work->part_readers = calloc(merge->part_count + 1, sizeof *work->part_readers);
-    work->block_readers = calloc(merge->block_count + 1, sizeof *work->block_readers);
-    work->pieces = calloc(pieces, sizeof *work->pieces);
-    work->cuts = calloc(pieces, sizeof *work->cuts);
-    if (work->part_readers == NULL || work->block_readers == NULL || work->pieces == NULL ||
-        work->cuts == NULL)
+    const struct merge *merge = work->merge;
+    work->part_readers = calloc(merge->part_count + 1, sizeof(struct part_reader *));
+    work->block_readers = calloc(merge->block_count + 1, sizeof(struct block_reader *));
+    if (work->part_readers == NULL || work->block_readers == NULL)
         return out_of_memory(error);
-    enum error_code code = ERROR_NONE;
+    enum error_code code = page_cache_create(INPUT_CACHE_BYTES, &work->cache, error);
     for (size_t i = 0; code == ERROR_NONE && i < merge->part_count; i++)
-        code = part_reader_create(merge->parts[i].input.part, &work->part_readers[i], error);
+        code = open_part(work, i, error);
     for (size_t i = 0; code == ERROR_NONE && i < merge->block_count; i++)
-        code = block_reader_create(merge->blocks[i].block, &work->block_readers[i], error);
+        code = open_block(work, i, error);
     return code;
 }
 
 static void close_readers(struct merge_work *work)
 {
-    struct merge *merge = work->merge;
+    const struct merge *merge = work->merge;
     for (size_t i = 0; work->part_readers != NULL && i < merge->part_count; i++)
         part_reader_destroy(work->part_readers[i]);
     for (size_t i = 0; work->block_readers != NULL && i < merge->block_count; i++)
         block_reader_destroy(work->block_readers[i]);
-    for (size_t i = 0; work->cuts != NULL && i < merge->part_count + merge->block_count; i++)
-        column_merge_clear(&work->cuts[i]);
-    column_merge_clear(&work->merged);
-    free(work->part_readers);
-    free(work->block_readers);
-    free(work->pieces);
-    free(work->cuts);
     for (size_t i = 0; i < work->order_count; i++)
         segment_order_destroy(work->orders[i]);
+    free(work->part_readers);
+    free(work->block_readers);
     free(work->orders);
+    page_cache_destroy(work->cache);
 }
 
 void merge_discard_outputs(struct merge *merge)

@@ -5,6 +5,7 @@
 struct merge_cursor {
     const struct segment_order *order; /* of parts; NULL: of a block */
     struct block_reader *reader;       /* of a block */
+    struct merge_batch batch;          /* of parts: what they hold */
     struct arena *labels;              /* of parts: those of the series below */
     uint64_t next;                     /* place or position behind it */
     uint64_t count;
@@ -26,8 +27,10 @@ static enum error_code cursor_step(struct merge_cursor *cursor, struct error *er
     enum error_code code;
     if (cursor->order != NULL) {
         arena_reset(cursor->labels);
-        code = segment_order_series(cursor->order, cursor->next, cursor->labels, &cursor->item.id,
-                                    &cursor->series, error);
+        code = segment_order_series(cursor->order, cursor->next, cursor->labels, &cursor->series,
+                                    error);
+        if (code == ERROR_NONE)
+            code = merge_batch_find(&cursor->batch, cursor->next, &cursor->item.pieces, error);
     } else {
         cursor->item.position = (uint32_t)cursor->next;
         code = block_reader_series(cursor->reader, cursor->item.position, &cursor->series, error);
@@ -37,6 +40,12 @@ static enum error_code cursor_step(struct merge_cursor *cursor, struct error *er
     cursor->next++;
     cursor->key = block_order_key(&cursor->series);
     return ERROR_NONE;
+}
+
+static void cursor_clear(struct merge_cursor *cursor)
+{
+    arena_destroy(cursor->labels);
+    merge_batch_clear(&cursor->batch);
 }
 
 /* The order of series; of equal ones that of the cursors, so that every walk is the same. */
@@ -79,16 +88,34 @@ static struct merge_cursor *heap_pop(struct merge_walk *walk)
 
 /* --- Walk ------------------------------------------------------------------------------------- */
 
-static enum error_code add_cursor(struct merge_walk *walk, const struct merge_cursor *cursor,
-                                  struct error *error)
+static struct merge_cursor *add_cursor(struct merge_walk *walk)
 {
-    struct merge_cursor *added = &walk->cursors[walk->cursor_count];
-    *added = *cursor;
-    if (cursor->order != NULL && (added->labels = arena_create(0)) == NULL)
+    struct merge_cursor *cursor = &walk->cursors[walk->cursor_count++];
+    walk->taken[walk->item_count++] = cursor; /* the first step moves it */
+    return cursor;
+}
+
+static enum error_code add_order(struct merge_walk *walk, const struct segment_order *order,
+                                 int64_t start_ms, int64_t end_ms, struct error *error)
+{
+    struct merge_cursor *cursor = add_cursor(walk);
+    cursor->order = order;
+    cursor->count = segment_order_count(order);
+    cursor->labels = arena_create(0);
+    if (cursor->labels == NULL)
         return out_of_memory(error);
-    walk->taken[walk->item_count++] = added; /* the first step moves it */
-    walk->cursor_count++;
-    return ERROR_NONE;
+    return merge_batch_begin(&cursor->batch, walk->work, order, start_ms, end_ms, error);
+}
+
+static void add_block(struct merge_walk *walk, uint32_t block, int64_t start_ms, int64_t end_ms)
+{
+    const struct file_summary *summary = &walk->work->merge->blocks[block].described.summary;
+    if (summary->min_time_ms > end_ms || summary->max_time_ms < start_ms)
+        return;
+    struct merge_cursor *cursor = add_cursor(walk);
+    cursor->reader = walk->work->block_readers[block];
+    cursor->count = summary->series_count;
+    cursor->item.block = block;
 }
 
 enum error_code merge_walk_begin(struct merge_walk *walk, struct merge_work *work, int64_t start_ms,
@@ -106,19 +133,10 @@ enum error_code merge_walk_begin(struct merge_walk *walk, struct merge_work *wor
     enum error_code code = ERROR_NONE;
     if (walk->cursors == NULL || walk->heap == NULL || walk->taken == NULL || walk->items == NULL)
         code = out_of_memory(error);
-    for (size_t i = 0; code == ERROR_NONE && i < work->order_count; i++) {
-        struct merge_cursor cursor = {.order = work->orders[i],
-                                      .count = segment_order_count(work->orders[i])};
-        code = add_cursor(walk, &cursor, error);
-    }
-    for (size_t i = 0; code == ERROR_NONE && i < merge->block_count; i++) {
-        const struct file_summary *summary = &merge->blocks[i].described.summary;
-        struct merge_cursor cursor = {.reader = work->block_readers[i],
-                                      .count = summary->series_count,
-                                      .item = {.id = SERIES_ID_OF_BLOCK, .block = (uint32_t)i}};
-        if (summary->min_time_ms < end_ms && summary->max_time_ms >= start_ms)
-            code = add_cursor(walk, &cursor, error);
-    }
+    for (size_t i = 0; code == ERROR_NONE && i < work->order_count; i++)
+        code = add_order(walk, work->orders[i], start_ms, end_ms, error);
+    for (uint32_t i = 0; code == ERROR_NONE && i < merge->block_count; i++)
+        add_block(walk, i, start_ms, end_ms);
     return code;
 }
 
@@ -150,7 +168,7 @@ enum error_code merge_walk_next(struct merge_walk *walk, struct error *error)
 void merge_walk_clear(struct merge_walk *walk)
 {
     for (size_t i = 0; i < walk->cursor_count; i++)
-        arena_destroy(walk->cursors[i].labels);
+        cursor_clear(&walk->cursors[i]);
     free(walk->cursors);
     free(walk->heap);
     free(walk->taken);

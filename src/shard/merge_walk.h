@@ -7,16 +7,14 @@
 #ifndef SHARD_MERGE_WALK_H
 #define SHARD_MERGE_WALK_H
 
-#include "merge_work.h"
+#include "merge_batch.h"
 
 /* A series as one input has it. */
 struct merge_item {
-    uint64_t id;       /* in parts; SERIES_ID_OF_BLOCK: in a block */
-    uint32_t block;    /* number of the input block */
-    uint32_t position; /* in it */
+    const struct merge_piece *pieces; /* [part_count], of the parts; NULL: in a block */
+    uint32_t block;                   /* number of the input block */
+    uint32_t position;                /* in it */
 };
-
-#define SERIES_ID_OF_BLOCK UINT64_MAX
 
 struct merge_cursor;
 
@@ -34,8 +32,8 @@ struct merge_walk {
     struct block_series series; /* lives until the next step */
 };
 
-/* Begin, before the first series: of all parts and of the blocks that have a sample in [start_ms,
- * end_ms). Errors: CORRUPT, IO, OUT_OF_MEMORY. Clear it also then. */
+/* Begin, before the first series: of all parts and of the blocks that have something from start_ms
+ * to end_ms, inclusive. Errors: CORRUPT, IO, OUT_OF_MEMORY. Clear it also then. */
 enum error_code merge_walk_begin(struct merge_walk *walk, struct merge_work *work, int64_t start_ms,
                                  int64_t end_ms, struct error *error);
 

@@ -11,6 +11,8 @@ struct metadata_item {
     struct text tenant; /* the texts stand behind the item, in this order */
     struct text metric_name;
     struct metric_metadata metadata;
+    uint32_t turns_unheard;
+    bool leaving;
 };
 
 struct metadata_store {
@@ -38,6 +40,19 @@ static struct metadata_item **find_place(struct metadata_item **table, size_t ca
                              text_equal(item->metric_name, metric_name)))
             return &table[i];
     }
+}
+
+/* Those behind move up, so that no look-up ends too early at the hole. */
+static void close_hole(struct metadata_store *store, size_t hole)
+{
+    size_t mask = store->capacity - 1;
+    for (size_t i = (hole + 1) & mask; store->table[i] != NULL; i = (i + 1) & mask) {
+        if (((i - store->table[i]->hash) & mask) < ((i - hole) & mask))
+            continue; /* it would come to stand before its home */
+        store->table[hole] = store->table[i];
+        hole = i;
+    }
+    store->table[hole] = NULL;
 }
 
 static bool table_grow(struct metadata_store *store)
@@ -74,7 +89,7 @@ static struct metadata_item *item_create(uint64_t hash, struct text tenant, stru
     if (item == NULL)
         return NULL;
     char *room = (char *)(item + 1);
-    item->hash = hash;
+    *item = (struct metadata_item){.hash = hash};
     item->tenant = place_text(&room, tenant);
     item->metric_name = place_text(&room, metric_name);
     item->metadata.type = metadata->type;
@@ -116,14 +131,16 @@ static bool metadata_equal(const struct metric_metadata *left, const struct metr
            text_equal(left->unit, right->unit);
 }
 
-bool metadata_store_has(struct metadata_store *store, struct text tenant, struct text metric_name,
-                        const struct metric_metadata *metadata)
+bool metadata_store_touch(struct metadata_store *store, struct text tenant, struct text metric_name,
+                          const struct metric_metadata *metadata)
 {
     pthread_mutex_lock(&store->lock);
     struct metadata_item *item = *find_place(store->table, store->capacity,
                                              key_hash(tenant, metric_name), tenant, metric_name);
-    bool has = item != NULL ? metadata_equal(&item->metadata, metadata)
+    bool has = item != NULL ? metadata_equal(&item->metadata, metadata) && !item->leaving
                             : store->count >= store->entries_max; /* it would be ignored */
+    if (item != NULL)
+        item->turns_unheard = 0;
     pthread_mutex_unlock(&store->lock);
     return has;
 }
@@ -168,6 +185,62 @@ enum error_code metadata_store_set(struct metadata_store *store, struct text ten
     pthread_mutex_unlock(&store->lock);
     return code;
 }
+
+/* --- Leaving -------------------------------------------------------------------------------- */
+
+void metadata_store_turn(struct metadata_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < store->capacity; i++)
+        if (store->table[i] != NULL && store->table[i]->turns_unheard < UINT32_MAX)
+            store->table[i]->turns_unheard++;
+    pthread_mutex_unlock(&store->lock);
+}
+
+size_t metadata_store_take_quiet(struct metadata_store *store, uint32_t turns, size_t count,
+                                 struct byte_buffer *buffer)
+{
+    size_t taken = 0;
+    pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < store->capacity && taken < count; i++) {
+        struct metadata_item *item = store->table[i];
+        if (item == NULL || item->turns_unheard <= turns || item->leaving)
+            continue;
+        byte_buffer_text(buffer, item->tenant);
+        byte_buffer_text(buffer, item->metric_name);
+        item->leaving = true;
+        taken++;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return taken;
+}
+
+void metadata_store_clear_leaving(struct metadata_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < store->capacity; i++)
+        if (store->table[i] != NULL)
+            store->table[i]->leaving = false;
+    pthread_mutex_unlock(&store->lock);
+}
+
+bool metadata_store_remove(struct metadata_store *store, struct text tenant,
+                           struct text metric_name)
+{
+    pthread_mutex_lock(&store->lock);
+    struct metadata_item **place = find_place(store->table, store->capacity,
+                                              key_hash(tenant, metric_name), tenant, metric_name);
+    bool found = *place != NULL;
+    if (found) {
+        free(*place);
+        close_hole(store, (size_t)(place - store->table));
+        store->count--;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return found;
+}
+
+/* --- Reading -------------------------------------------------------------------------------- */
 
 void metadata_store_visit(struct metadata_store *store, struct text tenant,
                           shard_metadata_visit *visit, void *context)

@@ -58,6 +58,7 @@ static enum error_code page_of(struct registry *registry, uint64_t id,
         memset(page->leaving, 0, sizeof page->leaving);
         page->alive_count = 0;
         registry->pages[number] = page;
+        registry->live_page_count++;
     }
     *page_out = registry->pages[number];
     return ERROR_NONE;
@@ -69,60 +70,7 @@ uint32_t registry_target(const struct registry *registry, uint64_t id)
     return page == NULL ? TARGET_NONE : page->targets[id % SERIES_PAGE_SIZE];
 }
 
-/* --- Tenants -------------------------------------------------------------------------------- */
-
-static uint32_t *tenant_place(uint32_t *table, size_t capacity, char *const *tenants,
-                              struct text tenant)
-{
-    for (size_t i = hash64(tenant.data, tenant.size, HASH_SEED_STORED) & (capacity - 1);;
-         i = (i + 1) & (capacity - 1))
-        if (table[i] == 0 || text_equal(text_of(tenants[table[i] - 1]), tenant))
-            return &table[i];
-}
-
-static bool tenant_table_grow(struct registry *registry)
-{
-    size_t capacity = registry->tenant_capacity == 0 ? 16 : registry->tenant_capacity * 2;
-    uint32_t *table = calloc(capacity, sizeof *table);
-    char **tenants = realloc(registry->tenants, capacity * sizeof *tenants);
-    if (tenants != NULL)
-        registry->tenants = tenants;
-    if (table == NULL || tenants == NULL) {
-        free(table);
-        return false;
-    }
-    for (size_t i = 0; i < registry->tenant_count; i++)
-        *tenant_place(table, capacity, tenants, text_of(tenants[i])) = (uint32_t)i + 1;
-    free(registry->tenant_table);
-    registry->tenant_table = table;
-    registry->tenant_capacity = capacity;
-    return true;
-}
-
-static enum error_code tenant_number(struct registry *registry, struct text tenant,
-                                     uint32_t *number_out, struct error *error)
-{
-    /* Neighbours are of one tenant. */
-    if (registry->tenant_latest < registry->tenant_count &&
-        text_equal(text_of(registry->tenants[registry->tenant_latest]), tenant)) {
-        *number_out = registry->tenant_latest;
-        return ERROR_NONE;
-    }
-    if (registry->tenant_count * 2 >= registry->tenant_capacity && !tenant_table_grow(registry))
-        return error_set(error, ERROR_OUT_OF_MEMORY, "registry: tenants");
-    uint32_t *place =
-        tenant_place(registry->tenant_table, registry->tenant_capacity, registry->tenants, tenant);
-    if (*place == 0) {
-        char *copy = strndup(tenant.data, tenant.size);
-        if (copy == NULL)
-            return error_set(error, ERROR_OUT_OF_MEMORY, "registry: tenant");
-        registry->tenants[registry->tenant_count++] = copy;
-        *place = (uint32_t)registry->tenant_count;
-    }
-    registry->tenant_latest = *place - 1;
-    *number_out = registry->tenant_latest;
-    return ERROR_NONE;
-}
+/* --- Coming ---------------------------------------------------------------------------------- */
 
 enum error_code registry_revive(struct registry *registry, uint64_t id, struct text tenant,
                                 uint32_t target, uint16_t slot, struct error *error)
@@ -130,16 +78,17 @@ enum error_code registry_revive(struct registry *registry, uint64_t id, struct t
     assert(target != TARGET_NONE);
     struct series_page *page = NULL;
     uint32_t number = 0;
+    if (registry_target(registry, id) != TARGET_NONE)
+        return error_set(error, ERROR_CORRUPT, "series %llu is there twice",
+                         (unsigned long long)id);
     enum error_code code = page_of(registry, id, &page, error);
     if (code == ERROR_NONE)
-        code = tenant_number(registry, tenant, &number, error);
+        code = tenant_numbers_take(&registry->tenants, tenant, &number, error);
     if (code != ERROR_NONE)
         return code;
     size_t place = (size_t)(id % SERIES_PAGE_SIZE);
-    if (page->targets[place] == TARGET_NONE) {
-        registry->series_count++;
-        page->alive_count++;
-    }
+    registry->series_count++;
+    page->alive_count++;
     page->targets[place] = target;
     page->tenants[place] = number;
     page->slots[place] = slot;
@@ -155,7 +104,7 @@ enum error_code registry_brief_create(const struct registry *registry,
     struct registry_brief brief = {
         .pages = malloc((registry->page_count + 1) * sizeof *brief.pages),
         .page_count = registry->page_count,
-        .tenants = malloc((registry->tenant_count + 1) * sizeof *brief.tenants),
+        .tenants = malloc((registry->tenants.count + 1) * sizeof *brief.tenants),
     };
     if (brief.pages == NULL || brief.tenants == NULL) {
         registry_brief_clear(&brief);
@@ -163,8 +112,8 @@ enum error_code registry_brief_create(const struct registry *registry,
     }
     if (registry->page_count > 0)
         memcpy(brief.pages, registry->pages, registry->page_count * sizeof *brief.pages);
-    if (registry->tenant_count > 0)
-        memcpy(brief.tenants, registry->tenants, registry->tenant_count * sizeof *brief.tenants);
+    for (uint32_t i = 0; i < registry->tenants.count; i++)
+        brief.tenants[i] = registry->tenants.items[i].name;
     *brief_out = brief;
     return ERROR_NONE;
 }
@@ -269,12 +218,14 @@ void registry_forget(struct registry *registry, uint64_t id)
     struct series_page *page = page_at(registry, id);
     if (page == NULL || page->targets[id % SERIES_PAGE_SIZE] == TARGET_NONE)
         return;
+    tenant_numbers_release(&registry->tenants, page->tenants[id % SERIES_PAGE_SIZE]);
     page->targets[id % SERIES_PAGE_SIZE] = TARGET_NONE;
     page->leaving[word_of(id)] &= ~bit_of(id);
     page->alive_count--;
     registry->series_count--;
     if (page->alive_count == 0) {
         registry->pages[id / SERIES_PAGE_SIZE] = NULL;
+        registry->live_page_count--;
         free(page);
     }
 }
@@ -308,10 +259,7 @@ void registry_clear(struct registry *registry)
     for (size_t i = 0; i < registry->page_count; i++)
         free(registry->pages[i]);
     free(registry->pages);
-    for (size_t i = 0; i < registry->tenant_count; i++)
-        free(registry->tenants[i]);
-    free(registry->tenants);
-    free(registry->tenant_table);
+    tenant_numbers_clear(&registry->tenants);
     *registry = (struct registry){0};
 }
 
@@ -420,7 +368,6 @@ size_t registry_size_bytes(const struct registry *registry)
     size_t bytes = memory_index_size_bytes(registry->growing);
     for (size_t i = 0; i < registry->frozen_count; i++)
         bytes += memory_index_size_bytes(registry->frozen[i]);
-    for (size_t i = 0; i < registry->page_count; i++)
-        bytes += registry->pages[i] == NULL ? 0 : sizeof *registry->pages[i];
-    return bytes + registry->page_count * sizeof *registry->pages;
+    return bytes + registry->live_page_count * sizeof(struct series_page) +
+           registry->page_count * sizeof *registry->pages;
 }

@@ -22,6 +22,7 @@
 #include "block/series_segment_reader.h"
 #include "head/memory_index.h"
 #include "model/labels.h"
+#include "tenant_numbers.h"
 
 enum { REGISTRY_FROZEN_MAX = 3, SERIES_PAGE_SIZE = 4096 };
 
@@ -32,7 +33,7 @@ enum { SERIES_PAGE_WORDS = SERIES_PAGE_SIZE / 64 };
 
 struct series_page {
     uint32_t targets[SERIES_PAGE_SIZE]; /* TARGET_NONE: not alive */
-    uint32_t tenants[SERIES_PAGE_SIZE]; /* numbers of the registry */
+    uint32_t tenants[SERIES_PAGE_SIZE]; /* numbers */
     uint16_t slots[SERIES_PAGE_SIZE];
     uint64_t heard[SERIES_PAGE_WORDS];        /* had a sample since the turn, applied or proposed */
     uint64_t heard_before[SERIES_PAGE_WORDS]; /* ... since the turn before that one */
@@ -60,11 +61,8 @@ struct registry {
     uint64_t segment_generation; /* rises with every new segment */
     struct series_page **pages;  /* [page_count], NULL where no id was alive */
     size_t page_count;
-    char **tenants; /* [tenant_count], NUL-terminated, never moved nor removed */
-    size_t tenant_count;
-    uint32_t *tenant_table; /* [tenant_capacity], numbers + 1, open addressing */
-    size_t tenant_capacity;
-    uint32_t tenant_latest; /* the number looked up last */
+    size_t live_page_count;
+    struct tenant_numbers tenants;
 };
 
 /* The number of the target of a series: of its tenant, job and instance. Numbers may collide;
@@ -147,11 +145,12 @@ enum error_code registry_thaw(struct registry *registry, size_t rewritten_count,
 enum error_code registry_add_segment(struct registry *registry, uint64_t name,
                                      struct series_segment *segment, struct error *error);
 
-/* Make an id of a segment alive. Errors: OUT_OF_MEMORY. */
+/* Make an id of a segment alive. Errors: CORRUPT (it is already), OUT_OF_MEMORY. */
 enum error_code registry_revive(struct registry *registry, uint64_t id, struct text tenant,
                                 uint32_t target, uint16_t slot, struct error *error);
 
-/* The tables as they are now, for a job: valid as long as the registry, for ids that stay alive.
+/* The tables as they are now, for a job: valid as long as the registry, for ids that stay alive
+ * (those of a frozen head do until it is written; names of tenants live as long as their series).
  * Errors: OUT_OF_MEMORY. */
 struct registry_brief {
     struct series_page **pages; /* owned */
@@ -165,7 +164,7 @@ void registry_brief_clear(struct registry_brief *brief);
 bool registry_brief_get(const struct registry_brief *brief, uint64_t id,
                         struct series_brief *series_out);
 
-/* Bytes of the tables and the memory indexes. */
+/* Bytes of the tables and the memory indexes. Cheap, however many ids there were. */
 size_t registry_size_bytes(const struct registry *registry);
 
 #endif

@@ -396,6 +396,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .dead_id_count = id_set_count(view->forgotten),
         .tombstone_count = tombstones_count(view->tombstones),
         .metadata_count = metadata_store_count(shard->metadata),
+        .metadata_forgotten = counters->metadata_forgotten,
         .oldest_ms = INT64_MAX,
         .newest_ms = INT64_MIN,
     };
@@ -554,7 +555,7 @@ enum error_code shard_restore(struct shard *shard, const uint8_t *manifest_bytes
     shard->tombstones = tombstones_ref(manifest.tombstones);
     shard->applied_index = manifest.frozen_index;
     shard->counters.applied_index = shard->applied_index;
-    shard->counters.series_count = shard->registry.series_count;
+    shard_count_series(shard);
     manifest_clear(&shard->durable);
     shard->durable = manifest;
     shard_sweep_files(shard);

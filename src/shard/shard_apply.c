@@ -282,7 +282,7 @@ static void after_apply(struct shard *shard, uint64_t index, const struct entry_
             shard->unfrozen_since_ms = header->stamp_ms;
     }
     shard->counters.applied_index = index;
-    shard->counters.series_count = shard->registry.series_count;
+    shard_count_series(shard);
     shard->counters.registry_bytes = registry_size_bytes(&shard->registry);
     shard->counters.unfrozen_bytes = shard->unfrozen_bytes;
 }
@@ -321,6 +321,9 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
         break;
     case ENTRY_FORGET_SERIES:
         code = shard_apply_forget(shard, &reader, error);
+        break;
+    case ENTRY_FORGET_METADATA:
+        code = shard_apply_forget_metadata(shard, &reader, error);
         break;
     }
     if (code != ERROR_NONE && code != ERROR_CONFLICT)

@@ -24,8 +24,9 @@ const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], con
 
 /* --- Opening -------------------------------------------------------------------------------- */
 
-enum error_code shard_open_part(struct shard *shard, const struct manifest_part *described,
-                                struct part **part_out, struct error *error)
+enum error_code shard_open_part_through(struct shard *shard, struct page_cache *cache,
+                                        const struct manifest_part *described,
+                                        struct part **part_out, struct error *error)
 {
     char path[SHARD_PATH_MAX];
     struct page_source *file;
@@ -33,12 +34,19 @@ enum error_code shard_open_part(struct shard *shard, const struct manifest_part 
     enum error_code code =
         page_source_open_file(shard->options.environment->disk, path, &file, error);
     if (code == ERROR_NONE)
-        code = part_open(shard->options.cache, file, part_out, error);
+        code = part_open(cache, file, part_out, error);
     return code == ERROR_NONE ? code : error_wrap(error, "part '%s'", path);
 }
 
-enum error_code shard_open_block(struct shard *shard, const struct manifest_block *described,
-                                 struct block **block_out, struct error *error)
+enum error_code shard_open_part(struct shard *shard, const struct manifest_part *described,
+                                struct part **part_out, struct error *error)
+{
+    return shard_open_part_through(shard, shard->options.cache, described, part_out, error);
+}
+
+enum error_code shard_open_block_through(struct shard *shard, struct page_cache *cache,
+                                         const struct manifest_block *described,
+                                         struct block **block_out, struct error *error)
 {
     char path[SHARD_PATH_MAX];
     struct page_source *file;
@@ -46,8 +54,14 @@ enum error_code shard_open_block(struct shard *shard, const struct manifest_bloc
     enum error_code code =
         page_source_open_file(shard->options.environment->disk, path, &file, error);
     if (code == ERROR_NONE)
-        code = block_open(shard->options.cache, file, block_out, error);
+        code = block_open(cache, file, block_out, error);
     return code == ERROR_NONE ? code : error_wrap(error, "block '%s'", path);
+}
+
+enum error_code shard_open_block(struct shard *shard, const struct manifest_block *described,
+                                 struct block **block_out, struct error *error)
+{
+    return shard_open_block_through(shard, shard->options.cache, described, block_out, error);
 }
 
 enum error_code shard_open_segment(struct shard *shard, uint64_t index,

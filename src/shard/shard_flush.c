@@ -34,7 +34,7 @@ void shard_flush_cancel(struct shard *shard)
 static enum merge_wish wish_of(const struct shard_flush *flushes)
 {
     for (; flushes != NULL; flushes = flushes->next)
-        if (flushes->cleans)
+        if (flushes->reach == FLUSH_DELETED)
             return MERGE_DELETED;
     return MERGE_EVERYTHING;
 }

@@ -41,6 +41,7 @@ void shard_forget_turn(struct shard *shard, const struct head *frozen)
         (uint64_t)head.end_ms - (uint64_t)forgetting->turned_ms < (uint64_t)shard->options.quiet_ms)
         return;
     registry_turn(&shard->registry);
+    metadata_store_turn(shard->metadata);
     forgetting->turned_ms = head.end_ms;
     forgetting->turns++;
 }
@@ -223,6 +224,8 @@ void shard_forget_lead(struct shard *shard)
     shard->forgetting.proposed = false;
     drop_found(&shard->forgetting);
     registry_clear_leaving(&shard->registry);
+    shard->metadata_forget_proposed = false;
+    metadata_store_clear_leaving(shard->metadata);
 }
 
 void shard_forget_clear(struct shard *shard)

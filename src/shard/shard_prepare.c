@@ -112,13 +112,12 @@ static enum error_code resolve_one(struct shard *shard, struct shard_write *writ
         series->id = place->id;
         return ERROR_NONE;
     }
-    uint64_t in_flight = shard->proposed_next_id - shard->registry.next_id;
-    if (shard->options.series_max > 0 &&
-        shard->registry.series_count + in_flight >= shard->options.series_max)
+    if (shard_series_are_full(shard))
         return ERROR_NONE; /* stays unknown: its samples are refused */
     if (place->id == 0)
         shard->pending_count++;
     *place = (struct pending_series){hash, shard->proposed_next_id++};
+    shard_count_series(shard);
     series->id = place->id;
     added->items[added->count++] = (struct entry_series){series->slot, series->labels};
     return ERROR_NONE;
@@ -287,8 +286,8 @@ static void check_metadata(struct shard *shard, struct shard_write *write)
 {
     size_t kept = 0;
     for (size_t i = 0; i < write->metadata_count; i++)
-        if (!metadata_store_has(shard->metadata, write->tenant, write->metadata[i].metric_name,
-                                &write->metadata[i].metadata))
+        if (!metadata_store_touch(shard->metadata, write->tenant, write->metadata[i].metric_name,
+                                  &write->metadata[i].metadata))
             write->metadata[kept++] = write->metadata[i];
     write->metadata_count = kept;
 }

@@ -3,8 +3,8 @@
  *
  *   applied entry ---> head, registry             shard_apply.c
  *   FREEZE       ---> frozen head ---job---> parts, series segment   shard_freeze.c
- *   MERGE_START  ---job---> blocks ---> MERGE_DONE                   merge_plan.c, shard_merge.c
- *   whatever is readable ---> view ---> queries                      shard_select.c
+ *   MERGE_START  ---job---> blocks ---> MERGE_DONE         merge_plan.c, shard_merge.c,
+ * merge_done.c whatever is readable ---> view ---> queries                      shard_select.c
  */
 #ifndef SHARD_SHARD_PRIVATE_H
 #define SHARD_SHARD_PRIVATE_H
@@ -107,10 +107,12 @@ struct shard {
     /* Leading. */
     uint64_t proposed_next_id;
     uint64_t prepared_next_id; /* proposed_next_id when the entry in preparation began */
+    uint64_t series_counted;   /* what options.node_series has of this shard */
     bool freeze_proposed;
     bool merge_proposed;
     bool clean_proposed;
     struct forgetting forgetting;
+    bool metadata_forget_proposed;
     bool late_is_full;              /* late samples wait, as the merges are behind */
     struct pending_series *pending; /* [pending_capacity], open addressing */
     size_t pending_capacity;
@@ -147,6 +149,7 @@ struct shard {
         _Atomic uint64_t job_failures;
         _Atomic uint64_t series_forgotten;
         _Atomic uint64_t segments_rewritten;
+        _Atomic uint64_t metadata_forgotten;
         /* Copies for shard_read_statistics from other threads. */
         _Atomic uint64_t applied_index;
         _Atomic uint64_t series_count;
@@ -200,6 +203,13 @@ enum error_code shard_open_part(struct shard *shard, const struct manifest_part 
                                 struct part **part_out, struct error *error);
 enum error_code shard_open_block(struct shard *shard, const struct manifest_block *described,
                                  struct block **block_out, struct error *error);
+/* The same for a reader of its own, whose pages go through another cache. */
+enum error_code shard_open_part_through(struct shard *shard, struct page_cache *cache,
+                                        const struct manifest_part *described,
+                                        struct part **part_out, struct error *error);
+enum error_code shard_open_block_through(struct shard *shard, struct page_cache *cache,
+                                         const struct manifest_block *described,
+                                         struct block **block_out, struct error *error);
 enum error_code shard_open_segment(struct shard *shard, uint64_t index,
                                    struct series_segment **segment_out, struct error *error);
 /* Everything logical but what is in memory, as it is now. Errors: OUT_OF_MEMORY. */
@@ -216,7 +226,7 @@ void shard_sweep_files(struct shard *shard);
 
 enum error_code shard_create_head(struct shard *shard, struct head **head_out, struct error *error);
 
-/* shard_merge.c */
+/* shard_merge.c, merge_done.c */
 enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
                                         struct byte_reader *body, struct error *error);
 enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,
@@ -241,6 +251,12 @@ bool shard_merge_propose(struct shard *shard, enum merge_wish wish);
 /* An input is not needed any more: it leaves the shard at `index`, its file with a manifest. */
 void shard_drop_part(struct shard *shard, size_t position, uint64_t index);
 void shard_drop_block(struct shard *shard, size_t position, uint64_t index);
+
+/* shard_series_limit.c: tell the node how many series there are, after each change. */
+void shard_count_series(struct shard *shard);
+
+/* No new series may come. */
+bool shard_series_are_full(struct shard *shard);
 
 /* shard_upkeep.c: propose that tombstones leave which no file needs; false when there are none. */
 bool shard_clean_propose(struct shard *shard);

@@ -122,6 +122,7 @@ void shard_maintain(struct shard *shard)
         shard_merge_propose(shard, MERGE_DUE);
     shard_clean_propose(shard);
     shard_forget_maintain(shard);
+    shard_forget_metadata_maintain(shard);
     if (newest_ms != INT64_MIN && shard->options.retention_ms > 0) {
         /* A clock that jumped ahead deletes nothing. */
         int64_t now_ms = clock_now_ms(shard->options.environment->clock);

@@ -7,7 +7,13 @@
 
 /* --- Arrays that grow ------------------------------------------------------------------------- */
 
-enum { ARRAY_CAPACITY_FIRST = 64, SERIES_BYTES_USUAL = 160 };
+enum {
+    ARRAY_CAPACITY_FIRST = 64,
+    /* Of a series with one sample. */
+    SERIES_BYTES_USUAL_1 = 160,
+    SERIES_BYTES_USUAL_2 = 40,
+    REFERENCES_USUAL = 14,
+};
 
 /* Room for one more element of `*array`; false when memory is out. */
 static bool reserve_one(struct arena *arena, void *array, size_t count, size_t *capacity,
@@ -362,70 +368,43 @@ enum error_code write_decode_histogram(struct write_decoder *decoder, struct byt
  * not grow. It is not zeroed: every element is written whole. */
 static bool expect_series(struct write_decoder *decoder, size_t body_size)
 {
-    size_t count = body_size / SERIES_BYTES_USUAL + ARRAY_CAPACITY_FIRST;
     struct write_request *request = &decoder->request;
-    if (count > decoder->series_limit)
-        count = decoder->series_limit;
+    bool is_version_1 = request->version == WRITE_VERSION_1;
+    size_t usual_bytes = is_version_1 ? SERIES_BYTES_USUAL_1 : SERIES_BYTES_USUAL_2;
+    size_t count = body_size / usual_bytes + ARRAY_CAPACITY_FIRST;
+    if (count > decoder->options->series_limit)
+        count = decoder->options->series_limit;
     if (count < ARRAY_CAPACITY_FIRST)
         count = ARRAY_CAPACITY_FIRST;
     request->series = arena_allocate(decoder->arena, count * sizeof *request->series);
     request->samples = arena_allocate(decoder->arena, count * sizeof *request->samples);
     decoder->series_capacity = decoder->sample_capacity = count;
-    return request->series != NULL && request->samples != NULL;
+    return request->series != NULL && request->samples != NULL &&
+           (is_version_1 || write_reserve_references(decoder, count * REFERENCES_USUAL));
 }
 
 /* --- Public ----------------------------------------------------------------------------------- */
 
-enum error_code write_request_decode(enum write_version version, const uint8_t *body,
-                                     size_t body_size, size_t series_limit, struct arena *arena,
+enum error_code write_request_decode(const struct write_decode_options *options,
+                                     const uint8_t *body, size_t body_size, struct arena *arena,
                                      struct write_request *request_out, struct error *error)
 {
     assert(arena != NULL && request_out != NULL && (body != NULL || body_size == 0));
     struct write_decoder decoder = {
-        .request.version = version,
+        .request.version = options->version,
+        .options = options,
         .arena = arena,
-        .series_limit = series_limit,
         .error = error,
     };
     struct byte_reader reader = byte_reader_over(body, body_size);
     if (!expect_series(&decoder, body_size))
         return write_out_of_memory(&decoder);
-    enum error_code code = version == WRITE_VERSION_1 ? write_decode_version_1(&decoder, reader)
-                                                      : write_decode_version_2(&decoder, reader);
+    enum error_code code = options->version == WRITE_VERSION_1
+                               ? write_decode_version_1(&decoder, reader)
+                               : write_decode_version_2(&decoder, reader);
     if (code == ERROR_NONE)
         *request_out = decoder.request;
     return code;
-}
-
-enum error_code write_request_hash_symbols(struct write_request *request, uint64_t seed,
-                                           struct arena *arena, struct error *error)
-{
-    if (request->version == WRITE_VERSION_1)
-        return ERROR_NONE;
-    request->symbol_hashes =
-        arena_allocate(arena, request->symbol_count * sizeof *request->symbol_hashes);
-    if (request->symbol_hashes == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "remote write: symbol hashes");
-    for (size_t i = 0; i < request->symbol_count; i++)
-        request->symbol_hashes[i] =
-            hash128(request->symbols[i].data, request->symbols[i].size, seed);
-    return ERROR_NONE;
-}
-
-struct hash128 write_labels_alias(const struct write_request *request,
-                                  const struct write_labels *labels, uint64_t seed)
-{
-    if (request->version == WRITE_VERSION_1)
-        return hash128(labels->fields, labels->size, seed);
-    struct hash128 hashes[2 * LABELS_PER_SERIES_MAX];
-    size_t count = labels->reference_count;
-    if (count > 2 * LABELS_PER_SERIES_MAX)
-        count = 2 * LABELS_PER_SERIES_MAX; /* such labels are refused before they get an alias */
-    const uint32_t *references = write_references(request, labels);
-    for (size_t i = 0; i < count; i++)
-        hashes[i] = references[i] < request->symbol_count ? request->symbol_hashes[references[i]]
-                                                          : (struct hash128){0};
-    return hash128(hashes, count * sizeof hashes[0], seed);
 }
 
 static size_t count_label_fields(const struct write_labels *labels)

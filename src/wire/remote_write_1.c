@@ -1,4 +1,6 @@
 /* prometheus.WriteRequest (remote write 1.0). */
+#include "plain_fields.h"
+#include "plain_series.h"
 #include "write_arrays.h"
 
 /* --- Labels ----------------------------------------------------------------------------------- */
@@ -82,107 +84,6 @@ static enum error_code decode_histogram(struct write_decoder *decoder, struct by
     return write_decode_histogram(decoder, message, histogram);
 }
 
-/* --- The shape that every sender uses --------------------------------------------------------- */
-
-/*
- * Almost all bytes of a request are labels {name, value} and samples {value, timestamp} with their
- * fields in order. These are walked here without the general reader, which takes over whenever
- * anything looks different; so this code only has to be right about what it accepts.
- */
-
-/* A length of one or two bytes at `at`; NULL when it is longer or not there. */
-static inline const uint8_t *short_length(const uint8_t *at, const uint8_t *end, size_t *length)
-{
-    if (end - at < 2)
-        return NULL;
-    if (at[0] < 0x80) {
-        *length = at[0];
-        return at + 1;
-    }
-    if (at[1] >= 0x80)
-        return NULL;
-    *length = (size_t)(at[0] & 0x7f) | (size_t)at[1] << 7;
-    return at + 2;
-}
-
-enum {
-    TAG_FIELD_1 = 1 << 3 | 2,
-    TAG_FIELD_2 = 2 << 3 | 2,
-    TAG_VALUE = 1 << 3 | 1,
-    TAG_TIMESTAMP = 2 << 3
-};
-
-/* The end of the label field whose tag is at `at`, when it is {name, value}; NULL: look closer. */
-static inline const uint8_t *plain_label(const uint8_t *at, const uint8_t *end)
-{
-    size_t length, part;
-    at = short_length(at + 1, end, &length);
-    if (at == NULL || length > (size_t)(end - at))
-        return NULL;
-    end = at + length;
-    if (length < 4 || *at != TAG_FIELD_1)
-        return NULL;
-    at = short_length(at + 1, end, &part);
-    if (at == NULL || part + 2 > (size_t)(end - at) || at[part] != TAG_FIELD_2)
-        return NULL;
-    at += part + 1;
-    if (end - at == 1 && *at == 0)
-        return end; /* an empty value */
-    at = short_length(at, end, &part);
-    return at != NULL && part == (size_t)(end - at) ? end : NULL;
-}
-
-/* The same for a sample field {value, timestamp}. */
-static inline const uint8_t *plain_sample(const uint8_t *at, const uint8_t *end,
-                                          struct write_sample *sample)
-{
-    size_t length;
-    at = short_length(at + 1, end, &length);
-    if (at == NULL || length > (size_t)(end - at) || length < 11 || at[0] != TAG_VALUE ||
-        at[9] != TAG_TIMESTAMP)
-        return NULL;
-    end = at + length;
-    uint64_t timestamp = 0;
-    unsigned shift = 0;
-    const uint8_t *digit = at + 10;
-    for (; digit < end - 1 && shift < 56; digit++, shift += 7) {
-        if (*digit < 0x80)
-            return NULL;
-        timestamp |= (uint64_t)(*digit & 0x7f) << shift;
-    }
-    if (digit != end - 1 || *digit >= 0x80)
-        return NULL;
-    sample->value = double_from_bits(load_u64(at + 1));
-    sample->timestamp_ms = (int64_t)(timestamp | (uint64_t)*digit << shift);
-    sample->start_timestamp_ms = 0;
-    return end;
-}
-
-/* Walk plain labels, then plain samples; the message is left at the first other field. */
-static bool decode_plain_fields(struct write_decoder *decoder, struct write_series *series,
-                                struct byte_reader *message)
-{
-    const uint8_t *at = message->position, *end = message->end, *next;
-    while (at < end && *at == TAG_FIELD_1 && (next = plain_label(at, end)) != NULL)
-        at = next;
-    series->labels.fields = message->position;
-    series->labels.size = (uint32_t)(at - message->position);
-    while (at < end && *at == TAG_FIELD_2) {
-        struct write_sample sample;
-        next = plain_sample(at, end, &sample);
-        if (next == NULL)
-            break;
-        struct write_sample *added = write_add_sample(decoder);
-        if (added == NULL)
-            return false;
-        *added = sample;
-        series->sample_count++;
-        at = next;
-    }
-    message->position = at;
-    return true;
-}
-
 /* --- Series ----------------------------------------------------------------------------------- */
 
 static enum error_code decode_series_field(struct write_decoder *decoder,
@@ -204,40 +105,52 @@ static enum error_code decode_series_field(struct write_decoder *decoder,
     }
 }
 
-static enum error_code decode_series(struct write_decoder *decoder, struct byte_reader message)
+/* Fields that are not plain, or not where they usually are. */
+static enum error_code decode_other_fields(struct write_decoder *decoder,
+                                           struct write_series *series, struct byte_reader *message)
 {
-    struct write_request *request = &decoder->request;
-    if (request->series_count == decoder->series_limit)
+    struct protobuf_field field;
+    const uint8_t *start = message->position;
+    while (protobuf_next(message, &field)) {
+        if (protobuf_is(&field, 1, PROTOBUF_BYTES)) {
+            if (!label_is_well_formed(field.bytes))
+                return write_malformed(decoder, "label");
+            if (!add_label_field(decoder, &series->labels, start, message->position))
+                return write_out_of_memory(decoder);
+        } else if (field.type == PROTOBUF_BYTES) {
+            enum error_code code = decode_series_field(decoder, series, &field);
+            if (code != ERROR_NONE)
+                return code;
+        }
+        start = message->position;
+    }
+    return message->failed ? write_malformed(decoder, "time series") : ERROR_NONE;
+}
+
+/* In place: what is put together elsewhere and copied at once waits for its last store. */
+static enum error_code decode_series(struct write_decoder *decoder, struct byte_reader *message)
+{
+    const struct write_request *request = &decoder->request;
+    if (request->series_count == decoder->options->series_limit)
         return error_set(decoder->error, ERROR_LIMIT, "more than %zu series in a request",
-                         decoder->series_limit);
-    struct write_series series = {
+                         decoder->options->series_limit);
+    struct write_series *series = write_add_series(decoder);
+    if (series == NULL)
+        return write_out_of_memory(decoder);
+    *series = (struct write_series){
         .sample_first = (uint32_t)request->sample_count,
         .histogram_first = (uint32_t)request->histogram_count,
         .exemplar_first = (uint32_t)request->exemplar_count,
     };
-    if (!decode_plain_fields(decoder, &series, &message))
-        return write_out_of_memory(decoder);
-    struct protobuf_field field;
-    const uint8_t *start = message.position;
-    while (protobuf_next(&message, &field)) {
-        if (protobuf_is(&field, 1, PROTOBUF_BYTES)) {
-            if (!label_is_well_formed(field.bytes))
-                return write_malformed(decoder, "label");
-            if (!add_label_field(decoder, &series.labels, start, message.position))
-                return write_out_of_memory(decoder);
-        } else if (field.type == PROTOBUF_BYTES) {
-            enum error_code code = decode_series_field(decoder, &series, &field);
-            if (code != ERROR_NONE)
-                return code;
-        }
-        start = message.position;
+    if (!plain_series_trust(decoder, series, message)) {
+        if (!plain_series_walk(decoder, series, message))
+            return write_out_of_memory(decoder);
+        enum error_code code = decode_other_fields(decoder, series, message);
+        if (code != ERROR_NONE)
+            return code;
     }
-    if (message.failed)
-        return write_malformed(decoder, "time series");
-    struct write_series *added = write_add_series(decoder);
-    if (added == NULL)
-        return write_out_of_memory(decoder);
-    *added = series;
+    series->alias =
+        hash128(series->labels.fields, series->labels.size, decoder->options->alias_seed);
     return ERROR_NONE;
 }
 
@@ -262,18 +175,23 @@ static enum error_code decode_metadata(struct write_decoder *decoder, struct byt
 
 enum error_code write_decode_version_1(struct write_decoder *decoder, struct byte_reader body)
 {
-    struct protobuf_field field;
-    while (protobuf_next(&body, &field)) {
-        enum error_code code = ERROR_NONE;
-        if (protobuf_is(&field, 1, PROTOBUF_BYTES))
-            code = decode_series(decoder, field.bytes);
+    enum error_code code = ERROR_NONE;
+    while (code == ERROR_NONE && byte_reader_left(&body) > 0) {
+        struct byte_reader series;
+        struct protobuf_field field;
+        if (plain_message_next(&body, PLAIN_TAG(1, PROTOBUF_BYTES), &series))
+            code = decode_series(decoder, &series);
+        else if (!protobuf_next(&body, &field))
+            break;
+        else if (protobuf_is(&field, 1, PROTOBUF_BYTES))
+            code = decode_series(decoder, &field.bytes);
         else if (protobuf_is(&field, 3, PROTOBUF_BYTES))
             code = decode_metadata(decoder, field.bytes);
         else if (protobuf_is(&field, 5, PROTOBUF_BYTES))
             /* A series of 2.0: to skip it were to lose all of it with success. */
             code = write_malformed(decoder, "a remote-write 2.0 body, sent as 1.0");
-        if (code != ERROR_NONE)
-            return code;
     }
+    if (code != ERROR_NONE)
+        return code;
     return body.failed ? write_malformed(decoder, "write request") : ERROR_NONE;
 }

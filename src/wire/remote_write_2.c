@@ -1,4 +1,5 @@
 /* io.prometheus.write.v2.Request (remote write 2.0). */
+#include "plain_fields.h"
 #include "write_arrays.h"
 
 /* --- References ------------------------------------------------------------------------------- */
@@ -9,37 +10,111 @@ static uint32_t reference_of(uint64_t number)
     return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
 }
 
-/* Packed or, as every protobuf decoder must take, one by one. */
-static enum error_code decode_references(struct write_decoder *decoder, struct write_labels *labels,
-                                         struct protobuf_field *field)
+/* The references of a label set stand together. Should others have come between, those it has are
+ * copied behind them. */
+static bool gather_references(struct write_decoder *decoder, struct write_labels *labels,
+                              size_t more)
 {
     struct write_request *request = &decoder->request;
-    size_t most = field->type == PROTOBUF_BYTES ? byte_reader_left(&field->bytes) : 1;
-    if (!write_reserve_references(decoder, most))
+    bool is_apart = labels->reference_count > 0 &&
+                    labels->reference_first + labels->reference_count != request->reference_count;
+    size_t moved = is_apart ? labels->reference_count : 0;
+    if (!write_reserve_references(decoder, moved + more))
+        return false;
+    if (is_apart)
+        memcpy(request->references + request->reference_count,
+               request->references + labels->reference_first, moved * sizeof(uint32_t));
+    if (is_apart || labels->reference_count == 0)
+        labels->reference_first = (uint32_t)request->reference_count;
+    request->reference_count += moved;
+    return true;
+}
+
+/* Packed references to `target`; most take one byte or two. Returns the end, NULL: malformed. */
+static uint32_t *unpack_references(const struct byte_reader *packed, uint32_t *target)
+{
+    const uint8_t *at = packed->position, *end = packed->end;
+    while (end - at >= 2) {
+        uint32_t first = at[0], second = at[1];
+        if (first < 0x80) {
+            *target++ = first;
+            at++;
+        } else if (second < 0x80) {
+            *target++ = (first & 0x7f) | second << 7;
+            at += 2;
+        } else
+            break;
+    }
+    struct byte_reader rest = byte_reader_over(at, (size_t)(end - at));
+    while (byte_reader_left(&rest) > 0) {
+        uint64_t reference = byte_reader_varint(&rest);
+        *target++ = reference_of(reference);
+    }
+    return rest.failed ? NULL : target;
+}
+
+static enum error_code decode_packed(struct write_decoder *decoder, struct write_labels *labels,
+                                     const struct byte_reader *packed)
+{
+    struct write_request *request = &decoder->request;
+    if (!gather_references(decoder, labels, byte_reader_left(packed)))
         return write_out_of_memory(decoder);
-    if (field->type == PROTOBUF_VARINT) {
-        request->references[request->reference_count++] = reference_of(field->value);
-        labels->reference_count++;
-        return ERROR_NONE;
-    }
-    while (byte_reader_left(&field->bytes) > 0 && !field->bytes.failed) {
-        request->references[request->reference_count++] =
-            reference_of(byte_reader_varint(&field->bytes));
-        labels->reference_count++;
-    }
-    return field->bytes.failed ? write_malformed(decoder, "label references") : ERROR_NONE;
+    uint32_t *start = request->references + request->reference_count;
+    const uint32_t *end = unpack_references(packed, start);
+    if (end == NULL)
+        return write_malformed(decoder, "label references");
+    request->reference_count += (size_t)(end - start);
+    labels->reference_count += (uint32_t)(end - start);
+    return ERROR_NONE;
+}
+
+/* Packed or, as every protobuf decoder must take, one by one. */
+static enum error_code decode_references(struct write_decoder *decoder, struct write_labels *labels,
+                                         const struct protobuf_field *field)
+{
+    struct write_request *request = &decoder->request;
+    if (field->type == PROTOBUF_BYTES)
+        return decode_packed(decoder, labels, &field->bytes);
+    if (!gather_references(decoder, labels, 1))
+        return write_out_of_memory(decoder);
+    request->references[request->reference_count++] = reference_of(field->value);
+    labels->reference_count++;
+    return ERROR_NONE;
 }
 
 /* --- Parts of a series ------------------------------------------------------------------------ */
 
-static enum error_code decode_sample(struct write_decoder *decoder, struct byte_reader message)
+/* {value, timestamp} or {value, timestamp, start timestamp}; false: look closer. */
+static bool plain_sample(const struct byte_reader *message, struct write_sample *sample_out)
+{
+    enum {
+        SHORT_BYTES = PLAIN_VALUE_FIELD_BYTES + PLAIN_TIME_FIELD_BYTES,
+        LONG_BYTES = SHORT_BYTES + PLAIN_TIME_FIELD_BYTES,
+    };
+    const uint8_t *at = message->position;
+    size_t size = byte_reader_left(message);
+    if ((size != SHORT_BYTES && size != LONG_BYTES) || at[0] != PLAIN_TAG(1, PROTOBUF_FIXED64) ||
+        at[PLAIN_VALUE_FIELD_BYTES] != PLAIN_TAG(2, PROTOBUF_VARINT) ||
+        !plain_time_before(at + SHORT_BYTES, &sample_out->timestamp_ms))
+        return false;
+    sample_out->value = double_from_bits(load_u64(at + 1));
+    sample_out->start_timestamp_ms = 0;
+    return size == SHORT_BYTES ||
+           (at[SHORT_BYTES] == PLAIN_TAG(3, PROTOBUF_VARINT) &&
+            plain_time_before(at + LONG_BYTES, &sample_out->start_timestamp_ms));
+}
+
+static enum error_code decode_sample(struct write_decoder *decoder, struct byte_reader *message)
 {
     struct write_sample *sample = write_add_sample(decoder);
     if (sample == NULL)
         return write_out_of_memory(decoder);
+    if (plain_sample(message, sample))
+        return ERROR_NONE;
+    *sample = (struct write_sample){0};
     uint64_t bits = 0;
     struct protobuf_field field;
-    while (protobuf_next(&message, &field)) {
+    while (protobuf_next(message, &field)) {
         if (protobuf_is(&field, 1, PROTOBUF_FIXED64))
             bits = field.value;
         else if (protobuf_is(&field, 2, PROTOBUF_VARINT))
@@ -48,7 +123,7 @@ static enum error_code decode_sample(struct write_decoder *decoder, struct byte_
             sample->start_timestamp_ms = (int64_t)field.value;
     }
     sample->value = double_from_bits(bits);
-    return message.failed ? write_malformed(decoder, "sample") : ERROR_NONE;
+    return message->failed ? write_malformed(decoder, "sample") : ERROR_NONE;
 }
 
 static enum error_code decode_exemplar(struct write_decoder *decoder, struct byte_reader message)
@@ -56,7 +131,6 @@ static enum error_code decode_exemplar(struct write_decoder *decoder, struct byt
     struct write_exemplar *exemplar = write_add_exemplar(decoder);
     if (exemplar == NULL)
         return write_out_of_memory(decoder);
-    exemplar->labels.reference_first = (uint32_t)decoder->request.reference_count;
     struct protobuf_field field;
     while (protobuf_next(&message, &field)) {
         if (field.number == 1) {
@@ -79,7 +153,7 @@ static enum error_code decode_metadata(struct write_decoder *decoder, struct byt
     struct write_metadata *metadata = write_add_metadata(decoder);
     if (metadata == NULL)
         return write_out_of_memory(decoder);
-    metadata->series = (uint32_t)decoder->request.series_count;
+    metadata->series = (uint32_t)(decoder->request.series_count - 1); /* it was added just now */
     struct protobuf_field field;
     while (protobuf_next(&message, &field)) {
         if (protobuf_is(&field, 1, PROTOBUF_VARINT))
@@ -106,10 +180,14 @@ static enum error_code decode_series_field(struct write_decoder *decoder,
                                            struct write_series *series,
                                            struct protobuf_field *field)
 {
+    if (field->number == 1)
+        return decode_references(decoder, &series->labels, field);
+    if (field->type != PROTOBUF_BYTES)
+        return ERROR_NONE;
     switch (field->number) {
     case 2:
         series->sample_count++;
-        return decode_sample(decoder, field->bytes);
+        return decode_sample(decoder, &field->bytes);
     case 3:
         series->histogram_count++;
         return decode_histogram(decoder, field->bytes);
@@ -139,53 +217,60 @@ static void apply_created_timestamp(struct write_request *request,
     }
 }
 
-/*
- * Two passes: the references of a series must stand together, and those of its exemplars would
- * come between if a sender interleaves them.
- */
-static enum error_code decode_series(struct write_decoder *decoder, struct byte_reader message)
+/* References and samples in front of all else; the message is left at the first other field. */
+static enum error_code decode_plain_fields(struct write_decoder *decoder,
+                                           struct write_series *series, struct byte_reader *message)
+{
+    struct byte_reader field;
+    enum error_code code = ERROR_NONE;
+    if (plain_message_next(message, PLAIN_TAG(1, PROTOBUF_BYTES), &field))
+        code = decode_packed(decoder, &series->labels, &field);
+    while (code == ERROR_NONE &&
+           plain_message_next(message, PLAIN_TAG(2, PROTOBUF_BYTES), &field)) {
+        series->sample_count++;
+        code = decode_sample(decoder, &field);
+    }
+    return code;
+}
+
+static enum error_code decode_series(struct write_decoder *decoder, struct byte_reader *message)
 {
     struct write_request *request = &decoder->request;
-    if (request->series_count == decoder->series_limit)
+    if (request->series_count == decoder->options->series_limit)
         return error_set(decoder->error, ERROR_LIMIT, "more than %zu series in a request",
-                         decoder->series_limit);
-    struct write_series series = {
-        .labels.reference_first = (uint32_t)request->reference_count,
+                         decoder->options->series_limit);
+    struct write_series *series = write_add_series(decoder);
+    if (series == NULL)
+        return write_out_of_memory(decoder);
+    *series = (struct write_series){
         .sample_first = (uint32_t)request->sample_count,
         .histogram_first = (uint32_t)request->histogram_count,
         .exemplar_first = (uint32_t)request->exemplar_count,
     };
     int64_t created_ms = 0;
-    struct byte_reader labels_pass = message;
     struct protobuf_field field;
-    while (protobuf_next(&labels_pass, &field)) {
-        if (field.number == 1) {
-            enum error_code code = decode_references(decoder, &series.labels, &field);
-            if (code != ERROR_NONE)
-                return code;
-        } else if (protobuf_is(&field, 6, PROTOBUF_VARINT)) {
+    enum error_code code = decode_plain_fields(decoder, series, message);
+    while (code == ERROR_NONE && protobuf_next(message, &field)) {
+        if (protobuf_is(&field, 6, PROTOBUF_VARINT))
             created_ms = (int64_t)field.value;
-        }
+        else
+            code = decode_series_field(decoder, series, &field);
     }
-    if (labels_pass.failed)
+    if (code != ERROR_NONE)
+        return code;
+    if (message->failed)
         return write_malformed(decoder, "time series");
-    while (protobuf_next(&message, &field)) {
-        if (field.type != PROTOBUF_BYTES)
-            continue;
-        enum error_code code = decode_series_field(decoder, &series, &field);
-        if (code != ERROR_NONE)
-            return code;
-    }
     if (created_ms != 0)
-        apply_created_timestamp(request, &series, created_ms);
-    struct write_series *added = write_add_series(decoder);
-    if (added == NULL)
-        return write_out_of_memory(decoder);
-    *added = series;
+        apply_created_timestamp(request, series, created_ms);
     return ERROR_NONE;
 }
 
 /* --- References against the symbols, once all are known --------------------------------------- */
+
+static struct text symbol_at(const struct write_request *request, uint64_t reference)
+{
+    return reference < request->symbol_count ? request->symbols[reference] : (struct text){0};
+}
 
 static bool references_valid(const struct write_request *request, const struct write_labels *labels)
 {
@@ -196,20 +281,52 @@ static bool references_valid(const struct write_request *request, const struct w
     return true;
 }
 
-static struct text symbol_at(const struct write_request *request, uint64_t reference)
+/*
+ * The alias of a series from the hashes of its symbols. These depend on a secret, so a polynomial
+ * over them is as good as a hash of them; its factors are odd, and one less than them is not
+ * divisible by four, so that order counts. False: a reference is outside the symbols.
+ */
+static bool alias_of(const struct write_request *request, const struct hash128 *symbol_hashes,
+                     uint64_t seed, const struct write_labels *labels, struct hash128 *alias_out)
 {
-    return reference < request->symbol_count ? request->symbols[reference] : (struct text){0};
+    static const uint64_t LOW_FACTOR = UINT64_C(0x9e3779b97f4a7c17);
+    static const uint64_t HIGH_FACTOR = UINT64_C(0xd1342543de82ef97);
+    const uint32_t *references = write_references(request, labels);
+    struct hash128 alias = {seed, ~seed}; /* never zero, which is no alias */
+    for (uint32_t i = 0; i < labels->reference_count; i++) {
+        if (references[i] >= request->symbol_count)
+            return false;
+        const struct hash128 *symbol = &symbol_hashes[references[i]];
+        alias.low = alias.low * LOW_FACTOR + symbol->low;
+        alias.high = alias.high * HIGH_FACTOR + symbol->high;
+    }
+    *alias_out = alias;
+    return true;
 }
 
-static void check_references(struct write_request *request)
+static enum error_code resolve_series(struct write_decoder *decoder)
 {
+    struct write_request *request = &decoder->request;
+    struct hash128 *symbol_hashes =
+        arena_allocate(decoder->arena, request->symbol_count * sizeof *symbol_hashes);
+    if (symbol_hashes == NULL)
+        return write_out_of_memory(decoder);
+    for (size_t i = 0; i < request->symbol_count; i++)
+        symbol_hashes[i] = hash128(request->symbols[i].data, request->symbols[i].size,
+                                   decoder->options->alias_seed);
     for (size_t i = 0; i < request->series_count; i++) {
         struct write_series *series = &request->series[i];
-        series->reference_invalid = !references_valid(request, &series->labels);
+        series->reference_invalid = !alias_of(request, symbol_hashes, decoder->options->alias_seed,
+                                              &series->labels, &series->alias);
         for (uint32_t j = 0; j < series->exemplar_count; j++)
             if (!references_valid(request, &request->exemplars[series->exemplar_first + j].labels))
                 series->reference_invalid = true;
     }
+    return ERROR_NONE;
+}
+
+static void resolve_metadata(struct write_request *request)
+{
     for (size_t i = 0; i < request->metadata_count; i++) {
         struct write_metadata *metadata = &request->metadata[i];
         if (metadata->help.size >= request->symbol_count ||
@@ -222,29 +339,44 @@ static void check_references(struct write_request *request)
     }
 }
 
+static enum error_code decode_symbol(struct write_decoder *decoder,
+                                     const struct byte_reader *message)
+{
+    struct text *symbol = write_add_symbol(decoder);
+    if (symbol == NULL)
+        return write_out_of_memory(decoder);
+    *symbol = (struct text){(const char *)message->position, byte_reader_left(message)};
+    return ERROR_NONE;
+}
+
 enum error_code write_decode_version_2(struct write_decoder *decoder, struct byte_reader body)
 {
-    struct protobuf_field field;
-    while (protobuf_next(&body, &field)) {
-        if (protobuf_is(&field, 4, PROTOBUF_BYTES)) {
-            struct text *symbol = write_add_symbol(decoder);
-            if (symbol == NULL)
-                return write_out_of_memory(decoder);
-            *symbol = protobuf_text(&field);
-        } else if (protobuf_is(&field, 5, PROTOBUF_BYTES)) {
-            enum error_code code = decode_series(decoder, field.bytes);
-            if (code != ERROR_NONE)
-                return code;
-        } else if (protobuf_is(&field, 1, PROTOBUF_BYTES) ||
-                   protobuf_is(&field, 3, PROTOBUF_BYTES)) {
+    enum error_code code = ERROR_NONE;
+    while (code == ERROR_NONE && byte_reader_left(&body) > 0) {
+        struct byte_reader message;
+        struct protobuf_field field;
+        if (plain_message_next(&body, PLAIN_TAG(5, PROTOBUF_BYTES), &message))
+            code = decode_series(decoder, &message);
+        else if (plain_message_next(&body, PLAIN_TAG(4, PROTOBUF_BYTES), &message))
+            code = decode_symbol(decoder, &message);
+        else if (!protobuf_next(&body, &field))
+            break;
+        else if (protobuf_is(&field, 4, PROTOBUF_BYTES))
+            code = decode_symbol(decoder, &field.bytes);
+        else if (protobuf_is(&field, 5, PROTOBUF_BYTES))
+            code = decode_series(decoder, &field.bytes);
+        else if (protobuf_is(&field, 1, PROTOBUF_BYTES) || protobuf_is(&field, 3, PROTOBUF_BYTES))
             /* Series and metadata of 1.0: to skip them were to lose them with success. */
-            return write_malformed(decoder, "a remote-write 1.0 body, sent as 2.0");
-        }
+            code = write_malformed(decoder, "a remote-write 1.0 body, sent as 2.0");
     }
+    if (code != ERROR_NONE)
+        return code;
     if (body.failed)
         return write_malformed(decoder, "write request");
     if (decoder->request.symbol_count > 0 && decoder->request.symbols[0].size != 0)
         return write_malformed(decoder, "the first symbol must be the empty string");
-    check_references(&decoder->request);
-    return ERROR_NONE;
+    code = resolve_series(decoder);
+    if (code == ERROR_NONE)
+        resolve_metadata(&decoder->request);
+    return code;
 }

@@ -11,7 +11,7 @@
 struct write_decoder {
     struct write_request request;
     struct arena *arena;
-    size_t series_limit;
+    const struct write_decode_options *options;
     size_t series_capacity;
     size_t sample_capacity;
     size_t histogram_capacity;

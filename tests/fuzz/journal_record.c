@@ -68,8 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (scan_segment(content, content_size, &scan, &error) == ERROR_NONE) {
         struct replay replay = {.generation = scan.header.generation};
         for (size_t i = 0; i < scan.count; i++)
-            if (scan_records(content, &scan.batches[i], replay_record, &replay, &error) !=
-                ERROR_NONE)
+            if (scan_records(&scan, &scan.batches[i], replay_record, &replay, &error) != ERROR_NONE)
                 break;
         group_index_clear(&replay.index);
         segment_scan_clear(&scan);

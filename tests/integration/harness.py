@@ -64,12 +64,13 @@ class Answer:
 class Program:
     """A process of the test, its output in a log file."""
 
-    def __init__(self, name, folder, arguments):
+    def __init__(self, name, folder, arguments, environment=None):
         self.name = name
         self.log_path = os.path.join(folder, name + ".log")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(arguments, cwd=folder, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+                                            stdout=log, stderr=log,
+                                            env={**os.environ, **(environment or {})})
 
     def log_text(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
@@ -108,14 +109,14 @@ def query_string(parameters):
 class Node(Program):
     """A gnomon; a second Node on the same folder and port is its restart."""
 
-    def __init__(self, folder, port, settings=()):
+    def __init__(self, folder, port, settings=(), environment=None):
         self.port = port
         self.folder = folder
         self.settings = tuple(settings)
         self.started = time.monotonic()
         super().__init__("gnomon", folder,
                          [BINARY, "serve", f"--http.listen=127.0.0.1:{port}",
-                          f"--storage.directory={folder}/data", *self.settings])
+                          f"--storage.directory={folder}/data", *self.settings], environment)
 
     def url(self):
         return f"http://127.0.0.1:{self.port}"
@@ -167,6 +168,8 @@ class Node(Program):
 class IntegrationTest(unittest.TestCase):
     """A test with a scratch folder and programs that end with it."""
 
+    node_environment = None  # of nodes that are started, besides that of the test
+
     def setUp(self):
         self.assertTrue(BINARY, "GNOMON_BINARY names no program; run by ctest")
         self.folder = tempfile.mkdtemp(prefix="gnomon-integration-")
@@ -178,7 +181,8 @@ class IntegrationTest(unittest.TestCase):
         return program
 
     def start_node(self, *settings, port=None):
-        node = self.start(Node(self.folder, port or free_port(), settings))
+        node = self.start(Node(self.folder, port or free_port(), settings,
+                               self.node_environment))
         return node.wait_ready()
 
     def restart(self, node, *settings):

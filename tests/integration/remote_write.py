@@ -58,19 +58,21 @@ def snappy(body):
 
 # --- 1.0 -------------------------------------------------------------------------------------------
 
+def labels_1(labels):
+    return b"".join(field_bytes(1, field_bytes(1, name) + field_bytes(2, value))
+                    for name, value in labels)
+
+
 def series_1(labels, samples, histograms=(), exemplars=()):
     """`labels` are pairs, written as they are; `samples` are (timestamp_ms, value)."""
-    message = b"".join(field_bytes(1, field_bytes(1, name) + field_bytes(2, value))
-                       for name, value in labels)
-    message += b"".join(field_bytes(2, field_double(1, value) + field_varint(2, timestamp_ms))
-                        for timestamp_ms, value in samples)
-    for labels_of_exemplar, timestamp_ms, value in exemplars:
-        part = b"".join(field_bytes(1, field_bytes(1, name) + field_bytes(2, text))
-                        for name, text in labels_of_exemplar)
-        message += field_bytes(3, part + field_double(2, value) + field_varint(3, timestamp_ms))
-    for histogram in histograms:
-        message += field_bytes(4, histogram)
-    return field_bytes(1, message)
+    parts = [labels_1(labels)]
+    parts += [field_bytes(2, field_double(1, value) + field_varint(2, timestamp_ms))
+              for timestamp_ms, value in samples]
+    parts += [field_bytes(3, labels_1(names) + field_double(2, value) +
+                          field_varint(3, timestamp_ms))
+              for names, timestamp_ms, value in exemplars]
+    parts += [field_bytes(4, histogram) for histogram in histograms]
+    return field_bytes(1, b"".join(parts))
 
 
 METRIC_COUNTER, METRIC_GAUGE = 1, 2
@@ -107,20 +109,19 @@ class Request2:
 
     def add_raw(self, references, samples, histograms=(), exemplars=(), metadata=None, start_ms=0):
         """As `add`, with references that may be wrong."""
-        message = field_bytes(1, references)
-        for timestamp_ms, value in samples:
-            part = field_double(1, value) + field_varint(2, timestamp_ms)
-            message += field_bytes(2, part + (field_varint(3, start_ms) if start_ms else b""))
-        for histogram in histograms:
-            message += field_bytes(3, histogram)
-        for names, timestamp_ms, value in exemplars:
-            message += field_bytes(4, field_bytes(1, names) + field_double(2, value) +
-                                   field_varint(3, timestamp_ms))
+        start = field_varint(3, start_ms) if start_ms else b""
+        parts = [field_bytes(1, references)]
+        parts += [field_bytes(2, field_double(1, value) + field_varint(2, timestamp_ms) + start)
+                  for timestamp_ms, value in samples]
+        parts += [field_bytes(3, histogram) for histogram in histograms]
+        parts += [field_bytes(4, field_bytes(1, names) + field_double(2, value) +
+                              field_varint(3, timestamp_ms))
+                  for names, timestamp_ms, value in exemplars]
         if metadata is not None:
             kind, description, unit = metadata
-            message += field_bytes(5, field_varint(1, kind) + field_varint(3, description) +
-                                   field_varint(4, unit))
-        self.series += field_bytes(5, message)
+            parts.append(field_bytes(5, field_varint(1, kind) + field_varint(3, description) +
+                                     field_varint(4, unit)))
+        self.series += field_bytes(5, b"".join(parts))
         return self
 
     def bytes(self):

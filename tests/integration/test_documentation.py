@@ -1,9 +1,12 @@
 """docs/operations says what the program does: every setting and every metric, and no others."""
+import http.client
 import os
 import re
+import ssl
 import subprocess
 
 import harness
+from certificates import make_certificate
 
 OPERATIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs",
                           "operations")
@@ -28,9 +31,25 @@ class Documentation(harness.IntegrationTest):
         self.assertTrue(real)
         self.assertEqual({name: value.strip("`") for name, value in documented.items()}, real)
 
+    def metrics(self, node):
+        """The text of /metrics, by TLS; None before the node listens."""
+        trust = ssl.create_default_context(cafile=os.path.join(self.folder, "server.pem"))
+        connection = http.client.HTTPSConnection("127.0.0.1", node.port, timeout=30, context=trust)
+        try:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
+        except ConnectionError:
+            return None
+        finally:
+            connection.close()
+
     def test_metrics_are_documented(self):
-        node = self.start_node()
-        lines = node.get("/metrics").body.decode().split("\n")
+        # With TLS, because that has a metric of its own.
+        certificate, key = make_certificate(self.folder, "server")
+        node = self.start(harness.Node(self.folder, harness.free_port(), [
+            f"--http.tls.certificate={certificate}", f"--http.tls.key={key}"]))
+        lines = harness.wait_until(lambda: self.metrics(node), "the metrics are there",
+                                   alive=node).split("\n")
         real = {line.split()[2] for line in lines if line.startswith("# TYPE ")}
         documented = set(first_cells(page("metrics.md")))
         self.assertTrue(real)

@@ -124,6 +124,27 @@ class Limits(harness.IntegrationTest):
         self.assertLess(grown, 256 << 20)
         self.write(rw.series_1([("__name__", "fine")], [(self.now_ms, 1.0)]))
 
+    def test_a_request_of_many_megabytes_is_stored_whole(self):
+        """More than one entry of the log holds: one long series, and ten thousand new ones."""
+        self.begin()
+        samples = [(self.now_ms - (400000 - i) * 10, float(i)) for i in range(400000)]
+        answer = self.write(rw.series_1([("__name__", "long")], samples))
+        self.assertEqual(answer.headers["X-Prometheus-Remote-Write-Samples-Written"], "400000")
+        fat = "x" * 1500
+        answer = self.write(b"".join(
+            rw.series_1([("__name__", "fat"), ("text", f"{fat}{n}")], [(self.now_ms, 1.0)])
+            for n in range(10000)))
+        self.assertEqual(answer.headers["X-Prometheus-Remote-Write-Samples-Written"], "10000")
+
+        def check():
+            self.assertEqual(self.values("count_over_time(long[2h])"), ["400000"])
+            self.assertEqual(self.values("sum_over_time(long[2h])"), [str(399999 * 200000)])
+            self.assertEqual(self.values("count(fat)"), ["10000"])
+        check()
+        self.node.kill()
+        self.node = self.restart(self.node)
+        check()
+
     # --- Asking ------------------------------------------------------------------------------------
 
     def fill(self, series, samples):
@@ -171,13 +192,20 @@ class Limits(harness.IntegrationTest):
         self.assertEqual(self.node.metric("gnomon_query_memory_bytes"), 0)
 
     def test_known_series_are_stored_at_the_limit_of_series(self):
-        self.begin("--ingest.max_series=40", "--cluster.shards=1")
+        """The limit is the node's, however series fall to shards."""
+        self.begin("--ingest.max_series=40", "--cluster.shards=4")
         at = self.now_ms - 60000
         self.write(b"".join(rw.series_1([("__name__", "known"), ("n", str(n))], [(at, 1.0)])
                             for n in range(30)))
         answer = self.write(b"".join(
             rw.series_1([("__name__", "new"), ("n", str(n))], [(at, 1.0)]) for n in range(30)), 400)
         self.assertIn(b"limit of series", answer.body)
+        self.assertAlmostEqual(self.node.metric("gnomon_shard_series"), 40, delta=4)
+        self.assertEqual(self.node.metric("gnomon_ingest_refused_total", reason="series_limit"),
+                         60 - self.node.metric("gnomon_shard_series"))
+        self.node.kill()  # a restart counts what there is
+        self.node = self.restart(self.node)
+        self.write(rw.series_1([("__name__", "newer")], [(at, 1.0)]), 400)
         self.write(b"".join(rw.series_1([("__name__", "known"), ("n", str(n))], [(at + 1000, 2.0)])
                             for n in range(30)))
         self.assertEqual(self.values("sum(known)"), ["60"])

@@ -155,13 +155,72 @@ class Settings(harness.IntegrationTest):
             (["--query.concurrency=0"], "out of range"),
             (["--telemetry.self_write=maybe"], "true or false"),
             (["--config", os.path.join(self.folder, "missing.yaml")], "missing.yaml"),
+            (["--config", self.folder], "Is a directory"),
+            (["--config"], "has no value"),
             (["surplus"], "surplus"),
+            (["--http.listen=here"], "127.0.0.1:9009"),
+            (["--http.max_body=10"], "1KiB to 1GiB"),
+            (["--http.max_connections=auto"], "not a number"),
+            (["--http.tls.certificate=x.pem"], "http.tls.key"),
+            (["--http.tls.certificate=x.pem", "--http.tls.key=x.key"], "x.pem"),
+            (["--http.tls.client_ca=x.pem"], "http.tls.certificate"),
+            (["--storage.directory="], "empty"),
+            (["--storage.engine=mmap"], "io_uring"),
+            (["--log.level=loud"], "debug, info"),
         ]
         for arguments, words in cases:
             with self.subTest(arguments=arguments):
                 outcome = run("check", "config", *arguments)
                 self.assertEqual(outcome.returncode, 1)
                 self.assertIn(words, outcome.stderr)
+
+    def test_wrong_files_and_variables_are_errors_that_help(self):
+        path = os.path.join(self.folder, "gnomon.yaml")
+        for content, words in (
+                ("storage:\n  retntion: 1d\n", "did you mean 'storage.retention'"),
+                ("storage:\n  retention: [1d]\n", "a list"),
+                ("storage: 5\n", "unknown setting 'storage'"),
+                ("storage:\n  retention: 1d\n  retention: 2d\n", "line 3"),
+                ("storage:\n\tretention: 1d\n", "gnomon.yaml:2"),
+                ("a: &a [*a]\n", "a list"),
+                ("- 1\n", "names and values")):
+            with self.subTest(content=content):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(content)
+                outcome = run("check", "config", "--config", path)
+                self.assertEqual(outcome.returncode, 1, outcome.stdout)
+                self.assertIn(words, outcome.stderr)
+        outcome = run("check", "config", env={**os.environ, "GNOMON_QUERY_TIMEOT": "1m"})
+        self.assertEqual(outcome.returncode, 1)
+        self.assertIn("GNOMON_QUERY_TIMEOUT", outcome.stderr)
+
+    def test_what_a_node_shows_is_what_check_prints(self):
+        arguments = [f"--storage.directory={self.folder}/data", "--query.timeout=77s",
+                     f"--http.listen=127.0.0.1:{harness.free_port()}"]
+        printed = run("check", "config", *arguments).stdout
+        node = self.start_node(*arguments, port=int(arguments[2].rpartition(":")[2]))
+        self.assertEqual(node.get("/api/v1/status/config").data()["yaml"], printed)
+        flags = node.get("/api/v1/status/flags").data()
+        self.assertEqual(flags["query.timeout"], "77s")
+        section, shown = "", {}
+        for line in printed.splitlines():
+            name, _, value = line.strip().partition(":")
+            if not value:
+                section = name
+            else:
+                shown[f"{section}.{name}" if line.startswith(" ") else name] = value.strip(' "')
+        self.assertEqual(flags, shown)
+
+    def test_commands_that_are_wrong_say_how_they_are_used(self):
+        for arguments in ([], ["sreve"], ["block"], ["block", "verify"], ["check"]):
+            outcome = run(*arguments)
+            self.assertEqual(outcome.returncode, 2, arguments)
+            self.assertIn("gnomon serve", outcome.stderr)
+            self.assertEqual(outcome.stdout, "")
+        for arguments in (["--help"], ["serve", "--help"], ["check", "config", "--help"]):
+            outcome = run(*arguments)
+            self.assertEqual((outcome.returncode, outcome.stderr), (0, ""), arguments)
+        self.assertIn("gnomon 0.", run("version").stdout)
 
     def test_file_environment_and_flag_are_read_in_this_order(self):
         path = os.path.join(self.folder, "gnomon.yaml")

@@ -1,24 +1,14 @@
 """TLS of the API: encrypted, with client certificates, and with certificates that change."""
 import os
+import shutil
 import signal
 import socket
 import ssl
-import subprocess
+import time
 import unittest
-import shutil
 
 import harness
-
-
-def make_certificate(folder, name, issuer=None):
-    """A certificate for 127.0.0.1 in name.pem and name.key, its own issuer or signed by one."""
-    key, certificate = f"{folder}/{name}.key", f"{folder}/{name}.pem"
-    signed = ["-CA", f"{folder}/{issuer}.pem", "-CAkey", f"{folder}/{issuer}.key"] if issuer else []
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}",
-                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate,
-                    *signed], check=True, capture_output=True)
-    return certificate, key
+from certificates import make_certificate
 
 
 @unittest.skipUnless(shutil.which("openssl"), "openssl makes the certificates")
@@ -117,6 +107,19 @@ class Tls(harness.IntegrationTest):
         body = answer.read()
         connection.close()
         return answer.status, body
+
+    def test_a_metric_says_when_the_certificate_ends(self):
+        self.begin()
+
+        def end():
+            return [float(line.split()[1]) for line in self.ask_any("/metrics")[1].decode().split("\n")
+                    if line.startswith("gnomon_http_certificate_expiry_timestamp_seconds ")]
+        self.assertAlmostEqual(end()[0] - time.time(), 2 * 86400, delta=300)
+        certificate, key = make_certificate(self.folder, "longer", days=9)
+        os.replace(certificate, self.certificate)
+        os.replace(key, self.key)
+        self.assertEqual(self.ask_any("/-/reload", "POST")[0], 200)
+        self.assertAlmostEqual(end()[0] - time.time(), 9 * 86400, delta=300)
 
     def test_keys_are_not_shown(self):
         self.begin()

@@ -145,9 +145,12 @@ static void close_recovery_when_replayed(struct cluster_node *node)
 {
     if (node->recovery == NULL || !node->alive)
         return;
-    for (size_t g = 0; g < node->cluster->settings.group_count; g++)
-        if (node->machines[g].queue_count > 0)
+    for (size_t g = 0; g < node->cluster->settings.group_count; g++) {
+        struct group_status status;
+        group_status(node->machines[g].group, &status);
+        if (status.replaying || node->machines[g].queue_count > 0)
             return;
+    }
     journal_recovery_close(node->recovery);
     node->recovery = NULL;
 }
@@ -189,6 +192,7 @@ static void run_slice(void *argument)
     machine->slice_scheduled = false;
     for (size_t i = 0; i < 8 && machine->queue_count > 0 && !machine->stalled; i++)
         apply_first(machine);
+    group_applied(machine->group);
     close_recovery_when_replayed(node);
     if (machine->queue_count > 0)
         schedule_slice(machine);
@@ -580,6 +584,11 @@ void cluster_destroy(struct cluster *cluster)
     free(cluster);
 }
 
+uint32_t cluster_below(struct cluster *cluster, uint32_t bound)
+{
+    return random_below(&cluster->random.base, bound);
+}
+
 void cluster_run_for(struct cluster *cluster, uint64_t milliseconds)
 {
     struct simulated_scheduler *scheduler = &cluster->world->scheduler;
@@ -745,22 +754,68 @@ static void check_replica(struct cluster *cluster, size_t number, size_t group_n
     }
 }
 
-void cluster_heal_and_check(struct cluster *cluster)
+/* Everything is well from here on; the node `dead` is down, SIZE_MAX: none is. */
+static void heal(struct cluster *cluster, size_t dead)
 {
     memset(cluster->cut, 0, sizeof cluster->cut);
     cluster->loss_per_thousand = cluster->duplicate_per_thousand = 0;
     cluster->delay_ms_max = 0;
     for (size_t i = 0; i < cluster->settings.node_count; i++) {
         group_medium_set_delay(cluster->nodes[i].medium, 0);
-        if (!cluster->nodes[i].alive)
+        if (i == dead && cluster->nodes[i].alive)
+            cluster_crash(cluster, i);
+        else if (i != dead && !cluster->nodes[i].alive)
             cluster_start(cluster, i);
         for (size_t g = 0; g < cluster->settings.group_count; g++)
             cluster->nodes[i].machines[g].stalled = false;
     }
-    for (size_t g = 0; g < cluster->settings.group_count; g++) {
-        if (!cluster_await_leader(cluster, g, 120000))
-            cluster_fail(cluster, "no leader after everything was well for two minutes");
+}
+
+static void expect_leader(struct cluster *cluster, size_t group_number, const char *when)
+{
+    if (!cluster_await_leader(cluster, group_number, 120000))
+        cluster_fail(cluster, "no leader of group %zu after %s for two minutes", group_number + 1,
+                     when);
+}
+
+/* Whether the living know a membership of the group, and are a majority of each that they know. */
+static bool is_led_without(struct cluster *cluster, size_t dead, size_t group_number)
+{
+    bool is_known = false;
+    for (size_t i = 0; i < cluster->settings.node_count; i++) {
+        struct group_member members[GROUP_MEMBERS_MAX];
+        if (i == dead)
+            continue;
+        size_t count = group_members(cluster->nodes[i].machines[group_number].group, members);
+        size_t voters = 0, alive = 0;
+        for (size_t m = 0; m < count; m++) {
+            voters += members[m].role == GROUP_ROLE_VOTER;
+            alive += members[m].role == GROUP_ROLE_VOTER && members[m].node_id != dead + 1;
+        }
+        if (2 * alive <= voters && count > 0)
+            return false;
+        is_known |= count > 0;
     }
+    return is_known;
+}
+
+void cluster_check_majority(struct cluster *cluster)
+{
+    size_t dead = cluster_below(cluster, (uint32_t)cluster->settings.node_count);
+    heal(cluster, dead);
+    for (size_t g = 0; g < cluster->settings.group_count; g++) {
+        if (!is_led_without(cluster, dead, g))
+            continue;
+        cluster->counts.majorities++;
+        expect_leader(cluster, g, "all but one node were well");
+    }
+}
+
+void cluster_heal_and_check(struct cluster *cluster)
+{
+    heal(cluster, SIZE_MAX);
+    for (size_t g = 0; g < cluster->settings.group_count; g++)
+        expect_leader(cluster, g, "everything was well");
     cluster_run_for(cluster, 90000); /* an install that was lost is repeated after 30 s */
     for (size_t g = 0; g < cluster->settings.group_count; g++) {
         size_t leader = cluster_leader(cluster, g);

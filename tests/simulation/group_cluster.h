@@ -83,7 +83,7 @@ struct cluster_counts {
     uint64_t proposals, acknowledged, unknown;
     uint64_t crashes, messages, lost, duplicated, reordered;
     uint64_t snapshots, installs, replayed, reopened, elections, filtered;
-    uint64_t member_changes, transfers;
+    uint64_t member_changes, transfers, duels, slow_followers, rivals, majorities;
 };
 
 struct cluster {
@@ -122,6 +122,9 @@ void cluster_crash(struct cluster *cluster, size_t node);
 /* In good order. */
 void cluster_stop(struct cluster *cluster, size_t node);
 
+/* A number below `bound`, by the seed. */
+uint32_t cluster_below(struct cluster *cluster, uint32_t bound);
+
 void cluster_run_for(struct cluster *cluster, uint64_t milliseconds);
 
 /* Node that leads and takes proposals, or SIZE_MAX. */
@@ -141,6 +144,10 @@ bool cluster_transfer(struct cluster *cluster, size_t node, size_t group_number,
 
 /* What is applied now becomes files, and needs no log any more. */
 void cluster_freeze(struct cluster *cluster, size_t node, size_t group_number);
+
+/* All links up, nothing lost and all nodes started but one, where the others are a majority of
+ * every membership that anybody knows: then each group must find a leader. */
+void cluster_check_majority(struct cluster *cluster);
 
 /* All links up, nothing lost, all nodes started; then every member that is sent entries must
  * come to the same state with all that was acknowledged in it. */

@@ -2,7 +2,7 @@
  * group_simulation - consensus under crashes and a bad network, one run a seed.
  *
  *     group_simulation [--seeds=FIRST-LAST] [--nodes=N] [--steps=N] [--until-failure]
- *                      [--without-rule=N] [--lying]
+ *                      [--without-rule=N] [--lying] [--only-duels]
  *
  * Three founders or one (of up to five nodes), one to three groups. Each step is a fault, a repair
  * or a burst of proposals, then some virtual time. At the end everything is healed and every
@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "group_cluster.h"
+#include "group_scenarios.h"
 
 struct options {
     uint64_t first_seed, last_seed;
@@ -30,14 +31,10 @@ struct options {
     bool lying;
     bool until_failure;
     bool no_members, no_snapshots, no_crashes; /* to narrow a failure down */
+    bool only_duels; /* of the scenarios: as the seeds were run that once failed */
 };
 
 /* --- Steps --------------------------------------------------------------------------------- */
-
-static uint32_t chance(struct cluster *cluster, uint32_t bound)
-{
-    return random_below(&cluster->random.base, bound);
-}
 
 static void propose_somewhere(struct cluster *cluster)
 {
@@ -45,9 +42,9 @@ static void propose_somewhere(struct cluster *cluster)
         if (!cluster->nodes[node].alive)
             continue;
         for (size_t group = 0; group < cluster->settings.group_count; group++) {
-            uint32_t count = chance(cluster, 4);
+            uint32_t count = cluster_below(cluster, 4);
             for (uint32_t i = 0; i < count; i++)
-                (void)cluster_propose(cluster, node, group, 8 + chance(cluster, 200));
+                (void)cluster_propose(cluster, node, group, 8 + cluster_below(cluster, 200));
         }
     }
 }
@@ -55,8 +52,9 @@ static void propose_somewhere(struct cluster *cluster)
 static void cut_or_mend(struct cluster *cluster)
 {
     size_t count = cluster->settings.node_count;
-    size_t node = chance(cluster, (uint32_t)count), other = chance(cluster, (uint32_t)count);
-    switch (chance(cluster, 5)) {
+    size_t node = cluster_below(cluster, (uint32_t)count),
+           other = cluster_below(cluster, (uint32_t)count);
+    switch (cluster_below(cluster, 5)) {
     case 0: /* one way */
         cluster->cut[node][other] = node != other;
         break;
@@ -84,54 +82,54 @@ static void change_network(struct cluster *cluster)
     static const uint32_t losses[] = {0, 0, 0, 20, 200};
     static const uint32_t duplicates[] = {0, 0, 20, 100};
     static const uint64_t delays[] = {0, 0, 20, 300, 2000};
-    cluster->loss_per_thousand = losses[chance(cluster, 5)];
-    cluster->duplicate_per_thousand = duplicates[chance(cluster, 4)];
-    cluster->delay_ms_max = delays[chance(cluster, 5)];
+    cluster->loss_per_thousand = losses[cluster_below(cluster, 5)];
+    cluster->duplicate_per_thousand = duplicates[cluster_below(cluster, 4)];
+    cluster->delay_ms_max = delays[cluster_below(cluster, 5)];
 }
 
 static void change_disk(struct cluster *cluster)
 {
     static const uint64_t delays[] = {0, 0, 5, 60, 1500};
     group_medium_set_delay(
-        cluster->nodes[chance(cluster, (uint32_t)cluster->settings.node_count)].medium,
-        delays[chance(cluster, 5)]);
+        cluster->nodes[cluster_below(cluster, (uint32_t)cluster->settings.node_count)].medium,
+        delays[cluster_below(cluster, 5)]);
 }
 
 static void crash_or_start(struct cluster *cluster)
 {
-    size_t node = chance(cluster, (uint32_t)cluster->settings.node_count);
+    size_t node = cluster_below(cluster, (uint32_t)cluster->settings.node_count);
     if (!cluster->nodes[node].alive)
         cluster_start(cluster, node);
-    else if (chance(cluster, 8) == 0)
+    else if (cluster_below(cluster, 8) == 0)
         cluster_stop(cluster, node);
     else
         cluster_crash(cluster, node);
     /* Most crashes are short. */
-    if (!cluster->nodes[node].alive && chance(cluster, 3) != 0)
+    if (!cluster->nodes[node].alive && cluster_below(cluster, 3) != 0)
         cluster_start(cluster, node);
 }
 
 static void freeze_somewhere(struct cluster *cluster)
 {
-    size_t node = chance(cluster, (uint32_t)cluster->settings.node_count);
-    size_t group = chance(cluster, (uint32_t)cluster->settings.group_count);
+    size_t node = cluster_below(cluster, (uint32_t)cluster->settings.node_count);
+    size_t group = cluster_below(cluster, (uint32_t)cluster->settings.group_count);
     if (cluster->nodes[node].alive)
         cluster_freeze(cluster, node, group);
 }
 
 static void stall_somewhere(struct cluster *cluster)
 {
-    size_t node = chance(cluster, (uint32_t)cluster->settings.node_count);
-    size_t group = chance(cluster, (uint32_t)cluster->settings.group_count);
-    cluster->nodes[node].machines[group].stalled = chance(cluster, 3) == 0;
+    size_t node = cluster_below(cluster, (uint32_t)cluster->settings.node_count);
+    size_t group = cluster_below(cluster, (uint32_t)cluster->settings.group_count);
+    cluster->nodes[node].machines[group].stalled = cluster_below(cluster, 3) == 0;
 }
 
 /* Voters must not fall below two, or one crash too many would be ours. */
 static void change_members(struct cluster *cluster)
 {
-    size_t group = chance(cluster, (uint32_t)cluster->settings.group_count);
+    size_t group = cluster_below(cluster, (uint32_t)cluster->settings.group_count);
     size_t leader = cluster_leader(cluster, group);
-    size_t member = chance(cluster, (uint32_t)cluster->settings.node_count);
+    size_t member = cluster_below(cluster, (uint32_t)cluster->settings.node_count);
     if (leader == SIZE_MAX)
         return;
     struct group_member members[GROUP_MEMBERS_MAX];
@@ -145,85 +143,20 @@ static void change_members(struct cluster *cluster)
     bool may_lose = found == NULL || found->role != GROUP_ROLE_VOTER || voters > 2;
     if (found == NULL)
         (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ADD, member, GROUP_ROLE_SPARE);
-    else if (found->role == GROUP_ROLE_SPARE && chance(cluster, 4) == 0)
+    else if (found->role == GROUP_ROLE_SPARE && cluster_below(cluster, 4) == 0)
         (void)cluster_change(cluster, leader, group, GROUP_CHANGE_REMOVE, member, GROUP_ROLE_SPARE);
-    else if (may_lose && chance(cluster, 3) == 0)
+    else if (may_lose && cluster_below(cluster, 3) == 0)
         (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ASSIGN, member,
-                             chance(cluster, 2) ? GROUP_ROLE_STANDBY : GROUP_ROLE_SPARE);
-    else if (chance(cluster, 2) == 0)
+                             cluster_below(cluster, 2) ? GROUP_ROLE_STANDBY : GROUP_ROLE_SPARE);
+    else if (cluster_below(cluster, 2) == 0)
         (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ASSIGN, member, GROUP_ROLE_VOTER);
     else
         (void)cluster_transfer(cluster, leader, group, member);
 }
 
-static void set_link(struct cluster *cluster, size_t node, size_t other, bool cut)
-{
-    cluster->cut[node][other] = cluster->cut[other][node] = cut;
-}
-
-/* From all, both ways. */
-static void isolate(struct cluster *cluster, size_t node, bool cut)
-{
-    for (size_t i = 0; i < cluster->settings.node_count; i++)
-        if (i != node)
-            set_link(cluster, node, i, cut);
-}
-
-static void propose_some(struct cluster *cluster, size_t node, size_t group)
-{
-    for (uint32_t i = 1 + chance(cluster, 3); i > 0; i--)
-        (void)cluster_propose(cluster, node, group, 8 + chance(cluster, 40));
-}
-
-/*
- * What chance seldom puts together (Raft, figures 7 and 8): a leader is cut off with entries that
- * only it has; the next one is elected, loses a follower and gains the former leader; then it goes
- * too, and whoever is left has to know what was committed.
- */
-static void duel(struct cluster *cluster)
-{
-    size_t group = chance(cluster, (uint32_t)cluster->settings.group_count);
-    size_t former = cluster_leader(cluster, group);
-    if (former == SIZE_MAX)
-        return;
-    memset(cluster->cut, 0, sizeof cluster->cut);
-    isolate(cluster, former, true);
-    propose_some(cluster, former, group);
-    cluster_run_for(cluster, 3000 + chance(cluster, 4000));
-
-    size_t next = cluster_leader(cluster, group);
-    if (next == SIZE_MAX || next == former)
-        return;
-    size_t third = chance(cluster, (uint32_t)cluster->settings.node_count);
-    if (chance(cluster, 2) == 0)
-        propose_some(cluster, next, group);
-    if (third != next)
-        set_link(cluster, next, third, true);
-    isolate(cluster, former, false);
-    /* Writes that end under another leader than the one that asked for them. */
-    bool slow = chance(cluster, 3) == 0;
-    if (slow)
-        group_medium_set_delay(cluster->nodes[former].medium, 1000 + chance(cluster, 4000));
-    cluster_run_for(cluster, chance(cluster, 400));
-    propose_some(cluster, next, group);
-    cluster_run_for(cluster, chance(cluster, 400));
-
-    isolate(cluster, next, true);
-    if (chance(cluster, 2) == 0 && cluster->nodes[next].alive)
-        cluster_crash(cluster, next);
-    if (third != next && third != former)
-        set_link(cluster, former, third, false);
-    cluster_run_for(cluster, 2000 + chance(cluster, 4000));
-    if (slow)
-        group_medium_set_delay(cluster->nodes[former].medium, 0);
-    if (!cluster->nodes[next].alive)
-        cluster_start(cluster, next);
-    isolate(cluster, next, false);
-}
-
 static void step(struct cluster *cluster, const struct options *options)
 {
-    uint32_t choice = chance(cluster, 100);
+    uint32_t choice = cluster_below(cluster, 100);
     if (choice < 50)
         propose_somewhere(cluster);
     else if (choice < 60)
@@ -241,10 +174,14 @@ static void step(struct cluster *cluster, const struct options *options)
     else if (choice < 90 && !options->no_members)
         change_members(cluster);
     else if (choice < 92 && cluster->settings.node_count > 2)
-        duel(cluster);
+        scenario_duel(cluster);
+    else if (choice < 93 && cluster->settings.node_count > 2 && !options->only_duels)
+        scenario_slow_follower(cluster);
+    else if (choice < 94 && cluster->settings.node_count > 2 && !options->only_duels)
+        scenario_rivals(cluster);
     /* Mostly moments, now and then long enough for elections. */
-    cluster_run_for(cluster,
-                    chance(cluster, 6) == 0 ? chance(cluster, 4000) : chance(cluster, 100));
+    cluster_run_for(cluster, cluster_below(cluster, 6) == 0 ? cluster_below(cluster, 4000)
+                                                            : cluster_below(cluster, 100));
 }
 
 /* --- Runs ---------------------------------------------------------------------------------- */
@@ -310,6 +247,8 @@ static bool run_seed(uint64_t seed, const struct options *options, struct cluste
         cluster_start(cluster, i);
     for (uint64_t i = 0; i < options->steps; i++)
         step(cluster, options);
+    if (!options->only_duels)
+        cluster_check_majority(cluster);
     cluster_heal_and_check(cluster);
     for (size_t i = 0; i < settings.node_count; i++)
         cluster_stop(cluster, i);
@@ -322,9 +261,10 @@ static bool run_seed(uint64_t seed, const struct options *options, struct cluste
 enum { COUNTS = sizeof(struct cluster_counts) / sizeof(uint64_t) };
 
 static const char *const COUNT_NAMES[COUNTS] = {
-    "proposals",  "acknowledged", "unknown",        "crashes",   "messages", "lost",
-    "duplicated", "delayed",      "snapshots",      "installs",  "replayed", "reopened",
-    "elections",  "filtered",     "member_changes", "transfers",
+    "proposals", "acknowledged", "unknown",        "crashes",   "messages",
+    "lost",      "duplicated",   "delayed",        "snapshots", "installs",
+    "replayed",  "reopened",     "elections",      "filtered",  "member_changes",
+    "transfers", "duels",        "slow_followers", "rivals",    "majorities",
 };
 
 static void print_counts(const struct cluster_counts *counts)
@@ -353,8 +293,8 @@ static bool is_default_run(const struct options *options)
 {
     enum { SEEDS_FOR_ALL = 100 };
     return options->last_seed - options->first_seed + 1 >= SEEDS_FOR_ALL && options->nodes == 0 &&
-           options->without_rules == 0 && !options->lying && !options->no_members &&
-           !options->no_snapshots && !options->no_crashes;
+           options->without_rules == 0 && !options->lying && !options->only_duels &&
+           !options->no_members && !options->no_snapshots && !options->no_crashes;
 }
 
 static bool read_option(struct options *options, struct text argument)
@@ -384,6 +324,8 @@ static bool read_option(struct options *options, struct text argument)
         return options->lying = true;
     if (text_equal(name, TEXT("--until-failure")))
         return options->until_failure = true;
+    if (text_equal(name, TEXT("--only-duels")))
+        return options->only_duels = true;
     if (text_equal(name, TEXT("--no-members")))
         return options->no_members = true;
     if (text_equal(name, TEXT("--no-snapshots")))

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "recovered_entry.h"
+
 /* --- Payloads -------------------------------------------------------------------------------- */
 
 static void payload_fill(uint64_t seed, uint32_t size, uint8_t *target)
@@ -129,7 +131,8 @@ void model_state_copy(struct model_state *target, const struct model_state *sour
     target->capacity = count + 1;
 }
 
-static bool state_is(const struct model_state *state, const struct journal_group *found)
+static bool state_is(const struct model_state *state, const struct journal_recovery *recovery,
+                     const struct journal_group *found)
 {
     if (!state->exists || found == NULL)
         return !state->exists && found == NULL;
@@ -144,7 +147,7 @@ static bool state_is(const struct model_state *state, const struct journal_group
         return false;
     for (uint64_t i = state->first_index; i < state->next_index; i++) {
         const struct model_entry *expected = &state->entries[i - state->first_index];
-        struct journal_entry entry = journal_recovery_entry(found, i);
+        struct journal_entry entry = recovered_entry(recovery, found, i);
         if (entry.term != expected->term ||
             !payload_is(expected, entry.payload, entry.payload_bytes))
             return false;
@@ -188,12 +191,13 @@ void model_group_clear(struct model_group *group)
     group->submitted = (struct model_state){0};
 }
 
-bool model_group_confirm(struct model_group *group, const struct journal_group *found)
+bool model_group_confirm(struct model_group *group, const struct journal_recovery *recovery,
+                         const struct journal_group *found)
 {
     uint64_t applied = 0;
     const struct model_operation *operation = group->first;
     for (;;) {
-        if (applied >= group->acknowledged && state_is(&group->confirmed, found))
+        if (applied >= group->acknowledged && state_is(&group->confirmed, recovery, found))
             break;
         if (operation == NULL)
             return false;

@@ -66,6 +66,7 @@ void model_group_clear(struct model_group *group);
 
 /* Whether `found` (NULL: no such group) is a state that the group may be in; if so it becomes the
  * confirmed one and the operations are forgotten. */
-bool model_group_confirm(struct model_group *group, const struct journal_group *found);
+bool model_group_confirm(struct model_group *group, const struct journal_recovery *recovery,
+                         const struct journal_group *found);
 
 #endif

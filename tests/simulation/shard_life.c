@@ -116,6 +116,8 @@ static void take_counts(struct run *run)
         run->counts.job_failures += statistics.job_failures_total;
         run->counts.forgotten_series += statistics.series_forgotten;
         run->counts.rewritten_segments += statistics.segments_rewritten;
+        run->counts.forgotten_metadata += statistics.metadata_forgotten;
+        run->models[i].metadata_forgotten += statistics.metadata_forgotten;
     }
 }
 

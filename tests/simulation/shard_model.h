@@ -50,8 +50,10 @@ struct shard_model {
     size_t shard;
     struct model_series series[MODEL_SERIES];
     struct model_metric metrics[MODEL_TENANTS][MODEL_METRICS];
-    int64_t cutoff_ms; /* what is older may be gone */
-    uint64_t retired;  /* samples found gone by retention */
+    uint64_t metadata_forgotten; /* entries of lives before said so at least of that many metrics */
+    uint64_t metadata_missed;    /* metrics found gone by that */
+    int64_t cutoff_ms;           /* what is older may be gone */
+    uint64_t retired;            /* samples found gone by retention */
     char failure[MODEL_FAILURE_MAX];
 };
 

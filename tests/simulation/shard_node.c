@@ -85,6 +85,7 @@ static enum error_code open_replica(struct shard_node *node, size_t number, stru
                 .hash_seed = 1 + number,
                 .future_window_ms = 600000,
                 .quiet_ms = 10 * 60 * 1000,
+                .metadata_quiet_periods = 4,
                 .retention_ms = node->retention_ms,
                 .exemplars_max = 100000,
                 .metadata_max = 100,

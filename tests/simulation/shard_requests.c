@@ -25,7 +25,8 @@ void run_flush(struct run *run, size_t shard)
     struct simulated_flush *request = calloc(1, sizeof *request);
     assert(request != NULL);
     *request = (struct simulated_flush){
-        .flush = {.done = on_flushed, .cleans = run_below(run, 3) == 0},
+        .flush = {.done = on_flushed,
+                  .reach = run_below(run, 3) == 0 ? FLUSH_DELETED : FLUSH_SAMPLES},
         .run = run,
         .shard = shard,
     };

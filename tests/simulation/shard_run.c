@@ -108,6 +108,7 @@ static const char *const NAMES[COUNTS] = {
     "stale_ids",
     "returned_series",
     "rewritten_segments",
+    "forgotten_metadata",
     "freezes",
     "merges",
     "flushes",

@@ -27,7 +27,7 @@ struct run_counts {
         duplicates, conflicts, written_after_deletion;
     uint64_t nan_payloads, stale_markers, integer_histograms, float_histograms, custom_histograms,
         stale_histograms, start_timestamps, exemplars, metadata, new_series;
-    uint64_t forgotten_series, stale_ids, returned_series, rewritten_segments;
+    uint64_t forgotten_series, stale_ids, returned_series, rewritten_segments, forgotten_metadata;
     uint64_t freezes, merges, flushes, deletions, deletions_of_many, deletions_unanswered,
         checks_under_tombstones, retentions, retired_samples, clock_jumps, checks, samples_queried;
     uint64_t crashes, clean_ends, failed_starts, journal_failures, job_failures, full_disks;

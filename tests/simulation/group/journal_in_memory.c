@@ -1,8 +1,12 @@
 #include "../group_medium.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "journal/replay.h"
+#include "platform/environment.h"
 
 /* --- Types --------------------------------------------------------------------------------- */
 
@@ -454,8 +458,140 @@ const struct journal_group *journal_recovery_find(const struct journal_recovery 
     return NULL;
 }
 
-struct journal_entry journal_recovery_entry(const struct journal_group *group, uint64_t index)
+enum error_code journal_recovery_read(const struct journal_recovery *recovery,
+                                      const struct journal_group *group, uint64_t first_index,
+                                      uint64_t end_index, journal_entry_visit *visit, void *context,
+                                      struct error *error)
 {
-    assert(index >= group->first_index && index < group->next_index);
-    return ((const struct stored_entry *)group->entries)[index - group->first_index].entry;
+    (void)recovery;
+    assert(first_index >= group->first_index && end_index <= group->next_index);
+    const struct stored_entry *entries = group->entries;
+    enum error_code code = ERROR_NONE;
+    for (uint64_t i = first_index; code == ERROR_NONE && i < end_index; i++)
+        code = visit(context, &entries[i - group->first_index].entry, error);
+    return code;
+}
+
+/* --- Replay -------------------------------------------------------------------------------- */
+
+struct journal_replay_part {
+    struct journal_replay *replay;
+    struct journal_replay_part *next;
+    struct stored_entry *entries; /* [count], with payloads of their own, until it is removed */
+    size_t count, handed;
+    struct journal_replay_events events;
+    bool ended;
+    void (*removed)(void *context);
+};
+
+struct journal_replay {
+    struct simulated_scheduler *scheduler;
+    struct journal_replay_part *parts;
+    struct timer timer;
+};
+
+static void part_free(struct journal_replay_part *part)
+{
+    for (size_t i = 0; i < part->count; i++)
+        free((void *)part->entries[i].entry.payload);
+    free(part->entries);
+    free(part);
+}
+
+/* A few of each part at a time, as a disk would have it. */
+static void replay_some(struct timer *timer)
+{
+    struct journal_replay *replay =
+        (struct journal_replay *)((char *)timer - offsetof(struct journal_replay, timer));
+    struct error none = {.code = ERROR_NONE};
+    for (struct journal_replay_part *part = replay->parts; part != NULL; part = part->next) {
+        size_t some = random_below(&replay->scheduler->random.base, 8);
+        for (; some > 0 && part->handed < part->count && part->removed == NULL; some--) {
+            part->handed++;
+            part->events.entry(part->events.context, &part->entries[part->handed - 1].entry);
+        }
+        if (part->handed == part->count && !part->ended && part->removed == NULL) {
+            part->ended = true;
+            part->events.ended(part->events.context, &none);
+        }
+    }
+    struct journal_replay_part **link = &replay->parts;
+    while (*link != NULL) {
+        struct journal_replay_part *part = *link;
+        if (part->removed == NULL) {
+            link = &part->next;
+            continue;
+        }
+        *link = part->next;
+        part->removed(part->events.context);
+        part_free(part);
+    }
+    if (replay->parts != NULL)
+        scheduler_timer_start(&replay->scheduler->base, timer, 1);
+}
+
+enum error_code journal_replay_create(const struct journal_replay_options *options,
+                                      struct journal_replay **replay_out, struct error *error)
+{
+    (void)error;
+    struct journal_replay *replay = calloc(1, sizeof *replay);
+    assert(replay != NULL);
+    replay->scheduler = options->journal->medium->scheduler;
+    replay->timer = (struct timer){.fire = replay_some, .heap_index = TIMER_IDLE};
+    *replay_out = replay;
+    return ERROR_NONE;
+}
+
+void journal_replay_destroy(struct journal_replay *replay)
+{
+    if (replay == NULL)
+        return;
+    assert(replay->parts == NULL);
+    scheduler_timer_stop(&replay->scheduler->base, &replay->timer);
+    free(replay);
+}
+
+bool journal_replay_is_idle(const struct journal_replay *replay)
+{
+    return replay->parts == NULL;
+}
+
+enum error_code journal_replay_add(struct journal_replay *replay, const struct journal_group *group,
+                                   uint64_t first_index, uint64_t end_index,
+                                   const struct journal_replay_events *events,
+                                   struct journal_replay_part **part_out, struct error *error)
+{
+    if (first_index < group->first_index || end_index > group->next_index)
+        return error_set(error, ERROR_NOT_FOUND, "entries to replay are missing");
+    struct journal_replay_part *part = calloc(1, sizeof *part);
+    assert(part != NULL);
+    *part = (struct journal_replay_part){.replay = replay,
+                                         .next = replay->parts,
+                                         .events = *events,
+                                         .count = end_index - first_index};
+    part->entries = calloc(part->count, sizeof *part->entries);
+    assert(part->entries != NULL);
+    const struct stored_entry *entries = group->entries;
+    for (size_t i = 0; i < part->count; i++) {
+        part->entries[i] = entries[first_index - group->first_index + i];
+        part->entries[i].entry.payload =
+            copy(part->entries[i].entry.payload, part->entries[i].entry.payload_bytes);
+    }
+    replay->parts = part;
+    scheduler_timer_start(&replay->scheduler->base, &replay->timer, 1);
+    *part_out = part;
+    return ERROR_NONE;
+}
+
+void journal_replay_release(struct journal_replay_part *part, uint64_t index)
+{
+    (void)part;
+    (void)index;
+}
+
+void journal_replay_remove(struct journal_replay_part *part, void (*removed)(void *context))
+{
+    assert(part->removed == NULL);
+    part->removed = removed;
+    scheduler_timer_start(&part->replay->scheduler->base, &part->replay->timer, 1);
 }

@@ -172,6 +172,39 @@ static void two_files_of_one_place_do_not_share_pages(void **state)
     assert_true(page_cache_statistics(fixture->cache).misses >= 2 * misses - 2);
 }
 
+/* What a merge read would stay for nobody otherwise. */
+static void pages_of_a_closed_file_leave(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(read_all(fixture, 0), 0);
+    struct page_cache_statistics before = page_cache_statistics(fixture->cache);
+    struct part *other = open_part(fixture);
+    part_unref(fixture->part);
+    fixture->part = other;
+    struct page_cache_statistics after = page_cache_statistics(fixture->cache);
+    assert_true(before.page_count > 10);
+    assert_int_equal(after.page_count, 1); /* table of contents of the other one */
+    assert_int_equal(after.evictions, before.evictions);
+    assert_int_equal(read_all(fixture, 0), 0);
+    assert_int_equal(page_cache_statistics(fixture->cache).page_count, before.page_count);
+    assert_int_equal(page_cache_statistics(fixture->cache).size_bytes, before.size_bytes);
+}
+
+/* Those that were evicted are no longer of the file, those that are read again are. */
+static void a_file_closes_after_some_of_its_pages_were_evicted(void **state)
+{
+    struct fixture *fixture = *state;
+    page_cache_set_budget(fixture->cache, 512 * 1024);
+    assert_int_equal(read_all(fixture, 0), 0);
+    assert_int_equal(read_all(fixture, 7), 0);
+    assert_true(page_cache_statistics(fixture->cache).evictions > 0);
+    part_unref(fixture->part);
+    assert_int_equal(page_cache_statistics(fixture->cache).page_count, 0);
+    assert_int_equal(page_cache_statistics(fixture->cache).size_bytes, 0);
+    fixture->part = open_part(fixture);
+    assert_int_equal(read_all(fixture, 0), 0);
+}
+
 struct reading_thread {
     pthread_t thread;
     struct fixture *fixture;
@@ -228,6 +261,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_budget_is_kept_when_nothing_is_pinned, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(two_files_of_one_place_do_not_share_pages, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(pages_of_a_closed_file_leave, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_closes_after_some_of_its_pages_were_evicted, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(threads_read_together_from_a_small_cache, set_up,
                                         tear_down),

@@ -126,6 +126,72 @@ static void what_is_written_is_read_in_any_range(void **state)
     part_reader_destroy(reader);
 }
 
+static void chunks_of_a_range_are_whole_and_hold_its_samples(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error *error = &fixture->error;
+    struct naive_series *series =
+        naive_part(fixture->arena, &fixture->random, TARGETS, SERIES_PER_TARGET, 700);
+    struct file_summary summary;
+    struct series_decoder *decoder;
+    assert_int_equal(write_part(fixture, "part", series, SERIES, &summary), ERROR_NONE);
+    assert_int_equal(series_decoder_create(&decoder, error), ERROR_NONE);
+    struct part_reader *reader = open_reader(fixture, "part");
+    size_t left_out = 0;
+    for (size_t at = 0; at < SERIES; at++) {
+        const struct sample_columns *columns = &series[at].columns;
+        int64_t start_ms = columns->timestamps_ms[naive_next(&fixture->random, columns->count)];
+        int64_t end_ms = start_ms + (int64_t)naive_next(&fixture->random, 2000000);
+        struct encoded_series encoded;
+        struct sample_columns read;
+        assert_int_equal(
+            part_reader_read_encoded(reader, series[at].id, start_ms, end_ms, &encoded, error),
+            ERROR_NONE);
+        size_t of_chunks = 0;
+        for (size_t i = 0; i < encoded.chunk_count; i++)
+            of_chunks += encoded.chunks[i].sample_count;
+        assert_int_equal(of_chunks, encoded.sample_count);
+        left_out += columns->count - encoded.sample_count;
+        assert_int_equal(series_decoder_read(decoder, &encoded, start_ms, end_ms, &read, error),
+                         ERROR_NONE);
+        assert_range(columns, start_ms, end_ms, &read);
+    }
+    assert_true(left_out > 0);
+    struct encoded_series absent;
+    assert_int_equal(
+        part_reader_read_encoded(reader, UINT64_MAX, INT64_MIN, INT64_MAX, &absent, error),
+        ERROR_NONE);
+    assert_int_equal(absent.sample_count + absent.chunk_count, 0);
+    part_reader_destroy(reader);
+    series_decoder_destroy(decoder);
+}
+
+static void chunks_that_do_not_fit_their_times_are_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error *error = &fixture->error;
+    struct naive_series *series = naive_part(fixture->arena, &fixture->random, 1, 1, 50);
+    struct file_summary summary;
+    struct series_decoder *decoder;
+    struct encoded_series encoded;
+    struct sample_columns read;
+    assert_int_equal(write_part(fixture, "part", series, 1, &summary), ERROR_NONE);
+    assert_int_equal(series_decoder_create(&decoder, error), ERROR_NONE);
+    struct part_reader *reader = open_reader(fixture, "part");
+    assert_int_equal(
+        part_reader_read_encoded(reader, series[0].id, INT64_MIN, INT64_MAX, &encoded, error),
+        ERROR_NONE);
+    encoded.sample_count--;
+    assert_int_equal(series_decoder_read(decoder, &encoded, INT64_MIN, INT64_MAX, &read, error),
+                     ERROR_INVALID);
+    encoded.sample_count++;
+    encoded.chunk_count--;
+    assert_int_equal(series_decoder_read(decoder, &encoded, INT64_MIN, INT64_MAX, &read, error),
+                     ERROR_INVALID);
+    part_reader_destroy(reader);
+    series_decoder_destroy(decoder);
+}
+
 static void exemplars_come_back_and_leave_the_samples_alone(void **state)
 {
     struct fixture *fixture = *state;
@@ -427,6 +493,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_written_is_read_in_any_range, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(chunks_of_a_range_are_whole_and_hold_its_samples, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(chunks_that_do_not_fit_their_times_are_refused, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(exemplars_come_back_and_leave_the_samples_alone, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(metadata_is_found_by_tenant, set_up, tear_down),

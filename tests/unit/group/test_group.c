@@ -215,10 +215,47 @@ static void a_snapshot_bounds_the_log_in_memory_and_replay_starts_at_the_frozen_
 
     cluster_crash(cluster, 0);
     cluster_start(cluster, 0);
+    assert_true(status_of(cluster).replaying);
+    assert_false(status_of(cluster).ready);
+    while (status_of(cluster).replaying) {
+        assert_false(cluster->nodes[0].machines[0].leads);
+        cluster_run_for(cluster, 1);
+    }
     struct group_statistics statistics;
     group_host_statistics(cluster->nodes[0].host, &statistics);
     assert_true(statistics.entries_replayed > 200);
     assert_int_equal(cluster->nodes[0].machines[0].restores, 1);
+    cluster_heal_and_check(cluster);
+    cluster_destroy(cluster);
+}
+
+/* What is handed over again is on its way from the journal when the group ends. */
+static void a_group_can_end_while_it_is_replayed(void **state)
+{
+    (void)state;
+    struct cluster_settings settings = {
+        .seed = 33,
+        .node_count = 1,
+        .group_count = 2,
+        .founder_count = 1,
+        .snapshot_log_bytes = 20 * 1000,
+    };
+    struct cluster *cluster = cluster_create(&settings);
+    cluster_start(cluster, 0);
+    cluster_run_for(cluster, 100);
+    for (size_t i = 0; i < 30; i++)
+        propose_many(cluster, 10, 1000);
+    cluster_crash(cluster, 0);
+    for (unsigned ms = 0; ms < 6; ms++) {
+        cluster_start(cluster, 0);
+        cluster_run_for(cluster, ms);
+        assert_true(status_of(cluster).replaying);
+        if (ms % 2 == 0)
+            cluster_stop(cluster, 0);
+        else
+            cluster_crash(cluster, 0);
+    }
+    cluster_start(cluster, 0);
     cluster_heal_and_check(cluster);
     cluster_destroy(cluster);
 }
@@ -429,6 +466,7 @@ int main(void)
         cmocka_unit_test(a_restart_applies_exactly_what_was_committed),
         cmocka_unit_test(every_start_of_a_single_voter_is_a_new_term),
         cmocka_unit_test(a_snapshot_bounds_the_log_in_memory_and_replay_starts_at_the_frozen_index),
+        cmocka_unit_test(a_group_can_end_while_it_is_replayed),
         cmocka_unit_test(a_state_frozen_beyond_the_snapshot_is_not_applied_twice),
         cmocka_unit_test(a_slow_state_machine_keeps_its_payloads),
         cmocka_unit_test(closing_answers_every_request_first),

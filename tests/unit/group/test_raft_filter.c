@@ -280,6 +280,18 @@ static void rule_10_a_snapshot_is_installed_with_nothing_else_going_on(void **st
     assert_int_equal(verdict(group, &install), FILTER_DELIVER);
 }
 
+static void rule_10_a_change_that_the_snapshot_replaced_is_forgotten(void **state)
+{
+    struct group *group = ((struct situation *)*state)->group;
+    group->raft.configuration_uncommitted_index = LAST_INDEX + 5;
+    without(group, RULE_INSTALL_ALONE);
+    filter_install_began(group);
+    assert_int_equal(group->raft.configuration_uncommitted_index, LAST_INDEX + 5);
+    group->host->options.unsafe_disabled_rules = 0;
+    filter_install_began(group);
+    assert_int_equal(group->raft.configuration_uncommitted_index, 0);
+}
+
 static void rule_13_no_message_leaves_before_term_and_vote_are_durable(void **state)
 {
     struct situation *situation = *state;
@@ -514,6 +526,7 @@ int main(void)
         RULE_TEST(rule_6_and_7_a_conflict_waits_and_a_membership_is_rolled_back_by_a_new_start),
         RULE_TEST(rule_8_9_and_11_what_fails_is_told_by_callback_only),
         RULE_TEST(rule_10_a_snapshot_is_installed_with_nothing_else_going_on),
+        RULE_TEST(rule_10_a_change_that_the_snapshot_replaced_is_forgotten),
         RULE_TEST(rule_13_no_message_leaves_before_term_and_vote_are_durable),
         RULE_TEST(rule_14_a_single_voter_leads_in_a_new_term),
         RULE_TEST(rule_15_and_18_a_pre_vote_is_no_vote_and_brings_a_higher_term),

@@ -354,6 +354,7 @@ static void large_answers_are_compressed_for_those_who_accept(void **state)
     free(answer);
     answer = client_read_answer(client);
     assert_null(strstr(answer, "Content-Encoding"));
+    assert_non_null(strstr(answer, "\r\nVary: Accept-Encoding\r\n"));
     assert_non_null(strstr(answer, "\r\nContent-Length: 1000000\r\n"));
     assert_int_equal(strspn(answer_body(answer), "x"), 1000000);
     free(answer);
@@ -393,6 +394,9 @@ static void malformed_requests_are_answered_and_closed(void **state)
          "\r\n0\r\n\r\n",
          400},
         {"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
+        {"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501},
+        {"POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+        {"GET /echo HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n", 400},
         {"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
         {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
     };

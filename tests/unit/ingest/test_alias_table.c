@@ -99,8 +99,7 @@ static void a_full_table_keeps_what_is_in_use(void **state)
     size_t most = table.count_max;
     for (uint64_t i = 0; i < most; i++)
         alias_table_put(&table, hash_of(i), 0, i);
-    for (int tick = 0; tick < 2000; tick++)
-        alias_table_tick(&table);
+    alias_table_tick(&table, most + 1);
     for (uint64_t i = 0; i < 100; i++)
         assert_non_null(alias_table_find(&table, hash_of(i)));
     for (uint64_t i = 0; i < 1000; i++)
@@ -114,6 +113,28 @@ static void a_full_table_keeps_what_is_in_use(void **state)
     alias_table_clear(&table);
 }
 
+/* A fleet of 1000 is looked for in rounds; ten of it are replaced each time. */
+static void a_table_stays_as_large_as_what_is_looked_for(void **state)
+{
+    (void)state;
+    struct alias_table table;
+    enum { FLEET = 1000, REPLACED = 10, ROUNDS = 2000 };
+    assert_true(alias_table_init(&table, 100 * FLEET * sizeof(struct alias)));
+    size_t misses = 0;
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        alias_table_tick(&table, FLEET);
+        for (uint64_t i = round * REPLACED; i < round * REPLACED + FLEET; i++) {
+            if (alias_table_find(&table, hash_of(i)) != NULL)
+                continue;
+            alias_table_put(&table, hash_of(i), 0, i);
+            misses++;
+        }
+    }
+    assert_in_range(table.count, FLEET, 2 * FLEET);
+    assert_int_equal(misses, FLEET + (ROUNDS - 1) * REPLACED); /* none in use was lost */
+    alias_table_clear(&table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +143,7 @@ int main(void)
         cmocka_unit_test(putting_again_replaces),
         cmocka_unit_test(removing_leaves_all_others),
         cmocka_unit_test(a_full_table_keeps_what_is_in_use),
+        cmocka_unit_test(a_table_stays_as_large_as_what_is_looked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

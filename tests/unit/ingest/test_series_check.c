@@ -32,8 +32,9 @@ static void sent_open(struct sent *sent, enum write_version version,
         build_request_2(&sent->body, series, 1);
     sent->request.arena = sent->arena;
     sent->request.version = version;
-    assert_int_equal(write_request_decode(version, sent->body.bytes, sent->body.size, 10,
-                                          sent->arena, &sent->request.decoded, &error),
+    struct write_decode_options options = {.version = version, .series_limit = 10};
+    assert_int_equal(write_request_decode(&options, sent->body.bytes, sent->body.size, sent->arena,
+                                          &sent->request.decoded, &error),
                      ERROR_NONE);
 }
 

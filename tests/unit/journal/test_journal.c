@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "journal/journal.h"
+#include "recovered_entry.h"
 #include "simulated_environment.h"
 
 enum { STEPS_MAX = 1000000 };
@@ -164,7 +165,7 @@ static void assert_entry(struct world *world, uint64_t group, uint64_t index, ui
     const struct journal_group *found = journal_recovery_find(world->recovery, group);
     assert_non_null(found);
     assert_in_range(index, found->first_index, found->next_index - 1);
-    struct journal_entry entry = journal_recovery_entry(found, index);
+    struct journal_entry entry = recovered_entry(world->recovery, found, index);
     uint8_t payload[65536];
     payload_of(group, index, term, size, payload);
     assert_int_equal(entry.index, index);
@@ -385,7 +386,7 @@ static void an_entry_larger_than_a_segment_gets_a_larger_segment(void **state)
     world_close(world);
     world_open(world);
     struct journal_entry back =
-        journal_recovery_entry(journal_recovery_find(world->recovery, 1), 1);
+        recovered_entry(world->recovery, journal_recovery_find(world->recovery, 1), 1);
     assert_int_equal(back.payload_bytes, JOURNAL_PAYLOAD_BYTES_MAX);
     assert_memory_equal(back.payload, payload, JOURNAL_PAYLOAD_BYTES_MAX);
     assert_entry(world, 2, 2, 1, 10);

@@ -10,6 +10,7 @@
 #include "platform/disk_uring.h"
 #include "platform/loop.h"
 #include "platform/worker_pool.h"
+#include "recovered_entry.h"
 #include "scratch_directory.h"
 
 /*
@@ -192,7 +193,7 @@ static void groups_come_back_whole_after_load_on_a_real_disk(void **state)
             assert_int_equal(group->first_index, ENTRIES - KEPT + 1);
             assert_int_equal(group->next_index, ENTRIES + 1);
             for (uint64_t index = group->first_index; index < group->next_index; index++) {
-                struct journal_entry entry = journal_recovery_entry(group, index);
+                struct journal_entry entry = recovered_entry(recovery, group, index);
                 assert_int_equal(entry.payload_bytes, PAYLOAD - index);
                 assert_memory_equal(entry.payload, fixture->payload, entry.payload_bytes);
             }

@@ -10,6 +10,7 @@
 #include "platform/disk_uring.h"
 #include "platform/loop.h"
 #include "platform/worker_pool.h"
+#include "recovered_entry.h"
 #include "scratch_directory.h"
 
 /*
@@ -110,7 +111,7 @@ static void live(size_t lane_count, uint64_t expected_next)
         assert_int_equal(group->next_index, expected_next);
         assert_int_equal(group->first_index, expected_next - ENTRIES);
         for (uint64_t index = group->first_index; index < group->next_index; index++)
-            assert_memory_equal(journal_recovery_entry(group, index).payload, payload, PAYLOAD);
+            assert_memory_equal(recovered_entry(recovery, group, index).payload, payload, PAYLOAD);
     }
     for (size_t i = 0; i < lane_count; i++) {
         lanes[i].recovery = recovery;

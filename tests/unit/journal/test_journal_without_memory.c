@@ -9,6 +9,7 @@
 
 #include "allocation_faults.h"
 #include "journal/journal.h"
+#include "recovered_entry.h"
 #include "simulated_environment.h"
 
 enum { STEPS_MAX = 1000000, GROUPS = 3, ENTRIES = 20, PAYLOAD_BYTES = 900 };
@@ -159,7 +160,7 @@ static void expect_entries(struct world *world, size_t done)
         for (uint64_t i = 1; i <= entries; i++) {
             if (i < found->first_index)
                 continue;
-            struct journal_entry entry = journal_recovery_entry(found, i);
+            struct journal_entry entry = recovered_entry(world->recovery, found, i);
             assert_int_equal(entry.payload_bytes, PAYLOAD_BYTES);
             assert_int_equal(entry.payload[PAYLOAD_BYTES - 1], (uint8_t)(group * 50 + i));
         }

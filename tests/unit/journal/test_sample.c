@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "journal/journal.h"
+#include "recovered_entry.h"
 #include "simulated_environment.h"
 
 /*
@@ -57,7 +58,7 @@ static void the_stored_sample_is_read_for_ever(void **state)
     assert_int_equal(group->snapshot.term, 11);
     assert_int_equal(group->snapshot.payload_bytes, 8);
     assert_memory_equal(group->snapshot.payload, "manifest", 8);
-    struct journal_entry entry = journal_recovery_entry(group, 3);
+    struct journal_entry entry = recovered_entry(recovery, group, 3);
     assert_int_equal(entry.term, 12);
     assert_int_equal(entry.kind, 1);
     assert_int_equal(entry.version, 2);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "journal/journal.h"
+#include "recovered_entry.h"
 #include "simulated_environment.h"
 
 enum { STEPS_MAX = 1000000, ENTRY_BYTES = 40000, LEAN_BYTES = 64 * 1024 };
@@ -123,7 +124,7 @@ static void assert_newest(struct world *world, uint64_t last)
     assert_non_null(group);
     assert_int_equal(group->first_index, last);
     assert_int_equal(group->next_index, last + 1);
-    struct journal_entry entry = journal_recovery_entry(group, last);
+    struct journal_entry entry = recovered_entry(world->recovery, group, last);
     assert_int_equal(entry.payload_bytes, 100);
     assert_int_equal(entry.payload[0], (uint8_t)last);
     assert_true(group->has_snapshot);

@@ -127,6 +127,32 @@ static void wrong_values_are_refused_with_what_was_expected(void **state)
                    "setting 'storage.engine': 'mmap' is not auto, io_uring or pwritev2");
 }
 
+static void texts_have_a_form(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const WRONG[] = {"", "here", "127.0.0.1", "127.0.0.1:65536"};
+        char flag[64], message[128];
+        snprintf(flag, sizeof flag, "--http.listen=%s", WRONG[i]);
+        snprintf(message, sizeof message,
+                 "setting 'http.listen': '%s' is not an address such as 127.0.0.1:9009 or :9009",
+                 WRONG[i]);
+        assert_refused(flag, message);
+    }
+    assert_refused("--storage.directory=", "setting 'storage.directory' must not be empty");
+    assert_refused("--cluster.name=", "setting 'cluster.name' must not be empty");
+}
+
+/* It is a word of the settings that compute their default, not of all. */
+static void auto_is_refused_where_nothing_is_automatic(void **state)
+{
+    (void)state;
+    assert_refused("--http.max_connections=auto",
+                   "setting 'http.max_connections': 'auto' is not a number");
+    assert_refused("--query.timeout=auto",
+                   "setting 'query.timeout': 'auto' is not a duration such as 15d, 5m or 30s");
+}
+
 static void values_out_of_range_are_refused(void **state)
 {
     (void)state;
@@ -135,7 +161,11 @@ static void values_out_of_range_are_refused(void **state)
     assert_refused("--cluster.shards=1025",
                    "setting 'cluster.shards': '1025' is out of range (1 to 1024)");
     assert_refused("--query.timeout=25h",
-                   "setting 'query.timeout': '25h' is out of range (1 to 86400000)");
+                   "setting 'query.timeout': '25h' is out of range (1ms to 1d)");
+    assert_refused("--http.max_body=512",
+                   "setting 'http.max_body': '512' is out of range (1KiB to 1GiB)");
+    assert_refused("--storage.cache=1KiB",
+                   "setting 'storage.cache': '1KiB' is out of range (at least 1MiB)");
     assert_refused("--ingest.max_labels=18446744073709551616",
                    "setting 'ingest.max_labels': '18446744073709551616' is not a number");
 }
@@ -146,6 +176,9 @@ static void certificate_and_key_go_together(void **state)
     assert_refused("--http.tls.certificate=a.pem",
                    "http.tls.certificate and http.tls.key go together");
     assert_refused("--http.tls.key=a.pem", "http.tls.certificate and http.tls.key go together");
+    assert_refused("--http.tls.client_ca=a.pem",
+                   "http.tls.client_ca needs http.tls.certificate and http.tls.key: without TLS no "
+                   "client is asked for a certificate");
 }
 
 static void admin_endpoints_are_on_by_default_only_on_loopback(void **state)
@@ -154,10 +187,15 @@ static void admin_endpoints_are_on_by_default_only_on_loopback(void **state)
         char *flag;
         bool admin;
     } CASES[] = {
-        {"--http.listen=127.0.0.1:1", true}, {"--http.listen=127.9.9.9:1", true},
-        {"--http.listen=[::1]:1", true},     {"--http.listen=localhost:1", true},
-        {"--http.listen=0.0.0.0:1", false},  {"--http.listen=[::]:1", false},
-        {"--http.listen=10.0.0.1:1", false}, {"--http.listen=:1", false},
+        {"--http.listen=127.0.0.1:1", true},
+        {"--http.listen=127.9.9.9:1", true},
+        {"--http.listen=[::1]:1", true},
+        {"--http.listen=localhost:1", true},
+        {"--http.listen=0.0.0.0:1", false},
+        {"--http.listen=[::]:1", false},
+        {"--http.listen=10.0.0.1:1", false},
+        {"--http.listen=:1", false},
+        {"--http.listen=127.example.org:1", false},
     };
     (void)state;
     struct settings settings;
@@ -257,6 +295,7 @@ static void bad_files_are_refused_with_their_place(void **state)
         {"storage:\n  retension: 1d\n", "did you mean 'storage.retention'?"},
         {"storage:\n  retention: [1d, 2d]\n", "'storage.retention' is a list"},
         {"- a\n- b\n", "settings are names and values"},
+        {"query:\n  timeout: 1m\n  timeout: 2m\n", "line 3: 'query.timeout' is there twice"},
         {"storage:\n  retention:\n    deep: 1d\n", "unknown setting 'storage.retention.deep'"},
         {"? [a, b]\n: 1\n", "a name that is no text"},
         {"a: &a\n  b: *a\n", ""}, /* contains itself */
@@ -313,6 +352,22 @@ static void a_name_with_an_underscore_is_a_variable_too(void **state)
     settings_clear(&settings);
 }
 
+static void a_mistyped_variable_is_an_error_and_those_of_others_are_not(void **state)
+{
+    (void)state;
+    struct settings settings;
+    struct error error;
+    setenv("GNOMON_PORT_9009_TCP_ADDR", "10.0.0.1", 1); /* as Kubernetes does */
+    assert_int_equal(load(&settings, &error, NULL), ERROR_NONE);
+    settings_clear(&settings);
+    setenv("GNOMON_STORAGE_RETENTON", "1d", 1);
+    assert_int_equal(load(&settings, &error, NULL), ERROR_INVALID);
+    unsetenv("GNOMON_STORAGE_RETENTON");
+    unsetenv("GNOMON_PORT_9009_TCP_ADDR");
+    assert_string_equal(error.message, "unknown variable 'GNOMON_STORAGE_RETENTON'; did you mean "
+                                       "'GNOMON_STORAGE_RETENTION'?");
+}
+
 /* --- Printing --------------------------------------------------------------------------------- */
 
 static void what_is_printed_can_be_loaded_again(void **state)
@@ -343,6 +398,8 @@ int main(void)
         cmocka_unit_test(without_arguments_there_are_defaults),
         cmocka_unit_test(values_have_units),
         cmocka_unit_test(wrong_values_are_refused_with_what_was_expected),
+        cmocka_unit_test(texts_have_a_form),
+        cmocka_unit_test(auto_is_refused_where_nothing_is_automatic),
         cmocka_unit_test(values_out_of_range_are_refused),
         cmocka_unit_test(certificate_and_key_go_together),
         cmocka_unit_test(admin_endpoints_are_on_by_default_only_on_loopback),
@@ -355,6 +412,7 @@ int main(void)
         cmocka_unit_test(a_missing_file_is_an_error),
         cmocka_unit_test_setup_teardown(later_sources_win, set_up, tear_down),
         cmocka_unit_test(a_name_with_an_underscore_is_a_variable_too),
+        cmocka_unit_test(a_mistyped_variable_is_an_error_and_those_of_others_are_not),
         cmocka_unit_test_setup_teardown(what_is_printed_can_be_loaded_again, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,7 @@ HARNESS struct harness *harness_create(uint64_t seed)
         .quiet_ms = WINDOW_MS,
         .exemplars_max = 1000,
         .metadata_max = 1000,
+        .metadata_quiet_periods = 2,
         .proposer = {harness, harness_propose, harness_durable},
     };
     assert_int_equal(harness_open(harness, &error), ERROR_NONE);

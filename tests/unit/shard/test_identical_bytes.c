@@ -6,6 +6,7 @@
 
 #include "base/checksum.h"
 #include "codec/codec_path.h"
+#include "shard_private.h"
 
 enum { FILES_MAX = 256 };
 static const int64_t T0 = HARNESS_START_MS;
@@ -13,7 +14,35 @@ static const int64_t T0 = HARNESS_START_MS;
 /* --- The log -----------------------------------------------------------------------------------
  */
 
-/* What a leader made of six hours of writes with all that happens to them. */
+/* A few series every four hours, until the blocks of the first two days are one. */
+static void record_two_days(struct harness *harness, int64_t start_ms)
+{
+    for (int hour = 0; hour < 52; hour += 4) {
+        int64_t hour_start_ms = start_ms + hour * (int64_t)HOUR_MS;
+        harness_set_time(harness, hour_start_ms + HOUR_MS);
+        harness_fill(harness, 6, hour_start_ms, 50);
+        harness_freeze(harness);
+        harness_set_time(harness, hour_start_ms + 3 * HOUR_MS);
+        harness_maintain(harness);
+    }
+    for (int hour = 56; hour < 60; hour++) {
+        harness_set_time(harness, start_ms + hour * (int64_t)HOUR_MS);
+        harness_maintain(harness);
+    }
+}
+
+static bool has_block_of_hours(const struct harness *harness, int64_t hours)
+{
+    const struct shard *shard = harness->shard;
+    bool found = false;
+    for (size_t i = 0; i < shard->block_count; i++) {
+        const struct manifest_block *block = &shard->blocks[i].described;
+        found |= block->window_end_ms - block->window_start_ms == hours * HOUR_MS;
+    }
+    return found;
+}
+
+/* What a leader made of six hours of writes with all that happens to them, and two quiet days. */
 static struct harness *record(void)
 {
     struct harness *harness = harness_create(1);
@@ -36,6 +65,8 @@ static struct harness *record(void)
         harness_maintain(harness);
     }
     harness_flush(harness);
+    record_two_days(harness, T0 + 6 * HOUR_MS);
+    assert_true(has_block_of_hours(harness, 48));
     arena_destroy(arena);
     return harness;
 }

@@ -11,6 +11,7 @@ static struct harness *opened(const struct shard_options *changes)
     harness->options.future_window_ms = changes->future_window_ms;
     harness->options.retention_ms = changes->retention_ms;
     harness->options.series_max = changes->series_max;
+    harness->options.node_series = changes->node_series;
     assert_int_equal(harness_open(harness, &error), ERROR_NONE);
     shard_lead(harness->shard);
     return harness;
@@ -86,6 +87,27 @@ static void series_beyond_the_limit_are_refused_and_known_ones_stored(void **sta
     write = harness_write(harness, arena, more, 2);
     assert_int_equal(write.floats_written, 1);
     assert_int_equal(harness_statistics(harness).series_count, 3);
+    arena_destroy(arena);
+    harness_destroy(harness);
+}
+
+static void the_limit_counts_the_series_of_all_shards_of_the_node(void **state)
+{
+    (void)state;
+    _Atomic uint64_t series = 5; /* of the others */
+    struct shard_options changes = {
+        .future_window_ms = HOUR_MS, .series_max = 7, .node_series = &series};
+    struct harness *harness = opened(&changes);
+    struct arena *arena = arena_create(0);
+    struct harness_sample samples[] = {{0, T0, 1}, {1, T0, 1}, {2, T0, 1}};
+    struct shard_write write = harness_write(harness, arena, samples, 3);
+    assert_int_equal(write.floats_written, 2);
+    assert_int_equal(write.refused_counts[SHARD_REFUSED_SERIES_LIMIT], 1);
+    assert_int_equal(series, 7);
+    series--; /* one of the others is forgotten */
+    write = harness_write(harness, arena, &samples[2], 1);
+    assert_int_equal(write.floats_written, 1);
+    assert_int_equal(series, 7);
     arena_destroy(arena);
     harness_destroy(harness);
 }
@@ -227,6 +249,7 @@ int main(void)
         cmocka_unit_test(another_value_for_the_newest_time_is_a_conflict),
         cmocka_unit_test(samples_out_of_bounds_are_refused_one_by_one),
         cmocka_unit_test(series_beyond_the_limit_are_refused_and_known_ones_stored),
+        cmocka_unit_test(the_limit_counts_the_series_of_all_shards_of_the_node),
         cmocka_unit_test(entries_in_flight_share_the_ids_of_new_series),
         cmocka_unit_test(a_canceled_entry_leaves_no_gap_in_the_ids),
         cmocka_unit_test(an_entry_that_assumes_another_id_is_refused_as_a_whole),

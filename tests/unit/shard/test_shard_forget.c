@@ -1,4 +1,5 @@
 #include "shard_harness.h"
+#include "shard_private.h"
 
 static const int64_t T0 = HARNESS_START_MS;
 enum { SERIES = 10, GONE = 4 }; /* series [0, GONE) go quiet */
@@ -200,6 +201,51 @@ static void a_sample_in_flight_keeps_its_series(void **state)
     harness_destroy(harness);
 }
 
+/* Until a job looks for quiet series, all entries applied. */
+static void until_scanned(struct harness *harness)
+{
+    struct error error;
+    write_minute(harness, GONE, SERIES, 600);
+    shard_freeze(harness->shard);
+    for (int steps = 0; steps < 100000; steps++) {
+        if (harness->applied_count == harness->log_count && harness->shard->forgetting.scan != NULL)
+            return;
+        if (harness->applied_count == harness->log_count) {
+            simulated_scheduler_step(&harness->environment->scheduler);
+            continue;
+        }
+        const struct harness_entry *entry = &harness->log[harness->applied_count++];
+        assert_int_equal(
+            shard_apply(harness->shard, entry->index, entry->bytes, entry->size_bytes, &error),
+            ERROR_NONE);
+    }
+    fail_msg("nothing was looked for");
+}
+
+/* The job does not see it, the entry is not applied: only that it was proposed is known. */
+static void a_sample_proposed_behind_the_scan_keeps_its_series(void **state)
+{
+    (void)state;
+    struct harness *harness = almost_quiet_shard(13);
+    struct arena *arena = arena_create(0);
+    until_scanned(harness);
+    struct harness_sample sample = {0, T0 + 601 * 60000, 7};
+    struct shard_write write = harness_request(arena, &sample, 1);
+    write.new_series_count = 0;
+    write.ids[0] = 1;
+    harness_propose_write(harness, &write);
+    assert_int_equal(write.floats_written, 1);
+    size_t count = harness->log_count;
+    while (harness->log_count == count)
+        simulated_scheduler_step(&harness->environment->scheduler);
+    assert_int_equal(harness->log[count].bytes[0], ENTRY_FORGET_SERIES);
+    harness_run(harness);
+    assert_int_equal(harness_statistics(harness).series_forgotten, GONE - 1);
+    assert_int_equal(harness_count(harness, 0), 11);
+    arena_destroy(arena);
+    harness_destroy(harness);
+}
+
 static void a_lost_proposal_changes_nothing(void **state)
 {
     (void)state;
@@ -340,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_sender_with_an_old_id_is_asked_for_the_labels),
         cmocka_unit_test(samples_between_the_proposal_and_its_entry_go_to_a_new_id),
         cmocka_unit_test(a_sample_in_flight_keeps_its_series),
+        cmocka_unit_test(a_sample_proposed_behind_the_scan_keeps_its_series),
         cmocka_unit_test(a_lost_proposal_changes_nothing),
         cmocka_unit_test(an_entry_about_a_series_in_use_is_refused_as_a_whole),
         cmocka_unit_test(an_entry_waits_for_a_head_with_the_series_to_be_written),

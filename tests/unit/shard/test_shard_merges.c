@@ -182,7 +182,7 @@ static void clean(struct harness *harness)
     struct {
         struct shard_flush flush;
         bool done;
-    } request = {.flush = {.done = harness_on_flushed, .cleans = true}};
+    } request = {.flush = {.done = harness_on_flushed, .reach = FLUSH_DELETED}};
     shard_flush(harness->shard, &request.flush);
     harness_run(harness);
     assert_true(request.done);

@@ -1,0 +1,206 @@
+/* From series as they were sent to the columns of a write for each shard. */
+#include "ingest_private.h"
+
+#include <stdio.h>
+
+#include "series_check.h"
+
+static void count_parts(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    for (size_t i = work->portion.series_first; i < work->portion.series_end; i++) {
+        const struct write_series *series = &request->decoded.series[i];
+        if (work->destinations[i].shard == SHARD_NONE)
+            continue;
+        struct shard_part *part = &work->parts[work->destinations[i].shard];
+        part->float_count += series->sample_count;
+        part->histogram_count += series->histogram_count;
+        part->exemplar_count += series->exemplar_count;
+    }
+}
+
+static bool allocate_part(struct ingest_request *request, struct shard_part *part, bool with_starts)
+{
+    struct arena *arena = request->arena;
+    struct shard_write *write = &part->write.write;
+    size_t floats = part->float_count;
+    write->tenant = request->tenant;
+    write->new_series = arena_array(arena, part->new_count, sizeof *write->new_series);
+    part->new_origins = arena_array(arena, part->new_count, sizeof *part->new_origins);
+    write->ids = arena_allocate(arena, floats * sizeof *write->ids);
+    write->timestamps_ms = arena_allocate(arena, floats * sizeof *write->timestamps_ms);
+    write->values = arena_allocate(arena, floats * sizeof *write->values);
+    write->origins = arena_allocate(arena, floats * sizeof *write->origins);
+    write->start_timestamps_ms =
+        with_starts ? arena_allocate(arena, floats * sizeof(int64_t)) : NULL;
+    write->histograms = arena_array(arena, part->histogram_count, sizeof *write->histograms);
+    write->histogram_origins =
+        arena_array(arena, part->histogram_count, sizeof *write->histogram_origins);
+    write->exemplars = arena_array(arena, part->exemplar_count, sizeof *write->exemplars);
+    write->stale_origins =
+        arena_allocate(arena, (floats + part->histogram_count) * sizeof *write->stale_origins);
+    return write->new_series != NULL && part->new_origins != NULL && write->ids != NULL &&
+           write->timestamps_ms != NULL && write->values != NULL && write->origins != NULL &&
+           (!with_starts || write->start_timestamps_ms != NULL) && write->histograms != NULL &&
+           write->histogram_origins != NULL && write->exemplars != NULL &&
+           write->stale_origins != NULL;
+}
+
+static enum error_code append_exemplars(struct ingest_request *request, struct shard_write *write,
+                                        uint32_t index, struct error *error)
+{
+    const struct write_series *series = &request->decoded.series[index];
+    for (uint32_t i = 0; i < series->exemplar_count; i++) {
+        const struct write_exemplar *sent = &request->decoded.exemplars[series->exemplar_first + i];
+        struct entry_exemplar *exemplar = &write->exemplars[write->exemplar_count];
+        enum error_code code = series_check_exemplar(request, sent, &exemplar->exemplar, error);
+        if (code == ERROR_OUT_OF_MEMORY)
+            return code;
+        if (code != ERROR_NONE)
+            continue; /* as in the reference: exemplars never fail a request */
+        exemplar->id = request->work->destinations[index].series_id;
+        write->exemplar_count++;
+    }
+    return ERROR_NONE;
+}
+
+static void refuse_conflict(struct ingest_request *request, uint32_t index, int64_t timestamp_ms)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%s, timestamp %lld ms",
+             shard_refusal_reason_text(SHARD_REFUSED_CONFLICT), (long long)timestamp_ms);
+    ingest_refuse_sample(request, index, INGEST_REASON_CONFLICT, text);
+}
+
+/* Whether the sample contradicts the newest before it in its own series; shards know only what
+ * came with other requests. */
+static bool is_conflict(struct ingest_request *request, uint32_t index,
+                        const struct write_sample **newest, const struct write_sample *sample)
+{
+    if (*newest == NULL || sample->timestamp_ms > (*newest)->timestamp_ms) {
+        *newest = sample;
+        return false;
+    }
+    if (sample->timestamp_ms < (*newest)->timestamp_ms ||
+        double_to_bits(sample->value) == double_to_bits((*newest)->value))
+        return false;
+    refuse_conflict(request, index, sample->timestamp_ms);
+    return true;
+}
+
+/* The same for the `i`-th histogram of the series: against its newest float, and the one before. */
+static bool histogram_is_conflict(struct ingest_request *request, uint32_t index, uint32_t i,
+                                  const struct write_sample *newest)
+{
+    const struct write_series *series = &request->decoded.series[index];
+    const struct write_histogram *sent = &request->decoded.histograms[series->histogram_first + i];
+    bool conflict = newest != NULL && newest->timestamp_ms == sent->timestamp_ms;
+    if (i > 0 && sent[-1].timestamp_ms == sent->timestamp_ms && sent[-1].status == ERROR_NONE)
+        conflict |= !histogram_equal(&sent[-1].histogram, &sent->histogram);
+    if (conflict)
+        refuse_conflict(request, index, sent->timestamp_ms);
+    return conflict;
+}
+
+static enum error_code append_series(struct ingest_request *request, uint32_t index,
+                                     struct error *error)
+{
+    const struct write_series *series = &request->decoded.series[index];
+    const struct destination *destination = &request->work->destinations[index];
+    struct shard_write *write = &request->work->parts[destination->shard].write.write;
+    const struct write_sample *newest = NULL;
+    for (uint32_t i = 0; i < series->sample_count; i++) {
+        const struct write_sample *sample = &request->decoded.samples[series->sample_first + i];
+        if (is_conflict(request, index, &newest, sample))
+            continue;
+        size_t at = write->float_count++;
+        write->ids[at] = destination->series_id;
+        write->timestamps_ms[at] = sample->timestamp_ms;
+        write->values[at] = sample->value;
+        write->origins[at] = index;
+        if (write->start_timestamps_ms != NULL)
+            write->start_timestamps_ms[at] = sample->start_timestamp_ms;
+    }
+    for (uint32_t i = 0; i < series->histogram_count; i++) {
+        const struct write_histogram *sent =
+            &request->decoded.histograms[series->histogram_first + i];
+        if (sent->status != ERROR_NONE || histogram_is_conflict(request, index, i, newest))
+            continue;
+        size_t at = write->histogram_count++;
+        write->histograms[at] = (struct entry_histogram){
+            .id = destination->series_id,
+            .timestamp_ms = sent->timestamp_ms,
+            .start_timestamp_ms = sent->start_timestamp_ms,
+            .histogram = sent->histogram,
+        };
+        write->histogram_origins[at] = index;
+    }
+    return append_exemplars(request, write, index, error);
+}
+
+/* Metadata belongs to a metric, not to a series: it goes to the shard of the metric's hash. */
+static enum error_code append_metadata(struct ingest_request *request, struct error *error)
+{
+    size_t shard_count = request->ingest->options.slots->shard_count;
+    const struct portion *portion = &request->work->portion;
+    size_t count = portion->metadata_end - portion->metadata_first;
+    for (size_t s = 0; count > 0 && s < shard_count; s++) {
+        struct shard_write *write = &request->work->parts[s].write.write;
+        write->tenant = request->tenant;
+        write->metadata = arena_array(request->arena, count, sizeof *write->metadata);
+        if (write->metadata == NULL)
+            return error_set(error, ERROR_OUT_OF_MEMORY, "metadata of the request");
+    }
+    for (size_t i = portion->metadata_first; i < portion->metadata_end; i++) {
+        struct entry_metadata metadata;
+        if (!series_check_metadata(request, &request->decoded.metadata[i], &metadata))
+            continue;
+        uint64_t hash =
+            hash64(metadata.metric_name.data, metadata.metric_name.size, HASH_SEED_STORED);
+        struct shard_write *write = &request->work->parts[hash % shard_count].write.write;
+        write->metadata[write->metadata_count++] = metadata;
+    }
+    return ERROR_NONE;
+}
+
+static bool has_start_timestamps(const struct write_request *decoded)
+{
+    for (size_t i = 0; i < decoded->sample_count; i++)
+        if (decoded->samples[i].start_timestamp_ms != 0)
+            return true;
+    return false;
+}
+
+enum error_code ingest_build_parts(struct ingest_request *request, struct error *error)
+{
+    struct ingest_work *work = request->work;
+    const struct placed_series *placed = work->placed;
+    size_t shard_count = request->ingest->options.slots->shard_count;
+    bool with_starts = has_start_timestamps(&request->decoded);
+    work->parts = arena_array(request->arena, shard_count, sizeof *work->parts);
+    if (work->parts == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "parts of the request");
+    count_parts(request);
+    for (size_t i = 0; i < work->placed_count; i++)
+        work->parts[work->destinations[placed[i].origin].shard].new_count++;
+    for (size_t s = 0; s < shard_count; s++) {
+        struct shard_part *part = &work->parts[s];
+        if (part->float_count + part->histogram_count + part->exemplar_count > 0 &&
+            !allocate_part(request, part, with_starts))
+            return error_set(error, ERROR_OUT_OF_MEMORY, "samples of the request");
+    }
+    for (size_t i = 0; i < work->placed_count; i++) {
+        struct destination *destination = &work->destinations[placed[i].origin];
+        struct shard_part *part = &work->parts[destination->shard];
+        size_t at = part->write.write.new_series_count++;
+        part->write.write.new_series[at] = placed[i].series;
+        part->new_origins[at] = placed[i].origin;
+        destination->series_id = SHARD_SERIES_NEW | at;
+    }
+    enum error_code code = ERROR_NONE;
+    for (size_t i = work->portion.series_first; code == ERROR_NONE && i < work->portion.series_end;
+         i++)
+        if (work->destinations[i].shard != SHARD_NONE)
+            code = append_series(request, (uint32_t)i, error);
+    return code == ERROR_NONE ? append_metadata(request, error) : code;
+}
