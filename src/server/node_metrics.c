@@ -160,6 +160,16 @@ static void collect_queries(void *context, metric_visit *visit, void *visit_cont
                 NULL, 0, (double)queries.queries_total);
     metric_emit(&emitter, "gnomon_query_refused_total", "Queries refused because too many waited.",
                 METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_refused_total);
+    static const char *const REASONS[FRONTEND_FAILURES] = {
+        [FRONTEND_TIMED_OUT] = "timeout", [FRONTEND_CANCELED] = "canceled",
+        [FRONTEND_OVER_LIMIT] = "limit",  [FRONTEND_UNAVAILABLE] = "unavailable",
+        [FRONTEND_FAILED] = "execution",
+    };
+    for (int reason = 0; reason < FRONTEND_FAILURES; reason++) {
+        struct metric_label label = {"reason", REASONS[reason]};
+        metric_emit(&emitter, "gnomon_query_failed_total", "Queries that ended without an answer.",
+                    METRIC_KIND_COUNTER, &label, 1, (double)queries.failed_total[reason]);
+    }
     metric_emit(&emitter, "gnomon_query_running", "Queries under way.", METRIC_KIND_GAUGE, NULL, 0,
                 (double)queries.queries_running);
     metric_emit(&emitter, "gnomon_query_waiting", "Queries in the queue.", METRIC_KIND_GAUGE, NULL,
