@@ -2,8 +2,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/checksum.h"
-
 #include "forget.h"
 
 /* --- Series ---------------------------------------------------------------------------------- */
@@ -77,68 +75,6 @@ static enum error_code restore_metadata(struct shard *shard, struct error *error
         return ERROR_NONE;
     shard_path(shard, path, "metadata", shard->metadata_index, 0, "metadata");
     return metadata_file_read(shard->options.environment->disk, path, shard->metadata, error);
-}
-
-static enum error_code restore_segments(struct shard *shard, const struct manifest *manifest,
-                                        struct error *error)
-{
-    uint64_t forgotten_count = 0;
-    enum error_code code = ERROR_NONE;
-    shard->segments = calloc(manifest->segment_count + 1, sizeof *shard->segments);
-    if (shard->segments == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "list of segments");
-    for (size_t i = 0; code == ERROR_NONE && i < manifest->segment_count; i++) {
-        struct shard_segment *described = &shard->segments[shard->segment_count++];
-        struct series_segment *segment;
-        described->name = manifest->segments[i];
-        code = shard_open_segment(shard, described->name, &segment, error);
-        if (code != ERROR_NONE)
-            break;
-        code = registry_add_segment(&shard->registry, described->name, segment, error);
-        if (code == ERROR_NONE)
-            code = revive_segment(shard, segment, manifest->forgotten, described, error);
-        else
-            series_segment_unref(segment);
-        forgotten_count += described->forgotten_count;
-    }
-    if (code == ERROR_NONE && forgotten_count != id_set_count(manifest->forgotten))
-        code = error_set(error, ERROR_CORRUPT, "%llu forgotten series are in no segment",
-                         (unsigned long long)(id_set_count(manifest->forgotten) - forgotten_count));
-    if (code == ERROR_NONE) {
-        shard->forgotten = id_set_ref(manifest->forgotten);
-        shard->hidden = id_set_ref(manifest->forgotten);
-    }
-    return code;
-}
-
-/* --- Metadata -------------------------------------------------------------------------------- */
-
-static enum error_code restore_metadata(struct shard *shard, struct error *error)
-{
-    char path[SHARD_PATH_MAX];
-    struct disk *disk = shard->options.environment->disk;
-    struct file *file = NULL;
-    uint8_t *bytes = NULL;
-    uint64_t size = 0;
-    if (shard->metadata_index == 0)
-        return ERROR_NONE;
-    shard_path(shard, path, "metadata", shard->metadata_index, 0, "metadata");
-    enum error_code code = disk_open(disk, path, DISK_OPEN_READ, &file, error);
-    if (code == ERROR_NONE)
-        code = disk_size(disk, file, &size, error);
-    if (code == ERROR_NONE && (bytes = malloc(size + 1)) == NULL)
-        code = error_set(error, ERROR_OUT_OF_MEMORY, "metadata file");
-    if (code == ERROR_NONE)
-        code = disk_read_at(disk, file, 0, bytes, size, error);
-    if (code == ERROR_NONE && (size < 4 || crc32c(0, bytes + 4, size - 4) != load_u32(bytes)))
-        code = error_set(error, ERROR_CORRUPT, "checksum of the metadata file");
-    if (code == ERROR_NONE) {
-        struct byte_reader reader = byte_reader_over(bytes + 4, size - 4);
-        code = metadata_store_decode(shard->metadata, &reader, error);
-    }
-    free(bytes);
-    disk_close(disk, file);
-    return code == ERROR_NONE ? code : error_wrap(error, "'%s'", path);
 }
 
 /* --- Files ----------------------------------------------------------------------------------- */
