@@ -75,7 +75,7 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
     shard->close_task.run = close_finish;
     if (shard->merge != NULL)
         shard_merge_abandon(shard->merge);
-    shard_flush_cancel(shard);
+    shard_cancel_flushes(shard);
     if (shard->jobs_running == 0)
         scheduler_defer(shard->options.environment->scheduler, &shard->close_task);
 }
@@ -179,9 +179,9 @@ static void fill_arrays(const struct shard *shard, struct view *pieces)
     }
     for (size_t i = 0; i < shard->block_count; i++) {
         const struct shard_block *block = &shard->blocks[i];
-        pieces->blocks[i] = (struct view_block){block->block, block->described.index,
-                                                block->described.summary.min_time_ms,
-                                                block->described.summary.max_time_ms};
+        pieces->blocks[i] = (struct view_block){
+            block->block, block->described.index, block->described.summary.min_time_ms,
+            block->described.summary.max_time_ms, block->described.window_end_ms};
     }
 }
 
@@ -287,6 +287,12 @@ void shard_lead(struct shard *shard)
     shard_maintain(shard);
 }
 
+uint64_t shard_freeze_index(const struct shard *shard)
+{
+    return shard->frozen_count > 0 ? shard->frozen[shard->frozen_count - 1].index
+                                   : shard->durable.frozen_index;
+}
+
 uint64_t shard_unfrozen_bytes(const struct shard *shard)
 {
     return shard->unfrozen_bytes;
@@ -358,6 +364,8 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
             statistics->oldest_ms = part->start_ms;
         if (part->end_ms > statistics->newest_ms)
             statistics->newest_ms = part->end_ms;
+        if (part->end_ms + 1 < statistics->first_cutoff_ms)
+            statistics->first_cutoff_ms = part->end_ms + 1;
     }
     for (size_t i = 0; i < view->block_count; i++) {
         const struct view_block *block = &view->blocks[i];
@@ -366,6 +374,8 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
             statistics->oldest_ms = block->start_ms;
         if (block->end_ms > statistics->newest_ms)
             statistics->newest_ms = block->end_ms;
+        if (block->window_end_ms < statistics->first_cutoff_ms)
+            statistics->first_cutoff_ms = block->window_end_ms;
     }
     for (size_t i = 0; i < view->segment_count; i++)
         statistics->segment_bytes += series_segment_summary(view->segments[i]).size_bytes;
@@ -391,6 +401,11 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .segment_count = view->segment_count,
         .freezes_total = counters->freezes,
         .merges_total = counters->merges,
+        .merges_waiting = counters->merges_waiting,
+        .merges_running = counters->merges_running,
+        .merge_failures_total = counters->merge_failures,
+        .samples_merged_total = counters->samples_merged,
+        .late_refused_total = counters->late_refused,
         .job_failures_total = counters->job_failures,
         .series_forgotten = counters->series_forgotten,
         .segments_rewritten = counters->segments_rewritten,
@@ -399,6 +414,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .metadata_count = metadata_store_count(shard->metadata),
         .metadata_forgotten = counters->metadata_forgotten,
         .oldest_ms = INT64_MAX,
+        .first_cutoff_ms = INT64_MAX,
         .newest_ms = INT64_MIN,
     };
     add_head_statistics(view, &statistics);

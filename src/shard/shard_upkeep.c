@@ -115,6 +115,7 @@ void shard_maintain(struct shard *shard)
     if (shard->view_is_stale)
         shard_publish_soon(shard);
     shard_merge_resume(shard);
+    shard_delete_doomed(shard);
     shard_flush_advance(shard);
     int64_t newest_ms = shard_newest_stored_ms(shard);
     shard->late_is_full = merge_late_is_full(shard);
