@@ -166,6 +166,9 @@ struct shard_flush {
 };
 void shard_flush(struct shard *shard, struct shard_flush *flush);
 
+/* Those that wait end with UNAVAILABLE, before the call returns; what they began goes on. */
+void shard_cancel_flushes(struct shard *shard);
+
 /*
  * A copy of the shard in another directory of its disk: the manifest at the last durable freeze,
  * and second names for the files that it names. None of them is deleted meanwhile. `done` runs on
@@ -219,6 +222,11 @@ struct shard_statistics {
     uint64_t segment_count, segment_bytes;
     uint64_t freezes_total;
     uint64_t merges_total;
+    uint64_t merges_waiting; /* for a worker, or to be tried again */
+    uint64_t merges_running;
+    uint64_t merge_failures_total; /* also in job_failures_total */
+    uint64_t samples_merged_total; /* of finished merges */
+    uint64_t late_refused_total;   /* samples, while merges are behind */
     uint64_t job_failures_total;
     uint64_t series_forgotten;   /* since the start */
     uint64_t segments_rewritten; /* since the start */
@@ -228,6 +236,8 @@ struct shard_statistics {
     uint64_t metadata_forgotten; /* metrics, since the start */
     int64_t oldest_ms;           /* INT64_MAX: no samples */
     int64_t newest_ms;           /* INT64_MIN: no samples */
+    /* Where shard_retain_from deletes the first file; INT64_MAX: no files. */
+    int64_t first_cutoff_ms;
 };
 
 void shard_read_statistics(struct shard *shard, struct shard_statistics *statistics_out);

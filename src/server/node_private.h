@@ -99,6 +99,7 @@ struct node {
     void (*next_step)(struct node *node);
 
     uint64_t upkeep_count;
+    bool is_too_large;              /* for retention_size, when last looked at */
     _Atomic int64_t size_cutoff_ms; /* what retention_size asks of the shards */
     struct api_setting *shown_settings;
 };

@@ -25,7 +25,7 @@ static void finish_all(struct shard *shard, const struct error *outcome)
     }
 }
 
-void shard_flush_cancel(struct shard *shard)
+void shard_cancel_flushes(struct shard *shard)
 {
     struct error closing;
     error_set(&closing, ERROR_UNAVAILABLE, "shutting down");

@@ -95,6 +95,7 @@ static void late_samples_wait_when_the_merges_are_behind(void **state)
     shard_prepare_begin(harness->shard, &entry);
     assert_int_equal(shard_prepare_write(harness->shard, &write, &entry, &added, &error),
                      ERROR_UNAVAILABLE);
+    assert_int_equal(harness_statistics(harness).late_refused_total, 1);
     write = harness_request(arena, &current, 1);
     harness_resolve(harness, &write);
     assert_int_equal(shard_prepare_write(harness->shard, &write, &entry, &added, &error),
