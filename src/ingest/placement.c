@@ -10,7 +10,7 @@ void ingest_find_aliases(struct ingest_request *request, size_t first, size_t en
     struct alias_table *aliases = &request->ingest->aliases;
     struct ingest_work *work = request->work;
     size_t place = ALIAS_NONE;
-    alias_table_tick(aliases, end - first);
+    alias_table_set_time(aliases, clock_now_ms(request->ingest->options.clock));
     for (size_t i = first; i < end; i++) {
         struct destination *destination = &work->destinations[i];
         const struct alias *alias =

@@ -65,6 +65,16 @@ enum error_code node_open_directory(struct node *node, struct error *error)
     return ERROR_NONE;
 }
 
+static void tell_recovery(const struct node *node)
+{
+    struct journal_recovery_summary summary = journal_recovery_summary(node->recovery);
+    log_event(LOG_INFO, "server", "the log is whole",
+              "segments=%llu bytes=%llu records=%llu torn_tails=%llu since_start_ms=%llu",
+              (unsigned long long)summary.segments, (unsigned long long)summary.bytes_read,
+              (unsigned long long)summary.records, (unsigned long long)summary.torn_tails,
+              (unsigned long long)(clock_monotonic_ms(clock_system()) - node->opened_ms));
+}
+
 enum error_code node_open_tls(const struct settings *settings, struct tls_context **tls_out,
                               struct error *error)
 {
@@ -102,6 +112,8 @@ enum error_code node_open_shared(struct node *node, struct error *error)
     code = journal_recover(node->blocking_disk, &recovery, &node->recovery, error);
     if (code == ERROR_CORRUPT)
         error_wrap(error, "the log is damaged; restore this data directory from a copy");
+    if (code == ERROR_NONE)
+        tell_recovery(node);
     return code;
 }
 

@@ -10,6 +10,9 @@
 /* A head was frozen: perhaps the end of a period. */
 void shard_forget_turn(struct shard *shard, const struct head *frozen);
 
+/* Files were restored, none or some: periods go on where their newest sample is. */
+void shard_forget_restored(struct shard *shard);
+
 /* Look for quiet series, or propose that those found are forgotten. */
 void shard_forget_maintain(struct shard *shard);
 

@@ -25,6 +25,12 @@ enum {
 
 /* --- Periods --------------------------------------------------------------------------------- */
 
+static int64_t period_of(const struct shard *shard, int64_t time_ms)
+{
+    int64_t quiet_ms = shard->options.quiet_ms;
+    return time_ms / quiet_ms - (time_ms % quiet_ms < 0);
+}
+
 void shard_forget_turn(struct shard *shard, const struct head *frozen)
 {
     struct forgetting *forgetting = &shard->forgetting;
@@ -32,18 +38,23 @@ void shard_forget_turn(struct shard *shard, const struct head *frozen)
     head_read_statistics(frozen, &head);
     if (head.end_ms == INT64_MIN || shard->options.quiet_ms == 0)
         return;
-    if (!forgetting->has_turned) {
-        forgetting->has_turned = true;
-        forgetting->turned_ms = head.end_ms;
+    int64_t period = period_of(shard, head.end_ms);
+    if (period <= forgetting->period)
         return;
+    if (forgetting->period != INT64_MIN) {
+        registry_turn(&shard->registry);
+        metadata_store_turn(shard->metadata);
+        forgetting->turns++;
     }
-    if (head.end_ms < forgetting->turned_ms ||
-        (uint64_t)head.end_ms - (uint64_t)forgetting->turned_ms < (uint64_t)shard->options.quiet_ms)
-        return;
-    registry_turn(&shard->registry);
-    metadata_store_turn(shard->metadata);
-    forgetting->turned_ms = head.end_ms;
-    forgetting->turns++;
+    forgetting->period = period;
+}
+
+void shard_forget_restored(struct shard *shard)
+{
+    int64_t newest_ms = shard_newest_stored_ms(shard);
+    shard->forgetting.period = newest_ms == INT64_MIN || shard->options.quiet_ms == 0
+                                   ? INT64_MIN
+                                   : period_of(shard, newest_ms);
 }
 
 /* --- Looking for ids that no file holds ------------------------------------------------------- */

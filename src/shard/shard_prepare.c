@@ -326,20 +326,22 @@ static enum error_code check_room(const struct shard *shard, struct error *error
 }
 
 /* Late samples wait while the merges are behind with them; others do not. */
-static enum error_code check_late(const struct shard *shard, const struct shard_write *write,
+static enum error_code check_late(struct shard *shard, const struct shard_write *write,
                                   struct error *error)
 {
     if (!shard->late_is_full)
         return ERROR_NONE;
     int64_t late_before_ms = merge_late_before(clock_now_ms(shard->options.environment->clock));
-    bool any = false;
-    for (size_t i = 0; !any && i < write->float_count; i++)
-        any = write->timestamps_ms[i] < late_before_ms;
-    for (size_t i = 0; !any && i < write->histogram_count; i++)
-        any = write->histograms[i].timestamp_ms < late_before_ms;
-    return any ? error_set(error, ERROR_UNAVAILABLE,
-                           "late samples come faster than they are merged into blocks")
-               : ERROR_NONE;
+    uint64_t late = 0;
+    for (size_t i = 0; i < write->float_count; i++)
+        late += write->timestamps_ms[i] < late_before_ms;
+    for (size_t i = 0; i < write->histogram_count; i++)
+        late += write->histograms[i].timestamp_ms < late_before_ms;
+    if (late == 0)
+        return ERROR_NONE;
+    shard->counters.late_refused += late;
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "late samples come faster than they are merged into blocks");
 }
 
 /* The write is answered at once: an id that waits for another entry may never come to be. */

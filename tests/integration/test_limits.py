@@ -81,7 +81,9 @@ class Limits(harness.IntegrationTest):
         self.begin("--storage.retention_size=64KiB", "--cluster.shards=1")
         now_ms = int(time.time() * 1000)
         generator = random.Random(3)
-        for age_h in range(40, 0, -4):
+        # Of any age, together with the next: what is oldest is then no reason to wait for ever.
+        self.write(rw.series_1([("__name__", "ancient")], [(1000, 1.0)]))
+        for age_h in range(240, 0, -4):
             at = now_ms - age_h * HOUR_MS
             body = b"".join(rw.series_1([("__name__", "noise"), ("n", str(n))],
                                         [(at + i * 1000, generator.random()) for i in range(100)])
@@ -93,6 +95,7 @@ class Limits(harness.IntegrationTest):
             return self.node.metric("gnomon_shard_block_bytes") + \
                 self.node.metric("gnomon_shard_part_bytes") <= 64 << 10
         harness.wait_until(small, "the size is within its limit", alive=self.node)
+        self.assertEqual(self.values("count(noise)", now_ms - 240 * HOUR_MS + 1000), [])
         self.assertEqual(self.values("count(noise)", now_ms - 40 * HOUR_MS + 1000), [])
         self.assertEqual(self.values("count(noise)", now_ms - 4 * HOUR_MS + 1000), ["20"])
 
