@@ -189,7 +189,7 @@ class Generator:
                 return Vector(f"round({inner.text}, {self.pick((5, 10, 0.5, 1))})", True)
             return Vector(f"{name}({inner.text})", True)
         if not inner.exact:
-            return Vector(f"{self.pick(('sqrt', 'deg', 'rad'))}({inner.text})", False)
+            return Vector(f"{self.pick(('abs', 'deg', 'rad'))}({inner.text})", False)
         return Vector(f"{self.pick(SMOOTH_FUNCTIONS)}({inner.text})", False)
 
     def with_scalar(self, depth):
