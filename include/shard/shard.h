@@ -236,6 +236,8 @@ struct shard_statistics {
     uint64_t metadata_forgotten; /* metrics, since the start */
     int64_t oldest_ms;           /* INT64_MAX: no samples */
     int64_t newest_ms;           /* INT64_MIN: no samples */
+    /* Where shard_retain_from deletes the first file; INT64_MAX: no files. */
+    int64_t first_cutoff_ms;
 };
 
 void shard_read_statistics(struct shard *shard, struct shard_statistics *statistics_out);

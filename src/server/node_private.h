@@ -99,6 +99,7 @@ struct node {
     void (*next_step)(struct node *node);
 
     uint64_t upkeep_count;
+    bool is_too_large;              /* for retention_size, when last looked at */
     _Atomic int64_t size_cutoff_ms; /* what retention_size asks of the shards */
     struct api_setting *shown_settings;
 };
@@ -145,6 +146,9 @@ extern const struct group_member NODE_FOUNDER;
 void node_snapshot(struct node *node, enum api_snapshot_head head, struct scheduler *origin,
                    void (*done)(void *argument, const char *name, const struct error *error),
                    void *argument);
+
+/* Remove what a crash has left of snapshots that were not whole. Before any is made. */
+void node_sweep_snapshots(const char *storage_directory);
 
 /* node_program.c: what the API asks of the program. */
 struct api_program node_program(struct node *node);

@@ -179,9 +179,9 @@ static void fill_arrays(const struct shard *shard, struct view *pieces)
     }
     for (size_t i = 0; i < shard->block_count; i++) {
         const struct shard_block *block = &shard->blocks[i];
-        pieces->blocks[i] = (struct view_block){block->block, block->described.index,
-                                                block->described.summary.min_time_ms,
-                                                block->described.summary.max_time_ms};
+        pieces->blocks[i] = (struct view_block){
+            block->block, block->described.index, block->described.summary.min_time_ms,
+            block->described.summary.max_time_ms, block->described.window_end_ms};
     }
 }
 
@@ -364,6 +364,8 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
             statistics->oldest_ms = part->start_ms;
         if (part->end_ms > statistics->newest_ms)
             statistics->newest_ms = part->end_ms;
+        if (part->end_ms + 1 < statistics->first_cutoff_ms)
+            statistics->first_cutoff_ms = part->end_ms + 1;
     }
     for (size_t i = 0; i < view->block_count; i++) {
         const struct view_block *block = &view->blocks[i];
@@ -372,6 +374,8 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
             statistics->oldest_ms = block->start_ms;
         if (block->end_ms > statistics->newest_ms)
             statistics->newest_ms = block->end_ms;
+        if (block->window_end_ms < statistics->first_cutoff_ms)
+            statistics->first_cutoff_ms = block->window_end_ms;
     }
     for (size_t i = 0; i < view->segment_count; i++)
         statistics->segment_bytes += series_segment_summary(view->segments[i]).size_bytes;
@@ -410,6 +414,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .metadata_count = metadata_store_count(shard->metadata),
         .metadata_forgotten = counters->metadata_forgotten,
         .oldest_ms = INT64_MAX,
+        .first_cutoff_ms = INT64_MAX,
         .newest_ms = INT64_MIN,
     };
     add_head_statistics(view, &statistics);

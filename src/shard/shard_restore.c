@@ -2,8 +2,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/checksum.h"
-
 #include "forget.h"
 
 /* --- Series ---------------------------------------------------------------------------------- */
@@ -73,29 +71,10 @@ static enum error_code restore_segments(struct shard *shard, const struct manife
 static enum error_code restore_metadata(struct shard *shard, struct error *error)
 {
     char path[SHARD_PATH_MAX];
-    struct disk *disk = shard->options.environment->disk;
-    struct file *file = NULL;
-    uint8_t *bytes = NULL;
-    uint64_t size = 0;
     if (shard->metadata_index == 0)
         return ERROR_NONE;
     shard_path(shard, path, "metadata", shard->metadata_index, 0, "metadata");
-    enum error_code code = disk_open(disk, path, DISK_OPEN_READ, &file, error);
-    if (code == ERROR_NONE)
-        code = disk_size(disk, file, &size, error);
-    if (code == ERROR_NONE && (bytes = malloc(size + 1)) == NULL)
-        code = error_set(error, ERROR_OUT_OF_MEMORY, "metadata file");
-    if (code == ERROR_NONE)
-        code = disk_read_at(disk, file, 0, bytes, size, error);
-    if (code == ERROR_NONE && (size < 4 || crc32c(0, bytes + 4, size - 4) != load_u32(bytes)))
-        code = error_set(error, ERROR_CORRUPT, "checksum of the metadata file");
-    if (code == ERROR_NONE) {
-        struct byte_reader reader = byte_reader_over(bytes + 4, size - 4);
-        code = metadata_store_decode(shard->metadata, &reader, error);
-    }
-    free(bytes);
-    disk_close(disk, file);
-    return code == ERROR_NONE ? code : error_wrap(error, "'%s'", path);
+    return metadata_file_read(shard->options.environment->disk, path, shard->metadata, error);
 }
 
 /* --- Files ----------------------------------------------------------------------------------- */
