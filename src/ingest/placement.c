@@ -103,8 +103,10 @@ static enum error_code place_by_labels(struct ingest_request *request, uint32_t 
     }
     uint16_t slot = series_slot(request->tenant, labels, ingest->options.spread);
     destination->shard = slot_map_shard(ingest->options.slots, slot);
-    work->placed[work->placed_count++] =
-        (struct placed_series){{labels, slot, SHARD_ID_UNKNOWN}, index};
+    work->placed[work->placed_count++] = (struct placed_series){
+        .series = {.labels = labels, .slot = slot, .id = SHARD_ID_UNKNOWN},
+        .origin = index,
+    };
     return ERROR_NONE;
 }
 

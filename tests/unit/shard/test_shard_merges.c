@@ -176,6 +176,34 @@ static void blocks_stay_short_against_the_retention(void **state)
     harness_destroy(harness);
 }
 
+static size_t blocks_planned(uint64_t series_count)
+{
+    struct shard_block blocks[2];
+    struct shard shard = {.blocks = blocks, .block_count = 2};
+    struct merge_plan plan;
+    struct error error;
+    for (int i = 0; i < 2; i++)
+        blocks[i].described = (struct manifest_block){
+            .index = (uint64_t)i + 1,
+            .window_start_ms = LONG_AGO_MS + i * (int64_t)WINDOW_MS,
+            .window_end_ms = LONG_AGO_MS + (i + 1) * (int64_t)WINDOW_MS,
+            .summary = {.series_count = series_count, .sample_count = series_count * 480},
+        };
+    assert_int_equal(merge_plan_make(&shard, MERGE_DUE, LONG_AGO_MS + DAY_MS, &plan, &error),
+                     ERROR_NONE);
+    size_t count = plan.block_count;
+    merge_plan_clear(&plan);
+    return count;
+}
+
+static void windows_whose_index_would_take_too_much_memory_stay_short(void **state)
+{
+    (void)state;
+    assert_int_equal(blocks_planned(1000), 2);
+    assert_int_equal(blocks_planned(3500 * 1000), 2);
+    assert_int_equal(blocks_planned(4000 * 1000), 0);
+}
+
 /* --- Flush ---------------------------------------------------------------------------------- */
 
 static bool count_file(void *context, const char *name, bool is_directory)
@@ -301,6 +329,7 @@ int main(void)
         cmocka_unit_test(quiet_windows_become_longer_blocks_with_the_same_content),
         cmocka_unit_test(blocks_stay_short_against_the_retention),
         cmocka_unit_test(a_flush_is_over_when_what_it_merged_is_deleted),
+        cmocka_unit_test(windows_whose_index_would_take_too_much_memory_stay_short),
         cmocka_unit_test(cleaning_takes_deleted_samples_out_of_the_blocks),
         cmocka_unit_test(a_block_of_which_all_is_deleted_leaves),
         cmocka_unit_test(a_deletion_of_nothing_leaves_no_trace),
