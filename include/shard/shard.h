@@ -141,6 +141,9 @@ uint64_t shard_series_count(const struct shard *shard);
 /* Ask for a freeze; nothing happens when one is under way. */
 void shard_freeze(struct shard *shard);
 
+/* Log index of the newest freeze, be it durable or on its way there; 0: none yet. */
+uint64_t shard_freeze_index(const struct shard *shard);
+
 /* Look whether a merge or the retention has something to do. Cheap; call it now and then. */
 void shard_maintain(struct shard *shard);
 
@@ -152,8 +155,9 @@ enum flush_reach {
     FLUSH_DELETED, /* and blocks that hold deleted samples are written anew without them */
 };
 
-/* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do, or with
- * UNAVAILABLE when the shard closes. It may run inside the call. */
+/* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do and the
+ * files that were merged are deleted, for which a snapshot must be stored, or with UNAVAILABLE when
+ * the shard closes. It may run inside the call. */
 struct shard_flush {
     void (*done)(struct shard_flush *flush, const struct error *error);
     enum flush_reach reach;
@@ -232,6 +236,8 @@ struct shard_statistics {
     uint64_t metadata_forgotten; /* metrics, since the start */
     int64_t oldest_ms;           /* INT64_MAX: no samples */
     int64_t newest_ms;           /* INT64_MIN: no samples */
+    /* Where shard_retain_from deletes the first file; INT64_MAX: no files. */
+    int64_t first_cutoff_ms;
 };
 
 void shard_read_statistics(struct shard *shard, struct shard_statistics *statistics_out);

@@ -189,7 +189,6 @@ struct api_lookup {
                            struct error *error);
     bool truncated; /* by the limit: adds the warning */
     struct byte_buffer data;
-    struct error error;
 };
 
 struct api_lookup_kind {

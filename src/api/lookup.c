@@ -18,8 +18,7 @@ static void lookup_destroy(struct api_lookup *lookup)
 static void lookup_run(struct frontend_job *job)
 {
     struct api_lookup *lookup = (struct api_lookup *)job;
-    error_clear(&lookup->error);
-    (void)lookup->run(lookup, &lookup->data, &lookup->error); /* its code is in the error */
+    (void)lookup->run(lookup, &lookup->data, &job->error); /* its code is in the error */
 }
 
 static void lookup_done(struct frontend_job *job)
@@ -27,8 +26,8 @@ static void lookup_done(struct frontend_job *job)
     struct api_lookup *lookup = (struct api_lookup *)job;
     struct http_request *request = lookup->request;
     http_request_on_gone(request, NULL, NULL);
-    if (lookup->error.code != ERROR_NONE) {
-        api_respond_code(request, &lookup->error, API_EXECUTION);
+    if (job->error.code != ERROR_NONE) {
+        api_respond_code(request, &job->error, API_EXECUTION);
     } else if (lookup->data.size == 0 && !lookup->data.failed) {
         api_respond_status(request, 204);
     } else {
@@ -46,7 +45,9 @@ static void lookup_done(struct frontend_job *job)
 
 static void lookup_gone(void *context)
 {
-    atomic_store(&((struct api_lookup *)context)->canceled, true);
+    struct api_lookup *lookup = context;
+    atomic_store(&lookup->canceled, true);
+    frontend_withdraw(&lookup->job);
 }
 
 void api_lookup_start(struct http_request *request, struct text name,
@@ -75,13 +76,12 @@ void api_lookup_start(struct http_request *request, struct text name,
     lookup->limit = API_NO_LIMIT;
     lookup->run = kind->run;
     enum error_code code = kind->read(lookup, parameters, &error);
-    if (code == ERROR_NONE) {
-        http_request_on_gone(request, lookup_gone, lookup);
+    if (code == ERROR_NONE)
         code = frontend_submit(api->options.frontend, http_request_scheduler(request), &lookup->job,
                                &error);
-    }
-    if (code != ERROR_NONE) {
-        http_request_on_gone(request, NULL, NULL);
+    if (code == ERROR_NONE) {
+        http_request_on_gone(request, lookup_gone, lookup);
+    } else {
         lookup_destroy(lookup);
         api_respond_code(request, &error, API_BAD_DATA);
     }

@@ -1,59 +1,99 @@
 #include "commands.h"
 
 #include <libgen.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "block/block_inspect.h"
 #include "platform/disk_uring.h"
+#include "shard/metadata_file.h"
 
-/* Open the file at a path of the machine as a page source. */
-static enum error_code open_path(const char *path, struct disk **disk_out,
-                                 struct page_source **source_out, struct error *error)
+/* A file at a path of the machine, as a disk that holds its folder sees it. */
+struct place {
+    struct disk *disk;
+    char folder[4096];
+    char path[4096];
+    const char *name; /* in `path` */
+};
+
+static enum error_code place_open(const char *path, struct place *place, struct error *error)
 {
-    char folder[4096], file[4096];
-    snprintf(folder, sizeof folder, "%s", path);
-    snprintf(file, sizeof file, "%s", path);
-    enum error_code code =
-        disk_uring_create(dirname(folder), NULL, DISK_ENGINE_BEST, disk_out, error);
+    *place = (struct place){0};
+    if (strlen(path) >= sizeof place->path)
+        return error_set(error, ERROR_INVALID, "the path is too long");
+    snprintf(place->folder, sizeof place->folder, "%s", path);
+    snprintf(place->path, sizeof place->path, "%s", path);
+    place->name = basename(place->path);
+    return disk_uring_create(dirname(place->folder), NULL, DISK_ENGINE_BEST, &place->disk, error);
+}
+
+/* Files of metadata have no footer; their name tells them. */
+static bool is_metadata(const struct place *place)
+{
+    const char *dot = strrchr(place->name, '.');
+    return dot != NULL && strcmp(dot, ".metadata") == 0;
+}
+
+/* Prints what was found; `verb` is what is said of it. */
+static enum error_code read_metadata(const struct place *place, const char *path, const char *verb,
+                                     struct error *error)
+{
+    size_t count;
+    enum error_code code = metadata_file_verify(place->disk, place->name, &count, error);
     if (code == ERROR_NONE)
-        code = page_source_open_file(*disk_out, basename(file), source_out, error);
+        printf("%s: %s, metadata of %zu metrics\n", path, verb, count);
     return code;
 }
 
-static int fail(const char *path, const struct error *error)
+static enum error_code inspect(const struct place *place, const char *path, struct error *error)
 {
-    fprintf(stderr, "gnomon: %s: %s\n", path, error->message);
+    struct page_source *source;
+    if (is_metadata(place))
+        return read_metadata(place, path, "kind: metadata", error);
+    enum error_code code = page_source_open_file(place->disk, place->name, &source, error);
+    return code == ERROR_NONE ? block_inspect(source, stdout, error) : code;
+}
+
+static enum error_code verify(const struct place *place, const char *path, struct error *error)
+{
+    struct page_source *source;
+    struct file_summary summary;
+    if (is_metadata(place))
+        return read_metadata(place, path, "sound", error);
+    enum error_code code = page_source_open_file(place->disk, place->name, &source, error);
+    if (code == ERROR_NONE)
+        code = block_verify(source, &summary, error);
+    if (code == ERROR_NONE)
+        printf("%s: sound, %llu series, %llu samples, %llu bytes\n", path,
+               (unsigned long long)summary.series_count, (unsigned long long)summary.sample_count,
+               (unsigned long long)summary.size_bytes);
+    return code;
+}
+
+static int with_file(const char *path,
+                     enum error_code (*work)(const struct place *place, const char *path,
+                                             struct error *error))
+{
+    struct place place;
+    struct error error;
+    enum error_code code = place_open(path, &place, &error);
+    if (code == ERROR_NONE)
+        code = work(&place, path, &error);
+    disk_uring_destroy(place.disk);
+    if (code == ERROR_NONE)
+        return 0;
+    fprintf(stderr, "gnomon: %s: %s\n", path, error.message);
     return 1;
 }
 
 int command_block_inspect(const char *path)
 {
-    struct disk *disk = NULL;
-    struct page_source *source;
-    struct error error;
-    enum error_code code = open_path(path, &disk, &source, &error);
-    if (code == ERROR_NONE)
-        code = block_inspect(source, stdout, &error);
-    disk_uring_destroy(disk);
-    return code == ERROR_NONE ? 0 : fail(path, &error);
+    return with_file(path, inspect);
 }
 
 int command_block_verify(const char *path)
 {
-    struct disk *disk = NULL;
-    struct page_source *source;
-    struct file_summary summary;
-    struct error error;
-    enum error_code code = open_path(path, &disk, &source, &error);
-    if (code == ERROR_NONE)
-        code = block_verify(source, &summary, &error);
-    disk_uring_destroy(disk);
-    if (code != ERROR_NONE)
-        return fail(path, &error);
-    printf("%s: sound, %llu series, %llu samples, %llu bytes\n", path,
-           (unsigned long long)summary.series_count, (unsigned long long)summary.sample_count,
-           (unsigned long long)summary.size_bytes);
-    return 0;
+    return with_file(path, verify);
 }

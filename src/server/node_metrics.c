@@ -129,6 +129,23 @@ static void collect_process(void *context, metric_visit *visit, void *visit_cont
                     (double)tls_context_expiry_s(node->tls));
 }
 
+static void collect_disk(void *context, metric_visit *visit, void *visit_context)
+{
+    struct node *node = context;
+    struct metric_emitter emitter = {visit, visit_context};
+    uint64_t free_bytes, total_bytes;
+    struct error ignored; /* a disk that can't tell shows nothing */
+    metric_emit(&emitter, "gnomon_storage_disk_full",
+                "1: the disk is nearly full and writes are refused.", METRIC_KIND_GAUGE, NULL, 0,
+                atomic_load(&node->replica_node.journals_low) > 0);
+    if (disk_free_bytes(node->blocking_disk, &free_bytes, &total_bytes, &ignored) != ERROR_NONE)
+        return;
+    metric_emit(&emitter, "gnomon_storage_disk_free_bytes", "Room on the disk of the data.",
+                METRIC_KIND_GAUGE, NULL, 0, (double)free_bytes);
+    metric_emit(&emitter, "gnomon_storage_disk_size_bytes", "Size of the disk of the data.",
+                METRIC_KIND_GAUGE, NULL, 0, (double)total_bytes);
+}
+
 static void collect_cache(void *context, metric_visit *visit, void *visit_context)
 {
     struct node *node = context;
@@ -160,6 +177,16 @@ static void collect_queries(void *context, metric_visit *visit, void *visit_cont
                 NULL, 0, (double)queries.queries_total);
     metric_emit(&emitter, "gnomon_query_refused_total", "Queries refused because too many waited.",
                 METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_refused_total);
+    static const char *const REASONS[FRONTEND_FAILURES] = {
+        [FRONTEND_TIMED_OUT] = "timeout", [FRONTEND_CANCELED] = "canceled",
+        [FRONTEND_OVER_LIMIT] = "limit",  [FRONTEND_UNAVAILABLE] = "unavailable",
+        [FRONTEND_FAILED] = "execution",
+    };
+    for (int reason = 0; reason < FRONTEND_FAILURES; reason++) {
+        struct metric_label label = {"reason", REASONS[reason]};
+        metric_emit(&emitter, "gnomon_query_failed_total", "Queries that ended without an answer.",
+                    METRIC_KIND_COUNTER, &label, 1, (double)queries.failed_total[reason]);
+    }
     metric_emit(&emitter, "gnomon_query_running", "Queries under way.", METRIC_KIND_GAUGE, NULL, 0,
                 (double)queries.queries_running);
     metric_emit(&emitter, "gnomon_query_waiting", "Queries in the queue.", METRIC_KIND_GAUGE, NULL,
@@ -201,6 +228,7 @@ bool node_add_metrics(struct node *node)
 {
     return metrics_add_collector(node->metrics, collect_shards, node) &&
            metrics_add_collector(node->metrics, collect_process, node) &&
+           metrics_add_collector(node->metrics, collect_disk, node) &&
            metrics_add_collector(node->metrics, collect_cache, node) &&
            metrics_add_collector(node->metrics, collect_queries, node) &&
            metrics_add_collector(node->metrics, collect_workers, node) &&

@@ -89,6 +89,8 @@ struct node {
     uint64_t hash_seed;
 
     struct timer upkeep; /* on loop 0 */
+    uint64_t opened_ms;
+    uint64_t replay_told_ms;
     struct self_write *self_write;
 
     _Atomic bool draining;
@@ -97,6 +99,7 @@ struct node {
     void (*next_step)(struct node *node);
 
     uint64_t upkeep_count;
+    bool is_too_large;              /* for retention_size, when last looked at */
     _Atomic int64_t size_cutoff_ms; /* what retention_size asks of the shards */
     struct api_setting *shown_settings;
 };
@@ -117,6 +120,9 @@ enum error_code node_open_servers(struct node *node, struct error *error);
 
 /* node_upkeep.c: before the loops run; node_drain stops it. */
 void node_start_upkeep(struct node *node);
+bool node_shards_are_ready(const struct node *node);
+/* Of all shards. */
+struct replica_replay node_replay(const struct node *node);
 
 /* node_metrics.c: collectors for what the parts count themselves. False when memory is out. */
 bool node_add_metrics(struct node *node);

@@ -7,15 +7,17 @@
 
 /* --- Readiness and reload --------------------------------------------------------------------- */
 
-static const char *not_ready(void *context)
+static enum error_code check_ready(void *context, struct error *error)
 {
     struct node *node = context;
     if (atomic_load(&node->draining))
-        return "Service Unavailable: shutting down\n";
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
-        if (!replica_is_ready(node->replicas[shard]))
-            return "Service Unavailable: shards replay their logs\n";
-    return NULL;
+        return error_set(error, ERROR_UNAVAILABLE, "shutting down");
+    if (node_shards_are_ready(node))
+        return ERROR_NONE;
+    struct replica_replay replay = node_replay(node);
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "shards replay their logs, %llu of %llu entries are applied",
+                     (unsigned long long)replay.applied, (unsigned long long)replay.entries);
 }
 
 static enum error_code reload(void *context, struct error *error)
@@ -215,6 +217,6 @@ struct api_program node_program(struct node *node)
         .flush = flush,
         .snapshot = snapshot,
         .delete_series = delete_series,
-        .not_ready = not_ready,
+        .check_ready = check_ready,
     };
 }

@@ -30,11 +30,14 @@ static void fatal_group(void *context, uint64_t group_id, const struct error *er
 
 static void space_changed(void *context, enum journal_space space)
 {
-    (void)context;
-    if (space == JOURNAL_SPACE_LOW)
+    struct node *node = context;
+    if (space == JOURNAL_SPACE_LOW) {
+        atomic_fetch_add(&node->replica_node.journals_low, 1);
         log_event(LOG_WARNING, "server", "the disk is nearly full: writes are refused", "");
-    else
+    } else {
+        atomic_fetch_sub(&node->replica_node.journals_low, 1);
         log_event(LOG_INFO, "server", "the disk has room again", "");
+    }
 }
 
 /* --- Opening, bottom up ----------------------------------------------------------------------- */
@@ -63,6 +66,16 @@ enum error_code node_open_directory(struct node *node, struct error *error)
                   "shards=%u spread=%u", node->topology.shard_count, node->topology.spread);
     slot_map_init(&node->slots, node->topology.shard_count);
     return ERROR_NONE;
+}
+
+static void tell_recovery(const struct node *node)
+{
+    struct journal_recovery_summary summary = journal_recovery_summary(node->recovery);
+    log_event(LOG_INFO, "server", "the log is whole",
+              "segments=%llu bytes=%llu records=%llu torn_tails=%llu since_start_ms=%llu",
+              (unsigned long long)summary.segments, (unsigned long long)summary.bytes_read,
+              (unsigned long long)summary.records, (unsigned long long)summary.torn_tails,
+              (unsigned long long)(clock_monotonic_ms(clock_system()) - node->opened_ms));
 }
 
 enum error_code node_open_tls(const struct settings *settings, struct tls_context **tls_out,
@@ -102,6 +115,8 @@ enum error_code node_open_shared(struct node *node, struct error *error)
     code = journal_recover(node->blocking_disk, &recovery, &node->recovery, error);
     if (code == ERROR_CORRUPT)
         error_wrap(error, "the log is damaged; restore this data directory from a copy");
+    if (code == ERROR_NONE)
+        tell_recovery(node);
     return code;
 }
 
@@ -140,7 +155,8 @@ static enum error_code open_storage_loop(struct node *node, size_t number, struc
     if (groups == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "groups of a loop");
     struct journal_options journal_options = {.directory = "journal", .lane = (uint32_t)number};
-    struct journal_events events = {.fatal = node_fatal_error, .space_changed = space_changed};
+    struct journal_events events = {
+        .context = node, .fatal = node_fatal_error, .space_changed = space_changed};
     code = journal_open(&loop->environment, &journal_options, &events, node->recovery, groups,
                         adopted_groups(node, number, groups), &loop->journal, error);
     free(groups);

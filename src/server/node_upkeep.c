@@ -8,16 +8,17 @@ static struct scheduler *first_loop_of(struct node *node)
     return node->loops[0].environment.scheduler;
 }
 
-static uint64_t stored_bytes(struct node *node, int64_t *oldest_ms)
+/* Of parts and blocks; *first_cutoff_ms is where the file ends that ends first. */
+static uint64_t stored_bytes(struct node *node, int64_t *first_cutoff_ms)
 {
     uint64_t bytes = 0;
-    *oldest_ms = INT64_MAX;
+    *first_cutoff_ms = INT64_MAX;
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
         struct shard_statistics statistics;
         shard_read_statistics(replica_shard(node->replicas[shard]), &statistics);
         bytes += statistics.part_bytes + statistics.block_bytes;
-        if (statistics.oldest_ms < *oldest_ms)
-            *oldest_ms = statistics.oldest_ms;
+        if (statistics.first_cutoff_ms < *first_cutoff_ms)
+            *first_cutoff_ms = statistics.first_cutoff_ms;
     }
     return bytes;
 }
@@ -36,16 +37,16 @@ static void retain(struct task *task)
                               atomic_load(&node->size_cutoff_ms));
 }
 
-/* Oldest windows go, one at a time, until the size fits. */
-static void enforce_size(struct node *node)
+/* The files that end first go, one step at a time, until the size fits. Not those that begin first:
+ * a single old sample would keep its file, and with it all that are younger. True: not yet. */
+static bool enforce_size(struct node *node)
 {
-    int64_t oldest_ms;
-    uint64_t bytes = stored_bytes(node, &oldest_ms);
+    int64_t cutoff_ms;
+    uint64_t bytes = stored_bytes(node, &cutoff_ms);
     if (node->settings->storage_retention_bytes == 0 ||
-        bytes <= node->settings->storage_retention_bytes || oldest_ms == INT64_MAX)
-        return;
-    enum { WINDOW_MS = 2 * 3600 * 1000 };
-    atomic_store(&node->size_cutoff_ms, (oldest_ms / WINDOW_MS + 1) * WINDOW_MS);
+        bytes <= node->settings->storage_retention_bytes || cutoff_ms == INT64_MAX)
+        return false;
+    atomic_store(&node->size_cutoff_ms, cutoff_ms);
     for (size_t i = 0; i < node->loop_count; i++) {
         struct node_loop *loop = &node->loops[i];
         if (atomic_exchange(&loop->retain_queued, true))
@@ -53,14 +54,39 @@ static void enforce_size(struct node *node)
         loop->retain_task.run = retain;
         scheduler_post(loop->environment.scheduler, &loop->retain_task);
     }
+    return true;
 }
 
-static bool all_ready(const struct node *node)
+/* --- Replay ----------------------------------------------------------------------------------- */
+
+bool node_shards_are_ready(const struct node *node)
 {
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
         if (!replica_is_ready(node->replicas[shard]))
             return false;
     return true;
+}
+
+struct replica_replay node_replay(const struct node *node)
+{
+    struct replica_replay all = {0};
+    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
+        struct replica_replay one = replica_replay(node->replicas[shard]);
+        all.entries += one.entries;
+        all.applied += one.applied;
+    }
+    return all;
+}
+
+/* On the way now and then, and at its end. */
+static void tell_replay(struct node *node, const char *message)
+{
+    uint64_t now_ms = clock_monotonic_ms(clock_system());
+    struct replica_replay replay = node_replay(node);
+    node->replay_told_ms = now_ms;
+    log_event(LOG_INFO, "server", message, "entries=%llu of=%llu since_start_ms=%llu",
+              (unsigned long long)replay.applied, (unsigned long long)replay.entries,
+              (unsigned long long)(now_ms - node->opened_ms));
 }
 
 static void close_recovery(struct job *job)
@@ -85,17 +111,21 @@ static void release_recovery(struct node *node)
     scheduler_submit(first_loop_of(node), &node->close_recovery);
 }
 
-enum { UPKEEP_MS = 100, UPKEEPS_PER_SIZE_CHECK = 100 };
+enum { UPKEEP_MS = 100, UPKEEPS_PER_SIZE_CHECK = 20, TELL_REPLAY_MS = 2000 };
 
 static void upkeep(struct timer *timer)
 {
     struct node *node = (struct node *)((char *)timer - offsetof(struct node, upkeep));
-    if (node->recovery != NULL && all_ready(node)) {
-        log_event(LOG_INFO, "server", "ready", "");
+    if (node->recovery != NULL && node_shards_are_ready(node)) {
+        tell_replay(node, "ready");
         release_recovery(node);
+    } else if (node->recovery != NULL &&
+               clock_monotonic_ms(clock_system()) - node->replay_told_ms >= TELL_REPLAY_MS) {
+        tell_replay(node, "replaying the log");
     }
-    if (node->recovery == NULL && ++node->upkeep_count % UPKEEPS_PER_SIZE_CHECK == 0)
-        enforce_size(node);
+    bool check_is_due = ++node->upkeep_count % UPKEEPS_PER_SIZE_CHECK == 0 || node->is_too_large;
+    if (node->recovery == NULL && check_is_due)
+        node->is_too_large = enforce_size(node);
     scheduler_timer_start(first_loop_of(node), timer, UPKEEP_MS);
 }
 

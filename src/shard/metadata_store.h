@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "model/sample.h"
+#include "platform/disk.h"
 #include "shard/shard.h"
 
 struct metadata_store;
@@ -54,5 +55,9 @@ bool metadata_store_remove(struct metadata_store *store, struct text tenant,
 void metadata_store_encode(struct metadata_store *store, struct byte_buffer *buffer);
 enum error_code metadata_store_decode(struct metadata_store *store, struct byte_reader *reader,
                                       struct error *error);
+
+/* Add what a file holds. Blocking. Errors: CORRUPT, NOT_FOUND, IO, OUT_OF_MEMORY; they name it. */
+enum error_code metadata_file_read(struct disk *disk, const char *path,
+                                   struct metadata_store *store, struct error *error);
 
 #endif

@@ -119,6 +119,7 @@ static enum error_code resolve_one(struct shard *shard, struct shard_write *writ
     *place = (struct pending_series){hash, shard->proposed_next_id++};
     shard_count_series(shard);
     series->id = place->id;
+    series->created = true;
     added->items[added->count++] = (struct entry_series){series->slot, series->labels};
     return ERROR_NONE;
 }

@@ -39,6 +39,7 @@ struct view_block {
     uint64_t index; /* of the merge start that made it */
     int64_t start_ms;
     int64_t end_ms;
+    int64_t window_end_ms; /* behind end_ms */
 };
 
 struct view {

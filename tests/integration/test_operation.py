@@ -1,12 +1,15 @@
 """Running a node: health, readiness, settings, reload, its own metrics, the end."""
+import glob
 import os
+import random
 import signal
 import subprocess
 import threading
 import time
 
 import harness
-from remote_write import HEADERS_1, series_1, snappy
+from remote_write import (HEADERS_1, HEADERS_2, METRIC_COUNTER, Request2, histogram, series_1,
+                          snappy)
 
 
 def run(*arguments, **options):
@@ -70,6 +73,23 @@ class Operation(harness.IntegrationTest):
             self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
         node.terminate()
 
+    def test_an_answered_flush_leaves_no_file_behind(self):
+        node = self.start_node("--telemetry.self_write=false")
+        for round_number in range(3):
+            start_ms = int(time.time() * 1000) - 3600 * 1000 * (4 - round_number)
+            body = snappy(b"".join(
+                series_1([("__name__", "flushed"), ("i", str(i))],
+                         [(start_ms + k * 1000, float(k)) for k in range(30)])
+                for i in range(200)))
+            self.assertEqual(node.request("POST", "/api/v1/write", body, HEADERS_1).status, 204)
+            self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
+            parts = glob.glob(os.path.join(self.folder, "data", "shards", "*", "parts", "*"))
+            self.assertEqual(parts, [])
+        blocks = node.metric("gnomon_shard_blocks")
+        node.terminate()
+        files = glob.glob(os.path.join(self.folder, "data", "shards", "*", "blocks", "*"))
+        self.assertEqual(len(files), blocks)
+
     def test_flushes_queries_and_writes_go_on_together(self):
         node = self.start_node("--telemetry.interval=100ms")
         statuses = {"write": set(), "query": set(), "flush": set()}
@@ -129,22 +149,78 @@ class Operation(harness.IntegrationTest):
         self.assertEqual(len(node.query("kept", time=now_ms / 1000)["result"]), 1)
         node.terminate()
 
-    def test_files_of_a_node_pass_their_verification(self):
-        node = self.start_node("--telemetry.self_write=false")
+    def files_of_every_kind(self):
+        """Of a node that has ended: blocks, parts, series segments, metadata."""
+        node = self.start_node("--telemetry.self_write=false", "--cluster.shards=1")
         now_ms = int(time.time() * 1000)
-        body = snappy(series_1([("__name__", "kept")], [(now_ms - i * 1000, 1.0)
-                                                       for i in range(100, 0, -1)]))
-        self.assertEqual(node.request("POST", "/api/v1/write", body, HEADERS_1).status, 204)
-        self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
-        node.terminate()
+        for number in range(2):
+            request = Request2()
+            for series in range(20):
+                labels = [("__name__", f"kept_{number}"), ("n", str(series))]
+                request.add(labels, [(now_ms - 300000 + i * 1000, i / 7) for i in range(200)],
+                            [histogram(now_ms - 60000, 6, 12.5, [1, 2, 3])],
+                            [([("trace", "abc")], now_ms - 60000, 1.0)],
+                            (METRIC_COUNTER, "Help.", "bytes"), now_ms - 400000)
+            self.assertEqual(node.request("POST", "/api/v1/write", snappy(request.bytes()),
+                                          HEADERS_2).status, 204)
+            if number == 0:
+                self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
+        node.terminate()  # freezes the second request: a part
         files = [os.path.join(folder, name)
                  for folder, _, names in os.walk(os.path.join(self.folder, "data", "shards"))
                  for name in names]
-        self.assertTrue(files)
-        for path in files:
+        self.assertEqual({path.rpartition(".")[2] for path in files},
+                         {"block", "part", "segment", "metadata"})
+        return files
+
+    def test_files_of_a_node_pass_their_verification(self):
+        for path in self.files_of_every_kind():
             verified = run("block", "verify", path)
             self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
-            self.assertEqual(run("block", "inspect", path).returncode, 0, path)
+            self.assertIn("sound", verified.stdout)
+            inspected = run("block", "inspect", path)
+            self.assertEqual(inspected.returncode, 0, path)
+            self.assertIn("kind: ", inspected.stdout)
+
+    def test_damaged_files_are_found_out(self):
+        copy = os.path.join(self.folder, "copy")
+        generator = random.Random(5)
+        for path in self.files_of_every_kind():
+            with open(path, "rb") as file:
+                content = file.read()
+            name = copy + "." + path.rpartition(".")[2]
+            damaged = [b"", content[:1], content[:-1], content[:len(content) // 2],
+                       content + b"\x00", bytes(len(content))]
+            for place in [0, len(content) - 1] + generator.sample(range(len(content)), 12):
+                damaged.append(content[:place] + bytes([content[place] ^ 1 << place % 8]) +
+                               content[place + 1:])
+            for number, wrong in enumerate(damaged):
+                with open(name, "wb") as file:
+                    file.write(wrong)
+                verified = run("block", "verify", name)
+                self.assertEqual((verified.returncode, verified.stdout), (1, ""), (path, number))
+                self.assertIn(name, verified.stderr)
+                self.assertIn(run("block", "inspect", name).returncode, (0, 1), (path, number))
+        for path in os.path.join(self.folder, "nowhere"), self.folder:
+            self.assertEqual(run("block", "verify", path).returncode, 1)
+
+    def test_what_is_no_data_directory_is_left_alone(self):
+        foreign = os.path.join(self.folder, "foreign")
+        os.mkdir(foreign)
+        with open(os.path.join(foreign, "letter"), "w", encoding="utf-8") as file:
+            file.write("dear")
+        newer = os.path.join(self.folder, "newer")
+        os.mkdir(newer)
+        with open(os.path.join(newer, "format"), "w", encoding="utf-8") as file:
+            file.write("gnomon 999\n")
+        for path, words in ((foreign, "not a data directory"), (newer, "format"),
+                            (os.path.join(foreign, "letter"), "Not a directory")):
+            outcome = run("serve", f"--http.listen=127.0.0.1:{harness.free_port()}",
+                          f"--storage.directory={path}")
+            self.assertEqual(outcome.returncode, 1)
+            self.assertIn(words, outcome.stderr)
+        self.assertEqual(set(os.listdir(foreign)) - {"lock"}, {"letter"})
+        self.assertEqual(set(os.listdir(newer)) - {"lock"}, {"format"})
 
 
 class Settings(harness.IntegrationTest):

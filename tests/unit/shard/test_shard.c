@@ -405,6 +405,27 @@ static void retention_deletes_what_lies_before_it_as_a_whole(void **state)
     harness_destroy(harness);
 }
 
+/* What retention by size goes by: an old sample in a file that ends late keeps nothing else. */
+static void statistics_say_at_which_cutoff_the_next_file_goes(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(40);
+    assert_int_equal(harness_statistics(harness).first_cutoff_ms, INT64_MAX);
+    harness_fill(harness, 3, T0, 300);
+    harness_flush(harness);
+    for (size_t left = 3; left > 0; left--) {
+        int64_t cutoff_ms = harness_statistics(harness).first_cutoff_ms;
+        assert_int_equal(harness_statistics(harness).block_count, left);
+        shard_retain_from(harness->shard, cutoff_ms - 1);
+        harness_run(harness);
+        assert_int_equal(harness_statistics(harness).block_count, left);
+        shard_retain_from(harness->shard, cutoff_ms);
+        harness_run(harness);
+        assert_int_equal(harness_statistics(harness).block_count, left - 1);
+    }
+    harness_destroy(harness);
+}
+
 static void retention_by_age_follows_the_newest_sample_not_a_clock_that_jumped(void **state)
 {
     (void)state;
@@ -442,6 +463,7 @@ int main(void)
         cmocka_unit_test(deleted_samples_stay_deleted_and_later_writes_stay),
         cmocka_unit_test(a_deletion_covers_a_frozen_head),
         cmocka_unit_test(retention_deletes_what_lies_before_it_as_a_whole),
+        cmocka_unit_test(statistics_say_at_which_cutoff_the_next_file_goes),
         cmocka_unit_test(retention_by_age_follows_the_newest_sample_not_a_clock_that_jumped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

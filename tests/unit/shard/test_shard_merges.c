@@ -274,6 +274,49 @@ static void windows_whose_index_would_take_too_much_memory_stay_short(void **sta
     assert_int_equal(blocks_planned(4000 * 1000), 0);
 }
 
+/* --- Flush ---------------------------------------------------------------------------------- */
+
+static bool count_file(void *context, const char *name, bool is_directory)
+{
+    (void)name;
+    *(size_t *)context += !is_directory;
+    return true;
+}
+
+static size_t part_file_count(struct harness *harness)
+{
+    char path[64];
+    struct error error;
+    size_t count = 0;
+    snprintf(path, sizeof path, "%s/parts", harness->options.directory);
+    assert_int_equal(disk_list(harness->environment->base.disk, path, count_file, &count, &error),
+                     ERROR_NONE);
+    return count;
+}
+
+static void a_flush_is_over_when_what_it_merged_is_deleted(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(70);
+    harness->keep_snapshots_away = true;
+    harness_fill(harness, 3, T0, 100);
+    struct {
+        struct shard_flush flush;
+        bool done;
+    } request = {.flush = {.done = harness_on_flushed}};
+    shard_flush(harness->shard, &request.flush);
+    harness_run(harness);
+    assert_int_equal(harness_statistics(harness).part_count, 0);
+    assert_true(part_file_count(harness) > 0); /* the stored snapshot may name them */
+    assert_false(request.done);
+    harness_snapshot(harness);
+    assert_false(request.done);
+    harness_run(harness);
+    assert_true(request.done);
+    assert_int_equal(part_file_count(harness), 0);
+    harness_destroy(harness);
+}
+
 /* --- Deletions ------------------------------------------------------------------------------ */
 
 static void clean(struct harness *harness)
@@ -356,6 +399,7 @@ int main(void)
         cmocka_unit_test(quiet_windows_become_longer_blocks_with_the_same_content),
         cmocka_unit_test(chunks_that_are_copied_are_those_that_encoding_anew_gives),
         cmocka_unit_test(blocks_stay_short_against_the_retention),
+        cmocka_unit_test(a_flush_is_over_when_what_it_merged_is_deleted),
         cmocka_unit_test(windows_whose_index_would_take_too_much_memory_stay_short),
         cmocka_unit_test(cleaning_takes_deleted_samples_out_of_the_blocks),
         cmocka_unit_test(a_block_of_which_all_is_deleted_leaves),
