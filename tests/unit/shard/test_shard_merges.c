@@ -127,6 +127,33 @@ static void more_than_eight_overlays_in_one_window_are_too_many(void **state)
     assert_true(merge_late_is_full(&shard));
 }
 
+static void a_merge_that_finds_no_room_waits_and_is_tried_again(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(66);
+    struct simulated_disk *disk = &harness->environment->disk;
+    harness_fill(harness, 10, T0, 120);
+    harness_freeze(harness);
+    disk->settings.capacity_bytes = simulated_disk_used_bytes(disk);
+    harness_set_time(harness, T0 + WINDOW_MS + HOUR_MS);
+    harness_maintain(harness);
+    struct shard_statistics statistics = harness_statistics(harness);
+    assert_int_equal(statistics.block_count, 0);
+    assert_true(statistics.merge_failures_total > 0);
+    assert_int_equal(statistics.merges_waiting, 1);
+    assert_int_equal(statistics.merges_running, 0);
+    disk->settings.capacity_bytes = UINT64_MAX;
+    simulated_scheduler_run_for(&harness->environment->scheduler, UINT64_C(10000000000));
+    harness_run(harness);
+    statistics = harness_statistics(harness);
+    assert_int_equal(statistics.block_count, 1);
+    assert_int_equal(statistics.merges_waiting, 0);
+    assert_int_equal(statistics.merges_running, 0);
+    assert_int_equal(statistics.samples_merged_total, 10 * 120);
+    harness_expect_fill(harness, 10, T0, 120);
+    harness_destroy(harness);
+}
+
 /* --- Longer blocks -------------------------------------------------------------------------- */
 
 static void quiet_windows_become_longer_blocks_with_the_same_content(void **state)
@@ -396,6 +423,7 @@ int main(void)
         cmocka_unit_test(late_samples_that_are_a_tenth_of_their_block_enter_it),
         cmocka_unit_test(late_samples_wait_when_the_merges_are_behind),
         cmocka_unit_test(more_than_eight_overlays_in_one_window_are_too_many),
+        cmocka_unit_test(a_merge_that_finds_no_room_waits_and_is_tried_again),
         cmocka_unit_test(quiet_windows_become_longer_blocks_with_the_same_content),
         cmocka_unit_test(chunks_that_are_copied_are_those_that_encoding_anew_gives),
         cmocka_unit_test(blocks_stay_short_against_the_retention),
