@@ -65,6 +65,7 @@ enum error_code node_open_directory(struct node *node, struct error *error)
         log_event(LOG_WARNING, "server", "the data directory keeps the shards it was made with",
                   "shards=%u spread=%u", node->topology.shard_count, node->topology.spread);
     slot_map_init(&node->slots, node->topology.shard_count);
+    node_sweep_snapshots(settings->storage_directory);
     return ERROR_NONE;
 }
 
