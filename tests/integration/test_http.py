@@ -259,7 +259,8 @@ class Http(harness.IntegrationTest):
         harness.wait_until(lambda: self.node.metric("gnomon_query_memory_bytes") > 64 << 20 and
                            self.node.metric("gnomon_query_running") == 0,
                            "the queries have run", alive=self.node)
-        self.assertLess(self.node.metric("gnomon_process_resident_memory_bytes") - before, 256 << 20)
+        grown = self.node.metric("gnomon_process_resident_memory_bytes") - before
+        self.assertTrue(harness.SANITIZED or grown < 256 << 20, grown)
         self.assertEqual(self.node.query("1 + 1")["result"][1], "2")
         for client in readers:
             client.close()
