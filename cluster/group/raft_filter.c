@@ -355,7 +355,8 @@ bool filter_send(struct group *group, struct raft_message *message)
     if (message->type == RAFT_IO_REQUEST_VOTE_RESULT && group->filter.asked != NULL) {
         struct raft_request_vote_result *answer = &message->request_vote_result;
         vote_without_vote(group, answer);
-        if (!answer->vote_granted && answer->term < group->raft.current_term)
+        if (!answer->vote_granted && answer->term < group->raft.current_term &&
+            group_rule_on(group, RULE_PRE_VOTE_LEARNS))
             answer->term = group->raft.current_term; /* rule 18 */
     }
     if (message->type != RAFT_IO_APPEND_ENTRIES_RESULT || !group->filter.answering)

@@ -55,8 +55,8 @@ struct api_program {
                           const struct matcher *const *matchers, size_t matcher_count,
                           int64_t start_ms, int64_t end_ms,
                           void (*done)(void *argument, const struct error *error), void *argument);
-    /* NULL: ready; otherwise why not. Any thread. */
-    const char *(*not_ready)(void *context);
+    /* NONE, or UNAVAILABLE with the reason, for people. Any thread. */
+    enum error_code (*check_ready)(void *context, struct error *error);
 };
 
 struct api_options {

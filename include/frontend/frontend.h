@@ -7,12 +7,14 @@
 #define FRONTEND_FRONTEND_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
 #include "base/error.h"
 #include "platform/clock.h"
+#include "platform/scheduler.h"
 #include "platform/worker_pool.h"
 #include "promql/engine.h"
 #include "promql/series_source.h"
@@ -53,18 +55,24 @@ struct arena_account *frontend_memory(struct frontend *frontend);
 
 /* One query or look-up on its way through queue and workers. The caller's until `done`. */
 struct frontend_job {
-    /* On a worker. */
+    /* On a worker, when its turn has come. Leaves its outcome in `error`. */
     void (*run)(struct frontend_job *job);
     /* On the loop that submitted it. */
     void (*done)(struct frontend_job *job);
+    uint64_t deadline_ns; /* on the monotonic clock; after it the job does not run. 0: none */
+    /* The outcome. TIMEOUT or CANCELED without `run` when its turn did not come. */
+    struct error error;
 
     /* The frontend's. */
     struct frontend *frontend;
     struct job job;
     struct scheduler *origin;
+    struct frontend_job *previous;
     struct frontend_job *next;
     struct task task;
+    struct timer timer;
     uint64_t queued_ns;
+    bool is_waiting; /* under the queue's lock */
 };
 
 /*
@@ -74,6 +82,20 @@ struct frontend_job {
 enum error_code frontend_submit(struct frontend *frontend, struct scheduler *loop,
                                 struct frontend_job *job, struct error *error);
 
+/* Nobody wants the answer of a submitted job that is not done: when it waits it ends, CANCELED, and
+ * makes room; when it runs nothing happens here. From the loop that submitted it. */
+void frontend_withdraw(struct frontend_job *job);
+
+/* How jobs ended that have no answer. */
+enum frontend_failure {
+    FRONTEND_TIMED_OUT,
+    FRONTEND_CANCELED,
+    FRONTEND_OVER_LIMIT,  /* of samples, or of memory by itself */
+    FRONTEND_UNAVAILABLE, /* no memory beside others */
+    FRONTEND_FAILED,      /* of itself: what it asks cannot be answered */
+    FRONTEND_FAILURES
+};
+
 struct frontend_statistics {
     uint64_t queries_total;
     uint64_t queries_running;
@@ -82,6 +104,7 @@ struct frontend_statistics {
     uint64_t waited_ns_total;
     uint64_t memory_bytes;
     uint64_t memory_max_bytes;
+    uint64_t failed_total[FRONTEND_FAILURES];
 };
 void frontend_statistics(struct frontend *frontend, struct frontend_statistics *statistics_out);
 

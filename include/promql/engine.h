@@ -55,7 +55,8 @@ struct promql_execution_options {
     struct worker_pool *pool;     /* NULL: evaluated on the calling thread alone */
     struct clock *clock;          /* for the deadline and the timings */
 
-    /* Limits; reaching one ends the query with LIMIT, TIMEOUT or CANCELED. */
+    /* Limits; reaching one ends the query with LIMIT, TIMEOUT or CANCELED, or UNAVAILABLE when
+     * other queries hold what it would need of `memory`. */
     uint64_t memory_max_bytes;    /* 0: none */
     uint64_t samples_max;         /* held at once; 0: PROMQL_SAMPLES_MAX_DEFAULT */
     uint64_t deadline_ns;         /* on the clock's monotonic time; 0: none */

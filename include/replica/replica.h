@@ -108,6 +108,15 @@ struct shard *replica_shard(struct replica *replica);
 /* Leading, and everything acknowledged before is readable. Any thread. */
 bool replica_is_ready(const struct replica *replica);
 
+/* What a start applies: entries of the log, those that an earlier life applied among them. */
+struct replica_replay {
+    uint64_t entries;
+    uint64_t applied; /* all of them once the replica was ready */
+};
+
+/* Any thread. */
+struct replica_replay replica_replay(const struct replica *replica);
+
 /* On the loop: freeze and merge everything; `done` on the loop. */
 void replica_flush(struct replica *replica, struct shard_flush *flush);
 

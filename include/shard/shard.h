@@ -141,6 +141,9 @@ uint64_t shard_series_count(const struct shard *shard);
 /* Ask for a freeze; nothing happens when one is under way. */
 void shard_freeze(struct shard *shard);
 
+/* Log index of the newest freeze, be it durable or on its way there; 0: none yet. */
+uint64_t shard_freeze_index(const struct shard *shard);
+
 /* Look whether a merge or the retention has something to do. Cheap; call it now and then. */
 void shard_maintain(struct shard *shard);
 
@@ -152,8 +155,9 @@ enum flush_reach {
     FLUSH_DELETED, /* and blocks that hold deleted samples are written anew without them */
 };
 
-/* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do, or with
- * UNAVAILABLE when the shard closes. It may run inside the call. */
+/* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do and the
+ * files that were merged are deleted, for which a snapshot must be stored, or with UNAVAILABLE when
+ * the shard closes. It may run inside the call. */
 struct shard_flush {
     void (*done)(struct shard_flush *flush, const struct error *error);
     enum flush_reach reach;
@@ -161,6 +165,9 @@ struct shard_flush {
     int phase;                /* the shard's */
 };
 void shard_flush(struct shard *shard, struct shard_flush *flush);
+
+/* Those that wait end with UNAVAILABLE, before the call returns; what they began goes on. */
+void shard_cancel_flushes(struct shard *shard);
 
 /*
  * A copy of the shard in another directory of its disk: the manifest at the last durable freeze,
@@ -215,6 +222,11 @@ struct shard_statistics {
     uint64_t segment_count, segment_bytes;
     uint64_t freezes_total;
     uint64_t merges_total;
+    uint64_t merges_waiting; /* for a worker, or to be tried again */
+    uint64_t merges_running;
+    uint64_t merge_failures_total; /* also in job_failures_total */
+    uint64_t samples_merged_total; /* of finished merges */
+    uint64_t late_refused_total;   /* samples, while merges are behind */
     uint64_t job_failures_total;
     uint64_t series_forgotten;   /* since the start */
     uint64_t segments_rewritten; /* since the start */

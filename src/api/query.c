@@ -8,11 +8,7 @@
 
 #include "api_private.h"
 
-enum {
-    POINTS_MAX = 11000,
-    /* An answer up to this size is made at once, where the query ran. */
-    FIRST_PIECE_BYTES = 512 * 1024,
-};
+enum { POINTS_MAX = 11000 };
 
 /* --- Types ------------------------------------------------------------------------------------ */
 
@@ -26,10 +22,7 @@ struct query_call {
     atomic_bool canceled;
     uint64_t limit; /* series of the answer */
     bool with_statistics;
-    int64_t time_ms; /* of an instant query */
-    struct clock *clock;
-    uint64_t deadline_ns;
-    struct error error;
+    int64_t time_ms;                /* of an instant query */
     struct byte_buffer first_piece; /* of the answer, made where the query ran */
     size_t piece_bytes;             /* about so many in a piece */
 
@@ -287,20 +280,13 @@ static void produced(struct http_producer *producer)
 static void query_run(struct frontend_job *job)
 {
     struct query_call *call = (struct query_call *)job;
-    error_clear(&call->error);
-    if (atomic_load(&call->canceled))
-        error_set(&call->error, ERROR_CANCELED, "query was canceled in query queue");
-    else if (clock_monotonic_ns(call->clock) >= call->deadline_ns)
-        error_set(&call->error, ERROR_TIMEOUT, "query timed out in query queue");
-    else
-        (void)promql_execution_run(call->execution, &call->error); /* its code is in the error */
-    if (call->error.code != ERROR_NONE)
+    if (promql_execution_run(call->execution, &job->error) != ERROR_NONE)
         return;
-    call->piece_bytes = FIRST_PIECE_BYTES;
+    call->piece_bytes = API_FIRST_PIECE_BYTES;
     produce_piece(call, &call->first_piece);
     call->piece_bytes = HTTP_PIECE_BYTES;
     if (call->first_piece.failed)
-        error_set(&call->error, ERROR_OUT_OF_MEMORY, "the answer needs too much memory");
+        error_set(&job->error, ERROR_OUT_OF_MEMORY, "the answer needs too much memory");
 }
 
 static void query_done(struct frontend_job *job)
@@ -308,8 +294,8 @@ static void query_done(struct frontend_job *job)
     struct query_call *call = (struct query_call *)job;
     struct http_request *request = call->request;
     http_request_on_gone(request, NULL, NULL);
-    if (call->error.code != ERROR_NONE) {
-        struct error error = call->error;
+    if (job->error.code != ERROR_NONE) {
+        struct error error = job->error;
         call_destroy(call);
         api_respond_code(request, &error, API_EXECUTION);
         return;
@@ -332,7 +318,9 @@ static void query_done(struct frontend_job *job)
 
 static void query_gone(void *context)
 {
-    atomic_store(&((struct query_call *)context)->canceled, true);
+    struct query_call *call = context;
+    atomic_store(&call->canceled, true);
+    frontend_withdraw(&call->job);
 }
 
 /* What both endpoints take. */
@@ -360,10 +348,9 @@ static enum error_code read_common(struct query_call *call,
         options->lookback_ms = frontend->lookback_ms;
     if (timeout_ns > timeout_max_ns)
         timeout_ns = timeout_max_ns;
-    call->clock = frontend->clock;
-    call->deadline_ns = clock_monotonic_ns(frontend->clock);
+    call->job.deadline_ns = clock_monotonic_ns(frontend->clock);
     if (timeout_ns > 0) /* otherwise it is over before it begins */
-        call->deadline_ns += (uint64_t)timeout_ns;
+        call->job.deadline_ns += (uint64_t)timeout_ns;
     call->with_statistics =
         http_parameters_find(parameters, TEXT("stats"), &statistics) && statistics.size > 0;
     options->subquery_step_default_ms = frontend->subquery_step_ms;
@@ -372,7 +359,8 @@ static enum error_code read_common(struct query_call *call,
     options->pool = frontend->pool;
     options->clock = frontend->clock;
     options->samples_max = frontend->samples_max;
-    options->deadline_ns = call->deadline_ns;
+    options->deadline_ns = call->job.deadline_ns;
+    options->memory_max_bytes = frontend->memory_max_bytes;
     options->canceled = &call->canceled;
     options->memory = frontend_memory(api_of(call->request)->options.frontend);
     http_parameters_find(parameters, TEXT("query"), &options->query);
@@ -452,13 +440,12 @@ start(struct http_request *request,
         if (code == ERROR_INVALID)
             error_wrap(&error, "invalid parameter \"query\"");
     }
-    if (code == ERROR_NONE) {
-        http_request_on_gone(request, query_gone, call);
+    if (code == ERROR_NONE)
         code = frontend_submit(api_of(request)->options.frontend, http_request_scheduler(request),
                                &call->job, &error);
-    }
-    if (code != ERROR_NONE) {
-        http_request_on_gone(request, NULL, NULL);
+    if (code == ERROR_NONE) {
+        http_request_on_gone(request, query_gone, call);
+    } else {
         call_destroy(call);
         api_respond_code(request, &error, API_BAD_DATA);
     }

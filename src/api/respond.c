@@ -60,13 +60,13 @@ enum api_error api_error_of(enum error_code code, enum api_error invalid_kind)
     case ERROR_INVALID:
         return invalid_kind;
     case ERROR_LIMIT:
-    case ERROR_OUT_OF_MEMORY:
         return API_EXECUTION;
     case ERROR_TIMEOUT:
         return API_TIMEOUT;
     case ERROR_CANCELED:
         return API_CANCELED;
     case ERROR_UNAVAILABLE:
+    case ERROR_OUT_OF_MEMORY:
         return API_UNAVAILABLE;
     case ERROR_NOT_FOUND:
         return API_NOT_FOUND;

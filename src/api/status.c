@@ -113,13 +113,26 @@ void api_status_config(struct http_request *request)
     api_respond_data(request, &data);
 }
 
+/* Prometheus counts segments of its log here; ours are of any size, so it is entries. */
 void api_status_walreplay(struct http_request *request)
 {
-    bool ready = api_of(request)->options.program.not_ready(
-                     api_of(request)->options.program.context) == NULL;
-    respond_literal(request, ready
-                                 ? "{\"min\":0,\"max\":0,\"current\":0,\"state\":\"done\"}"
-                                 : "{\"min\":0,\"max\":0,\"current\":0,\"state\":\"in progress\"}");
+    struct api *api = api_of(request);
+    struct replica_replay all = {0};
+    bool done = true;
+    for (size_t i = 0; i < api->options.shard_count; i++) {
+        struct replica_replay one = replica_replay(api->options.replicas[i]);
+        all.entries += one.entries;
+        all.applied += one.applied;
+        done = done && one.applied == one.entries;
+    }
+    struct byte_buffer data = {0};
+    json_raw(&data, TEXT("{"));
+    json_integer_field(&data, "min", 0);
+    json_integer_field(&data, "max", (int64_t)all.entries);
+    json_integer_field(&data, "current", (int64_t)all.applied);
+    json_string_field(&data, "state", done ? "done" : "in progress");
+    json_raw(&data, TEXT("}"));
+    api_respond_data(request, &data);
 }
 
 /* --- Cluster ---------------------------------------------------------------------------------- */
@@ -156,11 +169,26 @@ void api_healthy(struct http_request *request)
 void api_ready(struct http_request *request)
 {
     struct api *api = api_of(request);
-    const char *why = api->options.program.not_ready(api->options.program.context);
-    if (why == NULL)
+    struct error error;
+    if (api->options.program.check_ready(api->options.program.context, &error) == ERROR_NONE) {
         api_respond_text(request, 200, "Gnomon is Ready.\n");
-    else
-        api_respond_text(request, 503, why);
+        return;
+    }
+    struct byte_buffer body = {0};
+    json_raw(&body, TEXT("Service Unavailable: "));
+    json_raw(&body, text_of(error.message));
+    json_raw(&body, TEXT("\n"));
+    if (body.failed) {
+        byte_buffer_clear(&body);
+        api_respond_status(request, 503);
+        return;
+    }
+    http_respond(request, &(struct http_response){
+                              .status = 503,
+                              .content_type = TEXT("text/plain; charset=utf-8"),
+                              .body = {(char *)body.bytes, body.size},
+                              .body_life = HTTP_BODY_OWNED,
+                          });
 }
 
 void api_metrics(struct http_request *request)

@@ -8,11 +8,12 @@ enum {
     INDEX_CAPACITY_FIRST = 8192,
     /* Places that the hand looks at for one that is quiet, before the table grows; and when it is
      * full. */
-    HAND_STEPS = 8,
+    HAND_STEPS = 16,
     HAND_STEPS_MAX = 64,
-    /* Every alias was looked for so often, on the average, and this one not once: its series is
-     * gone, or sent so seldom that decoding it costs little. */
-    QUIET_ROUNDS = 32,
+    /* Its series is gone, or sent so seldom that decoding it costs little. */
+    QUIET_S = 30 * 60,
+    /* Those that are sent all the time were used since. */
+    LATELY_S = 2 * 60,
 };
 
 /* --- Index: open addressing with linear probing ----------------------------------------------- */
@@ -109,17 +110,17 @@ struct alias *alias_table_find(struct alias_table *table, struct hash128 hash)
     uint32_t entry = table->index[index_find(table, hash)];
     if (entry == 0)
         return NULL;
-    table->aliases[entry - 1].used = table->clock;
+    table->aliases[entry - 1].used_s = table->clock_s;
     return &table->aliases[entry - 1];
 }
 
-/* Move the hand to a place that is free or was not used for so many rounds; false when there is
- * none within so many steps. */
-static bool find_quiet_place(struct alias_table *table, uint64_t rounds, size_t steps)
+/* Move the hand to a place that is free or was not used for so long; false when there is none
+ * within so many steps. */
+static bool find_quiet_place(struct alias_table *table, int32_t quiet_s, size_t steps)
 {
     for (size_t step = 0; step < steps && table->count > 0; step++) {
         const struct alias *alias = &table->aliases[table->hand];
-        if (is_removed(alias) || (uint32_t)(table->clock - alias->used) > rounds * table->count)
+        if (is_removed(alias) || (int32_t)(table->clock_s - alias->used_s) > quiet_s)
             return true;
         table->hand = (table->hand + 1) % table->count;
     }
@@ -129,7 +130,7 @@ static bool find_quiet_place(struct alias_table *table, uint64_t rounds, size_t 
 /* A place for one more: of one that is quiet, behind the last, or of one not used lately. */
 static size_t take_place(struct alias_table *table)
 {
-    bool found = find_quiet_place(table, QUIET_ROUNDS, HAND_STEPS);
+    bool found = find_quiet_place(table, QUIET_S, HAND_STEPS);
     if (!found && table->count < table->count_max) {
         if ((table->count + 1) * 2 <= table->index_capacity || index_grow(table))
             return table->count++;
@@ -137,7 +138,7 @@ static size_t take_place(struct alias_table *table)
             return table->count++; /* fuller than it should be, but right */
     }
     if (!found)
-        (void)find_quiet_place(table, 1, HAND_STEPS_MAX); /* else any */
+        (void)find_quiet_place(table, LATELY_S, HAND_STEPS_MAX); /* else any */
     size_t place = table->hand;
     table->hand = (table->hand + 1) % table->count;
     if (!is_removed(&table->aliases[place])) {
@@ -152,11 +153,11 @@ void alias_table_put(struct alias_table *table, struct hash128 hash, uint32_t sh
 {
     struct alias *known = alias_table_find(table, hash);
     if (known != NULL) {
-        *known = (struct alias){hash, series_id, shard, table->clock};
+        *known = (struct alias){hash, series_id, shard, table->clock_s};
         return;
     }
     size_t place = take_place(table);
-    table->aliases[place] = (struct alias){hash, series_id, shard, table->clock};
+    table->aliases[place] = (struct alias){hash, series_id, shard, table->clock_s};
     table->index[index_find(table, hash)] = (uint32_t)place + 1;
 }
 

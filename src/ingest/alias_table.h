@@ -5,10 +5,10 @@
  * order again and again, so after one alias the next one asked for is mostly its neighbour:
  * alias_table_find_next looks there first, and then needs neither the index nor a cache miss.
  *
- * Bounded: a clock hand looks for aliases that were not used while all were looked for many times,
- * and a new one takes their place before the table grows; so that it stays as large as what is
- * sent, however many series come and go. When it is full, any other than those used lately has to
- * go. Losing an alias costs one look-up by labels, nothing else. Belongs to one loop.
+ * Bounded: a clock hand looks for aliases that were not used for half an hour, and a new one takes
+ * their place before the table grows; so that it stays as large as what is sent, however many
+ * series come and go. When it is full, any other than those used lately has to go. Losing an alias
+ * costs one look-up by labels, nothing else. Belongs to one loop.
  */
 #ifndef INGEST_ALIAS_TABLE_H
 #define INGEST_ALIAS_TABLE_H
@@ -23,7 +23,7 @@ struct alias {
     struct hash128 hash; /* zero: removed */
     uint64_t series_id;
     uint32_t shard;
-    uint32_t used; /* clock of the table when it was last found */
+    uint32_t used_s; /* clock of the table when it was last found */
 };
 
 struct alias_table {
@@ -32,8 +32,8 @@ struct alias_table {
     size_t count_max;
     uint32_t *index; /* [index_capacity], places + 1 by hash, 0: empty; a power of two */
     size_t index_capacity;
-    size_t hand;    /* where the next eviction looks */
-    uint32_t clock; /* look-ups so far */
+    size_t hand;      /* where the next eviction looks */
+    uint32_t clock_s; /* as the caller last said it */
     uint64_t evictions;
 };
 
@@ -54,7 +54,7 @@ static inline struct alias *alias_table_find_next(struct alias_table *table, str
 {
     size_t next = *place + 1; /* 0 after ALIAS_NONE */
     if (next < table->count && hash128_equal(table->aliases[next].hash, hash)) {
-        table->aliases[next].used = table->clock;
+        table->aliases[next].used_s = table->clock_s;
         *place = next;
         return &table->aliases[next];
     }
@@ -64,10 +64,10 @@ static inline struct alias *alias_table_find_next(struct alias_table *table, str
     return found;
 }
 
-/* So many look-ups follow, those of a request. */
-static inline void alias_table_tick(struct alias_table *table, size_t lookups)
+/* The time at which the following ones are used; it may jump. */
+static inline void alias_table_set_time(struct alias_table *table, int64_t now_ms)
 {
-    table->clock += (uint32_t)lookups;
+    table->clock_s = (uint32_t)(now_ms / 1000);
 }
 
 /* A new alias, or new content of one that is there. */

@@ -10,7 +10,7 @@ void ingest_find_aliases(struct ingest_request *request, size_t first, size_t en
     struct alias_table *aliases = &request->ingest->aliases;
     struct ingest_work *work = request->work;
     size_t place = ALIAS_NONE;
-    alias_table_tick(aliases, end - first);
+    alias_table_set_time(aliases, clock_now_ms(request->ingest->options.clock));
     for (size_t i = first; i < end; i++) {
         struct destination *destination = &work->destinations[i];
         const struct alias *alias =
@@ -103,8 +103,10 @@ static enum error_code place_by_labels(struct ingest_request *request, uint32_t 
     }
     uint16_t slot = series_slot(request->tenant, labels, ingest->options.spread);
     destination->shard = slot_map_shard(ingest->options.slots, slot);
-    work->placed[work->placed_count++] =
-        (struct placed_series){{labels, slot, SHARD_ID_UNKNOWN}, index};
+    work->placed[work->placed_count++] = (struct placed_series){
+        .series = {.labels = labels, .slot = slot, .id = SHARD_ID_UNKNOWN},
+        .origin = index,
+    };
     return ERROR_NONE;
 }
 

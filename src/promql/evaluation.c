@@ -26,10 +26,11 @@ static bool memory_charge(struct arena_account *self, size_t size_bytes)
 {
     struct query_memory *memory = (struct query_memory *)self;
     uint64_t used = atomic_fetch_add(&memory->used_bytes, size_bytes) + size_bytes;
-    if ((memory->limit_bytes > 0 && used > memory->limit_bytes) ||
+    bool over_limit = memory->limit_bytes > 0 && used > memory->limit_bytes;
+    if (over_limit ||
         (memory->parent != NULL && !memory->parent->charge(memory->parent, size_bytes))) {
         atomic_fetch_sub(&memory->used_bytes, size_bytes);
-        atomic_store(&memory->refused, true);
+        atomic_store(over_limit ? &memory->over_limit : &memory->beside_others, true);
         return false;
     }
     peak_raise(&memory->used_bytes_max, used);
@@ -62,11 +63,16 @@ struct arena *evaluation_arena_create(struct evaluation *evaluation)
 
 enum error_code evaluation_out_of_memory(struct evaluation *evaluation, struct error *error)
 {
-    if (atomic_load(&evaluation->memory.refused))
+    unsigned long long used_bytes = atomic_load(&evaluation->memory.used_bytes);
+    if (atomic_load(&evaluation->memory.over_limit))
         return error_set(error, ERROR_LIMIT,
                          "query processing would use too much memory in query execution "
                          "(%llu bytes are in use)",
-                         (unsigned long long)atomic_load(&evaluation->memory.used_bytes));
+                         used_bytes);
+    if (atomic_load(&evaluation->memory.beside_others))
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "other queries hold the memory that this one needs beside its %llu bytes",
+                         used_bytes);
     return error_set(error, ERROR_OUT_OF_MEMORY, "query execution");
 }
 
@@ -80,7 +86,8 @@ enum error_code evaluation_check(struct evaluation *evaluation, struct error *er
     if (options->deadline_ns > 0 && clock_monotonic_ns(options->clock) >= options->deadline_ns)
         return error_set(error, ERROR_TIMEOUT, "query timed out in expression evaluation");
     /* Helpers that cut labels can't tell "no memory" from "no labels"; the budget remembers. */
-    if (atomic_load_explicit(&evaluation->memory.refused, memory_order_relaxed))
+    if (atomic_load_explicit(&evaluation->memory.over_limit, memory_order_relaxed) ||
+        atomic_load_explicit(&evaluation->memory.beside_others, memory_order_relaxed))
         return evaluation_out_of_memory(evaluation, error);
     return ERROR_NONE;
 }

@@ -25,7 +25,10 @@ struct query_memory {
     uint64_t limit_bytes;         /* 0: none */
     _Atomic uint64_t used_bytes;
     _Atomic uint64_t used_bytes_max;
-    atomic_bool refused; /* an allocation failed for the budget, not for the system */
+    /* An allocation failed for a budget and not for the system: for the query's own limit, or
+     * because of what others hold of the common one. */
+    atomic_bool over_limit;
+    atomic_bool beside_others;
 };
 
 void query_memory_init(struct query_memory *memory, uint64_t limit_bytes,

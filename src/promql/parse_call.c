@@ -17,7 +17,7 @@ static bool take_label(struct parser *parser, struct text *label_out)
     }
     *label_out = parser_token_text(parser, parser->token);
     if (parser->token.kind != TOKEN_WORD || parser->token.keyword == KEYWORD_NUMBER ||
-        !label_name_is_legacy(*label_out))
+        parser->token.keyword == KEYWORD_WITHOUT || !label_name_is_legacy(*label_out))
         return parser_unexpected(parser, GROUPING, "label");
     parser_advance(parser);
     return true;
@@ -269,6 +269,9 @@ struct expression *parse_aggregation(struct parser *parser)
     if (!parse_arguments(parser, &arguments))
         return NULL;
     parser->enclosing = outside;
+    /* Whether a grouping follows must be known before the arguments are judged. */
+    if (!grouping_first && parser->token.kind == TOKEN_ERROR)
+        return parser_unexpected(parser, NULL, NULL);
     if (!grouping_first && !parse_grouping(parser, &node))
         return NULL;
     if (!check_arguments(parser, node.operation, arguments.count, start))

@@ -6,11 +6,20 @@
 
 enum { APPLY_SLICE_NS = 2 * 1000 * 1000, APPLY_RETRY_MS = 5 };
 
+static void replay_count(struct replica *replica, uint64_t applied)
+{
+    if (applied > replica->replay_entries)
+        applied = replica->replay_entries;
+    if (atomic_load(&replica->replayed_entries) < applied)
+        atomic_store(&replica->replayed_entries, applied);
+}
+
 void replica_lead_when_applied(struct replica *replica)
 {
     if (!replica->elected || atomic_load(&replica->ready) || replica->entries != NULL ||
         replica->stopped)
         return;
+    replay_count(replica, replica->replay_entries); /* the last ones may not be for the shard */
     atomic_store(&replica->ready, true);
     shard_lead(replica->shard);
 }
@@ -66,6 +75,7 @@ static void apply_slice(struct replica *replica)
         if (clock_monotonic_ns(clock) >= end_ns)
             break;
     }
+    replay_count(replica, replica->applied_index + 1 - replica->replay_first_index);
     group_applied(replica->group);
     replica_acknowledge(replica);
     replica_count_unfrozen(replica);

@@ -91,7 +91,8 @@ void replica_settle(struct replica *replica, void (*done)(void *context), void *
     replica->settled_context = context;
     replica->settle_index = status.last_index;
     if (shard_unfrozen_bytes(replica->shard) == 0) {
-        replica->settle_index = 0;
+        /* What it wrote may not be in a snapshot yet, nor what that replaces be deleted. */
+        replica->settle_index = shard_freeze_index(replica->shard);
         replica_settle_check(replica);
         return;
     }

@@ -64,9 +64,15 @@ enum error_code replica_create(const struct replica_options *options, struct rep
 enum error_code replica_start(struct replica *replica, struct error *error)
 {
     enum error_code code = group_start(replica->group, error);
-    if (code == ERROR_NONE)
-        scheduler_timer_start(loop_of(replica), &replica->upkeep, UPKEEP_MS);
-    return code;
+    if (code != ERROR_NONE)
+        return code;
+    struct group_status status;
+    group_status(replica->group, &status);
+    replica->replay_first_index = replica->applied_index + 1;
+    if (status.last_index > replica->applied_index)
+        replica->replay_entries = status.last_index - replica->applied_index;
+    scheduler_timer_start(loop_of(replica), &replica->upkeep, UPKEEP_MS);
+    return ERROR_NONE;
 }
 
 static void shard_closed(void *context)
@@ -126,6 +132,12 @@ bool replica_is_ready(const struct replica *replica)
 void replica_flush(struct replica *replica, struct shard_flush *flush)
 {
     shard_flush(replica->shard, flush);
+}
+
+struct replica_replay replica_replay(const struct replica *replica)
+{
+    return (struct replica_replay){.entries = replica->replay_entries,
+                                   .applied = atomic_load(&replica->replayed_entries)};
 }
 
 void replica_group_status(const struct replica *replica, struct group_status *status_out)

@@ -63,6 +63,9 @@ struct replica {
     struct task apply_task;
     bool apply_scheduled;
     struct timer apply_retry;
+    uint64_t replay_first_index; /* of what the start applies */
+    uint64_t replay_entries;
+    _Atomic uint64_t replayed_entries;
     uint64_t counted_unfrozen_bytes; /* of this shard in node->unfrozen_bytes */
     uint64_t counted_series;         /* in node->series_count */
 

@@ -40,6 +40,7 @@ enum error_code node_open(const struct settings *settings, struct node **node_ou
     if (node == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "node");
     node->settings = settings;
+    node->opened_ms = node->replay_told_ms = clock_monotonic_ms(clock_system());
     node->hash_seed = random_next(random_system());
     log_set_level(settings->log_level);
     enum error_code code = node_open_directory(node, error);

@@ -2,7 +2,8 @@
  * From SIGTERM to the end: answer what has begun, freeze and snapshot so that the next start has
  * little to replay, close from the top down.
  *
- *   servers drained -> shards settled -> replicas closed -> journals closed -> loops stopped
+ *   flushes canceled, servers drained -> shards settled -> replicas closed
+ *   -> journals closed -> loops stopped
  *
  * Each loop does a step and tells loop 0; the next step begins when all have done it.
  */
@@ -177,9 +178,19 @@ static void server_drained(void *context)
     step_done(context);
 }
 
+/* Flushes may take as long as merges do: they are not waited for. */
+static void cancel_flushes(struct node_loop *loop)
+{
+    struct node *node = loop->node;
+    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
+        if (shard % node->loop_count == loop->number)
+            shard_cancel_flushes(replica_shard(node->replicas[shard]));
+}
+
 static void drain_server(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
+    cancel_flushes(loop);
     http_server_drain(loop->server, DRAIN_GRACE_MS, server_drained, loop);
 }
 

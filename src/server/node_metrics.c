@@ -56,6 +56,15 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Series segments that a later one took the place of."),
     SHARD_METRIC("freezes_total", freezes_total, METRIC_KIND_COUNTER, "Freezes."),
     SHARD_METRIC("merges_total", merges_total, METRIC_KIND_COUNTER, "Merges finished."),
+    SHARD_METRIC("merges_waiting", merges_waiting, METRIC_KIND_GAUGE,
+                 "Merges that wait for a worker, or to be tried again."),
+    SHARD_METRIC("merges_running", merges_running, METRIC_KIND_GAUGE, "Merges under way."),
+    SHARD_METRIC("merge_failures_total", merge_failures_total, METRIC_KIND_COUNTER,
+                 "Merges that failed and are tried again."),
+    SHARD_METRIC("samples_merged_total", samples_merged_total, METRIC_KIND_COUNTER,
+                 "Samples in the blocks that merges wrote."),
+    SHARD_METRIC("late_refused_total", late_refused_total, METRIC_KIND_COUNTER,
+                 "Late samples refused for now, since merges are behind."),
     SHARD_METRIC("job_failures_total", job_failures_total, METRIC_KIND_COUNTER,
                  "Freezes and merges that failed and are tried again."),
     SHARD_METRIC("tombstones", tombstone_count, METRIC_KIND_GAUGE, "Deletions not merged yet."),
@@ -168,6 +177,16 @@ static void collect_queries(void *context, metric_visit *visit, void *visit_cont
                 NULL, 0, (double)queries.queries_total);
     metric_emit(&emitter, "gnomon_query_refused_total", "Queries refused because too many waited.",
                 METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_refused_total);
+    static const char *const REASONS[FRONTEND_FAILURES] = {
+        [FRONTEND_TIMED_OUT] = "timeout", [FRONTEND_CANCELED] = "canceled",
+        [FRONTEND_OVER_LIMIT] = "limit",  [FRONTEND_UNAVAILABLE] = "unavailable",
+        [FRONTEND_FAILED] = "execution",
+    };
+    for (int reason = 0; reason < FRONTEND_FAILURES; reason++) {
+        struct metric_label label = {"reason", REASONS[reason]};
+        metric_emit(&emitter, "gnomon_query_failed_total", "Queries that ended without an answer.",
+                    METRIC_KIND_COUNTER, &label, 1, (double)queries.failed_total[reason]);
+    }
     metric_emit(&emitter, "gnomon_query_running", "Queries under way.", METRIC_KIND_GAUGE, NULL, 0,
                 (double)queries.queries_running);
     metric_emit(&emitter, "gnomon_query_waiting", "Queries in the queue.", METRIC_KIND_GAUGE, NULL,

@@ -89,6 +89,8 @@ struct node {
     uint64_t hash_seed;
 
     struct timer upkeep; /* on loop 0 */
+    uint64_t opened_ms;
+    uint64_t replay_told_ms;
     struct self_write *self_write;
 
     _Atomic bool draining;
@@ -118,6 +120,9 @@ enum error_code node_open_servers(struct node *node, struct error *error);
 
 /* node_upkeep.c: before the loops run; node_drain stops it. */
 void node_start_upkeep(struct node *node);
+bool node_shards_are_ready(const struct node *node);
+/* Of all shards. */
+struct replica_replay node_replay(const struct node *node);
 
 /* node_metrics.c: collectors for what the parts count themselves. False when memory is out. */
 bool node_add_metrics(struct node *node);
@@ -141,6 +146,9 @@ extern const struct group_member NODE_FOUNDER;
 void node_snapshot(struct node *node, enum api_snapshot_head head, struct scheduler *origin,
                    void (*done)(void *argument, const char *name, const struct error *error),
                    void *argument);
+
+/* Remove what a crash has left of snapshots that were not whole. Before any is made. */
+void node_sweep_snapshots(const char *storage_directory);
 
 /* node_program.c: what the API asks of the program. */
 struct api_program node_program(struct node *node);

@@ -7,15 +7,17 @@
 
 /* --- Readiness and reload --------------------------------------------------------------------- */
 
-static const char *not_ready(void *context)
+static enum error_code check_ready(void *context, struct error *error)
 {
     struct node *node = context;
     if (atomic_load(&node->draining))
-        return "Service Unavailable: shutting down\n";
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
-        if (!replica_is_ready(node->replicas[shard]))
-            return "Service Unavailable: shards replay their logs\n";
-    return NULL;
+        return error_set(error, ERROR_UNAVAILABLE, "shutting down");
+    if (node_shards_are_ready(node))
+        return ERROR_NONE;
+    struct replica_replay replay = node_replay(node);
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "shards replay their logs, %llu of %llu entries are applied",
+                     (unsigned long long)replay.applied, (unsigned long long)replay.entries);
 }
 
 static enum error_code reload(void *context, struct error *error)
@@ -38,6 +40,7 @@ struct flush_one {
     struct shard_flush flush; /* first */
     struct task task;
     struct flush_all *all;
+    struct node *node;
     struct replica *replica;
     struct journal *journal; /* of the same loop */
 };
@@ -47,6 +50,7 @@ struct flush_all {
     void (*done)(void *argument, const struct error *error);
     void *argument;
     _Atomic size_t outstanding;
+    atomic_bool canceled; /* the node ends */
     struct task task;
     struct flush_one shards[];
 };
@@ -54,9 +58,11 @@ struct flush_all {
 static void flush_answer(struct task *task)
 {
     struct flush_all *all = (struct flush_all *)((char *)task - offsetof(struct flush_all, task));
-    struct error none;
-    error_clear(&none);
-    all->done(all->argument, &none);
+    struct error outcome;
+    error_clear(&outcome);
+    if (atomic_load(&all->canceled))
+        error_set(&outcome, ERROR_UNAVAILABLE, "shutting down");
+    all->done(all->argument, &outcome);
     free(all);
 }
 
@@ -64,8 +70,10 @@ static void shard_flushed(struct shard_flush *flush, const struct error *error)
 {
     struct flush_one *one = (struct flush_one *)flush;
     struct flush_all *all = one->all;
-    (void)error;                /* a flush waits until it succeeds */
-    journal_trim(one->journal); /* the log before it is not needed any more */
+    if (error->code == ERROR_NONE)
+        journal_trim(one->journal); /* the log before it is not needed any more */
+    else
+        atomic_store(&all->canceled, true); /* a flush waits until it succeeds */
     if (atomic_fetch_sub(&all->outstanding, 1) > 1)
         return;
     all->task.run = flush_answer;
@@ -75,8 +83,12 @@ static void shard_flushed(struct shard_flush *flush, const struct error *error)
 static void flush_on_loop(struct task *task)
 {
     struct flush_one *one = (struct flush_one *)((char *)task - offsetof(struct flush_one, task));
+    struct replica *replica = one->replica;
+    bool draining = atomic_load(&one->node->draining); /* those before are canceled already */
     one->flush.done = shard_flushed;
-    replica_flush(one->replica, &one->flush);
+    replica_flush(replica, &one->flush); /* it may be over now, and its memory gone */
+    if (draining)
+        shard_cancel_flushes(replica_shard(replica));
 }
 
 static struct node_loop *loop_of_shard(struct node *node, uint32_t shard)
@@ -103,6 +115,7 @@ static void flush(void *context, enum flush_reach reach, struct scheduler *origi
     for (uint32_t shard = 0; shard < shards; shard++) {
         struct flush_one *one = &all->shards[shard];
         one->all = all;
+        one->node = node;
         one->flush.reach = reach;
         one->replica = node->replicas[shard];
         one->journal = loop_of_shard(node, shard)->journal;
@@ -204,6 +217,6 @@ struct api_program node_program(struct node *node)
         .flush = flush,
         .snapshot = snapshot,
         .delete_series = delete_series,
-        .not_ready = not_ready,
+        .check_ready = check_ready,
     };
 }

@@ -65,7 +65,18 @@ enum error_code node_open_directory(struct node *node, struct error *error)
         log_event(LOG_WARNING, "server", "the data directory keeps the shards it was made with",
                   "shards=%u spread=%u", node->topology.shard_count, node->topology.spread);
     slot_map_init(&node->slots, node->topology.shard_count);
+    node_sweep_snapshots(settings->storage_directory);
     return ERROR_NONE;
+}
+
+static void tell_recovery(const struct node *node)
+{
+    struct journal_recovery_summary summary = journal_recovery_summary(node->recovery);
+    log_event(LOG_INFO, "server", "the log is whole",
+              "segments=%llu bytes=%llu records=%llu torn_tails=%llu since_start_ms=%llu",
+              (unsigned long long)summary.segments, (unsigned long long)summary.bytes_read,
+              (unsigned long long)summary.records, (unsigned long long)summary.torn_tails,
+              (unsigned long long)(clock_monotonic_ms(clock_system()) - node->opened_ms));
 }
 
 enum error_code node_open_tls(const struct settings *settings, struct tls_context **tls_out,
@@ -105,6 +116,8 @@ enum error_code node_open_shared(struct node *node, struct error *error)
     code = journal_recover(node->blocking_disk, &recovery, &node->recovery, error);
     if (code == ERROR_CORRUPT)
         error_wrap(error, "the log is damaged; restore this data directory from a copy");
+    if (code == ERROR_NONE)
+        tell_recovery(node);
     return code;
 }
 

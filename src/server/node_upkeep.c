@@ -57,12 +57,36 @@ static bool enforce_size(struct node *node)
     return true;
 }
 
-static bool all_ready(const struct node *node)
+/* --- Replay ----------------------------------------------------------------------------------- */
+
+bool node_shards_are_ready(const struct node *node)
 {
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
         if (!replica_is_ready(node->replicas[shard]))
             return false;
     return true;
+}
+
+struct replica_replay node_replay(const struct node *node)
+{
+    struct replica_replay all = {0};
+    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
+        struct replica_replay one = replica_replay(node->replicas[shard]);
+        all.entries += one.entries;
+        all.applied += one.applied;
+    }
+    return all;
+}
+
+/* On the way now and then, and at its end. */
+static void tell_replay(struct node *node, const char *message)
+{
+    uint64_t now_ms = clock_monotonic_ms(clock_system());
+    struct replica_replay replay = node_replay(node);
+    node->replay_told_ms = now_ms;
+    log_event(LOG_INFO, "server", message, "entries=%llu of=%llu since_start_ms=%llu",
+              (unsigned long long)replay.applied, (unsigned long long)replay.entries,
+              (unsigned long long)(now_ms - node->opened_ms));
 }
 
 static void close_recovery(struct job *job)
@@ -87,14 +111,17 @@ static void release_recovery(struct node *node)
     scheduler_submit(first_loop_of(node), &node->close_recovery);
 }
 
-enum { UPKEEP_MS = 100, UPKEEPS_PER_SIZE_CHECK = 20 };
+enum { UPKEEP_MS = 100, UPKEEPS_PER_SIZE_CHECK = 20, TELL_REPLAY_MS = 2000 };
 
 static void upkeep(struct timer *timer)
 {
     struct node *node = (struct node *)((char *)timer - offsetof(struct node, upkeep));
-    if (node->recovery != NULL && all_ready(node)) {
-        log_event(LOG_INFO, "server", "ready", "");
+    if (node->recovery != NULL && node_shards_are_ready(node)) {
+        tell_replay(node, "ready");
         release_recovery(node);
+    } else if (node->recovery != NULL &&
+               clock_monotonic_ms(clock_system()) - node->replay_told_ms >= TELL_REPLAY_MS) {
+        tell_replay(node, "replaying the log");
     }
     bool check_is_due = ++node->upkeep_count % UPKEEPS_PER_SIZE_CHECK == 0 || node->is_too_large;
     if (node->recovery == NULL && check_is_due)

@@ -10,6 +10,9 @@
 /* A head was frozen: perhaps the end of a period. */
 void shard_forget_turn(struct shard *shard, const struct head *frozen);
 
+/* Files were restored, none or some: periods go on where their newest sample is. */
+void shard_forget_restored(struct shard *shard);
+
 /* Look for quiet series, or propose that those found are forgotten. */
 void shard_forget_maintain(struct shard *shard);
 
@@ -24,7 +27,7 @@ enum error_code shard_apply_forget(struct shard *shard, struct byte_reader *body
 /* Propose that metadata which nobody states any more is forgotten. */
 void shard_forget_metadata_maintain(struct shard *shard);
 
-/* Errors: CORRUPT. */
+/* Errors: CORRUPT, OUT_OF_MEMORY. */
 enum error_code shard_apply_forget_metadata(struct shard *shard, struct byte_reader *body,
                                             struct error *error);
 

@@ -196,6 +196,8 @@ static enum error_code finish_merge(struct shard *shard, struct merge *merge, ui
     code = check_outputs(merge, agreed, error);
     if (code == ERROR_NONE)
         code = install_outputs(shard, merge, index, error);
+    for (size_t i = 0; code == ERROR_NONE && i < agreed->count; i++)
+        shard->counters.samples_merged += agreed->blocks[i].summary.sample_count;
     merge_leave(shard, merge);
     if (code != ERROR_NONE)
         return code;

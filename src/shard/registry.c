@@ -92,7 +92,7 @@ enum error_code registry_revive(struct registry *registry, uint64_t id, struct t
     page->targets[place] = target;
     page->tenants[place] = number;
     page->slots[place] = slot;
-    page->heard[place / 64] |= bit_of(id);
+    page->heard_before[place / 64] |= bit_of(id);
     return ERROR_NONE;
 }
 
@@ -287,6 +287,7 @@ enum error_code registry_add(struct registry *registry, struct text tenant, uint
         return code;
     }
     assert(*id_out == id);
+    registry_hear(registry, id);
     registry->next_id++;
     return ERROR_NONE;
 }

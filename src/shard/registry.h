@@ -145,7 +145,8 @@ enum error_code registry_thaw(struct registry *registry, size_t rewritten_count,
 enum error_code registry_add_segment(struct registry *registry, uint64_t name,
                                      struct series_segment *segment, struct error *error);
 
-/* Make an id of a segment alive. Errors: CORRUPT (it is already), OUT_OF_MEMORY. */
+/* Make an id of a segment alive; it was heard before. Errors: CORRUPT (it is already),
+ * OUT_OF_MEMORY. */
 enum error_code registry_revive(struct registry *registry, uint64_t id, struct text tenant,
                                 uint32_t target, uint16_t slot, struct error *error);
 

@@ -84,7 +84,7 @@ static void copy_done(struct job *job)
     struct shard_copy *copy = (struct shard_copy *)((char *)job - offsetof(struct shard_copy, job));
     struct shard *shard = copy->shard;
     if (--shard->copies_running == 0)
-        shard_snapshot_stored(shard, shard->stored_index); /* what was due meanwhile */
+        shard_delete_doomed(shard); /* what was due meanwhile */
     copy->done(copy);
     shard_job_ended(shard);
 }

@@ -266,20 +266,37 @@ static void deletion_done(struct job *job)
         deletion->files = next;
     }
     free(deletion);
+    shard->deletions_running--;
+    shard_flush_advance(shard);
     shard_job_ended(shard);
+}
+
+bool shard_has_doomed(const struct shard *shard)
+{
+    if (shard->deletions_running > 0)
+        return true;
+    for (const struct doomed_file *file = shard->doomed; file != NULL; file = file->next)
+        if (file->index <= shard->durable.frozen_index)
+            return true;
+    return false;
 }
 
 void shard_snapshot_stored(struct shard *shard, uint64_t frozen_index)
 {
     if (frozen_index > shard->stored_index)
         shard->stored_index = frozen_index;
+    shard_delete_doomed(shard);
+}
+
+void shard_delete_doomed(struct shard *shard)
+{
     if (shard->copies_running > 0)
         return; /* the last of them comes back here */
     struct doomed_file *due = NULL;
     struct doomed_file **link = &shard->doomed;
     while (*link != NULL) {
         struct doomed_file *file = *link;
-        if (file->index <= frozen_index) {
+        if (file->index <= shard->stored_index) {
             *link = file->next;
             file->next = due;
             due = file;
@@ -291,7 +308,7 @@ void shard_snapshot_stored(struct shard *shard, uint64_t frozen_index)
         return;
     struct deletion_job *deletion = calloc(1, sizeof *deletion);
     if (deletion == NULL) {
-        /* Keep them for the next time. */
+        /* Keep them: shard_maintain comes back here. */
         while (due != NULL) {
             struct doomed_file *next = due->next;
             due->next = shard->doomed;
@@ -305,6 +322,7 @@ void shard_snapshot_stored(struct shard *shard, uint64_t frozen_index)
         .shard = shard,
         .files = due,
     };
+    shard->deletions_running++;
     shard_job_started(shard);
     scheduler_submit(shard->options.environment->scheduler, &deletion->job);
 }

@@ -1,6 +1,7 @@
 /*
  * Flush: freeze, wait for the parts, merge them, wait, and freeze once more so that the snapshot
- * no longer needs the log of the merge. Nothing happens when nothing is new.
+ * no longer needs the log of the merge. When that snapshot is stored what was merged is deleted,
+ * and the flush is over. Nothing happens when nothing is new.
  */
 #include <assert.h>
 
@@ -24,7 +25,7 @@ static void finish_all(struct shard *shard, const struct error *outcome)
     }
 }
 
-void shard_flush_cancel(struct shard *shard)
+void shard_cancel_flushes(struct shard *shard)
 {
     struct error closing;
     error_set(&closing, ERROR_UNAVAILABLE, "shutting down");
@@ -64,6 +65,8 @@ void shard_flush_advance(struct shard *shard)
             return;
         }
     }
+    if (shard_has_doomed(shard))
+        return; /* the last deletion comes back here */
     struct error none;
     error_clear(&none);
     finish_all(shard, &none);

@@ -15,15 +15,19 @@
 #include "base/log.h"
 #include "block/part_reader.h"
 
+#include "entry_forget.h"
 #include "forget.h"
 
-enum {
-    /* Ids that one job looks for, and that one entry forgets. */
-    SCAN_IDS_MAX = 64 * 1024,
-    FORGET_IDS_MAX = 4096,
-};
+/* Ids that one job looks for. */
+enum { SCAN_IDS_MAX = 64 * 1024 };
 
 /* --- Periods --------------------------------------------------------------------------------- */
+
+static int64_t period_of(const struct shard *shard, int64_t time_ms)
+{
+    int64_t quiet_ms = shard->options.quiet_ms;
+    return time_ms / quiet_ms - (time_ms % quiet_ms < 0);
+}
 
 void shard_forget_turn(struct shard *shard, const struct head *frozen)
 {
@@ -32,18 +36,23 @@ void shard_forget_turn(struct shard *shard, const struct head *frozen)
     head_read_statistics(frozen, &head);
     if (head.end_ms == INT64_MIN || shard->options.quiet_ms == 0)
         return;
-    if (!forgetting->has_turned) {
-        forgetting->has_turned = true;
-        forgetting->turned_ms = head.end_ms;
+    int64_t period = period_of(shard, head.end_ms);
+    if (period <= forgetting->period)
         return;
+    if (forgetting->period != INT64_MIN) {
+        registry_turn(&shard->registry);
+        metadata_store_turn(shard->metadata);
+        forgetting->turns++;
     }
-    if (head.end_ms < forgetting->turned_ms ||
-        (uint64_t)head.end_ms - (uint64_t)forgetting->turned_ms < (uint64_t)shard->options.quiet_ms)
-        return;
-    registry_turn(&shard->registry);
-    metadata_store_turn(shard->metadata);
-    forgetting->turned_ms = head.end_ms;
-    forgetting->turns++;
+    forgetting->period = period;
+}
+
+void shard_forget_restored(struct shard *shard)
+{
+    int64_t newest_ms = shard_newest_stored_ms(shard);
+    shard->forgetting.period = newest_ms == INT64_MIN || shard->options.quiet_ms == 0
+                                   ? INT64_MIN
+                                   : period_of(shard, newest_ms);
 }
 
 /* --- Looking for ids that no file holds ------------------------------------------------------- */
@@ -186,18 +195,12 @@ static size_t take_batch(const struct shard *shard, struct forgetting *forgettin
 static void propose_batch(struct shard *shard)
 {
     struct forgetting *forgetting = &shard->forgetting;
-    uint64_t batch[FORGET_IDS_MAX], previous = 0;
+    uint64_t batch[FORGET_IDS_MAX];
     size_t count = take_batch(shard, forgetting, batch);
     if (count == 0)
         return;
     struct byte_buffer entry = {0};
-    entry_encode_header(&entry, ENTRY_FORGET_SERIES,
-                        clock_now_ms(shard->options.environment->clock));
-    byte_buffer_varint(&entry, count);
-    for (size_t i = 0; i < count; i++) {
-        byte_buffer_varint(&entry, batch[i] - previous);
-        previous = batch[i];
-    }
+    entry_encode_forget(&entry, clock_now_ms(shard->options.environment->clock), batch, count);
     forgetting->proposed = shard_propose(shard, &entry);
     for (size_t i = 0; forgetting->proposed && i < count; i++)
         registry_set_leaving(&shard->registry, batch[i]);
@@ -234,33 +237,6 @@ void shard_forget_clear(struct shard *shard)
 }
 
 /* --- Applying -------------------------------------------------------------------------------- */
-
-struct forgotten_ids {
-    uint64_t *ids; /* [count], ascending, of the arena */
-    size_t count;
-};
-
-static enum error_code decode_ids(struct shard *shard, struct byte_reader *body,
-                                  struct forgotten_ids *forgotten_out, struct error *error)
-{
-    uint64_t count = byte_reader_varint(body), id = 0;
-    if (body->failed || count == 0 || count > FORGET_IDS_MAX || count > byte_reader_left(body))
-        return error_set(error, ERROR_CORRUPT, "forget: count");
-    arena_reset(shard->apply_arena);
-    uint64_t *ids = arena_array(shard->apply_arena, count, sizeof *ids);
-    if (ids == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "forget");
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t delta = byte_reader_varint(body);
-        if (body->failed || delta == 0 || delta > UINT64_MAX - id)
-            return error_set(error, ERROR_CORRUPT, "forget: id %llu", (unsigned long long)i);
-        ids[i] = id += delta;
-    }
-    if (byte_reader_left(body) > 0)
-        return error_set(error, ERROR_CORRUPT, "forget: stray bytes");
-    *forgotten_out = (struct forgotten_ids){ids, count};
-    return ERROR_NONE;
-}
 
 /*
  * What the leader knew when it proposed. Should it be wrong, nobody forgets anything: samples go
@@ -331,7 +307,8 @@ enum error_code shard_apply_forget(struct shard *shard, struct byte_reader *body
                                    struct error *error)
 {
     struct forgotten_ids forgotten;
-    enum error_code code = decode_ids(shard, body, &forgotten, error);
+    arena_reset(shard->apply_arena);
+    enum error_code code = entry_decode_forget(body, shard->apply_arena, &forgotten, error);
     if (code == ERROR_NONE)
         code = check_ids(shard, &forgotten, error);
     if (code == ERROR_CONFLICT)

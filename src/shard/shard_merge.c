@@ -195,9 +195,13 @@ static enum error_code decode_inputs(struct shard *shard, struct merge *merge,
 static void merge_run(struct job *job)
 {
     struct merge *merge = (struct merge *)job;
+    struct shard_counters *counters = &merge->shard->counters;
+    counters->merges_waiting--;
+    counters->merges_running++;
     error_clear(&merge->error);
     if (merge_write_blocks(merge, &merge->error) != ERROR_NONE)
         merge_discard_outputs(merge);
+    counters->merges_running--;
 }
 
 static bool propose_done(struct merge *merge)
@@ -227,6 +231,7 @@ static void merge_retry(struct timer *timer)
         scheduler_submit(shard->options.environment->scheduler, &merge->job);
         return;
     }
+    shard->counters.merges_waiting--;
     merge->running = false;
     if (shard->merge != merge)
         shard_merge_destroy(merge);
@@ -240,6 +245,8 @@ static void merge_finished(struct job *job)
     bool wanted = shard->closed == NULL && shard->merge == merge;
     if (wanted && merge->error.code != ERROR_NONE) {
         shard->counters.job_failures++;
+        shard->counters.merge_failures++;
+        shard->counters.merges_waiting++;
         log_event(LOG_ERROR, "shard", "a merge failed, it is tried again",
                   "shard=%u index=%llu error=\"%s\"", shard->options.shard_id,
                   (unsigned long long)merge->index, merge->error.message);
@@ -282,6 +289,7 @@ static void merge_begin(struct shard *shard, struct merge *merge)
 {
     shard->merge = merge;
     merge->running = true;
+    shard->counters.merges_waiting++;
     shard_job_started(shard);
     scheduler_submit(shard->options.environment->scheduler, &merge->job);
 }

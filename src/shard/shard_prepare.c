@@ -119,6 +119,7 @@ static enum error_code resolve_one(struct shard *shard, struct shard_write *writ
     *place = (struct pending_series){hash, shard->proposed_next_id++};
     shard_count_series(shard);
     series->id = place->id;
+    series->created = true;
     added->items[added->count++] = (struct entry_series){series->slot, series->labels};
     return ERROR_NONE;
 }
@@ -160,12 +161,16 @@ static struct bounds time_bounds(const struct shard *shard)
 
 enum sample_fate { SAMPLE_STORED, SAMPLE_KNOWN, SAMPLE_REFUSED, SAMPLE_STALE_ID };
 
-/* The newest sample of a series, in the growing head or the frozen ones. */
+/* The newest sample of a series, in the growing head or the frozen ones. A deletion may cover what
+ * was frozen before it, and then neither repeats nor contradicts anything. */
 static bool newest_of(const struct shard *shard, uint64_t id, struct head_newest *newest)
 {
     if (head_newest_sample(shard->head, id, newest))
         return true;
-    for (size_t i = shard->frozen_count; i > 0; i--)
+    size_t deletions = tombstones_count(shard->tombstones);
+    uint64_t deleted_index =
+        deletions == 0 ? 0 : tombstones_at(shard->tombstones, deletions - 1)->index;
+    for (size_t i = shard->frozen_count; i > 0 && shard->frozen[i - 1].index >= deleted_index; i--)
         if (head_newest_sample(shard->frozen[i - 1].head, id, newest))
             return true;
     return false;
@@ -326,20 +331,22 @@ static enum error_code check_room(const struct shard *shard, struct error *error
 }
 
 /* Late samples wait while the merges are behind with them; others do not. */
-static enum error_code check_late(const struct shard *shard, const struct shard_write *write,
+static enum error_code check_late(struct shard *shard, const struct shard_write *write,
                                   struct error *error)
 {
     if (!shard->late_is_full)
         return ERROR_NONE;
     int64_t late_before_ms = merge_late_before(clock_now_ms(shard->options.environment->clock));
-    bool any = false;
-    for (size_t i = 0; !any && i < write->float_count; i++)
-        any = write->timestamps_ms[i] < late_before_ms;
-    for (size_t i = 0; !any && i < write->histogram_count; i++)
-        any = write->histograms[i].timestamp_ms < late_before_ms;
-    return any ? error_set(error, ERROR_UNAVAILABLE,
-                           "late samples come faster than they are merged into blocks")
-               : ERROR_NONE;
+    uint64_t late = 0;
+    for (size_t i = 0; i < write->float_count; i++)
+        late += write->timestamps_ms[i] < late_before_ms;
+    for (size_t i = 0; i < write->histogram_count; i++)
+        late += write->histograms[i].timestamp_ms < late_before_ms;
+    if (late == 0)
+        return ERROR_NONE;
+    shard->counters.late_refused += late;
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "late samples come faster than they are merged into blocks");
 }
 
 /* The write is answered at once: an id that waits for another entry may never come to be. */

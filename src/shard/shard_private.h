@@ -60,9 +60,8 @@ struct pending_series {
 
 /* Quiet series on their way out (shard_forget.c). */
 struct forgetting {
-    bool has_turned;
-    int64_t turned_ms;        /* newest sample when the period began */
-    uint64_t turns;           /* periods that are over */
+    int64_t period;           /* of the newest sample frozen; INT64_MIN: none yet */
+    uint64_t turns;           /* periods that were over while this runs */
     struct forget_scan *scan; /* running */
     uint64_t scan_from;       /* ids before were looked at in this round; 0: it is over */
     uint64_t scanned_version; /* view_version when the round began */
@@ -131,6 +130,7 @@ struct shard {
     struct doomed_file *doomed;
     uint64_t stored_index; /* of the newest snapshot that is durable */
     size_t copies_running; /* while there are some, no file is deleted */
+    size_t deletions_running;
 
     /* Queries. */
     pthread_mutex_t view_lock; /* held to take or swap the pointer only */
@@ -146,6 +146,11 @@ struct shard {
         _Atomic uint64_t exemplars_appended;
         _Atomic uint64_t freezes;
         _Atomic uint64_t merges;
+        _Atomic uint64_t merges_waiting; /* for a worker, or to be tried again */
+        _Atomic uint64_t merges_running;
+        _Atomic uint64_t merge_failures;
+        _Atomic uint64_t samples_merged;
+        _Atomic uint64_t late_refused;
         _Atomic uint64_t job_failures;
         _Atomic uint64_t series_forgotten;
         _Atomic uint64_t segments_rewritten;
@@ -220,6 +225,10 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
 void shard_doom_file(struct shard *shard, uint64_t index, const char *path);
 /* Forget one of them, without deleting it. */
 void shard_forget_doomed(struct shard *shard);
+/* Delete what the stored snapshot does not name any more; again when memory was out. */
+void shard_delete_doomed(struct shard *shard);
+/* Whether files are still there that the durable manifest does not name. */
+bool shard_has_doomed(const struct shard *shard);
 /* Delete files of jobs that a crash cut short: not later than the durable freeze and not named by
  * its manifest. Blocking. */
 void shard_sweep_files(struct shard *shard);
@@ -258,13 +267,14 @@ void shard_count_series(struct shard *shard);
 /* No new series may come. */
 bool shard_series_are_full(struct shard *shard);
 
-/* shard_upkeep.c: propose that tombstones leave which no file needs; false when there are none. */
+/* shard_upkeep.c: time of the newest sample in files; INT64_MIN: none */
+int64_t shard_newest_stored_ms(const struct shard *shard);
+/* propose that tombstones leave which no file needs; false when there are none. */
 bool shard_clean_propose(struct shard *shard);
 
 /* shard_flush.c: a step of what flushes wait for may be over */
 void shard_flush_advance(struct shard *shard);
 /* The shard closes. */
-void shard_flush_cancel(struct shard *shard);
 
 /* One job more or less; the last one of a closing shard releases it. */
 void shard_job_started(struct shard *shard);

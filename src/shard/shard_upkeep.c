@@ -8,7 +8,7 @@
 
 /* --- Retention ------------------------------------------------------------------------------ */
 
-static int64_t newest_stored_ms(const struct shard *shard)
+int64_t shard_newest_stored_ms(const struct shard *shard)
 {
     int64_t newest_ms = INT64_MIN;
     for (size_t i = 0; i < shard->part_count; i++)
@@ -115,8 +115,9 @@ void shard_maintain(struct shard *shard)
     if (shard->view_is_stale)
         shard_publish_soon(shard);
     shard_merge_resume(shard);
+    shard_delete_doomed(shard);
     shard_flush_advance(shard);
-    int64_t newest_ms = newest_stored_ms(shard);
+    int64_t newest_ms = shard_newest_stored_ms(shard);
     shard->late_is_full = merge_late_is_full(shard);
     if (newest_ms != INT64_MIN)
         shard_merge_propose(shard, MERGE_DUE);

@@ -59,6 +59,45 @@ class Durability(harness.IntegrationTest):
         node.terminate()
         self.check(self.restart(node))
 
+    def watch_replay(self, node):
+        """Each answer of status/walreplay until the node is ready, and the last one."""
+        seen = []
+
+        def look():
+            try:
+                ready = node.get("/-/ready")
+                seen.append(node.get("/api/v1/status/walreplay").data())
+            except OSError:
+                return False
+            if ready.status == 200:
+                return True
+            self.assertEqual(ready.status, 503)
+            self.assertRegex(ready.body.decode(), r"^Service Unavailable: shards replay their logs, "
+                                                  r"\d+ of \d+ entries are applied\n$")
+            return False
+        harness.wait_until(look, "the node is ready", alive=node)
+        return seen
+
+    def test_a_replay_tells_how_far_it_is(self):
+        node = self.start_node("--telemetry.self_write=false")
+        writer = self.start_writer(node, "--protocol=2")
+        self.wait_for_samples(node, 100000)
+        node.process.kill()
+        node.wait()
+        node = self.start(harness.Node(self.folder, node.port, node.settings))
+        seen = self.watch_replay(node)
+        for before, after in zip(seen, seen[1:]):
+            self.assertEqual(after["max"], seen[-1]["max"])
+            self.assertGreaterEqual(after["current"], before["current"])
+        for replay in seen:
+            self.assertEqual(replay["min"], 0)
+            self.assertEqual(replay["state"] == "done", replay["current"] == replay["max"])
+        self.assertEqual(seen[-1]["state"], "done")
+        self.assertGreater(seen[-1]["max"], 10)
+        self.assertIn('msg="ready" entries=', node.log_tail())
+        self.end_writer(writer)
+        self.check(node)
+
     def test_what_is_acknowledged_survives_kill_9_while_parts_are_written_and_merged(self):
         node = self.start_node("--storage.freeze_interval=1s", "--telemetry.self_write=false")
         writer = self.start_writer(node, "--protocol=2", "--order=shuffled", "--series=20",

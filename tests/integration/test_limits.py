@@ -1,7 +1,6 @@
 """Limits answer with their status and words, hold against hostile clients, and harm nobody else."""
 import http.client
 import random
-import socket
 import time
 
 import harness
@@ -147,52 +146,6 @@ class Limits(harness.IntegrationTest):
         self.node.kill()
         self.node = self.restart(self.node)
         check()
-
-    # --- Asking ------------------------------------------------------------------------------------
-
-    def fill(self, series, samples):
-        """`series` series of `samples` samples each, a second apart, until now."""
-        for first in range(0, series, 500):
-            self.write(b"".join(
-                rw.series_1([("__name__", "filled"), ("n", str(n))],
-                            [(self.now_ms - i * 1000, float(n + i)) for i in range(samples)][::-1])
-                for n in range(first, min(first + 500, series))))
-
-    def test_a_query_over_its_samples_is_422_in_the_words_of_prometheus(self):
-        self.begin("--query.max_samples=1000")
-        self.fill(20, 100)
-        answer = self.node.get("/api/v1/query", query="filled[100s]", time=self.now_ms / 1000)
-        self.assertEqual(answer.status, 422)
-        self.assertEqual(answer.json()["errorType"], "execution")
-        self.assertIn("too many samples", answer.json()["error"])
-        self.assertEqual(self.values("count(filled)"), ["20"])
-
-    def test_a_query_over_its_time_is_503(self):
-        self.begin()
-        self.fill(200, 300)
-        answer = self.node.get("/api/v1/query_range", start=self.now_ms / 1000 - 300,
-                               end=self.now_ms / 1000, step="0.1", timeout="1ms",
-                               query="sum(sum_over_time(filled[5m])) + count(filled * filled)")
-        self.assertEqual(answer.status, 503, answer.body[:300])
-        self.assertEqual(answer.json()["errorType"], "timeout")
-        self.assertIn("query timed out", answer.json()["error"])
-
-    def test_a_query_whose_client_leaves_ends(self):
-        self.begin("--query.concurrency=1")
-        self.fill(500, 300)
-        heavy = harness.query_string({
-            "query": "sum(max_over_time(sum_over_time(filled[5m])[5m:1s]))",
-            "start": self.now_ms / 1000 - 300, "end": self.now_ms / 1000, "step": "0.05"})
-        for _ in range(5):
-            with socket.create_connection(("127.0.0.1", self.node.port)) as client:
-                client.sendall(f"GET /api/v1/query_range?{heavy} HTTP/1.1\r\n"
-                               "Host: x\r\n\r\n".encode())
-                time.sleep(0.05)
-        harness.wait_until(lambda: self.node.metric("gnomon_query_running") == 0 and
-                           self.node.metric("gnomon_query_waiting") == 0,
-                           "abandoned queries have ended", 30, alive=self.node)
-        self.assertEqual(self.values("count(filled)"), ["500"])
-        self.assertEqual(self.node.metric("gnomon_query_memory_bytes"), 0)
 
     def test_known_series_are_stored_at_the_limit_of_series(self):
         """The limit is the node's, however series fall to shards."""

@@ -18,6 +18,8 @@ enum { CLUSTER_NODES_MAX = 5, CLUSTER_GROUPS_MAX = 3 };
 
 struct cluster;
 struct cluster_node;
+struct letter;
+struct raft_message;
 
 struct cluster_settings {
     uint64_t seed;
@@ -38,6 +40,18 @@ struct cluster_value {
 /* A growing list of values. */
 struct cluster_values {
     struct cluster_value *items;
+    size_t count, capacity;
+};
+
+/* Who voted for whom, nodes counted from 1. */
+struct cluster_vote {
+    uint64_t term;
+    size_t group_number;
+    uint64_t voter, candidate;
+};
+
+struct cluster_votes {
+    struct cluster_vote *items;
     size_t count, capacity;
 };
 
@@ -83,7 +97,7 @@ struct cluster_counts {
     uint64_t proposals, acknowledged, unknown;
     uint64_t crashes, messages, lost, duplicated, reordered;
     uint64_t snapshots, installs, replayed, reopened, elections, filtered;
-    uint64_t member_changes, transfers, duels, slow_followers, rivals, majorities;
+    uint64_t member_changes, transfers, duels, slow_followers, rivals, majorities, scripts;
 };
 
 struct cluster {
@@ -97,11 +111,17 @@ struct cluster {
     uint32_t loss_per_thousand, duplicate_per_thousand;
     uint64_t delay_ms_max;
     uint64_t slow_ms[CLUSTER_NODES_MAX]; /* added to what this node sends */
+    /* Letters that a scenario holds back: those that `holds` says it of, until they are released
+     * or dropped. NULL: none. */
+    bool (*holds)(struct cluster *cluster, size_t from, size_t to,
+                  const struct raft_message *message);
+    struct letter *held; /* the last one first */
 
     /* Checker, a group each. */
     struct cluster_values committed[CLUSTER_GROUPS_MAX]; /* by rising index */
     struct cluster_values acknowledged[CLUSTER_GROUPS_MAX];
     struct cluster_values leaders[CLUSTER_GROUPS_MAX]; /* term and node */
+    struct cluster_votes votes;
     uint64_t next_value;
     uint64_t requests_out;
     struct cluster_counts counts;
@@ -126,6 +146,11 @@ void cluster_stop(struct cluster *cluster, size_t node);
 uint32_t cluster_below(struct cluster *cluster, uint32_t bound);
 
 void cluster_run_for(struct cluster *cluster, uint64_t milliseconds);
+
+/* Let go what is held back of this sender, in the order in which it was sent; let all of it be
+ * lost. */
+void cluster_release_letters(struct cluster *cluster, size_t from);
+void cluster_drop_letters(struct cluster *cluster);
 
 /* Node that leads and takes proposals, or SIZE_MAX. */
 size_t cluster_leader(struct cluster *cluster, size_t group_number);

@@ -23,7 +23,8 @@ struct group_medium *group_medium_create(struct simulated_scheduler *scheduler,
                                          enum group_medium_mode mode);
 void group_medium_destroy(struct group_medium *medium);
 
-/* Requests take up to this long; 0 is as fast as can be. */
+/* Requests take up to this long, and half of it at least where it is seconds; 0 is as fast as can
+ * be. */
 void group_medium_set_delay(struct group_medium *medium, uint64_t delay_ms);
 
 /* Recover, then open. The recovery is the caller's. NULL and a reason in `error` when what was

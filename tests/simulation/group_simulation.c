@@ -2,11 +2,13 @@
  * group_simulation - consensus under crashes and a bad network, one run a seed.
  *
  *     group_simulation [--seeds=FIRST-LAST] [--nodes=N] [--steps=N] [--until-failure]
- *                      [--without-rule=N] [--lying] [--only-duels]
+ *                      [--without-rule=N] [--lying] [--only-duels] [--script=NAME]
  *
  * Three founders or one (of up to five nodes), one to three groups. Each step is a fault, a repair
  * or a burst of proposals, then some virtual time. At the end everything is healed and every
  * replica must have the same entries, with all that was acknowledged among them.
+ *
+ * --script runs one of group_scripts.h instead of the steps.
  *
  * --without-rule (again for another one) leaves out a rule of
  * docs/decisions/0001-raft-filter-rules.md, --lying makes the log answer before it is durable; both
@@ -22,6 +24,7 @@
 #include "base/text.h"
 #include "group_cluster.h"
 #include "group_scenarios.h"
+#include "group_scripts.h"
 
 struct options {
     uint64_t first_seed, last_seed;
@@ -32,6 +35,7 @@ struct options {
     bool until_failure;
     bool no_members, no_snapshots, no_crashes; /* to narrow a failure down */
     bool only_duels; /* of the scenarios: as the seeds were run that once failed */
+    const struct group_script *script; /* NULL: steps */
 };
 
 /* --- Steps --------------------------------------------------------------------------------- */
@@ -221,20 +225,44 @@ static void print_status(struct cluster *cluster)
     }
 }
 
-/* False when the checker found a contradiction; what the run held is then not released. */
-static bool run_seed(uint64_t seed, const struct options *options, struct cluster_counts *sum)
+static void run_script(struct cluster *cluster, const struct group_script *script)
+{
+    if (!cluster_await_leader(cluster, 0, 60000))
+        cluster_fail(cluster, "no leader to begin with");
+    cluster_run_for(cluster, 1000);
+    cluster->counts.scripts += script->run(cluster);
+    cluster->holds = NULL;
+    cluster_drop_letters(cluster);
+    /* A write may still be under way that began on a slow disk. */
+    for (size_t i = 0; i < cluster->settings.node_count; i++)
+        group_medium_set_delay(cluster->nodes[i].medium, 0);
+    cluster_run_for(cluster, 100000);
+}
+
+static struct cluster_settings choose_settings(uint64_t seed, const struct options *options)
 {
     struct cluster_settings settings = {
         .seed = seed,
-        .node_count = options->nodes != 0 ? options->nodes : 1 + seed % 5,
-        .group_count = 1 + seed % 7 % 3,
         .medium_mode = options->lying ? MEDIUM_LYING : MEDIUM_DURABLE,
         .disabled_rules = options->without_rules,
-        .snapshot_log_bytes = options->no_snapshots ? 0 : 3000 + seed % 5 * 2000,
     };
+    if (options->script != NULL) {
+        settings.node_count = settings.founder_count = options->script->founders;
+        settings.group_count = 1;
+        return settings;
+    }
+    settings.node_count = options->nodes != 0 ? options->nodes : 1 + seed % 5;
+    settings.group_count = 1 + seed % 7 % 3;
+    settings.snapshot_log_bytes = options->no_snapshots ? 0 : 3000 + seed % 5 * 2000;
     /* Now and then one voter alone founds, and others join without a vote (rule 14). */
     settings.founder_count = seed % 8 == 7 ? 1 : settings.node_count < 3 ? settings.node_count : 3;
+    return settings;
+}
 
+/* False when the checker found a contradiction; what the run held is then not released. */
+static bool run_seed(uint64_t seed, const struct options *options, struct cluster_counts *sum)
+{
+    struct cluster_settings settings = choose_settings(seed, options);
     jmp_buf failed;
     struct cluster *volatile cluster = cluster_create(&settings);
     cluster->on_failure = &failed;
@@ -245,7 +273,9 @@ static bool run_seed(uint64_t seed, const struct options *options, struct cluste
     }
     for (size_t i = 0; i < settings.node_count; i++)
         cluster_start(cluster, i);
-    for (uint64_t i = 0; i < options->steps; i++)
+    if (options->script != NULL)
+        run_script(cluster, options->script);
+    for (uint64_t i = 0; i < options->steps && options->script == NULL; i++)
         step(cluster, options);
     if (!options->only_duels)
         cluster_check_majority(cluster);
@@ -261,10 +291,10 @@ static bool run_seed(uint64_t seed, const struct options *options, struct cluste
 enum { COUNTS = sizeof(struct cluster_counts) / sizeof(uint64_t) };
 
 static const char *const COUNT_NAMES[COUNTS] = {
-    "proposals", "acknowledged", "unknown",        "crashes",   "messages",
-    "lost",      "duplicated",   "delayed",        "snapshots", "installs",
-    "replayed",  "reopened",     "elections",      "filtered",  "member_changes",
-    "transfers", "duels",        "slow_followers", "rivals",    "majorities",
+    "proposals",  "acknowledged", "unknown",        "crashes",   "messages", "lost",
+    "duplicated", "delayed",      "snapshots",      "installs",  "replayed", "reopened",
+    "elections",  "filtered",     "member_changes", "transfers", "duels",    "slow_followers",
+    "rivals",     "majorities",   "scripts",
 };
 
 static void print_counts(const struct cluster_counts *counts)
@@ -281,7 +311,7 @@ static bool counts_are_full(const struct cluster_counts *counts)
     const uint64_t *values = (const uint64_t *)counts;
     bool full = true;
     for (size_t i = 0; i < COUNTS; i++) {
-        if (values[i] != 0)
+        if (values[i] != 0 || &values[i] == &counts->scripts)
             continue;
         printf("never happened: %s\n", COUNT_NAMES[i]);
         full = false;
@@ -294,7 +324,8 @@ static bool is_default_run(const struct options *options)
     enum { SEEDS_FOR_ALL = 100 };
     return options->last_seed - options->first_seed + 1 >= SEEDS_FOR_ALL && options->nodes == 0 &&
            options->without_rules == 0 && !options->lying && !options->only_duels &&
-           !options->no_members && !options->no_snapshots && !options->no_crashes;
+           options->script == NULL && !options->no_members && !options->no_snapshots &&
+           !options->no_crashes;
 }
 
 static bool read_option(struct options *options, struct text argument)
@@ -311,6 +342,8 @@ static bool read_option(struct options *options, struct text argument)
     }
     if (text_equal(name, TEXT("--nodes")))
         return text_to_uint64(value, &options->nodes) && options->nodes <= CLUSTER_NODES_MAX;
+    if (text_equal(name, TEXT("--script")))
+        return (options->script = group_script_find(value)) != NULL;
     if (text_equal(name, TEXT("--steps")))
         return text_to_uint64(value, &options->steps);
     if (text_equal(name, TEXT("--without-rule"))) {
@@ -367,6 +400,10 @@ int main(int count, char **arguments)
     print_counts(&sum);
     printf("%llu of %llu seeds failed\n", (unsigned long long)failures,
            (unsigned long long)(options.last_seed - options.first_seed + 1));
+    if (options.script != NULL && failures == 0 && sum.scripts == 0) {
+        printf("never happened: %s\n", options.script->name);
+        return 1;
+    }
     if (is_default_run(&options) && !counts_are_full(&sum))
         return 1;
     return failures == 0 ? 0 : 2;

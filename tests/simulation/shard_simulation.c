@@ -118,7 +118,7 @@ static bool read_options(int count, char **arguments, struct options *options)
 
 int main(int argument_count, char **arguments)
 {
-    struct options options = {.seeds = 150, .first = 1};
+    struct options options = {.seeds = 60, .first = 1};
     if (!read_options(argument_count, arguments, &options)) {
         fprintf(stderr,
                 "usage: %s [--seeds N] [--first S] [--verbose] [--without-sync] "

@@ -245,7 +245,19 @@ struct journal *group_medium_open(struct group_medium *medium, struct journal_re
 
 /* --- Writing ------------------------------------------------------------------------------- */
 
+/* So many nanoseconds are a number of 32 bits. */
+enum { SHORT_DELAY_MS_MAX = 4000 };
+
 static void finish_batch(void *argument);
+
+static uint64_t choose_delay_ns(const struct group_medium *medium)
+{
+    struct random *random = &medium->scheduler->random.base;
+    uint64_t limit_ms = medium->delay_ms == 0 ? 1 : medium->delay_ms;
+    if (limit_ms <= SHORT_DELAY_MS_MAX)
+        return 1 + random_below(random, (uint32_t)limit_ms * 1000000);
+    return (limit_ms / 2 + random_below(random, (uint32_t)(limit_ms / 2))) * 1000000;
+}
 
 static void start_batch(struct journal *journal)
 {
@@ -253,10 +265,7 @@ static void start_batch(struct journal *journal)
         return;
     journal->batch_under_way = true;
     struct simulated_scheduler *scheduler = journal->medium->scheduler;
-    uint64_t limit_ns = (journal->medium->delay_ms == 0 ? 1 : journal->medium->delay_ms) * 1000000;
-    simulated_scheduler_after(scheduler,
-                              1 + random_below(&scheduler->random.base, (uint32_t)limit_ns),
-                              finish_batch, journal);
+    simulated_scheduler_after(scheduler, choose_delay_ns(journal->medium), finish_batch, journal);
 }
 
 static void journal_free_if_closed(struct journal *journal)

@@ -19,10 +19,11 @@ struct fixture {
     struct api_loop loop;
 };
 
-static const char *ready(void *context)
+static enum error_code ready(void *context, struct error *error)
 {
     (void)context;
-    return NULL;
+    (void)error;
+    return ERROR_NONE;
 }
 
 static void fill(struct series_memory *memory)
@@ -78,7 +79,7 @@ static int set_up(void **state)
         .frontend = fixture->frontend,
         .metrics = fixture->metrics,
         .clock = frontend_options.clock,
-        .program = {.not_ready = ready},
+        .program = {.check_ready = ready},
         .version = "test",
         .config_yaml = "",
         .retention_text = "0",

@@ -58,8 +58,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* --- Jobs that wait until they may go on
- * ----------------------------------------------------------- */
+/* --- Jobs that wait until they may go on ------------------------------------------------------ */
 
 struct held_job {
     struct frontend_job job; /* first */
@@ -91,6 +90,65 @@ static void submit(void *argument)
     held->job.done = done;
     held->submitted =
         frontend_submit(held->site->frontend, loop_scheduler(held->site->loop), &held->job, &error);
+}
+
+/* --- Jobs whose turn never comes -------------------------------------------------------------- */
+
+static void withdraw(void *argument)
+{
+    frontend_withdraw(&((struct held_job *)argument)->job);
+}
+
+/* One job runs, one waits that is to end; then a third takes its place. */
+static void end_while_waiting(struct site *site, uint64_t deadline_ns, bool is_withdrawn,
+                              enum error_code expected, enum frontend_failure failure)
+{
+    struct held_job jobs[2 + WAITING_MAX] = {0};
+    struct frontend_statistics statistics;
+    size_t order = 0;
+    sem_t go, finished;
+    sem_init(&go, 0, 0);
+    sem_init(&finished, 0, 0);
+    for (size_t i = 0; i < 1 + WAITING_MAX; i++) {
+        jobs[i] = (struct held_job){.site = site, .go = &go, .done = &finished, .order = &order};
+        jobs[i].job.deadline_ns = i == 2 ? deadline_ns : 0;
+        loop_call(site->loop, submit, &jobs[i]);
+        assert_int_equal(jobs[i].submitted, ERROR_NONE);
+    }
+    if (is_withdrawn) {
+        loop_call(site->loop, withdraw, &jobs[0]); /* runs: nothing happens to it */
+        loop_call(site->loop, withdraw, &jobs[2]);
+    }
+    sem_wait(&finished);
+    assert_int_equal(jobs[2].finished_as, 1);
+    assert_int_equal(jobs[2].job.error.code, expected);
+    frontend_statistics(site->frontend, &statistics);
+    assert_int_equal(statistics.queries_waiting, WAITING_MAX - 1);
+    assert_int_equal(statistics.failed_total[failure], 1);
+    jobs[1 + WAITING_MAX] =
+        (struct held_job){.site = site, .go = &go, .done = &finished, .order = &order};
+    loop_call(site->loop, submit, &jobs[1 + WAITING_MAX]);
+    assert_int_equal(jobs[1 + WAITING_MAX].submitted, ERROR_NONE);
+    for (size_t i = 0; i < 1 + WAITING_MAX; i++) {
+        sem_post(&go);
+        sem_wait(&finished);
+    }
+    for (size_t i = 0; i < 2 + WAITING_MAX; i++)
+        assert_int_equal(jobs[i].job.error.code, i == 2 ? expected : ERROR_NONE);
+    sem_destroy(&go);
+    sem_destroy(&finished);
+}
+
+static void a_job_ends_where_it_waits_when_its_deadline_passes(void **state)
+{
+    uint64_t soon_ns = clock_monotonic_ns(clock_system()) + UINT64_C(20000000);
+    end_while_waiting(*state, soon_ns, false, ERROR_TIMEOUT, FRONTEND_TIMED_OUT);
+}
+
+static void a_job_ends_where_it_waits_when_nobody_wants_it(void **state)
+{
+    uint64_t late_ns = clock_monotonic_ns(clock_system()) + 3600 * UINT64_C(1000000000);
+    end_while_waiting(*state, late_ns, true, ERROR_CANCELED, FRONTEND_CANCELED);
 }
 
 static void jobs_wait_for_their_turn_and_run_in_order(void **state)
@@ -182,6 +240,10 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             too_many_waiting_jobs_are_refused_and_the_others_are_not_harmed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_job_ends_where_it_waits_when_its_deadline_passes, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_job_ends_where_it_waits_when_nobody_wants_it, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(all_queries_share_one_budget_of_memory, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,8 +3,7 @@
  * that was alone with entries of an old term answers a heartbeat with its last index, and the
  * leader takes that for its own entries of the same index.
  */
-#include "../../simulation/group/journal_in_memory.c"
-#include "../../simulation/group_cluster.c"
+#include "whole_cluster.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,5 @@
 /* One voter on the journal: proposals, restarts, snapshots, closing. */
-#include "../../simulation/group/journal_in_memory.c"
-#include "../../simulation/group_cluster.c"
+#include "whole_cluster.h"
 
 #include <cmocka.h>
 #include <setjmp.h>
@@ -97,7 +96,7 @@ static void the_answer_comes_after_the_entry_was_delivered_and_not_inside_the_ca
     struct order order = {.base.done = note_delivered};
     struct error error;
     uint8_t *payload = group_payload_create(8);
-    payload_fill(payload, 8, cluster->next_value++);
+    machine_fill_payload(payload, 8, cluster->next_value++);
     assert_int_equal(group_propose(group_one(cluster), &order.base, payload, &error), ERROR_NONE);
     assert_false(order.done);
     cluster_run_for(cluster, 100);

@@ -1,6 +1,5 @@
 /* Snapshots for other replicas. */
-#include "../../simulation/group/journal_in_memory.c"
-#include "../../simulation/group_cluster.c"
+#include "whole_cluster.h"
 
 #include "../../../cluster/group/group_private.h"
 

@@ -3,8 +3,7 @@
  * then goes through to libraft. Situations are made by hand in a live group of one voter; the
  * simulation meets them by chance.
  */
-#include "../../simulation/group/journal_in_memory.c"
-#include "../../simulation/group_cluster.c"
+#include "whole_cluster.h"
 
 #include "../../../cluster/group/group_private.h"
 #include "../../../cluster/group/log_view.h"

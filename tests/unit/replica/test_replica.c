@@ -172,8 +172,8 @@ static struct request *request_send(struct node *node, unsigned series, int64_t 
     struct label labels[] = {{LABEL_METRIC_NAME, arena_format(arena, "metric_%u", series)}};
     write->tenant = TEXT("anonymous");
     write->new_series = arena_array(arena, 1, sizeof *write->new_series);
-    write->new_series[0] =
-        (struct shard_new_series){labels_build(arena, labels, 1), 1, SHARD_ID_UNKNOWN};
+    write->new_series[0] = (struct shard_new_series){
+        .labels = labels_build(arena, labels, 1), .slot = 1, .id = SHARD_ID_UNKNOWN};
     write->new_series_count = 1;
     write->ids = arena_array(arena, 1, sizeof *write->ids);
     write->ids[0] = SHARD_SERIES_NEW;
@@ -281,6 +281,35 @@ static void a_restart_replays_what_was_acknowledged(void **state)
     node_destroy(node);
 }
 
+static void what_is_replayed_is_counted_until_the_replica_is_ready(void **state)
+{
+    (void)state;
+    enum { WRITES = 50 };
+    struct node *node = node_create(7);
+    for (unsigned i = 0; i < WRITES; i++) {
+        struct request *request =
+            request_send(node, i, clock_now_ms(node->environment->base.clock));
+        request_await(request);
+        request_free(request);
+    }
+    node_close(node);
+    node_open(node);
+    struct replica_replay before = replica_replay(node->replica);
+    assert_true(before.entries >= WRITES);
+    assert_int_equal(before.applied, 0);
+    while (!replica_is_ready(node->replica)) {
+        assert_true(simulated_scheduler_step(&node->environment->scheduler));
+        struct replica_replay replay = replica_replay(node->replica);
+        assert_int_equal(replay.entries, before.entries);
+        assert_in_range(replay.applied, before.applied, replay.entries);
+        assert_true(series_count(node) >= WRITES || replay.applied < replay.entries);
+        before = replay;
+    }
+    assert_int_equal(before.applied, before.entries);
+    await_ready(node);
+    node_destroy(node);
+}
+
 /* Whatever a close interrupts is answered, once, and nothing of it is leaked. */
 static void a_close_answers_everything_in_flight(void **state)
 {
@@ -357,6 +386,32 @@ static void a_settled_replica_has_nothing_to_replay(void **state)
     node_destroy(node);
 }
 
+/* A freeze that is under way is waited for, with nothing in memory as well. */
+static void a_replica_settles_with_the_freeze_before(void **state)
+{
+    (void)state;
+    struct node *node = node_create(8);
+    struct request *request = request_send(node, 1, clock_now_ms(node->environment->base.clock));
+    request_await(request);
+    request_free(request);
+    struct shard *shard = replica_shard(node->replica);
+    shard_freeze(shard);
+    while (shard_unfrozen_bytes(shard) > 0)
+        assert_true(simulated_scheduler_step(&node->environment->scheduler));
+    bool settled = false;
+    replica_settle(node->replica, on_closed, &settled);
+    assert_false(settled);
+    assert_true(simulated_scheduler_run_until(&node->environment->scheduler, &settled, STEPS_MAX));
+    struct group_status status;
+    replica_group_status(node->replica, &status);
+    assert_int_equal(status.frozen_index, shard_freeze_index(shard));
+    node_close(node);
+    node_open(node);
+    await_ready(node);
+    assert_int_equal(series_count(node), 1);
+    node_destroy(node);
+}
+
 /* Write one series until so much log was applied since the last freeze, or a freeze came. */
 static uint64_t freezes_within(struct node *node, uint64_t log_bytes)
 {
@@ -394,8 +449,10 @@ int main(void)
         cmocka_unit_test(a_write_is_answered_after_it_is_durable_and_applied),
         cmocka_unit_test(many_writes_share_few_entries),
         cmocka_unit_test(a_restart_replays_what_was_acknowledged),
+        cmocka_unit_test(what_is_replayed_is_counted_until_the_replica_is_ready),
         cmocka_unit_test(a_close_answers_everything_in_flight),
         cmocka_unit_test(writes_beyond_the_queue_are_refused_at_once),
+        cmocka_unit_test(a_replica_settles_with_the_freeze_before),
         cmocka_unit_test(a_settled_replica_has_nothing_to_replay),
         cmocka_unit_test(a_node_with_few_series_freezes_at_half_of_the_limit),
     };

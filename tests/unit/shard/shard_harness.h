@@ -77,16 +77,26 @@ HARNESS bool harness_propose(void *context, const uint8_t *entry, size_t size_by
     return true;
 }
 
-HARNESS void harness_snapshot(struct harness *harness)
+HARNESS enum error_code harness_try_snapshot(struct harness *harness, struct error *error)
 {
-    struct error error;
     struct byte_buffer bytes = {0};
     uint64_t index;
-    assert_int_equal(shard_snapshot(harness->shard, &bytes, &index, &error), ERROR_NONE);
+    enum error_code code = shard_snapshot(harness->shard, &bytes, &index, error);
+    if (code != ERROR_NONE) {
+        byte_buffer_clear(&bytes);
+        return code;
+    }
     byte_buffer_clear(&harness->snapshot);
     harness->snapshot = bytes;
     harness->snapshot_index = index;
     shard_snapshot_stored(harness->shard, index);
+    return ERROR_NONE;
+}
+
+HARNESS void harness_snapshot(struct harness *harness)
+{
+    struct error error;
+    assert_int_equal(harness_try_snapshot(harness, &error), ERROR_NONE);
 }
 
 HARNESS void harness_durable(void *context, uint64_t frozen_index)
@@ -247,8 +257,10 @@ HARNESS struct shard_write harness_request(struct arena *arena,
         while (k < write.new_series_count && !labels_equal(write.new_series[k].labels, labels))
             k++;
         if (k == write.new_series_count)
-            write.new_series[write.new_series_count++] = (struct shard_new_series){
-                labels, series_slot(write.tenant, labels, 4), SHARD_ID_UNKNOWN};
+            write.new_series[write.new_series_count++] =
+                (struct shard_new_series){.labels = labels,
+                                          .slot = series_slot(write.tenant, labels, 4),
+                                          .id = SHARD_ID_UNKNOWN};
         write.ids[i] = SHARD_SERIES_NEW | k;
         write.timestamps_ms[i] = samples[i].timestamp_ms;
         write.values[i] = samples[i].value;

@@ -99,6 +99,29 @@ static void a_series_that_returns_has_a_new_id_and_all_its_samples(void **state)
     harness_destroy(harness);
 }
 
+/* Though none of its lives sees a period from its begin to its end. */
+static void a_shard_that_is_restarted_every_hour_forgets_too(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(14);
+    struct arena *arena = arena_create(0);
+    for (int64_t minute = 0; minute < 10; minute++)
+        write_minute(harness, 0, SERIES, minute);
+    for (int64_t minute = 10; minute < 600; minute += 60) {
+        live_on(harness, minute, minute + 60);
+        harness_restart(harness);
+    }
+    assert_int_equal(harness_statistics(harness).series_count, SERIES - GONE);
+    for (unsigned k = 0; k < GONE; k++)
+        expect_ten_minutes(harness, k);
+    struct harness_sample sample = {GONE, T0 + 601 * 60000, 1};
+    struct shard_write write = harness_request(arena, &sample, 1);
+    harness_propose_write(harness, &write);
+    assert_int_equal(write.new_series[0].id, GONE + 1); /* who is written stays who it was */
+    arena_destroy(arena);
+    harness_destroy(harness);
+}
+
 static void a_sender_with_an_old_id_is_asked_for_the_labels(void **state)
 {
     (void)state;
@@ -383,6 +406,7 @@ int main(void)
         cmocka_unit_test(quiet_series_are_forgotten_and_their_samples_stay),
         cmocka_unit_test(series_that_are_written_stay_though_every_sample_is_in_blocks),
         cmocka_unit_test(a_series_that_returns_has_a_new_id_and_all_its_samples),
+        cmocka_unit_test(a_shard_that_is_restarted_every_hour_forgets_too),
         cmocka_unit_test(a_sender_with_an_old_id_is_asked_for_the_labels),
         cmocka_unit_test(samples_between_the_proposal_and_its_entry_go_to_a_new_id),
         cmocka_unit_test(a_sample_in_flight_keeps_its_series),

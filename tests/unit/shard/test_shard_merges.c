@@ -95,6 +95,7 @@ static void late_samples_wait_when_the_merges_are_behind(void **state)
     shard_prepare_begin(harness->shard, &entry);
     assert_int_equal(shard_prepare_write(harness->shard, &write, &entry, &added, &error),
                      ERROR_UNAVAILABLE);
+    assert_int_equal(harness_statistics(harness).late_refused_total, 1);
     write = harness_request(arena, &current, 1);
     harness_resolve(harness, &write);
     assert_int_equal(shard_prepare_write(harness->shard, &write, &entry, &added, &error),
@@ -172,6 +173,77 @@ static void blocks_stay_short_against_the_retention(void **state)
     harness_flush(harness);
     maintain_after(harness, 10 * HOUR_MS);
     assert_int_equal(harness_statistics(harness).block_count, 7);
+    harness_destroy(harness);
+}
+
+static size_t blocks_planned(uint64_t series_count)
+{
+    struct shard_block blocks[2];
+    struct shard shard = {.blocks = blocks, .block_count = 2};
+    struct merge_plan plan;
+    struct error error;
+    for (int i = 0; i < 2; i++)
+        blocks[i].described = (struct manifest_block){
+            .index = (uint64_t)i + 1,
+            .window_start_ms = LONG_AGO_MS + i * (int64_t)WINDOW_MS,
+            .window_end_ms = LONG_AGO_MS + (i + 1) * (int64_t)WINDOW_MS,
+            .summary = {.series_count = series_count, .sample_count = series_count * 480},
+        };
+    assert_int_equal(merge_plan_make(&shard, MERGE_DUE, LONG_AGO_MS + DAY_MS, &plan, &error),
+                     ERROR_NONE);
+    size_t count = plan.block_count;
+    merge_plan_clear(&plan);
+    return count;
+}
+
+static void windows_whose_index_would_take_too_much_memory_stay_short(void **state)
+{
+    (void)state;
+    assert_int_equal(blocks_planned(1000), 2);
+    assert_int_equal(blocks_planned(3500 * 1000), 2);
+    assert_int_equal(blocks_planned(4000 * 1000), 0);
+}
+
+/* --- Flush ---------------------------------------------------------------------------------- */
+
+static bool count_file(void *context, const char *name, bool is_directory)
+{
+    (void)name;
+    *(size_t *)context += !is_directory;
+    return true;
+}
+
+static size_t part_file_count(struct harness *harness)
+{
+    char path[64];
+    struct error error;
+    size_t count = 0;
+    snprintf(path, sizeof path, "%s/parts", harness->options.directory);
+    assert_int_equal(disk_list(harness->environment->base.disk, path, count_file, &count, &error),
+                     ERROR_NONE);
+    return count;
+}
+
+static void a_flush_is_over_when_what_it_merged_is_deleted(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(70);
+    harness->keep_snapshots_away = true;
+    harness_fill(harness, 3, T0, 100);
+    struct {
+        struct shard_flush flush;
+        bool done;
+    } request = {.flush = {.done = harness_on_flushed}};
+    shard_flush(harness->shard, &request.flush);
+    harness_run(harness);
+    assert_int_equal(harness_statistics(harness).part_count, 0);
+    assert_true(part_file_count(harness) > 0); /* the stored snapshot may name them */
+    assert_false(request.done);
+    harness_snapshot(harness);
+    assert_false(request.done);
+    harness_run(harness);
+    assert_true(request.done);
+    assert_int_equal(part_file_count(harness), 0);
     harness_destroy(harness);
 }
 
@@ -256,6 +328,8 @@ int main(void)
         cmocka_unit_test(more_than_eight_overlays_in_one_window_are_too_many),
         cmocka_unit_test(quiet_windows_become_longer_blocks_with_the_same_content),
         cmocka_unit_test(blocks_stay_short_against_the_retention),
+        cmocka_unit_test(a_flush_is_over_when_what_it_merged_is_deleted),
+        cmocka_unit_test(windows_whose_index_would_take_too_much_memory_stay_short),
         cmocka_unit_test(cleaning_takes_deleted_samples_out_of_the_blocks),
         cmocka_unit_test(a_block_of_which_all_is_deleted_leaves),
         cmocka_unit_test(a_deletion_of_nothing_leaves_no_trace),

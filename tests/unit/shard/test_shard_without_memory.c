@@ -112,6 +112,7 @@ static enum error_code flush_in_time(struct harness *harness, struct flag_flush 
                                      struct error *error)
 {
     enum { TRIES = 20 };
+    uint64_t durable_count = harness->durable_count;
     *flush = (struct flag_flush){.flush = {.done = on_flushed}};
     shard_flush(harness->shard, &flush->flush);
     enum error_code code = ERROR_NONE;
@@ -120,6 +121,9 @@ static enum error_code flush_in_time(struct harness *harness, struct flag_flush 
         if (code == ERROR_NONE && !flush->done)
             simulated_scheduler_run_for(&harness->environment->scheduler, UINT64_C(3000000000));
         shard_maintain(harness->shard); /* as the replica does all the time */
+        if (code == ERROR_NONE && harness->durable_count > durable_count &&
+            harness_try_snapshot(harness, error) == ERROR_NONE)
+            durable_count = harness->durable_count;
     }
     return code;
 }

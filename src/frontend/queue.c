@@ -1,0 +1,208 @@
+/*
+ * The queue in front of the workers.
+ *
+ *   submit -> running                          -> done
+ *   submit -> waiting -> its turn -> running   -> done
+ *   submit -> waiting -> too late, or unwanted -> done
+ *
+ * A job leaves the list under the lock, once: whoever took it out brings it to its end.
+ */
+#include <assert.h>
+
+#include "frontend_private.h"
+
+enum { NANOSECONDS_PER_MILLISECOND = 1000000 };
+
+static struct frontend_job *job_of(struct job *job)
+{
+    return (struct frontend_job *)((char *)job - offsetof(struct frontend_job, job));
+}
+
+static struct frontend_job *job_of_task(struct task *task)
+{
+    return (struct frontend_job *)((char *)task - offsetof(struct frontend_job, task));
+}
+
+/* --- The list: under the lock ----------------------------------------------------------------- */
+
+static void append(struct frontend_queue *queue, struct frontend_job *job)
+{
+    job->previous = queue->last;
+    job->next = NULL;
+    if (queue->last != NULL)
+        queue->last->next = job;
+    else
+        queue->first = job;
+    queue->last = job;
+    queue->waiting_count++;
+    job->is_waiting = true;
+}
+
+static void take_out(struct frontend_queue *queue, struct frontend_job *job)
+{
+    assert(job->is_waiting);
+    if (job->previous != NULL)
+        job->previous->next = job->next;
+    else
+        queue->first = job->next;
+    if (job->next != NULL)
+        job->next->previous = job->previous;
+    else
+        queue->last = job->previous;
+    queue->waiting_count--;
+    job->is_waiting = false;
+}
+
+static bool take_out_if_waiting(struct frontend_job *job)
+{
+    struct frontend_queue *queue = &job->frontend->queue;
+    pthread_mutex_lock(&queue->lock);
+    bool waited = job->is_waiting;
+    if (waited)
+        take_out(queue, job);
+    pthread_mutex_unlock(&queue->lock);
+    return waited;
+}
+
+/* --- Ends ------------------------------------------------------------------------------------- */
+
+static enum frontend_failure failure_of(enum error_code code)
+{
+    switch (code) {
+    case ERROR_TIMEOUT:
+        return FRONTEND_TIMED_OUT;
+    case ERROR_CANCELED:
+        return FRONTEND_CANCELED;
+    case ERROR_LIMIT:
+        return FRONTEND_OVER_LIMIT;
+    case ERROR_UNAVAILABLE:
+    case ERROR_OUT_OF_MEMORY:
+        return FRONTEND_UNAVAILABLE;
+    default:
+        return FRONTEND_FAILED;
+    }
+}
+
+static void end(struct frontend_job *job)
+{
+    if (job->error.code != ERROR_NONE)
+        atomic_fetch_add_explicit(&job->frontend->failed_total[failure_of(job->error.code)], 1,
+                                  memory_order_relaxed);
+    job->done(job);
+}
+
+static void count_wait(struct frontend_job *job)
+{
+    uint64_t waited_ns = clock_monotonic_ns(job->frontend->options.clock) - job->queued_ns;
+    atomic_fetch_add_explicit(&job->frontend->waited_ns, waited_ns, memory_order_relaxed);
+}
+
+static void end_without_turn(struct frontend_job *job, enum error_code code, const char *message)
+{
+    count_wait(job);
+    error_set(&job->error, code, "%s", message);
+    end(job);
+}
+
+static void too_late(struct timer *timer)
+{
+    struct frontend_job *job =
+        (struct frontend_job *)((char *)timer - offsetof(struct frontend_job, timer));
+    if (take_out_if_waiting(job))
+        end_without_turn(job, ERROR_TIMEOUT, "query timed out in query queue");
+}
+
+static void unwanted(struct task *task)
+{
+    end_without_turn(job_of_task(task), ERROR_CANCELED, "query was canceled in query queue");
+}
+
+/* --- Running ---------------------------------------------------------------------------------- */
+
+static void job_run(struct job *base)
+{
+    struct frontend_job *job = job_of(base);
+    count_wait(job);
+    if (job->deadline_ns > 0 &&
+        clock_monotonic_ns(job->frontend->options.clock) >= job->deadline_ns)
+        error_set(&job->error, ERROR_TIMEOUT, "query timed out in query queue");
+    else
+        job->run(job);
+}
+
+/* On the waiting job's own loop: a job is submitted from there. */
+static void its_turn(struct task *task)
+{
+    struct frontend_job *job = job_of_task(task);
+    scheduler_timer_stop(job->origin, &job->timer);
+    scheduler_submit(job->origin, &job->job);
+}
+
+static void job_done(struct job *base)
+{
+    struct frontend_job *job = job_of(base);
+    struct frontend_queue *queue = &job->frontend->queue;
+    pthread_mutex_lock(&queue->lock);
+    struct frontend_job *next = queue->first;
+    if (next != NULL)
+        take_out(queue, next);
+    else
+        queue->running_count--;
+    pthread_mutex_unlock(&queue->lock);
+    if (next != NULL)
+        scheduler_post(next->origin, &next->task);
+    end(job);
+}
+
+/* --- Public ----------------------------------------------------------------------------------- */
+
+static void start_timer(struct frontend_job *job)
+{
+    uint64_t left_ns = job->deadline_ns > job->queued_ns ? job->deadline_ns - job->queued_ns : 0;
+    scheduler_timer_start(job->origin, &job->timer, left_ns / NANOSECONDS_PER_MILLISECOND + 1);
+}
+
+enum error_code frontend_submit(struct frontend *frontend, struct scheduler *loop,
+                                struct frontend_job *job, struct error *error)
+{
+    struct frontend_queue *queue = &frontend->queue;
+    bool starts = false, refused = false;
+    job->frontend = frontend;
+    job->origin = loop;
+    job->is_waiting = false;
+    job->queued_ns = clock_monotonic_ns(frontend->options.clock);
+    job->job = (struct job){.run = job_run, .done = job_done, .class = JOB_QUERY};
+    job->task = (struct task){.run = its_turn};
+    job->timer = (struct timer){.fire = too_late, .heap_index = TIMER_IDLE};
+    error_clear(&job->error);
+    pthread_mutex_lock(&queue->lock);
+    if (queue->running_count < frontend->options.concurrency) {
+        queue->running_count++;
+        starts = true;
+    } else if (queue->waiting_count < frontend->options.waiting_max) {
+        append(queue, job);
+    } else {
+        refused = true;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    if (refused) {
+        atomic_fetch_add_explicit(&frontend->refused_total, 1, memory_order_relaxed);
+        return error_set(error, ERROR_UNAVAILABLE, "too many queries wait");
+    }
+    atomic_fetch_add_explicit(&frontend->queries_total, 1, memory_order_relaxed);
+    if (starts)
+        scheduler_submit(loop, &job->job);
+    else if (job->deadline_ns > 0)
+        start_timer(job);
+    return ERROR_NONE;
+}
+
+void frontend_withdraw(struct frontend_job *job)
+{
+    assert(scheduler_on_loop(job->origin));
+    if (!take_out_if_waiting(job))
+        return;
+    scheduler_timer_stop(job->origin, &job->timer);
+    job->task.run = unwanted;
+    scheduler_post(job->origin, &job->task);
+}

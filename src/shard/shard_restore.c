@@ -1,0 +1,153 @@
+/* The snapshot of a shard, its manifest, and the way back: opening the files that it names. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "forget.h"
+
+/* --- Series ---------------------------------------------------------------------------------- */
+
+enum { REVIVE_BATCH = 4096 };
+
+/* Fill the tables of the registry with the series of a segment that are alive. */
+static enum error_code revive_segment(struct shard *shard, struct series_segment *segment,
+                                      const struct id_set *forgotten,
+                                      struct shard_segment *segment_out, struct error *error)
+{
+    struct segment_series *series = malloc(REVIVE_BATCH * sizeof *series);
+    enum error_code code = ERROR_NONE;
+    if (series == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series of a segment");
+    uint64_t total = series_segment_summary(segment).series_count;
+    segment_out->first_id = series_segment_first_id(segment);
+    segment_out->series_count = total;
+    for (uint64_t from = 0; code == ERROR_NONE && from < total; from += REVIVE_BATCH) {
+        size_t count = total - from < REVIVE_BATCH ? (size_t)(total - from) : REVIVE_BATCH;
+        code = series_segment_read_briefly(segment, (uint32_t)from, count, series, error);
+        for (size_t i = 0; code == ERROR_NONE && i < count; i++)
+            if (id_set_has(forgotten, series[i].id))
+                segment_out->forgotten_count++;
+            else
+                code = registry_revive(&shard->registry, series[i].id, series[i].tenant,
+                                       (uint32_t)series[i].target, series[i].slot, error);
+    }
+    free(series);
+    return code;
+}
+
+static enum error_code restore_segments(struct shard *shard, const struct manifest *manifest,
+                                        struct error *error)
+{
+    uint64_t forgotten_count = 0;
+    enum error_code code = ERROR_NONE;
+    shard->segments = calloc(manifest->segment_count + 1, sizeof *shard->segments);
+    if (shard->segments == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "list of segments");
+    for (size_t i = 0; code == ERROR_NONE && i < manifest->segment_count; i++) {
+        struct shard_segment *described = &shard->segments[shard->segment_count++];
+        struct series_segment *segment;
+        described->name = manifest->segments[i];
+        code = shard_open_segment(shard, described->name, &segment, error);
+        if (code != ERROR_NONE)
+            break;
+        code = registry_add_segment(&shard->registry, described->name, segment, error);
+        if (code == ERROR_NONE)
+            code = revive_segment(shard, segment, manifest->forgotten, described, error);
+        else
+            series_segment_unref(segment);
+        forgotten_count += described->forgotten_count;
+    }
+    if (code == ERROR_NONE && forgotten_count != id_set_count(manifest->forgotten))
+        code = error_set(error, ERROR_CORRUPT, "%llu forgotten series are in no segment",
+                         (unsigned long long)(id_set_count(manifest->forgotten) - forgotten_count));
+    if (code == ERROR_NONE) {
+        shard->forgotten = id_set_ref(manifest->forgotten);
+        shard->hidden = id_set_ref(manifest->forgotten);
+    }
+    return code;
+}
+
+/* --- Metadata -------------------------------------------------------------------------------- */
+
+static enum error_code restore_metadata(struct shard *shard, struct error *error)
+{
+    char path[SHARD_PATH_MAX];
+    if (shard->metadata_index == 0)
+        return ERROR_NONE;
+    shard_path(shard, path, "metadata", shard->metadata_index, 0, "metadata");
+    return metadata_file_read(shard->options.environment->disk, path, shard->metadata, error);
+}
+
+/* --- Files ----------------------------------------------------------------------------------- */
+
+static enum error_code restore_files(struct shard *shard, const struct manifest *manifest,
+                                     struct error *error)
+{
+    enum error_code code = restore_segments(shard, manifest, error);
+    for (size_t i = 0; code == ERROR_NONE && i < manifest->part_count; i++) {
+        struct part *part;
+        code = shard_open_part(shard, &manifest->parts[i], &part, error);
+        if (code != ERROR_NONE)
+            break;
+        code = shard_add_part(shard, &manifest->parts[i], part, error);
+        if (code != ERROR_NONE)
+            part_unref(part);
+    }
+    for (size_t i = 0; code == ERROR_NONE && i < manifest->block_count; i++) {
+        struct block *block;
+        code = shard_open_block(shard, &manifest->blocks[i], &block, error);
+        if (code != ERROR_NONE)
+            break;
+        code = shard_add_block(shard, &manifest->blocks[i], block, error);
+        if (code != ERROR_NONE)
+            block_unref(block);
+    }
+    return code;
+}
+
+/* --- Public ---------------------------------------------------------------------------------- */
+
+enum error_code shard_snapshot(struct shard *shard, struct byte_buffer *bytes,
+                               uint64_t *frozen_index_out, struct error *error)
+{
+    manifest_encode(&shard->durable, bytes);
+    if (bytes->failed)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "manifest");
+    *frozen_index_out = shard->durable.frozen_index;
+    return ERROR_NONE;
+}
+
+enum error_code shard_restore(struct shard *shard, const uint8_t *manifest_bytes, size_t size_bytes,
+                              struct error *error)
+{
+    struct manifest manifest = {0};
+    enum error_code code = manifest_decode(manifest_bytes, size_bytes, &manifest, error);
+    if (code != ERROR_NONE)
+        return code;
+    assert(shard->applied_index == 0 && shard->part_count == 0);
+    registry_clear(&shard->registry);
+    code = registry_init(&shard->registry, shard->options.hash_seed, manifest.next_id, error);
+    if (code == ERROR_NONE)
+        code = restore_files(shard, &manifest, error);
+    if (code == ERROR_NONE) {
+        shard->metadata_index = manifest.metadata_index;
+        code = restore_metadata(shard, error);
+    }
+    if (code != ERROR_NONE) {
+        manifest_clear(&manifest);
+        return error_wrap(error, "restore shard %u", shard->options.shard_id);
+    }
+    shard->retention_cutoff_ms = manifest.retention_cutoff_ms;
+    shard->tombstones = tombstones_ref(manifest.tombstones);
+    shard->applied_index = manifest.frozen_index;
+    shard->counters.applied_index = shard->applied_index;
+    shard_count_series(shard);
+    manifest_clear(&shard->durable);
+    shard->durable = manifest;
+    shard_forget_restored(shard);
+    shard_sweep_files(shard);
+    code = shard_publish(shard, error);
+    if (code == ERROR_NONE)
+        code = shard_restore_merge(shard, &shard->durable, error);
+    return code == ERROR_NONE ? code
+                              : error_wrap(error, "restore shard %u", shard->options.shard_id);
+}

@@ -1,0 +1,88 @@
+"""Compares Gnomon's query API with Debian's prometheus and prints what differs.
+
+    GNOMON_BINARY=build/release/gnomon tests/conformance/prometheus/audit.py fixed
+    ... audit.py random FIRST_SEED LAST_SEED     expressions, 50 a seed
+    ... audit.py mutated FIRST_SEED LAST_SEED    broken expressions, for the errors
+
+The same runs in short as the test integration/prometheus_answers.
+"""
+import sys
+import unittest
+
+import compare
+import data
+import differences
+import expressions
+import fixed_requests
+import mutations
+import peers
+from harness import query_string
+
+QUERIES_OF_SEED = 50
+
+
+def ask(peer, request):
+    form = query_string(request.form) if isinstance(request.form, dict) else request.form
+    path = request.path + ("?" + query_string(request.parameters) if request.parameters else "")
+    return peer.request(request.method, path, form, request.headers)
+
+
+def audit_fixed(ours, theirs):
+    """Yields (request, what differs)."""
+    excuses = differences.Excuses()
+    for request in fixed_requests.all_requests():
+        found = excuses.judge(request, ask(ours, request), ask(theirs, request))
+        if found:
+            yield request, found
+    for name in excuses.unused():
+        yield name, "a rule of differences.py that excuses nothing any more"
+
+
+def audit_random(ours, theirs, seeds, count=QUERIES_OF_SEED):
+    for seed in seeds:
+        generator = expressions.Generator(seed)
+        for _ in range(count):
+            path, parameters = generator.query()
+            found = compare.difference_of_answers(
+                parameters["query"], ours.get(path, **parameters), theirs.get(path, **parameters),
+                ordered=parameters["query"].startswith("sort"), is_range=path == "query_range")
+            if found:
+                yield (seed, path, parameters), found
+
+
+def audit_mutated(ours, theirs, seeds, count=QUERIES_OF_SEED):
+    for seed in seeds:
+        for query in mutations.expressions_of(seed, count):
+            answers = [peer.get("query", query=query, time=data.START_S + 2000.5)
+                       for peer in (ours, theirs)]
+            found = mutations.difference(query, *answers)
+            if found:
+                yield (seed, query), found
+
+
+class Audit(peers.PeersTest):
+    kind, seeds = "fixed", range(0)
+
+    def runTest(self):
+        self.start_peers(data.all_series())
+        audits = {"random": audit_random, "mutated": audit_mutated}
+        found = audit_fixed(self.ours, self.theirs) if self.kind == "fixed" else \
+            audits[self.kind](self.ours, self.theirs, self.seeds)
+        count = 0
+        for count, (what, difference) in enumerate(found, 1):
+            print(f"{what}\n    {difference}", flush=True)
+        self.assertEqual(count, 0)
+
+
+def main(arguments):
+    if not arguments or arguments[0] not in ("fixed", "random", "mutated") or \
+            len(arguments) != (1 if arguments[0] == "fixed" else 3):
+        sys.exit(__doc__)
+    Audit.kind = arguments[0]
+    Audit.seeds = range(*[int(one) for one in arguments[1:]]) if arguments[1:] else range(0)
+    result = unittest.TextTestRunner().run(Audit())
+    sys.exit(0 if result.wasSuccessful() else 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,237 @@
+#include "group_machine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "group_checker.h"
+
+/* --- Payloads ------------------------------------------------------------------------------ */
+
+void machine_fill_payload(uint8_t *payload, size_t size_bytes, uint64_t value)
+{
+    for (size_t i = 0; i < size_bytes; i++)
+        payload[i] = (uint8_t)(value * 31 + i);
+    store_u64(payload, value);
+}
+
+static uint64_t payload_check(struct cluster *cluster, const uint8_t *payload, size_t size_bytes)
+{
+    uint64_t value = load_u64(payload);
+    for (size_t i = 8; i < size_bytes; i++)
+        if (payload[i] != (uint8_t)(value * 31 + i))
+            cluster_fail(cluster, "payload of %llu is altered", (unsigned long long)value);
+    return value;
+}
+
+/* --- State machine ------------------------------------------------------------------------- */
+
+static struct cluster_machine *machine_of(struct state_machine *self)
+{
+    return (struct cluster_machine *)self;
+}
+
+void machine_close_recovery(struct cluster_node *node)
+{
+    if (node->recovery == NULL || !node->alive)
+        return;
+    for (size_t g = 0; g < node->cluster->settings.group_count; g++) {
+        struct group_status status;
+        group_status(node->machines[g].group, &status);
+        if (status.replaying || node->machines[g].queue_count > 0)
+            return;
+    }
+    journal_recovery_close(node->recovery);
+    node->recovery = NULL;
+}
+
+static void apply_first(struct cluster_machine *machine)
+{
+    struct cluster *cluster = machine->node->cluster;
+    struct group_entry entry = machine->queue[0];
+    uint64_t value = payload_check(cluster, entry.payload, entry.size_bytes);
+    checker_committed(cluster, machine->group_number, machine->node->id, entry.index, value);
+    if (machine->rebuild_index != 0 && entry.index > machine->rebuild_index) {
+        if (cluster_values_hash(&machine->values) != machine->rebuild_hash)
+            cluster_fail(cluster, "node %llu replayed to another state at %llu",
+                         (unsigned long long)machine->node->id,
+                         (unsigned long long)machine->rebuild_index);
+        machine->rebuild_index = 0;
+    }
+    cluster_values_append(&machine->values, entry.index, value);
+    machine->applied_index = entry.index;
+    memmove(machine->queue, machine->queue + 1, --machine->queue_count * sizeof entry);
+}
+
+struct slice {
+    struct cluster_node *node;
+    struct cluster_machine *machine;
+    uint64_t incarnation;
+};
+
+static void schedule_slice(struct cluster_machine *machine);
+
+static void run_slice(void *argument)
+{
+    struct slice slice = *(struct slice *)argument;
+    free(argument);
+    struct cluster_machine *machine = slice.machine;
+    struct cluster_node *node = slice.node;
+    if (!node->alive || node->incarnation != slice.incarnation)
+        return;
+    machine->slice_scheduled = false;
+    for (size_t i = 0; i < 8 && machine->queue_count > 0 && !machine->stalled; i++)
+        apply_first(machine);
+    group_applied(machine->group);
+    machine_close_recovery(node);
+    if (machine->queue_count > 0)
+        schedule_slice(machine);
+}
+
+static void schedule_slice(struct cluster_machine *machine)
+{
+    if (machine->slice_scheduled)
+        return;
+    machine->slice_scheduled = true;
+    struct cluster *cluster = machine->node->cluster;
+    struct slice *slice = malloc(sizeof *slice);
+    assert(slice != NULL);
+    *slice = (struct slice){machine->node, machine, machine->node->incarnation};
+    simulated_scheduler_after(&cluster->world->scheduler,
+                              random_below(&cluster->random.base, 3000000), run_slice, slice);
+}
+
+static void machine_apply(struct state_machine *self, const struct group_entry *entry)
+{
+    struct cluster_machine *machine = machine_of(self);
+    uint64_t last = machine->queue_count > 0 ? machine->queue[machine->queue_count - 1].index
+                                             : machine->applied_index;
+    if (entry->index <= last)
+        cluster_fail(machine->node->cluster, "entry %llu after %llu",
+                     (unsigned long long)entry->index, (unsigned long long)last);
+    if (machine->queue_count == machine->queue_capacity) {
+        machine->queue_capacity = machine->queue_capacity * 2 + 16;
+        machine->queue = realloc(machine->queue, machine->queue_capacity * sizeof *machine->queue);
+        assert(machine->queue != NULL);
+    }
+    machine->queue[machine->queue_count++] = *entry;
+    schedule_slice(machine);
+}
+
+static uint64_t machine_applied_index(struct state_machine *self)
+{
+    return machine_of(self)->applied_index;
+}
+
+/* Bytes: whole or not, hash of the state, and when whole the state. */
+static void encode_state(struct cluster_machine *machine, bool whole, struct byte_buffer *bytes,
+                         struct state_machine_position *position_out)
+{
+    byte_buffer_u64(bytes, whole);
+    byte_buffer_u64(bytes, cluster_values_hash(&machine->values));
+    if (whole)
+        byte_buffer_append(bytes, machine->values.items,
+                           machine->values.count * sizeof *machine->values.items);
+    position_out->applied_index = machine->applied_index;
+    position_out->frozen_index = whole ? machine->applied_index : machine->frozen_index;
+}
+
+static enum error_code machine_snapshot(struct state_machine *self, struct byte_buffer *bytes,
+                                        struct state_machine_position *position_out,
+                                        struct error *error)
+{
+    struct cluster_machine *machine = machine_of(self);
+    /* While an earlier state is rebuilt there is none of its own. */
+    if (machine->applied_index < machine->rebuild_index ||
+        random_below(&machine->node->cluster->random.base, 4) == 0)
+        return error_set(error, ERROR_UNAVAILABLE, "not now");
+    encode_state(machine, false, bytes, position_out);
+    return ERROR_NONE;
+}
+
+static enum error_code machine_snapshot_for_peer(struct state_machine *self,
+                                                 struct byte_buffer *bytes,
+                                                 struct state_machine_position *position_out,
+                                                 struct error *error)
+{
+    struct cluster_machine *machine = machine_of(self);
+    if (machine->applied_index < machine->rebuild_index)
+        return error_set(error, ERROR_UNAVAILABLE, "not now");
+    encode_state(machine, true, bytes, position_out);
+    return ERROR_NONE;
+}
+
+static void machine_snapshot_stored(struct state_machine *self,
+                                    const struct state_machine_position *position)
+{
+    (void)position;
+    machine_of(self)->snapshots_stored++;
+}
+
+static enum error_code machine_restore(struct state_machine *self, const uint8_t *bytes,
+                                       size_t size_bytes,
+                                       const struct state_machine_position *position,
+                                       struct error *error)
+{
+    struct cluster_machine *machine = machine_of(self);
+    struct cluster_node *node = machine->node;
+    struct cluster *cluster = node->cluster;
+    struct cluster_values *files = &node->files[machine->group_number];
+    if (size_bytes < 16 || (size_bytes - 16) % sizeof(struct cluster_value) != 0)
+        return error_set(error, ERROR_CORRUPT, "snapshot of %zu bytes", size_bytes);
+
+    machine->restores++;
+    machine->queue_count = 0;
+    machine->values.count = 0;
+    if (load_u64(bytes) != 0) {
+        for (size_t at = 16; at < size_bytes; at += sizeof(struct cluster_value))
+            cluster_values_append(&machine->values, load_u64(bytes + at), load_u64(bytes + at + 8));
+        size_t count = machine->values.count;
+        if (count > 0 && machine->values.items[count - 1].index > position->applied_index)
+            cluster_fail(cluster, "node %llu was sent a state of %llu as one of %llu",
+                         (unsigned long long)node->id,
+                         (unsigned long long)machine->values.items[count - 1].index,
+                         (unsigned long long)position->applied_index);
+        cluster_values_copy(files, &machine->values, position->frozen_index);
+    } else {
+        cluster_values_copy(&machine->values, files, position->frozen_index);
+    }
+    for (size_t i = 0; i < machine->values.count; i++)
+        checker_committed(cluster, machine->group_number, node->id, machine->values.items[i].index,
+                          machine->values.items[i].value);
+    machine->applied_index = position->frozen_index;
+    machine->frozen_index = position->frozen_index;
+    machine->rebuild_index = position->applied_index;
+    machine->rebuild_hash = load_u64(bytes + 8);
+    return ERROR_NONE;
+}
+
+static void machine_leader_started(struct state_machine *self, uint64_t term)
+{
+    struct cluster_machine *machine = machine_of(self);
+    if (machine->leads)
+        cluster_fail(machine->node->cluster, "leader_started twice");
+    machine->leads = true;
+    machine->leader_changes++;
+    checker_leader(machine->node->cluster, machine->group_number, term, machine->node->id);
+}
+
+static void machine_leader_stopped(struct state_machine *self, uint64_t term)
+{
+    struct cluster_machine *machine = machine_of(self);
+    (void)term;
+    if (!machine->leads)
+        cluster_fail(machine->node->cluster, "leader_stopped twice");
+    machine->leads = false;
+}
+
+const struct state_machine_operations MACHINE_OPERATIONS = {
+    .apply = machine_apply,
+    .applied_index = machine_applied_index,
+    .snapshot = machine_snapshot,
+    .snapshot_for_peer = machine_snapshot_for_peer,
+    .snapshot_stored = machine_snapshot_stored,
+    .restore = machine_restore,
+    .leader_started = machine_leader_started,
+    .leader_stopped = machine_leader_stopped,
+};
