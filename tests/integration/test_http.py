@@ -1,5 +1,6 @@
 """HTTP as a raw socket sees it: framing, limits, slow clients, and the end of a node."""
 import gzip
+import resource
 import select
 import signal
 import socket
@@ -292,6 +293,20 @@ class Http(harness.IntegrationTest):
             client.close()
         harness.wait_until(lambda: self.can_connect(), "there is room again", 10)
         self.assertGreater(self.node.metric("gnomon_http_connections_refused_total"), 0)
+
+    def test_a_thousand_idle_connections_cost_little(self):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.begin()
+        before = self.node.metric("gnomon_process_resident_memory_bytes")
+        clients = [self.connect() for _ in range(1000)]
+        for client in clients:
+            client.send(HEALTHY)
+        for client in clients:
+            self.assertEqual(client.answer().status, 200)
+        self.assertGreaterEqual(self.node.metric("gnomon_http_connections"), 1000)
+        grown = self.node.metric("gnomon_process_resident_memory_bytes") - before
+        self.assertTrue(harness.SANITIZED or grown < 32 << 20, grown)
 
     def can_connect(self):
         try:
