@@ -78,7 +78,7 @@ enum error_code group_propose(struct group *group, struct group_request *request
         return code;
     }
     const struct journal *journal = group->host->options.journal;
-    if (journal_space(journal) != JOURNAL_SPACE_OK) {
+    if (request->space == GROUP_SPARES_RESERVE && journal_space(journal) != JOURNAL_SPACE_OK) {
         statistics->proposals_refused_limit++;
         return error_set(error, ERROR_NO_SPACE, "group %llu: the disk is full",
                          (unsigned long long)group->id);

@@ -8,6 +8,7 @@
 #ifndef SHARD_SHARD_WRITE_H
 #define SHARD_SHARD_WRITE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +21,8 @@
 struct shard_new_series {
     struct labels labels; /* canonical */
     uint16_t slot;
-    uint64_t id; /* SHARD_ID_UNKNOWN until the shard knows it; what the receiver remembers */
+    uint64_t id;  /* SHARD_ID_UNKNOWN until the shard knows it; what the receiver remembers */
+    bool created; /* the series began with this write */
 };
 
 enum shard_refusal_reason {

@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/text.h"
 #include "model/sample.h"
 
@@ -35,12 +36,10 @@ struct write_histogram {
     enum error_code status;     /* LIMIT: more than HISTOGRAM_BUCKETS_MAX, which were not read */
 };
 
-/* Where labels are: label fields of a 1.0 message, or symbol references of a 2.0 one. */
+/* Where labels are: label fields of a 1.0 message, or packed symbol references of a 2.0 one. */
 struct write_labels {
-    const uint8_t *fields; /* [size], 1.0 */
+    const uint8_t *fields; /* [size] */
     uint32_t size;
-    uint32_t reference_first; /* into request.references, 2.0 */
-    uint32_t reference_count;
 };
 
 struct write_exemplar {
@@ -84,14 +83,12 @@ struct write_request {
     struct write_exemplar *exemplars;
     struct write_metadata *metadata;
     struct text *symbols; /* 2.0 */
-    uint32_t *references; /* 2.0 */
     size_t series_count;
     size_t sample_count;
     size_t histogram_count;
     size_t exemplar_count;
     size_t metadata_count;
     size_t symbol_count;
-    size_t reference_count;
 };
 
 /*
@@ -128,17 +125,16 @@ bool write_labels_are_whole(const struct write_labels *labels);
 
 /*
  * The labels of a series or an exemplar as sent: not sorted, not checked, views into the body.
- * The array is in the arena. Errors: INVALID (a reference outside the symbols, an odd number of
- * them), LIMIT (more than LABELS_PER_SERIES_MAX), OUT_OF_MEMORY.
+ * Errors: INVALID (a reference outside the symbols, an odd number of them), LIMIT (more than
+ * LABELS_PER_SERIES_MAX).
  */
 enum error_code write_labels_decode(const struct write_request *request,
-                                    const struct write_labels *labels, struct arena *arena,
-                                    struct label **labels_out, size_t *count_out,
+                                    const struct write_labels *labels,
+                                    struct label array[LABELS_PER_SERIES_MAX], size_t *count_out,
                                     struct error *error);
 
-/* What of them can be read, to name a series that is refused: at most LABELS_PER_SERIES_MAX, as
- * sent. Returns how many; none without memory. */
+/* What of them can be read, to name a series that is refused. Returns how many. */
 size_t write_labels_readable(const struct write_request *request, const struct write_labels *labels,
-                             struct arena *arena, struct label **labels_out);
+                             struct label array[LABELS_PER_SERIES_MAX]);
 
 #endif

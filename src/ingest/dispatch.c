@@ -14,28 +14,33 @@ enum { ATTEMPTS_MAX = 2 };
 static void note_ids(struct shard_part *part)
 {
     const struct shard_write *write = &part->write.write;
+    struct ingest_work *work = part->request->work;
     for (size_t i = 0; i < write->new_series_count; i++) {
-        struct destination *destination = &part->request->work->destinations[part->new_origins[i]];
+        struct destination *destination = &work->destinations[part->new_origins[i]];
         destination->learned = write->new_series[i].id != SHARD_ID_UNKNOWN;
         destination->series_id = write->new_series[i].id;
+        work->created_count += write->new_series[i].created;
     }
-    part->request->work->learned_count += write->new_series_count;
+    work->learned_count += write->new_series_count;
 }
 
 static void remember_aliases(struct ingest_request *request)
 {
     struct ingest *ingest = request->ingest;
+    const struct write_series *series = request->decoded.series;
     if (request->work->learned_count == 0)
         return;
     const struct portion *portion = &request->work->portion;
     for (size_t i = portion->series_first; i < portion->series_end; i++) {
         const struct destination *destination = &request->work->destinations[i];
+        if (i + ALIAS_PREFETCH < portion->series_end)
+            alias_table_prefetch(&ingest->aliases, series[i + ALIAS_PREFETCH].alias);
         if (destination->shard != SHARD_NONE && destination->learned)
-            alias_table_put(&ingest->aliases, request->decoded.series[i].alias, destination->shard,
+            alias_table_put(&ingest->aliases, series[i].alias, destination->shard,
                             destination->series_id);
     }
-    counter_add(ingest->options.metrics->new_series, request->work->learned_count);
-    request->work->learned_count = 0;
+    counter_add(ingest->options.metrics->new_series, request->work->created_count);
+    request->work->learned_count = request->work->created_count = 0;
 }
 
 /* --- Attempts --------------------------------------------------------------------------------- */

@@ -30,7 +30,7 @@ bool ingest_metrics_create(struct ingest_metrics *out, struct metrics *metrics)
         metrics_counter(metrics, &(struct metric_options){"gnomon_ingest_exemplars_total",
                                                           "Exemplars accepted.", NULL, 0}),
         metrics_counter(metrics, &(struct metric_options){"gnomon_ingest_new_series_total",
-                                                          "Series first seen by labels.", NULL, 0}),
+                                                          "Series created.", NULL, 0}),
         metrics_counter(metrics, &(struct metric_options){"gnomon_ingest_alias_misses_total",
                                                           "Series whose labels had to be decoded.",
                                                           NULL, 0}),

@@ -68,7 +68,8 @@ struct ingest_work {
     size_t placed_count;
     struct shard_part *parts; /* [shard_count] */
     struct tally before;
-    size_t learned_count;
+    size_t learned_count; /* series whose ids the shards gave */
+    size_t created_count; /* those of them that are new there */
     size_t outstanding;
     unsigned attempt;
     bool unavailable;

@@ -102,25 +102,33 @@ static bool histogram_is_conflict(struct ingest_request *request, uint32_t index
     return conflict;
 }
 
+static inline void append_float(struct shard_write *write, uint64_t series_id, uint32_t index,
+                                const struct write_sample *sample)
+{
+    size_t at = write->float_count++;
+    write->ids[at] = series_id;
+    write->timestamps_ms[at] = sample->timestamp_ms;
+    write->values[at] = sample->value;
+    write->origins[at] = index;
+    if (write->start_timestamps_ms != NULL)
+        write->start_timestamps_ms[at] = sample->start_timestamp_ms;
+}
+
 static enum error_code append_series(struct ingest_request *request, uint32_t index,
                                      struct error *error)
 {
     const struct write_series *series = &request->decoded.series[index];
+    const struct write_sample *samples = &request->decoded.samples[series->sample_first];
     const struct destination *destination = &request->work->destinations[index];
     struct shard_write *write = &request->work->parts[destination->shard].write.write;
-    const struct write_sample *newest = NULL;
-    for (uint32_t i = 0; i < series->sample_count; i++) {
-        const struct write_sample *sample = &request->decoded.samples[series->sample_first + i];
-        if (is_conflict(request, index, &newest, sample))
-            continue;
-        size_t at = write->float_count++;
-        write->ids[at] = destination->series_id;
-        write->timestamps_ms[at] = sample->timestamp_ms;
-        write->values[at] = sample->value;
-        write->origins[at] = index;
-        if (write->start_timestamps_ms != NULL)
-            write->start_timestamps_ms[at] = sample->start_timestamp_ms;
+    if (series->sample_count == 1 && series->histogram_count + series->exemplar_count == 0) {
+        append_float(write, destination->series_id, index, samples);
+        return ERROR_NONE; /* almost every one */
     }
+    const struct write_sample *newest = NULL;
+    for (uint32_t i = 0; i < series->sample_count; i++)
+        if (!is_conflict(request, index, &newest, &samples[i]))
+            append_float(write, destination->series_id, index, &samples[i]);
     for (uint32_t i = 0; i < series->histogram_count; i++) {
         const struct write_histogram *sent =
             &request->decoded.histograms[series->histogram_first + i];

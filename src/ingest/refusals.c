@@ -19,9 +19,9 @@ const char *ingest_format_labels(const struct ingest_request *request, uint32_t 
                                  char *target, size_t size)
 {
     const struct write_labels *labels = &request->decoded.series[series].labels;
-    struct label *array;
-    size_t count = write_labels_readable(&request->decoded, labels, request->arena, &array);
-    bool is_bare = count == 0 && labels->size + labels->reference_count > 0;
+    struct label array[LABELS_PER_SERIES_MAX];
+    size_t count = write_labels_readable(&request->decoded, labels, array);
+    bool is_bare = count == 0 && labels->size > 0;
     count = label_array_sort(array, count);
     struct labels built = labels_build(request->arena, array, count);
     if (built.bytes != NULL && !is_bare)

@@ -59,12 +59,11 @@ enum error_code series_check_labels(struct ingest_request *request, uint32_t ser
                                     const struct ingest_limits *limits, struct labels *labels_out,
                                     enum ingest_reason *reason_out, struct error *error)
 {
-    struct label *labels;
+    struct label labels[LABELS_PER_SERIES_MAX];
     size_t count;
     *reason_out = INGEST_REASON_LABELS;
-    enum error_code code =
-        write_labels_decode(&request->decoded, &request->decoded.series[series].labels,
-                            request->arena, &labels, &count, error);
+    enum error_code code = write_labels_decode(
+        &request->decoded, &request->decoded.series[series].labels, labels, &count, error);
     if (code != ERROR_NONE) {
         if (code == ERROR_LIMIT)
             *reason_out = INGEST_REASON_LABEL_LIMIT;
@@ -100,11 +99,11 @@ enum error_code series_check_exemplar(struct ingest_request *request,
                                       const struct write_exemplar *sent,
                                       struct exemplar *exemplar_out, struct error *error)
 {
-    struct label *labels;
+    struct label labels[LABELS_PER_SERIES_MAX];
     size_t count, characters = 0;
     enum ingest_reason reason;
-    enum error_code code = write_labels_decode(&request->decoded, &sent->labels, request->arena,
-                                               &labels, &count, error);
+    enum error_code code =
+        write_labels_decode(&request->decoded, &sent->labels, labels, &count, error);
     if (code != ERROR_NONE)
         return code;
     sort_by_name(labels, count);
@@ -136,14 +135,14 @@ bool series_check_metadata(struct ingest_request *request, const struct write_me
 {
     struct text name = sent->metric_family;
     if (request->decoded.version == WRITE_VERSION_2) {
-        struct label *labels;
+        struct label labels[LABELS_PER_SERIES_MAX];
         size_t count;
         struct error error;
         const struct write_series *series = &request->decoded.series[sent->series];
         if (sent->status != ERROR_NONE || series->reference_invalid ||
             (sent->type == 0 && sent->help.size == 0 && sent->unit.size == 0) ||
-            write_labels_decode(&request->decoded, &series->labels, request->arena, &labels, &count,
-                                &error) != ERROR_NONE)
+            write_labels_decode(&request->decoded, &series->labels, labels, &count, &error) !=
+                ERROR_NONE)
             return false;
         for (size_t i = 0; i < count; i++)
             if (text_equal(labels[i].name, LABEL_METRIC_NAME))

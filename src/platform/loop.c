@@ -121,8 +121,9 @@ static void loop_post(struct scheduler *self, struct task *task)
         task->next = head;
     while (!atomic_compare_exchange_weak_explicit(&loop->posted, &head, task, memory_order_acq_rel,
                                                   memory_order_relaxed));
-    /* Who makes the list non-empty wakes the loop for everybody. */
-    if (head == NULL)
+    /* Who makes the list non-empty wakes the loop for everybody. Its own thread is awake, and looks
+     * at the list before it waits. */
+    if (head == NULL && !loop_is_owner(loop))
         uv_async_send(&loop->wake);
 }
 
@@ -180,8 +181,15 @@ void loop_job_finished(struct scheduler *origin, struct job *job)
 
 /* --- Parts of a turn --------------------------------------------------------------------- */
 
+static bool has_posted(struct loop *loop)
+{
+    return atomic_load_explicit(&loop->posted, memory_order_relaxed) != NULL;
+}
+
 static void run_posted(struct loop *loop)
 {
+    if (!has_posted(loop))
+        return;
     struct task *newest = atomic_exchange_explicit(&loop->posted, NULL, memory_order_acquire);
     struct task *oldest = NULL;
     while (newest != NULL) {
@@ -279,11 +287,12 @@ static void arm_alarm(struct loop *loop)
 static void on_before(uv_prepare_t *handle)
 {
     struct loop *loop = handle->data;
+    run_posted(loop);
     run_deferred(loop);
     for (struct loop_hook *hook = loop->hooks; hook != NULL; hook = hook->next)
         hook->run(hook);
     arm_alarm(loop);
-    if (loop->deferred.first != NULL)
+    if (loop->deferred.first != NULL || has_posted(loop))
         uv_idle_start(&loop->spin, on_spin);
     else
         uv_idle_stop(&loop->spin);

@@ -27,32 +27,47 @@ static inline const uint8_t *plain_length(const uint8_t *at, const uint8_t *end,
 }
 
 /* The end of the label field whose tag is at `at`, when it is {name, value}; NULL: look closer. */
-static inline const uint8_t *plain_label(const uint8_t *at, const uint8_t *end)
+static inline const uint8_t *plain_label(const uint8_t *at, const uint8_t *end, struct label *label)
 {
-    size_t length, part;
+    size_t length;
     at = plain_length(at + 1, end, &length);
     if (at == NULL || length > (size_t)(end - at))
         return NULL;
     end = at + length;
     if (length < 4 || *at != TAG_FIELD_1)
         return NULL;
-    at = plain_length(at + 1, end, &part);
-    if (at == NULL || part + 2 > (size_t)(end - at) || at[part] != TAG_FIELD_2)
+    at = plain_length(at + 1, end, &length);
+    if (at == NULL || length + 2 > (size_t)(end - at) || at[length] != TAG_FIELD_2)
         return NULL;
-    at += part + 1;
-    if (end - at == 1 && *at == 0)
-        return end; /* an empty value */
-    at = plain_length(at, end, &part);
-    return at != NULL && part == (size_t)(end - at) ? end : NULL;
+    label->name = (struct text){(const char *)at, length};
+    at += length + 1;
+    if (end - at == 1 && *at == 0) {
+        label->value = (struct text){(const char *)end, 0};
+        return end;
+    }
+    at = plain_length(at, end, &length);
+    label->value = (struct text){(const char *)at, length};
+    return at != NULL && length == (size_t)(end - at) ? end : NULL;
+}
+
+bool plain_label_next(struct byte_reader *fields, struct label *label_out)
+{
+    const uint8_t *next = NULL;
+    if (byte_reader_left(fields) > 0 && *fields->position == TAG_FIELD_1)
+        next = plain_label(fields->position, fields->end, label_out);
+    if (next != NULL)
+        fields->position = next;
+    return next != NULL;
 }
 
 /* The end of the plain labels at `at`. */
 static const uint8_t *plain_labels(const uint8_t *at, const uint8_t *end)
 {
-    const uint8_t *next;
-    while (at < end && *at == TAG_FIELD_1 && (next = plain_label(at, end)) != NULL)
-        at = next;
-    return at;
+    struct byte_reader fields = {.position = at, .end = end};
+    struct label ignored;
+    while (plain_label_next(&fields, &ignored)) {
+    }
+    return fields.position;
 }
 
 /* --- Samples ---------------------------------------------------------------------------------- */

@@ -7,6 +7,9 @@
 
 #include "write_arrays.h"
 
+/* The next label field when it is {name, value}. False: look closer, or none is left. */
+bool plain_label_next(struct byte_reader *fields, struct label *label_out);
+
 /*
  * Take a whole series whose message ends in samples: what is before them is its labels, unseen.
  * False: it does not look like that, or labels are not to be trusted, or memory is out; nothing

@@ -13,27 +13,6 @@ static bool label_is_well_formed(struct byte_reader message)
     return !message.failed;
 }
 
-/*
- * Senders put the label fields of a series next to each other; then they are used in place.
- * Otherwise (legal, never seen) they are copied together.
- */
-static bool add_label_field(struct write_decoder *decoder, struct write_labels *labels,
-                            const uint8_t *start, const uint8_t *end)
-{
-    if (labels->size == 0) {
-        labels->fields = start;
-    } else if (labels->fields + labels->size != start) {
-        uint8_t *together = arena_allocate(decoder->arena, labels->size + (size_t)(end - start));
-        if (together == NULL)
-            return false;
-        memcpy(together, labels->fields, labels->size);
-        memcpy(together + labels->size, start, (size_t)(end - start));
-        labels->fields = together;
-    }
-    labels->size += (uint32_t)(end - start);
-    return true;
-}
-
 /* --- Samples and exemplars -------------------------------------------------------------------- */
 
 static enum error_code decode_sample(struct write_decoder *decoder, struct byte_reader message)
@@ -64,7 +43,8 @@ static enum error_code decode_exemplar(struct write_decoder *decoder, struct byt
         if (protobuf_is(&field, 1, PROTOBUF_BYTES)) {
             if (!label_is_well_formed(field.bytes))
                 return write_malformed(decoder, "exemplar label");
-            if (!add_label_field(decoder, &exemplar->labels, start, message.position))
+            if (!write_gather_labels(decoder, &exemplar->labels, start,
+                                     (size_t)(message.position - start)))
                 return write_out_of_memory(decoder);
         } else if (protobuf_is(&field, 2, PROTOBUF_FIXED64)) {
             exemplar->value = double_from_bits(field.value);
@@ -115,7 +95,8 @@ static enum error_code decode_other_fields(struct write_decoder *decoder,
         if (protobuf_is(&field, 1, PROTOBUF_BYTES)) {
             if (!label_is_well_formed(field.bytes))
                 return write_malformed(decoder, "label");
-            if (!add_label_field(decoder, &series->labels, start, message->position))
+            if (!write_gather_labels(decoder, &series->labels, start,
+                                     (size_t)(message->position - start)))
                 return write_out_of_memory(decoder);
         } else if (field.type == PROTOBUF_BYTES) {
             enum error_code code = decode_series_field(decoder, series, &field);

@@ -4,82 +4,21 @@
 
 /* --- References ------------------------------------------------------------------------------- */
 
-/* A reference beyond 32 bits is outside any symbol table, and must stay so. */
-static uint32_t reference_of(uint64_t number)
-{
-    return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
-}
-
-/* The references of a label set stand together. Should others have come between, those it has are
- * copied behind them. */
-static bool gather_references(struct write_decoder *decoder, struct write_labels *labels,
-                              size_t more)
-{
-    struct write_request *request = &decoder->request;
-    bool is_apart = labels->reference_count > 0 &&
-                    labels->reference_first + labels->reference_count != request->reference_count;
-    size_t moved = is_apart ? labels->reference_count : 0;
-    if (!write_reserve_references(decoder, moved + more))
-        return false;
-    if (is_apart)
-        memcpy(request->references + request->reference_count,
-               request->references + labels->reference_first, moved * sizeof(uint32_t));
-    if (is_apart || labels->reference_count == 0)
-        labels->reference_first = (uint32_t)request->reference_count;
-    request->reference_count += moved;
-    return true;
-}
-
-/* Packed references to `target`; most take one byte or two. Returns the end, NULL: malformed. */
-static uint32_t *unpack_references(const struct byte_reader *packed, uint32_t *target)
-{
-    const uint8_t *at = packed->position, *end = packed->end;
-    while (end - at >= 2) {
-        uint32_t first = at[0], second = at[1];
-        if (first < 0x80) {
-            *target++ = first;
-            at++;
-        } else if (second < 0x80) {
-            *target++ = (first & 0x7f) | second << 7;
-            at += 2;
-        } else
-            break;
-    }
-    struct byte_reader rest = byte_reader_over(at, (size_t)(end - at));
-    while (byte_reader_left(&rest) > 0) {
-        uint64_t reference = byte_reader_varint(&rest);
-        *target++ = reference_of(reference);
-    }
-    return rest.failed ? NULL : target;
-}
-
-static enum error_code decode_packed(struct write_decoder *decoder, struct write_labels *labels,
-                                     const struct byte_reader *packed)
-{
-    struct write_request *request = &decoder->request;
-    if (!gather_references(decoder, labels, byte_reader_left(packed)))
-        return write_out_of_memory(decoder);
-    uint32_t *start = request->references + request->reference_count;
-    const uint32_t *end = unpack_references(packed, start);
-    if (end == NULL)
-        return write_malformed(decoder, "label references");
-    request->reference_count += (size_t)(end - start);
-    labels->reference_count += (uint32_t)(end - start);
-    return ERROR_NONE;
-}
-
 /* Packed or, as every protobuf decoder must take, one by one. */
-static enum error_code decode_references(struct write_decoder *decoder, struct write_labels *labels,
-                                         const struct protobuf_field *field)
+static enum error_code add_references(struct write_decoder *decoder, struct write_labels *labels,
+                                      const struct protobuf_field *field)
 {
-    struct write_request *request = &decoder->request;
-    if (field->type == PROTOBUF_BYTES)
-        return decode_packed(decoder, labels, &field->bytes);
-    if (!gather_references(decoder, labels, 1))
-        return write_out_of_memory(decoder);
-    request->references[request->reference_count++] = reference_of(field->value);
-    labels->reference_count++;
-    return ERROR_NONE;
+    const uint8_t *packed = field->bytes.position;
+    size_t size = byte_reader_left(&field->bytes);
+    if (field->type != PROTOBUF_BYTES) {
+        uint8_t *one = arena_allocate(decoder->arena, VARINT_MAX_BYTES);
+        if (one == NULL)
+            return write_out_of_memory(decoder);
+        packed = one;
+        size = (size_t)(varint_store(one, field->value) - one);
+    }
+    return write_gather_labels(decoder, labels, packed, size) ? ERROR_NONE
+                                                              : write_out_of_memory(decoder);
 }
 
 /* --- Parts of a series ------------------------------------------------------------------------ */
@@ -134,7 +73,7 @@ static enum error_code decode_exemplar(struct write_decoder *decoder, struct byt
     struct protobuf_field field;
     while (protobuf_next(&message, &field)) {
         if (field.number == 1) {
-            enum error_code code = decode_references(decoder, &exemplar->labels, &field);
+            enum error_code code = add_references(decoder, &exemplar->labels, &field);
             if (code != ERROR_NONE)
                 return code;
         } else if (protobuf_is(&field, 2, PROTOBUF_FIXED64)) {
@@ -181,7 +120,7 @@ static enum error_code decode_series_field(struct write_decoder *decoder,
                                            struct protobuf_field *field)
 {
     if (field->number == 1)
-        return decode_references(decoder, &series->labels, field);
+        return add_references(decoder, &series->labels, field);
     if (field->type != PROTOBUF_BYTES)
         return ERROR_NONE;
     switch (field->number) {
@@ -223,14 +162,30 @@ static enum error_code decode_plain_fields(struct write_decoder *decoder,
 {
     struct byte_reader field;
     enum error_code code = ERROR_NONE;
-    if (plain_message_next(message, PLAIN_TAG(1, PROTOBUF_BYTES), &field))
-        code = decode_packed(decoder, &series->labels, &field);
+    if (plain_message_next(message, PLAIN_TAG(1, PROTOBUF_BYTES), &field)) {
+        series->labels.fields = field.position;
+        series->labels.size = (uint32_t)byte_reader_left(&field);
+    }
     while (code == ERROR_NONE &&
            plain_message_next(message, PLAIN_TAG(2, PROTOBUF_BYTES), &field)) {
         series->sample_count++;
         code = decode_sample(decoder, &field);
     }
     return code;
+}
+
+/* The alias, by the symbols that came by now. */
+static enum error_code resolve_series(struct write_decoder *decoder, struct write_series *series)
+{
+    if (decoder->symbol_alias.low == NULL &&
+        !symbol_alias_init(&decoder->symbol_alias, &decoder->request, decoder->options->alias_seed,
+                           decoder->arena))
+        return write_out_of_memory(decoder);
+    enum reference_status status =
+        symbol_alias_of(&decoder->symbol_alias, &series->labels, &series->alias);
+    series->reference_invalid = status == REFERENCES_OUTSIDE;
+    return status == REFERENCES_MALFORMED ? write_malformed(decoder, "label references")
+                                          : ERROR_NONE;
 }
 
 static enum error_code decode_series(struct write_decoder *decoder, struct byte_reader *message)
@@ -262,66 +217,44 @@ static enum error_code decode_series(struct write_decoder *decoder, struct byte_
         return write_malformed(decoder, "time series");
     if (created_ms != 0)
         apply_created_timestamp(request, series, created_ms);
-    return ERROR_NONE;
+    return resolve_series(decoder, series);
 }
 
-/* --- References against the symbols, once all are known --------------------------------------- */
+/* --- At the end ------------------------------------------------------------------------------- */
 
 static struct text symbol_at(const struct write_request *request, uint64_t reference)
 {
     return reference < request->symbol_count ? request->symbols[reference] : (struct text){0};
 }
 
-static bool references_valid(const struct write_request *request, const struct write_labels *labels)
-{
-    const uint32_t *references = write_references(request, labels);
-    for (uint32_t i = 0; i < labels->reference_count; i++)
-        if (references[i] >= request->symbol_count)
-            return false;
-    return true;
-}
-
-/*
- * The alias of a series from the hashes of its symbols. These depend on a secret, so a polynomial
- * over them is as good as a hash of them; its factors are odd, and one less than them is not
- * divisible by four, so that order counts. False: a reference is outside the symbols.
- */
-static bool alias_of(const struct write_request *request, const struct hash128 *symbol_hashes,
-                     uint64_t seed, const struct write_labels *labels, struct hash128 *alias_out)
-{
-    static const uint64_t LOW_FACTOR = UINT64_C(0x9e3779b97f4a7c17);
-    static const uint64_t HIGH_FACTOR = UINT64_C(0xd1342543de82ef97);
-    const uint32_t *references = write_references(request, labels);
-    struct hash128 alias = {seed, ~seed}; /* never zero, which is no alias */
-    for (uint32_t i = 0; i < labels->reference_count; i++) {
-        if (references[i] >= request->symbol_count)
-            return false;
-        const struct hash128 *symbol = &symbol_hashes[references[i]];
-        alias.low = alias.low * LOW_FACTOR + symbol->low;
-        alias.high = alias.high * HIGH_FACTOR + symbol->high;
-    }
-    *alias_out = alias;
-    return true;
-}
-
-static enum error_code resolve_series(struct write_decoder *decoder)
+/* Symbols that come behind series are legal. */
+static enum error_code resolve_late_symbols(struct write_decoder *decoder)
 {
     struct write_request *request = &decoder->request;
-    struct hash128 *symbol_hashes =
-        arena_allocate(decoder->arena, request->symbol_count * sizeof *symbol_hashes);
-    if (symbol_hashes == NULL)
-        return write_out_of_memory(decoder);
-    for (size_t i = 0; i < request->symbol_count; i++)
-        symbol_hashes[i] = hash128(request->symbols[i].data, request->symbols[i].size,
-                                   decoder->options->alias_seed);
-    for (size_t i = 0; i < request->series_count; i++) {
-        struct write_series *series = &request->series[i];
-        series->reference_invalid = !alias_of(request, symbol_hashes, decoder->options->alias_seed,
-                                              &series->labels, &series->alias);
-        for (uint32_t j = 0; j < series->exemplar_count; j++)
-            if (!references_valid(request, &request->exemplars[series->exemplar_first + j].labels))
-                series->reference_invalid = true;
-    }
+    enum error_code code = ERROR_NONE;
+    if (request->symbol_count == decoder->symbol_alias.count)
+        return code;
+    decoder->symbol_alias.low = NULL;
+    for (size_t i = 0; code == ERROR_NONE && i < request->series_count; i++)
+        code = resolve_series(decoder, &request->series[i]);
+    return code;
+}
+
+static enum error_code resolve_exemplars(struct write_decoder *decoder, struct write_series *series)
+{
+    struct hash128 ignored;
+    for (uint32_t i = 0; i < series->exemplar_count; i++)
+        switch (symbol_alias_of(&decoder->symbol_alias,
+                                &decoder->request.exemplars[series->exemplar_first + i].labels,
+                                &ignored)) {
+        case REFERENCES_VALID:
+            break;
+        case REFERENCES_OUTSIDE:
+            series->reference_invalid = true;
+            break;
+        case REFERENCES_MALFORMED:
+            return write_malformed(decoder, "label references");
+        }
     return ERROR_NONE;
 }
 
@@ -375,7 +308,10 @@ enum error_code write_decode_version_2(struct write_decoder *decoder, struct byt
         return write_malformed(decoder, "write request");
     if (decoder->request.symbol_count > 0 && decoder->request.symbols[0].size != 0)
         return write_malformed(decoder, "the first symbol must be the empty string");
-    code = resolve_series(decoder);
+    code = resolve_late_symbols(decoder);
+    if (decoder->request.exemplar_count > 0)
+        for (size_t i = 0; code == ERROR_NONE && i < decoder->request.series_count; i++)
+            code = resolve_exemplars(decoder, &decoder->request.series[i]);
     if (code == ERROR_NONE)
         resolve_metadata(&decoder->request);
     return code;

@@ -7,6 +7,7 @@
 #include "wire/remote_write.h"
 
 #include "protobuf.h"
+#include "symbol_alias.h"
 
 struct write_decoder {
     struct write_request request;
@@ -18,16 +19,9 @@ struct write_decoder {
     size_t exemplar_capacity;
     size_t metadata_capacity;
     size_t symbol_capacity;
-    size_t reference_capacity;
+    struct symbol_alias symbol_alias; /* 2.0, made with the first series */
     struct error *error;
 };
-
-/* The references of a label set; NULL when there is none, maybe in the whole request. */
-static inline const uint32_t *write_references(const struct write_request *request,
-                                               const struct write_labels *labels)
-{
-    return labels->reference_count == 0 ? NULL : request->references + labels->reference_first;
-}
 
 /* A new zeroed element at the end, or NULL when memory is out. */
 struct write_series *write_add_series(struct write_decoder *decoder);
@@ -36,8 +30,14 @@ struct write_histogram *write_add_histogram(struct write_decoder *decoder);
 struct write_exemplar *write_add_exemplar(struct write_decoder *decoder);
 struct write_metadata *write_add_metadata(struct write_decoder *decoder);
 struct text *write_add_symbol(struct write_decoder *decoder);
-/* Room for `count` more references. */
-bool write_reserve_references(struct write_decoder *decoder, size_t count);
+
+/*
+ * More label fields (1.0) or packed references (2.0) of one label set; they live as long as the
+ * request. Senders put those of a set next to each other, and then they are used in place;
+ * otherwise (legal, never seen) they are copied together. False when memory is out.
+ */
+bool write_gather_labels(struct write_decoder *decoder, struct write_labels *labels,
+                         const uint8_t *bytes, size_t size);
 
 enum error_code write_malformed(struct write_decoder *decoder, const char *what);
 enum error_code write_out_of_memory(struct write_decoder *decoder);

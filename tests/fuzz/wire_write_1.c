@@ -55,11 +55,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         assert_equal(&request, &trusted);
     }
     for (size_t i = 0; code == ERROR_NONE && i < request.series_count; i++) {
-        struct label *labels;
+        struct label labels[LABELS_PER_SERIES_MAX];
         size_t count;
         struct error error;
         assert(!request.series[i].labels_unseen);
-        (void)write_labels_decode(&request, &request.series[i].labels, arena, &labels, &count,
+        (void)write_labels_decode(&request, &request.series[i].labels, labels, &count,
                                   &error); /* any answer, as long as it is one */
     }
     for (size_t i = 0; code == ERROR_NONE && i < request.histogram_count; i++) {

@@ -12,9 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         .version = WRITE_VERSION_2, .series_limit = 10000, .alias_seed = 1};
     if (write_request_decode(&options, bytes, size, arena, &request, &error) == ERROR_NONE) {
         for (size_t i = 0; i < request.series_count; i++) {
-            struct label *labels;
+            struct label labels[LABELS_PER_SERIES_MAX];
             size_t count;
-            (void)write_labels_decode(&request, &request.series[i].labels, arena, &labels, &count,
+            (void)write_labels_decode(&request, &request.series[i].labels, labels, &count,
                                       &error); /* any answer, as long as it is one */
         }
         for (size_t i = 0; i < request.histogram_count; i++)

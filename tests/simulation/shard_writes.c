@@ -143,8 +143,8 @@ static uint64_t name_series(struct simulated_write *request, unsigned series)
             return SHARD_SERIES_NEW | i;
     struct labels labels = model_labels(request->arena, request->shard, series);
     request->series_of[write->new_series_count] = series;
-    write->new_series[write->new_series_count] =
-        (struct shard_new_series){labels, series_slot(write->tenant, labels, 4), SHARD_ID_UNKNOWN};
+    write->new_series[write->new_series_count] = (struct shard_new_series){
+        .labels = labels, .slot = series_slot(write->tenant, labels, 4), .id = SHARD_ID_UNKNOWN};
     return SHARD_SERIES_NEW | write->new_series_count++;
 }
 

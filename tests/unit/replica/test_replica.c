@@ -172,8 +172,8 @@ static struct request *request_send(struct node *node, unsigned series, int64_t 
     struct label labels[] = {{LABEL_METRIC_NAME, arena_format(arena, "metric_%u", series)}};
     write->tenant = TEXT("anonymous");
     write->new_series = arena_array(arena, 1, sizeof *write->new_series);
-    write->new_series[0] =
-        (struct shard_new_series){labels_build(arena, labels, 1), 1, SHARD_ID_UNKNOWN};
+    write->new_series[0] = (struct shard_new_series){
+        .labels = labels_build(arena, labels, 1), .slot = 1, .id = SHARD_ID_UNKNOWN};
     write->new_series_count = 1;
     write->ids = arena_array(arena, 1, sizeof *write->ids);
     write->ids[0] = SHARD_SERIES_NEW;

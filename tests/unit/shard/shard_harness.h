@@ -257,8 +257,10 @@ HARNESS struct shard_write harness_request(struct arena *arena,
         while (k < write.new_series_count && !labels_equal(write.new_series[k].labels, labels))
             k++;
         if (k == write.new_series_count)
-            write.new_series[write.new_series_count++] = (struct shard_new_series){
-                labels, series_slot(write.tenant, labels, 4), SHARD_ID_UNKNOWN};
+            write.new_series[write.new_series_count++] =
+                (struct shard_new_series){.labels = labels,
+                                          .slot = series_slot(write.tenant, labels, 4),
+                                          .id = SHARD_ID_UNKNOWN};
         write.ids[i] = SHARD_SERIES_NEW | k;
         write.timestamps_ms[i] = samples[i].timestamp_ms;
         write.values[i] = samples[i].value;

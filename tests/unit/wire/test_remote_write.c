@@ -1,14 +1,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <string.h>
 
 #include <cmocka.h>
 
-#include "write_builder.h"
-
 #include "base/limits.h"
-#include "wire/remote_write.h"
+#include "decode_body.h"
 
 static const struct label LABELS[] = {
     {{"__name__", 8}, {"up", 2}},
@@ -35,22 +32,6 @@ static struct histogram example_histogram(void)
                               .positive_bucket_count = 3};
 }
 
-static enum error_code decode_bytes(enum write_version version, enum write_labels_trust trust,
-                                    const uint8_t *bytes, size_t size, struct arena *arena,
-                                    struct write_request *request)
-{
-    struct error error;
-    struct write_decode_options options = {
-        .version = version, .trust = trust, .series_limit = 100, .alias_seed = 7};
-    return write_request_decode(&options, bytes, size, arena, request, &error);
-}
-
-static enum error_code decode(enum write_version version, const struct byte_buffer *body,
-                              struct arena *arena, struct write_request *request)
-{
-    return decode_bytes(version, WRITE_LABELS_CHECKED, body->bytes, body->size, arena, request);
-}
-
 static void check_histogram(const struct write_histogram *decoded, int64_t start_timestamp_ms)
 {
     const struct histogram *histogram = &decoded->histogram;
@@ -69,14 +50,14 @@ static void check_histogram(const struct write_histogram *decoded, int64_t start
         assert_int_equal(histogram->positive_buckets[i].integer, BUCKETS[i].integer);
 }
 
-static void check_series(const struct write_request *request, struct arena *arena)
+static void check_series(const struct write_request *request)
 {
     assert_int_equal(request->series_count, 1);
     const struct write_series *series = &request->series[0];
-    struct label *labels;
+    struct label labels[LABELS_PER_SERIES_MAX];
     size_t count;
     struct error error;
-    assert_int_equal(write_labels_decode(request, &series->labels, arena, &labels, &count, &error),
+    assert_int_equal(write_labels_decode(request, &series->labels, labels, &count, &error),
                      ERROR_NONE);
     assert_int_equal(count, 2);
     for (size_t i = 0; i < count; i++) {
@@ -110,7 +91,7 @@ static void version_1_round_trips(void **state)
     struct arena *arena = arena_create(0);
     struct write_request request;
     assert_int_equal(decode(WRITE_VERSION_1, &body, arena, &request), ERROR_NONE);
-    check_series(&request, arena);
+    check_series(&request);
     check_histogram(&request.histograms[0], 0);
     assert_int_equal(request.metadata_count, 1);
     assert_true(text_equal(request.metadata[0].metric_family, TEXT("up")));
@@ -139,7 +120,7 @@ static void version_2_round_trips(void **state)
     struct arena *arena = arena_create(0);
     struct write_request request;
     assert_int_equal(decode(WRITE_VERSION_2, &body, arena, &request), ERROR_NONE);
-    check_series(&request, arena);
+    check_series(&request);
     check_histogram(&request.histograms[0], 500);
     assert_int_equal(request.samples[0].start_timestamp_ms, 500);
     assert_true(text_equal(request.metadata[0].unit, TEXT("bytes")));
@@ -229,38 +210,6 @@ static void aliases_follow_the_bytes(void **state)
     byte_buffer_clear(&body);
 }
 
-/* Symbols stand in another order in each request. */
-static void aliases_of_2_0_follow_the_symbols_and_not_their_numbers(void **state)
-{
-    (void)state;
-    static const char *const SYMBOLS[2][5] = {{"", "__name__", "up", "job", "node"},
-                                              {"", "node", "job", "up", "__name__"}};
-    static const uint8_t REFERENCES[2][4] = {{1, 2, 3, 4}, {4, 3, 2, 1}};
-    static const uint8_t SWAPPED[] = {1, 4, 3, 2}; /* of the first */
-    struct arena *arena = arena_create(0);
-    struct hash128 aliases[2], swapped;
-    for (size_t i = 0; i < 2; i++) {
-        struct byte_buffer body = {0}, series = {0};
-        struct write_request request;
-        for (size_t j = 0; j < 5; j++)
-            build_bytes_field(&body, 4, SYMBOLS[i][j], strlen(SYMBOLS[i][j]));
-        build_bytes_field(&series, 1, REFERENCES[i], sizeof REFERENCES[i]);
-        build_bytes_field(&body, 5, series.bytes, series.size);
-        byte_buffer_reset(&series);
-        build_bytes_field(&series, 1, SWAPPED, sizeof SWAPPED);
-        build_bytes_field(&body, 5, series.bytes, series.size);
-        assert_int_equal(decode(WRITE_VERSION_2, &body, arena, &request), ERROR_NONE);
-        aliases[i] = request.series[0].alias;
-        if (i == 0)
-            swapped = request.series[1].alias;
-        byte_buffer_clear(&body);
-        byte_buffer_clear(&series);
-    }
-    assert_true(hash128_equal(aliases[0], aliases[1]));
-    assert_false(hash128_equal(aliases[0], swapped));
-    arena_destroy(arena);
-}
-
 static void labels_apart_from_each_other_are_put_together(void **state)
 {
     (void)state;
@@ -279,11 +228,11 @@ static void labels_apart_from_each_other_are_put_together(void **state)
     struct arena *arena = arena_create(0);
     struct write_request request;
     assert_int_equal(decode(WRITE_VERSION_1, &body, arena, &request), ERROR_NONE);
-    struct label *labels;
+    struct label labels[LABELS_PER_SERIES_MAX];
     size_t count;
     struct error error;
     assert_int_equal(
-        write_labels_decode(&request, &request.series[0].labels, arena, &labels, &count, &error),
+        write_labels_decode(&request, &request.series[0].labels, labels, &count, &error),
         ERROR_NONE);
     assert_int_equal(count, 2);
     assert_true(text_equal(labels[1].name, TEXT("b")));
@@ -291,63 +240,6 @@ static void labels_apart_from_each_other_are_put_together(void **state)
     byte_buffer_clear(&part);
     byte_buffer_clear(&series);
     byte_buffer_clear(&body);
-}
-
-/* --- Labels on trust -------------------------------------------------------------------------- */
-
-static void labels_on_trust_are_what_stands_before_the_samples(void **state)
-{
-    (void)state;
-    struct byte_buffer body = {0};
-    static const int64_t LATELY[] = {1700000000000, 1700000015000};
-    struct built_series series = {.labels = LABELS,
-                                  .label_count = 2,
-                                  .timestamps_ms = LATELY,
-                                  .values = VALUES,
-                                  .sample_count = 2};
-    build_series_1(&body, &series);
-    struct arena *arena = arena_create(0);
-    struct write_request checked, trusted;
-    assert_int_equal(decode(WRITE_VERSION_1, &body, arena, &checked), ERROR_NONE);
-    assert_int_equal(
-        decode_bytes(WRITE_VERSION_1, WRITE_LABELS_TRUSTED, body.bytes, body.size, arena, &trusted),
-        ERROR_NONE);
-    assert_false(checked.series[0].labels_unseen);
-    assert_true(trusted.series[0].labels_unseen);
-    assert_true(write_labels_are_whole(&trusted.series[0].labels));
-    assert_true(hash128_equal(checked.series[0].alias, trusted.series[0].alias));
-    assert_int_equal(trusted.series[0].sample_count, 2);
-    for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(trusted.samples[i].timestamp_ms, LATELY[i]);
-        assert_true(double_to_bits(trusted.samples[i].value) == double_to_bits(VALUES[i]));
-    }
-    arena_destroy(arena);
-    byte_buffer_clear(&body);
-}
-
-/* Whatever is put before the samples of a series, it is not taken for labels. */
-static void other_bytes_on_trust_are_no_whole_labels(void **state)
-{
-    (void)state;
-    static const uint8_t BEFORE[] = {0x0a, 0x05, 0x0a, 0x01, 'a', 0x12, 0x02}; /* torn */
-    struct byte_buffer body = {0}, series = {0}, sample = {0};
-    struct arena *arena = arena_create(0);
-    struct write_request request;
-    byte_buffer_append(&series, BEFORE, sizeof BEFORE);
-    build_double_field(&sample, 1, 1);
-    build_varint_field(&sample, 2, 1700000000000);
-    build_bytes_field(&series, 2, sample.bytes, sample.size);
-    build_bytes_field(&body, 1, series.bytes, series.size);
-    assert_int_equal(decode(WRITE_VERSION_1, &body, arena, &request), ERROR_INVALID);
-    assert_int_equal(
-        decode_bytes(WRITE_VERSION_1, WRITE_LABELS_TRUSTED, body.bytes, body.size, arena, &request),
-        ERROR_NONE);
-    assert_true(request.series[0].labels_unseen);
-    assert_false(write_labels_are_whole(&request.series[0].labels));
-    byte_buffer_clear(&sample);
-    byte_buffer_clear(&series);
-    byte_buffer_clear(&body);
-    arena_destroy(arena);
 }
 
 /* --- What a sender got wrong ------------------------------------------------------------------ */
@@ -457,9 +349,9 @@ static void what_can_be_read_of_wrong_labels_names_the_series(void **state)
     build_bytes_field(&series, 1, REFERENCES, sizeof REFERENCES);
     build_message(&body, 5, &series);
     struct write_request request;
-    struct label *labels;
+    struct label labels[LABELS_PER_SERIES_MAX];
     assert_int_equal(decode(WRITE_VERSION_2, &body, arena, &request), ERROR_NONE);
-    assert_int_equal(write_labels_readable(&request, &request.series[0].labels, arena, &labels), 1);
+    assert_int_equal(write_labels_readable(&request, &request.series[0].labels, labels), 1);
     assert_true(text_equal(labels[0].value, TEXT("up")));
     byte_buffer_clear(&body);
     byte_buffer_clear(&series);
@@ -475,9 +367,6 @@ int main(void)
         cmocka_unit_test(version_1_refuses_every_torn_body),
         cmocka_unit_test(aliases_follow_the_bytes),
         cmocka_unit_test(labels_apart_from_each_other_are_put_together),
-        cmocka_unit_test(aliases_of_2_0_follow_the_symbols_and_not_their_numbers),
-        cmocka_unit_test(labels_on_trust_are_what_stands_before_the_samples),
-        cmocka_unit_test(other_bytes_on_trust_are_no_whole_labels),
         cmocka_unit_test(a_body_of_the_other_version_is_no_empty_request),
         cmocka_unit_test(a_reference_beyond_32_bits_stays_outside_also_unpacked),
         cmocka_unit_test(buckets_of_the_kind_that_the_count_is_not_are_passed_over),
