@@ -102,7 +102,7 @@ struct journal_options {
     /* Bytes written after a segment until the little that lives in it is copied forward; 0: four
      * times segment_bytes_max. */
     uint64_t pinned_bytes_max;
-    /* Below this much free disk, or a quarter of it where that is less, the space is LOW; 0: two
+    /* Below this much free disk, or half of it where that is less, the space is LOW; 0: two
      * segments. */
     uint64_t free_bytes_min;
     enum journal_durability durability;
