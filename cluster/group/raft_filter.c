@@ -384,8 +384,14 @@ void filter_cut_own_demotion(const struct group *group, struct raft_append_entri
      * (Raft dissertation, 4.2.2). Nobody needs it to store that entry: it is not counted for it.
      */
     for (unsigned i = 0; i < append->n_entries; i++) {
-        if (append->entries[i].type != RAFT_CHANGE ||
-            append->prev_log_index + 1 + i <= append->leader_commit)
+        uint64_t index = append->prev_log_index + 1 + i;
+        if (append->entries[i].type != RAFT_CHANGE || index <= append->leader_commit)
+            continue;
+        /* The leader may know less than this replica of what is committed. What is here was let in
+         * when it was; cut off again, it would never be acknowledged. */
+        raft_term known_term = log_view_term(raft, index);
+        if (index <= raft->commit_index ||
+            (known_term != 0 && known_term == append->entries[i].term))
             continue;
         struct raft_configuration configuration;
         struct error error;

@@ -53,3 +53,8 @@ foreach(seed 31484 30957 3262)
              COMMAND group_simulation_journal_in_memory --nodes=5 --seeds=${seed} --only-duels)
     set_tests_properties(simulation/group_seed_${seed} PROPERTIES TIMEOUT 300 LABELS simulation)
 endforeach()
+
+# A leader that restarted sent a follower its demotion of long ago, which it cut off for ever.
+add_test(NAME simulation/group_seed_71351
+         COMMAND group_simulation_journal_in_memory --nodes=3 --seeds=71351)
+set_tests_properties(simulation/group_seed_71351 PROPERTIES TIMEOUT 300 LABELS simulation)

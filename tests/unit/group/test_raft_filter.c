@@ -512,6 +512,33 @@ static void rule_19_a_voter_learns_of_its_demotion_when_it_is_committed(void **s
     raft_configuration_close(&demoted);
 }
 
+/* A leader that restarted knows less of what is committed than its followers. */
+static void rule_19_a_demotion_that_is_here_already_is_acknowledged(void **state)
+{
+    struct group *group = ((struct situation *)*state)->group;
+    follow(group);
+    struct raft_configuration demoted;
+    raft_configuration_init(&demoted);
+    assert_int_equal(raft_configuration_add(&demoted, 1, "node-1", RAFT_SPARE), 0);
+    struct raft_append_entries append = entries_from(group, LAST_INDEX, 2);
+    append.entries[0].type = RAFT_CHANGE;
+    assert_int_equal(raft_configuration_encode(&demoted, &append.entries[0].buf), 0);
+
+    filter_cut_own_demotion(group, &append); /* in the log, whatever the leader has committed */
+    assert_int_equal(append.n_entries, 2);
+    append.entries[0].term++;
+    group->raft.commit_index = LAST_INDEX; /* committed here, and in a snapshot perhaps */
+    filter_cut_own_demotion(group, &append);
+    assert_int_equal(append.n_entries, 2);
+    group->raft.commit_index = LAST_INDEX - 1;
+    void *change = append.entries[0].buf.base;
+    filter_cut_own_demotion(group, &append); /* another one */
+    assert_int_equal(append.n_entries, 0);
+
+    raft_free(change);
+    raft_configuration_close(&demoted);
+}
+
 int main(void)
 {
 #define RULE_TEST(name) cmocka_unit_test_setup_teardown(name, make_situation, end_situation)
@@ -533,6 +560,7 @@ int main(void)
         RULE_TEST(rule_17_whoever_is_asked_votes),
         RULE_TEST(rule_17_who_has_no_vote_forgets_a_silent_leader),
         RULE_TEST(rule_19_a_voter_learns_of_its_demotion_when_it_is_committed),
+        RULE_TEST(rule_19_a_demotion_that_is_here_already_is_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
