@@ -96,10 +96,11 @@ enum error_code supply_prepare(struct journal *journal, struct segment *segment,
     return code;
 }
 
-/* A small disk is not all reserve. */
+/* A small disk is not all reserve; half of it, since files of a freeze may take what its log took.
+ */
 static uint64_t reserve_bytes(const struct journal *journal, uint64_t total_bytes)
 {
-    uint64_t share = total_bytes / 4;
+    uint64_t share = total_bytes / 2;
     return journal->options.free_bytes_min < share ? journal->options.free_bytes_min : share;
 }
 

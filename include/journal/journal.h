@@ -102,7 +102,7 @@ struct journal_options {
     /* Bytes written after a segment until the little that lives in it is copied forward; 0: four
      * times segment_bytes_max. */
     uint64_t pinned_bytes_max;
-    /* Below this much free disk, or a quarter of it where that is less, the space is LOW; 0: two
+    /* Below this much free disk, or half of it where that is less, the space is LOW; 0: two
      * segments. */
     uint64_t free_bytes_min;
     enum journal_durability durability;
@@ -239,8 +239,8 @@ struct journal_recovery_options {
 enum error_code journal_recover(struct disk *disk, const struct journal_recovery_options *options,
                                 struct journal_recovery **recovery_out, struct error *error);
 
-/* Frees snapshots and views. Before or after the journals that adopted from it close, but after
- * every journal_replay of it. */
+/* Frees snapshots and views. Before or after the journals that adopted from it close, but not while
+ * a replay of it has entries to hand out. */
 void journal_recovery_close(struct journal_recovery *recovery);
 
 struct journal_group {
