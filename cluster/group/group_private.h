@@ -152,6 +152,9 @@ static inline bool group_rule_on(const struct group *group, enum filter_rule rul
 /* After every call into consensus: leadership, arming of snapshots, a stop without a word. */
 void group_after_step(struct group *group);
 
+/* It leads, and its state machine has been given all that was there before. */
+bool group_is_ready(const struct group *group);
+
 /* Have the group's task run. */
 void group_wake(struct group *group);
 

@@ -71,7 +71,7 @@ struct supply_job {
     uint64_t source_sequence; /* of a segment of this lane to reuse; 0: a new file */
     struct file *file;
     bool recycled;
-    uint64_t free_bytes;
+    bool is_disk_low;
     struct error error;
 };
 

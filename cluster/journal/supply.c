@@ -96,6 +96,14 @@ enum error_code supply_prepare(struct journal *journal, struct segment *segment,
     return code;
 }
 
+/* A small disk is not all reserve; half of it, since files of a freeze may take what its log took.
+ */
+static uint64_t reserve_bytes(const struct journal *journal, uint64_t total_bytes)
+{
+    uint64_t share = total_bytes / 2;
+    return journal->options.free_bytes_min < share ? journal->options.free_bytes_min : share;
+}
+
 static void supply_run(struct job *base)
 {
     struct supply_job *job = (struct supply_job *)base;
@@ -114,10 +122,10 @@ static void supply_run(struct job *base)
     if (job->kind == SUPPLY_PREPARE &&
         supply_prepare(journal, job->segment, job->source_sequence, &job->error) != ERROR_NONE)
         return;
-    uint64_t total_bytes;
+    uint64_t free_bytes, total_bytes;
     struct error ignored; /* a disk that cannot tell is taken to have room */
-    if (disk_free_bytes(disk, &job->free_bytes, &total_bytes, &ignored) != ERROR_NONE)
-        job->free_bytes = UINT64_MAX;
+    if (disk_free_bytes(disk, &free_bytes, &total_bytes, &ignored) == ERROR_NONE)
+        job->is_disk_low = free_bytes < reserve_bytes(journal, total_bytes);
 }
 
 /* --- Asking for it, on the loop -------------------------------------------------------------- */
@@ -142,7 +150,6 @@ static void supply_start(struct journal *journal, enum supply_kind kind, struct 
         .kind = kind,
         .segment = segment,
         .source_sequence = source_sequence,
-        .free_bytes = UINT64_MAX,
     };
     journal->jobs++;
     journal->preparing_count += kind == SUPPLY_PREPARE;
@@ -339,13 +346,13 @@ static void supply_done(struct job *base)
     struct journal *journal = job->journal;
     journal->jobs--;
     enum error_code code = job->error.code;
-    uint64_t free_bytes = job->free_bytes;
+    bool is_disk_low = job->is_disk_low;
     if (job->kind == SUPPLY_PREPARE)
         prepare_finish(journal, job);
     else if (job->kind == SUPPLY_REMOVE)
         remove_finish(journal, job);
     if (job->kind != SUPPLY_REMOVE && code == ERROR_NONE) {
-        if (free_bytes < journal->options.free_bytes_min)
+        if (is_disk_low)
             space_set(journal, JOURNAL_SPACE_LOW);
         else if (journal->ready_count >= READY_SEGMENTS)
             space_set(journal, JOURNAL_SPACE_OK);

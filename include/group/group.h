@@ -148,9 +148,16 @@ enum group_outcome {
     GROUP_OUTCOME_FAILED,    /* it did not happen (changes of members, transfers) */
 };
 
+/* When the disk has no more than its reserve. */
+enum group_space {
+    GROUP_SPARES_RESERVE, /* refuse the entry */
+    GROUP_USES_RESERVE,   /* take it: small, and without it no room would come */
+};
+
 /* The caller's until `done`. */
 struct group_request {
     void (*done)(struct group_request *request, enum group_outcome outcome);
+    enum group_space space;
     uint64_t index; /* of the entry, valid in `done` when committed */
 
     /* The group's. */

@@ -102,7 +102,9 @@ struct journal_options {
     /* Bytes written after a segment until the little that lives in it is copied forward; 0: four
      * times segment_bytes_max. */
     uint64_t pinned_bytes_max;
-    uint64_t free_bytes_min; /* below this much free disk the space is LOW; 0: two segments */
+    /* Below this much free disk, or half of it where that is less, the space is LOW; 0: two
+     * segments. */
+    uint64_t free_bytes_min;
     enum journal_durability durability;
 };
 

@@ -32,6 +32,9 @@ struct replica_node {
     _Atomic uint64_t unfrozen_bytes;
     _Atomic uint64_t series_count;
     _Atomic uint64_t queued_bytes;
+    /* Journals that report JOURNAL_SPACE_LOW: then what is unfrozen is frozen, whatever its size
+     * and age, since that lets go of log. */
+    _Atomic uint32_t journals_low;
 };
 
 struct replica_options {

@@ -98,6 +98,9 @@ enum error_code api_duration(const struct http_parameters *parameters, struct te
 enum error_code api_required_duration(const struct http_parameters *parameters, struct text name,
                                       int64_t *duration_ns_out, struct error *error);
 
+/* An answer up to this size is made at once, where the query or look-up ran. */
+enum { API_FIRST_PIECE_BYTES = 512 * 1024 };
+
 #define API_NO_LIMIT UINT64_MAX
 
 /* A number; none, like 0, is API_NO_LIMIT. Errors: INVALID. */
@@ -168,11 +171,15 @@ struct series_request api_series_request(const struct promql_query *selector, st
                                          int64_t start_ms, int64_t end_ms, enum series_need need,
                                          struct arena *arena);
 
+struct api_lookup_kind;
+
 /*
  * A look-up on a worker: parameters decoded before, JSON data out. Made by api_lookup_start.
  */
 struct api_lookup {
     struct frontend_job job; /* first */
+    const struct api_lookup_kind *kind;
+    struct http_producer producer;
     struct http_request *request;
     struct api *api;
     struct text tenant;
@@ -184,19 +191,29 @@ struct api_lookup {
     uint64_t limit;   /* API_NO_LIMIT: none */
     struct text name; /* of a label or metric */
     atomic_bool canceled;
-    /* On a worker: append the JSON of `data`. */
-    enum error_code (*run)(struct api_lookup *lookup, struct byte_buffer *data,
-                           struct error *error);
-    bool truncated; /* by the limit: adds the warning */
-    struct byte_buffer data;
+
+    /* A list that was found: shown up to the limit, piece by piece as the client takes it. */
+    const void *items; /* [item_count], in the arena or the sets, in order, each once */
+    size_t item_count;
+    size_t next_item;
+    struct series_set **sets; /* [set_count], closed with the look-up */
+    size_t set_count;
+
+    struct byte_buffer answer; /* the whole, or the first piece of a long one */
+    bool is_complete;
+    bool is_empty; /* no data at all: 204 */
 };
 
 struct api_lookup_kind {
     /* On the loop: decode the parameters. INVALID is bad data. */
     enum error_code (*read)(struct api_lookup *lookup, const struct http_parameters *parameters,
                             struct error *error);
+    /* On a worker: find the items; or, without `append`, add the JSON of the answer's data behind
+     * what is there. */
     enum error_code (*run)(struct api_lookup *lookup, struct byte_buffer *data,
-                           struct error *error); /* of the look-up; no data: answered 204 */
+                           struct error *error);
+    /* The JSON of one item. */
+    void (*append)(const struct api_lookup *lookup, size_t item, struct byte_buffer *piece);
 };
 
 /* Read the parameters and run (lookup.c); answers in any case. */

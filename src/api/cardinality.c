@@ -181,13 +181,13 @@ static bool append_last(struct api_lookup *lookup, struct byte_buffer *data, uin
 }
 
 /* Kept for ten times as long as it took to make. */
-static void keep(struct api_lookup *lookup, const struct byte_buffer *data, uint64_t began_ns)
+static void keep(struct api_lookup *lookup, struct text json, uint64_t began_ns)
 {
     struct api_cardinality *last = &lookup->api->cardinality;
     uint64_t now_ns = clock_monotonic_ns(lookup->api->options.clock);
     pthread_mutex_lock(&last->lock);
     byte_buffer_reset(&last->json);
-    byte_buffer_append(&last->json, data->bytes, data->size);
+    byte_buffer_append(&last->json, json.data, json.size);
     if (last->json.failed)
         byte_buffer_clear(&last->json);
     snprintf(last->tenant, sizeof last->tenant, "%.*s", TEXT_ARGUMENTS(lookup->tenant));
@@ -202,9 +202,12 @@ static enum error_code run_tsdb(struct api_lookup *lookup, struct byte_buffer *d
     uint64_t began_ns = clock_monotonic_ns(lookup->api->options.clock);
     if (append_last(lookup, data, began_ns))
         return data->failed ? api_memory_error(error) : ERROR_NONE;
+    size_t begun_bytes = data->size;
     enum error_code code = count_all(lookup, data, error);
     if (code == ERROR_NONE)
-        keep(lookup, data, began_ns);
+        keep(lookup,
+             (struct text){(const char *)data->bytes + begun_bytes, data->size - begun_bytes},
+             began_ns);
     return code;
 }
 
@@ -223,6 +226,6 @@ static enum error_code read(struct api_lookup *lookup, const struct http_paramet
 
 void api_status_tsdb(struct http_request *request)
 {
-    static const struct api_lookup_kind KIND = {read, run_tsdb};
+    static const struct api_lookup_kind KIND = {read, run_tsdb, NULL};
     api_lookup_start(request, (struct text){0}, &KIND);
 }

@@ -1,24 +1,83 @@
-/* Look-ups: what the endpoints share that read series, labels, exemplars or metadata on a worker.
+/*
+ * Look-ups: what the endpoints share that read series, labels, exemplars or metadata on a worker.
+ *
+ * What was found is in the look-up's arena, charged to the memory of queries. A list becomes JSON
+ * piece by piece, so that a long one never is in memory as text.
  */
 #include <stdlib.h>
 
 #include "api_private.h"
 
-/* --- Life ------------------------------------------------------------------------------------- */
+/* --- The answer: on a worker ------------------------------------------------------------------ */
 
-static void lookup_destroy(struct api_lookup *lookup)
+/* True when it is complete. */
+static bool append_piece(struct api_lookup *lookup, struct byte_buffer *piece, size_t piece_bytes)
 {
-    promql_query_clear(&lookup->query);
-    api_selectors_clear(&lookup->selectors);
-    byte_buffer_clear(&lookup->data);
-    arena_destroy(lookup->arena);
-    free(lookup);
+    size_t count = lookup->item_count;
+    size_t shown = lookup->limit < count ? (size_t)lookup->limit : count;
+    if (lookup->kind->append != NULL) {
+        if (lookup->next_item == 0)
+            json_raw(piece, TEXT("["));
+        while (lookup->next_item < shown && piece->size < piece_bytes) {
+            if (lookup->next_item > 0)
+                json_raw(piece, TEXT(","));
+            lookup->kind->append(lookup, lookup->next_item++, piece);
+        }
+        if (lookup->next_item < shown)
+            return false;
+        json_raw(piece, TEXT("]"));
+    }
+    if (shown < count)
+        json_raw(piece, TEXT(",\"warnings\":[\"results truncated due to limit\"]"));
+    json_raw(piece, TEXT("}"));
+    return true;
 }
 
 static void lookup_run(struct frontend_job *job)
 {
     struct api_lookup *lookup = (struct api_lookup *)job;
-    (void)lookup->run(lookup, &lookup->data, &job->error); /* its code is in the error */
+    struct byte_buffer *answer = &lookup->answer;
+    json_raw(answer, TEXT("{\"status\":\"success\",\"data\":"));
+    size_t begun_bytes = answer->size;
+    if (lookup->kind->run(lookup, answer, &job->error) != ERROR_NONE)
+        return;
+    lookup->is_empty = lookup->kind->append == NULL && answer->size == begun_bytes;
+    lookup->is_complete = append_piece(lookup, answer, API_FIRST_PIECE_BYTES);
+    if (answer->failed)
+        (void)api_memory_error(&job->error); /* its code is in the error */
+}
+
+static enum http_production produce(struct http_producer *producer, struct byte_buffer *piece)
+{
+    struct api_lookup *lookup =
+        (struct api_lookup *)((char *)producer - offsetof(struct api_lookup, producer));
+    if (lookup->answer.size > 0) {
+        byte_buffer_append(piece, lookup->answer.bytes, lookup->answer.size);
+        byte_buffer_clear(&lookup->answer);
+    } else {
+        lookup->is_complete = append_piece(lookup, piece, HTTP_PIECE_BYTES);
+    }
+    if (piece->failed)
+        return HTTP_PRODUCTION_BROKEN;
+    return lookup->is_complete ? HTTP_PRODUCTION_END : HTTP_PRODUCTION_MORE;
+}
+
+/* --- Life: on the loop ------------------------------------------------------------------------ */
+
+static void lookup_destroy(struct api_lookup *lookup)
+{
+    promql_query_clear(&lookup->query);
+    api_selectors_clear(&lookup->selectors);
+    for (size_t i = 0; i < lookup->set_count; i++)
+        series_set_close(lookup->sets[i]);
+    byte_buffer_clear(&lookup->answer);
+    arena_destroy(lookup->arena);
+    free(lookup);
+}
+
+static void produced(struct http_producer *producer)
+{
+    lookup_destroy((struct api_lookup *)((char *)producer - offsetof(struct api_lookup, producer)));
 }
 
 static void lookup_done(struct frontend_job *job)
@@ -26,20 +85,19 @@ static void lookup_done(struct frontend_job *job)
     struct api_lookup *lookup = (struct api_lookup *)job;
     struct http_request *request = lookup->request;
     http_request_on_gone(request, NULL, NULL);
-    if (job->error.code != ERROR_NONE) {
-        api_respond_code(request, &job->error, API_EXECUTION);
-    } else if (lookup->data.size == 0 && !lookup->data.failed) {
-        api_respond_status(request, 204);
-    } else {
-        struct byte_buffer body = {0};
-        json_raw(&body, TEXT("{\"status\":\"success\",\"data\":"));
-        byte_buffer_append(&body, lookup->data.bytes, lookup->data.size);
-        if (lookup->truncated)
-            json_raw(&body, TEXT(",\"warnings\":[\"results truncated due to limit\"]"));
-        json_raw(&body, TEXT("}"));
-        body.failed |= lookup->data.failed;
-        api_respond_json(request, 200, &body);
+    if (job->error.code == ERROR_NONE && !lookup->is_complete) {
+        struct http_response response = {.status = 200, .content_type = TEXT("application/json")};
+        lookup->producer =
+            (struct http_producer){.produce = produce, .finished = produced, .class = JOB_QUERY};
+        http_respond_produced(request, &response, &lookup->producer);
+        return;
     }
+    if (job->error.code != ERROR_NONE)
+        api_respond_code(request, &job->error, API_EXECUTION);
+    else if (lookup->is_empty)
+        api_respond_status(request, 204);
+    else
+        api_respond_json(request, 200, &lookup->answer);
     lookup_destroy(lookup);
 }
 
@@ -74,7 +132,7 @@ void api_lookup_start(struct http_request *request, struct text name,
     lookup->tenant = tenant; /* in the request, which outlives the look-up */
     lookup->name = name;
     lookup->limit = API_NO_LIMIT;
-    lookup->run = kind->run;
+    lookup->kind = kind;
     enum error_code code = kind->read(lookup, parameters, &error);
     if (code == ERROR_NONE)
         code = frontend_submit(api->options.frontend, http_request_scheduler(request), &lookup->job,

@@ -108,6 +108,6 @@ static enum error_code read(struct api_lookup *lookup, const struct http_paramet
 
 void api_metadata(struct http_request *request)
 {
-    static const struct api_lookup_kind KIND = {read, run};
+    static const struct api_lookup_kind KIND = {read, run, NULL};
     api_lookup_start(request, (struct text){0}, &KIND);
 }

@@ -8,11 +8,7 @@
 
 #include "api_private.h"
 
-enum {
-    POINTS_MAX = 11000,
-    /* An answer up to this size is made at once, where the query ran. */
-    FIRST_PIECE_BYTES = 512 * 1024,
-};
+enum { POINTS_MAX = 11000 };
 
 /* --- Types ------------------------------------------------------------------------------------ */
 
@@ -286,7 +282,7 @@ static void query_run(struct frontend_job *job)
     struct query_call *call = (struct query_call *)job;
     if (promql_execution_run(call->execution, &job->error) != ERROR_NONE)
         return;
-    call->piece_bytes = FIRST_PIECE_BYTES;
+    call->piece_bytes = API_FIRST_PIECE_BYTES;
     produce_piece(call, &call->first_piece);
     call->piece_bytes = HTTP_PIECE_BYTES;
     if (call->first_piece.failed)

@@ -47,24 +47,9 @@ static enum error_code read_series(struct api_lookup *lookup,
 
 /* --- Names and values ------------------------------------------------------------------------- */
 
-static enum error_code append_texts(struct api_lookup *lookup, const struct text_set *found,
-                                    struct byte_buffer *data, struct error *error)
+static void append_text(const struct api_lookup *lookup, size_t item, struct byte_buffer *piece)
 {
-    struct text *sorted = text_set_sorted(found);
-    if (sorted == NULL)
-        return api_memory_error(error);
-    json_raw(data, TEXT("["));
-    for (size_t i = 0; i < found->count; i++) {
-        if (i == lookup->limit) {
-            lookup->truncated = true;
-            break;
-        }
-        if (i > 0)
-            json_raw(data, TEXT(","));
-        json_string(data, sorted[i]);
-    }
-    json_raw(data, TEXT("]"));
-    return data->failed ? api_memory_error(error) : ERROR_NONE;
+    json_string(piece, ((const struct text *)lookup->items)[item]);
 }
 
 /* Names when the look-up has no label, values of that label otherwise. */
@@ -74,6 +59,7 @@ static enum error_code run_texts(struct api_lookup *lookup, struct byte_buffer *
     struct series_source *source = frontend_source(lookup->api->options.frontend);
     struct text_set found = {.arena = lookup->arena};
     enum error_code code = ERROR_NONE;
+    (void)data;
     size_t count = lookup->selectors.count > 0 ? lookup->selectors.count : 1;
     if (lookup->end_ms < lookup->start_ms)
         count = 0; /* no time at all */
@@ -83,10 +69,14 @@ static enum error_code run_texts(struct api_lookup *lookup, struct byte_buffer *
                    ? series_source_label_names(source, &request, &found, error)
                    : series_source_label_values(source, &request, lookup->name, &found, error);
     }
-    return code == ERROR_NONE ? append_texts(lookup, &found, data, error) : code;
+    if (code != ERROR_NONE)
+        return code;
+    lookup->items = text_set_sorted(&found);
+    lookup->item_count = found.count;
+    return lookup->items == NULL ? api_memory_error(error) : ERROR_NONE;
 }
 
-static const struct api_lookup_kind TEXTS = {read_texts, run_texts};
+static const struct api_lookup_kind TEXTS = {read_texts, run_texts, append_text};
 
 void api_labels(struct http_request *request)
 {
@@ -108,84 +98,60 @@ void api_label_values(struct http_request *request)
 
 /* --- Series ----------------------------------------------------------------------------------- */
 
-/* What the selectors found; the labels are the sets'. */
-struct found_series {
-    struct series_set **sets; /* [set_count] */
-    size_t set_count;
-    struct labels *labels; /* [count] */
-    size_t count;
-};
-
 static int compare_series(const void *left, const void *right)
 {
     return labels_compare(*(const struct labels *)left, *(const struct labels *)right);
 }
 
-static enum error_code find_series(struct api_lookup *lookup, struct found_series *found,
-                                   struct error *error)
-{
-    struct series_source *source = frontend_source(lookup->api->options.frontend);
-    size_t total = 0;
-    found->sets = arena_array(lookup->arena, lookup->selectors.count, sizeof *found->sets);
-    if (found->sets == NULL)
-        return api_memory_error(error);
-    for (size_t i = 0; i < lookup->selectors.count; i++) {
-        struct series_request request = api_lookup_request(lookup, i, SERIES_NEED_LABELS);
-        enum error_code code = series_source_select(source, &request, &found->sets[i], error);
-        if (code != ERROR_NONE)
-            return code;
-        found->set_count++;
-        total += found->sets[i]->count;
-    }
-    found->labels = arena_array(lookup->arena, total, sizeof *found->labels);
-    if (found->labels == NULL)
-        return api_memory_error(error);
-    for (size_t i = 0; i < found->set_count; i++)
-        for (size_t s = 0; s < found->sets[i]->count; s++)
-            found->labels[found->count++] = series_set_labels(found->sets[i], s);
-    return ERROR_NONE;
-}
-
 /* By labels, each once. */
-static void append_series(struct api_lookup *lookup, struct found_series *found,
-                          struct byte_buffer *data)
+static size_t sort_series(struct labels *labels, size_t count)
 {
-    uint64_t shown = 0;
-    if (found->count > 0)
-        qsort(found->labels, found->count, sizeof *found->labels, compare_series);
-    for (size_t i = 0; i < found->count; i++) {
-        if (i > 0 && compare_series(&found->labels[i - 1], &found->labels[i]) == 0)
-            continue;
-        if (shown == lookup->limit) {
-            lookup->truncated = true;
-            return;
-        }
-        if (shown++ > 0)
-            json_raw(data, TEXT(","));
-        json_labels(data, found->labels[i]);
-    }
+    size_t kept = 0;
+    if (count > 0)
+        qsort(labels, count, sizeof *labels, compare_series);
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || compare_series(&labels[kept - 1], &labels[i]) != 0)
+            labels[kept++] = labels[i];
+    return kept;
 }
 
 static enum error_code run_series(struct api_lookup *lookup, struct byte_buffer *data,
                                   struct error *error)
 {
-    struct found_series found = {0};
-    enum error_code code = ERROR_NONE;
-    json_raw(data, TEXT("["));
-    if (lookup->end_ms >= lookup->start_ms)
-        code = find_series(lookup, &found, error);
-    if (code == ERROR_NONE)
-        append_series(lookup, &found, data);
-    for (size_t i = 0; i < found.set_count; i++)
-        series_set_close(found.sets[i]);
-    json_raw(data, TEXT("]"));
-    if (code == ERROR_NONE && data->failed)
-        code = api_memory_error(error);
-    return code;
+    struct series_source *source = frontend_source(lookup->api->options.frontend);
+    size_t total = 0, count = 0;
+    (void)data;
+    if (lookup->end_ms < lookup->start_ms)
+        return ERROR_NONE; /* no time at all */
+    lookup->sets = arena_array(lookup->arena, lookup->selectors.count, sizeof *lookup->sets);
+    if (lookup->sets == NULL)
+        return api_memory_error(error);
+    for (size_t i = 0; i < lookup->selectors.count; i++) {
+        struct series_request request = api_lookup_request(lookup, i, SERIES_NEED_LABELS);
+        enum error_code code = series_source_select(source, &request, &lookup->sets[i], error);
+        if (code != ERROR_NONE)
+            return code;
+        lookup->set_count++;
+        total += lookup->sets[i]->count;
+    }
+    struct labels *labels = arena_array(lookup->arena, total, sizeof *labels);
+    if (labels == NULL)
+        return api_memory_error(error);
+    for (size_t i = 0; i < lookup->set_count; i++)
+        for (size_t s = 0; s < lookup->sets[i]->count; s++)
+            labels[count++] = series_set_labels(lookup->sets[i], s);
+    lookup->items = labels;
+    lookup->item_count = sort_series(labels, count);
+    return ERROR_NONE;
+}
+
+static void append_series(const struct api_lookup *lookup, size_t item, struct byte_buffer *piece)
+{
+    json_labels(piece, ((const struct labels *)lookup->items)[item]);
 }
 
 void api_series(struct http_request *request)
 {
-    static const struct api_lookup_kind KIND = {read_series, run_series};
+    static const struct api_lookup_kind KIND = {read_series, run_series, append_series};
     api_lookup_start(request, (struct text){0}, &KIND);
 }

@@ -10,12 +10,6 @@
 #include "page_tree.h"
 #include "sample_directory.h"
 
-/* Where the entry of a series is in `entries`. */
-struct series_record {
-    uint64_t key;
-    uint64_t entry_offset;
-};
-
 static enum error_code out_of_memory(struct error *error)
 {
     return error_set(error, ERROR_OUT_OF_MEMORY, "write samples");
@@ -93,53 +87,16 @@ static size_t chunk_length(const struct sample_writer *writer, const struct samp
     return length;
 }
 
-/* --- Entries ---------------------------------------------------------------------------------- */
+/* --- Exemplars -------------------------------------------------------------------------------- */
 
-/* Begin the entry of a series: tenant, slot, and where its chunks and exemplars go. */
-static enum error_code record_begin(struct sample_writer *writer,
-                                    const struct sample_series *series, struct error *error)
+/* The exemplars go among the chunks, as one. */
+static enum error_code write_exemplars(struct sample_writer *writer,
+                                       const struct exemplar *exemplars, size_t count,
+                                       struct written_exemplars *written_out, struct error *error)
 {
-    if (writer->record_count == writer->record_capacity) {
-        size_t capacity = writer->record_capacity == 0 ? 256 : writer->record_capacity * 2;
-        struct series_record *grown = realloc(writer->records, capacity * sizeof *grown);
-        if (grown == NULL)
-            return out_of_memory(error);
-        writer->records = grown;
-        writer->record_capacity = capacity;
-    }
-    writer->records[writer->record_count++] =
-        (struct series_record){.key = series->key, .entry_offset = writer->entries.size};
-    bool has_origin = writer->order == TARGETS_ADJACENT;
-    byte_buffer_varint(&writer->entries, has_origin ? series->tenant : 0);
-    byte_buffer_varint(&writer->entries, has_origin ? series->slot : 0);
-    writer->slots[series->slot / 8] |= (uint8_t)(1u << (series->slot % 8));
-    return ERROR_NONE;
-}
-
-/* A chunk whose bytes lie in the group from `offset` on; pages and columns by their numbers. */
-static void record_chunk(struct sample_writer *writer, enum chunk_kind kind,
-                         struct column_range range, size_t count, size_t offset,
-                         size_t values_bytes, size_t starts_bytes)
-{
-    struct byte_buffer *entries = &writer->entries;
-    byte_buffer_varint(entries, 1 + (uint64_t)kind); /* 0 ends the chunks */
-    byte_buffer_varint(entries, range.column);
-    byte_buffer_varint(entries, range.first);
-    byte_buffer_varint(entries, count);
-    byte_buffer_varint(entries, writer->group_count);
-    byte_buffer_varint(entries, offset);
-    byte_buffer_varint(entries, values_bytes);
-    byte_buffer_varint(entries, starts_bytes);
-}
-
-static enum error_code add_exemplars(struct sample_writer *writer, const struct exemplar *exemplars,
-                                     size_t count, struct error *error)
-{
-    byte_buffer_varint(&writer->entries, 0);
-    if (count == 0) {
-        byte_buffer_varint(&writer->entries, 0);
-        return writer->entries.failed ? out_of_memory(error) : ERROR_NONE;
-    }
+    *written_out = (struct written_exemplars){0};
+    if (count == 0)
+        return ERROR_NONE;
     enum error_code code = group_begin_chunk(writer, error);
     if (code != ERROR_NONE)
         return code;
@@ -157,13 +114,22 @@ static enum error_code add_exemplars(struct sample_writer *writer, const struct 
                                               exemplars[i].labels.size});
         previous_ms = exemplars[i].timestamp_ms;
     }
-    byte_buffer_varint(&writer->entries, group->size - offset);
-    byte_buffer_varint(&writer->entries, writer->group_count);
-    byte_buffer_varint(&writer->entries, offset);
-    return group->failed || writer->entries.failed ? out_of_memory(error) : ERROR_NONE;
+    *written_out = (struct written_exemplars){
+        .group = writer->group_count, .offset = offset, .size_bytes = group->size - offset};
+    return group->failed ? out_of_memory(error) : ERROR_NONE;
 }
 
 /* --- Adding ----------------------------------------------------------------------------------- */
+
+/* The directory of a block has no origins: they stand in its label index. */
+static enum error_code record_begin(struct sample_writer *writer,
+                                    const struct sample_series *series, struct error *error)
+{
+    bool has_origin = writer->order == TARGETS_ADJACENT;
+    writer->slots[series->slot / 8] |= (uint8_t)(1u << (series->slot % 8));
+    return written_series_begin(&writer->series, series->key, has_origin ? series->tenant : 0,
+                                has_origin ? series->slot : 0, error);
+}
 
 /* Begin a series: check its timestamps, place them and open its entry. */
 static enum error_code begin_series(struct sample_writer *writer,
@@ -194,6 +160,34 @@ static enum error_code begin_series(struct sample_writer *writer,
     if (timestamps_ms[count - 1] > writer->max_time_ms)
         writer->max_time_ms = timestamps_ms[count - 1];
     return ERROR_NONE;
+}
+
+/* A chunk whose bytes are the end of the group, from `offset` on; the next one goes on in the
+ * column. */
+static void record_chunk(struct sample_writer *writer, enum chunk_kind kind,
+                         struct column_range *range, size_t count, size_t offset,
+                         size_t values_bytes)
+{
+    struct written_chunk chunk = {
+        .kind = kind,
+        .column = range->column,
+        .first = range->first,
+        .count = (uint32_t)count,
+        .group = writer->group_count,
+        .offset = offset,
+        .values_bytes = values_bytes,
+        .starts_bytes = writer->group.size - offset - values_bytes,
+    };
+    written_series_add_chunk(&writer->series, &chunk);
+    range->first += (uint32_t)count;
+}
+
+static enum error_code end_series(struct sample_writer *writer, const struct exemplar *exemplars,
+                                  size_t exemplar_count, struct error *error)
+{
+    struct written_exemplars written;
+    enum error_code code = write_exemplars(writer, exemplars, exemplar_count, &written, error);
+    return code != ERROR_NONE ? code : written_series_end(&writer->series, &written, error);
 }
 
 static enum error_code encode_values(struct sample_writer *writer,
@@ -249,13 +243,11 @@ enum error_code sample_writer_add(struct sample_writer *writer, const struct sam
         code = encode_starts(writer, columns, first, count, error);
         if (code != ERROR_NONE)
             break;
-        record_chunk(writer, kind_at(columns, first), range, count, offset, values_end - offset,
-                     writer->group.size - values_end);
-        range.first += (uint32_t)count;
+        record_chunk(writer, kind_at(columns, first), &range, count, offset, values_end - offset);
         first += count;
     }
     if (code == ERROR_NONE)
-        code = add_exemplars(writer, exemplars, exemplar_count, error);
+        code = end_series(writer, exemplars, exemplar_count, error);
     return code;
 }
 
@@ -278,38 +270,14 @@ enum error_code sample_writer_add_encoded(struct sample_writer *writer,
         byte_buffer_append(&writer->group, chunk->start_timestamps, chunk->start_timestamps_bytes);
         if (writer->group.failed)
             return out_of_memory(error);
-        record_chunk(writer, chunk->kind, range, chunk->sample_count, offset, chunk->size_bytes,
-                     chunk->start_timestamps_bytes);
-        range.first += chunk->sample_count;
+        record_chunk(writer, chunk->kind, &range, chunk->sample_count, offset, chunk->size_bytes);
     }
     if (code == ERROR_NONE)
-        code = add_exemplars(writer, exemplars, exemplar_count, error);
+        code = end_series(writer, exemplars, exemplar_count, error);
     return code;
 }
 
 /* --- Directory -------------------------------------------------------------------------------- */
-
-static int record_order(const void *left, const void *right)
-{
-    const struct series_record *a = left;
-    const struct series_record *b = right;
-    return a->key < b->key ? -1 : a->key > b->key;
-}
-
-static enum error_code sort_records(struct sample_writer *writer, struct error *error)
-{
-    bool sorted = true;
-    for (size_t i = 1; sorted && i < writer->record_count; i++)
-        sorted = writer->records[i - 1].key < writer->records[i].key;
-    if (sorted)
-        return ERROR_NONE;
-    qsort(writer->records, writer->record_count, sizeof *writer->records, record_order);
-    for (size_t i = 1; i < writer->record_count; i++)
-        if (writer->records[i - 1].key == writer->records[i].key)
-            return error_set(error, ERROR_INVALID, "series %llu twice",
-                             (unsigned long long)writer->records[i].key);
-    return ERROR_NONE;
-}
 
 static struct page_span group_span(const struct sample_writer *writer, uint64_t group,
                                    uint64_t offset, uint64_t size)
@@ -348,39 +316,29 @@ static bool chunk_list_reserve(struct chunk_list *list, size_t count)
     return true;
 }
 
-/* Read back the entry of a series, numbers replaced by places. */
-static bool resolve_entry(const struct sample_writer *writer, const struct series_record *record,
-                          struct chunk_list *list, struct series_entry *series_out)
+/* Read back a series, numbers replaced by places. */
+static bool resolve_series(const struct sample_writer *writer, size_t place,
+                           struct chunk_list *list, struct series_entry *series_out)
 {
-    struct byte_reader reader = byte_reader_over(writer->entries.bytes + record->entry_offset,
-                                                 writer->entries.size - record->entry_offset);
-    struct series_entry series = {.key = record->key};
-    series.tenant = (uint32_t)byte_reader_varint(&reader);
-    series.slot = (uint16_t)byte_reader_varint(&reader);
-    for (;;) {
-        uint64_t kind = byte_reader_varint(&reader);
-        if (kind == 0)
-            break;
+    struct written_cursor cursor = written_series_open(&writer->series, place);
+    struct series_entry series = {.key = cursor.key, .tenant = cursor.tenant, .slot = cursor.slot};
+    struct written_chunk chunk;
+    while (written_cursor_next(&cursor, &chunk)) {
         if (!chunk_list_reserve(list, series.chunk_count + 1))
             return false;
-        struct chunk_entry *chunk = &list->chunks[series.chunk_count++];
-        *chunk = (struct chunk_entry){.kind = (enum chunk_kind)(kind - 1)};
-        chunk->column = column_span(writer, byte_reader_varint(&reader));
-        chunk->first = (uint32_t)byte_reader_varint(&reader);
-        chunk->count = (uint32_t)byte_reader_varint(&reader);
-        uint64_t group = byte_reader_varint(&reader);
-        uint64_t offset = byte_reader_varint(&reader);
-        chunk->values = group_span(writer, group, offset, byte_reader_varint(&reader));
-        chunk->start_timestamps_bytes = (uint32_t)byte_reader_varint(&reader);
-        series.sample_count += chunk->count;
+        list->chunks[series.chunk_count++] = (struct chunk_entry){
+            .kind = chunk.kind,
+            .first = chunk.first,
+            .count = chunk.count,
+            .start_timestamps_bytes = (uint32_t)chunk.starts_bytes,
+            .column = column_span(writer, chunk.column),
+            .values = group_span(writer, chunk.group, chunk.offset, chunk.values_bytes),
+        };
+        series.sample_count += chunk.count;
     }
-    uint64_t exemplars_bytes = byte_reader_varint(&reader);
-    if (exemplars_bytes > 0) {
-        uint64_t group = byte_reader_varint(&reader);
-        uint64_t offset = byte_reader_varint(&reader);
-        series.exemplars = group_span(writer, group, offset, exemplars_bytes);
-    }
-    assert(!reader.failed);
+    if (cursor.exemplars.size_bytes > 0)
+        series.exemplars = group_span(writer, cursor.exemplars.group, cursor.exemplars.offset,
+                                      cursor.exemplars.size_bytes);
     *series_out = series;
     return true;
 }
@@ -416,10 +374,10 @@ static enum error_code write_directory(struct sample_writer *writer, struct erro
     struct chunk_list list = {0};
     size_t series_a_page =
         writer->order == TARGETS_ADJACENT ? DIRECTORY_SERIES_PART : DIRECTORY_SERIES_MAX;
-    enum error_code code = sort_records(writer, error);
-    for (size_t i = 0; code == ERROR_NONE && i < writer->record_count; i++) {
+    enum error_code code = written_series_sort(&writer->series, error);
+    for (size_t i = 0; code == ERROR_NONE && i < writer->series.count; i++) {
         struct series_entry series;
-        if (!resolve_entry(writer, &writer->records[i], &list, &series) ||
+        if (!resolve_series(writer, i, &list, &series) ||
             !directory_page_add(&page, &series, list.chunks))
             code = out_of_memory(error);
         else if (page.series_count == series_a_page || page.series.size >= DIRECTORY_BYTES_TARGET)
@@ -471,9 +429,8 @@ void sample_writer_clear(struct sample_writer *writer)
 {
     time_columns_clear(&writer->columns);
     byte_buffer_clear(&writer->group);
-    byte_buffer_clear(&writer->entries);
     free(writer->groups);
-    free(writer->records);
+    written_series_clear(&writer->series);
     free(writer->scratch);
     arena_destroy(writer->arena);
     *writer = (struct sample_writer){0};

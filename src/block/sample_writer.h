@@ -19,6 +19,7 @@
 #include "model/sample.h"
 #include "page_writer.h"
 #include "time_columns.h"
+#include "written_series.h"
 
 /* When the columns of a target are written, and where tenant and slot of a series stand. */
 enum target_order {
@@ -36,8 +37,6 @@ struct sample_series {
     uint16_t slot;
 };
 
-struct series_record; /* key and place of what was added */
-
 struct sample_writer {
     struct page_writer *pages;
     struct time_columns columns;
@@ -50,10 +49,7 @@ struct sample_writer {
     struct page_reference *groups;
     size_t group_count;
     size_t group_capacity;
-    struct byte_buffer entries;    /* of all series, in the order of adding, not a file format */
-    struct series_record *records; /* [record_count] */
-    size_t record_count;
-    size_t record_capacity;
+    struct written_series series;
     uint64_t sample_count;
     int64_t min_time_ms;
     int64_t max_time_ms;

@@ -36,11 +36,22 @@ void replica_count_unfrozen(struct replica *replica)
         shard_freeze(replica->shard);
 }
 
+/* For less than this a freeze gives no room worth its files. */
+enum { FREEZE_FOR_ROOM_BYTES_MIN = 1024 * 1024 };
+
+static bool freeze_is_due(const struct replica *replica)
+{
+    const struct replica_node *node = replica->options.node;
+    return shard_unfrozen_age_ms(replica->shard) > node->unfrozen_age_max_ms ||
+           (atomic_load(&node->journals_low) > 0 &&
+            shard_unfrozen_bytes(replica->shard) >= FREEZE_FOR_ROOM_BYTES_MIN);
+}
+
 void replica_upkeep(struct timer *timer)
 {
     struct replica *replica = (struct replica *)((char *)timer - offsetof(struct replica, upkeep));
     if (atomic_load(&replica->ready)) {
-        if (shard_unfrozen_age_ms(replica->shard) > replica->options.node->unfrozen_age_max_ms)
+        if (freeze_is_due(replica))
             shard_freeze(replica->shard);
         shard_maintain(replica->shard);
     }

@@ -1,4 +1,7 @@
-/* Entries that are no writes: those of users (deletions) and those that the shard asks for. */
+/*
+ * Entries that are no writes: those of users (deletions) and those that the shard asks for. A full
+ * disk does not stop them: freezes, merges and deletions are what makes room.
+ */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +34,11 @@ static void receive_entry(struct task *task)
         replica_entry_answer(entry, "this shard has no leader here");
         return;
     }
-    *batch = (struct batch){.request.done = replica_batch_done, .replica = replica, .entry = entry};
+    *batch = (struct batch){
+        .request = {.done = replica_batch_done, .space = GROUP_USES_RESERVE},
+        .replica = replica,
+        .entry = entry,
+    };
     if (replica_propose_bytes(replica, entry->bytes.bytes, entry->bytes.size, &batch->request,
                               &entry->error) != ERROR_NONE) {
         free(batch);
@@ -66,6 +73,7 @@ bool replica_shard_asks(void *context, const uint8_t *entry, size_t size_bytes)
     if (request == NULL)
         return false;
     request->done = asked_done;
+    request->space = GROUP_USES_RESERVE;
     if (replica_propose_bytes(replica, entry, size_bytes, request, &error) == ERROR_NONE)
         return true;
     free(request);

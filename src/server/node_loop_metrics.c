@@ -63,8 +63,9 @@ static const struct loop_metric LOOP_METRICS[] = {
     GAUGE("ingest_aliases", figures.ingest.alias_count, 1,
           "Series that are found without looking at their labels."),
     GAUGE("ingest_alias_bytes", figures.ingest.alias_bytes, 1, "Memory of the alias table."),
-    COUNTER("ingest_alias_evictions_total", figures.ingest.alias_evictions, 1,
-            "Aliases that left because the table was full."),
+    COUNTER(
+        "ingest_alias_evictions_total", figures.ingest.alias_evictions, 1,
+        "Aliases whose place a new one took: not used for half an hour, or the table was full."),
 
     COUNTER("journal_batches_total", figures.journal.batches, 1, "Batches written and durable."),
     COUNTER("journal_batch_bytes_total", figures.journal.batch_bytes, 1,

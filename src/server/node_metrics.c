@@ -129,6 +129,23 @@ static void collect_process(void *context, metric_visit *visit, void *visit_cont
                     (double)tls_context_expiry_s(node->tls));
 }
 
+static void collect_disk(void *context, metric_visit *visit, void *visit_context)
+{
+    struct node *node = context;
+    struct metric_emitter emitter = {visit, visit_context};
+    uint64_t free_bytes, total_bytes;
+    struct error ignored; /* a disk that can't tell shows nothing */
+    metric_emit(&emitter, "gnomon_storage_disk_full",
+                "1: the disk is nearly full and writes are refused.", METRIC_KIND_GAUGE, NULL, 0,
+                atomic_load(&node->replica_node.journals_low) > 0);
+    if (disk_free_bytes(node->blocking_disk, &free_bytes, &total_bytes, &ignored) != ERROR_NONE)
+        return;
+    metric_emit(&emitter, "gnomon_storage_disk_free_bytes", "Room on the disk of the data.",
+                METRIC_KIND_GAUGE, NULL, 0, (double)free_bytes);
+    metric_emit(&emitter, "gnomon_storage_disk_size_bytes", "Size of the disk of the data.",
+                METRIC_KIND_GAUGE, NULL, 0, (double)total_bytes);
+}
+
 static void collect_cache(void *context, metric_visit *visit, void *visit_context)
 {
     struct node *node = context;
@@ -211,6 +228,7 @@ bool node_add_metrics(struct node *node)
 {
     return metrics_add_collector(node->metrics, collect_shards, node) &&
            metrics_add_collector(node->metrics, collect_process, node) &&
+           metrics_add_collector(node->metrics, collect_disk, node) &&
            metrics_add_collector(node->metrics, collect_cache, node) &&
            metrics_add_collector(node->metrics, collect_queries, node) &&
            metrics_add_collector(node->metrics, collect_workers, node) &&

@@ -147,6 +147,9 @@ void node_snapshot(struct node *node, enum api_snapshot_head head, struct schedu
                    void (*done)(void *argument, const char *name, const struct error *error),
                    void *argument);
 
+/* Remove what a crash has left of snapshots that were not whole. Before any is made. */
+void node_sweep_snapshots(const char *storage_directory);
+
 /* node_program.c: what the API asks of the program. */
 struct api_program node_program(struct node *node);
 

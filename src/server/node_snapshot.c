@@ -5,8 +5,9 @@
  *   folder made -> per shard: frozen (or not), copied -> log written -> folder gets its name
  *
  * Files never change once they have their names, so links are a copy. A folder that is not whole
- * ends in ".new" and is removed when something fails.
+ * ends in ".new" and is removed when something fails, or at the next start.
  */
+#include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,13 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
     return remove(path);
 }
 
+static void remove_folder(const char *path)
+{
+    if (nftw(path, remove_entry, REMOVE_DESCRIPTORS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
+        log_event(LOG_WARNING, "server", "an unfinished snapshot could not be removed", "path=%s",
+                  path);
+}
+
 static enum error_code write_journal(struct snapshot_all *all)
 {
     struct snapshot_record *records = calloc(all->shard_count, sizeof *records);
@@ -119,10 +127,8 @@ static void complete_run(struct job *job)
     if (code == ERROR_NONE)
         code = complete(all);
     data_directory_close(all->directory);
-    if (code != ERROR_NONE &&
-        nftw(all->root, remove_entry, REMOVE_DESCRIPTORS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
-        log_event(LOG_WARNING, "server", "an unfinished snapshot could not be removed", "path=%s",
-                  all->root);
+    if (code != ERROR_NONE)
+        remove_folder(all->root);
 }
 
 /* --- The shards: on their loops --------------------------------------------------------------- */
@@ -247,4 +253,20 @@ void node_snapshot(struct node *node, enum api_snapshot_head head, struct schedu
     error_clear(&all->error);
     all->job = (struct job){.run = prepare_run, .done = prepare_done, .class = JOB_BACKGROUND};
     scheduler_submit(origin, &all->job);
+}
+
+void node_sweep_snapshots(const char *storage_directory)
+{
+    char path[ROOT_BYTES];
+    snprintf(path, sizeof path, "%s/%s", storage_directory, SNAPSHOTS);
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return; /* none was ever made */
+    for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+        int size =
+            snprintf(path, sizeof path, "%s/%s/%s", storage_directory, SNAPSHOTS, entry->d_name);
+        if (text_ends_with(text_of(entry->d_name), TEXT(".new")) && (size_t)size < sizeof path)
+            remove_folder(path);
+    }
+    closedir(directory);
 }

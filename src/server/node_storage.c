@@ -30,11 +30,14 @@ static void fatal_group(void *context, uint64_t group_id, const struct error *er
 
 static void space_changed(void *context, enum journal_space space)
 {
-    (void)context;
-    if (space == JOURNAL_SPACE_LOW)
+    struct node *node = context;
+    if (space == JOURNAL_SPACE_LOW) {
+        atomic_fetch_add(&node->replica_node.journals_low, 1);
         log_event(LOG_WARNING, "server", "the disk is nearly full: writes are refused", "");
-    else
+    } else {
+        atomic_fetch_sub(&node->replica_node.journals_low, 1);
         log_event(LOG_INFO, "server", "the disk has room again", "");
+    }
 }
 
 /* --- Opening, bottom up ----------------------------------------------------------------------- */
@@ -62,6 +65,7 @@ enum error_code node_open_directory(struct node *node, struct error *error)
         log_event(LOG_WARNING, "server", "the data directory keeps the shards it was made with",
                   "shards=%u spread=%u", node->topology.shard_count, node->topology.spread);
     slot_map_init(&node->slots, node->topology.shard_count);
+    node_sweep_snapshots(settings->storage_directory);
     return ERROR_NONE;
 }
 
@@ -152,7 +156,8 @@ static enum error_code open_storage_loop(struct node *node, size_t number, struc
     if (groups == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "groups of a loop");
     struct journal_options journal_options = {.directory = "journal", .lane = (uint32_t)number};
-    struct journal_events events = {.fatal = node_fatal_error, .space_changed = space_changed};
+    struct journal_events events = {
+        .context = node, .fatal = node_fatal_error, .space_changed = space_changed};
     code = journal_open(&loop->environment, &journal_options, &events, node->recovery, groups,
                         adopted_groups(node, number, groups), &loop->journal, error);
     free(groups);

@@ -27,7 +27,7 @@ enum error_code shard_apply_forget(struct shard *shard, struct byte_reader *body
 /* Propose that metadata which nobody states any more is forgotten. */
 void shard_forget_metadata_maintain(struct shard *shard);
 
-/* Errors: CORRUPT. */
+/* Errors: CORRUPT, OUT_OF_MEMORY. */
 enum error_code shard_apply_forget_metadata(struct shard *shard, struct byte_reader *body,
                                             struct error *error);
 

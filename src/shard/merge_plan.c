@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "block/block_writer.h"
 
 #include "merge.h"
@@ -26,9 +27,13 @@ enum {
     QUIET_MS = HOUR_MS / 2,
     /* A block is no longer than this part of the retention. */
     RETENTION_SHARE = 8,
-    /* Label sets that one merge of blocks takes at most, but for the overlays of one window: they
-     * are held in memory. Windows with more stay in shorter blocks. */
-    MERGE_SERIES_MAX = 2000000,
+    /* What a block's writer holds until its end (block/README.md): windows that may need more than
+     * the limit stay in shorter blocks. */
+    WRITER_BYTES_A_SERIES = 128,
+    WRITER_BYTES_A_CHUNK = 8,
+    WRITER_BYTES_MAX = 1 << 30,
+    /* Samples of windows that one merge takes besides the first, so that it ends in minutes. */
+    MERGE_SAMPLES_MAX = 1 << 30,
 };
 
 static const int64_t LEVELS_MS[] = {12 * HOUR_MS, 48 * HOUR_MS};
@@ -257,31 +262,42 @@ static enum error_code take_group(const struct groups *groups, const struct grou
     return ERROR_NONE;
 }
 
-static bool overlays_are_due(const struct group *group, enum merge_wish wish, int64_t now_ms)
+/* What groups are looked at for. */
+struct search {
+    const struct shard *shard;
+    const struct groups *groups;
+    enum merge_wish wish;
+    int64_t now_ms;
+};
+
+typedef bool group_test(const struct search *search, const struct group *group);
+
+/* All groups that pass the test: each becomes a block of its own. */
+static enum error_code take_groups(const struct search *search, group_test *is_due,
+                                   struct merge_plan *plan, struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    uint64_t samples = 0;
+    for (size_t i = 0; code == ERROR_NONE && i < search->groups->count; i++) {
+        const struct group *group = &search->groups->items[i];
+        if (!is_due(search, group))
+            continue;
+        samples += group->samples;
+        if (plan->block_count > 0 && samples > MERGE_SAMPLES_MAX)
+            break;
+        code = take_group(search->groups, group, plan, error);
+    }
+    return code;
+}
+
+static bool overlays_are_due(const struct search *search, const struct group *group)
 {
     if (group->count < 2)
         return false;
     if ((group->samples - group->samples_of_largest) * OVERLAY_SHARE >= group->samples_of_largest)
         return true;
-    return wish == MERGE_DUE &&
-           (group->count > OVERLAYS_DUE || group->newest_stamp_ms < now_ms - OVERLAY_WAIT_MS);
-}
-
-static enum error_code take_overlays(const struct groups *groups, enum merge_wish wish,
-                                     int64_t now_ms, struct merge_plan *plan, struct error *error)
-{
-    enum error_code code = ERROR_NONE;
-    uint64_t series = 0;
-    for (size_t i = 0; code == ERROR_NONE && i < groups->count; i++) {
-        const struct group *group = &groups->items[i];
-        if (!overlays_are_due(group, wish, now_ms))
-            continue;
-        series += group->series;
-        if (plan->block_count > 0 && series > MERGE_SERIES_MAX)
-            break;
-        code = take_group(groups, group, plan, error);
-    }
-    return code;
+    return search->wish == MERGE_DUE && (group->count > OVERLAYS_DUE ||
+                                         group->newest_stamp_ms < search->now_ms - OVERLAY_WAIT_MS);
 }
 
 /* Files that a deletion covers are from before it. */
@@ -292,34 +308,17 @@ static bool is_covered(const struct tombstone *tombstone, uint64_t index,
            summary->max_time_ms >= tombstone->start_ms;
 }
 
-static bool group_is_covered(const struct shard *shard, const struct groups *groups,
-                             const struct group *group)
+static bool is_deleted_from(const struct search *search, const struct group *group)
 {
+    const struct tombstones *tombstones = search->shard->tombstones;
     for (size_t i = 0; i < group->count; i++) {
         const struct manifest_block *block =
-            &shard->blocks[groups->positions[group->first + i]].described;
-        for (size_t k = 0; k < tombstones_count(shard->tombstones); k++)
-            if (is_covered(tombstones_at(shard->tombstones, k), block->index, &block->summary))
+            &search->shard->blocks[search->groups->positions[group->first + i]].described;
+        for (size_t k = 0; k < tombstones_count(tombstones); k++)
+            if (is_covered(tombstones_at(tombstones, k), block->index, &block->summary))
                 return true;
     }
     return false;
-}
-
-static enum error_code take_covered(const struct shard *shard, const struct groups *groups,
-                                    struct merge_plan *plan, struct error *error)
-{
-    enum error_code code = ERROR_NONE;
-    uint64_t series = 0;
-    for (size_t i = 0; code == ERROR_NONE && i < groups->count; i++) {
-        const struct group *group = &groups->items[i];
-        if (!group_is_covered(shard, groups, group))
-            continue;
-        series += group->series;
-        if (plan->block_count > 0 && series > MERGE_SERIES_MAX)
-            break;
-        code = take_group(groups, group, plan, error);
-    }
-    return code;
 }
 
 /* --- Levels ------------------------------------------------------------------------------- */
@@ -339,16 +338,25 @@ static size_t groups_in(const struct groups *groups, size_t first, int64_t end_m
     return count;
 }
 
-static bool are_quiet_and_few(const struct groups *groups, size_t first, size_t count,
-                              int64_t now_ms)
+static bool are_quiet(const struct groups *groups, size_t first, size_t count, int64_t now_ms)
 {
-    uint64_t series = 0;
-    for (size_t i = first; i < first + count; i++) {
-        series += groups->items[i].series;
+    for (size_t i = first; i < first + count; i++)
         if (groups->items[i].newest_stamp_ms > now_ms - QUIET_MS)
             return false;
+    return true;
+}
+
+/* At most: series may be in several of the groups, and chunks be longer. */
+static uint64_t writer_bytes(const struct groups *groups, size_t first, size_t count)
+{
+    uint64_t bytes = 0;
+    for (size_t i = first; i < first + count; i++) {
+        const struct group *group = &groups->items[i];
+        uint64_t windows = (uint64_t)(group->end_ms - group->start_ms) / BLOCK_CHUNK_WINDOW_MS;
+        uint64_t chunks = group->series * windows + group->samples / CHUNK_SAMPLES_MAX;
+        bytes += group->series * WRITER_BYTES_A_SERIES + chunks * WRITER_BYTES_A_CHUNK;
     }
-    return series <= MERGE_SERIES_MAX;
+    return bytes;
 }
 
 static enum error_code take_level(const struct groups *groups, int64_t length_ms, int64_t now_ms,
@@ -358,7 +366,8 @@ static enum error_code take_level(const struct groups *groups, int64_t length_ms
         int64_t start_ms = groups->items[first].start_ms / length_ms * length_ms;
         size_t count = groups_in(groups, first, start_ms + length_ms);
         if (count < 2 || start_ms + length_ms > merge_late_before(now_ms) ||
-            !are_quiet_and_few(groups, first, count, now_ms)) {
+            !are_quiet(groups, first, count, now_ms) ||
+            writer_bytes(groups, first, count) > WRITER_BYTES_MAX) {
             first += count > 0 ? count : 1;
             continue;
         }
@@ -379,10 +388,11 @@ static enum error_code plan_blocks(const struct shard *shard, enum merge_wish wi
     enum error_code code = groups_make(shard, &groups, error);
     if (code != ERROR_NONE)
         return code;
+    struct search search = {shard, &groups, wish, now_ms};
     plan->cutoff_ms = INT64_MAX; /* of whole blocks */
-    code = take_overlays(&groups, wish, now_ms, plan, error);
+    code = take_groups(&search, overlays_are_due, plan, error);
     if (code == ERROR_NONE && plan->block_count == 0 && wish == MERGE_DELETED)
-        code = take_covered(shard, &groups, plan, error);
+        code = take_groups(&search, is_deleted_from, plan, error);
     for (size_t i = 0; code == ERROR_NONE && wish == MERGE_DUE && plan->block_count == 0 &&
                        i < sizeof LEVELS_MS / sizeof LEVELS_MS[0];
          i++)

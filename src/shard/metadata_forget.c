@@ -3,11 +3,8 @@
  * do (shard_forget.c): what the leader proposes to forget has no statement in flight, and from the
  * proposal on whoever states it again states something new, behind the entry in the log.
  */
-#include "base/limits.h"
-
+#include "entry_forget.h"
 #include "forget.h"
-
-enum { FORGET_METRICS_MAX = 1024 };
 
 /* --- Proposing ------------------------------------------------------------------------------- */
 
@@ -19,11 +16,8 @@ void shard_forget_metadata_maintain(struct shard *shard)
     size_t count = metadata_store_take_quiet(shard->metadata, shard->options.metadata_quiet_periods,
                                              FORGET_METRICS_MAX, &metrics);
     if (count > 0) {
-        entry_encode_header(&entry, ENTRY_FORGET_METADATA,
-                            clock_now_ms(shard->options.environment->clock));
-        byte_buffer_varint(&entry, count);
-        byte_buffer_append(&entry, metrics.bytes, metrics.size);
-        entry.failed |= metrics.failed;
+        entry_encode_forget_metadata(&entry, clock_now_ms(shard->options.environment->clock),
+                                     &metrics, count);
         shard->metadata_forget_proposed = shard_propose(shard, &entry);
         if (!shard->metadata_forget_proposed)
             metadata_store_clear_leaving(shard->metadata);
@@ -37,22 +31,18 @@ void shard_forget_metadata_maintain(struct shard *shard)
 enum error_code shard_apply_forget_metadata(struct shard *shard, struct byte_reader *body,
                                             struct error *error)
 {
-    uint64_t count = byte_reader_varint(body);
+    struct forgotten_metrics forgotten;
+    arena_reset(shard->apply_arena);
+    enum error_code code =
+        entry_decode_forget_metadata(body, shard->apply_arena, &forgotten, error);
+    if (code != ERROR_NONE)
+        return code;
     shard->metadata_forget_proposed = false;
-    if (body->failed || count == 0 || count > FORGET_METRICS_MAX)
-        return error_set(error, ERROR_CORRUPT, "forget metadata: count");
-    for (uint64_t i = 0; i < count; i++) {
-        struct text tenant = byte_reader_text(body);
-        struct text metric_name = byte_reader_text(body);
-        if (body->failed || tenant.size > TENANT_ID_BYTES_MAX)
-            return error_set(error, ERROR_CORRUPT, "forget metadata: metric %llu",
-                             (unsigned long long)i);
-        if (metadata_store_remove(shard->metadata, tenant, metric_name)) {
+    for (size_t i = 0; i < forgotten.count; i++)
+        if (metadata_store_remove(shard->metadata, forgotten.metrics[i].tenant,
+                                  forgotten.metrics[i].metric_name)) {
             shard->metadata_changed = true;
             shard->counters.metadata_forgotten++;
         }
-    }
-    if (byte_reader_left(body) > 0)
-        return error_set(error, ERROR_CORRUPT, "forget metadata: stray bytes");
     return ERROR_NONE;
 }

@@ -15,13 +15,11 @@
 #include "base/log.h"
 #include "block/part_reader.h"
 
+#include "entry_forget.h"
 #include "forget.h"
 
-enum {
-    /* Ids that one job looks for, and that one entry forgets. */
-    SCAN_IDS_MAX = 64 * 1024,
-    FORGET_IDS_MAX = 4096,
-};
+/* Ids that one job looks for. */
+enum { SCAN_IDS_MAX = 64 * 1024 };
 
 /* --- Periods --------------------------------------------------------------------------------- */
 
@@ -197,18 +195,12 @@ static size_t take_batch(const struct shard *shard, struct forgetting *forgettin
 static void propose_batch(struct shard *shard)
 {
     struct forgetting *forgetting = &shard->forgetting;
-    uint64_t batch[FORGET_IDS_MAX], previous = 0;
+    uint64_t batch[FORGET_IDS_MAX];
     size_t count = take_batch(shard, forgetting, batch);
     if (count == 0)
         return;
     struct byte_buffer entry = {0};
-    entry_encode_header(&entry, ENTRY_FORGET_SERIES,
-                        clock_now_ms(shard->options.environment->clock));
-    byte_buffer_varint(&entry, count);
-    for (size_t i = 0; i < count; i++) {
-        byte_buffer_varint(&entry, batch[i] - previous);
-        previous = batch[i];
-    }
+    entry_encode_forget(&entry, clock_now_ms(shard->options.environment->clock), batch, count);
     forgetting->proposed = shard_propose(shard, &entry);
     for (size_t i = 0; forgetting->proposed && i < count; i++)
         registry_set_leaving(&shard->registry, batch[i]);
@@ -245,33 +237,6 @@ void shard_forget_clear(struct shard *shard)
 }
 
 /* --- Applying -------------------------------------------------------------------------------- */
-
-struct forgotten_ids {
-    uint64_t *ids; /* [count], ascending, of the arena */
-    size_t count;
-};
-
-static enum error_code decode_ids(struct shard *shard, struct byte_reader *body,
-                                  struct forgotten_ids *forgotten_out, struct error *error)
-{
-    uint64_t count = byte_reader_varint(body), id = 0;
-    if (body->failed || count == 0 || count > FORGET_IDS_MAX || count > byte_reader_left(body))
-        return error_set(error, ERROR_CORRUPT, "forget: count");
-    arena_reset(shard->apply_arena);
-    uint64_t *ids = arena_array(shard->apply_arena, count, sizeof *ids);
-    if (ids == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "forget");
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t delta = byte_reader_varint(body);
-        if (body->failed || delta == 0 || delta > UINT64_MAX - id)
-            return error_set(error, ERROR_CORRUPT, "forget: id %llu", (unsigned long long)i);
-        ids[i] = id += delta;
-    }
-    if (byte_reader_left(body) > 0)
-        return error_set(error, ERROR_CORRUPT, "forget: stray bytes");
-    *forgotten_out = (struct forgotten_ids){ids, count};
-    return ERROR_NONE;
-}
 
 /*
  * What the leader knew when it proposed. Should it be wrong, nobody forgets anything: samples go
@@ -342,7 +307,8 @@ enum error_code shard_apply_forget(struct shard *shard, struct byte_reader *body
                                    struct error *error)
 {
     struct forgotten_ids forgotten;
-    enum error_code code = decode_ids(shard, body, &forgotten, error);
+    arena_reset(shard->apply_arena);
+    enum error_code code = entry_decode_forget(body, shard->apply_arena, &forgotten, error);
     if (code == ERROR_NONE)
         code = check_ids(shard, &forgotten, error);
     if (code == ERROR_CONFLICT)

@@ -170,12 +170,16 @@ static struct bounds time_bounds(const struct shard *shard)
 
 enum sample_fate { SAMPLE_STORED, SAMPLE_KNOWN, SAMPLE_REFUSED, SAMPLE_STALE_ID };
 
-/* The newest sample of a series, in the growing head or the frozen ones. */
+/* The newest sample of a series, in the growing head or the frozen ones. A deletion may cover what
+ * was frozen before it, and then neither repeats nor contradicts anything. */
 static bool newest_of(const struct shard *shard, uint64_t id, struct head_newest *newest)
 {
     if (head_newest_sample(shard->head, id, newest))
         return true;
-    for (size_t i = shard->frozen_count; i > 0; i--)
+    size_t deletions = tombstones_count(shard->tombstones);
+    uint64_t deleted_index =
+        deletions == 0 ? 0 : tombstones_at(shard->tombstones, deletions - 1)->index;
+    for (size_t i = shard->frozen_count; i > 0 && shard->frozen[i - 1].index >= deleted_index; i--)
         if (head_newest_sample(shard->frozen[i - 1].head, id, newest))
             return true;
     return false;

@@ -84,6 +84,7 @@ class GnomonOfAnotherTime(servers.Gnomon):
 
     def metric(self, name):
         """The sum over all labels."""
+        self.close_connection()  # idle for so long that the server may have closed it
         _, body = self.ask("/metrics")
         found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", body.decode(), re.MULTILINE)
         return sum(float(value) for value in found)

@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../src/shard/entry_forget.h"
 #include "../../src/shard/tombstones.h"
+#include "base/checksum.h"
 #include "shard/entry.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -43,6 +45,44 @@ static void check_write(struct byte_reader *reader)
     arena_destroy(arena);
 }
 
+static void check_forget(struct byte_reader *reader, int64_t stamp_ms)
+{
+    struct arena *arena = arena_create(1 << 20);
+    struct byte_buffer once = {0};
+    struct forgotten_ids ids, again;
+    struct entry_header header;
+    struct error error;
+    if (arena != NULL && entry_decode_forget(reader, arena, &ids, &error) == ERROR_NONE) {
+        for (size_t i = 1; i < ids.count; i++)
+            if (ids.ids[i - 1] >= ids.ids[i])
+                abort();
+        entry_encode_forget(&once, stamp_ms, ids.ids, ids.count);
+        struct byte_reader encoded = byte_reader_over(once.bytes, once.size);
+        if (!once.failed && (entry_decode_header(&encoded, &header, &error) != ERROR_NONE ||
+                             entry_decode_forget(&encoded, arena, &again, &error) != ERROR_NONE ||
+                             again.count != ids.count ||
+                             memcmp(again.ids, ids.ids, ids.count * sizeof *ids.ids) != 0))
+            abort();
+    }
+    byte_buffer_clear(&once);
+    arena_destroy(arena);
+}
+
+static void check_forget_metadata(struct byte_reader *reader)
+{
+    struct arena *arena = arena_create(1 << 20);
+    struct forgotten_metrics forgotten;
+    struct error error;
+    size_t bytes = 0;
+    if (arena != NULL &&
+        entry_decode_forget_metadata(reader, arena, &forgotten, &error) == ERROR_NONE)
+        for (size_t i = 0; i < forgotten.count; i++) /* all of the texts can be read */
+            bytes += hash64(forgotten.metrics[i].tenant.data, forgotten.metrics[i].tenant.size, 0) +
+                     hash64(forgotten.metrics[i].metric_name.data,
+                            forgotten.metrics[i].metric_name.size, bytes);
+    arena_destroy(arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct byte_reader reader = byte_reader_over(bytes, size);
@@ -52,6 +92,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         return 0;
     if (header.kind == ENTRY_WRITE)
         check_write(&reader);
+    if (header.kind == ENTRY_FORGET_SERIES)
+        check_forget(&reader, header.stamp_ms);
+    if (header.kind == ENTRY_FORGET_METADATA)
+        check_forget_metadata(&reader);
     struct tombstone tombstone;
     if (header.kind == ENTRY_DELETE_SERIES &&
         tombstone_decode(&reader, &tombstone, &error) == ERROR_NONE)

@@ -18,6 +18,9 @@ import urllib.parse
 BINARY = os.environ.get("GNOMON_BINARY", "")
 WRITER = os.environ.get("GNOMON_WRITER", "")
 
+# Memory and speed are those of a release only.
+SANITIZED = "release" not in BINARY
+
 # Sanitized builds on a busy machine are slow; only a test that fails waits this long.
 DEADLINE_S = 90
 

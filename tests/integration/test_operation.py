@@ -1,4 +1,5 @@
 """Running a node: health, readiness, settings, reload, its own metrics, the end."""
+import glob
 import os
 import random
 import signal
@@ -71,6 +72,23 @@ class Operation(harness.IntegrationTest):
         for _ in range(2):
             self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
         node.terminate()
+
+    def test_an_answered_flush_leaves_no_file_behind(self):
+        node = self.start_node("--telemetry.self_write=false")
+        for round_number in range(3):
+            start_ms = int(time.time() * 1000) - 3600 * 1000 * (4 - round_number)
+            body = snappy(b"".join(
+                series_1([("__name__", "flushed"), ("i", str(i))],
+                         [(start_ms + k * 1000, float(k)) for k in range(30)])
+                for i in range(200)))
+            self.assertEqual(node.request("POST", "/api/v1/write", body, HEADERS_1).status, 204)
+            self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
+            parts = glob.glob(os.path.join(self.folder, "data", "shards", "*", "parts", "*"))
+            self.assertEqual(parts, [])
+        blocks = node.metric("gnomon_shard_blocks")
+        node.terminate()
+        files = glob.glob(os.path.join(self.folder, "data", "shards", "*", "blocks", "*"))
+        self.assertEqual(len(files), blocks)
 
     def test_flushes_queries_and_writes_go_on_together(self):
         node = self.start_node("--telemetry.interval=100ms")

@@ -193,6 +193,7 @@ class QueryApi(harness.IntegrationTest):
             data = self.node.get("/api/v1/status/" + name).data()
             self.assertEqual([key for key in wanted if key not in data], [], name)
         tsdb = self.node.get("/api/v1/status/tsdb").data()
+        self.assertEqual(self.node.get("/api/v1/status/tsdb").data(), tsdb) # kept for a moment
         self.assertEqual(tsdb["headStats"]["numSeries"], 3)
         self.assertEqual(tsdb["seriesCountByMetricName"][0], {"name": "requests", "value": 2})
 

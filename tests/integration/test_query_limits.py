@@ -91,6 +91,29 @@ class QueryLimits(harness.IntegrationTest):
         self.assertEqual(self.node.request("GET", large).status, 200)
         self.assert_nothing_is_left()
 
+    def test_a_long_list_is_sent_as_the_client_takes_it_and_then_forgotten(self):
+        self.begin(series=0)
+        pad = "p" * 400
+        for first in range(0, 20000, 2000):
+            body = b"".join(rw.series_1([("__name__", "long"), ("n", f"{n:05}"), ("pad", pad)],
+                                        [(self.now_ms, 1.0)]) for n in range(first, first + 2000))
+            self.assertEqual(self.node.request("POST", "/api/v1/write", rw.snappy(body),
+                                               rw.HEADERS_1).status, 204)
+        address = "/api/v1/series?" + harness.query_string({"match[]": "long"})
+        slow = self.ask_and_leave_open(address)
+        self.until(lambda: self.node.metric("gnomon_query_memory_bytes") > 100000 and
+                   self.node.metric("gnomon_query_running") == 0, "the answer waits for its client")
+        answer = self.node.request("GET", address)
+        self.assertEqual([one["n"] for one in answer.data()], [f"{n:05}" for n in range(20000)])
+        self.assertNotIn("warnings", answer.json())
+        cut = self.node.request("GET", address + "&limit=19999").json()
+        self.assertEqual((len(cut["data"]), cut["warnings"]),
+                         (19999, ["results truncated due to limit"]))
+        names = self.node.get("/api/v1/label/n/values").data()
+        self.assertEqual(names, [f"{n:05}" for n in range(20000)])
+        slow.close()
+        self.assert_nothing_is_left()
+
     # --- Time --------------------------------------------------------------------------------------
 
     def test_a_query_over_its_time_is_503(self):

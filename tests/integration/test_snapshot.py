@@ -1,5 +1,6 @@
 """POST /api/v1/admin/tsdb/snapshot: a data directory made of links, on which a node can be started."""
 import os
+import shutil
 
 import harness
 from remote_write import HEADERS_1, series_1, snappy
@@ -78,6 +79,14 @@ class Snapshot(harness.IntegrationTest):
                   for name in names if "/shards/" in folder and name.endswith((".part", ".block", ".segment"))]
         self.assertTrue(stored)
         self.assertTrue(all(os.stat(path).st_nlink > 1 for path in stored), stored)
+
+    def test_what_a_crash_has_left_of_one_is_removed_at_the_next_start(self):
+        whole = self.snapshot()
+        unfinished = whole[:-3] + "000.new"
+        self.node.kill()
+        shutil.copytree(whole, unfinished)
+        self.restart(self.node)
+        self.assertEqual((os.path.exists(whole), os.path.exists(unfinished)), (True, False))
 
     def test_an_empty_node_has_a_snapshot_too(self):
         self.node = self.start_node_in("empty")

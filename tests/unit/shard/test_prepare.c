@@ -35,6 +35,29 @@ static void a_sample_that_is_known_is_written_without_an_entry(void **state)
     harness_destroy(harness);
 }
 
+/* The deletion freezes the head, and what is frozen is in memory until it is written. */
+static void a_deleted_sample_is_stored_again_and_no_conflict(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(1);
+    struct arena *arena = arena_create(0);
+    struct harness_sample samples[2] = {{1, T0, 5}, {2, T0, 6}};
+    harness_write(harness, arena, samples, 2);
+    struct simulated_disk *disk = &harness->environment->disk;
+    disk->settings.capacity_bytes = simulated_disk_used_bytes(disk);
+    harness_delete(harness, 1, T0, T0);
+    harness_delete(harness, 2, T0, T0);
+    assert_int_equal(harness_statistics(harness).frozen_head_count, 1);
+    samples[1].value = 7;
+    struct shard_write again = harness_write(harness, arena, samples, 2);
+    assert_int_equal(again.floats_written, 2);
+    assert_int_equal(again.refusal_count, 0);
+    assert_int_equal(harness_count(harness, 1), 1);
+    assert_int_equal(harness_count(harness, 2), 1);
+    arena_destroy(arena);
+    harness_destroy(harness);
+}
+
 static void another_value_for_the_newest_time_is_a_conflict(void **state)
 {
     (void)state;
@@ -246,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sample_that_is_known_is_written_without_an_entry),
+        cmocka_unit_test(a_deleted_sample_is_stored_again_and_no_conflict),
         cmocka_unit_test(another_value_for_the_newest_time_is_a_conflict),
         cmocka_unit_test(samples_out_of_bounds_are_refused_one_by_one),
         cmocka_unit_test(series_beyond_the_limit_are_refused_and_known_ones_stored),
