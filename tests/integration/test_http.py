@@ -322,10 +322,13 @@ class Http(harness.IntegrationTest):
                                         len(self.body), length=False))
         idle = self.connect().send(HEALTHY)
         self.assertEqual(idle.answer().status, 200)
+        asking = self.connect().send(b"GET /-/ready HTTP/1.1\r\n")
         harness.wait_until(lambda: self.node.metric("gnomon_http_body_bytes") > 0,
                            "the body has begun", alive=self.node)
         self.node.process.send_signal(signal.SIGTERM)
         self.assertTrue(idle.is_closed())
+        answer = asking.send(HOST + b"\r\n").answer()
+        self.assertEqual((answer.status, answer.headers["connection"]), (503, "close"))
         answer = half.send(self.body[10:]).answer()
         self.assertEqual((answer.status, answer.headers["connection"]), (204, "close"))
         self.assertEqual(self.node.wait(30), 0)

@@ -77,6 +77,17 @@ class Limits(harness.IntegrationTest):
                            "what is too old is gone", alive=self.node)
         self.assertEqual(self.values("young", now_ms), ["1"])
 
+    def test_samples_from_the_future_delete_nothing(self):
+        self.begin("--storage.retention=1d", "--ingest.future_window=30d", "--cluster.shards=1")
+        now_ms = int(time.time() * 1000)
+        self.write(rw.series_1([("__name__", "kept")], [(now_ms - DAY_MS // 2, 1.0)]))
+        self.flush()
+        self.write(rw.series_1([("__name__", "ahead")], [(now_ms + 20 * DAY_MS, 1.0)]))
+        self.flush()
+        time.sleep(2.5)  # it would go in the next second
+        self.assertEqual(self.values("kept", now_ms - DAY_MS // 2), ["1"])
+        self.write(rw.series_1([("__name__", "late")], [(now_ms - DAY_MS // 2, 1.0)]))
+
     def test_the_oldest_is_deleted_when_the_size_is_reached(self):
         self.begin("--storage.retention_size=64KiB", "--cluster.shards=1")
         now_ms = int(time.time() * 1000)
