@@ -64,6 +64,10 @@ enum error_code memory_index_add(struct memory_index *index, const struct memory
 bool memory_index_find(const struct memory_index *index, struct text tenant, struct labels labels,
                        uint64_t *id_out);
 
+/* A series of the tenant that was added last will be looked for: no wait for memory then. On the
+ * writer's thread. */
+void memory_index_prefetch(const struct memory_index *index, struct labels labels);
+
 /* --- What is in it: any thread ---------------------------------------------------------------- */
 
 uint64_t memory_index_first_id(const struct memory_index *index);

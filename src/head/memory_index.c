@@ -150,6 +150,12 @@ bool memory_index_find(const struct memory_index *index, struct text tenant, str
     return true;
 }
 
+void memory_index_prefetch(const struct memory_index *index, struct labels labels)
+{
+    hash_table_prefetch(&index->series_by_labels,
+                        labels_identity(index, index->last_tenant, labels));
+}
+
 /* --- Adding ----------------------------------------------------------------------------------- */
 
 static const char *characters_copy(struct memory_index *index, struct text text)

@@ -65,9 +65,12 @@ static bool index_grow(struct alias_table *table)
     free(table->index);
     table->index = index;
     table->index_capacity = capacity;
-    for (size_t i = 0; i < table->count; i++)
+    for (size_t i = 0; i < table->count; i++) {
+        if (i + ALIAS_PREFETCH < table->count)
+            alias_table_prefetch(table, table->aliases[i + ALIAS_PREFETCH].hash);
         if (!is_removed(&table->aliases[i]))
             index[index_find(table, table->aliases[i].hash)] = (uint32_t)i + 1;
+    }
     return true;
 }
 

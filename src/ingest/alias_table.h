@@ -64,6 +64,15 @@ static inline struct alias *alias_table_find_next(struct alias_table *table, str
     return found;
 }
 
+/* How many aliases ahead of its look-up one is prefetched. */
+enum { ALIAS_PREFETCH = 16 };
+
+/* It is looked for or put soon, and not where alias_table_find_next looks first. */
+static inline void alias_table_prefetch(const struct alias_table *table, struct hash128 hash)
+{
+    __builtin_prefetch(&table->index[hash.low & (table->index_capacity - 1)]);
+}
+
 /* The time at which the following ones are used; it may jump. */
 static inline void alias_table_set_time(struct alias_table *table, int64_t now_ms)
 {

@@ -27,13 +27,16 @@ static void note_ids(struct shard_part *part)
 static void remember_aliases(struct ingest_request *request)
 {
     struct ingest *ingest = request->ingest;
+    const struct write_series *series = request->decoded.series;
     if (request->work->learned_count == 0)
         return;
     const struct portion *portion = &request->work->portion;
     for (size_t i = portion->series_first; i < portion->series_end; i++) {
         const struct destination *destination = &request->work->destinations[i];
+        if (i + ALIAS_PREFETCH < portion->series_end)
+            alias_table_prefetch(&ingest->aliases, series[i + ALIAS_PREFETCH].alias);
         if (destination->shard != SHARD_NONE && destination->learned)
-            alias_table_put(&ingest->aliases, request->decoded.series[i].alias, destination->shard,
+            alias_table_put(&ingest->aliases, series[i].alias, destination->shard,
                             destination->series_id);
     }
     counter_add(ingest->options.metrics->new_series, request->work->created_count);

@@ -9,12 +9,14 @@ void ingest_find_aliases(struct ingest_request *request, size_t first, size_t en
 {
     struct alias_table *aliases = &request->ingest->aliases;
     struct ingest_work *work = request->work;
+    const struct write_series *series = request->decoded.series;
     size_t place = ALIAS_NONE;
     alias_table_set_time(aliases, clock_now_ms(request->ingest->options.clock));
     for (size_t i = first; i < end; i++) {
         struct destination *destination = &work->destinations[i];
-        const struct alias *alias =
-            alias_table_find_next(aliases, request->decoded.series[i].alias, &place);
+        if (work->any_unknown && i + ALIAS_PREFETCH < end)
+            alias_table_prefetch(aliases, series[i + ALIAS_PREFETCH].alias);
+        const struct alias *alias = alias_table_find_next(aliases, series[i].alias, &place);
         *destination = (struct destination){.shard = SHARD_NONE};
         if (alias == NULL) {
             work->any_unknown = true;

@@ -282,14 +282,20 @@ static enum error_code read_exemplars(struct merge_reader *reader, const struct 
 
 /* --- Public ----------------------------------------------------------------------------------- */
 
-static enum error_code begin_series(struct merge_reader *reader, struct error *error)
+/* Chunks to the sources, exemplars to the content. */
+static enum error_code gather(struct merge_reader *reader, const struct merge_walk *walk,
+                              int64_t start_ms, int64_t end_ms, size_t *count_out,
+                              struct merge_content *content, struct error *error)
 {
     if (reader->arena == NULL)
         reader->arena = arena_create(0);
     if (reader->arena == NULL)
         return out_of_memory(error);
     arena_reset(reader->arena);
-    return ERROR_NONE;
+    enum error_code code = gather_sources(reader, walk, start_ms, count_out, error);
+    if (code == ERROR_NONE)
+        code = read_exemplars(reader, walk, start_ms, end_ms, content, error);
+    return code;
 }
 
 enum error_code merge_read(struct merge_reader *reader, const struct merge_walk *walk,
@@ -297,10 +303,8 @@ enum error_code merge_read(struct merge_reader *reader, const struct merge_walk 
                            struct error *error)
 {
     struct merge_content content = {0};
-    size_t count = 0;
-    enum error_code code = begin_series(reader, error);
-    if (code == ERROR_NONE)
-        code = gather_sources(reader, walk, start_ms, &count, error);
+    size_t count;
+    enum error_code code = gather(reader, walk, start_ms, end_ms, &count, &content, error);
     if (code == ERROR_NONE && count > 0) {
         sort_sources(reader, count);
         if (sources_fit(reader->sorted, count, end_ms) && !is_touched(reader, &walk->series, count))
@@ -308,8 +312,6 @@ enum error_code merge_read(struct merge_reader *reader, const struct merge_walk 
         else
             code = decode_sources(reader, &walk->series, count, end_ms, &content.columns, error);
     }
-    if (code == ERROR_NONE)
-        code = read_exemplars(reader, walk, start_ms, end_ms, &content, error);
     if (code == ERROR_NONE)
         *content_out = content;
     return code;
@@ -321,12 +323,8 @@ enum error_code merge_read_times(struct merge_reader *reader, const struct merge
                                  struct error *error)
 {
     struct merge_content content = {0};
-    size_t count = 0;
-    enum error_code code = begin_series(reader, error);
-    if (code == ERROR_NONE)
-        code = gather_sources(reader, walk, start_ms, &count, error);
-    if (code == ERROR_NONE)
-        code = read_exemplars(reader, walk, start_ms, end_ms, &content, error);
+    size_t count;
+    enum error_code code = gather(reader, walk, start_ms, end_ms, &count, &content, error);
     if (code != ERROR_NONE)
         return code;
     for (size_t i = 0; i < count; i++) {

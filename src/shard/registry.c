@@ -292,6 +292,11 @@ enum error_code registry_add(struct registry *registry, struct text tenant, uint
     return ERROR_NONE;
 }
 
+void registry_prefetch(const struct registry *registry, struct labels labels)
+{
+    memory_index_prefetch(registry->growing, labels);
+}
+
 bool registry_find_in_memory(const struct registry *registry, struct text tenant,
                              struct labels labels, uint64_t *id_out)
 {

@@ -78,6 +78,9 @@ void registry_clear(struct registry *registry);
 enum error_code registry_add(struct registry *registry, struct text tenant, uint16_t slot,
                              struct labels labels, uint64_t *id_out, struct error *error);
 
+/* registry_find_in_memory of these labels comes soon. */
+void registry_prefetch(const struct registry *registry, struct labels labels);
+
 /* Search the indexes in memory. */
 bool registry_find_in_memory(const struct registry *registry, struct text tenant,
                              struct labels labels, uint64_t *id_out);

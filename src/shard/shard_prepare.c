@@ -62,16 +62,16 @@ static struct pending_series *pending_find(struct pending_series *table, size_t 
             return &table[i];
 }
 
-/* Room for one more: applied ones are dropped first. */
-static bool pending_reserve(struct shard *shard)
+/* Room for so many more: applied ones are dropped first. */
+static bool pending_reserve(struct shard *shard, size_t count)
 {
-    if ((shard->pending_count + 1) * 2 <= shard->pending_capacity)
+    if ((shard->pending_count + count) * 2 <= shard->pending_capacity)
         return true;
     size_t live = 0;
     for (size_t i = 0; i < shard->pending_capacity; i++)
         live += shard->pending[i].id != 0 && pending_is_live(shard, &shard->pending[i]);
     size_t capacity = 256;
-    while (capacity < (live + 1) * 4)
+    while (capacity < (live + count) * 4)
         capacity *= 2;
     struct pending_series *table = calloc(capacity, sizeof *table);
     if (table == NULL)
@@ -94,26 +94,23 @@ struct added_series {
     size_t count;
 };
 
-static enum error_code resolve_one(struct shard *shard, struct shard_write *write,
-                                   struct shard_new_series *series, struct added_series *added,
-                                   struct error *error)
+static void resolve_one(struct shard *shard, struct shard_write *write,
+                        struct shard_new_series *series, struct hash128 hash,
+                        struct added_series *added)
 {
     if (series->id != SHARD_ID_UNKNOWN && registry_touch(&shard->registry, series->id))
-        return ERROR_NONE; /* shard_resolve found it */
+        return; /* shard_resolve found it */
     series->id = SHARD_ID_UNKNOWN;
     if (registry_find_in_memory(&shard->registry, write->tenant, series->labels, &series->id))
-        return ERROR_NONE;
+        return;
     series->id = SHARD_ID_UNKNOWN;
-    if (!pending_reserve(shard))
-        return error_set(error, ERROR_OUT_OF_MEMORY, "series in flight");
-    struct hash128 hash = series_identity(shard, write->tenant, series->labels);
     struct pending_series *place = pending_find(shard->pending, shard->pending_capacity, hash);
     if (place->id != 0 && pending_is_live(shard, place)) {
         series->id = place->id;
-        return ERROR_NONE;
+        return;
     }
     if (shard_series_are_full(shard))
-        return ERROR_NONE; /* stays unknown: its samples are refused */
+        return; /* stays unknown: its samples are refused */
     if (place->id == 0)
         shard->pending_count++;
     *place = (struct pending_series){hash, shard->proposed_next_id++};
@@ -121,17 +118,29 @@ static enum error_code resolve_one(struct shard *shard, struct shard_write *writ
     series->id = place->id;
     series->created = true;
     added->items[added->count++] = (struct entry_series){series->slot, series->labels};
-    return ERROR_NONE;
 }
 
+/* Where each series would be found is on its way to the cache before the first is looked for. */
 static enum error_code resolve_series(struct shard *shard, struct shard_write *write,
                                       struct added_series *added, struct error *error)
 {
-    for (size_t i = 0; i < write->new_series_count; i++) {
-        enum error_code code = resolve_one(shard, write, &write->new_series[i], added, error);
-        if (code != ERROR_NONE)
-            return code;
+    size_t count = write->new_series_count;
+    if (count == 0)
+        return ERROR_NONE;
+    struct hash128 *hashes = calloc(count, sizeof *hashes);
+    if (hashes == NULL || !pending_reserve(shard, count)) {
+        free(hashes);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series in flight");
     }
+    for (size_t i = 0; i < count; i++) {
+        struct labels labels = write->new_series[i].labels;
+        hashes[i] = series_identity(shard, write->tenant, labels);
+        __builtin_prefetch(&shard->pending[hashes[i].low & (shard->pending_capacity - 1)], 1);
+        registry_prefetch(&shard->registry, labels);
+    }
+    for (size_t i = 0; i < count; i++)
+        resolve_one(shard, write, &write->new_series[i], hashes[i], added);
+    free(hashes);
     return ERROR_NONE;
 }
 

@@ -13,9 +13,17 @@ uint16_t series_slot(struct text tenant, struct labels labels, uint32_t spread)
 {
     assert(spread > 0);
     uint64_t part = hash64(labels.bytes, labels.size, HASH_SEED_STORED) % spread;
+    struct text job = {0}, instance = {0};
+    struct labels_cursor cursor = labels_begin(labels);
+    struct label label;
+    while (labels_next(&cursor, &label))
+        if (text_equal(label.name, TEXT("job")))
+            job = label.value;
+        else if (text_equal(label.name, TEXT("instance")))
+            instance = label.value;
     uint64_t hash = hash_text(tenant, HASH_SEED_STORED);
-    hash = hash_text(labels_get(labels, TEXT("job")), hash);
-    hash = hash_text(labels_get(labels, TEXT("instance")), hash);
+    hash = hash_text(job, hash);
+    hash = hash_text(instance, hash);
     hash = hash64(&part, sizeof part, hash);
     return (uint16_t)(hash % SLOT_COUNT);
 }

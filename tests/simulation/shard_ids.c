@@ -38,6 +38,12 @@ bool model_learn_death(struct shard_model *model, unsigned number, uint64_t id)
     return true;
 }
 
+void model_doubt_deaths(struct shard_model *model)
+{
+    for (unsigned i = 0; i < MODEL_SERIES; i++)
+        model->series[i].was_forgotten = false;
+}
+
 bool model_check_ids(struct shard_model *model, struct shard *shard)
 {
     uint64_t written = 0, alive = shard_series_count(shard);

@@ -13,6 +13,9 @@ bool model_learn_id(struct shard_model *model, unsigned number, uint64_t id);
 /* It says that the id by which a write named the series is dead. False: it never had that one. */
 bool model_learn_death(struct shard_model *model, unsigned number, uint64_t id);
 
+/* The node began again: the entry that a death was told of may be gone with the end before. */
+void model_doubt_deaths(struct shard_model *model);
+
 /* Each series that was written has one id alive at most. False: there are more. */
 bool model_check_ids(struct shard_model *model, struct shard *shard);
 

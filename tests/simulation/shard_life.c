@@ -194,6 +194,8 @@ static bool start(struct run *run)
     }
     disk->settings.fail_at_operation = disk->settings.crash_at_operation = 0;
     run->started = true;
+    for (size_t i = 0; i < NODE_SHARDS; i++)
+        model_doubt_deaths(&run->models[i]);
     run_expect(run, MODEL_CONFIRM);
     return run->failure[0] == '\0';
 }
@@ -208,6 +210,7 @@ static bool end_orderly(struct run *run)
         return false;
     make_disk_well(run);
     run->counts.clean_ends++;
+    take_counts(run); /* settling did something too */
     shard_node_close(&run->node);
     simulated_environment_crash(run->node.environment, SIMULATED_KILL);
     return true;
@@ -216,7 +219,6 @@ static bool end_orderly(struct run *run)
 /* Ends a life, orderly or by a crash. */
 static void end(struct run *run)
 {
-    take_counts(run);
     run->counts.journal_failures += run->node.journal_failed;
     if (run->node.replica_failed && run->node.failure.code != ERROR_IO)
         run_fail(run, "a shard stopped", run->node.failure.message);
@@ -225,6 +227,7 @@ static void end(struct run *run)
     if (!run->ended_orderly) {
         run->counts.crashes++;
         run->crashes_after_writes += run->writes_done > run->writes_before;
+        take_counts(run);
         shard_node_crash(&run->node, choose_crash(run));
     }
     /* Flushes that were not done end with their shard. */

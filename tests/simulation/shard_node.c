@@ -116,8 +116,8 @@ static enum error_code await_ready(struct shard_node *node, struct error *error)
             *error = node->failure;
             return error->code;
         }
-        if (node->journal_failed)
-            return error_set(error, ERROR_IO, "the journal failed");
+        if (node->journal_failed || node->environment->disk.crashed)
+            return error_set(error, ERROR_IO, "the journal or the machine failed");
         if (steps == NODE_STEPS_MAX || !simulated_scheduler_step(&node->environment->scheduler))
             return error_set(error, ERROR_TIMEOUT, "a shard does not become ready");
     }
@@ -143,6 +143,8 @@ enum error_code shard_node_open(struct shard_node *node, struct error *error)
     if (code == ERROR_NONE) {
         journal_recovery_close(node->recovery);
         node->recovery = NULL;
+        if (node->environment->disk.crashed)
+            code = error_set(error, ERROR_IO, "the machine failed as it became ready");
     }
     return code;
 }

@@ -146,11 +146,16 @@ void run_delete(struct run *run, size_t shard)
     run->counts.deletions++;
     run->counts.deletions_of_many += deletion->kind != DELETE_ONE_SERIES;
     replica_propose(run->node.replicas[shard], &deletion->entry);
-    /* Nothing else until it is answered. */
+    /* Nothing else until it is answered; on a full disk that is when there is room again. */
+    enum { PATIENCE_STEPS = 20000 };
+    struct simulated_disk *disk = &run->node.environment->disk;
     for (size_t i = 0; i < NODE_STEPS_MAX && !shard_node_is_broken(&run->node) &&
                        run->requests_in_flight[shard] > 0;
-         i++)
+         i++) {
+        if (i == PATIENCE_STEPS)
+            disk->settings.capacity_bytes = UINT64_MAX;
         simulated_scheduler_step(&run->node.environment->scheduler);
+    }
 }
 
 /* --- Retention ------------------------------------------------------------------------------- */

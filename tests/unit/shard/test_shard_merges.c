@@ -1,4 +1,5 @@
 /* Which parts and blocks become one: late samples, longer blocks, deletions. */
+#include "block/block_reader.h"
 #include "merge_plan.h"
 #include "shard_harness.h"
 
@@ -126,6 +127,33 @@ static void more_than_eight_overlays_in_one_window_are_too_many(void **state)
     assert_true(merge_late_is_full(&shard));
 }
 
+static void a_merge_that_finds_no_room_waits_and_is_tried_again(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(66);
+    struct simulated_disk *disk = &harness->environment->disk;
+    harness_fill(harness, 10, T0, 120);
+    harness_freeze(harness);
+    disk->settings.capacity_bytes = simulated_disk_used_bytes(disk);
+    harness_set_time(harness, T0 + WINDOW_MS + HOUR_MS);
+    harness_maintain(harness);
+    struct shard_statistics statistics = harness_statistics(harness);
+    assert_int_equal(statistics.block_count, 0);
+    assert_true(statistics.merge_failures_total > 0);
+    assert_int_equal(statistics.merges_waiting, 1);
+    assert_int_equal(statistics.merges_running, 0);
+    disk->settings.capacity_bytes = UINT64_MAX;
+    simulated_scheduler_run_for(&harness->environment->scheduler, UINT64_C(10000000000));
+    harness_run(harness);
+    statistics = harness_statistics(harness);
+    assert_int_equal(statistics.block_count, 1);
+    assert_int_equal(statistics.merges_waiting, 0);
+    assert_int_equal(statistics.merges_running, 0);
+    assert_int_equal(statistics.samples_merged_total, 10 * 120);
+    harness_expect_fill(harness, 10, T0, 120);
+    harness_destroy(harness);
+}
+
 /* --- Longer blocks -------------------------------------------------------------------------- */
 
 static void quiet_windows_become_longer_blocks_with_the_same_content(void **state)
@@ -157,6 +185,75 @@ static void quiet_windows_become_longer_blocks_with_the_same_content(void **stat
     assert_int_equal(harness_statistics(harness).block_count, 1);
     harness_expect_fill(harness, 1, LONG_AGO_MS, minutes);
     harness_destroy(harness);
+}
+
+enum copying { COPIED, ENCODED_ANEW };
+
+/* Thirteen hours of three series, as a block of twelve and one of two. A deletion of nothing has
+ * merges decode what they read. */
+static struct harness *make_long_block(enum copying copying)
+{
+    struct harness *harness = harness_create(65);
+    harness_set_time(harness, LONG_AGO_MS + 13 * HOUR_MS);
+    harness_fill(harness, 3, LONG_AGO_MS, 13 * 60);
+    harness_freeze(harness);
+    for (int level = 0; level < 2; level++) {
+        for (unsigned series = 0; copying == ENCODED_ANEW && series < 3; series++)
+            harness_delete(harness, series, LONG_AGO_MS + 1, LONG_AGO_MS + 2);
+        if (level == 0)
+            harness_flush(harness);
+        else
+            maintain_after(harness, HOUR_MS);
+    }
+    assert_int_equal(harness_statistics(harness).block_count, 2);
+    return harness;
+}
+
+static struct block_reader *read_block(struct harness *harness, size_t number)
+{
+    struct block_reader *reader;
+    struct error error;
+    assert_int_equal(block_reader_create(harness->shard->blocks[number].block, &reader, &error),
+                     ERROR_NONE);
+    return reader;
+}
+
+static void expect_equal_chunks(struct block_reader *left, struct block_reader *right,
+                                uint32_t position)
+{
+    struct encoded_series a, b;
+    struct error error;
+    assert_int_equal(block_reader_read_encoded(left, position, &a, &error), ERROR_NONE);
+    assert_int_equal(block_reader_read_encoded(right, position, &b, &error), ERROR_NONE);
+    assert_int_equal(a.sample_count, b.sample_count);
+    assert_int_equal(a.chunk_count, b.chunk_count);
+    assert_memory_equal(a.timestamps_ms, b.timestamps_ms, a.sample_count * sizeof(int64_t));
+    for (size_t i = 0; i < a.chunk_count; i++) {
+        assert_int_equal(a.chunks[i].sample_count, b.chunks[i].sample_count);
+        assert_int_equal(a.chunks[i].size_bytes, b.chunks[i].size_bytes);
+        assert_memory_equal(a.chunks[i].bytes, b.chunks[i].bytes, a.chunks[i].size_bytes);
+    }
+}
+
+static void chunks_that_are_copied_are_those_that_encoding_anew_gives(void **state)
+{
+    (void)state;
+    struct harness *copied = make_long_block(COPIED), *anew = make_long_block(ENCODED_ANEW);
+    for (size_t i = 0; i < 2; i++) {
+        const struct manifest_block *left = &copied->shard->blocks[i].described;
+        const struct manifest_block *right = &anew->shard->blocks[i].described;
+        assert_int_equal(left->window_end_ms - left->window_start_ms,
+                         right->window_end_ms - right->window_start_ms);
+        assert_int_equal(left->summary.size_bytes, right->summary.size_bytes);
+        assert_true(hash128_equal(left->summary.content_checksum, right->summary.content_checksum));
+        struct block_reader *readers[2] = {read_block(copied, i), read_block(anew, i)};
+        for (uint32_t position = 0; position < left->summary.series_count; position++)
+            expect_equal_chunks(readers[0], readers[1], position);
+        block_reader_destroy(readers[0]);
+        block_reader_destroy(readers[1]);
+    }
+    harness_destroy(copied);
+    harness_destroy(anew);
 }
 
 static void blocks_stay_short_against_the_retention(void **state)
@@ -326,7 +423,9 @@ int main(void)
         cmocka_unit_test(late_samples_that_are_a_tenth_of_their_block_enter_it),
         cmocka_unit_test(late_samples_wait_when_the_merges_are_behind),
         cmocka_unit_test(more_than_eight_overlays_in_one_window_are_too_many),
+        cmocka_unit_test(a_merge_that_finds_no_room_waits_and_is_tried_again),
         cmocka_unit_test(quiet_windows_become_longer_blocks_with_the_same_content),
+        cmocka_unit_test(chunks_that_are_copied_are_those_that_encoding_anew_gives),
         cmocka_unit_test(blocks_stay_short_against_the_retention),
         cmocka_unit_test(a_flush_is_over_when_what_it_merged_is_deleted),
         cmocka_unit_test(windows_whose_index_would_take_too_much_memory_stay_short),
