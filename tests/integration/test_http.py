@@ -132,6 +132,7 @@ class Http(harness.IntegrationTest):
         self.assertEqual(client.answer().status, 100)
         self.assertEqual(client.send(self.body).answer().status, 204)
         for status, length, headers in ((413, 2 << 20, (expect,)),
+                                        (415, 5, (expect, b"Content-Type: text/plain")),
                                         (417, 5, (b"Expect: 200-maybe",))):
             client = self.connect().send(post(WRITE, b"", *headers,
                                               b"Content-Length: %d" % length, length=False))
