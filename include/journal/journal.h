@@ -239,8 +239,8 @@ struct journal_recovery_options {
 enum error_code journal_recover(struct disk *disk, const struct journal_recovery_options *options,
                                 struct journal_recovery **recovery_out, struct error *error);
 
-/* Frees snapshots and views. Before or after the journals that adopted from it close, but after
- * every journal_replay of it. */
+/* Frees snapshots and views. Before or after the journals that adopted from it close, but not while
+ * a replay of it has entries to hand out. */
 void journal_recovery_close(struct journal_recovery *recovery);
 
 struct journal_group {

@@ -75,8 +75,11 @@ def lookback_delta(request, _ours, _theirs):
 
 
 def odd_timeout(request, ours, theirs):
-    """No time at all: where it runs out is chance, in 2.42. NaN is none."""
+    """No time at all: where it runs out is chance, and so is whether a millisecond is enough on a
+    busy machine. NaN is no time."""
     timeout = request.parameters.get("timeout")
+    if timeout in ("0.001", "1ms", "1us"):
+        return "query timed out" in error_of(ours) or "query timed out" in error_of(theirs)
     return timeout is not None and (
         timeout == "NaN" or "query timed out" in error_of(ours) and
         "query timed out" in error_of(theirs))
