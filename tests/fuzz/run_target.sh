@@ -12,6 +12,9 @@ corpus=$2
 found=$program.found
 rm -rf "$found"
 mkdir -p "$found"
-[ -d "$corpus" ] || corpus=$found
+if [ -z "$(ls -A "$corpus" 2>/dev/null)" ]; then
+    echo "$corpus: a target begins with a corpus" >&2
+    exit 1
+fi
 exec "$program" -seed=1 -max_total_time="${GNOMON_FUZZ_SECONDS:-10}" -timeout=20 \
     -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$found/failed-" "$found" "$corpus"

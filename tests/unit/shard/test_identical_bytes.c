@@ -14,6 +14,94 @@ static const int64_t T0 = HARNESS_START_MS;
 /* --- The log -----------------------------------------------------------------------------------
  */
 
+enum { SPECIALS = 6, FIRST_SPECIAL = 400 };
+
+static const uint64_t SPECIAL_BITS[SPECIALS] = {
+    STALE_MARKER_BITS,
+    NORMAL_NAN_BITS,
+    UINT64_C(0xfff8000012345678), /* a NaN with a payload */
+    UINT64_C(0x8000000000000000), /* minus zero */
+    UINT64_C(0x7ff0000000000000),
+    1, /* subnormal */
+};
+
+static struct histogram make_histogram(struct arena *arena, unsigned kind, unsigned step)
+{
+    struct histogram_span *span = arena_array(arena, 1, sizeof *span);
+    union histogram_number *buckets = arena_array(arena, 3, sizeof *buckets);
+    double *bounds = arena_array(arena, 2, sizeof *bounds);
+    struct histogram histogram = {.kind = kind % 2 == 0 ? HISTOGRAM_INTEGER : HISTOGRAM_FLOAT};
+    *span = (struct histogram_span){0, 3};
+    for (unsigned i = 0; i < 3; i++) {
+        if (histogram.kind == HISTOGRAM_INTEGER) {
+            buckets[i].integer = step + i;
+            histogram.count.integer += buckets[i].integer;
+        } else {
+            buckets[i].real = step + 0.5 * i;
+            histogram.count.real += buckets[i].real;
+        }
+    }
+    if (kind >= 2) {
+        bounds[0] = 0.25, bounds[1] = 1;
+        histogram.schema = HISTOGRAM_SCHEMA_CUSTOM;
+        histogram.custom_bounds = bounds;
+        histogram.custom_bound_count = 2;
+    }
+    histogram.positive_spans = span;
+    histogram.positive_span_count = 1;
+    histogram.positive_buckets = buckets;
+    histogram.positive_bucket_count = 3;
+    histogram.sum = step * 1.5;
+    return histogram;
+}
+
+/* Histograms of a write, of the series that its floats have, a second later. */
+static void add_histograms(struct arena *arena, struct shard_write *write, unsigned step)
+{
+    write->histograms = arena_array(arena, SPECIALS, sizeof *write->histograms);
+    write->histogram_origins = arena_array(arena, SPECIALS, sizeof *write->histogram_origins);
+    write->stale_origins = arena_array(arena, 2 * (size_t)SPECIALS, sizeof *write->stale_origins);
+    for (unsigned i = 0; i < SPECIALS; i++) {
+        write->histogram_origins[i] = SPECIALS + i;
+        write->histograms[write->histogram_count++] = (struct entry_histogram){
+            .id = write->ids[i],
+            .timestamp_ms = write->timestamps_ms[i] + 1000,
+            .start_timestamp_ms = T0 - 1,
+            .histogram = make_histogram(arena, i % 4, step),
+        };
+    }
+}
+
+/* What harness_fill does not write: special floats, histograms of all kinds, start timestamps,
+ * exemplars and metadata. */
+static void record_kinds(struct harness *harness, int64_t start_ms)
+{
+    struct arena *arena = arena_create(0);
+    for (unsigned step = 0; step < 20; step++) {
+        struct harness_sample samples[SPECIALS];
+        for (unsigned i = 0; i < SPECIALS; i++)
+            samples[i] =
+                (struct harness_sample){FIRST_SPECIAL + i, start_ms + step * 15000,
+                                        double_from_bits(SPECIAL_BITS[(i + step) % SPECIALS])};
+        struct shard_write write = harness_request(arena, samples, SPECIALS);
+        add_histograms(arena, &write, step);
+        struct entry_exemplar exemplar = {
+            write.ids[0], {harness_labels(arena, step), step, start_ms + step * 15000}};
+        struct entry_metadata metadata = {
+            TEXT("metric_400"),
+            {METRIC_GAUGE, arena_format(arena, "help %u", step / 8), TEXT("seconds")}};
+        write.exemplars = &exemplar;
+        write.exemplar_count = 1;
+        write.metadata = &metadata;
+        write.metadata_count = 1;
+        harness_propose_write(harness, &write);
+        harness_run(harness);
+        assert_int_equal(write.histograms_written, SPECIALS);
+        arena_reset(arena);
+    }
+    arena_destroy(arena);
+}
+
 /* A few series every four hours, until the blocks of the first two days are one. */
 static void record_two_days(struct harness *harness, int64_t start_ms)
 {
@@ -42,8 +130,9 @@ static bool has_block_of_hours(const struct harness *harness, int64_t hours)
     return found;
 }
 
-/* What a leader made of six hours of writes with all that happens to them, and two quiet days. */
-static struct harness *record(void)
+/* What a leader made of six hours of writes with all that happens to them, and two quiet days. One
+ * late sample has this value. */
+static struct harness *record(double late_value)
 {
     struct harness *harness = harness_create(1);
     struct arena *arena = arena_create(0);
@@ -51,9 +140,10 @@ static struct harness *record(void)
         int64_t start_ms = T0 + hour * (int64_t)HOUR_MS;
         harness_set_time(harness, start_ms + HOUR_MS);
         harness_fill(harness, (unsigned)(20 + hour * 5), start_ms, 60);
+        record_kinds(harness, start_ms);
         if (hour > 1) {
             /* Late, some of it over two windows, some of it conflicting. */
-            struct harness_sample late[3] = {{3, start_ms - 2 * HOUR_MS + 500, 7},
+            struct harness_sample late[3] = {{3, start_ms - 2 * HOUR_MS + 500, late_value},
                                              {4, start_ms - 30 * 60000 + 1, 0.1},
                                              {5, start_ms - 60000, 1e9}};
             harness_write(harness, arena, late, 3);
@@ -80,6 +170,7 @@ struct listing {
         struct hash128 hash;
     } files[FILES_MAX];
     size_t count;
+    struct hash128 manifest; /* of the last snapshot: what is alive, and all that is known of it */
 };
 
 struct visit {
@@ -125,6 +216,12 @@ static void list_files(struct harness *harness, struct listing *listing)
             disk_list(harness->environment->base.disk, path, list_file, &visit, &error),
             ERROR_NONE);
     }
+    struct byte_buffer manifest = {0};
+    struct error error;
+    uint64_t frozen_index;
+    assert_int_equal(shard_snapshot(harness->shard, &manifest, &frozen_index, &error), ERROR_NONE);
+    listing->manifest = hash128(manifest.bytes, manifest.size, 0);
+    byte_buffer_clear(&manifest);
 }
 
 /* Apply the recorded log on another replica, with a restart after every `restart_every` entries
@@ -162,18 +259,30 @@ static void play(const struct harness *recorded, uint64_t seed, size_t restart_e
     harness_destroy(harness);
 }
 
-/* Every file of one side is on the other side, the same. Files that one side deleted already and
- * the other did not yet are no difference. */
-static size_t expect_equal_files(const struct listing *left, const struct listing *right)
+/* The first file that both sides have and that differs; NULL when there is none. */
+static const char *first_difference(const struct listing *left, const struct listing *right,
+                                    size_t *common_out)
 {
-    size_t common = 0;
+    *common_out = 0;
     for (size_t i = 0; i < left->count; i++)
         for (size_t k = 0; k < right->count; k++)
             if (strcmp(left->files[i].path, right->files[k].path) == 0) {
                 if (!hash128_equal(left->files[i].hash, right->files[k].hash))
-                    fail_msg("'%s' differs", left->files[i].path);
-                common++;
+                    return left->files[i].path;
+                ++*common_out;
             }
+    return NULL;
+}
+
+/* The manifests are the same, and every file that both sides have. What one side deleted already
+ * and the other did not yet is no difference: it is in no manifest. */
+static size_t expect_equal_files(const struct listing *left, const struct listing *right)
+{
+    size_t common;
+    const char *path = first_difference(left, right, &common);
+    if (path != NULL)
+        fail_msg("'%s' differs", path);
+    assert_true(hash128_equal(left->manifest, right->manifest));
     return common;
 }
 
@@ -235,9 +344,23 @@ static void every_path_of_the_codecs_writes_the_same_files(void **state)
     free(listings);
 }
 
+/* The comparison above would see it: one sample of the log has another value. */
+static void another_sample_changes_a_file(void **state)
+{
+    struct harness *other = record(7.0000000000000009);
+    struct listing *listings = calloc(2, sizeof *listings);
+    size_t common;
+    assert_non_null(listings);
+    play(*state, 3000, 0, &listings[0]);
+    play(other, 3000, 0, &listings[1]);
+    assert_non_null(first_difference(&listings[0], &listings[1], &common));
+    free(listings);
+    harness_destroy(other);
+}
+
 static int record_once(void **state)
 {
-    *state = record();
+    *state = record(7);
     return 0;
 }
 
@@ -253,6 +376,7 @@ int main(void)
         cmocka_unit_test(restarts_change_no_file),
         cmocka_unit_test(the_order_in_which_jobs_end_changes_no_file),
         cmocka_unit_test(every_path_of_the_codecs_writes_the_same_files),
+        cmocka_unit_test(another_sample_changes_a_file),
     };
     return cmocka_run_group_tests(tests, record_once, forget);
 }
