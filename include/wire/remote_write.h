@@ -77,6 +77,7 @@ struct write_series {
 
 struct write_request {
     enum write_version version;
+    bool has_start_timestamps; /* of a float sample */
     struct write_series *series;
     struct write_sample *samples;
     struct write_histogram *histograms;

@@ -200,6 +200,7 @@ struct http_hooks api_hooks(struct api *api)
 {
     return (struct http_hooks){
         .context = api,
+        .admit = api_admit,
         .error_body = error_body,
         .decorate = decorate,
         .finished = finished,

@@ -120,7 +120,9 @@ enum { NANOSECONDS_PER_MILLISECOND = 1000000 };
 #define API_TIME_MAX (INT64_MAX / 2)
 
 /* Endpoints, by file. */
-void api_write(struct http_request *request);            /* write.c */
+void api_write(struct http_request *request); /* write.c */
+/* write.c: refuse writes before their body, of clients that ask first. A hook of the servers. */
+enum http_admission api_admit(void *context, struct http_request *request);
 void api_query(struct http_request *request);            /* query.c */
 void api_query_range(struct http_request *request);      /* query.c */
 void api_format_query(struct http_request *request);     /* language.c */

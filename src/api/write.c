@@ -203,17 +203,43 @@ static void log_unsupported(struct http_request *request, const char *why)
               (unsigned long long)suppressed);
 }
 
+/* What the head alone decides. False: answered. */
+static bool read_head(struct http_request *request, enum write_version *version_out,
+                      struct text *tenant_out)
+{
+    const char *why;
+    if (negotiate(request, version_out, &why))
+        return api_tenant(request, tenant_out);
+    log_unsupported(request, why);
+    respond(request, 415, why, NULL);
+    return false;
+}
+
+static bool is_write(struct http_request *request)
+{
+    const char *route = http_request_route(request);
+    return route != NULL && http_request_method(request) == HTTP_POST &&
+           (text_ends_with(text_of(route), TEXT("/api/v1/write")) ||
+            text_ends_with(text_of(route), TEXT("/api/v1/push")));
+}
+
+enum http_admission api_admit(void *context, struct http_request *request)
+{
+    (void)context;
+    enum write_version version;
+    struct text expect, tenant;
+    /* Others send their body all the same: they are answered when it is read. */
+    bool asks_first = http_request_header(request, TEXT("Expect"), &expect);
+    return asks_first && is_write(request) && !read_head(request, &version, &tenant)
+               ? HTTP_REFUSED
+               : HTTP_ADMITTED;
+}
+
 void api_write(struct http_request *request)
 {
     enum write_version version;
-    const char *why;
     struct text tenant;
-    if (!negotiate(request, &version, &why)) {
-        log_unsupported(request, why);
-        respond(request, 415, why, NULL);
-        return;
-    }
-    if (!api_tenant(request, &tenant))
+    if (!read_head(request, &version, &tenant))
         return;
     struct ingest *ingest = ingest_of(request);
     struct write_call *call = call_create(api_of(request));

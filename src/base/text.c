@@ -106,6 +106,15 @@ static size_t utf8_character(const unsigned char *bytes, size_t left)
     return 0;
 }
 
+/* Fewer than eight bytes. */
+static bool is_ascii(const unsigned char *bytes, size_t size)
+{
+    unsigned char all = 0;
+    for (size_t i = 0; i < size; i++)
+        all |= bytes[i];
+    return all < 0x80;
+}
+
 bool text_is_utf8(struct text whole)
 {
     const unsigned char *bytes = (const unsigned char *)whole.data;
@@ -118,7 +127,8 @@ bool text_is_utf8(struct text whole)
                 i += 8;
                 continue;
             }
-        }
+        } else if (is_ascii(bytes + i, whole.size - i))
+            return true;
         size_t length = utf8_character(bytes + i, whole.size - i);
         if (length == 0)
             return false;

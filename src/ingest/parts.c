@@ -19,8 +19,9 @@ static void count_parts(struct ingest_request *request)
     }
 }
 
-static bool allocate_part(struct ingest_request *request, struct shard_part *part, bool with_starts)
+static bool allocate_part(struct ingest_request *request, struct shard_part *part)
 {
+    bool with_starts = request->decoded.has_start_timestamps;
     struct arena *arena = request->arena;
     struct shard_write *write = &part->write.write;
     size_t floats = part->float_count;
@@ -171,20 +172,11 @@ static enum error_code append_metadata(struct ingest_request *request, struct er
     return ERROR_NONE;
 }
 
-static bool has_start_timestamps(const struct write_request *decoded)
-{
-    for (size_t i = 0; i < decoded->sample_count; i++)
-        if (decoded->samples[i].start_timestamp_ms != 0)
-            return true;
-    return false;
-}
-
 enum error_code ingest_build_parts(struct ingest_request *request, struct error *error)
 {
     struct ingest_work *work = request->work;
     const struct placed_series *placed = work->placed;
     size_t shard_count = request->ingest->options.slots->shard_count;
-    bool with_starts = has_start_timestamps(&request->decoded);
     work->parts = arena_array(request->arena, shard_count, sizeof *work->parts);
     if (work->parts == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "parts of the request");
@@ -194,7 +186,7 @@ enum error_code ingest_build_parts(struct ingest_request *request, struct error 
     for (size_t s = 0; s < shard_count; s++) {
         struct shard_part *part = &work->parts[s];
         if (part->float_count + part->histogram_count + part->exemplar_count > 0 &&
-            !allocate_part(request, part, with_starts))
+            !allocate_part(request, part))
             return error_set(error, ERROR_OUT_OF_MEMORY, "samples of the request");
     }
     for (size_t i = 0; i < work->placed_count; i++) {

@@ -32,7 +32,7 @@ static const struct setting SETTINGS[] = {
             "PEM file; clients must then show a certificate it signed"),
     SETTING("http.max_connections", TYPE_COUNT, http_connections_max, "4096", 1, 1000000,
             "connections open at once; beyond: 503"),
-    SETTING("http.max_body", TYPE_SIZE, http_body_bytes_max, "32MiB", 1024, 1u << 30,
+    SETTING("http.max_body", TYPE_SIZE, http_body_bytes_max, "40MiB", 1024, 1u << 30,
             "largest request body as sent; beyond: 413"),
     SETTING("http.idle_timeout", TYPE_DURATION, http_idle_timeout_ms, "2m", 1000, DAY_MS,
             "between requests of a connection"),

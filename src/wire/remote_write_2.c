@@ -48,8 +48,10 @@ static enum error_code decode_sample(struct write_decoder *decoder, struct byte_
     struct write_sample *sample = write_add_sample(decoder);
     if (sample == NULL)
         return write_out_of_memory(decoder);
-    if (plain_sample(message, sample))
+    if (plain_sample(message, sample)) {
+        decoder->request.has_start_timestamps |= sample->start_timestamp_ms != 0;
         return ERROR_NONE;
+    }
     *sample = (struct write_sample){0};
     uint64_t bits = 0;
     struct protobuf_field field;
@@ -62,6 +64,7 @@ static enum error_code decode_sample(struct write_decoder *decoder, struct byte_
             sample->start_timestamp_ms = (int64_t)field.value;
     }
     sample->value = double_from_bits(bits);
+    decoder->request.has_start_timestamps |= sample->start_timestamp_ms != 0;
     return message->failed ? write_malformed(decoder, "sample") : ERROR_NONE;
 }
 
@@ -144,6 +147,7 @@ static enum error_code decode_series_field(struct write_decoder *decoder,
 static void apply_created_timestamp(struct write_request *request,
                                     const struct write_series *series, int64_t created_ms)
 {
+    request->has_start_timestamps |= series->sample_count > 0;
     for (uint32_t i = 0; i < series->sample_count; i++) {
         struct write_sample *sample = &request->samples[series->sample_first + i];
         if (sample->start_timestamp_ms == 0)

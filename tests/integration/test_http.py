@@ -132,6 +132,7 @@ class Http(harness.IntegrationTest):
         self.assertEqual(client.answer().status, 100)
         self.assertEqual(client.send(self.body).answer().status, 204)
         for status, length, headers in ((413, 2 << 20, (expect,)),
+                                        (415, 5, (expect, b"Content-Type: text/plain")),
                                         (417, 5, (b"Expect: 200-maybe",))):
             client = self.connect().send(post(WRITE, b"", *headers,
                                               b"Content-Length: %d" % length, length=False))
@@ -322,10 +323,13 @@ class Http(harness.IntegrationTest):
                                         len(self.body), length=False))
         idle = self.connect().send(HEALTHY)
         self.assertEqual(idle.answer().status, 200)
+        asking = self.connect().send(b"GET /-/ready HTTP/1.1\r\n")
         harness.wait_until(lambda: self.node.metric("gnomon_http_body_bytes") > 0,
                            "the body has begun", alive=self.node)
         self.node.process.send_signal(signal.SIGTERM)
         self.assertTrue(idle.is_closed())
+        answer = asking.send(HOST + b"\r\n").answer()
+        self.assertEqual((answer.status, answer.headers["connection"]), (503, "close"))
         answer = half.send(self.body[10:]).answer()
         self.assertEqual((answer.status, answer.headers["connection"]), (204, "close"))
         self.assertEqual(self.node.wait(30), 0)

@@ -1,5 +1,6 @@
 """Limits answer with their status and words, hold against hostile clients, and harm nobody else."""
 import http.client
+import os
 import random
 import time
 
@@ -77,6 +78,17 @@ class Limits(harness.IntegrationTest):
                            "what is too old is gone", alive=self.node)
         self.assertEqual(self.values("young", now_ms), ["1"])
 
+    def test_samples_from_the_future_delete_nothing(self):
+        self.begin("--storage.retention=1d", "--ingest.future_window=30d", "--cluster.shards=1")
+        now_ms = int(time.time() * 1000)
+        self.write(rw.series_1([("__name__", "kept")], [(now_ms - DAY_MS // 2, 1.0)]))
+        self.flush()
+        self.write(rw.series_1([("__name__", "ahead")], [(now_ms + 20 * DAY_MS, 1.0)]))
+        self.flush()
+        time.sleep(2.5)  # it would go in the next second
+        self.assertEqual(self.values("kept", now_ms - DAY_MS // 2), ["1"])
+        self.write(rw.series_1([("__name__", "late")], [(now_ms - DAY_MS // 2, 1.0)]))
+
     def test_the_oldest_is_deleted_when_the_size_is_reached(self):
         self.begin("--storage.retention_size=64KiB", "--cluster.shards=1")
         now_ms = int(time.time() * 1000)
@@ -125,6 +137,26 @@ class Limits(harness.IntegrationTest):
         grown = self.node.metric("gnomon_process_resident_memory_bytes") - before
         self.assertLess(grown, 256 << 20)
         self.write(rw.series_1([("__name__", "fine")], [(self.now_ms, 1.0)]))
+
+    def test_by_default_32_MiB_of_decoded_body_are_taken_and_not_more(self):
+        """Also when they do not compress: such a body is larger as it is sent."""
+        self.begin()
+        series = rw.series_1([("__name__", "largest")], [(self.now_ms, 1.0)])
+        filler = os.urandom((32 << 20) - len(series) - 6)  # a field that nobody knows
+        body = series + rw.field_bytes(99, filler)
+        self.assertEqual(len(body), 32 << 20)
+        self.write(body)
+        self.write(body + rw.field_varint(98, 1), 413)
+        self.assertEqual(self.values("largest"), ["1"])
+
+    def test_by_default_10000_series_a_request_are_taken_and_not_more(self):
+        self.begin()
+        series = [rw.series_1([("__name__", "many"), ("n", str(n))], [(self.now_ms, 1.0)])
+                  for n in range(10001)]
+        self.write(b"".join(series), 413)
+        self.assertEqual(self.values("count(many)"), [])
+        self.write(b"".join(series[1:]))
+        self.assertEqual(self.values("count(many)"), ["10000"])
 
     def test_a_request_of_many_megabytes_is_stored_whole(self):
         """More than one entry of the log holds: one long series, and ten thousand new ones."""

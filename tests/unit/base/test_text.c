@@ -1,6 +1,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -68,6 +69,20 @@ static void utf8_refuses_overlong_forms_and_surrogates(void **state)
     assert_false(text_is_utf8(TEXT("cut \xe2\x82")));
 }
 
+/* Whole words are looked at where there are such. */
+static void utf8_refuses_a_stray_byte_at_any_place(void **state)
+{
+    (void)state;
+    char bytes[20];
+    for (size_t size = 1; size <= sizeof bytes; size++)
+        for (size_t place = 0; place < size; place++) {
+            memset(bytes, 'a', sizeof bytes);
+            assert_true(text_is_utf8((struct text){bytes, size}));
+            bytes[place] = '\x80';
+            assert_false(text_is_utf8((struct text){bytes, size}));
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -75,6 +90,7 @@ int main(void)
         cmocka_unit_test(sizes_have_binary_and_decimal_units),
         cmocka_unit_test(numbers_take_the_forms_of_prometheus),
         cmocka_unit_test(utf8_refuses_overlong_forms_and_surrogates),
+        cmocka_unit_test(utf8_refuses_a_stray_byte_at_any_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

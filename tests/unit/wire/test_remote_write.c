@@ -123,6 +123,7 @@ static void version_2_round_trips(void **state)
     check_series(&request);
     check_histogram(&request.histograms[0], 500);
     assert_int_equal(request.samples[0].start_timestamp_ms, 500);
+    assert_true(request.has_start_timestamps);
     assert_true(text_equal(request.metadata[0].unit, TEXT("bytes")));
     assert_false(request.series[0].reference_invalid);
     arena_destroy(arena);
