@@ -52,6 +52,20 @@ void run_expect(struct run *run, enum model_check check)
 
 /* --- Living ---------------------------------------------------------------------------------- */
 
+static enum simulated_crash choose_crash(struct run *run)
+{
+    return run_chance(run, 65) ? SIMULATED_POWER_FAILURE : SIMULATED_KILL;
+}
+
+/* In the middle of one of the next operations: of a job, of the journal, of a start. */
+static void arm_crash(struct run *run, uint32_t operations)
+{
+    struct simulated_disk *disk = &run->node.environment->disk;
+    disk->settings.crash_at_operation = disk->operations + 1 + run_below(run, operations);
+    disk->settings.crash = choose_crash(run);
+    disk->settings.crash_at_sync = run_chance(run, 30);
+}
+
 static void operate(struct run *run)
 {
     size_t shard = run_below(run, NODE_SHARDS);
@@ -62,9 +76,11 @@ static void operate(struct run *run)
         run_flush(run, shard);
     else if (dice < 930)
         shard_freeze(replica_shard(run->node.replicas[shard]));
-    else if (dice < 945 && run->requests_in_flight[shard] == 0)
+    else if (dice < 945 && run->requests_in_flight[shard] == 0) {
+        if (run_chance(run, 5))
+            arm_crash(run, 4);
         run_delete(run, shard);
-    else if (dice < 952)
+    } else if (dice < 952)
         run_retain(run, shard);
     else if (dice < 970) {
         /* Now and then so far that windows become quiet and overlays old. */
@@ -88,20 +104,6 @@ static void make_disk_well(struct run *run)
         .ignore_sync_of = run->breakage.files,
         .ignore_sync_directory_of = run->breakage.directories,
     };
-}
-
-static enum simulated_crash choose_crash(struct run *run)
-{
-    return run_chance(run, 65) ? SIMULATED_POWER_FAILURE : SIMULATED_KILL;
-}
-
-/* In the middle of one of the next operations: of a job, of the journal, of a start. */
-static void arm_crash(struct run *run, uint32_t operations)
-{
-    struct simulated_disk *disk = &run->node.environment->disk;
-    disk->settings.crash_at_operation = disk->operations + 1 + run_below(run, operations);
-    disk->settings.crash = choose_crash(run);
-    disk->settings.crash_at_sync = run_chance(run, 30);
 }
 
 static void take_counts(struct run *run)
