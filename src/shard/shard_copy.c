@@ -35,27 +35,28 @@ static enum error_code link_all(struct shard_copy *copy, const struct manifest *
     return code;
 }
 
-static enum error_code make_folders(struct shard_copy *copy)
+typedef enum error_code folder_operation(struct disk *, const char *path, struct error *);
+
+static enum error_code each_folder(struct shard_copy *copy, folder_operation *operation)
 {
     struct disk *disk = copy->shard->options.environment->disk;
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < FOLDER_COUNT; i++) {
         char path[SHARD_PATH_MAX];
         snprintf(path, sizeof path, "%s/%s", copy->directory, FOLDERS[i]);
-        code = disk_make_directory(disk, path, &copy->error);
+        code = operation(disk, path, &copy->error);
     }
     return code;
 }
 
-static enum error_code sync_folders(struct shard_copy *copy)
+static enum error_code copy_files(struct shard_copy *copy, const struct manifest *manifest)
 {
     struct disk *disk = copy->shard->options.environment->disk;
-    enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < FOLDER_COUNT; i++) {
-        char path[SHARD_PATH_MAX];
-        snprintf(path, sizeof path, "%s/%s", copy->directory, FOLDERS[i]);
-        code = disk_sync_directory(disk, path, &copy->error);
-    }
+    enum error_code code = each_folder(copy, disk_make_directory);
+    if (code == ERROR_NONE)
+        code = link_all(copy, manifest);
+    if (code == ERROR_NONE)
+        code = each_folder(copy, disk_sync_directory);
     return code == ERROR_NONE ? disk_sync_directory(disk, copy->directory, &copy->error) : code;
 }
 
@@ -63,18 +64,12 @@ static void copy_run(struct job *job)
 {
     struct shard_copy *copy = (struct shard_copy *)((char *)job - offsetof(struct shard_copy, job));
     struct manifest manifest = {0};
-    enum error_code code = copy->error.code;
-    if (code == ERROR_NONE && copy->frozen_index > 0)
-        code = manifest_decode(copy->manifest.bytes, copy->manifest.size, &manifest, &copy->error);
-    if (code != ERROR_NONE)
+    if (copy->error.code != ERROR_NONE)
         return;
-    code = make_folders(copy);
-    if (code == ERROR_NONE)
-        code = link_all(copy, &manifest);
-    if (code == ERROR_NONE)
-        code = sync_folders(copy);
+    if (copy->frozen_index == 0 || manifest_decode(copy->manifest.bytes, copy->manifest.size,
+                                                   &manifest, &copy->error) == ERROR_NONE)
+        (void)copy_files(copy, &manifest); /* how it went is in the error */
     manifest_clear(&manifest);
-    (void)code; /* is in the error */
 }
 
 /* --- On the loop ------------------------------------------------------------------------------ */
