@@ -26,6 +26,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "head/head_spares.h"
 #include "model/columns.h"
 #include "model/sample.h"
 
@@ -41,8 +42,9 @@ struct head_options {
      */
     bool (*target_of)(void *context, uint64_t series_id, uint64_t *target_id_out);
     void *context;
-    size_t memory_limit_bytes; /* appends fail with OUT_OF_MEMORY beyond; 0: no limit */
-    uint32_t exemplars_max;    /* the newest so many are kept, of all series; 0: none */
+    size_t memory_limit_bytes;  /* appends fail with OUT_OF_MEMORY beyond; 0: no limit */
+    uint32_t exemplars_max;     /* the newest so many are kept, of all series; 0: none */
+    struct head_spares *spares; /* where its memory comes from and goes to; NULL: the system */
 };
 
 /* The caller holds the first reference. Errors: OUT_OF_MEMORY. */

@@ -8,6 +8,7 @@
 static void head_destroy(struct head *head)
 {
     pool_clear(&head->pool);
+    head_spares_unref(head->options.spares);
     arena_destroy(head->comparing);
     byte_buffer_clear(&head->packing);
     free(head->scratch);
@@ -22,10 +23,11 @@ enum error_code head_create(const struct head_options *options, struct head **he
     if (head == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "head");
     head->options = *options;
+    head_spares_ref(options->spares);
     atomic_init(&head->references, 1);
     atomic_init(&head->start_ms, INT64_MAX);
     atomic_init(&head->end_ms, INT64_MIN);
-    pool_init(&head->pool, options->memory_limit_bytes);
+    pool_init(&head->pool, options->memory_limit_bytes, options->spares);
     paged_table_init(&head->series, sizeof(struct series), sizeof(struct series));
     paged_table_init(&head->columns, sizeof(struct time_column), 8);
     exemplar_ring_init(&head->exemplars, options->exemplars_max);
