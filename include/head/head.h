@@ -106,6 +106,11 @@ struct head_newest {
 bool head_newest_sample(const struct head *head, uint64_t series_id,
                         struct head_newest *newest_out);
 
+/* The times of the newest samples of many series, INT64_MIN where the head has none: for a few of
+ * them alone, most of the time is spent waiting for memory. Ids need not be valid. */
+void head_newest_times(const struct head *head, const uint64_t *series_ids, size_t count,
+                       int64_t *times_out);
+
 enum head_exemplar_verdict {
     HEAD_EXEMPLAR_ADDED,
     HEAD_EXEMPLAR_DUPLICATE,      /* equal to the newest of its series */

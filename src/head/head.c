@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "series_finder.h"
+
 /* --- Lifecycle -------------------------------------------------------------------------------- */
 
 static void head_destroy(struct head *head)
@@ -78,6 +80,22 @@ bool head_newest_sample(const struct head *head, uint64_t series_id, struct head
                                        .bits = state.newest_bits,
                                        .is_histogram = (state.flags & SERIES_HISTOGRAMS) != 0};
     return true;
+}
+
+void head_newest_times(const struct head *head, const uint64_t *series_ids, size_t count,
+                       int64_t *times_out)
+{
+    const struct series *ahead[PREFETCH_RING];
+    struct series_finder finder = {.table = &head->series};
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (; found < count && found < i + PREFETCH_RECORDS; found++) {
+            ahead[found % PREFETCH_RING] = series_finder_find(&finder, series_ids[found]);
+            __builtin_prefetch(ahead[found % PREFETCH_RING]);
+        }
+        const struct series *series = ahead[i % PREFETCH_RING];
+        times_out[i] = series == NULL ? INT64_MIN : series_newest_ms(series);
+    }
 }
 
 void head_read_statistics(const struct head *head, struct head_statistics *statistics_out)
