@@ -204,6 +204,10 @@ typedef bool shard_metadata_visit(void *context, struct text metric_name,
 void shard_visit_metadata(struct shard *shard, struct text tenant, shard_metadata_visit *visit,
                           void *context);
 
+/* Its file was damaged at the start: what senders did not state again since is missing. Any
+ * thread. */
+bool shard_metadata_is_damaged(const struct shard *shard);
+
 struct shard_statistics {
     uint64_t applied_index;
     uint64_t series_count;      /* alive */
@@ -224,9 +228,11 @@ struct shard_statistics {
     uint64_t merges_total;
     uint64_t merges_waiting; /* for a worker, or to be tried again */
     uint64_t merges_running;
-    uint64_t merge_failures_total; /* also in job_failures_total */
-    uint64_t samples_merged_total; /* of finished merges */
-    uint64_t late_refused_total;   /* samples, while merges are behind */
+    uint64_t merge_failures_total;  /* also in job_failures_total */
+    uint64_t merges_given_up_total; /* since an input is damaged */
+    uint64_t damaged_files;         /* parts, blocks and segments that can't be read as a whole */
+    uint64_t samples_merged_total;  /* of finished merges */
+    uint64_t late_refused_total;    /* samples, while merges are behind */
     uint64_t job_failures_total;
     uint64_t series_forgotten;   /* since the start */
     uint64_t segments_rewritten; /* since the start */

@@ -173,15 +173,24 @@ static void fill_arrays(const struct shard *shard, struct view *pieces)
     pieces->indexes[shard->registry.frozen_count] = shard->registry.growing;
     for (size_t i = 0; i < shard->part_count; i++) {
         const struct shard_part *part = &shard->parts[i];
-        pieces->parts[i] = (struct view_part){part->part, part->described.index,
-                                              part->described.summary.min_time_ms,
-                                              part->described.summary.max_time_ms};
+        pieces->parts[i] = (struct view_part){
+            .part = part->part,
+            .index = part->described.index,
+            .start_ms = part->described.summary.min_time_ms,
+            .end_ms = part->described.summary.max_time_ms,
+            .size_bytes = part->described.summary.size_bytes,
+        };
     }
     for (size_t i = 0; i < shard->block_count; i++) {
         const struct shard_block *block = &shard->blocks[i];
         pieces->blocks[i] = (struct view_block){
-            block->block, block->described.index, block->described.summary.min_time_ms,
-            block->described.summary.max_time_ms, block->described.window_end_ms};
+            .block = block->block,
+            .index = block->described.index,
+            .start_ms = block->described.summary.min_time_ms,
+            .end_ms = block->described.summary.max_time_ms,
+            .window_end_ms = block->described.window_end_ms,
+            .size_bytes = block->described.summary.size_bytes,
+        };
     }
 }
 
@@ -258,6 +267,11 @@ void shard_visit_metadata(struct shard *shard, struct text tenant, shard_metadat
                           void *context)
 {
     metadata_store_visit(shard->metadata, tenant, visit, context);
+}
+
+bool shard_metadata_is_damaged(const struct shard *shard)
+{
+    return atomic_load(&shard->metadata_is_damaged);
 }
 
 /* --- Proposing ------------------------------------------------------------------------------ */
@@ -359,7 +373,7 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
 {
     for (size_t i = 0; i < view->part_count; i++) {
         const struct view_part *part = &view->parts[i];
-        statistics->part_bytes += part_summary(part->part).size_bytes;
+        statistics->part_bytes += part->size_bytes;
         if (part->start_ms < statistics->oldest_ms)
             statistics->oldest_ms = part->start_ms;
         if (part->end_ms > statistics->newest_ms)
@@ -369,7 +383,7 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
     }
     for (size_t i = 0; i < view->block_count; i++) {
         const struct view_block *block = &view->blocks[i];
-        statistics->block_bytes += block_summary(block->block).size_bytes;
+        statistics->block_bytes += block->size_bytes;
         if (block->start_ms < statistics->oldest_ms)
             statistics->oldest_ms = block->start_ms;
         if (block->end_ms > statistics->newest_ms)
@@ -405,6 +419,8 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .merges_running = counters->merges_running,
         .merge_failures_total = counters->merge_failures,
         .samples_merged_total = counters->samples_merged,
+        .merges_given_up_total = counters->merges_given_up,
+        .damaged_files = counters->damaged_files,
         .late_refused_total = counters->late_refused,
         .job_failures_total = counters->job_failures,
         .series_forgotten = counters->series_forgotten,
