@@ -144,6 +144,9 @@ void shard_freeze(struct shard *shard);
 /* Log index of the newest freeze, be it durable or on its way there; 0: none yet. */
 uint64_t shard_freeze_index(const struct shard *shard);
 
+/* The oldest freeze could not be written and waits to be tried again. */
+bool shard_freeze_is_stuck(const struct shard *shard);
+
 /* Look whether a merge or the retention has something to do. Cheap; call it now and then. */
 void shard_maintain(struct shard *shard);
 

@@ -73,11 +73,12 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
     shard->closed = closed;
     shard->closed_context = context;
     shard->close_task.run = close_finish;
+    shard_job_started(shard); /* this */
     if (shard->merge != NULL)
         shard_merge_abandon(shard->merge);
+    shard_freeze_abandon(shard);
     shard_cancel_flushes(shard);
-    if (shard->jobs_running == 0)
-        scheduler_defer(shard->options.environment->scheduler, &shard->close_task);
+    shard_job_ended(shard);
 }
 
 void shard_destroy(struct shard *shard)

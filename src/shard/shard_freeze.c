@@ -445,6 +445,20 @@ static void freeze_retry(struct timer *timer)
     scheduler_submit(shard->options.environment->scheduler, &job->job);
 }
 
+bool shard_freeze_is_stuck(const struct shard *shard)
+{
+    return shard->freeze_job != NULL && shard->freeze_job->retry.heap_index != TIMER_IDLE;
+}
+
+void shard_freeze_abandon(struct shard *shard)
+{
+    if (!shard_freeze_is_stuck(shard))
+        return;
+    struct timer *retry = &shard->freeze_job->retry;
+    scheduler_timer_stop(shard->options.environment->scheduler, retry);
+    freeze_retry(retry);
+}
+
 /* What was frozen stays readable in memory and in the log. What is wrong may pass, as a full disk
  * does. */
 static void try_again_later(struct freeze_job *job, const struct error *error)

@@ -81,11 +81,6 @@ void shard_merge_destroy(struct merge *merge)
     free(merge);
 }
 
-void shard_merge_abandon(struct merge *merge)
-{
-    atomic_store(&merge->abandoned, true);
-}
-
 /* Whether a freeze at this index waits to be written. */
 static bool freeze_is_pending(const struct shard *shard, uint64_t index)
 {
@@ -252,6 +247,16 @@ static void merge_retry(struct timer *timer)
     if (shard->merge != merge)
         shard_merge_destroy(merge);
     shard_job_ended(shard);
+}
+
+void shard_merge_abandon(struct merge *merge)
+{
+    struct timer *retry = &merge->retry;
+    atomic_store(&merge->abandoned, true);
+    if (retry->heap_index == TIMER_IDLE)
+        return;
+    scheduler_timer_stop(merge->shard->options.environment->scheduler, retry);
+    merge_retry(retry); /* the merge is gone now, unless the shard has it */
 }
 
 /* What is wrong may pass, as a full disk does. */

@@ -223,6 +223,8 @@ enum error_code shard_find_texts(struct shard *shard, const struct series_reques
 /* shard_freeze.c */
 enum error_code shard_apply_freeze(struct shard *shard, uint64_t index, struct error *error);
 void shard_start_freeze_job(struct shard *shard);
+/* The shard is closing: what waits to be tried again is not. */
+void shard_freeze_abandon(struct shard *shard);
 
 /* shard_files.c: parts and blocks that are open; the references are the list's afterwards */
 enum error_code shard_add_part(struct shard *shard, const struct shard_part *part,
@@ -271,7 +273,8 @@ enum error_code shard_apply_merge_given_up(struct shard *shard, uint64_t index,
 enum error_code shard_apply_retention(struct shard *shard, uint64_t index, struct byte_reader *body,
                                       struct error *error);
 void shard_merge_destroy(struct merge *merge);
-/* The job of the merge ends soon and without result. */
+/* The job of the merge ends soon and without result; it is gone at once when it waits to be tried
+ * again and the shard closes, or has it no more. */
 void shard_merge_abandon(struct merge *merge);
 /* The merge that the manifest says is not done yet. Errors: CORRUPT, OUT_OF_MEMORY. */
 enum error_code shard_restore_merge(struct shard *shard, const struct manifest *manifest,
