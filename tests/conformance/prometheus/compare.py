@@ -87,6 +87,8 @@ def normal_error(text):
     """An error without what differs by version or has no defined order."""
     text = text.removeprefix('invalid parameter "query": ') # 2.42 has it for instant queries only
     text = text.replace('"<Item 57385>" <op:@>', "<op:@>") # a token that 2.42 cannot name
+    text = text.replace("unknown position: parse error", "1:1: parse error") # of nothing, in 3.x
+    text = text.replace("Invalid time value", "invalid time value")
     # Which two of many, of which group, depends on the order in a hash table.
     return re.sub(r"found duplicate series for the match group .* on the (left|right) hand-side of "
                   r"the operation: .*;many", r"found duplicate series on the \1;many", text)
