@@ -71,11 +71,67 @@ static enum error_code duplicate_error(struct match_stream *match, uint32_t firs
 
 struct collision_work {
     struct lane *lane;
-    uint64_t *seen;      /* of the series looked at so far */
-    uint64_t *overlap;   /* steps at which two had a value */
-    uint32_t *owner;     /* [steps]: who had it first */
-    uint64_t *any_other; /* of the whole other side; NULL until needed */
+    uint64_t *seen;       /* of the series looked at so far */
+    uint64_t *overlap;    /* steps at which two had a value */
+    uint32_t *owner;      /* [steps]: who had it first */
+    uint64_t *any_other;  /* of the whole other side; NULL until needed */
+    uint64_t *one;        /* where the one side has a value */
+    uint64_t *histograms; /* where that is a histogram */
 };
+
+/* --- Types ----------------------------------------------------------------------------------- */
+
+static uint64_t histogram_word(const struct step_vector *vector, size_t word)
+{
+    uint64_t found = 0;
+    if (vector->histograms == NULL)
+        return 0;
+    for (uint64_t left = vector->present[word]; left != 0; left &= left - 1) {
+        uint64_t lowest = left & -left;
+        if (vector->histograms[word * 64 + (size_t)__builtin_ctzll(left)] != NULL)
+            found |= lowest;
+    }
+    return found;
+}
+
+/* The steps of a word at which the operator has a result for both types: where it has none that is
+ * noted, and collides with nothing. */
+static uint64_t fitting_word(const struct match_stream *match, uint64_t many_histograms,
+                             uint64_t one_histograms)
+{
+    enum binary_operator operation = match->expression->binary.operation;
+    uint64_t fitting = 0;
+    for (int many = 0; many < 2; many++)
+        for (int one = 0; one < 2; one++)
+            if (match->is_swapped ? binary_types_fit(operation, one, many)
+                                  : binary_types_fit(operation, many, one))
+                fitting |= (many ? many_histograms : ~many_histograms) &
+                           (one ? one_histograms : ~one_histograms);
+    return fitting;
+}
+
+/* Where the group's one side has a value, and of what type. */
+static enum error_code one_side_read(struct match_stream *match, size_t group,
+                                     struct collision_work *work, struct error *error)
+{
+    size_t count = match->stream.steps.count;
+    steps_clear(work->one, count);
+    steps_clear(work->histograms, count);
+    for (uint32_t one = match->one.first[group]; one != NO_SERIES; one = match->one.next[one]) {
+        struct step_vector vector;
+        enum error_code code =
+            vector_stream_read(match->one.stream, work->lane, one, &vector, error);
+        if (code != ERROR_NONE)
+            return code;
+        for (size_t word = 0; word < step_words(count); word++) {
+            work->one[word] |= vector.present[word];
+            work->histograms[word] |= histogram_word(&vector, word);
+        }
+    }
+    return ERROR_NONE;
+}
+
+/* --- Each side ------------------------------------------------------------------------------- */
 
 /* Two series of the one side with a value at the same step are an error, unless the other side
  * has nothing at all at that step. */
@@ -130,25 +186,24 @@ static enum error_code many_side_check(struct match_stream *match, size_t group,
         return ERROR_NONE;
     steps_clear(work->seen, count);
     steps_clear(work->overlap, count);
+    enum error_code code = one_side_read(match, group, work, error);
+    if (code != ERROR_NONE)
+        return code;
     for (uint32_t many = match->many.first[group]; many != NO_SERIES;
          many = match->many.next[many]) {
         struct step_vector vector;
-        enum error_code code =
-            vector_stream_read(match->many.stream, work->lane, many, &vector, error);
+        code = vector_stream_read(match->many.stream, work->lane, many, &vector, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < words; word++) {
-            work->overlap[word] |= work->seen[word] & vector.present[word];
-            work->seen[word] |= vector.present[word];
+            uint64_t paired =
+                vector.present[word] &
+                fitting_word(match, histogram_word(&vector, word), work->histograms[word]);
+            if (!match->has_one_fill)
+                paired &= work->one[word];
+            work->overlap[word] |= work->seen[word] & paired;
+            work->seen[word] |= paired;
         }
-    }
-    if (!match->has_one_fill) {
-        enum error_code code =
-            match_group_presence(match, &match->one, group, work->lane, work->seen, error);
-        if (code != ERROR_NONE)
-            return code;
-        for (size_t word = 0; word < words; word++)
-            work->overlap[word] &= work->seen[word];
     }
     if (steps_any(work->overlap, count))
         return error_set(error, ERROR_INVALID,
@@ -179,18 +234,23 @@ static enum error_code side_check(struct match_stream *match, const struct match
 
 /* Where a pair gives a result; a comparison may drop it then, but not the collision. `present`
  * [step words] */
-static enum error_code pair_presence(struct match_stream *match, struct lane *lane,
+static enum error_code pair_presence(struct match_stream *match, struct collision_work *work,
                                      struct match_pair pair, uint64_t *present, struct error *error)
 {
     size_t words = step_words(match->stream.steps.count);
     struct step_vector vector;
-    enum error_code code = vector_stream_read(match->many.stream, lane, pair.many, &vector, error);
+    enum error_code code =
+        vector_stream_read(match->many.stream, work->lane, pair.many, &vector, error);
     if (code != ERROR_NONE)
         return code;
-    memcpy(present, vector.present, words * sizeof *present);
-    code = vector_stream_read(match->one.stream, lane, pair.one, &vector, error);
+    for (size_t word = 0; word < words; word++) {
+        present[word] = vector.present[word];
+        work->histograms[word] = histogram_word(&vector, word);
+    }
+    code = vector_stream_read(match->one.stream, work->lane, pair.one, &vector, error);
     for (size_t word = 0; code == ERROR_NONE && word < words; word++)
-        present[word] &= vector.present[word];
+        present[word] &= vector.present[word] &
+                         fitting_word(match, work->histograms[word], histogram_word(&vector, word));
     return code;
 }
 
@@ -210,11 +270,11 @@ static enum error_code same_labels_add(struct match_stream *match, struct same_l
         if (same->present == NULL)
             return evaluation_out_of_memory(match->stream.evaluation, error);
         enum error_code code =
-            pair_presence(match, work->lane, match->pairs[same->first], same->present, error);
+            pair_presence(match, work, match->pairs[same->first], same->present, error);
         if (code != ERROR_NONE)
             return code;
     }
-    enum error_code code = pair_presence(match, work->lane, match->pairs[pair], work->seen, error);
+    enum error_code code = pair_presence(match, work, match->pairs[pair], work->seen, error);
     for (size_t word = 0; code == ERROR_NONE && word < words; word++) {
         if ((same->present[word] & work->seen[word]) != 0)
             code = error_set(error, ERROR_INVALID,
@@ -266,8 +326,11 @@ enum error_code match_check_collisions(struct match_stream *match, struct error 
         .seen = arena_array(match->arena, step_words(count), sizeof *work.seen),
         .overlap = arena_array(match->arena, step_words(count), sizeof *work.overlap),
         .owner = arena_array(match->arena, count, sizeof *work.owner),
+        .one = arena_array(match->arena, step_words(count), sizeof *work.one),
+        .histograms = arena_array(match->arena, step_words(count), sizeof *work.histograms),
     };
-    if (work.seen == NULL || work.overlap == NULL || work.owner == NULL)
+    if (work.seen == NULL || work.overlap == NULL || work.owner == NULL || work.one == NULL ||
+        work.histograms == NULL)
         return evaluation_out_of_memory(evaluation, error);
     bool is_one_to_one = match->matching->cardinality == MATCH_ONE_TO_ONE;
     enum error_code code = side_check(match, &match->one, one_side_check, &work, error);

@@ -36,7 +36,7 @@ struct window_call {
     struct window_samples histograms;                /* count 0 in most series */
     const double *parameters[WINDOW_PARAMETERS_MAX]; /* [steps] each */
     struct text_range range_position;                /* of the range vector argument */
-    struct text_range call_position;                 /* of all arguments */
+    struct text_range call_position;                 /* of the first argument */
     struct text_range parameter_position;            /* of the first scalar argument */
 };
 

@@ -78,7 +78,8 @@ def audit_newer(ours, theirs, seeds, count=QUERIES_OF_SEED):
 
 
 NEWER_FEATURES = ("--enable-feature=exemplar-storage,native-histograms,promql-experimental-functions,"
-                  "promql-extended-range-selectors,promql-duration-expr",)
+                  "promql-extended-range-selectors,promql-duration-expr,"
+                  "promql-delayed-name-removal",)
 
 
 class Audit(peers.PeersTest):

@@ -1,9 +1,14 @@
-"""Random expressions with what Prometheus 3 has and 2.42 has not, over the samples of newer_data.py."""
+"""Random expressions with what Prometheus 3 has and 2.42 has not, over the samples of newer_data.py.
+
+Left out is what depends on how Prometheus stores: empty buckets of a histogram are there or not by the
+chunk it lies in, which `changes` sees, and so does a product with NaN or infinity; which series come
+first is not defined for `limitk` and for ties of `topk`.
+"""
 import expressions
 from expressions import RANGES, Vector
 
 HISTOGRAMS = ("sized", "sized", "signed", "fractions", "bounded", "level", "native", "mixed")
-NUMBERS = ("0.5", "2", "-1", "0", "3", "NaN", "Inf", "1e3", "0.1")
+NUMBERS = ("0.5", "2", "-1", "0", "3", "1e3", "0.1")
 FRACTIONS = ("0.5", "0.9", "0.99", "0", "1", "0.25", "-1", "2", "NaN", "0.001")
 # Of a number without a unit, and of expressions.
 DURATIONS = ("300", "60", "1m + 30s", "5m / 2", "2 * 1m", "-(1m)", "1m ^ 1", "step()", "(1m + step())",
@@ -51,7 +56,7 @@ class Generator(expressions.Generator):
             lambda: f"({inner}) {self.pick(('and', 'or', 'unless'))}{self.matching(False)} "
                     f"({self.histogram_selector()})",
             lambda: f"({inner}) {self.pick(('==', '!='))} ({self.histogram_selector()})",
-            lambda: f"limitk{grouping} ({self.pick((1, 2, 100, 0))}, {inner})",
+            lambda: f"limitk{grouping} ({self.pick((100, 0))}, {inner})",
             lambda: f"limit_ratio{grouping} ({self.pick((1, 0, -1))}, {inner})",
             lambda: f"label_replace({inner}, \"new\", \"$1\", \"instance\", \"(.):.*\")",
         ))()
@@ -69,11 +74,10 @@ class Generator(expressions.Generator):
             lambda: f"histogram_stdvar({inner})",
             lambda: f"histogram_quantile({fraction}, {inner})",
             lambda: f"histogram_quantile({fraction}, {inner})",
-            lambda: f"histogram_fraction({self.pick(NUMBERS)}, {self.pick(NUMBERS)}, {inner})",
+            lambda: f"histogram_fraction({self.pick(NUMBERS)}, {self.pick(NUMBERS + ('Inf', 'NaN'))}, {inner})",
             lambda: f"histogram_fraction(-Inf, {self.pick(NUMBERS)}, {inner})",
             lambda: f"count_over_time({self.histogram_range()})",
             lambda: f"present_over_time({self.histogram_range()})",
-            lambda: f"changes({self.histogram_range()})",
             lambda: f"resets({self.histogram_range()})",
             lambda: f"count{grouping} ({inner})",
             lambda: f"group{grouping} ({inner})",
@@ -109,7 +113,7 @@ class Generator(expressions.Generator):
             lambda: f"info({selector}, {{__name__=\"build_info\", revision=~\"r[12]\"}})",
             lambda: f"{{\"{self.pick(('up', 'namé with.dots', 'sparse'))}\"}}",
             lambda: "sum by (\"läbel one\", \"a:b\") ({\"namé with.dots\"})",
-            lambda: f"limitk({self.pick((1, 3, 0))}, {selector})",
+            lambda: f"limitk({self.pick((100, 0))}, {selector})",
             lambda: f"limit_ratio({self.pick((0.5, -0.5, 1, 0.1))}, {selector})",
             lambda: f"{selector} offset {self.pick(DURATIONS)}",
             lambda: f"sum_over_time({selector}[{self.pick(DURATIONS[:5])}])",
@@ -120,7 +124,7 @@ class Generator(expressions.Generator):
                     f"({selector}[{self.pick(RANGES)}] {self.pick(('smoothed', 'anchored'))})",
             lambda: f"{selector} smoothed",
             lambda: f"quantile_over_time({self.pick(FRACTIONS)}, {range_text})",
-            lambda: f"topk({self.pick(('NaN', '-Inf', '1'))}, {selector})",
+            lambda: f"topk({self.pick(('NaN', '-Inf', '100'))}, {selector})",
             lambda: f"double_exponential_smoothing({range_text}, 2, 0.5)",
             lambda: f"label_replace({selector}, \"né w\", \"$1\", \"job\", \"(.*)\")",
             lambda: f"rate({self.pick(('temperature', 'up', 'sized_bucket'))}[5m])",
