@@ -80,6 +80,16 @@ static inline bool window_is_empty(const struct window_samples *samples, size_t 
     return samples->count == 0 || samples->first[step] >= samples->last[step];
 }
 
+/* Functions of floats alone: true when the step has floats; histograms beside them are told. */
+static inline bool window_has_floats(const struct window_call *call, size_t step)
+{
+    if (window_is_empty(&call->floats, step))
+        return false;
+    if (!window_is_empty(&call->histograms, step))
+        window_note_ignored_histograms(call);
+    return true;
+}
+
 static inline size_t window_size(const struct window_samples *samples, size_t step)
 {
     return window_is_empty(samples, step) ? 0 : samples->last[step] - samples->first[step];
