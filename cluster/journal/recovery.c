@@ -305,6 +305,19 @@ static void found_clear(struct journal_recovery *recovery)
     recovery->found_count = 0;
 }
 
+/* What a group lacks has no place. */
+static enum error_code refuse(const char *directory, const struct journal_damage *damage,
+                              size_t count, struct error *error)
+{
+    if (damage->segment == 0)
+        return error_set(error, ERROR_CORRUPT, "'%s': %s (%zu places)", directory, damage->message,
+                         count);
+    return error_set(error, ERROR_CORRUPT,
+                     "'%s/%u/%016" PRIx64 ".segment' at %llu: %s (%zu places)", directory,
+                     damage->lane, damage->segment, (unsigned long long)damage->offset_bytes,
+                     damage->message, count);
+}
+
 static enum error_code recover(struct journal_recovery *recovery,
                                const struct journal_recovery_options *options, struct error *error)
 {
@@ -325,13 +338,8 @@ static enum error_code recover(struct journal_recovery *recovery,
         return code;
     if (recovery->out_of_memory)
         return error_set(error, ERROR_OUT_OF_MEMORY, "journal recovery");
-    if (recovery->damage_count > 0 && options->damage_policy == JOURNAL_DAMAGE_REFUSE) {
-        const struct journal_damage *damage = &recovery->damage[0];
-        return error_set(error, ERROR_CORRUPT,
-                         "journal lane %u segment %016" PRIx64 " at %llu: %s (%zu places)",
-                         damage->lane, damage->segment, (unsigned long long)damage->offset_bytes,
-                         damage->message, recovery->damage_count);
-    }
+    if (recovery->damage_count > 0 && options->damage_policy == JOURNAL_DAMAGE_REFUSE)
+        return refuse(options->directory, &recovery->damage[0], recovery->damage_count, error);
     code = groups_fill(recovery, error);
     return code == ERROR_NONE ? discarded_remove(recovery, error) : code;
 }

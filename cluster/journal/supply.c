@@ -304,17 +304,27 @@ static void space_set(struct journal *journal, enum journal_space space)
         journal->events.space_changed(journal->events.context, space);
 }
 
+/* What passes by itself is waited for: a full disk, too many open files. */
+static void supply_fail(struct journal *journal, const struct error *error)
+{
+    journal->supply_failed = error->code == ERROR_NO_SPACE || error->code == ERROR_LIMIT;
+    if (!journal->supply_failed) {
+        journal_fail(journal, error);
+        return;
+    }
+    if (journal->space == JOURNAL_SPACE_OK)
+        log_event(LOG_WARNING, "journal", "a segment cannot be made, it is tried again",
+                  "lane=%u error=\"%s\"", journal->options.lane, error->message);
+    space_set(journal, JOURNAL_SPACE_LOW);
+}
+
 static void prepare_finish(struct journal *journal, struct supply_job *job)
 {
     journal->preparing_count--;
     if (job->error.code != ERROR_NONE) {
         disk_close(journal->environment->disk, job->segment->file);
         free(job->segment);
-        journal->supply_failed = job->error.code == ERROR_NO_SPACE;
-        if (journal->supply_failed)
-            space_set(journal, JOURNAL_SPACE_LOW);
-        else
-            journal_fail(journal, &job->error);
+        supply_fail(journal, &job->error);
         return;
     }
     struct segment **tail = &journal->ready;
@@ -329,8 +339,9 @@ static void prepare_finish(struct journal *journal, struct supply_job *job)
 static void remove_finish(struct journal *journal, struct supply_job *job)
 {
     if (job->error.code != ERROR_NONE && !journal->failed)
-        log_event(LOG_WARNING, "journal", "a segment cannot be removed", "lane=%u segment=%llu",
-                  job->segment->lane, (unsigned long long)job->segment->sequence);
+        log_event(LOG_WARNING, "journal", "a segment cannot be removed",
+                  "lane=%u segment=%llu error=\"%s\"", job->segment->lane,
+                  (unsigned long long)job->segment->sequence, job->error.message);
     if (job->error.code == ERROR_NONE) {
         journal->statistics.segments_removed++;
         if (job->segment->archived)

@@ -45,8 +45,8 @@ enum error_code error_set(struct error *error, enum error_code code, const char 
     __attribute__((format(printf, 3, 4)));
 
 /* As error_set, with the text of `errno_value` appended; ENOSPC and EDQUOT become
- * ERROR_NO_SPACE, ENOENT ERROR_NOT_FOUND, EEXIST ERROR_EXISTS, ENOMEM
- * ERROR_OUT_OF_MEMORY, everything else ERROR_IO. */
+ * ERROR_NO_SPACE, ENOENT ERROR_NOT_FOUND, EEXIST ERROR_EXISTS, ENOMEM ERROR_OUT_OF_MEMORY, EMFILE
+ * and ENFILE ERROR_LIMIT, everything else ERROR_IO. */
 enum error_code error_set_errno(struct error *error, int errno_value, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -30,6 +30,12 @@ struct block_reader;
  * IO, OUT_OF_MEMORY. */
 enum error_code block_open(struct page_cache *cache, struct page_source *source,
                            struct block **block_out, struct error *error);
+
+/* Stands for a block that cannot be opened: whatever is asked of it or its index is refused with
+ * `reason`; it has no tenants and slots. Errors: OUT_OF_MEMORY. */
+enum error_code block_create_unreadable(const struct error *reason, struct block **block_out,
+                                        struct error *error);
+
 struct block *block_ref(struct block *block);
 void block_unref(struct block *block); /* NULL is fine */
 
@@ -51,7 +57,7 @@ bool block_has_slot(const struct block *block, uint16_t slot);
 enum error_code block_visit_metadata(struct block *block, const struct text *tenant,
                                      metadata_visit *visit, void *context, struct error *error);
 
-/* Holds a reference to the block. Errors: OUT_OF_MEMORY. */
+/* Holds a reference to the block. Errors: OUT_OF_MEMORY, and why the block is unreadable. */
 enum error_code block_reader_create(struct block *block, struct block_reader **reader_out,
                                     struct error *error);
 void block_reader_destroy(struct block_reader *reader); /* NULL is fine */

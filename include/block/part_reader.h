@@ -30,6 +30,11 @@ struct part_reader;
 enum error_code part_open(struct page_cache *cache, struct page_source *source,
                           struct part **part_out, struct error *error);
 
+/* Stands for a part that cannot be opened: readers of it are refused with `reason`, it has no
+ * tenants, slots and metadata. Errors: OUT_OF_MEMORY. */
+enum error_code part_create_unreadable(const struct error *reason, struct part **part_out,
+                                       struct error *error);
+
 /* One reference more; returns `part`. */
 struct part *part_ref(struct part *part);
 
@@ -38,7 +43,7 @@ void part_unref(struct part *part);
 
 struct file_summary part_summary(const struct part *part);
 
-/* Holds a reference to the part. Errors: OUT_OF_MEMORY. */
+/* Holds a reference to the part. Errors: OUT_OF_MEMORY, and why the part is unreadable. */
 enum error_code part_reader_create(struct part *part, struct part_reader **reader_out,
                                    struct error *error);
 void part_reader_destroy(struct part_reader *reader); /* NULL is fine */

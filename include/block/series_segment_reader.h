@@ -31,6 +31,9 @@ void series_segment_unref(struct series_segment *segment); /* NULL is fine */
 
 struct file_summary series_segment_summary(const struct series_segment *segment);
 
+/* The file, as it was opened. Lives as long as the segment. */
+const char *series_segment_path(const struct series_segment *segment);
+
 /* Ids inside are in [first_id, first_id + span). With span == series count there is no gap. */
 uint64_t series_segment_first_id(const struct series_segment *segment);
 uint64_t series_segment_span(const struct series_segment *segment);

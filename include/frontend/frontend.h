@@ -92,6 +92,7 @@ enum frontend_failure {
     FRONTEND_CANCELED,
     FRONTEND_OVER_LIMIT,  /* of samples, or of memory by itself */
     FRONTEND_UNAVAILABLE, /* no memory beside others */
+    FRONTEND_UNREADABLE,  /* a file is damaged, or gone */
     FRONTEND_FAILED,      /* of itself: what it asks cannot be answered */
     FRONTEND_FAILURES
 };

@@ -26,6 +26,7 @@ enum entry_kind {
     ENTRY_CLEAN_TOMBSTONES = 7,
     ENTRY_FORGET_SERIES = 8,
     ENTRY_FORGET_METADATA = 9,
+    ENTRY_MERGE_GIVEN_UP = 10,
 };
 
 enum { ENTRY_VERSION = 1 };

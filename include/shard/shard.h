@@ -153,6 +153,9 @@ void shard_freeze(struct shard *shard);
 /* Log index of the newest freeze, be it durable or on its way there; 0: none yet. */
 uint64_t shard_freeze_index(const struct shard *shard);
 
+/* The oldest freeze could not be written and waits to be tried again. */
+bool shard_freeze_is_stuck(const struct shard *shard);
+
 /* Look whether a merge or the retention has something to do. Cheap; call it now and then. */
 void shard_maintain(struct shard *shard);
 
@@ -213,6 +216,10 @@ typedef bool shard_metadata_visit(void *context, struct text metric_name,
 void shard_visit_metadata(struct shard *shard, struct text tenant, shard_metadata_visit *visit,
                           void *context);
 
+/* Its file was damaged at the start: what senders did not state again since is missing. Any
+ * thread. */
+bool shard_metadata_is_damaged(const struct shard *shard);
+
 struct shard_statistics {
     uint64_t applied_index;
     uint64_t series_count;      /* alive */
@@ -233,9 +240,11 @@ struct shard_statistics {
     uint64_t merges_total;
     uint64_t merges_waiting; /* for a worker, or to be tried again */
     uint64_t merges_running;
-    uint64_t merge_failures_total; /* also in job_failures_total */
-    uint64_t samples_merged_total; /* of finished merges */
-    uint64_t late_refused_total;   /* samples, while merges are behind */
+    uint64_t merge_failures_total;  /* also in job_failures_total */
+    uint64_t merges_given_up_total; /* since an input is damaged */
+    uint64_t damaged_files;         /* parts, blocks and segments that can't be read as a whole */
+    uint64_t samples_merged_total;  /* of finished merges */
+    uint64_t late_refused_total;    /* samples, while merges are behind */
     uint64_t job_failures_total;
     uint64_t series_forgotten;   /* since the start */
     uint64_t segments_rewritten; /* since the start */

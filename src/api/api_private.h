@@ -9,6 +9,7 @@
 
 #include "api/api.h"
 #include "base/limits.h"
+#include "base/memory_budget.h"
 #include "promql/parser.h"
 #include "wire/json_writer.h"
 
@@ -185,7 +186,8 @@ struct api_lookup {
     struct http_request *request;
     struct api *api;
     struct text tenant;
-    struct arena *arena; /* charged to the queries' memory */
+    struct memory_budget memory; /* charged on to the queries' */
+    struct arena *arena;         /* charged to it */
     struct api_selectors selectors;
     struct promql_query query; /* of exemplars */
     int64_t start_ms;
@@ -202,6 +204,7 @@ struct api_lookup {
     size_t set_count;
 
     struct byte_buffer answer; /* the whole, or the first piece of a long one */
+    const char *warning;       /* about what is in the answer; NULL: none */
     bool is_complete;
     bool is_empty; /* no data at all: 204 */
 };

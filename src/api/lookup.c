@@ -27,8 +27,12 @@ static bool append_piece(struct api_lookup *lookup, struct byte_buffer *piece, s
             return false;
         json_raw(piece, TEXT("]"));
     }
-    if (shown < count)
-        json_raw(piece, TEXT(",\"warnings\":[\"results truncated due to limit\"]"));
+    const char *warning = shown < count ? "results truncated due to limit" : lookup->warning;
+    if (warning != NULL) {
+        json_raw(piece, TEXT(",\"warnings\":["));
+        json_string(piece, text_of(warning));
+        json_raw(piece, TEXT("]"));
+    }
     json_raw(piece, TEXT("}"));
     return true;
 }
@@ -39,8 +43,11 @@ static void lookup_run(struct frontend_job *job)
     struct byte_buffer *answer = &lookup->answer;
     json_raw(answer, TEXT("{\"status\":\"success\",\"data\":"));
     size_t begun_bytes = answer->size;
-    if (lookup->kind->run(lookup, answer, &job->error) != ERROR_NONE)
+    if (lookup->kind->run(lookup, answer, &job->error) != ERROR_NONE) {
+        if (job->error.code == ERROR_OUT_OF_MEMORY)
+            (void)memory_budget_error(&lookup->memory, &job->error);
         return;
+    }
     lookup->is_empty = lookup->kind->append == NULL && answer->size == begun_bytes;
     lookup->is_complete = append_piece(lookup, answer, API_FIRST_PIECE_BYTES);
     if (answer->failed)
@@ -118,17 +125,20 @@ void api_lookup_start(struct http_request *request, struct text name,
     if (!api_tenant(request, &tenant) || !api_parameters(request, &parameters))
         return;
     struct api_lookup *lookup = calloc(1, sizeof *lookup);
-    struct arena *arena = arena_create_charged(frontend_memory(api->options.frontend));
-    if (lookup == NULL || arena == NULL) {
+    if (lookup != NULL) {
+        memory_budget_init(&lookup->memory,
+                           frontend_options(api->options.frontend)->memory_max_bytes,
+                           frontend_memory(api->options.frontend));
+        lookup->arena = arena_create_charged(&lookup->memory.account);
+    }
+    if (lookup == NULL || lookup->arena == NULL) {
         free(lookup);
-        arena_destroy(arena);
         api_respond_error(request, API_UNAVAILABLE, "out of memory");
         return;
     }
     lookup->job = (struct frontend_job){.run = lookup_run, .done = lookup_done};
     lookup->request = request;
     lookup->api = api;
-    lookup->arena = arena;
     lookup->tenant = tenant; /* in the request, which outlives the look-up */
     lookup->name = name;
     lookup->limit = API_NO_LIMIT;

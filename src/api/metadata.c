@@ -71,9 +71,13 @@ static void append_entries(struct byte_buffer *data, const struct metadata_list 
 static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, struct error *error)
 {
     struct metadata_list list = {.arena = lookup->arena, .metric = lookup->name};
-    for (size_t s = 0; s < lookup->api->options.shard_count && !list.out_of_memory; s++)
-        shard_visit_metadata(replica_shard(lookup->api->options.replicas[s]), lookup->tenant,
-                             collect, &list);
+    for (size_t s = 0; s < lookup->api->options.shard_count && !list.out_of_memory; s++) {
+        struct shard *shard = replica_shard(lookup->api->options.replicas[s]);
+        shard_visit_metadata(shard, lookup->tenant, collect, &list);
+        if (shard_metadata_is_damaged(shard))
+            lookup->warning = "a file of metadata is damaged: what senders did not state again "
+                              "since the start is missing";
+    }
     if (list.out_of_memory)
         return api_memory_error(error);
     if (list.count > 0)

@@ -141,7 +141,7 @@ enum error_code api_time(const struct http_parameters *parameters, struct text n
     if (parse_time(text, time_ms_out))
         return ERROR_NONE;
     return error_set(error, ERROR_INVALID,
-                     "invalid parameter \"%.*s\": Invalid time value for '%.*s': cannot parse "
+                     "invalid parameter \"%.*s\": invalid time value for '%.*s': cannot parse "
                      "\"%.*s\" to a valid timestamp",
                      TEXT_ARGUMENTS(name), TEXT_ARGUMENTS(name), TEXT_ARGUMENTS(text));
 }

@@ -236,7 +236,7 @@ void api_empty_alerts(struct http_request *request)
 void api_empty_targets(struct http_request *request)
 {
     respond_literal(request, "{\"activeTargets\":[],\"droppedTargets\":[],"
-                             "\"droppedTargetCounts\":{}}");
+                             "\"droppedTargetCounts\":null}");
 }
 
 void api_empty_alertmanagers(struct http_request *request)

@@ -35,6 +35,9 @@ static enum error_code code_of_errno(int errno_value)
         return ERROR_EXISTS;
     case ENOMEM:
         return ERROR_OUT_OF_MEMORY;
+    case EMFILE:
+    case ENFILE:
+        return ERROR_LIMIT; /* of open files: it says nothing of this one */
     default:
         return ERROR_IO;
     }

@@ -21,6 +21,7 @@ struct block {
     struct tenant_list tenants;
     struct label_index index;
     struct sample_store samples;
+    struct error unreadable; /* why nothing of it can be read; no error: it can */
 };
 
 struct block_reader {
@@ -72,6 +73,92 @@ enum error_code block_open(struct page_cache *cache, struct page_source *source,
     return ERROR_NONE;
 }
 
+/* --- A block that cannot be opened ------------------------------------------------------------ */
+
+static enum error_code refuse(const struct block *block, struct error *error)
+{
+    *error = block->unreadable;
+    return error->code;
+}
+
+static enum error_code refuse_index(const struct index_source *self, struct error *error)
+{
+    return refuse((const struct block *)((const char *)self - offsetof(struct block, index.source)),
+                  error);
+}
+
+static enum error_code refuse_all(struct index_source *self, struct text tenant,
+                                  struct arena *arena, struct positions *positions_out,
+                                  struct error *error)
+{
+    (void)tenant, (void)arena, (void)positions_out;
+    return refuse_index(self, error);
+}
+
+static enum error_code refuse_names(struct index_source *self, struct text tenant,
+                                    index_name_visit *visit, void *context, struct error *error)
+{
+    (void)tenant, (void)visit, (void)context;
+    return refuse_index(self, error);
+}
+
+static enum error_code refuse_values(struct index_source *self, struct text tenant,
+                                     struct text name, struct text prefix, index_value_visit *visit,
+                                     void *context, struct error *error)
+{
+    (void)tenant, (void)name, (void)prefix, (void)visit, (void)context;
+    return refuse_index(self, error);
+}
+
+static enum error_code refuse_find(struct index_source *self, struct text tenant, struct text name,
+                                   struct text value, struct index_postings *postings_out,
+                                   struct error *error)
+{
+    (void)tenant, (void)name, (void)value, (void)postings_out;
+    return refuse_index(self, error);
+}
+
+static enum error_code refuse_read(struct index_source *self, struct text tenant,
+                                   struct index_postings postings, struct arena *arena,
+                                   struct positions *positions_out, struct error *error)
+{
+    (void)tenant, (void)postings, (void)arena, (void)positions_out;
+    return refuse_index(self, error);
+}
+
+static enum error_code refuse_labels(struct index_source *self, struct positions positions,
+                                     struct arena *arena, struct labels *labels_out,
+                                     struct error *error)
+{
+    (void)positions, (void)arena, (void)labels_out;
+    return refuse_index(self, error);
+}
+
+static const struct index_source_operations REFUSING = {
+    .all = refuse_all,
+    .names = refuse_names,
+    .values = refuse_values,
+    .find = refuse_find,
+    .read = refuse_read,
+    .labels = refuse_labels,
+};
+
+enum error_code block_create_unreadable(const struct error *reason, struct block **block_out,
+                                        struct error *error)
+{
+    assert(reason->code != ERROR_NONE);
+    struct block *block = calloc(1, sizeof *block);
+    if (block == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "block");
+    atomic_init(&block->references, 1);
+    block->index.source.operations = &REFUSING;
+    block->unreadable = *reason;
+    *block_out = block;
+    return ERROR_NONE;
+}
+
+/* --- Life ------------------------------------------------------------------------------------- */
+
 struct block *block_ref(struct block *block)
 {
     atomic_fetch_add_explicit(&block->references, 1, memory_order_relaxed);
@@ -118,12 +205,16 @@ struct text block_tenant(const struct block *block, size_t index)
 bool block_has_slot(const struct block *block, uint16_t slot)
 {
     assert(slot < SLOT_COUNT);
+    if (block->unreadable.code != ERROR_NONE)
+        return false;
     return (unsigned char)block->file.sections[TOC_SLOTS].data[slot / 8] >> (slot % 8) & 1;
 }
 
 enum error_code block_visit_metadata(struct block *block, const struct text *tenant,
                                      metadata_visit *visit, void *context, struct error *error)
 {
+    if (block->unreadable.code != ERROR_NONE)
+        return refuse(block, error);
     return metadata_table_visit(&block->file, &block->tenants, tenant, visit, context, error);
 }
 
@@ -132,6 +223,8 @@ enum error_code block_visit_metadata(struct block *block, const struct text *ten
 enum error_code block_reader_create(struct block *block, struct block_reader **reader_out,
                                     struct error *error)
 {
+    if (block->unreadable.code != ERROR_NONE)
+        return refuse(block, error);
     struct block_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "block reader");

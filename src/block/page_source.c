@@ -40,11 +40,14 @@ enum error_code page_source_open_file(struct disk *disk, const char *path,
     snprintf(source->base.name, sizeof source->base.name, "%s", path);
 
     enum error_code code = disk_open(disk, path, DISK_OPEN_READ, &source->file, error);
-    if (code == ERROR_NONE)
+    if (code == ERROR_NONE) {
         code = disk_size(disk, source->file, &source->base.size_bytes, error);
+        if (code != ERROR_NONE)
+            error_wrap(error, "open '%s'", path);
+    }
     if (code != ERROR_NONE) {
         page_source_close(&source->base);
-        return error_wrap(error, "open '%s'", path);
+        return code;
     }
     *source_out = &source->base;
     return ERROR_NONE;

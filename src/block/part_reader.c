@@ -15,6 +15,7 @@ struct part {
     struct page_file file;
     struct sample_store samples;
     struct tenant_list tenants;
+    struct error unreadable; /* why nothing of it can be read; no error: it can */
 };
 
 struct part_reader {
@@ -55,6 +56,19 @@ enum error_code part_open(struct page_cache *cache, struct page_source *source,
     return ERROR_NONE;
 }
 
+enum error_code part_create_unreadable(const struct error *reason, struct part **part_out,
+                                       struct error *error)
+{
+    assert(reason->code != ERROR_NONE);
+    struct part *part = calloc(1, sizeof *part);
+    if (part == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "part");
+    atomic_init(&part->references, 1);
+    part->unreadable = *reason;
+    *part_out = part;
+    return ERROR_NONE;
+}
+
 struct part *part_ref(struct part *part)
 {
     atomic_fetch_add_explicit(&part->references, 1, memory_order_relaxed);
@@ -91,12 +105,18 @@ struct text part_tenant(const struct part *part, size_t index)
 bool part_has_slot(const struct part *part, uint16_t slot)
 {
     assert(slot < SLOT_COUNT);
+    if (part->unreadable.code != ERROR_NONE)
+        return false;
     return (unsigned char)part->file.sections[TOC_SLOTS].data[slot / 8] >> (slot % 8) & 1;
 }
 
 enum error_code part_visit_metadata(struct part *part, const struct text *tenant,
                                     metadata_visit *visit, void *context, struct error *error)
 {
+    if (part->unreadable.code != ERROR_NONE) {
+        *error = part->unreadable;
+        return error->code;
+    }
     return metadata_table_visit(&part->file, &part->tenants, tenant, visit, context, error);
 }
 
@@ -105,6 +125,10 @@ enum error_code part_visit_metadata(struct part *part, const struct text *tenant
 enum error_code part_reader_create(struct part *part, struct part_reader **reader_out,
                                    struct error *error)
 {
+    if (part->unreadable.code != ERROR_NONE) {
+        *error = part->unreadable;
+        return error->code;
+    }
     struct part_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "part reader");

@@ -67,6 +67,11 @@ void series_segment_unref(struct series_segment *segment)
     free(segment);
 }
 
+const char *series_segment_path(const struct series_segment *segment)
+{
+    return segment->file.source->name;
+}
+
 struct file_summary series_segment_summary(const struct series_segment *segment)
 {
     return segment->file.footer.summary;

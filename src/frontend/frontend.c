@@ -40,6 +40,7 @@ enum error_code frontend_create(const struct frontend_options *options,
     if (frontend == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "frontend");
     frontend->options = *options;
+    frontend->unreadable_log = (struct log_limit){.interval_ms = 60000, .burst = 3};
     frontend->memory = (struct arena_account){.charge = charge, .release = release};
     pthread_mutex_init(&frontend->queue.lock, NULL);
     frontend->shards = malloc(options->shard_count * sizeof *frontend->shards);

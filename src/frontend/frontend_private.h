@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "base/log.h"
 #include "frontend/frontend.h"
 
 /* Jobs that wait for their turn, in order of arrival. */
@@ -21,6 +22,7 @@ struct frontend {
     struct series_source *source;
     struct arena_account memory;
     struct frontend_queue queue;
+    struct log_limit unreadable_log;
     _Atomic uint64_t memory_bytes;
     _Atomic uint64_t queries_total;
     _Atomic uint64_t refused_total;

@@ -78,16 +78,35 @@ static enum frontend_failure failure_of(enum error_code code)
     case ERROR_UNAVAILABLE:
     case ERROR_OUT_OF_MEMORY:
         return FRONTEND_UNAVAILABLE;
+    case ERROR_CORRUPT:
+    case ERROR_IO:
+    case ERROR_UNSUPPORTED:
+        return FRONTEND_UNREADABLE;
     default:
         return FRONTEND_FAILED;
     }
 }
 
+/* Who asks may not tell anybody. */
+static void tell_unreadable(struct frontend_job *job)
+{
+    struct frontend *frontend = job->frontend;
+    int64_t now_ms = (int64_t)clock_monotonic_ms(frontend->options.clock);
+    uint64_t suppressed;
+    if (log_limit_allow(&frontend->unreadable_log, now_ms, &suppressed))
+        log_event(LOG_ERROR, "frontend", "a query failed, since data can't be read",
+                  "error=\"%s\" suppressed=%llu", job->error.message,
+                  (unsigned long long)suppressed);
+}
+
 static void end(struct frontend_job *job)
 {
-    if (job->error.code != ERROR_NONE)
-        atomic_fetch_add_explicit(&job->frontend->failed_total[failure_of(job->error.code)], 1,
-                                  memory_order_relaxed);
+    if (job->error.code != ERROR_NONE) {
+        enum frontend_failure failure = failure_of(job->error.code);
+        atomic_fetch_add_explicit(&job->frontend->failed_total[failure], 1, memory_order_relaxed);
+        if (failure == FRONTEND_UNREADABLE)
+            tell_unreadable(job);
+    }
     job->done(job);
 }
 

@@ -136,7 +136,9 @@ static enum error_code stamp_check(struct data_directory *directory, const char 
             return code;
         if (foreign)
             return error_set(error, ERROR_INVALID,
-                             "'%s' holds files but no format stamp: not a data directory", path);
+                             "'%s' holds files but no file 'format': not a data directory, or one "
+                             "that has lost it; then restore it from a copy",
+                             path);
         return data_directory_set_version(directory, version, error);
     }
     char stamp[STAMP_BYTES_MAX];
@@ -151,11 +153,12 @@ static enum error_code stamp_check(struct data_directory *directory, const char 
     if (!text_starts_with(line, prefix) ||
         !text_to_uint64((struct text){line.data + prefix.size, line.size - prefix.size}, &found) ||
         found > UINT32_MAX)
-        return error_set(error, ERROR_CORRUPT, "'%s/format' is not a format stamp", path);
+        return error_set(error, ERROR_CORRUPT,
+                         "'%s/format' is not a format stamp: restore it from a copy", path);
     if (found > version)
         return error_set(error, ERROR_UNSUPPORTED,
-                         "'%s' has format %llu, this program knows up to %u", path,
-                         (unsigned long long)found, version);
+                         "'%s' has format %llu, this program knows up to %u: use a later version",
+                         path, (unsigned long long)found, version);
     directory->version = (uint32_t)found;
     return ERROR_NONE;
 }

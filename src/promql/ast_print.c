@@ -123,7 +123,10 @@ static void append_labels(struct byte_buffer *buffer, const struct text *labels,
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             append(buffer, ", ");
-        append_label_name(buffer, labels[i]);
+        if (metric_name_is_legacy(labels[i])) /* here a colon needs no quotes */
+            append_text(buffer, labels[i]);
+        else
+            text_append_quoted(buffer, labels[i]);
     }
     byte_buffer_u8(buffer, ')');
 }

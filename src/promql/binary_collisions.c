@@ -47,118 +47,243 @@ static struct text labels_text(struct arena *arena, struct labels labels)
     return arena_format(arena, "%.*s}", TEXT_ARGUMENTS(text));
 }
 
-static enum error_code duplicate_error(struct match_stream *match, uint32_t first, uint32_t second,
-                                       struct error *error)
+/* --- What was found ----------------------------------------------------------------------------
+ */
+
+#define STEP_NONE SIZE_MAX
+
+/* Prometheus goes step by step, and at each looks at the one side first. */
+struct collisions {
+    size_t one_step;    /* the earliest at which two of the one side collide */
+    size_t many_step;   /* ... two of the many side, one to one */
+    size_t result_step; /* ... two results */
+};
+
+static void note_earliest(size_t *earliest, const uint64_t *steps, size_t count)
 {
-    struct arena *arena = match->arena;
-    struct labels left = vector_stream_identity(match->one.stream, first, arena).labels;
-    struct labels right = vector_stream_identity(match->one.stream, second, arena).labels;
-    if (labels_compare(left, right) > 0) {
-        struct labels other = left;
-        left = right;
-        right = other;
-    }
-    struct text group = labels_text(arena, matching_key_of(&match->key, left, arena));
-    struct text left_text = labels_text(arena, left);
-    struct text right_text = labels_text(arena, right);
-    return error_set(error, ERROR_INVALID,
-                     "found duplicate series for the match group %.*s on the %s hand-side of the "
-                     "operation: [%.*s, %.*s];many-to-many matching not allowed: matching labels "
-                     "must be unique on one side",
-                     TEXT_ARGUMENTS(group), match->is_swapped ? "left" : "right",
-                     TEXT_ARGUMENTS(left_text), TEXT_ARGUMENTS(right_text));
+    size_t step = step_next(steps, count, 0);
+    if (step < count && step < *earliest)
+        *earliest = step;
 }
 
 struct collision_work {
     struct lane *lane;
-    uint64_t *seen;      /* of the series looked at so far */
-    uint64_t *overlap;   /* steps at which two had a value */
-    uint32_t *owner;     /* [steps]: who had it first */
-    uint64_t *any_other; /* of the whole other side; NULL until needed */
+    struct collisions found;
+    uint64_t *seen;       /* of the series looked at so far */
+    uint64_t *overlap;    /* steps at which two had a value */
+    uint64_t *any_other;  /* of the whole other side; NULL until needed */
+    uint64_t *one;        /* where the group's one side has a value */
+    uint64_t *histograms; /* where that is a histogram */
 };
 
-/* Two series of the one side with a value at the same step are an error, unless the other side
- * has nothing at all at that step. */
-static enum error_code one_side_check(struct match_stream *match, size_t group,
-                                      struct collision_work *work, struct error *error)
+/* --- Types -------------------------------------------------------------------------------------
+ */
+
+static uint64_t histogram_word(const struct step_vector *vector, size_t word)
+{
+    uint64_t found = 0;
+    if (vector->histograms == NULL)
+        return 0;
+    for (uint64_t left = vector->present[word]; left != 0; left &= left - 1)
+        if (vector->histograms[word * 64 + (size_t)__builtin_ctzll(left)] != NULL)
+            found |= left & -left;
+    return found;
+}
+
+/* The steps of a word at which the operator has a result for both types: where it has none that is
+ * noted, and collides with nothing. */
+static uint64_t fitting_word(const struct match_stream *match, uint64_t many_histograms,
+                             uint64_t one_histograms)
+{
+    enum binary_operator operation = match->expression->binary.operation;
+    uint64_t fitting = 0;
+    for (int many = 0; many < 2; many++)
+        for (int one = 0; one < 2; one++)
+            if (match->is_swapped ? binary_types_fit(operation, one, many)
+                                  : binary_types_fit(operation, many, one))
+                fitting |= (many ? many_histograms : ~many_histograms) &
+                           (one ? one_histograms : ~one_histograms);
+    return fitting;
+}
+
+/* --- The one side ------------------------------------------------------------------------------
+ */
+
+static enum error_code find_any_other(struct match_stream *match, struct collision_work *work,
+                                      struct error *error)
+{
+    size_t words = step_words(match->stream.steps.count);
+    if (work->any_other != NULL)
+        return ERROR_NONE;
+    work->any_other = arena_array(match->arena, words, sizeof *work->any_other);
+    if (work->any_other == NULL)
+        return evaluation_out_of_memory(match->stream.evaluation, error);
+    struct presence_sum sum = {match->many.stream, vector_stream_partition(match->many.stream),
+                               work->any_other};
+    return evaluation_run_parts(match->stream.evaluation, sum.partition, any_part, &sum, error);
+}
+
+/* Where the group's one side has values, histograms, and two values. */
+static enum error_code read_one_side(struct match_stream *match, size_t group,
+                                     struct collision_work *work, struct error *error)
 {
     size_t count = match->stream.steps.count;
-    steps_clear(work->seen, count);
+    steps_clear(work->one, count);
+    steps_clear(work->histograms, count);
+    steps_clear(work->overlap, count);
     for (uint32_t one = match->one.first[group]; one != NO_SERIES; one = match->one.next[one]) {
         struct step_vector vector;
         enum error_code code =
             vector_stream_read(match->one.stream, work->lane, one, &vector, error);
         if (code != ERROR_NONE)
             return code;
-        for (size_t step = step_next(vector.present, count, 0); step < count;
-             step = step_next(vector.present, count, step + 1)) {
-            if (!step_is_present(work->seen, step)) {
-                step_set_present(work->seen, step);
-                work->owner[step] = one;
-                continue;
-            }
-            uint32_t owner = work->owner[step];
-            if (work->any_other == NULL) {
-                work->any_other =
-                    arena_array(match->arena, step_words(count), sizeof *work->any_other);
-                if (work->any_other == NULL)
-                    return evaluation_out_of_memory(match->stream.evaluation, error);
-                struct presence_sum sum = {match->many.stream,
-                                           vector_stream_partition(match->many.stream),
-                                           work->any_other};
-                code = evaluation_run_parts(match->stream.evaluation, sum.partition, any_part, &sum,
-                                            error);
-                if (code != ERROR_NONE)
-                    return code;
-            }
-            bool matters = step_is_present(work->any_other, step) || match->has_many_fill ||
-                           match->has_one_fill;
-            if (matters)
-                return duplicate_error(match, owner, one, error);
+        for (size_t word = 0; word < step_words(count); word++) {
+            work->overlap[word] |= work->one[word] & vector.present[word];
+            work->one[word] |= vector.present[word];
+            work->histograms[word] |= histogram_word(&vector, word);
         }
     }
     return ERROR_NONE;
 }
 
-/* One to one: two of the left side with a value where the right side has one as well. */
-static enum error_code many_side_check(struct match_stream *match, size_t group,
-                                       struct collision_work *work, struct error *error)
+/* Two series of the one side with a value at the same step are an error, unless the other side
+ * has nothing at all at that step. */
+static enum error_code find_one_overlap(struct match_stream *match, size_t group,
+                                        struct collision_work *work, struct error *error)
 {
     size_t count = match->stream.steps.count;
-    size_t words = step_words(count);
-    if (match->one.first[group] == NO_SERIES && !match->has_one_fill)
-        return ERROR_NONE;
+    enum error_code code = read_one_side(match, group, work, error);
+    if (code != ERROR_NONE || match->has_many_fill || match->has_one_fill ||
+        !steps_any(work->overlap, count))
+        return code;
+    code = find_any_other(match, work, error);
+    for (size_t word = 0; code == ERROR_NONE && word < step_words(count); word++)
+        work->overlap[word] &= work->any_other[word];
+    return code;
+}
+
+static enum error_code one_side_check(struct match_stream *match, size_t group,
+                                      struct collision_work *work, struct error *error)
+{
+    enum error_code code = find_one_overlap(match, group, work, error);
+    if (code == ERROR_NONE)
+        note_earliest(&work->found.one_step, work->overlap, match->stream.steps.count);
+    return code;
+}
+
+/* Two series of the one side, in the order of their labels. */
+struct duplicate {
+    struct labels first;
+    struct labels second; /* no bytes: there are not two */
+};
+
+static void duplicate_add(struct duplicate *duplicate, struct labels labels)
+{
+    if (duplicate->first.bytes == NULL) {
+        duplicate->first = labels;
+    } else if (labels_compare(labels, duplicate->first) < 0) {
+        duplicate->second = duplicate->first;
+        duplicate->first = labels;
+    } else if (duplicate->second.bytes == NULL || labels_compare(labels, duplicate->second) < 0) {
+        duplicate->second = labels;
+    }
+}
+
+/* The two first series of the group that have a value at the step. */
+static enum error_code find_duplicate(struct match_stream *match, size_t group, size_t step,
+                                      struct lane *lane, struct duplicate *duplicate,
+                                      struct error *error)
+{
+    *duplicate = (struct duplicate){0};
+    for (uint32_t one = match->one.first[group]; one != NO_SERIES; one = match->one.next[one]) {
+        struct step_vector vector;
+        enum error_code code = vector_stream_read(match->one.stream, lane, one, &vector, error);
+        if (code != ERROR_NONE)
+            return code;
+        if (step_is_present(vector.present, step))
+            duplicate_add(duplicate,
+                          vector_stream_identity(match->one.stream, one, match->arena).labels);
+    }
+    return ERROR_NONE;
+}
+
+/* Prometheus goes through the series of the step and stops at the first that is the second of its
+ * group. It names that one first. */
+static enum error_code duplicate_error(struct match_stream *match, struct collision_work *work,
+                                       struct error *error)
+{
+    struct arena *arena = match->arena;
+    struct duplicate earliest = {0};
+    for (size_t group = 0; group < match->groups.count; group++) {
+        struct duplicate duplicate;
+        if (group_is_single(&match->one, group))
+            continue;
+        arena_reset(work->lane->scratch);
+        enum error_code code =
+            find_duplicate(match, group, work->found.one_step, work->lane, &duplicate, error);
+        if (code != ERROR_NONE)
+            return code;
+        if (duplicate.second.bytes != NULL &&
+            (earliest.second.bytes == NULL ||
+             labels_compare(duplicate.second, earliest.second) < 0))
+            earliest = duplicate;
+    }
+    struct text group = labels_text(arena, matching_key_of(&match->key, earliest.first, arena));
+    struct text first = labels_text(arena, earliest.first);
+    struct text second = labels_text(arena, earliest.second);
+    return error_set(error, ERROR_INVALID,
+                     "found duplicate series for the match group %.*s on the %s hand-side of the "
+                     "operation: [%.*s, %.*s];many-to-many matching not allowed: matching labels "
+                     "must be unique on one side",
+                     TEXT_ARGUMENTS(group), match->is_swapped ? "left" : "right",
+                     TEXT_ARGUMENTS(second), TEXT_ARGUMENTS(first));
+}
+
+/* --- The many side -----------------------------------------------------------------------------
+ */
+
+/* Steps at which two series of the group's many side have a result. */
+static enum error_code find_many_overlap(struct match_stream *match, size_t group,
+                                         struct collision_work *work, struct error *error)
+{
+    size_t count = match->stream.steps.count;
+    enum error_code code = read_one_side(match, group, work, error);
+    if (code != ERROR_NONE)
+        return code;
     steps_clear(work->seen, count);
     steps_clear(work->overlap, count);
     for (uint32_t many = match->many.first[group]; many != NO_SERIES;
          many = match->many.next[many]) {
         struct step_vector vector;
-        enum error_code code =
-            vector_stream_read(match->many.stream, work->lane, many, &vector, error);
+        code = vector_stream_read(match->many.stream, work->lane, many, &vector, error);
         if (code != ERROR_NONE)
             return code;
-        for (size_t word = 0; word < words; word++) {
-            work->overlap[word] |= work->seen[word] & vector.present[word];
-            work->seen[word] |= vector.present[word];
+        for (size_t word = 0; word < step_words(count); word++) {
+            uint64_t results =
+                vector.present[word] &
+                fitting_word(match, histogram_word(&vector, word), work->histograms[word]);
+            if (!match->has_one_fill)
+                results &= work->one[word];
+            work->overlap[word] |= work->seen[word] & results;
+            work->seen[word] |= results;
         }
     }
-    if (!match->has_one_fill) {
-        enum error_code code =
-            match_group_presence(match, &match->one, group, work->lane, work->seen, error);
-        if (code != ERROR_NONE)
-            return code;
-        for (size_t word = 0; word < words; word++)
-            work->overlap[word] &= work->seen[word];
-    }
-    if (steps_any(work->overlap, count))
-        return error_set(error, ERROR_INVALID,
-                         "multiple matches for labels: many-to-one matching must be explicit "
-                         "(group_left/group_right)");
     return ERROR_NONE;
 }
 
-/* The groups in which this side has several series. The one side is checked as a whole before the
- * other: where both collide, Prometheus tells of the one side. */
+/* One to one: two of the left side with a result. */
+static enum error_code many_side_check(struct match_stream *match, size_t group,
+                                       struct collision_work *work, struct error *error)
+{
+    if (match->one.first[group] == NO_SERIES && !match->has_one_fill)
+        return ERROR_NONE;
+    enum error_code code = find_many_overlap(match, group, work, error);
+    if (code == ERROR_NONE)
+        note_earliest(&work->found.many_step, work->overlap, match->stream.steps.count);
+    return code;
+}
+
+/* The groups in which this side has several series. */
 static enum error_code side_check(struct match_stream *match, const struct match_side *side,
                                   enum error_code (*check)(struct match_stream *match, size_t group,
                                                            struct collision_work *work,
@@ -177,20 +302,28 @@ static enum error_code side_check(struct match_stream *match, const struct match
     return code;
 }
 
+/* --- Results -----------------------------------------------------------------------------------
+ */
+
 /* Where a pair gives a result; a comparison may drop it then, but not the collision. `present`
  * [step words] */
-static enum error_code pair_presence(struct match_stream *match, struct lane *lane,
+static enum error_code pair_presence(struct match_stream *match, struct collision_work *work,
                                      struct match_pair pair, uint64_t *present, struct error *error)
 {
     size_t words = step_words(match->stream.steps.count);
     struct step_vector vector;
-    enum error_code code = vector_stream_read(match->many.stream, lane, pair.many, &vector, error);
+    enum error_code code =
+        vector_stream_read(match->many.stream, work->lane, pair.many, &vector, error);
     if (code != ERROR_NONE)
         return code;
-    memcpy(present, vector.present, words * sizeof *present);
-    code = vector_stream_read(match->one.stream, lane, pair.one, &vector, error);
+    for (size_t word = 0; word < words; word++) {
+        present[word] = vector.present[word];
+        work->histograms[word] = histogram_word(&vector, word);
+    }
+    code = vector_stream_read(match->one.stream, work->lane, pair.one, &vector, error);
     for (size_t word = 0; code == ERROR_NONE && word < words; word++)
-        present[word] &= vector.present[word];
+        present[word] &= vector.present[word] &
+                         fitting_word(match, work->histograms[word], histogram_word(&vector, word));
     return code;
 }
 
@@ -210,18 +343,17 @@ static enum error_code same_labels_add(struct match_stream *match, struct same_l
         if (same->present == NULL)
             return evaluation_out_of_memory(match->stream.evaluation, error);
         enum error_code code =
-            pair_presence(match, work->lane, match->pairs[same->first], same->present, error);
+            pair_presence(match, work, match->pairs[same->first], same->present, error);
         if (code != ERROR_NONE)
             return code;
     }
-    enum error_code code = pair_presence(match, work->lane, match->pairs[pair], work->seen, error);
+    enum error_code code = pair_presence(match, work, match->pairs[pair], work->seen, error);
     for (size_t word = 0; code == ERROR_NONE && word < words; word++) {
-        if ((same->present[word] & work->seen[word]) != 0)
-            code = error_set(error, ERROR_INVALID,
-                             "multiple matches for labels: grouping labels must ensure unique "
-                             "matches");
+        work->overlap[word] = same->present[word] & work->seen[word];
         same->present[word] |= work->seen[word];
     }
+    if (code == ERROR_NONE)
+        note_earliest(&work->found.result_step, work->overlap, match->stream.steps.count);
     return code;
 }
 
@@ -257,25 +389,50 @@ static enum error_code result_labels_check(struct match_stream *match, struct co
     return code;
 }
 
+/* --- Public ------------------------------------------------------------------------------------
+ */
+
+static enum error_code find_collisions(struct match_stream *match, struct collision_work *work,
+                                       struct error *error)
+{
+    enum error_code code = side_check(match, &match->one, one_side_check, work, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (match->matching->cardinality == MATCH_ONE_TO_ONE)
+        return side_check(match, &match->many, many_side_check, work, error);
+    if (match->matching->included_label_count > 0 || !match->many.stream->is_unique_without_name)
+        return result_labels_check(match, work, error);
+    return ERROR_NONE;
+}
+
 enum error_code match_check_collisions(struct match_stream *match, struct error *error)
 {
     struct evaluation *evaluation = match->stream.evaluation;
     size_t count = match->stream.steps.count;
     struct collision_work work = {
         .lane = &evaluation->lanes[0],
+        .found = {STEP_NONE, STEP_NONE, STEP_NONE},
         .seen = arena_array(match->arena, step_words(count), sizeof *work.seen),
         .overlap = arena_array(match->arena, step_words(count), sizeof *work.overlap),
-        .owner = arena_array(match->arena, count, sizeof *work.owner),
+        .one = arena_array(match->arena, step_words(count), sizeof *work.one),
+        .histograms = arena_array(match->arena, step_words(count), sizeof *work.histograms),
     };
-    if (work.seen == NULL || work.overlap == NULL || work.owner == NULL)
+    if (work.seen == NULL || work.overlap == NULL || work.one == NULL || work.histograms == NULL)
         return evaluation_out_of_memory(evaluation, error);
-    bool is_one_to_one = match->matching->cardinality == MATCH_ONE_TO_ONE;
-    enum error_code code = side_check(match, &match->one, one_side_check, &work, error);
+    enum error_code code = find_collisions(match, &work, error);
     if (code != ERROR_NONE)
         return code;
-    if (is_one_to_one)
-        return side_check(match, &match->many, many_side_check, &work, error);
-    if (match->matching->included_label_count > 0 || !match->many.stream->is_unique_without_name)
-        return result_labels_check(match, &work, error);
+    struct collisions found = work.found;
+    if (found.one_step != STEP_NONE && found.one_step <= found.many_step &&
+        found.one_step <= found.result_step)
+        return duplicate_error(match, &work, error);
+    if (found.many_step != STEP_NONE)
+        return error_set(error, ERROR_INVALID,
+                         "multiple matches for labels: many-to-one matching must be explicit "
+                         "(group_left/group_right)");
+    if (found.result_step != STEP_NONE)
+        return error_set(error, ERROR_INVALID,
+                         "multiple matches for labels: grouping labels must ensure unique "
+                         "matches");
     return ERROR_NONE;
 }

@@ -107,7 +107,7 @@ enum error_code promql_execution_create(const struct promql_execution_options *o
         return error_set(error, ERROR_OUT_OF_MEMORY, "query");
     struct evaluation *evaluation = &execution->evaluation;
     uint64_t before_ns = clock_monotonic_ns(options->clock);
-    query_memory_init(&evaluation->memory, options->memory_max_bytes, options->memory);
+    memory_budget_init(&evaluation->memory, options->memory_max_bytes, options->memory);
     pthread_mutex_init(&evaluation->annotations.lock, NULL);
     evaluation->arena = evaluation_arena_create(evaluation);
     code = evaluation->arena == NULL ? evaluation_out_of_memory(evaluation, error)

@@ -14,48 +14,6 @@ enum { CHECK_EVERY_SERIES = 64 };
 
 /* --- Memory ---------------------------------------------------------------------------------- */
 
-static void peak_raise(_Atomic uint64_t *peak, uint64_t value)
-{
-    uint64_t seen = atomic_load_explicit(peak, memory_order_relaxed);
-    while (seen < value && !atomic_compare_exchange_weak_explicit(
-                               peak, &seen, value, memory_order_relaxed, memory_order_relaxed))
-        continue;
-}
-
-static bool memory_charge(struct arena_account *self, size_t size_bytes)
-{
-    struct query_memory *memory = (struct query_memory *)self;
-    uint64_t used = atomic_fetch_add(&memory->used_bytes, size_bytes) + size_bytes;
-    bool over_limit = memory->limit_bytes > 0 && used > memory->limit_bytes;
-    if (over_limit ||
-        (memory->parent != NULL && !memory->parent->charge(memory->parent, size_bytes))) {
-        atomic_fetch_sub(&memory->used_bytes, size_bytes);
-        atomic_store(over_limit ? &memory->over_limit : &memory->beside_others, true);
-        return false;
-    }
-    peak_raise(&memory->used_bytes_max, used);
-    return true;
-}
-
-static void memory_release(struct arena_account *self, size_t size_bytes)
-{
-    struct query_memory *memory = (struct query_memory *)self;
-    uint64_t before = atomic_fetch_sub(&memory->used_bytes, size_bytes);
-    assert(before >= size_bytes);
-    if (memory->parent != NULL)
-        memory->parent->release(memory->parent, size_bytes);
-}
-
-void query_memory_init(struct query_memory *memory, uint64_t limit_bytes,
-                       struct arena_account *parent)
-{
-    *memory = (struct query_memory){
-        .account = {.charge = memory_charge, .release = memory_release},
-        .parent = parent,
-        .limit_bytes = limit_bytes,
-    };
-}
-
 struct arena *evaluation_arena_create(struct evaluation *evaluation)
 {
     return arena_create_charged(&evaluation->memory.account);
@@ -63,17 +21,7 @@ struct arena *evaluation_arena_create(struct evaluation *evaluation)
 
 enum error_code evaluation_out_of_memory(struct evaluation *evaluation, struct error *error)
 {
-    unsigned long long used_bytes = atomic_load(&evaluation->memory.used_bytes);
-    if (atomic_load(&evaluation->memory.over_limit))
-        return error_set(error, ERROR_LIMIT,
-                         "query processing would use too much memory in query execution "
-                         "(%llu bytes are in use)",
-                         used_bytes);
-    if (atomic_load(&evaluation->memory.beside_others))
-        return error_set(error, ERROR_UNAVAILABLE,
-                         "other queries hold the memory that this one needs beside its %llu bytes",
-                         used_bytes);
-    return error_set(error, ERROR_OUT_OF_MEMORY, "query execution");
+    return memory_budget_error(&evaluation->memory, error);
 }
 
 /* --- Limits ---------------------------------------------------------------------------------- */
@@ -86,10 +34,17 @@ enum error_code evaluation_check(struct evaluation *evaluation, struct error *er
     if (options->deadline_ns > 0 && clock_monotonic_ns(options->clock) >= options->deadline_ns)
         return error_set(error, ERROR_TIMEOUT, "query timed out in expression evaluation");
     /* Helpers that cut labels can't tell "no memory" from "no labels"; the budget remembers. */
-    if (atomic_load_explicit(&evaluation->memory.over_limit, memory_order_relaxed) ||
-        atomic_load_explicit(&evaluation->memory.beside_others, memory_order_relaxed))
+    if (memory_budget_is_exceeded(&evaluation->memory))
         return evaluation_out_of_memory(evaluation, error);
     return ERROR_NONE;
+}
+
+static void peak_raise(_Atomic uint64_t *peak, uint64_t value)
+{
+    uint64_t seen = atomic_load_explicit(peak, memory_order_relaxed);
+    while (seen < value && !atomic_compare_exchange_weak_explicit(
+                               peak, &seen, value, memory_order_relaxed, memory_order_relaxed))
+        continue;
 }
 
 enum error_code evaluation_hold_samples(struct evaluation *evaluation, uint64_t count,

@@ -13,26 +13,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/memory_budget.h"
 #include "promql/engine.h"
 #include "step_vector.h"
-
-/* --- Memory ---------------------------------------------------------------------------------- */
-
-/* The budget of one query, shared by its arenas and charged on to that of all queries. */
-struct query_memory {
-    struct arena_account account;
-    struct arena_account *parent; /* NULL: none */
-    uint64_t limit_bytes;         /* 0: none */
-    _Atomic uint64_t used_bytes;
-    _Atomic uint64_t used_bytes_max;
-    /* An allocation failed for a budget and not for the system: for the query's own limit, or
-     * because of what others hold of the common one. */
-    atomic_bool over_limit;
-    atomic_bool beside_others;
-};
-
-void query_memory_init(struct query_memory *memory, uint64_t limit_bytes,
-                       struct arena_account *parent);
 
 /* --- Annotations ----------------------------------------------------------------------------- */
 
@@ -76,9 +59,9 @@ struct lane {
 struct evaluation {
     struct promql_execution_options options;
     struct promql_query query;
-    struct query_memory memory;
-    struct arena *arena; /* plan and result; the query's thread only */
-    struct lane *lanes;  /* [lane_count] */
+    struct memory_budget memory; /* of the query, shared by its arenas */
+    struct arena *arena;         /* plan and result; the query's thread only */
+    struct lane *lanes;          /* [lane_count] */
     size_t lane_count;
     struct annotations annotations;
     struct stream *open_streams; /* the latest first */

@@ -17,7 +17,7 @@ static bool take_label(struct parser *parser, struct text *label_out)
     }
     *label_out = parser_token_text(parser, parser->token);
     if (parser->token.kind != TOKEN_WORD || parser->token.keyword == KEYWORD_NUMBER ||
-        parser->token.keyword == KEYWORD_WITHOUT || !label_name_is_legacy(*label_out))
+        parser->token.keyword == KEYWORD_WITHOUT)
         return parser_unexpected(parser, GROUPING, "label");
     parser_advance(parser);
     return true;

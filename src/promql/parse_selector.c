@@ -98,6 +98,8 @@ static bool parse_item(struct parser *parser, struct selection *selection)
     if (!parser_take_string(parser, &name))
         return false;
     bool is_label = matcher_type_of(parser->token, &type);
+    if (!is_label && parser->token.kind != TOKEN_COMMA && parser->token.kind != TOKEN_RIGHT_BRACE)
+        return parser_unexpected(parser, CONTEXT, "\",\" or \"}\"");
     if (name.size == 0 || !text_is_utf8(name))
         return parser_fail(parser, start, "invalid %s name: \"%.*s\"",
                            is_label ? "label" : "metric", TEXT_ARGUMENTS(name));

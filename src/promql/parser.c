@@ -9,6 +9,10 @@ const char *promql_position(char target[PROMQL_POSITION_BYTES], struct text text
 {
     uint32_t line = 1;
     uint32_t column = 1;
+    if (text.size == 0) {
+        snprintf(target, PROMQL_POSITION_BYTES, "unknown position");
+        return target;
+    }
     for (uint32_t i = 0; i < offset && i < text.size; i++) {
         column++;
         if (text.data[i] == '\n') {

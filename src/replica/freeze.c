@@ -1,6 +1,8 @@
 /* When the shard freezes: too much log, too old, or on the way to a quick next start. */
 #include <stddef.h>
 
+#include "base/log.h"
+
 #include "replica_private.h"
 
 /* --- How much is unfrozen ------------------------------------------------------------------- */
@@ -47,9 +49,28 @@ static bool freeze_is_due(const struct replica *replica)
             shard_unfrozen_bytes(replica->shard) >= FREEZE_FOR_ROOM_BYTES_MIN);
 }
 
+static void settle_end(struct replica *replica)
+{
+    void (*settled)(void *) = replica->settled;
+    replica->settled = NULL;
+    settled(replica->settled_context);
+}
+
+/* Who waits for a freeze that can't be written, for want of room say, would wait for nothing. */
+static void settle_without(struct replica *replica)
+{
+    if (replica->settled == NULL || !shard_freeze_is_stuck(replica->shard))
+        return;
+    log_event(LOG_WARNING, "replica",
+              "the last freeze can't be written: the next start replays more", "shard=%u",
+              replica->options.shard.shard_id);
+    settle_end(replica);
+}
+
 void replica_upkeep(struct timer *timer)
 {
     struct replica *replica = (struct replica *)((char *)timer - offsetof(struct replica, upkeep));
+    settle_without(replica);
     if (atomic_load(&replica->ready)) {
         if (freeze_is_due(replica))
             shard_freeze(replica->shard);
@@ -68,9 +89,7 @@ void replica_settle_check(struct replica *replica)
     group_status(replica->group, &status);
     if (status.frozen_index < replica->settle_index)
         return;
-    void (*settled)(void *) = replica->settled;
-    replica->settled = NULL;
-    settled(replica->settled_context);
+    settle_end(replica);
 }
 
 void replica_shard_durable(void *context, uint64_t frozen_index)

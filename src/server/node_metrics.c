@@ -60,7 +60,11 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Merges that wait for a worker, or to be tried again."),
     SHARD_METRIC("merges_running", merges_running, METRIC_KIND_GAUGE, "Merges under way."),
     SHARD_METRIC("merge_failures_total", merge_failures_total, METRIC_KIND_COUNTER,
-                 "Merges that failed and are tried again."),
+                 "Merges that failed; they are tried again, or given up when an input is damaged."),
+    SHARD_METRIC("merges_given_up_total", merges_given_up_total, METRIC_KIND_COUNTER,
+                 "Merges left undone, since a file that they need is damaged."),
+    SHARD_METRIC("damaged_files", damaged_files, METRIC_KIND_GAUGE,
+                 "Files known not to be readable as a whole; the log names them."),
     SHARD_METRIC("samples_merged_total", samples_merged_total, METRIC_KIND_COUNTER,
                  "Samples in the blocks that merges wrote."),
     SHARD_METRIC("late_refused_total", late_refused_total, METRIC_KIND_COUNTER,
@@ -186,9 +190,9 @@ static void collect_queries(void *context, metric_visit *visit, void *visit_cont
     metric_emit(&emitter, "gnomon_query_refused_total", "Queries refused because too many waited.",
                 METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_refused_total);
     static const char *const REASONS[FRONTEND_FAILURES] = {
-        [FRONTEND_TIMED_OUT] = "timeout", [FRONTEND_CANCELED] = "canceled",
-        [FRONTEND_OVER_LIMIT] = "limit",  [FRONTEND_UNAVAILABLE] = "unavailable",
-        [FRONTEND_FAILED] = "execution",
+        [FRONTEND_TIMED_OUT] = "timeout",     [FRONTEND_CANCELED] = "canceled",
+        [FRONTEND_OVER_LIMIT] = "limit",      [FRONTEND_UNAVAILABLE] = "unavailable",
+        [FRONTEND_UNREADABLE] = "unreadable", [FRONTEND_FAILED] = "execution",
     };
     for (int reason = 0; reason < FRONTEND_FAILURES; reason++) {
         struct metric_label label = {"reason", REASONS[reason]};

@@ -29,13 +29,16 @@ struct merge {
     struct byte_buffer body; /* of the entry, for the manifest */
     bool running;            /* the job, or the timer before it is tried again */
     bool completed;          /* the outputs are there */
-    bool done_proposed;
-    bool adoption_tried;   /* outputs of an earlier life were looked for */
-    atomic_bool abandoned; /* nobody needs the outputs: the job ends soon */
+    bool given_up;           /* inputs are damaged here: the outputs will not be made here */
+    bool done_proposed;      /* or that it is given up */
+    int64_t retry_ms;        /* until a failed job is tried again */
+    bool adoption_tried;     /* outputs of an earlier life were looked for */
+    atomic_bool abandoned;   /* nobody needs the outputs: the job ends soon */
 
     /* Results. */
     struct error error;
-    struct shard_block *outputs; /* [output_count], open */
+    char damaged_segment[SHARD_PATH_MAX]; /* path of one that can't be read; empty: none */
+    struct shard_block *outputs;          /* [output_count], open */
     size_t output_count;
     struct shard_block *adopted; /* [adopted_count], of the loop while it installs them */
     size_t adopted_count;

@@ -80,7 +80,7 @@ static enum error_code add_output(struct merge *merge, const struct manifest_blo
         return out_of_memory(error);
     merge->outputs = grown;
     struct shard_block *output = &grown[merge->output_count];
-    output->described = *described;
+    *output = (struct shard_block){.described = *described};
     enum error_code code = shard_open_block(merge->shard, described, &output->block, error);
     if (code == ERROR_NONE)
         merge->output_count++;

@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "merge.h"
+#include "damage.h"
 
 /* --- Inputs ----------------------------------------------------------------------------------- */
 
@@ -21,6 +21,7 @@ void shard_drop_block(struct shard *shard, size_t position, uint64_t index)
     doom_block(shard, &block->described, index);
     block_unref(block->block);
     memmove(block, block + 1, (--shard->block_count - position) * sizeof *block);
+    damage_count(shard);
 }
 
 void shard_drop_part(struct shard *shard, size_t position, uint64_t index)
@@ -32,20 +33,21 @@ void shard_drop_part(struct shard *shard, size_t position, uint64_t index)
         shard_path(shard, path, "parts", part->described.index, part->described.number, "part"));
     part_unref(part->part);
     memmove(part, part + 1, (--shard->part_count - position) * sizeof *part);
+    damage_count(shard);
 }
 
 static void drop_inputs(struct shard *shard, const struct merge *merge, uint64_t index)
 {
     for (size_t k = 0; k < merge->block_count; k++)
         for (size_t i = 0; i < shard->block_count; i++)
-            if (shard->blocks[i].block == merge->blocks[k].block) {
+            if (is_same_block(&shard->blocks[i], &merge->blocks[k])) {
                 shard_drop_block(shard, i, index);
                 break;
             }
     for (size_t k = 0; k < merge->part_count; k++)
         for (size_t i = 0; i < shard->part_count; i++) {
             struct shard_part *part = &shard->parts[i];
-            if (part->part != merge->parts[k].input.part)
+            if (!is_same_part(part, &merge->parts[k].input))
                 continue;
             if (part->described.summary.max_time_ms < merge->cutoff_ms)
                 shard_drop_part(shard, i, index);
@@ -118,6 +120,22 @@ static bool adopt_outputs(struct merge *merge, const struct agreed_outputs *agre
     return false;
 }
 
+/* Stand-ins: the log has the outputs, and others do. */
+static enum error_code miss_outputs(struct merge *merge, const struct agreed_outputs *agreed,
+                                    struct error *error)
+{
+    merge->adopted = calloc(agreed->count + 1, sizeof *merge->adopted);
+    if (merge->adopted == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "merge done");
+    enum error_code code = ERROR_NONE;
+    while (code == ERROR_NONE && merge->adopted_count < agreed->count) {
+        size_t i = merge->adopted_count;
+        code = damage_replace_output(merge->shard, &agreed->blocks[i], &merge->adopted[i], error);
+        merge->adopted_count += code == ERROR_NONE;
+    }
+    return code;
+}
+
 /* The outputs as the job left them, here or in an earlier life. */
 static enum error_code obtain_outputs(struct merge *merge, const struct agreed_outputs *agreed,
                                       struct error *error)
@@ -131,6 +149,8 @@ static enum error_code obtain_outputs(struct merge *merge, const struct agreed_o
     }
     if (!merge->adoption_tried && adopt_outputs(merge, agreed))
         return ERROR_NONE;
+    if (!merge->running && merge->given_up)
+        return miss_outputs(merge, agreed, error);
     return error_set(error, ERROR_UNAVAILABLE, "merge %llu is still running",
                      (unsigned long long)merge->index);
 }
@@ -142,7 +162,8 @@ static enum error_code check_outputs(const struct merge *merge, const struct agr
         return error_set(error, ERROR_CORRUPT, "merge %llu gave %zu blocks here, %zu there",
                          (unsigned long long)merge->index, merge->adopted_count, agreed->count);
     for (size_t i = 0; i < agreed->count; i++)
-        if (!hash128_equal(agreed->blocks[i].summary.content_checksum,
+        if (!merge->adopted[i].damaged &&
+            !hash128_equal(agreed->blocks[i].summary.content_checksum,
                            merge->adopted[i].described.summary.content_checksum))
             return error_set(error, ERROR_CORRUPT, "merge %llu: block %zu differs here",
                              (unsigned long long)merge->index, i);
@@ -153,7 +174,11 @@ static enum error_code check_outputs(const struct merge *merge, const struct agr
 static enum error_code install_outputs(struct shard *shard, struct merge *merge, uint64_t index,
                                        struct error *error)
 {
+    struct doomed_file *doomed_before = shard->doomed;
     drop_inputs(shard, merge, index);
+    /* What an output that is missing here is made of stays where it is. */
+    while (merge->given_up && !merge->running && shard->doomed != doomed_before)
+        shard_forget_doomed(shard);
     shard->changed_index = index;
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < merge->adopted_count; i++) {
@@ -163,10 +188,11 @@ static enum error_code install_outputs(struct shard *shard, struct merge *merge,
             doom_block(shard, &output->described, index);
             continue;
         }
-        code = shard_add_block(shard, &output->described, output->block, error);
+        code = shard_add_block(shard, output, error);
         if (code == ERROR_NONE)
             block_ref(output->block);
     }
+    damage_count(shard);
     return code;
 }
 
@@ -185,6 +211,13 @@ static void merge_leave(struct shard *shard, struct merge *merge)
         shard_merge_abandon(merge);
     else
         shard_merge_destroy(merge);
+}
+
+/* Files that the job made, here or in an earlier life, and that nobody will name. */
+static void doom_outputs(struct shard *shard, const struct merge *merge, uint64_t index)
+{
+    for (size_t i = 0; i < merge->output_count; i++)
+        doom_block(shard, &merge->outputs[i].described, index);
 }
 
 static enum error_code finish_merge(struct shard *shard, struct merge *merge, uint64_t index,
@@ -220,4 +253,23 @@ enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,
         code = finish_merge(shard, merge, index, &agreed, error);
     free(agreed.blocks);
     return code;
+}
+
+enum error_code shard_apply_merge_given_up(struct shard *shard, uint64_t index,
+                                           struct byte_reader *body, struct error *error)
+{
+    struct merge *merge = shard->merge;
+    uint64_t start_index = byte_reader_varint(body);
+    if (body->failed || byte_reader_left(body) > 0)
+        return error_set(error, ERROR_CORRUPT, "merge given up: cut, or stray bytes");
+    if (merge == NULL || merge->index != start_index)
+        return ERROR_NONE; /* its end came before */
+    /* A job that still runs leaves files behind, if any, for the sweep of the next start. */
+    if (!merge->running)
+        doom_outputs(shard, merge, index);
+    shard->changed_index = index;
+    shard->counters.merges_given_up++;
+    merge_leave(shard, merge);
+    shard_flush_advance(shard);
+    return ERROR_NONE;
 }

@@ -6,7 +6,7 @@
 #include "base/limits.h"
 #include "block/block_writer.h"
 
-#include "merge.h"
+#include "damage.h"
 
 enum {
     MINUTE_MS = 60 * 1000,
@@ -78,7 +78,7 @@ static bool late_parts_are_due(const struct shard *shard, int64_t now_ms)
 {
     size_t count = 0;
     for (size_t i = 0; i < shard->part_count; i++) {
-        if (!is_late(&shard->parts[i]))
+        if (!is_late(&shard->parts[i]) || shard->parts[i].damaged)
             continue;
         if (shard->parts[i].described.stamp_ms < now_ms - LATE_PART_WAIT_MS)
             return true;
@@ -91,10 +91,12 @@ static void take_parts(const struct shard *shard, enum merge_wish wish, int64_t 
                        struct merge_plan *plan)
 {
     bool late_too = wish != MERGE_DUE || late_parts_are_due(shard, now_ms);
+    if (damage_blocks_parts(shard))
+        return;
     for (size_t i = 0; i < shard->part_count; i++) {
         const struct shard_part *part = &shard->parts[i];
-        plan->parts[i] =
-            has_samples_before(&part->described, plan->cutoff_ms) && (late_too || !is_late(part));
+        plan->parts[i] = !part->damaged && has_samples_before(&part->described, plan->cutoff_ms) &&
+                         (late_too || !is_late(part));
         plan->part_count += plan->parts[i];
     }
 }
@@ -151,7 +153,7 @@ static enum error_code meet_blocks(const struct shard *shard, struct merge_plan 
             continue;
         if (is_wide(block))
             code = add_wide(plan, block->window_start_ms, block->window_end_ms, error);
-        else if (continued) {
+        else if (continued && !shard->blocks[b].damaged) {
             plan->blocks[b] = true;
             plan->block_count++;
         }
@@ -161,7 +163,7 @@ static enum error_code meet_blocks(const struct shard *shard, struct merge_plan 
 
 /* --- Groups of blocks --------------------------------------------------------------------- */
 
-/* The blocks of one window: those that lie in the window of the longest. */
+/* The sound blocks of one window: those that lie in the window of the longest. */
 struct group {
     int64_t start_ms;
     int64_t end_ms;
@@ -218,19 +220,20 @@ static void groups_clear(struct groups *groups)
 static enum error_code groups_make(const struct shard *shard, struct groups *groups_out,
                                    struct error *error)
 {
-    size_t count = shard->block_count;
+    size_t count = 0;
     struct groups groups = {
-        .positions = malloc((count + 1) * sizeof *groups.positions),
-        .items = malloc((count + 1) * sizeof *groups.items),
+        .positions = malloc((shard->block_count + 1) * sizeof *groups.positions),
+        .items = malloc((shard->block_count + 1) * sizeof *groups.items),
     };
-    struct sorted_block *sorted = malloc((count + 1) * sizeof *sorted);
+    struct sorted_block *sorted = malloc((shard->block_count + 1) * sizeof *sorted);
     if (groups.positions == NULL || groups.items == NULL || sorted == NULL) {
         groups_clear(&groups);
         free(sorted);
         return out_of_memory(error);
     }
-    for (size_t i = 0; i < count; i++)
-        sorted[i] = (struct sorted_block){&shard->blocks[i].described, i};
+    for (size_t i = 0; i < shard->block_count; i++)
+        if (!shard->blocks[i].damaged)
+            sorted[count++] = (struct sorted_block){&shard->blocks[i].described, i};
     qsort(sorted, count, sizeof *sorted, compare_blocks);
     for (size_t i = 0; i < count; i++) {
         const struct manifest_block *block = sorted[i].block;
@@ -442,8 +445,8 @@ bool merge_late_is_full(const struct shard *shard)
     struct error error;
     size_t late_parts = 0;
     for (size_t i = 0; i < shard->part_count; i++)
-        late_parts += is_late(&shard->parts[i]);
-    if (late_parts > LATE_PARTS_MAX)
+        late_parts += is_late(&shard->parts[i]) && !shard->parts[i].damaged;
+    if (late_parts > LATE_PARTS_MAX && !damage_blocks_parts(shard))
         return true;
     if (groups_make(shard, &groups, &error) != ERROR_NONE)
         return false;

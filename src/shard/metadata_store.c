@@ -197,6 +197,15 @@ void metadata_store_turn(struct metadata_store *store)
     pthread_mutex_unlock(&store->lock);
 }
 
+void metadata_store_set_unheard(struct metadata_store *store, uint32_t turns)
+{
+    pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < store->capacity; i++)
+        if (store->table[i] != NULL)
+            store->table[i]->turns_unheard = turns;
+    pthread_mutex_unlock(&store->lock);
+}
+
 size_t metadata_store_take_quiet(struct metadata_store *store, uint32_t turns, size_t count,
                                  struct byte_buffer *buffer)
 {

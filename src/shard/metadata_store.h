@@ -40,6 +40,9 @@ size_t metadata_store_count(struct metadata_store *store);
 /* A period is over. */
 void metadata_store_turn(struct metadata_store *store);
 
+/* Who heard what is not known any more: all count as not heard for so many periods. */
+void metadata_store_set_unheard(struct metadata_store *store, uint32_t turns);
+
 /* Append `text tenant | text metric_name` of metrics that were heard in none of the last `turns`
  * periods, `count` at most; they are then leaving. Returns how many. */
 size_t metadata_store_take_quiet(struct metadata_store *store, uint32_t turns, size_t count,

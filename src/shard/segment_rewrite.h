@@ -22,6 +22,7 @@ struct shard_segment {
     uint64_t first_id; /* its ids are from here on and before those of the next one */
     uint64_t series_count;
     uint64_t forgotten_count; /* of them */
+    bool damaged;             /* here: not every page can be read */
 };
 
 /* The first of the segments (by rising ids) that a freeze with so many new series writes anew;

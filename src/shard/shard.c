@@ -73,11 +73,12 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
     shard->closed = closed;
     shard->closed_context = context;
     shard->close_task.run = close_finish;
+    shard_job_started(shard); /* this */
     if (shard->merge != NULL)
         shard_merge_abandon(shard->merge);
+    shard_freeze_abandon(shard);
     shard_cancel_flushes(shard);
-    if (shard->jobs_running == 0)
-        scheduler_defer(shard->options.environment->scheduler, &shard->close_task);
+    shard_job_ended(shard);
 }
 
 void shard_destroy(struct shard *shard)
@@ -174,15 +175,24 @@ static void fill_arrays(const struct shard *shard, struct view *pieces)
     pieces->indexes[shard->registry.frozen_count] = shard->registry.growing;
     for (size_t i = 0; i < shard->part_count; i++) {
         const struct shard_part *part = &shard->parts[i];
-        pieces->parts[i] = (struct view_part){part->part, part->described.index,
-                                              part->described.summary.min_time_ms,
-                                              part->described.summary.max_time_ms};
+        pieces->parts[i] = (struct view_part){
+            .part = part->part,
+            .index = part->described.index,
+            .start_ms = part->described.summary.min_time_ms,
+            .end_ms = part->described.summary.max_time_ms,
+            .size_bytes = part->described.summary.size_bytes,
+        };
     }
     for (size_t i = 0; i < shard->block_count; i++) {
         const struct shard_block *block = &shard->blocks[i];
         pieces->blocks[i] = (struct view_block){
-            block->block, block->described.index, block->described.summary.min_time_ms,
-            block->described.summary.max_time_ms, block->described.window_end_ms};
+            .block = block->block,
+            .index = block->described.index,
+            .start_ms = block->described.summary.min_time_ms,
+            .end_ms = block->described.summary.max_time_ms,
+            .window_end_ms = block->described.window_end_ms,
+            .size_bytes = block->described.summary.size_bytes,
+        };
     }
 }
 
@@ -259,6 +269,11 @@ void shard_visit_metadata(struct shard *shard, struct text tenant, shard_metadat
                           void *context)
 {
     metadata_store_visit(shard->metadata, tenant, visit, context);
+}
+
+bool shard_metadata_is_damaged(const struct shard *shard)
+{
+    return atomic_load(&shard->metadata_is_damaged);
 }
 
 /* --- Proposing ------------------------------------------------------------------------------ */
@@ -360,7 +375,7 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
 {
     for (size_t i = 0; i < view->part_count; i++) {
         const struct view_part *part = &view->parts[i];
-        statistics->part_bytes += part_summary(part->part).size_bytes;
+        statistics->part_bytes += part->size_bytes;
         if (part->start_ms < statistics->oldest_ms)
             statistics->oldest_ms = part->start_ms;
         if (part->end_ms > statistics->newest_ms)
@@ -370,7 +385,7 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
     }
     for (size_t i = 0; i < view->block_count; i++) {
         const struct view_block *block = &view->blocks[i];
-        statistics->block_bytes += block_summary(block->block).size_bytes;
+        statistics->block_bytes += block->size_bytes;
         if (block->start_ms < statistics->oldest_ms)
             statistics->oldest_ms = block->start_ms;
         if (block->end_ms > statistics->newest_ms)
@@ -406,6 +421,8 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .merges_running = counters->merges_running,
         .merge_failures_total = counters->merge_failures,
         .samples_merged_total = counters->samples_merged,
+        .merges_given_up_total = counters->merges_given_up,
+        .damaged_files = counters->damaged_files,
         .late_refused_total = counters->late_refused,
         .job_failures_total = counters->job_failures,
         .series_forgotten = counters->series_forgotten,

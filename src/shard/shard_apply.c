@@ -310,6 +310,9 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
     case ENTRY_MERGE_DONE:
         code = shard_apply_merge_done(shard, index, &reader, error);
         break;
+    case ENTRY_MERGE_GIVEN_UP:
+        code = shard_apply_merge_given_up(shard, index, &reader, error);
+        break;
     case ENTRY_RETENTION:
         code = shard_apply_retention(shard, index, &reader, error);
         break;

@@ -2,6 +2,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/log.h"
+
 #include "shard_private.h"
 
 static const char *const FOLDERS[] = {"parts", "series", "blocks", "metadata"};
@@ -19,17 +21,30 @@ static enum error_code link_file(struct shard_copy *copy, const char *kind, uint
     return disk_link(copy->shard->options.environment->disk, from, to, &copy->error);
 }
 
+/* A file that is damaged by being away is not in the copy either. */
+static enum error_code link_if_there(struct shard_copy *copy, const char *kind, uint64_t index,
+                                     unsigned number, const char *extension)
+{
+    enum error_code code = link_file(copy, kind, index, number, extension);
+    if (code != ERROR_NOT_FOUND)
+        return code;
+    log_event(LOG_WARNING, "shard", "a missing file is not in the copy", "shard=%u error=\"%s\"",
+              copy->shard->options.shard_id, copy->error.message);
+    error_clear(&copy->error);
+    return ERROR_NONE;
+}
+
 static enum error_code link_all(struct shard_copy *copy, const struct manifest *manifest)
 {
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < manifest->segment_count; i++)
         code = link_file(copy, "series", manifest->segments[i], 0, "segment");
     for (size_t i = 0; code == ERROR_NONE && i < manifest->part_count; i++)
-        code =
-            link_file(copy, "parts", manifest->parts[i].index, manifest->parts[i].number, "part");
+        code = link_if_there(copy, "parts", manifest->parts[i].index, manifest->parts[i].number,
+                             "part");
     for (size_t i = 0; code == ERROR_NONE && i < manifest->block_count; i++)
-        code = link_file(copy, "blocks", manifest->blocks[i].index, manifest->blocks[i].number,
-                         "block");
+        code = link_if_there(copy, "blocks", manifest->blocks[i].index, manifest->blocks[i].number,
+                             "block");
     if (code == ERROR_NONE && manifest->metadata_index > 0)
         code = link_file(copy, "metadata", manifest->metadata_index, 0, "metadata");
     return code;

@@ -35,7 +35,7 @@ enum error_code shard_open_part_through(struct shard *shard, struct page_cache *
         page_source_open_file(shard->options.environment->disk, path, &file, error);
     if (code == ERROR_NONE)
         code = part_open(cache, file, part_out, error);
-    return code == ERROR_NONE ? code : error_wrap(error, "part '%s'", path);
+    return code;
 }
 
 enum error_code shard_open_part(struct shard *shard, const struct manifest_part *described,
@@ -55,7 +55,7 @@ enum error_code shard_open_block_through(struct shard *shard, struct page_cache 
         page_source_open_file(shard->options.environment->disk, path, &file, error);
     if (code == ERROR_NONE)
         code = block_open(cache, file, block_out, error);
-    return code == ERROR_NONE ? code : error_wrap(error, "block '%s'", path);
+    return code;
 }
 
 enum error_code shard_open_block(struct shard *shard, const struct manifest_block *described,
@@ -74,32 +74,32 @@ enum error_code shard_open_segment(struct shard *shard, uint64_t index,
         page_source_open_file(shard->options.environment->disk, path, &file, error);
     if (code == ERROR_NONE)
         code = series_segment_open(shard->options.cache, file, segment_out, error);
-    return code == ERROR_NONE ? code : error_wrap(error, "series segment '%s'", path);
+    return code;
 }
 
 /* --- What is open --------------------------------------------------------------------------- */
 
-enum error_code shard_add_part(struct shard *shard, const struct manifest_part *described,
-                               struct part *part, struct error *error)
+enum error_code shard_add_part(struct shard *shard, const struct shard_part *part,
+                               struct error *error)
 {
     struct shard_part *parts =
         realloc(shard->parts, (shard->part_count + 1) * sizeof *shard->parts);
     if (parts == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "list of parts");
     shard->parts = parts;
-    parts[shard->part_count++] = (struct shard_part){*described, part};
+    parts[shard->part_count++] = *part;
     return ERROR_NONE;
 }
 
-enum error_code shard_add_block(struct shard *shard, const struct manifest_block *described,
-                                struct block *block, struct error *error)
+enum error_code shard_add_block(struct shard *shard, const struct shard_block *block,
+                                struct error *error)
 {
     struct shard_block *blocks =
         realloc(shard->blocks, (shard->block_count + 1) * sizeof *shard->blocks);
     if (blocks == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "list of blocks");
     shard->blocks = blocks;
-    blocks[shard->block_count++] = (struct shard_block){*described, block};
+    blocks[shard->block_count++] = *block;
     return ERROR_NONE;
 }
 
@@ -215,6 +215,9 @@ static bool sweep_visit(void *context, const char *name, bool is_directory)
 
 void shard_sweep_files(struct shard *shard)
 {
+    /* What nobody names may be what a damaged file was made of. */
+    if (shard->counters.damaged_files > 0)
+        return;
     static const char *const KINDS[] = {"parts", "series", "blocks", "metadata"};
     struct disk *disk = shard->options.environment->disk;
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {

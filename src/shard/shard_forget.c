@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "block/part_reader.h"
 
+#include "damage.h"
 #include "entry_forget.h"
 #include "forget.h"
 
@@ -217,9 +218,23 @@ void shard_forget_maintain(struct shard *shard)
         propose_batch(shard);
     if (forgetting->proposed)
         return;
-    /* Ids get out of parts when those change. */
+    /* Ids get out of parts when those change. Whom a damaged part holds nobody knows. */
+    if (damage_has_parts(shard))
+        return;
     if (forgetting->scan_from > 0 || forgetting->scanned_version != shard->view_version)
         start_scan(shard);
+}
+
+/*
+ * Who stated metadata before is not known to a new leader, be it another or one after a restart.
+ * Senders state it every minute: what nobody states for one whole period from here on is quiet. So
+ * restarts do not keep it for ever, unless one comes every other period; ingest.max_metadata bounds
+ * it then.
+ */
+static void forget_who_stated(struct shard *shard)
+{
+    uint32_t periods = shard->options.metadata_quiet_periods;
+    metadata_store_set_unheard(shard->metadata, periods > 0 ? periods - 1 : 0);
 }
 
 void shard_forget_lead(struct shard *shard)
@@ -229,6 +244,7 @@ void shard_forget_lead(struct shard *shard)
     registry_clear_leaving(&shard->registry);
     shard->metadata_forget_proposed = false;
     metadata_store_clear_leaving(shard->metadata);
+    forget_who_stated(shard);
 }
 
 void shard_forget_clear(struct shard *shard)

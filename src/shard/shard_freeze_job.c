@@ -11,15 +11,17 @@
 #include "base/log.h"
 #include "block/part_writer.h"
 
+#include "damage.h"
 #include "forget.h"
-#include "merge_plan.h"
 #include "part_split.h"
 
-enum { RETRY_MS = 2000 };
+/* A failed job is tried again after so long, then after twice as long, and so on. */
+enum { RETRY_MS_MIN = 2000, RETRY_MS_MAX = 60 * 1000 };
 
 struct freeze_job {
     struct job job;
     struct timer retry;
+    int64_t retry_ms;
     struct shard *shard;
     struct shard_frozen *frozen; /* shard->frozen[0], which stays there until the job is done */
     struct segment_rewrite rewrite;
@@ -263,7 +265,8 @@ static enum error_code add_result(struct shard *shard, const struct manifest_par
             shard_path(shard, path, "parts", described->index, described->number, "part"));
         return ERROR_NONE;
     }
-    enum error_code code = shard_add_part(shard, described, part, error);
+    enum error_code code =
+        shard_add_part(shard, &(struct shard_part){.described = *described, .part = part}, error);
     if (code == ERROR_NONE)
         part_ref(part);
     return code;
@@ -327,6 +330,37 @@ static void freeze_retry(struct timer *timer)
     scheduler_submit(shard->options.environment->scheduler, &job->job);
 }
 
+bool shard_freeze_is_stuck(const struct shard *shard)
+{
+    return shard->freeze_job != NULL && shard->freeze_job->retry.heap_index != TIMER_IDLE;
+}
+
+void shard_freeze_abandon(struct shard *shard)
+{
+    if (!shard_freeze_is_stuck(shard))
+        return;
+    struct timer *retry = &shard->freeze_job->retry;
+    scheduler_timer_stop(shard->options.environment->scheduler, retry);
+    freeze_retry(retry);
+}
+
+/* What was frozen stays readable in memory and in the log. What is wrong may pass, as a full disk
+ * does. */
+static void try_again_later(struct freeze_job *job, const struct error *error)
+{
+    struct shard *shard = job->shard;
+    shard->counters.job_failures++;
+    log_event(LOG_ERROR, "shard", "a freeze could not be written, it is tried again",
+              "shard=%u index=%llu retry_ms=%lld error=\"%s\"%s", shard->options.shard_id,
+              (unsigned long long)job->frozen->index, (long long)job->retry_ms, error->message,
+              damage_is_of_file(error->code)
+                  ? " next=\"put a sound copy of that file in its place; without one, writes are "
+                    "refused when two freezes wait\""
+                  : "");
+    scheduler_timer_start(shard->options.environment->scheduler, &job->retry, job->retry_ms);
+    job->retry_ms = job->retry_ms * 2 < RETRY_MS_MAX ? job->retry_ms * 2 : RETRY_MS_MAX;
+}
+
 static void freeze_done(struct job *base)
 {
     struct freeze_job *job = (struct freeze_job *)base;
@@ -335,13 +369,8 @@ static void freeze_done(struct job *base)
     if (error.code == ERROR_NONE && shard->closed == NULL)
         (void)install_results(job, &error); /* its code is in the error */
     if (error.code != ERROR_NONE && shard->closed == NULL) {
-        /* What was frozen stays readable in memory and in the log. */
-        shard->counters.job_failures++;
-        log_event(LOG_ERROR, "shard", "a freeze could not be written, it is tried again",
-                  "shard=%u index=%llu error=\"%s\"", shard->options.shard_id,
-                  (unsigned long long)job->frozen->index, error.message);
         discard_results(job);
-        scheduler_timer_start(shard->options.environment->scheduler, &job->retry, RETRY_MS);
+        try_again_later(job, &error);
         return;
     }
     uint64_t index = shard->durable.frozen_index;
@@ -394,6 +423,7 @@ void shard_start_freeze_job_at_once(struct shard *shard)
     }
     job->job = (struct job){.run = freeze_run, .done = freeze_done, .class = JOB_STORAGE};
     job->retry = (struct timer){.fire = freeze_retry, .heap_index = TIMER_IDLE};
+    job->retry_ms = RETRY_MS_MIN;
     job->shard = shard;
     job->frozen = &shard->frozen[0];
     shard->freeze_job = job;

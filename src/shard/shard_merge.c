@@ -8,9 +8,10 @@
 #include "base/log.h"
 #include "block/block_writer.h"
 
-#include "merge.h"
+#include "damage.h"
 
-enum { RETRY_MS = 5000 };
+/* A failed job is tried again after so long, then after twice as long, and so on. */
+enum { RETRY_MS_MIN = 5000, RETRY_MS_MAX = 5 * 60 * 1000 };
 
 /* --- Deciding (leader) ------------------------------------------------------------------------ */
 
@@ -78,11 +79,6 @@ void shard_merge_destroy(struct merge *merge)
     byte_buffer_clear(&merge->body);
     view_unref(merge->view);
     free(merge);
-}
-
-void shard_merge_abandon(struct merge *merge)
-{
-    atomic_store(&merge->abandoned, true);
 }
 
 /* Whether a freeze at this index waits to be written. */
@@ -199,15 +195,28 @@ static void merge_run(struct job *job)
     counters->merges_waiting--;
     counters->merges_running++;
     error_clear(&merge->error);
-    if (merge_write_blocks(merge, &merge->error) != ERROR_NONE)
+    if (merge_write_blocks(merge, &merge->error) != ERROR_NONE) {
         merge_discard_outputs(merge);
+        merge->given_up = damage_is_of_file(merge->error.code) && damage_find(merge);
+    }
     counters->merges_running--;
+}
+
+static bool propose_given_up(struct merge *merge)
+{
+    struct byte_buffer entry = {0};
+    entry_encode_header(&entry, ENTRY_MERGE_GIVEN_UP,
+                        clock_now_ms(merge->shard->options.environment->clock));
+    byte_buffer_varint(&entry, merge->index);
+    return shard_propose(merge->shard, &entry);
 }
 
 static bool propose_done(struct merge *merge)
 {
     struct shard *shard = merge->shard;
     struct byte_buffer entry = {0};
+    if (merge->given_up)
+        return propose_given_up(merge);
     entry_encode_header(&entry, ENTRY_MERGE_DONE, clock_now_ms(shard->options.environment->clock));
     byte_buffer_varint(&entry, merge->index);
     byte_buffer_varint(&entry, merge->output_count);
@@ -219,7 +228,9 @@ static bool propose_done(struct merge *merge)
 void shard_merge_resume(struct shard *shard)
 {
     struct merge *merge = shard->merge;
-    if (merge != NULL && merge->completed && !merge->done_proposed)
+    if (merge == NULL || merge->running || merge->done_proposed)
+        return;
+    if (merge->completed || merge->given_up)
         merge->done_proposed = propose_done(merge);
 }
 
@@ -238,6 +249,28 @@ static void merge_retry(struct timer *timer)
     shard_job_ended(shard);
 }
 
+void shard_merge_abandon(struct merge *merge)
+{
+    struct timer *retry = &merge->retry;
+    atomic_store(&merge->abandoned, true);
+    if (retry->heap_index == TIMER_IDLE)
+        return;
+    scheduler_timer_stop(merge->shard->options.environment->scheduler, retry);
+    merge_retry(retry); /* the merge is gone now, unless the shard has it */
+}
+
+/* What is wrong may pass, as a full disk does. */
+static void try_again_later(struct merge *merge)
+{
+    struct shard *shard = merge->shard;
+    shard->counters.merges_waiting++;
+    log_event(LOG_ERROR, "shard", "a merge failed, it is tried again",
+              "shard=%u index=%llu retry_ms=%lld error=\"%s\"", shard->options.shard_id,
+              (unsigned long long)merge->index, (long long)merge->retry_ms, merge->error.message);
+    scheduler_timer_start(shard->options.environment->scheduler, &merge->retry, merge->retry_ms);
+    merge->retry_ms = merge->retry_ms * 2 < RETRY_MS_MAX ? merge->retry_ms * 2 : RETRY_MS_MAX;
+}
+
 static void merge_finished(struct job *job)
 {
     struct merge *merge = (struct merge *)job;
@@ -246,12 +279,11 @@ static void merge_finished(struct job *job)
     if (wanted && merge->error.code != ERROR_NONE) {
         shard->counters.job_failures++;
         shard->counters.merge_failures++;
-        shard->counters.merges_waiting++;
-        log_event(LOG_ERROR, "shard", "a merge failed, it is tried again",
-                  "shard=%u index=%llu error=\"%s\"", shard->options.shard_id,
-                  (unsigned long long)merge->index, merge->error.message);
-        scheduler_timer_start(shard->options.environment->scheduler, &merge->retry, RETRY_MS);
-        return;
+        if (!merge->given_up) {
+            try_again_later(merge);
+            return;
+        }
+        damage_take_over(shard, merge);
     }
     merge->running = false;
     merge->completed = merge->error.code == ERROR_NONE;
@@ -272,6 +304,7 @@ static enum error_code merge_create(struct shard *shard, uint64_t index, struct 
     merge->retry = (struct timer){.fire = merge_retry, .heap_index = TIMER_IDLE};
     merge->shard = shard;
     merge->index = index;
+    merge->retry_ms = RETRY_MS_MIN;
     byte_buffer_append(&merge->body, body->position, byte_reader_left(body));
     enum error_code code = decode_inputs(shard, merge, body, error);
     if (code == ERROR_NONE && merge->body.failed)

@@ -31,16 +31,33 @@ enum {
     PENDING_WITHDRAWN = 1,
 };
 
-/* A part that is open here. */
+/* A part of the manifest, as it is here (damage.h). */
 struct shard_part {
     struct manifest_part described;
-    struct part *part;
+    struct part *part; /* open, or a stand-in */
+    bool damaged;      /* not to be merged */
+    bool is_stand_in;
 };
 
 struct shard_block {
     struct manifest_block described;
     struct block *block;
+    bool damaged;
+    bool is_stand_in;
 };
+
+/* A file may be opened again while a merge holds it as it was. */
+static inline bool is_same_part(const struct shard_part *left, const struct shard_part *right)
+{
+    return left->described.index == right->described.index &&
+           left->described.number == right->described.number;
+}
+
+static inline bool is_same_block(const struct shard_block *left, const struct shard_block *right)
+{
+    return left->described.index == right->described.index &&
+           left->described.number == right->described.number;
+}
 
 /* A freeze whose files are not durable yet. */
 struct shard_frozen {
@@ -94,6 +111,7 @@ struct shard {
     struct tombstones *tombstones;
     struct metadata_store *metadata;
     bool metadata_changed;
+    atomic_bool metadata_is_damaged; /* its file was, at the start */
     bool view_is_stale; /* memory was out when a new view was due; the old one is complete too */
     uint64_t changed_index;  /* entry that last changed parts or blocks but for a freeze */
     uint64_t metadata_index; /* freeze that wrote the metadata file; 0: none */
@@ -135,6 +153,11 @@ struct shard {
     size_t copies_running; /* while there are some, no file is deleted */
     size_t deletions_running;
 
+    /* Damaged files that could not be opened are tried again (reopening.c). */
+    struct reopening *reopening; /* running */
+    int64_t reopen_wait_ms;      /* 0: none is damaged so */
+    uint64_t reopen_due_ms;      /* by the monotonic clock */
+
     /* Queries. */
     pthread_mutex_t view_lock; /* held to take or swap the pointer only */
     struct view *view;
@@ -154,7 +177,9 @@ struct shard {
         _Atomic uint64_t merge_failures;
         _Atomic uint64_t samples_merged;
         _Atomic uint64_t late_refused;
+        _Atomic uint64_t merges_given_up;
         _Atomic uint64_t job_failures;
+        _Atomic uint64_t damaged_files;
         _Atomic uint64_t series_forgotten;
         _Atomic uint64_t segments_rewritten;
         _Atomic uint64_t metadata_forgotten;
@@ -205,12 +230,14 @@ void shard_start_freeze_job(struct shard *shard);
 
 /* shard_freeze_job.c */
 void shard_start_freeze_job_at_once(struct shard *shard);
+/* The shard is closing: what waits to be tried again is not. */
+void shard_freeze_abandon(struct shard *shard);
 
-/* shard_files.c: parts and blocks that are open */
-enum error_code shard_add_part(struct shard *shard, const struct manifest_part *described,
-                               struct part *part, struct error *error);
-enum error_code shard_add_block(struct shard *shard, const struct manifest_block *described,
-                                struct block *block, struct error *error);
+/* shard_files.c: parts and blocks that are open; the references are the list's afterwards */
+enum error_code shard_add_part(struct shard *shard, const struct shard_part *part,
+                               struct error *error);
+enum error_code shard_add_block(struct shard *shard, const struct shard_block *block,
+                                struct error *error);
 enum error_code shard_open_part(struct shard *shard, const struct manifest_part *described,
                                 struct part **part_out, struct error *error);
 enum error_code shard_open_block(struct shard *shard, const struct manifest_block *described,
@@ -237,7 +264,7 @@ void shard_delete_doomed(struct shard *shard);
 /* Whether files are still there that the durable manifest does not name. */
 bool shard_has_doomed(const struct shard *shard);
 /* Delete files of jobs that a crash cut short: not later than the durable freeze and not named by
- * its manifest. Blocking. */
+ * its manifest. Nothing while a file is damaged. Blocking. */
 void shard_sweep_files(struct shard *shard);
 
 enum error_code shard_create_head(struct shard *shard, struct head **head_out, struct error *error);
@@ -247,10 +274,14 @@ enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
                                         struct byte_reader *body, struct error *error);
 enum error_code shard_apply_merge_done(struct shard *shard, uint64_t index,
                                        struct byte_reader *body, struct error *error);
+/* The merge is not done, by nobody: its inputs stay. */
+enum error_code shard_apply_merge_given_up(struct shard *shard, uint64_t index,
+                                           struct byte_reader *body, struct error *error);
 enum error_code shard_apply_retention(struct shard *shard, uint64_t index, struct byte_reader *body,
                                       struct error *error);
 void shard_merge_destroy(struct merge *merge);
-/* The job of the merge ends soon and without result. */
+/* The job of the merge ends soon and without result; it is gone at once when it waits to be tried
+ * again and the shard closes, or has it no more. */
 void shard_merge_abandon(struct merge *merge);
 /* The merge that the manifest says is not done yet. Errors: CORRUPT, OUT_OF_MEMORY. */
 enum error_code shard_restore_merge(struct shard *shard, const struct manifest *manifest,

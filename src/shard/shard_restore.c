@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "damage.h"
 #include "forget.h"
 
 /* --- Series ---------------------------------------------------------------------------------- */
@@ -74,7 +75,11 @@ static enum error_code restore_metadata(struct shard *shard, struct error *error
     if (shard->metadata_index == 0)
         return ERROR_NONE;
     shard_path(shard, path, "metadata", shard->metadata_index, 0, "metadata");
-    return metadata_file_read(shard->options.environment->disk, path, shard->metadata, error);
+    enum error_code code =
+        metadata_file_read(shard->options.environment->disk, path, shard->metadata, error);
+    /* What may pass is no reason to begin without: the next file would lack it for good. */
+    return code == ERROR_CORRUPT || code == ERROR_NOT_FOUND ? damage_of_metadata(shard, path, error)
+                                                            : code;
 }
 
 /* --- Files ----------------------------------------------------------------------------------- */
@@ -84,22 +89,22 @@ static enum error_code restore_files(struct shard *shard, const struct manifest 
 {
     enum error_code code = restore_segments(shard, manifest, error);
     for (size_t i = 0; code == ERROR_NONE && i < manifest->part_count; i++) {
-        struct part *part;
-        code = shard_open_part(shard, &manifest->parts[i], &part, error);
+        struct shard_part part;
+        code = damage_open_part(shard, &manifest->parts[i], &part, error);
         if (code != ERROR_NONE)
             break;
-        code = shard_add_part(shard, &manifest->parts[i], part, error);
+        code = shard_add_part(shard, &part, error);
         if (code != ERROR_NONE)
-            part_unref(part);
+            part_unref(part.part);
     }
     for (size_t i = 0; code == ERROR_NONE && i < manifest->block_count; i++) {
-        struct block *block;
-        code = shard_open_block(shard, &manifest->blocks[i], &block, error);
+        struct shard_block block;
+        code = damage_open_block(shard, &manifest->blocks[i], &block, error);
         if (code != ERROR_NONE)
             break;
-        code = shard_add_block(shard, &manifest->blocks[i], block, error);
+        code = shard_add_block(shard, &block, error);
         if (code != ERROR_NONE)
-            block_unref(block);
+            block_unref(block.block);
     }
     return code;
 }
@@ -144,6 +149,7 @@ enum error_code shard_restore(struct shard *shard, const uint8_t *manifest_bytes
     manifest_clear(&shard->durable);
     shard->durable = manifest;
     shard_forget_restored(shard);
+    damage_count(shard);
     shard_sweep_files(shard);
     code = shard_publish(shard, error);
     if (code == ERROR_NONE)

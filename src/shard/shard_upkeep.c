@@ -3,8 +3,8 @@
  */
 #include "base/log.h"
 
+#include "damage.h"
 #include "forget.h"
-#include "merge.h"
 
 /* --- Retention ------------------------------------------------------------------------------ */
 
@@ -42,18 +42,18 @@ void shard_retain_from(struct shard *shard, int64_t cutoff_ms)
     shard_propose(shard, &entry);
 }
 
-static bool merges_block(const struct merge *merge, const struct block *block)
+static bool merges_block(const struct merge *merge, const struct shard_block *block)
 {
     for (size_t i = 0; merge != NULL && i < merge->block_count; i++)
-        if (merge->blocks[i].block == block)
+        if (is_same_block(&merge->blocks[i], block))
             return true;
     return false;
 }
 
-static bool merges_part(const struct merge *merge, const struct part *part)
+static bool merges_part(const struct merge *merge, const struct shard_part *part)
 {
     for (size_t i = 0; merge != NULL && i < merge->part_count; i++)
-        if (merge->parts[i].input.part == part)
+        if (is_same_part(&merge->parts[i].input, part))
             return true;
     return false;
 }
@@ -71,11 +71,11 @@ enum error_code shard_apply_retention(struct shard *shard, uint64_t index, struc
     /* What a merge reads stays named until that is done, so that a restart finds it. */
     for (size_t i = shard->block_count; i > 0; i--)
         if (shard->blocks[i - 1].described.window_end_ms <= cutoff_ms &&
-            !merges_block(shard->merge, shard->blocks[i - 1].block))
+            !merges_block(shard->merge, &shard->blocks[i - 1]))
             shard_drop_block(shard, i - 1, index);
     for (size_t i = shard->part_count; i > 0; i--)
         if (shard->parts[i - 1].described.summary.max_time_ms < cutoff_ms &&
-            !merges_part(shard->merge, shard->parts[i - 1].part))
+            !merges_part(shard->merge, &shard->parts[i - 1]))
             shard_drop_part(shard, i - 1, index);
     return shard_publish(shard, error);
 }
@@ -116,6 +116,7 @@ void shard_maintain(struct shard *shard)
         shard_publish_soon(shard);
     shard_merge_resume(shard);
     shard_delete_doomed(shard);
+    damage_reopen(shard);
     shard_flush_advance(shard);
     int64_t newest_ms = shard_newest_stored_ms(shard);
     shard->late_is_full = merge_late_is_full(shard);

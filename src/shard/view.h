@@ -32,6 +32,7 @@ struct view_part {
     uint64_t index;   /* of the freeze that made it */
     int64_t start_ms; /* oldest and newest timestamp */
     int64_t end_ms;
+    uint64_t size_bytes;
 };
 
 struct view_block {
@@ -40,6 +41,7 @@ struct view_block {
     int64_t start_ms;
     int64_t end_ms;
     int64_t window_end_ms; /* behind end_ms */
+    uint64_t size_bytes;
 };
 
 struct view {

@@ -1,9 +1,12 @@
 """Nothing that was acknowledged is lost, doubled or altered: through kill -9 and SIGTERM under load,
 restarts, freezes and merges, with samples in order and out of order.
 """
+import http.client
 import os
+import random
 import signal
 import subprocess
+import threading
 import time
 
 import harness
@@ -113,6 +116,39 @@ class Durability(harness.IntegrationTest):
         self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
         self.check(node)
         self.check(self.kill_and_restart(node))
+
+    def test_what_is_acknowledged_survives_kill_9_at_any_moment(self):
+        """Moments by chance, from a seed that a failure prints: in starts, load, freezes, merges."""
+        seed = int(os.environ.get("GNOMON_KILL_SEED", random.randrange(1 << 32)))
+        rounds = int(os.environ.get("GNOMON_KILL_ROUNDS", "6"))
+        chance = random.Random(seed)
+        node = self.start_node("--storage.freeze_interval=1s", "--telemetry.self_write=false")
+        writer = self.start_writer(node, "--protocol=both", "--order=shuffled", "--pause-ms=5")
+        with self.subTest(seed=seed):
+            for _ in range(rounds):
+                # Some die while they start.
+                time.sleep(chance.choice([0.02, 0.1, 0.3, 1, 2]) * chance.random())
+                if chance.random() < 0.3:
+                    threading.Thread(target=self.flush_and_ignore, args=(node,), daemon=True).start()
+                    time.sleep(0.2 * chance.random())
+                node.process.kill()
+                node.wait()
+                node = self.start(harness.Node(self.folder, node.port, node.settings))
+            node.wait_ready()
+            self.wait_for_samples(node, 1000)
+            self.end_writer(writer)
+            self.check(node)
+            self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
+            self.check(node)
+            node.terminate()
+            self.check(self.restart(node))
+
+    @staticmethod
+    def flush_and_ignore(node):
+        try:
+            node.request("POST", "/api/v1/admin/flush")
+        except (OSError, http.client.HTTPException):
+            pass
 
     def test_SIGTERM_under_load_drains_and_loses_nothing(self):
         node = self.start_node()

@@ -63,17 +63,29 @@ static bool jobs_failed(struct run *run)
     return failures > 0;
 }
 
+/* All metadata of a shard may be missing, and it says so. */
+static void excuse_metadata(struct run *run)
+{
+    for (size_t i = 0; i < NODE_SHARDS; i++)
+        if (shard_metadata_is_damaged(replica_shard(run->node.replicas[i])))
+            run->models[i].metadata_forgotten += UINT32_MAX;
+}
+
 static void live_on_rot(struct run *run)
 {
     struct error error;
     uint64_t metadata_missed[NODE_SHARDS]; /* it comes back with the disk */
-    for (size_t i = 0; i < NODE_SHARDS; i++)
+    uint64_t metadata_forgotten[NODE_SHARDS];
+    for (size_t i = 0; i < NODE_SHARDS; i++) {
         metadata_missed[i] = run->models[i].metadata_missed;
+        metadata_forgotten[i] = run->models[i].metadata_forgotten;
+    }
     if (shard_node_open(&run->node, &error) != ERROR_NONE) {
         if (error.code != ERROR_TIMEOUT || !jobs_failed(run))
             expect_place(run, "start with rot", &error);
         run->counts.rot_refused_start++;
     } else {
+        excuse_metadata(run);
         bool right = reads_right(run);
         merge_all(run);
         if (shard_node_is_broken(&run->node))
@@ -81,8 +93,10 @@ static void live_on_rot(struct run *run)
         else if (reads_right(run) && right)
             run->counts.rot_harmless++;
     }
-    for (size_t i = 0; i < NODE_SHARDS; i++)
+    for (size_t i = 0; i < NODE_SHARDS; i++) {
         run->models[i].metadata_missed = metadata_missed[i];
+        run->models[i].metadata_forgotten = metadata_forgotten[i];
+    }
     shard_node_crash(&run->node, SIMULATED_KILL);
     memset(run->requests_in_flight, 0, sizeof run->requests_in_flight);
     simulated_environment_restart(run->node.environment);

@@ -136,6 +136,7 @@ static const char *const NAMES[COUNTS] = {
     "rot_found_by_merging",
     "rot_in_journal",
     "rot_harmless",
+    "files_reopened",
 };
 
 void run_counts_add(struct run_counts *sum, const struct run_counts *counts)

@@ -33,7 +33,7 @@ struct run_counts {
     uint64_t crashes, clean_ends, failed_starts, journal_failures, job_failures, full_disks;
     uint64_t blocks_of_hours, blocks_of_half_a_day, blocks_of_days, overlays;
     uint64_t rot_refused_start, rot_found_by_reading, rot_found_by_merging, rot_in_journal,
-        rot_harmless;
+        rot_harmless, files_reopened;
 };
 
 struct run {

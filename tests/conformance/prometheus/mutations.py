@@ -17,9 +17,9 @@ STRAY = ("(", ")", "{", "}", "[", "]", ",", "+", "-", "*", "/", "^", "%", "==", 
 # and functions that came later; and what it says inside brackets.
 NEWER = re.compile(
     r"duration|subquery or range|in offset|unexpected number .* in offset|unexpected string .* in "
-    r"(label matching|grouping opts)|operator \"(</|>/)\"|is not enabled|error parsing number|"
-    r"bad number or|invalid label name|label name in label_|unexpected colon|out of range|bool modifier can only|"
-    r"metric name must not be set twice|\"(start|end)\"|unexpected number of samples")
+    r"(label matching|grouping opts)|unexpected metric identifier .* in grouping opts|"
+    r"operator \"(</|>/)\"|is not enabled|error parsing number|bad number or|invalid label name|"
+    r"label name in label_|unexpected colon|out of range|bool modifier can only|metric name must not be set twice|\"(start|end)\"|unexpected number of samples")
 # What is read otherwise by newer versions: two more functions and operators, durations that are
 # numbers. And where 2.42 answers otherwise: histograms, deviations of what is not finite, names after
 # atan2, years that no integer holds. A selector without a name finds histograms, too.

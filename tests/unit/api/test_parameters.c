@@ -147,7 +147,7 @@ static void the_error_names_parameter_and_value(void **state)
     struct error error;
     api_time(&parameters, TEXT("p"), 0, &time_ms, &error);
     assert_string_equal(error.message,
-                        "invalid parameter \"p\": Invalid time value for 'p': cannot parse "
+                        "invalid parameter \"p\": invalid time value for 'p': cannot parse "
                         "\"soon\" to a valid timestamp");
     api_required_time(&parameters, TEXT("p"), &time_ms, &error);
     assert_string_equal(error.message,

@@ -92,6 +92,7 @@ static void names_are_quoted_where_they_must_be(void **state)
         {"{\"bool\"} + {\"nan\"}", "{\"bool\"} + {\"nan\"}"},
         {"{__name__=\"up\"}", NULL},
         {"{__name__=~\"a|b\",job=\"x\"}", NULL},
+        {"sum by (a:b, :) (x{\"a:b\"=\"c\"})", NULL},
         {"sum by (\"a.b\", c) (x)", NULL},
         {"'tab\\t\\xff \\u00fc'", "\"tab\\t\\xff \xc3\xbc\""},
     };

@@ -113,7 +113,7 @@ static void late_samples_wait_when_the_merges_are_behind(void **state)
 static void more_than_eight_overlays_in_one_window_are_too_many(void **state)
 {
     (void)state;
-    struct shard_block blocks[20];
+    struct shard_block blocks[20] = {0};
     struct shard shard = {.blocks = blocks};
     for (size_t i = 0; i < 20; i++)
         blocks[i].described = (struct manifest_block){
@@ -275,7 +275,7 @@ static void blocks_stay_short_against_the_retention(void **state)
 
 static size_t blocks_planned(uint64_t series_count)
 {
-    struct shard_block blocks[2];
+    struct shard_block blocks[2] = {0};
     struct shard shard = {.blocks = blocks, .block_count = 2};
     struct merge_plan plan;
     struct error error;

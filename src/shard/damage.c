@@ -1,0 +1,205 @@
+#include "damage.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "block/block_inspect.h"
+
+/* --- Telling ---------------------------------------------------------------------------------- */
+
+static void tell(const struct shard *shard, const char *path, const struct error *reason)
+{
+    log_event(LOG_ERROR, "shard",
+              "a file is damaged: queries that need it fail, everything else goes on",
+              "shard=%u file=\"%s\" error=\"%s\" next=\"put a sound copy in its place: it is "
+              "looked for again at times, and at a restart\"",
+              shard->options.shard_id, path, reason->message);
+}
+
+bool damage_is_of_file(enum error_code code)
+{
+    return code == ERROR_CORRUPT || code == ERROR_NOT_FOUND || code == ERROR_UNSUPPORTED ||
+           code == ERROR_IO;
+}
+
+/* --- Stand-ins -------------------------------------------------------------------------------- */
+
+enum error_code damage_open_part(struct shard *shard, const struct manifest_part *described,
+                                 struct shard_part *part_out, struct error *error)
+{
+    struct shard_part part = {.described = *described};
+    enum error_code code = shard_open_part(shard, described, &part.part, error);
+    if (code != ERROR_NONE && damage_is_of_file(code)) {
+        char path[SHARD_PATH_MAX];
+        struct error reason = *error;
+        reason.code = ERROR_CORRUPT; /* to who asks: nobody looks for this file by name */
+        tell(shard, shard_path(shard, path, "parts", described->index, described->number, "part"),
+             &reason);
+        part.damaged = part.is_stand_in = true;
+        code = part_create_unreadable(&reason, &part.part, error);
+    }
+    if (code == ERROR_NONE)
+        *part_out = part;
+    return code;
+}
+
+enum error_code damage_open_block(struct shard *shard, const struct manifest_block *described,
+                                  struct shard_block *block_out, struct error *error)
+{
+    struct shard_block block = {.described = *described};
+    enum error_code code = shard_open_block(shard, described, &block.block, error);
+    if (code != ERROR_NONE && damage_is_of_file(code)) {
+        char path[SHARD_PATH_MAX];
+        struct error reason = *error;
+        reason.code = ERROR_CORRUPT;
+        tell(shard, shard_path(shard, path, "blocks", described->index, described->number, "block"),
+             &reason);
+        block.damaged = block.is_stand_in = true;
+        code = block_create_unreadable(&reason, &block.block, error);
+    }
+    if (code == ERROR_NONE)
+        *block_out = block;
+    return code;
+}
+
+enum error_code damage_of_metadata(struct shard *shard, const char *path, struct error *error)
+{
+    log_event(LOG_ERROR, "shard",
+              "a file of metadata is damaged: type, help and unit come back as senders state them",
+              "shard=%u file=\"%s\" error=\"%s\"", shard->options.shard_id, path, error->message);
+    metadata_store_destroy(shard->metadata);
+    shard->metadata = metadata_store_create(shard->options.metadata_max);
+    atomic_store(&shard->metadata_is_damaged, true);
+    return shard->metadata == NULL ? error_set(error, ERROR_OUT_OF_MEMORY, "metadata") : ERROR_NONE;
+}
+
+enum error_code damage_replace_output(struct shard *shard, const struct manifest_block *described,
+                                      struct shard_block *block_out, struct error *error)
+{
+    struct shard_block block = {.described = *described, .damaged = true, .is_stand_in = true};
+    char path[SHARD_PATH_MAX];
+    struct error reason;
+    shard_path(shard, path, "blocks", described->index, described->number, "block");
+    error_set(&reason, ERROR_CORRUPT,
+              "block '%s' could not be made, since a file that it is made of is damaged", path);
+    tell(shard, path, &reason);
+    enum error_code code = block_create_unreadable(&reason, &block.block, error);
+    if (code == ERROR_NONE)
+        *block_out = block;
+    return code;
+}
+
+/* --- Finding what a merge could not read ------------------------------------------------------ */
+
+/* Whether the file is damaged; `reason` says how. */
+static bool is_damaged(const struct merge *merge, const char *path, struct error *reason)
+{
+    struct page_source *source;
+    struct file_summary summary;
+    error_clear(reason);
+    if (atomic_load(&merge->abandoned))
+        return false;
+    enum error_code code =
+        page_source_open_file(merge->shard->options.environment->disk, path, &source, reason);
+    if (code == ERROR_NONE)
+        code = block_verify(source, &summary, reason);
+    return code != ERROR_NONE && damage_is_of_file(code);
+}
+
+static bool find_in_segments(struct merge *merge)
+{
+    bool any = false;
+    for (size_t i = 0; merge->part_count > 0 && i < merge->view->segment_count; i++) {
+        const char *path = series_segment_path(merge->view->segments[i]);
+        struct error reason;
+        if (!is_damaged(merge, path, &reason))
+            continue;
+        any = true;
+        snprintf(merge->damaged_segment, sizeof merge->damaged_segment, "%s", path);
+        tell(merge->shard, path, &reason);
+    }
+    return any;
+}
+
+bool damage_find(struct merge *merge)
+{
+    const struct shard *shard = merge->shard;
+    char path[SHARD_PATH_MAX];
+    struct error reason;
+    bool any = find_in_segments(merge);
+    for (size_t i = 0; i < merge->part_count; i++) {
+        struct shard_part *input = &merge->parts[i].input;
+        shard_path(shard, path, "parts", input->described.index, input->described.number, "part");
+        if (input->damaged || !is_damaged(merge, path, &reason)) {
+            any |= input->damaged;
+            continue;
+        }
+        any = input->damaged = true;
+        tell(shard, path, &reason);
+    }
+    for (size_t i = 0; i < merge->block_count; i++) {
+        struct shard_block *input = &merge->blocks[i];
+        shard_path(shard, path, "blocks", input->described.index, input->described.number, "block");
+        if (input->damaged || !is_damaged(merge, path, &reason)) {
+            any |= input->damaged;
+            continue;
+        }
+        any = input->damaged = true;
+        tell(shard, path, &reason);
+    }
+    return any;
+}
+
+/* --- What the shard knows --------------------------------------------------------------------- */
+
+static void note_segment(struct shard *shard, const char *damaged)
+{
+    for (size_t i = 0; damaged[0] != '\0' && i < shard->segment_count; i++) {
+        char path[SHARD_PATH_MAX];
+        shard_path(shard, path, "series", shard->segments[i].name, 0, "segment");
+        shard->segments[i].damaged |= strcmp(path, damaged) == 0;
+    }
+}
+
+void damage_take_over(struct shard *shard, const struct merge *merge)
+{
+    note_segment(shard, merge->damaged_segment);
+    for (size_t k = 0; k < merge->part_count; k++)
+        for (size_t i = 0; merge->parts[k].input.damaged && i < shard->part_count; i++)
+            if (is_same_part(&shard->parts[i], &merge->parts[k].input))
+                shard->parts[i].damaged = true;
+    for (size_t k = 0; k < merge->block_count; k++)
+        for (size_t i = 0; merge->blocks[k].damaged && i < shard->block_count; i++)
+            if (is_same_block(&shard->blocks[i], &merge->blocks[k]))
+                shard->blocks[i].damaged = true;
+    damage_count(shard);
+}
+
+bool damage_blocks_parts(const struct shard *shard)
+{
+    for (size_t i = 0; i < shard->segment_count; i++)
+        if (shard->segments[i].damaged)
+            return true;
+    return false;
+}
+
+bool damage_has_parts(const struct shard *shard)
+{
+    for (size_t i = 0; i < shard->part_count; i++)
+        if (shard->parts[i].damaged)
+            return true;
+    return false;
+}
+
+void damage_count(struct shard *shard)
+{
+    uint64_t count = atomic_load(&shard->metadata_is_damaged);
+    for (size_t i = 0; i < shard->part_count; i++)
+        count += shard->parts[i].damaged;
+    for (size_t i = 0; i < shard->block_count; i++)
+        count += shard->blocks[i].damaged;
+    for (size_t i = 0; i < shard->segment_count; i++)
+        count += shard->segments[i].damaged;
+    shard->counters.damaged_files = count;
+}
