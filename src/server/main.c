@@ -15,7 +15,7 @@
  * from a thread of its own. By default they stay ten seconds, and for as long as nobody allocates:
  * those of a freeze would count as resident until the next one.
  */
-extern const char *malloc_conf; /* exported by name, see CMakeLists.txt */
+extern const char *malloc_conf;
 const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
 
 static const char USAGE[] =
