@@ -231,6 +231,7 @@ struct shard_statistics {
     uint64_t merges_total;
     uint64_t merges_waiting; /* for a worker, or to be tried again */
     uint64_t merges_running;
+    uint64_t merge_bytes;           /* memory of the running one */
     uint64_t merge_failures_total;  /* also in job_failures_total */
     uint64_t merges_given_up_total; /* since an input is damaged */
     uint64_t damaged_files;         /* parts, blocks and segments that can't be read as a whole */

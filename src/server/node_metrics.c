@@ -59,6 +59,7 @@ static const struct shard_metric SHARD_METRICS[] = {
     SHARD_METRIC("merges_waiting", merges_waiting, METRIC_KIND_GAUGE,
                  "Merges that wait for a worker, or to be tried again."),
     SHARD_METRIC("merges_running", merges_running, METRIC_KIND_GAUGE, "Merges under way."),
+    SHARD_METRIC("merge_bytes", merge_bytes, METRIC_KIND_GAUGE, "Memory of merges under way."),
     SHARD_METRIC("merge_failures_total", merge_failures_total, METRIC_KIND_COUNTER,
                  "Merges that failed; they are tried again, or given up when an input is damaged."),
     SHARD_METRIC("merges_given_up_total", merges_given_up_total, METRIC_KIND_COUNTER,

@@ -418,6 +418,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .merges_total = counters->merges,
         .merges_waiting = counters->merges_waiting,
         .merges_running = counters->merges_running,
+        .merge_bytes = counters->merge_bytes,
         .merge_failures_total = counters->merge_failures,
         .samples_merged_total = counters->samples_merged,
         .merges_given_up_total = counters->merges_given_up,

@@ -171,6 +171,7 @@ struct shard {
         _Atomic uint64_t merges;
         _Atomic uint64_t merges_waiting; /* for a worker, or to be tried again */
         _Atomic uint64_t merges_running;
+        _Atomic uint64_t merge_bytes;
         _Atomic uint64_t merge_failures;
         _Atomic uint64_t samples_merged;
         _Atomic uint64_t late_refused;
