@@ -18,6 +18,7 @@
 #include "metadata_store.h"
 #include "registry.h"
 #include "segment_rewrite.h"
+#include "steady_clock.h"
 #include "view.h"
 
 enum {
@@ -114,6 +115,7 @@ struct shard {
     uint64_t changed_index;  /* entry that last changed parts or blocks but for a freeze */
     uint64_t metadata_index; /* freeze that wrote the metadata file; 0: none */
     int64_t retention_cutoff_ms;
+    struct steady_clock steady; /* of who leads: for the retention by age */
     uint64_t unfrozen_bytes;
     int64_t unfrozen_since_ms; /* stamp of the first entry since the freeze; INT64_MIN: none */
     int64_t stamp_ms;          /* of the newest entry applied */
