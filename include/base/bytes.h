@@ -173,7 +173,17 @@ static inline uint64_t byte_reader_u64(struct byte_reader *reader)
 }
 
 /* A varint length followed by that many bytes. */
-struct text byte_reader_text(struct byte_reader *reader);
+static inline struct text byte_reader_text(struct byte_reader *reader)
+{
+    uint64_t size = byte_reader_varint(reader);
+    if (size > byte_reader_left(reader)) {
+        reader->failed = true;
+        reader->position = reader->end;
+        return (struct text){0};
+    }
+    const uint8_t *bytes = byte_reader_take(reader, (size_t)size);
+    return (struct text){.data = (const char *)bytes, .size = (size_t)size};
+}
 
 /* --- Writing ------------------------------------------------------------------------------- */
 

@@ -26,6 +26,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "head/head_spares.h"
 #include "model/columns.h"
 #include "model/sample.h"
 
@@ -41,8 +42,9 @@ struct head_options {
      */
     bool (*target_of)(void *context, uint64_t series_id, uint64_t *target_id_out);
     void *context;
-    size_t memory_limit_bytes; /* appends fail with OUT_OF_MEMORY beyond; 0: no limit */
-    uint32_t exemplars_max;    /* the newest so many are kept, of all series; 0: none */
+    size_t memory_limit_bytes;  /* appends fail with OUT_OF_MEMORY beyond; 0: no limit */
+    uint32_t exemplars_max;     /* the newest so many are kept, of all series; 0: none */
+    struct head_spares *spares; /* where its memory comes from and goes to; NULL: the system */
 };
 
 /* The caller holds the first reference. Errors: OUT_OF_MEMORY. */
@@ -103,6 +105,11 @@ struct head_newest {
 /* The newest sample of a series; false when the head has none. */
 bool head_newest_sample(const struct head *head, uint64_t series_id,
                         struct head_newest *newest_out);
+
+/* The times of the newest samples of many series, INT64_MIN where the head has none: for a few of
+ * them alone, most of the time is spent waiting for memory. Ids need not be valid. */
+void head_newest_times(const struct head *head, const uint64_t *series_ids, size_t count,
+                       int64_t *times_out);
 
 enum head_exemplar_verdict {
     HEAD_EXEMPLAR_ADDED,

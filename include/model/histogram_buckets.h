@@ -30,8 +30,9 @@ double histogram_exponential_bound(int32_t schema, int64_t index);
 
 struct histogram_bucket_cursor histogram_buckets_begin(const struct histogram *histogram);
 
-/* The next bucket, empty ones included; false after the last. The histogram is valid
- * (histogram_validate). */
+/* The next bucket, empty ones included but for the zero bucket, which is there when its count is
+ * above zero, as in Prometheus; false after the last. The histogram is valid (histogram_validate).
+ */
 bool histogram_buckets_next(struct histogram_bucket_cursor *cursor,
                             struct histogram_bucket *bucket_out);
 

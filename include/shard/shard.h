@@ -19,6 +19,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "block/page_cache.h"
+#include "head/head_spares.h"
 #include "platform/environment.h"
 #include "platform/scheduler.h"
 #include "promql/series_source.h"
@@ -52,7 +53,8 @@ struct shard_options {
     _Atomic uint64_t *node_series;   /* of all shards of the node, kept by them, zero at first, as
                                         series_max is for all; NULL: for each shard alone */
     uint32_t exemplars_max;
-    uint32_t metadata_max; /* metrics with metadata */
+    uint32_t metadata_max;           /* metrics with metadata */
+    struct head_spares *head_spares; /* memory of ended heads, of all shards; NULL: none is kept */
     struct shard_proposer proposer;
 };
 

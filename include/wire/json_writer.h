@@ -45,8 +45,14 @@ void json_timestamp(struct byte_buffer *buffer, int64_t timestamp_ms);
 /* [1435781430.781,"0.25"] */
 void json_sample(struct byte_buffer *buffer, int64_t timestamp_ms, double value);
 
-/* The same for the result of a scalar expression, which Prometheus never writes with an exponent.
+/*
+ * Samples with commas between them, at least one of `count`, until the buffer holds
+ * `size_bytes_max` bytes or more. Returns how many were written; fewer when memory is out.
  */
+size_t json_samples(struct byte_buffer *buffer, const int64_t *timestamps_ms, const double *values,
+                    size_t count, size_t size_bytes_max);
+
+/* A sample of a scalar expression, which Prometheus never writes with an exponent. */
 void json_scalar(struct byte_buffer *buffer, int64_t timestamp_ms, double value);
 
 /* {"__name__":"up","job":"node"} */

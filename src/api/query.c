@@ -99,6 +99,22 @@ static void append_vector_series(struct byte_buffer *buffer, const struct promql
     json_raw(buffer, TEXT("}"));
 }
 
+/* Points of a series without histograms, some at a time; true when the series is complete. */
+static bool append_matrix_samples(struct query_call *call, struct byte_buffer *buffer,
+                                  const struct promql_series *series)
+{
+    if (buffer->size >= call->piece_bytes)
+        return false;
+    json_raw(buffer, call->point == 0 ? TEXT(",\"values\":[") : TEXT(","));
+    call->point +=
+        json_samples(buffer, series->timestamps_ms + call->point, series->values + call->point,
+                     series->point_count - call->point, call->piece_bytes);
+    if (call->point < series->point_count)
+        return false;
+    json_raw(buffer, TEXT("]"));
+    return true;
+}
+
 /* Points of one kind, some at a time; true when the series is complete. */
 static bool append_matrix_points(struct query_call *call, struct byte_buffer *buffer,
                                  const struct promql_series *series)
@@ -120,7 +136,7 @@ static bool append_matrix_points(struct query_call *call, struct byte_buffer *bu
         if (call->any)
             json_raw(buffer, TEXT("]"));
         call->any = false;
-        if (call->in_histograms || series->histograms == NULL)
+        if (call->in_histograms)
             return true;
         call->in_histograms = true;
         call->point = 0;
@@ -222,7 +238,9 @@ static void produce_series(struct query_call *call, const struct promql_result *
                 json_labels(piece, series->labels);
                 call->begun = true;
             }
-            if (!append_matrix_points(call, piece, series))
+            bool complete = series->histograms == NULL ? append_matrix_samples(call, piece, series)
+                                                       : append_matrix_points(call, piece, series);
+            if (!complete)
                 return;
             json_raw(piece, TEXT("}"));
         }

@@ -23,18 +23,6 @@ uint64_t byte_reader_varint_slow(struct byte_reader *reader)
     return 0;
 }
 
-struct text byte_reader_text(struct byte_reader *reader)
-{
-    uint64_t size = byte_reader_varint(reader);
-    if (size > byte_reader_left(reader)) {
-        reader->failed = true;
-        reader->position = reader->end;
-        return (struct text){0};
-    }
-    const uint8_t *bytes = byte_reader_take(reader, (size_t)size);
-    return (struct text){.data = (const char *)bytes, .size = (size_t)size};
-}
-
 void byte_buffer_clear(struct byte_buffer *buffer)
 {
     free(buffer->bytes);

@@ -67,6 +67,37 @@ void table_writer_clear(struct table_writer *writer)
     byte_buffer_clear(&writer->first_key);
 }
 
+/* --- Payloads --------------------------------------------------------------------------------- */
+
+/* Read the payload at the reader, which is over the leaf, and note where it is. */
+static struct text read_payload(struct byte_reader *reader, const struct page_pin *leaf,
+                                struct table_place *place_out)
+{
+    place_out->offset_bytes = (uint32_t)(reader->position - leaf->bytes);
+    return byte_reader_text(reader);
+}
+
+enum error_code table_read_payload(const struct table *table, struct table_place place,
+                                   struct page_pin *pin_out, struct text *payload_out,
+                                   struct error *error)
+{
+    struct page_pin pin = {0};
+    enum error_code code =
+        page_file_pin(table->tree.file, place.leaf, PAGE_TABLE_LEAF, &pin, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct byte_reader reader = byte_reader_over(pin.bytes, pin.size);
+    byte_reader_take(&reader, place.offset_bytes);
+    struct text payload = byte_reader_text(&reader);
+    if (reader.failed) {
+        page_unpin(&pin);
+        return page_file_corrupt(table->tree.file, "leaf of a table", error);
+    }
+    *pin_out = pin;
+    *payload_out = payload;
+    return ERROR_NONE;
+}
+
 /* --- Finding one ------------------------------------------------------------------------------ */
 
 enum error_code table_find(const struct table *table, struct text key,
@@ -87,11 +118,12 @@ enum error_code table_find(const struct table *table, struct text key,
     uint64_t count = byte_reader_varint(&reader);
     struct front_search search = front_search_begin(key);
     for (uint64_t i = 0; i < count && front_search_next(&search, &reader); i++) {
-        struct text payload = byte_reader_text(&reader);
+        struct table_place place = {.leaf = leaf.page};
+        struct text payload = read_payload(&reader, &pin, &place);
         if (!search.equal || reader.failed)
             continue;
-        *entry_out =
-            (struct table_entry){.ordinal = leaf.first_ordinal + i, .payload = payload, .pin = pin};
+        *entry_out = (struct table_entry){
+            .ordinal = leaf.first_ordinal + i, .place = place, .payload = payload, .pin = pin};
         *found_out = true;
         return ERROR_NONE;
     }
@@ -124,6 +156,7 @@ static enum error_code leaf_open(struct table_cursor *cursor, struct tree_leaf l
         cursor->leaf_left > byte_reader_left(&cursor->reader))
         return corrupt(cursor, error);
     cursor->ordinal = leaf.first_ordinal;
+    cursor->place.leaf = leaf.page;
     byte_buffer_reset(&cursor->key);
     return ERROR_NONE;
 }
@@ -135,7 +168,7 @@ static enum error_code leaf_step(struct table_cursor *cursor, struct error *erro
     bool is_key = front_coding_read(&cursor->reader, &cursor->key);
     if (cursor->key.failed)
         return out_of_memory(error);
-    cursor->payload = byte_reader_text(&cursor->reader);
+    cursor->payload = read_payload(&cursor->reader, &cursor->pin, &cursor->place);
     if (!is_key || cursor->reader.failed)
         return corrupt(cursor, error);
     cursor->leaf_left--;

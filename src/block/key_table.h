@@ -47,9 +47,16 @@ static inline uint64_t table_count(const struct table *table)
     return table->tree.entry_count;
 }
 
+/* Where a payload was found, to read it again without looking for it. */
+struct table_place {
+    struct page_reference leaf;
+    uint32_t offset_bytes; /* of the payload's length, in the leaf */
+};
+
 /* One entry; `payload` lives as long as the pin, which the caller releases. */
 struct table_entry {
     uint64_t ordinal;
+    struct table_place place;
     struct text payload;
     struct page_pin pin;
 };
@@ -57,6 +64,12 @@ struct table_entry {
 /* Errors: CORRUPT, UNSUPPORTED, IO, OUT_OF_MEMORY. When it is not found nothing is pinned. */
 enum error_code table_find(const struct table *table, struct text key,
                            struct table_entry *entry_out, bool *found_out, struct error *error);
+
+/* The payload at a place of the same table; as long as the pin, which the caller releases. On error
+ * nothing is pinned. */
+enum error_code table_read_payload(const struct table *table, struct table_place place,
+                                   struct page_pin *pin_out, struct text *payload_out,
+                                   struct error *error);
 
 /*
  * A walk. Zero-initialise with `table`, seek, then read key and payload while `valid`; clear at the
@@ -67,6 +80,7 @@ struct table_cursor {
     bool valid;
     uint64_t ordinal;
     struct byte_buffer key;
+    struct table_place place; /* of the payload */
     struct text payload;
     uint64_t leaf_left; /* entries of the leaf behind this one */
     struct byte_reader reader;

@@ -87,8 +87,27 @@ static enum error_code corrupt_postings(const struct label_index *index, struct 
     return page_file_corrupt(index->file, "postings", error);
 }
 
+/* A list is named by the place of its payload. */
+static struct index_postings postings_at(uint32_t count, struct table_place place)
+{
+    return (struct index_postings){
+        .count = count,
+        .kind = LIST_OF_PAIR,
+        .first = place.leaf.offset_bytes,
+        .second = (uint64_t)place.leaf.size_bytes << 32 | place.offset_bytes,
+    };
+}
+
+static struct table_place place_of(struct index_postings postings)
+{
+    return (struct table_place){
+        .leaf = {.offset_bytes = postings.first, .size_bytes = (uint32_t)(postings.second >> 32)},
+        .offset_bytes = (uint32_t)postings.second,
+    };
+}
+
 /* What stands in a payload before its list. */
-static enum error_code postings_of(const struct label_index *index, uint64_t ordinal,
+static enum error_code postings_of(const struct label_index *index, struct table_place place,
                                    struct text payload, struct index_postings *postings_out,
                                    struct error *error)
 {
@@ -96,8 +115,7 @@ static enum error_code postings_of(const struct label_index *index, uint64_t ord
     uint64_t count = byte_reader_varint(&reader);
     if (reader.failed || count == 0 || count > index->series_count)
         return corrupt_postings(index, error);
-    *postings_out =
-        (struct index_postings){.count = (uint32_t)count, .kind = LIST_OF_PAIR, .first = ordinal};
+    *postings_out = postings_at((uint32_t)count, place);
     if (count == 1) {
         postings_out->kind = LIST_OF_ONE;
         postings_out->first = byte_reader_varint(&reader);
@@ -173,12 +191,14 @@ static enum error_code source_read(struct index_source *source, struct text tena
             return error_set(error, ERROR_OUT_OF_MEMORY, "postings");
         return ERROR_NONE;
     }
-    struct table_cursor cursor = {.table = &index->pairs};
-    enum error_code code = table_cursor_seek_ordinal(&cursor, postings.first, error);
-    if (code == ERROR_NONE)
-        code = cursor.valid ? read_payload(index, cursor.payload, arena, positions_out, error)
-                            : corrupt_postings(index, error);
-    table_cursor_clear(&cursor);
+    struct page_pin pin = {0};
+    struct text payload;
+    enum error_code code =
+        table_read_payload(&index->pairs, place_of(postings), &pin, &payload, error);
+    if (code != ERROR_NONE)
+        return code;
+    code = read_payload(index, payload, arena, positions_out, error);
+    page_unpin(&pin);
     return code;
 }
 
@@ -196,7 +216,7 @@ static enum error_code find_pair(const struct label_index *index, struct text te
     code = find_numbered(&index->pairs, name_number, value, &entry, &found, error);
     if (code != ERROR_NONE || !found)
         return code;
-    code = postings_of(index, entry.ordinal, entry.payload, postings_out, error);
+    code = postings_of(index, entry.place, entry.payload, postings_out, error);
     page_unpin(&entry.pin);
     return code;
 }
@@ -257,7 +277,7 @@ static enum error_code visit_values(const struct label_index *index, struct text
     while (code == ERROR_NONE && cursor.valid &&
            text_starts_with(table_cursor_key(&cursor), wanted)) {
         struct index_postings postings;
-        code = postings_of(index, cursor.ordinal, cursor.payload, &postings, error);
+        code = postings_of(index, cursor.place, cursor.payload, &postings, error);
         if (code != ERROR_NONE)
             break;
         struct text key = table_cursor_key(&cursor);

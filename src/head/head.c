@@ -3,11 +3,14 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "series_finder.h"
+
 /* --- Lifecycle -------------------------------------------------------------------------------- */
 
 static void head_destroy(struct head *head)
 {
     pool_clear(&head->pool);
+    head_spares_unref(head->options.spares);
     arena_destroy(head->comparing);
     byte_buffer_clear(&head->packing);
     free(head->scratch);
@@ -22,10 +25,11 @@ enum error_code head_create(const struct head_options *options, struct head **he
     if (head == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "head");
     head->options = *options;
+    head_spares_ref(options->spares);
     atomic_init(&head->references, 1);
     atomic_init(&head->start_ms, INT64_MAX);
     atomic_init(&head->end_ms, INT64_MIN);
-    pool_init(&head->pool, options->memory_limit_bytes);
+    pool_init(&head->pool, options->memory_limit_bytes, options->spares);
     paged_table_init(&head->series, sizeof(struct series), sizeof(struct series));
     paged_table_init(&head->columns, sizeof(struct time_column), 8);
     exemplar_ring_init(&head->exemplars, options->exemplars_max);
@@ -76,6 +80,22 @@ bool head_newest_sample(const struct head *head, uint64_t series_id, struct head
                                        .bits = state.newest_bits,
                                        .is_histogram = (state.flags & SERIES_HISTOGRAMS) != 0};
     return true;
+}
+
+void head_newest_times(const struct head *head, const uint64_t *series_ids, size_t count,
+                       int64_t *times_out)
+{
+    const struct series *ahead[PREFETCH_RING];
+    struct series_finder finder = {.table = &head->series};
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (; found < count && found < i + PREFETCH_RECORDS; found++) {
+            ahead[found % PREFETCH_RING] = series_finder_find(&finder, series_ids[found]);
+            __builtin_prefetch(ahead[found % PREFETCH_RING]);
+        }
+        const struct series *series = ahead[i % PREFETCH_RING];
+        times_out[i] = series == NULL ? INT64_MIN : series_newest_ms(series);
+    }
 }
 
 void head_read_statistics(const struct head *head, struct head_statistics *statistics_out)

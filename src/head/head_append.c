@@ -4,12 +4,10 @@
 
 #include "base/limits.h"
 #include "histogram_pack.h"
+#include "series_finder.h"
 
 /* Codes of so many bytes a value on average hold nothing that the codec would find. */
 enum { NOISE_BYTES = 7 };
-
-/* Samples looked ahead, for the record and then for what it points to. */
-enum { PREFETCH_RECORDS = 40, PREFETCH_BUFFERS = 16, PREFETCH_RING = 64 };
 
 /* One sample on its way in. */
 struct incoming {
@@ -493,17 +491,6 @@ static enum error_code append_unusual(struct head *head, struct series *series,
     return ERROR_NONE;
 }
 
-/* Neighbours are in one leaf. */
-static struct series *find_ahead(const struct head *head, uint64_t series_id, uint64_t *leaf_key,
-                                 struct series **leaf)
-{
-    if (series_id / PAGED_LEAF_ELEMENTS != *leaf_key || *leaf == NULL) {
-        *leaf_key = series_id / PAGED_LEAF_ELEMENTS;
-        *leaf = paged_table_find(&head->series, *leaf_key * PAGED_LEAF_ELEMENTS);
-    }
-    return *leaf == NULL ? NULL : *leaf + series_id % PAGED_LEAF_ELEMENTS;
-}
-
 enum error_code head_append(struct head *head, const struct head_batch *batch, uint8_t *verdicts,
                             struct head_append_result *result, struct error *error)
 {
@@ -512,11 +499,10 @@ enum error_code head_append(struct head *head, const struct head_batch *batch, u
     enum error_code code = ERROR_NONE;
     *result = (struct head_append_result){0};
     size_t found = 0;
-    uint64_t leaf_key = 0;
-    struct series *leaf = NULL;
+    struct series_finder finder = {.table = &head->series};
     for (size_t i = 0; i < batch->count; i++) {
         for (; found < batch->count && found < i + PREFETCH_RECORDS; found++) {
-            struct series *series = find_ahead(head, batch->series_ids[found], &leaf_key, &leaf);
+            struct series *series = series_finder_find(&finder, batch->series_ids[found]);
             ahead[found % PREFETCH_RING] = series;
             __builtin_prefetch(series, 1);
         }

@@ -16,7 +16,7 @@ enum error_code memory_index_create(const struct memory_index_options *options,
     index->source.operations = &MEMORY_INDEX_OPERATIONS;
     atomic_init(&index->references, 1);
     index->options = *options;
-    pool_init(&index->pool, options->memory_limit_bytes);
+    pool_init(&index->pool, options->memory_limit_bytes, NULL);
     paged_table_init(&index->series, sizeof(struct index_series), 8);
     paged_table_init(&index->tenants, sizeof(struct index_tenant), 8);
     paged_table_init(&index->names, sizeof(struct index_name), 8);

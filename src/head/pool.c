@@ -1,11 +1,12 @@
 #include "pool.h"
 
 #include <assert.h>
+#include <string.h>
 #include <sys/mman.h>
 
 /* Pieces double up to the size of a huge page: a small shard stays small, and the random access
  * of a large one does not miss the TLB at every series. */
-enum { PIECE_BYTES_FIRST = 32 * 1024, PIECE_BYTES_MAX = 2 * 1024 * 1024, PAGE_BYTES = 4096 };
+enum { PIECE_BYTES_FIRST = 32 * 1024, PIECE_BYTES_MAX = SPARE_PIECE_BYTES, PAGE_BYTES = 4096 };
 
 static const size_t BUFFER_BYTES[POOL_BUFFER_CLASSES] = {32, 64};
 
@@ -19,9 +20,9 @@ struct pool_buffer {
     struct pool_buffer *next;
 };
 
-void pool_init(struct pool *pool, size_t limit_bytes)
+void pool_init(struct pool *pool, size_t limit_bytes, struct head_spares *spares)
 {
-    *pool = (struct pool){.limit_bytes = limit_bytes};
+    *pool = (struct pool){.limit_bytes = limit_bytes, .spares = spares};
 }
 
 void pool_clear(struct pool *pool)
@@ -29,7 +30,8 @@ void pool_clear(struct pool *pool)
     struct pool_piece *piece = pool->pieces;
     while (piece != NULL) {
         struct pool_piece *previous = piece->previous;
-        munmap(piece, piece->size_bytes);
+        if (piece->size_bytes != SPARE_PIECE_BYTES || !spare_piece_give(pool->spares, piece))
+            munmap(piece, piece->size_bytes);
         piece = previous;
     }
     *pool = (struct pool){0};
@@ -71,7 +73,10 @@ static bool piece_add(struct pool *pool, size_t needed_bytes)
     size_t overhead = sizeof(struct pool_piece) + POOL_READABLE_BYTES;
     if (size < needed_bytes + overhead)
         size = align_up(needed_bytes + overhead, PAGE_BYTES);
-    struct pool_piece *piece = size % PIECE_BYTES_MAX == 0 ? map_huge(size) : map(size);
+    struct pool_piece *piece = size == SPARE_PIECE_BYTES ? spare_piece_take(pool->spares) : NULL;
+    pool->is_zeroed = piece == NULL;
+    if (piece == NULL)
+        piece = size % PIECE_BYTES_MAX == 0 ? map_huge(size) : map(size);
     if (piece == NULL)
         return false;
     *piece = (struct pool_piece){.previous = pool->pieces, .size_bytes = size};
@@ -82,7 +87,8 @@ static bool piece_add(struct pool *pool, size_t needed_bytes)
     return true;
 }
 
-void *pool_allocate(struct pool *pool, size_t size_bytes, size_t alignment)
+/* With any content. */
+static void *carve(struct pool *pool, size_t size_bytes, size_t alignment)
 {
     assert(alignment <= 64 && (alignment & (alignment - 1)) == 0);
     if (size_bytes > SIZE_MAX / 4)
@@ -104,11 +110,19 @@ void *pool_allocate(struct pool *pool, size_t size_bytes, size_t alignment)
     return memory;
 }
 
+void *pool_allocate(struct pool *pool, size_t size_bytes, size_t alignment)
+{
+    void *memory = carve(pool, size_bytes, alignment);
+    if (memory != NULL && !pool->is_zeroed)
+        memset(memory, 0, size_bytes);
+    return memory;
+}
+
 void *pool_buffer_take(struct pool *pool, enum pool_buffer_class buffer_class)
 {
     struct pool_buffer *buffer = pool->free_buffers[buffer_class];
     if (buffer == NULL)
-        return pool_allocate(pool, BUFFER_BYTES[buffer_class], BUFFER_BYTES[buffer_class]);
+        return carve(pool, BUFFER_BYTES[buffer_class], BUFFER_BYTES[buffer_class]);
     pool->free_buffers[buffer_class] = __atomic_load_n(&buffer->next, __ATOMIC_RELAXED);
     return buffer;
 }

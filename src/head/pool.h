@@ -1,6 +1,6 @@
 /*
  * pool - the memory of one head or memory index: bumped from large pieces of
- * anonymous memory, released as a whole.
+ * anonymous memory, released as a whole: to the spares, if it has any, else to the system.
  *
  * One thread allocates. What was allocated stays mapped until the pool is cleared, so a reader
  * that holds a stale pointer reads stale bytes, never a fault: buffers may therefore be recycled
@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "spare_pieces.h"
 
 /* What is recycled; aligned to its size. */
 enum pool_buffer_class { POOL_BUFFER_32, POOL_BUFFER_64, POOL_BUFFER_CLASSES };
@@ -27,13 +29,16 @@ struct pool {
     struct pool_piece *pieces;
     uint8_t *position; /* of the newest piece */
     size_t left_bytes;
-    size_t limit_bytes; /* of used_bytes; 0: none */
+    bool is_zeroed;             /* that is */
+    size_t limit_bytes;         /* of used_bytes; 0: none */
+    struct head_spares *spares; /* NULL: none */
     struct pool_buffer *free_buffers[POOL_BUFFER_CLASSES];
     _Atomic size_t size_bytes; /* mapped */
     _Atomic size_t used_bytes; /* handed out, recycled buffers included */
 };
 
-void pool_init(struct pool *pool, size_t limit_bytes);
+/* `spares` may be NULL, and outlives the pool. */
+void pool_init(struct pool *pool, size_t limit_bytes, struct head_spares *spares);
 void pool_clear(struct pool *pool);
 
 /* Zeroed; `alignment` is a power of two of at most 64. NULL: out of memory or over the limit. */

@@ -87,6 +87,14 @@ static inline void series_load(const struct series *series, struct series_state 
     memcpy(state_out, (const void *)series->words, sizeof *state_out);
 }
 
+/* INT64_MIN: the series has no sample. */
+static inline int64_t series_newest_ms(const struct series *series)
+{
+    struct series_state state;
+    series_load(series, &state);
+    return (state.flags & SERIES_IN_USE) == 0 ? INT64_MIN : state.newest_ms;
+}
+
 /* Word 1, put together from its fields: reading it back as a whole just after they were stored
  * one by one would wait until the stores have left the processor's buffer. */
 static inline uint64_t series_sizes_word(const struct series_state *state)

@@ -81,12 +81,19 @@ struct histogram_bucket_cursor histogram_buckets_begin(const struct histogram *h
     return cursor;
 }
 
-static void set_bounds(struct histogram_bucket *bucket, double lower, double upper)
+/* What the zero bucket covers belongs to it, however wide the bucket beside it is. */
+static void set_bounds(struct histogram_bucket *bucket, const struct histogram *histogram,
+                       double lower, double upper)
 {
+    bool is_custom = histogram->schema == HISTOGRAM_SCHEMA_CUSTOM;
+    bucket->lower_inclusive = is_custom ? lower == -INFINITY : lower < 0;
+    bucket->upper_inclusive = is_custom || upper > 0;
+    if (lower > 0 && lower < histogram->zero_threshold)
+        lower = histogram->zero_threshold;
+    if (upper < 0 && upper > -histogram->zero_threshold)
+        upper = -histogram->zero_threshold;
     bucket->lower = lower;
     bucket->upper = upper;
-    bucket->lower_inclusive = lower < 0;
-    bucket->upper_inclusive = upper > 0;
 }
 
 static bool next_negative(struct histogram_bucket_cursor *cursor, struct histogram_bucket *bucket)
@@ -102,7 +109,8 @@ static bool next_negative(struct histogram_bucket_cursor *cursor, struct histogr
     cursor->in_span--;
     cursor->index--;
     uint32_t number = histogram->negative_bucket_count - 1 - cursor->bucket++;
-    set_bounds(bucket, -bound(histogram, cursor->index), -bound(histogram, cursor->index - 1));
+    set_bounds(bucket, histogram, -bound(histogram, cursor->index),
+               -bound(histogram, cursor->index - 1));
     bucket->count = histogram_number_value(histogram, histogram->negative_buckets[number]);
     return true;
 }
@@ -118,7 +126,7 @@ static bool next_positive(struct histogram_bucket_cursor *cursor, struct histogr
     }
     cursor->in_span--;
     int64_t index = cursor->index++;
-    set_bounds(bucket, bound(histogram, index - 1), bound(histogram, index));
+    set_bounds(bucket, histogram, bound(histogram, index - 1), bound(histogram, index));
     bucket->count =
         histogram_number_value(histogram, histogram->positive_buckets[cursor->bucket++]);
     return true;
@@ -137,13 +145,14 @@ bool histogram_buckets_next(struct histogram_bucket_cursor *cursor,
         cursor->phase = PHASE_POSITIVE;
         cursor->span = cursor->in_span = cursor->bucket = 0;
         cursor->index = 0;
-        if (histogram->schema != HISTOGRAM_SCHEMA_CUSTOM) {
+        double count = histogram_number_value(histogram, histogram->zero_count);
+        if (count > 0) {
             *bucket_out = (struct histogram_bucket){
                 .lower = -histogram->zero_threshold,
                 .upper = histogram->zero_threshold,
                 .lower_inclusive = true,
                 .upper_inclusive = true,
-                .count = histogram_number_value(histogram, histogram->zero_count),
+                .count = count,
             };
             return true;
         }

@@ -1,6 +1,7 @@
 #include "model/labels.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/limits.h"
 
@@ -31,32 +32,48 @@ struct text labels_get(struct labels labels, struct text name)
     struct label label;
     struct labels_cursor cursor = labels_begin(labels);
     while (labels_next(&cursor, &label)) {
-        int order = text_compare(label.name, name);
-        if (order == 0)
+        if (text_equal(label.name, name))
             return label.value;
-        if (order > 0)
-            break; /* sorted: it can't come any more */
+        /* Sorted: it can't come any more. The first byte tells as a rule. */
+        if (name.size == 0 || (uint8_t)label.name.data[0] > (uint8_t)name.data[0])
+            break;
     }
     return (struct text){0};
 }
 
+static size_t common_bytes(const uint8_t *left, const uint8_t *right, size_t size)
+{
+    size_t common = 0;
+    uint64_t left_word, right_word;
+    for (; common + sizeof left_word <= size; common += sizeof left_word) {
+        memcpy(&left_word, left + common, sizeof left_word);
+        memcpy(&right_word, right + common, sizeof right_word);
+        if (left_word != right_word)
+            break;
+    }
+    while (common < size && left[common] == right[common])
+        common++;
+    return common;
+}
+
+/* Neighbours share most of their bytes, so texts are only looked at where they first differ. */
 int labels_compare(struct labels left, struct labels right)
 {
-    struct label left_label;
-    struct label right_label;
-    struct labels_cursor left_cursor = labels_begin(left);
-    struct labels_cursor right_cursor = labels_begin(right);
-    for (;;) {
-        bool left_has = labels_next(&left_cursor, &left_label);
-        bool right_has = labels_next(&right_cursor, &right_label);
-        if (!left_has || !right_has)
-            return (int)left_has - (int)right_has;
-        int order = text_compare(left_label.name, right_label.name);
-        if (order == 0)
-            order = text_compare(left_label.value, right_label.value);
-        if (order != 0)
-            return order;
+    size_t common =
+        common_bytes(left.bytes, right.bytes, left.size < right.size ? left.size : right.size);
+    struct byte_reader left_reader = byte_reader_over(left.bytes, left.size);
+    size_t at = 0;
+    while (at < left.size && at < right.size) {
+        struct text left_text = byte_reader_text(&left_reader);
+        size_t end = left.size - byte_reader_left(&left_reader);
+        assert(!left_reader.failed);
+        if (end > common) {
+            struct byte_reader right_reader = byte_reader_over(right.bytes + at, right.size - at);
+            return text_compare(left_text, byte_reader_text(&right_reader));
+        }
+        at = end;
     }
+    return (int)(at < left.size) - (int)(at < right.size);
 }
 
 /* --- Checking bytes from outside ------------------------------------------------------------- */

@@ -21,6 +21,14 @@ struct job_queue {
     uint64_t changed_ns; /* when `waiting` changed last; waited_ns counts until then */
 };
 
+struct worker {
+    struct worker_pool *pool;
+    pthread_t thread;
+    pthread_cond_t called;    /* is_called became true */
+    bool is_called;           /* under the mutex, as is `idle_next` */
+    struct worker *idle_next; /* who went idle before it */
+};
+
 /* One call of parallel_run, on its caller's stack. */
 struct region {
     void (*body)(void *context, size_t part, size_t lane);
@@ -39,13 +47,13 @@ struct region {
 
 struct worker_pool {
     pthread_mutex_t mutex;
-    pthread_cond_t work; /* a job or a region came, or the end */
+    struct worker *idle; /* the latest first: its caches are warm */
     struct job_queue queues[JOB_CLASSES];
     struct region *regions; /* with parts not handed out */
     _Atomic size_t waiting; /* jobs in all queues, for helpers to look at */
     bool ending;
     size_t worker_count;
-    pthread_t workers[WORKER_COUNT_MAX];
+    struct worker workers[WORKER_COUNT_MAX];
 };
 
 /* The class of the job that this thread runs. */
@@ -56,6 +64,42 @@ static uint64_t monotonic_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* --- Waking workers -------------------------------------------------------------------------- */
+
+/* The worker that went idle last, to be woken by the caller; NULL: all are busy, and look for more
+ * before they rest. Mutex held. */
+static struct worker *call_worker(struct worker_pool *pool)
+{
+    struct worker *worker = pool->idle;
+    if (worker != NULL) {
+        pool->idle = worker->idle_next;
+        worker->is_called = true;
+    }
+    return worker;
+}
+
+/* Workers outlive every caller, so this needs no mutex. */
+static void wake_worker(struct worker *worker)
+{
+    if (worker != NULL)
+        pthread_cond_signal(&worker->called);
+}
+
+static void wake_workers(struct worker_pool *pool, size_t count)
+{
+    for (size_t i = 0; i < count && pool->idle != NULL; i++)
+        wake_worker(call_worker(pool));
+}
+
+static void rest(struct worker_pool *pool, struct worker *worker)
+{
+    worker->idle_next = pool->idle;
+    worker->is_called = false;
+    pool->idle = worker;
+    while (!worker->is_called)
+        pthread_cond_wait(&worker->called, &pool->mutex);
 }
 
 /* --- Choosing work (mutex held) ---------------------------------------------------------- */
@@ -113,10 +157,10 @@ static void run_job(struct worker_pool *pool, struct job_queue *queue)
 {
     struct job *job = queue_take(pool, queue);
     queue->statistics.running++;
-    /* Each wakes the next while there is work, so one signal a job is enough. */
-    if (choose_queue(pool) != NULL)
-        pthread_cond_signal(&pool->work);
+    /* Each wakes the next while there is work, so one call a job is enough. */
+    struct worker *next = choose_queue(pool) != NULL ? call_worker(pool) : NULL;
     pthread_mutex_unlock(&pool->mutex);
+    wake_worker(next);
 
     current_class = job->class;
     uint64_t start_ns = monotonic_ns();
@@ -193,7 +237,8 @@ static void help_region(struct worker_pool *pool, struct region *region)
 
 static void *worker_main(void *argument)
 {
-    struct worker_pool *pool = argument;
+    struct worker *worker = argument;
+    struct worker_pool *pool = worker->pool;
     pthread_mutex_lock(&pool->mutex);
     for (;;) {
         struct job_queue *queue = choose_queue(pool);
@@ -205,10 +250,10 @@ static void *worker_main(void *argument)
         else if (pool->ending && atomic_load_explicit(&pool->waiting, memory_order_relaxed) == 0)
             break;
         else
-            pthread_cond_wait(&pool->work, &pool->mutex);
+            rest(pool, worker);
     }
-    /* The next one leaves too. */
-    pthread_cond_broadcast(&pool->work);
+    /* The others leave too. */
+    wake_workers(pool, pool->worker_count);
     pthread_mutex_unlock(&pool->mutex);
     return NULL;
 }
@@ -232,32 +277,35 @@ void worker_pool_submit(struct worker_pool *pool, struct job *job)
     count_waiting(queue, now_ns);
     queue->statistics.waiting++;
     atomic_fetch_add_explicit(&pool->waiting, 1, memory_order_relaxed);
+    struct worker *worker = call_worker(pool);
     pthread_mutex_unlock(&pool->mutex);
     /* Not under the mutex, which the worker would wake up only to wait for. */
-    pthread_cond_signal(&pool->work);
+    wake_worker(worker);
 }
 
 static void end_workers(struct worker_pool *pool, size_t started)
 {
     pthread_mutex_lock(&pool->mutex);
     pool->ending = true;
-    pthread_cond_broadcast(&pool->work);
+    wake_workers(pool, started);
     pthread_mutex_unlock(&pool->mutex);
     for (size_t i = 0; i < started; i++)
-        pthread_join(pool->workers[i], NULL);
+        pthread_join(pool->workers[i].thread, NULL);
 }
 
 static enum error_code start_workers(struct worker_pool *pool, struct error *error)
 {
     for (size_t i = 0; i < pool->worker_count; i++) {
-        int status = pthread_create(&pool->workers[i], NULL, worker_main, pool);
+        struct worker *worker = &pool->workers[i];
+        worker->pool = pool;
+        int status = pthread_create(&worker->thread, NULL, worker_main, worker);
         if (status != 0) {
             end_workers(pool, i);
             return error_set_errno(error, status, "worker pool: thread %zu", i);
         }
         char name[16];
         snprintf(name, sizeof name, "worker-%zu", i);
-        pthread_setname_np(pool->workers[i], name);
+        pthread_setname_np(worker->thread, name);
     }
     return ERROR_NONE;
 }
@@ -274,7 +322,8 @@ static size_t default_worker_count(void)
 
 static void pool_free(struct worker_pool *pool)
 {
-    pthread_cond_destroy(&pool->work);
+    for (size_t i = 0; i < WORKER_COUNT_MAX; i++)
+        pthread_cond_destroy(&pool->workers[i].called);
     pthread_mutex_destroy(&pool->mutex);
     free(pool);
 }
@@ -290,7 +339,8 @@ enum error_code worker_pool_create(const struct worker_pool_options *options,
     if (pool == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "worker pool: out of memory");
     pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->work, NULL);
+    for (size_t i = 0; i < WORKER_COUNT_MAX; i++)
+        pthread_cond_init(&pool->workers[i].called, NULL);
     pool->worker_count = count;
     size_t background_max = count - 2 < count / 2 ? count - 2 : count / 2;
     pool->queues[JOB_QUERY].running_max = count - 1;
@@ -360,10 +410,7 @@ void parallel_run(struct worker_pool *pool, size_t part_count,
     pthread_mutex_lock(&pool->mutex);
     size_t lane = region_take_lane(&region);
     region_link(pool, &region);
-    if (part_count == 2)
-        pthread_cond_signal(&pool->work);
-    else
-        pthread_cond_broadcast(&pool->work);
+    wake_workers(pool, part_count - 1);
     pthread_mutex_unlock(&pool->mutex);
 
     size_t part;

@@ -54,18 +54,9 @@ enum error_code binary_values(struct evaluation *evaluation, const struct expres
                               bool *keep_out, struct error *error)
 {
     enum binary_operator operation = expression->binary.operation;
-    if (left.histogram != NULL || right.histogram != NULL)
+    if (left.histogram != NULL || right.histogram != NULL || binary_operator_is_trim(operation))
         return binary_histograms(evaluation, expression, lane, left, right, result_out, keep_out,
                                  error);
-    if (binary_operator_is_trim(operation)) {
-        const char *name = binary_operator_text(operation);
-        evaluation_annotate(evaluation, PROMQL_INFO, expression->position,
-                            "incompatible sample types encountered for binary operator \"%s\": "
-                            "float %s float",
-                            name, name);
-        *keep_out = false;
-        return ERROR_NONE;
-    }
     if (binary_operator_is_comparison(operation)) {
         *keep_out = comparison_holds(operation, left.value, right.value);
         *result_out = left;

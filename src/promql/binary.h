@@ -26,7 +26,11 @@ enum error_code binary_values(struct evaluation *evaluation, const struct expres
                               struct binary_value right, struct binary_value *result_out,
                               bool *keep_out, struct error *error);
 
-/* The same where at least one is a histogram. */
+/* Whether the operation has a result for values of these types at all. */
+bool binary_types_fit(enum binary_operator operation, bool left_is_histogram,
+                      bool right_is_histogram);
+
+/* The same as binary_values for operations on histograms, and for trims. */
 enum error_code binary_histograms(struct evaluation *evaluation,
                                   const struct expression *expression, struct lane *lane,
                                   struct binary_value left, struct binary_value right,

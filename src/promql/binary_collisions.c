@@ -69,10 +69,42 @@ static void note_earliest(size_t *earliest, const uint64_t *steps, size_t count)
 struct collision_work {
     struct lane *lane;
     struct collisions found;
-    uint64_t *seen;      /* of the series looked at so far */
-    uint64_t *overlap;   /* steps at which two had a value */
-    uint64_t *any_other; /* of the whole other side; NULL until needed */
+    uint64_t *seen;       /* of the series looked at so far */
+    uint64_t *overlap;    /* steps at which two had a value */
+    uint64_t *any_other;  /* of the whole other side; NULL until needed */
+    uint64_t *one;        /* where the group's one side has a value */
+    uint64_t *histograms; /* where that is a histogram */
 };
+
+/* --- Types -------------------------------------------------------------------------------------
+ */
+
+static uint64_t histogram_word(const struct step_vector *vector, size_t word)
+{
+    uint64_t found = 0;
+    if (vector->histograms == NULL)
+        return 0;
+    for (uint64_t left = vector->present[word]; left != 0; left &= left - 1)
+        if (vector->histograms[word * 64 + (size_t)__builtin_ctzll(left)] != NULL)
+            found |= left & -left;
+    return found;
+}
+
+/* The steps of a word at which the operator has a result for both types: where it has none that is
+ * noted, and collides with nothing. */
+static uint64_t fitting_word(const struct match_stream *match, uint64_t many_histograms,
+                             uint64_t one_histograms)
+{
+    enum binary_operator operation = match->expression->binary.operation;
+    uint64_t fitting = 0;
+    for (int many = 0; many < 2; many++)
+        for (int one = 0; one < 2; one++)
+            if (match->is_swapped ? binary_types_fit(operation, one, many)
+                                  : binary_types_fit(operation, many, one))
+                fitting |= (many ? many_histograms : ~many_histograms) &
+                           (one ? one_histograms : ~one_histograms);
+    return fitting;
+}
 
 /* --- The one side ------------------------------------------------------------------------------
  */
@@ -91,21 +123,24 @@ static enum error_code find_any_other(struct match_stream *match, struct collisi
     return evaluation_run_parts(match->stream.evaluation, sum.partition, any_part, &sum, error);
 }
 
-/* Steps at which two series of the group have a value. */
-static enum error_code find_overlap(struct match_stream *match, const struct match_side *side,
-                                    size_t group, struct collision_work *work, struct error *error)
+/* Where the group's one side has values, histograms, and two values. */
+static enum error_code read_one_side(struct match_stream *match, size_t group,
+                                     struct collision_work *work, struct error *error)
 {
     size_t count = match->stream.steps.count;
-    steps_clear(work->seen, count);
+    steps_clear(work->one, count);
+    steps_clear(work->histograms, count);
     steps_clear(work->overlap, count);
-    for (uint32_t series = side->first[group]; series != NO_SERIES; series = side->next[series]) {
+    for (uint32_t one = match->one.first[group]; one != NO_SERIES; one = match->one.next[one]) {
         struct step_vector vector;
-        enum error_code code = vector_stream_read(side->stream, work->lane, series, &vector, error);
+        enum error_code code =
+            vector_stream_read(match->one.stream, work->lane, one, &vector, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < step_words(count); word++) {
-            work->overlap[word] |= work->seen[word] & vector.present[word];
-            work->seen[word] |= vector.present[word];
+            work->overlap[word] |= work->one[word] & vector.present[word];
+            work->one[word] |= vector.present[word];
+            work->histograms[word] |= histogram_word(&vector, word);
         }
     }
     return ERROR_NONE;
@@ -117,7 +152,7 @@ static enum error_code find_one_overlap(struct match_stream *match, size_t group
                                         struct collision_work *work, struct error *error)
 {
     size_t count = match->stream.steps.count;
-    enum error_code code = find_overlap(match, &match->one, group, work, error);
+    enum error_code code = read_one_side(match, group, work, error);
     if (code != ERROR_NONE || match->has_many_fill || match->has_one_fill ||
         !steps_any(work->overlap, count))
         return code;
@@ -207,21 +242,44 @@ static enum error_code duplicate_error(struct match_stream *match, struct collis
 /* --- The many side -----------------------------------------------------------------------------
  */
 
-/* One to one: two of the left side with a value where the right side has one as well. */
+/* Steps at which two series of the group's many side have a result. */
+static enum error_code find_many_overlap(struct match_stream *match, size_t group,
+                                         struct collision_work *work, struct error *error)
+{
+    size_t count = match->stream.steps.count;
+    enum error_code code = read_one_side(match, group, work, error);
+    if (code != ERROR_NONE)
+        return code;
+    steps_clear(work->seen, count);
+    steps_clear(work->overlap, count);
+    for (uint32_t many = match->many.first[group]; many != NO_SERIES;
+         many = match->many.next[many]) {
+        struct step_vector vector;
+        code = vector_stream_read(match->many.stream, work->lane, many, &vector, error);
+        if (code != ERROR_NONE)
+            return code;
+        for (size_t word = 0; word < step_words(count); word++) {
+            uint64_t results =
+                vector.present[word] &
+                fitting_word(match, histogram_word(&vector, word), work->histograms[word]);
+            if (!match->has_one_fill)
+                results &= work->one[word];
+            work->overlap[word] |= work->seen[word] & results;
+            work->seen[word] |= results;
+        }
+    }
+    return ERROR_NONE;
+}
+
+/* One to one: two of the left side with a result. */
 static enum error_code many_side_check(struct match_stream *match, size_t group,
                                        struct collision_work *work, struct error *error)
 {
-    size_t count = match->stream.steps.count;
     if (match->one.first[group] == NO_SERIES && !match->has_one_fill)
         return ERROR_NONE;
-    enum error_code code = find_overlap(match, &match->many, group, work, error);
-    if (code == ERROR_NONE && !match->has_one_fill) {
-        code = match_group_presence(match, &match->one, group, work->lane, work->seen, error);
-        for (size_t word = 0; code == ERROR_NONE && word < step_words(count); word++)
-            work->overlap[word] &= work->seen[word];
-    }
+    enum error_code code = find_many_overlap(match, group, work, error);
     if (code == ERROR_NONE)
-        note_earliest(&work->found.many_step, work->overlap, count);
+        note_earliest(&work->found.many_step, work->overlap, match->stream.steps.count);
     return code;
 }
 
@@ -249,18 +307,23 @@ static enum error_code side_check(struct match_stream *match, const struct match
 
 /* Where a pair gives a result; a comparison may drop it then, but not the collision. `present`
  * [step words] */
-static enum error_code pair_presence(struct match_stream *match, struct lane *lane,
+static enum error_code pair_presence(struct match_stream *match, struct collision_work *work,
                                      struct match_pair pair, uint64_t *present, struct error *error)
 {
     size_t words = step_words(match->stream.steps.count);
     struct step_vector vector;
-    enum error_code code = vector_stream_read(match->many.stream, lane, pair.many, &vector, error);
+    enum error_code code =
+        vector_stream_read(match->many.stream, work->lane, pair.many, &vector, error);
     if (code != ERROR_NONE)
         return code;
-    memcpy(present, vector.present, words * sizeof *present);
-    code = vector_stream_read(match->one.stream, lane, pair.one, &vector, error);
+    for (size_t word = 0; word < words; word++) {
+        present[word] = vector.present[word];
+        work->histograms[word] = histogram_word(&vector, word);
+    }
+    code = vector_stream_read(match->one.stream, work->lane, pair.one, &vector, error);
     for (size_t word = 0; code == ERROR_NONE && word < words; word++)
-        present[word] &= vector.present[word];
+        present[word] &= vector.present[word] &
+                         fitting_word(match, work->histograms[word], histogram_word(&vector, word));
     return code;
 }
 
@@ -280,11 +343,11 @@ static enum error_code same_labels_add(struct match_stream *match, struct same_l
         if (same->present == NULL)
             return evaluation_out_of_memory(match->stream.evaluation, error);
         enum error_code code =
-            pair_presence(match, work->lane, match->pairs[same->first], same->present, error);
+            pair_presence(match, work, match->pairs[same->first], same->present, error);
         if (code != ERROR_NONE)
             return code;
     }
-    enum error_code code = pair_presence(match, work->lane, match->pairs[pair], work->seen, error);
+    enum error_code code = pair_presence(match, work, match->pairs[pair], work->seen, error);
     for (size_t word = 0; code == ERROR_NONE && word < words; word++) {
         work->overlap[word] = same->present[word] & work->seen[word];
         same->present[word] |= work->seen[word];
@@ -351,8 +414,10 @@ enum error_code match_check_collisions(struct match_stream *match, struct error 
         .found = {STEP_NONE, STEP_NONE, STEP_NONE},
         .seen = arena_array(match->arena, step_words(count), sizeof *work.seen),
         .overlap = arena_array(match->arena, step_words(count), sizeof *work.overlap),
+        .one = arena_array(match->arena, step_words(count), sizeof *work.one),
+        .histograms = arena_array(match->arena, step_words(count), sizeof *work.histograms),
     };
-    if (work.seen == NULL || work.overlap == NULL)
+    if (work.seen == NULL || work.overlap == NULL || work.one == NULL || work.histograms == NULL)
         return evaluation_out_of_memory(evaluation, error);
     enum error_code code = find_collisions(match, &work, error);
     if (code != ERROR_NONE)

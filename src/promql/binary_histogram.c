@@ -3,6 +3,27 @@
 #include "binary.h"
 #include "histogram_math.h"
 
+bool binary_types_fit(enum binary_operator operation, bool left_is_histogram,
+                      bool right_is_histogram)
+{
+    switch (operation) {
+    case BINARY_EQUAL:
+    case BINARY_NOT_EQUAL:
+    case BINARY_ADD:
+    case BINARY_SUBTRACT:
+        return left_is_histogram == right_is_histogram;
+    case BINARY_MULTIPLY:
+        return !left_is_histogram || !right_is_histogram;
+    case BINARY_DIVIDE:
+        return !right_is_histogram;
+    case BINARY_TRIM_UPPER:
+    case BINARY_TRIM_LOWER:
+        return left_is_histogram && !right_is_histogram;
+    default:
+        return !left_is_histogram && !right_is_histogram;
+    }
+}
+
 static void note_incompatible(struct evaluation *evaluation, const struct expression *expression,
                               struct binary_value left, struct binary_value right)
 {
@@ -25,10 +46,6 @@ static enum error_code both_histograms(struct evaluation *evaluation,
         bool is_equal = histogram_values_equal(left.histogram, right.histogram, lane->scratch);
         *keep_out = is_equal == (operation == BINARY_EQUAL);
         *result_out = left;
-        return ERROR_NONE;
-    }
-    if (operation != BINARY_ADD && operation != BINARY_SUBTRACT) {
-        note_incompatible(evaluation, expression, left, right);
         return ERROR_NONE;
     }
     bool is_add = operation == BINARY_ADD;
@@ -67,27 +84,27 @@ enum error_code binary_histograms(struct evaluation *evaluation,
                                   struct binary_value *result_out, bool *keep_out,
                                   struct error *error)
 {
+    enum binary_operator operation = expression->binary.operation;
     *keep_out = false;
+    if (!binary_types_fit(operation, left.histogram != NULL, right.histogram != NULL)) {
+        note_incompatible(evaluation, expression, left, right);
+        return ERROR_NONE;
+    }
     if (left.histogram != NULL && right.histogram != NULL)
         return both_histograms(evaluation, expression, lane, left, right, result_out, keep_out,
                                error);
-    enum binary_operator operation = expression->binary.operation;
     bool is_left = left.histogram != NULL;
     const struct histogram *histogram = is_left ? left.histogram : right.histogram;
     double scalar = is_left ? right.value : left.value;
     struct histogram *result;
-    if (operation == BINARY_MULTIPLY) {
+    if (operation == BINARY_MULTIPLY)
         result = histogram_scaled(lane->scratch, histogram, scalar);
-    } else if (operation == BINARY_DIVIDE && is_left) {
+    else if (operation == BINARY_DIVIDE)
         result = histogram_divided(lane->scratch, histogram, scalar);
-    } else if (operation == BINARY_TRIM_UPPER && is_left) {
-        result = histogram_trimmed(lane->scratch, histogram, scalar, HISTOGRAM_KEEP_LOWER);
-    } else if (operation == BINARY_TRIM_LOWER && is_left) {
-        result = histogram_trimmed(lane->scratch, histogram, scalar, HISTOGRAM_KEEP_UPPER);
-    } else {
-        note_incompatible(evaluation, expression, left, right);
-        return ERROR_NONE;
-    }
+    else
+        result = histogram_trimmed(lane->scratch, histogram, scalar,
+                                   operation == BINARY_TRIM_UPPER ? HISTOGRAM_KEEP_LOWER
+                                                                  : HISTOGRAM_KEEP_UPPER);
     if (result == NULL)
         return evaluation_out_of_memory(evaluation, error);
     *result_out = (struct binary_value){.histogram = result};

@@ -104,9 +104,10 @@ static struct match_lane *match_lane_open(struct stream *self, struct lane *lane
     return state;
 }
 
-enum error_code match_group_presence(struct match_stream *match, const struct match_side *side,
-                                     size_t group, struct lane *lane, uint64_t *presence,
-                                     struct error *error)
+/* Where any series of the group has a value. */
+static enum error_code group_presence(struct match_stream *match, const struct match_side *side,
+                                      size_t group, struct lane *lane, uint64_t *presence,
+                                      struct error *error)
 {
     size_t count = match->stream.steps.count;
     steps_clear(presence, count);
@@ -132,8 +133,7 @@ static enum error_code pair_read(struct match_stream *match, struct match_lane *
         bool fills_many = pair.many == NO_SERIES;
         const struct match_side *filled = fills_many ? &match->many : &match->one;
         size_t group = fills_many ? match->one.group_of[pair.one] : match->many.group_of[pair.many];
-        enum error_code code =
-            match_group_presence(match, filled, group, lane, state->others, error);
+        enum error_code code = group_presence(match, filled, group, lane, state->others, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < step_words(count); word++)

@@ -47,11 +47,6 @@ struct match_stream {
 struct labels match_pair_labels(struct match_stream *match, struct match_pair pair,
                                 struct arena *arena);
 
-/* Where any series of the group has a value. */
-enum error_code match_group_presence(struct match_stream *match, const struct match_side *side,
-                                     size_t group, struct lane *lane, uint64_t *presence,
-                                     struct error *error);
-
 /*
  * Whether some result would be there twice, in Prometheus' words. The stream is complete and its
  * pairs stand in the order of the many side. Errors: INVALID, and those of reading.

@@ -6,29 +6,139 @@
 
 /* --- Values ---------------------------------------------------------------------------------- */
 
+static void swap_values(double *values, ptrdiff_t left, ptrdiff_t right)
+{
+    double value = values[left];
+    values[left] = values[right];
+    values[right] = value;
+}
+
+/* NaN first; returns how many. */
+static size_t move_nans(double *values, size_t count)
+{
+    size_t nans = 0;
+    for (size_t i = 0; i < count; i++)
+        if (isnan(values[i]))
+            swap_values(values, (ptrdiff_t)i, (ptrdiff_t)nans++);
+    return nans;
+}
+
 static int compare_values(const void *left_pointer, const void *right_pointer)
 {
     double left = *(const double *)left_pointer;
     double right = *(const double *)right_pointer;
-    if (isnan(left) || isnan(right))
-        return (int)isnan(right) - (int)isnan(left);
     return left < right ? -1 : left > right;
+}
+
+/* The middle one of the first, the middle and the last goes to the middle. */
+static double pivot_of(double *values, ptrdiff_t first, ptrdiff_t last)
+{
+    ptrdiff_t middle = first + (last - first) / 2;
+    if (values[middle] < values[first])
+        swap_values(values, middle, first);
+    if (values[last] < values[middle])
+        swap_values(values, last, middle);
+    if (values[middle] < values[first])
+        swap_values(values, middle, first);
+    return values[middle];
+}
+
+/*
+ * Hoare's selection: afterwards the value at `wanted` is the one that sorting would put there, none
+ * in front of it is larger and none behind it smaller. What does not get smaller quickly is sorted.
+ */
+static void select_value(double *values, size_t count, size_t wanted)
+{
+    enum { ROUNDS_MAX = 64 };
+    ptrdiff_t first = 0, last = (ptrdiff_t)count - 1, at = (ptrdiff_t)wanted;
+    for (int round = 0; first < last && round < ROUNDS_MAX; round++) {
+        double pivot = pivot_of(values, first, last);
+        ptrdiff_t left = first, right = last;
+        while (left <= right) {
+            while (values[left] < pivot)
+                left++;
+            while (pivot < values[right])
+                right--;
+            if (left <= right)
+                swap_values(values, left++, right--);
+        }
+        /* [first, right] <= pivot <= [left, last]; what is between them is the pivot. */
+        if (at <= right)
+            last = right;
+        else if (at >= left)
+            first = left;
+        else
+            return;
+    }
+    if (first < last)
+        qsort(values + first, (size_t)(last - first) + 1, sizeof *values, compare_values);
+}
+
+static double least_of(const double *values, size_t count)
+{
+    double least = values[0];
+    for (size_t i = 1; i < count; i++)
+        least = values[i] < least ? values[i] : least;
+    return least;
+}
+
+/* The value at `rank` among sorted ones, NaN first. */
+static void value_pair(double *values, size_t count, size_t rank, double *lower_out,
+                       double *upper_out)
+{
+    size_t nans = move_nans(values, count);
+    *lower_out = *upper_out = NAN;
+    if (rank < nans) {
+        if (rank + 1 == nans && nans < count)
+            *upper_out = least_of(values + nans, count - nans);
+        return;
+    }
+    select_value(values + nans, count - nans, rank - nans);
+    *lower_out = values[rank];
+    *upper_out = rank + 1 < count ? least_of(values + rank + 1, count - rank - 1) : values[rank];
+}
+
+/* True when the quantile is what it is without any look at the values. */
+static bool is_known(double quantile, size_t count, double *result_out)
+{
+    *result_out = quantile < 0 ? -INFINITY : INFINITY;
+    if (count == 0 || isnan(quantile))
+        *result_out = NAN;
+    return !(count > 0 && quantile >= 0 && quantile <= 1);
+}
+
+static double interpolate(double lower, double upper, double rank)
+{
+    double weight = rank - floor(rank);
+    return lower * (1 - weight) + upper * weight;
 }
 
 double quantile_of_values(double quantile, double *values, size_t count)
 {
-    if (count == 0 || isnan(quantile))
-        return NAN;
-    if (quantile < 0)
-        return -INFINITY;
-    if (quantile > 1)
-        return INFINITY;
-    qsort(values, count, sizeof *values, compare_values);
+    double lower, upper;
+    if (is_known(quantile, count, &lower))
+        return lower;
     double rank = quantile * (double)(count - 1);
-    size_t lower = (size_t)fmax(0, floor(rank));
-    size_t upper = lower + 1 < count ? lower + 1 : count - 1;
-    double weight = rank - floor(rank);
-    return values[lower] * (1 - weight) + values[upper] * weight;
+    value_pair(values, count, (size_t)floor(rank), &lower, &upper);
+    return interpolate(lower, upper, rank);
+}
+
+static double value_of_key(uint64_t key)
+{
+    if (key == 0)
+        return NAN;
+    return double_from_bits(key >> 63 ? key & ~(UINT64_C(1) << 63) : ~key);
+}
+
+double quantile_of_keys(double quantile, const uint64_t *keys, size_t count)
+{
+    double known;
+    if (is_known(quantile, count, &known))
+        return known;
+    double rank = quantile * (double)(count - 1);
+    size_t lower = (size_t)floor(rank);
+    size_t upper = lower + 1 < count ? lower + 1 : lower;
+    return interpolate(value_of_key(keys[lower]), value_of_key(keys[upper]), rank);
 }
 
 /* --- Classic buckets ------------------------------------------------------------------------- */

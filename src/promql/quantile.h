@@ -6,12 +6,27 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
 
 /*
- * The q-quantile with linear interpolation; reorders `values` (NaN counts as lowest). NaN without
- * values or for a NaN q, -Inf below 0, +Inf above 1.
+ * The q-quantile with linear interpolation; reorders `values`, NaN, which counts as lowest, to the
+ * front. NaN without values or for a NaN q, -Inf below 0, +Inf above 1.
  */
 double quantile_of_values(double quantile, double *values, size_t count);
+
+/* The same of values that are sorted, as the numbers of quantile_key. */
+double quantile_of_keys(double quantile, const uint64_t *keys, size_t count);
+
+/* A number that is ordered as the value is, with every NaN as 0 and so the lowest. */
+static inline uint64_t quantile_key(double value)
+{
+    uint64_t bits = double_to_bits(value);
+    if (value != value)
+        return 0;
+    return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
+}
 
 /* A cumulative bucket of a classic histogram. */
 struct classic_bucket {

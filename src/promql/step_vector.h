@@ -50,6 +50,12 @@ static inline void step_set_present(uint64_t *present, size_t step)
     present[step / 64] |= UINT64_C(1) << (step % 64);
 }
 
+static inline void step_vector_set(struct step_vector *vector, size_t step, double value)
+{
+    vector->values[step] = value;
+    step_set_present(vector->present, step);
+}
+
 static inline void step_clear_present(uint64_t *present, size_t step)
 {
     present[step / 64] &= ~(UINT64_C(1) << (step % 64));

@@ -247,6 +247,14 @@ static void window_check_counter_name(const struct window_call *call,
     }
 }
 
+/* Where Prometheus says that an argument is: in the place of a subquery stands a selector that it
+ * made of the samples, and that has none. */
+static struct text_range argument_position(const struct expression *argument)
+{
+    argument = expression_unwrap(argument);
+    return argument->kind == EXPRESSION_SUBQUERY ? (struct text_range){0} : argument->position;
+}
+
 static enum error_code window_read(struct stream *self, struct lane *lane, size_t index,
                                    struct step_vector *vector_out, struct error *error)
 {
@@ -271,8 +279,8 @@ static enum error_code window_read(struct stream *self, struct lane *lane, size_
         .view = &window->view,
         .mode = window->source->mode,
         .parameters = {window->parameters[0], window->parameters[1]},
-        .range_position = window->range->position,
-        .call_position = window->call->call.arguments[0]->position,
+        .range_position = argument_position(window->range),
+        .call_position = argument_position(window->call->call.arguments[0]),
         .parameter_position = window->parameter_position,
     };
     code = window_prepare(window, state, lane, &columns, &call, error);
@@ -433,7 +441,7 @@ void window_warn_mixed(const struct window_call *call)
 void window_note_ignored_histograms(const struct window_call *call)
 {
     struct text name = text_quote(call->lane->scratch, window_metric_name(call));
-    evaluation_annotate(call->evaluation, PROMQL_INFO, call->range_position,
+    evaluation_annotate(call->evaluation, PROMQL_INFO, call->call_position,
                         "ignored histograms in a range containing both floats and histograms "
                         "for metric name %.*s",
                         TEXT_ARGUMENTS(name));

@@ -36,7 +36,7 @@ struct window_call {
     struct window_samples histograms;                /* count 0 in most series */
     const double *parameters[WINDOW_PARAMETERS_MAX]; /* [steps] each */
     struct text_range range_position;                /* of the range vector argument */
-    struct text_range call_position;                 /* of all arguments */
+    struct text_range call_position;                 /* of the first argument */
     struct text_range parameter_position;            /* of the first scalar argument */
 };
 
@@ -78,6 +78,16 @@ void window_note_ignored_histograms(const struct window_call *call);
 static inline bool window_is_empty(const struct window_samples *samples, size_t step)
 {
     return samples->count == 0 || samples->first[step] >= samples->last[step];
+}
+
+/* Functions of floats alone: true when the step has floats; histograms beside them are told. */
+static inline bool window_has_floats(const struct window_call *call, size_t step)
+{
+    if (window_is_empty(&call->floats, step))
+        return false;
+    if (!window_is_empty(&call->histograms, step))
+        window_note_ignored_histograms(call);
+    return true;
 }
 
 static inline size_t window_size(const struct window_samples *samples, size_t step)

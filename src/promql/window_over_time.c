@@ -2,25 +2,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "quantile.h"
 #include "window.h"
 #include "window_histogram.h"
-
-static void out_set(struct step_vector *out, size_t step, double value)
-{
-    out->values[step] = value;
-    step_set_present(out->present, step);
-}
-
-/* Functions of floats alone: true when the step has floats; histograms beside them are told. */
-static bool step_has_floats(const struct window_call *call, size_t step)
-{
-    if (window_is_empty(&call->floats, step))
-        return false;
-    if (!window_is_empty(&call->histograms, step))
-        window_note_ignored_histograms(call);
-    return true;
-}
 
 /* --- sum_over_time, avg_over_time ------------------------------------------------------------ */
 
@@ -100,7 +83,7 @@ enum error_code window_sum(const struct window_call *call, struct step_vector *o
         bool has_floats = !window_is_empty(&call->floats, step);
         if (window_is_empty(&call->histograms, step)) {
             if (has_floats)
-                out_set(out, step, sum_or_mean(call, &sums, step));
+                step_vector_set(out, step, sum_or_mean(call, &sums, step));
             continue;
         }
         if (has_floats) {
@@ -153,7 +136,7 @@ enum error_code window_extreme(const struct window_call *call, struct step_vecto
                         call->function == FUNCTION_TS_OF_MIN_OVER_TIME;
     size_t next = 0;
     for (size_t step = 0; step < call->steps->count; step++) {
-        if (!step_has_floats(call, step))
+        if (!window_has_floats(call, step))
             continue;
         for (; next < floats->last[step]; next++) {
             double value = floats->values[next];
@@ -170,8 +153,9 @@ enum error_code window_extreme(const struct window_call *call, struct step_vecto
         /* Nothing but NaN: the last of them wins each comparison. */
         bool is_nan = queue.front == queue.back;
         size_t best = is_nan ? floats->last[step] - 1 : queue.samples[queue.front];
-        out_set(out, step,
-                is_timestamp ? (double)floats->timestamps_ms[best] / 1000 : floats->values[best]);
+        step_vector_set(out, step,
+                        is_timestamp ? (double)floats->timestamps_ms[best] / 1000
+                                     : floats->values[best]);
     }
     return ERROR_NONE;
 }
@@ -200,68 +184,12 @@ enum error_code window_variance(const struct window_call *call, struct step_vect
     (void)error;
     const struct window_samples *floats = &call->floats;
     for (size_t step = 0; step < call->steps->count; step++) {
-        if (!step_has_floats(call, step))
+        if (!window_has_floats(call, step))
             continue;
         double variance =
             variance_of(floats->values + floats->first[step], window_size(floats, step));
-        out_set(out, step, call->function == FUNCTION_STDDEV_OVER_TIME ? sqrt(variance) : variance);
-    }
-    return ERROR_NONE;
-}
-
-/* --- quantile_over_time, mad_over_time ------------------------------------------------------- */
-
-static size_t window_size_max(const struct window_call *call)
-{
-    size_t size = 0;
-    for (size_t step = 0; step < call->steps->count; step++)
-        if (window_size(&call->floats, step) > size)
-            size = window_size(&call->floats, step);
-    return size;
-}
-
-enum error_code window_quantile(const struct window_call *call, struct step_vector *out,
-                                struct error *error)
-{
-    const struct window_samples *floats = &call->floats;
-    double *values = arena_allocate(call->lane->scratch, window_size_max(call) * sizeof *values);
-    if (values == NULL)
-        return evaluation_out_of_memory(call->evaluation, error);
-    for (size_t step = 0; step < call->steps->count; step++) {
-        double quantile = call->parameters[0][step];
-        if (window_is_empty(floats, step))
-            continue;
-        if (isnan(quantile) || quantile < 0 || quantile > 1)
-            evaluation_annotate_quantile(call->evaluation, quantile, call->parameter_position);
-        if (!step_has_floats(call, step))
-            continue;
-        size_t size = window_size(floats, step);
-        memcpy(values, floats->values + floats->first[step], size * sizeof *values);
-        out_set(out, step, quantile_of_values(quantile, values, size));
-    }
-    return ERROR_NONE;
-}
-
-enum error_code window_mad(const struct window_call *call, struct step_vector *out,
-                           struct error *error)
-{
-    const struct window_samples *floats = &call->floats;
-    double *values = arena_allocate(call->lane->scratch, window_size_max(call) * sizeof *values);
-    if (values == NULL)
-        return evaluation_out_of_memory(call->evaluation, error);
-    for (size_t step = 0; step < call->steps->count; step++) {
-        if (!step_has_floats(call, step))
-            continue;
-        size_t size = window_size(floats, step);
-        memcpy(values, floats->values + floats->first[step], size * sizeof *values);
-        double median = quantile_of_values(0.5, values, size);
-        if (isnan(values[0])) { /* sorted now, NaN first */
-            out_set(out, step, NAN);
-            continue;
-        }
-        for (size_t i = 0; i < size; i++)
-            values[i] = fabs(floats->values[floats->first[step] + i] - median);
-        out_set(out, step, quantile_of_values(0.5, values, size));
+        step_vector_set(out, step,
+                        call->function == FUNCTION_STDDEV_OVER_TIME ? sqrt(variance) : variance);
     }
     return ERROR_NONE;
 }
@@ -275,7 +203,7 @@ enum error_code window_count(const struct window_call *call, struct step_vector 
     for (size_t step = 0; step < call->steps->count; step++) {
         size_t size = window_size(&call->floats, step) + window_size(&call->histograms, step);
         if (size > 0)
-            out_set(out, step, (double)size);
+            step_vector_set(out, step, (double)size);
     }
     return ERROR_NONE;
 }
@@ -286,7 +214,7 @@ enum error_code window_present(const struct window_call *call, struct step_vecto
     (void)error;
     for (size_t step = 0; step < call->steps->count; step++)
         if (!window_is_empty(&call->floats, step) || !window_is_empty(&call->histograms, step))
-            out_set(out, step, 1);
+            step_vector_set(out, step, 1);
     return ERROR_NONE;
 }
 
@@ -320,9 +248,9 @@ enum error_code window_edge(const struct window_call *call, struct step_vector *
         if (is_timestamp) {
             int64_t timestamp_ms =
                 takes_float ? floats->timestamps_ms[sample] : histograms->timestamps_ms[histogram];
-            out_set(out, step, (double)timestamp_ms / 1000);
+            step_vector_set(out, step, (double)timestamp_ms / 1000);
         } else if (takes_float) {
-            out_set(out, step, floats->values[sample]);
+            step_vector_set(out, step, floats->values[sample]);
         } else {
             out->histograms[step] = histograms->histograms[histogram];
             step_set_present(out->present, step);
@@ -375,17 +303,17 @@ enum error_code window_regression(const struct window_call *call, struct step_ve
     (void)error;
     const struct window_samples *floats = &call->floats;
     for (size_t step = 0; step < call->steps->count; step++) {
-        if (!step_has_floats(call, step) || window_size(floats, step) < 2)
+        if (!window_has_floats(call, step) || window_size(floats, step) < 2)
             continue;
         size_t first = floats->first[step];
         size_t last = floats->last[step];
         if (call->function == FUNCTION_DERIV) {
             /* Any instant near the samples keeps the numbers small. */
-            out_set(out, step,
-                    regression_of(floats, first, last, floats->timestamps_ms[first]).slope);
+            step_vector_set(out, step,
+                            regression_of(floats, first, last, floats->timestamps_ms[first]).slope);
         } else {
             struct line line = regression_of(floats, first, last, step_time(call->steps, step));
-            out_set(out, step, line.slope * call->parameters[0][step] + line.intercept);
+            step_vector_set(out, step, line.slope * call->parameters[0][step] + line.intercept);
         }
     }
     return ERROR_NONE;
@@ -423,11 +351,11 @@ enum error_code window_smoothing(const struct window_call *call, struct step_vec
         if (trend <= 0 || trend >= 1)
             return error_set(error, ERROR_INVALID,
                              "invalid trend factor. Expected: 0 < tf < 1, got: %f", trend);
-        if (!step_has_floats(call, step) || window_size(floats, step) < 2)
+        if (!window_has_floats(call, step) || window_size(floats, step) < 2)
             continue;
-        out_set(out, step,
-                smooth(floats->values + floats->first[step], window_size(floats, step), smoothing,
-                       trend));
+        step_vector_set(out, step,
+                        smooth(floats->values + floats->first[step], window_size(floats, step),
+                               smoothing, trend));
     }
     return ERROR_NONE;
 }

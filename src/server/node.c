@@ -84,6 +84,7 @@ static void release(struct node *node)
         disk_uring_destroy(node->loops[i].disk);
         loop_destroy(node->loops[i].loop);
     }
+    head_spares_unref(node->head_spares);
     page_cache_destroy(node->cache);
     disk_uring_destroy(node->blocking_disk);
     tls_context_destroy(node->tls);

@@ -151,6 +151,14 @@ static void collect_disk(void *context, metric_visit *visit, void *visit_context
                 METRIC_KIND_GAUGE, NULL, 0, (double)total_bytes);
 }
 
+static void collect_head_spares(void *context, metric_visit *visit, void *visit_context)
+{
+    struct node *node = context;
+    struct metric_emitter emitter = {visit, visit_context};
+    metric_emit(&emitter, "gnomon_head_spare_bytes", "Memory of ended heads, kept for the next.",
+                METRIC_KIND_GAUGE, NULL, 0, (double)head_spares_size_bytes(node->head_spares));
+}
+
 static void collect_cache(void *context, metric_visit *visit, void *visit_context)
 {
     struct node *node = context;
@@ -234,6 +242,7 @@ bool node_add_metrics(struct node *node)
     return metrics_add_collector(node->metrics, collect_shards, node) &&
            metrics_add_collector(node->metrics, collect_process, node) &&
            metrics_add_collector(node->metrics, collect_disk, node) &&
+           metrics_add_collector(node->metrics, collect_head_spares, node) &&
            metrics_add_collector(node->metrics, collect_cache, node) &&
            metrics_add_collector(node->metrics, collect_queries, node) &&
            metrics_add_collector(node->metrics, collect_workers, node) &&

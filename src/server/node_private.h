@@ -10,6 +10,7 @@
 #include "block/page_cache.h"
 #include "frontend/frontend.h"
 #include "group/group.h"
+#include "head/head_spares.h"
 #include "http/server.h"
 #include "ingest/ingest.h"
 #include "journal/journal.h"
@@ -67,6 +68,7 @@ struct node {
     struct ingest_metrics ingest_metrics;
     struct worker_pool *pool;
     struct page_cache *cache;
+    struct head_spares *head_spares;
     struct tls_context *tls;
     struct disk *blocking_disk;
     struct journal_recovery *recovery;         /* NULL once all shards are ready */

@@ -15,6 +15,8 @@ enum {
     SERIES_QUIET_MS = 2 * 60 * 60 * 1000,
     /* A day: senders state it every minute, or with each sample. */
     METADATA_QUIET_PERIODS = 12,
+    /* What a head of many series grows by in some seconds. */
+    HEAD_SPARES_BYTES = 32 * 1024 * 1024,
 };
 
 const struct group_member NODE_FOUNDER = {
@@ -105,6 +107,8 @@ enum error_code node_open_shared(struct node *node, struct error *error)
     enum error_code code = worker_pool_create(&pool_options, &node->pool, error);
     if (code == ERROR_NONE)
         code = page_cache_create(settings->storage_cache_bytes, &node->cache, error);
+    if (code == ERROR_NONE)
+        code = head_spares_create(HEAD_SPARES_BYTES, &node->head_spares, error);
     if (code == ERROR_NONE)
         code = disk_uring_create(settings->storage_directory, NULL, DISK_ENGINE_BEST,
                                  &node->blocking_disk, error);
@@ -202,6 +206,7 @@ static enum error_code open_replica(struct node *node, uint32_t shard, struct er
                 .node_series = &node->series,
                 .exemplars_max = share_of(settings->ingest_max_exemplars, shards),
                 .metadata_max = share_of(settings->ingest_max_metadata, shards),
+                .head_spares = node->head_spares,
             },
         .group_id = shard + 1,
         .recovery = node->recovery,

@@ -111,7 +111,12 @@ static void release_recovery(struct node *node)
     scheduler_submit(first_loop_of(node), &node->close_recovery);
 }
 
-enum { UPKEEP_MS = 100, UPKEEPS_PER_SIZE_CHECK = 20, TELL_REPLAY_MS = 2000 };
+enum {
+    UPKEEP_MS = 100,
+    UPKEEPS_PER_SIZE_CHECK = 20,
+    UPKEEPS_PER_SETTLING = 10,
+    TELL_REPLAY_MS = 2000
+};
 
 static void upkeep(struct timer *timer)
 {
@@ -126,6 +131,8 @@ static void upkeep(struct timer *timer)
     bool check_is_due = ++node->upkeep_count % UPKEEPS_PER_SIZE_CHECK == 0 || node->is_too_large;
     if (node->recovery == NULL && check_is_due)
         node->is_too_large = enforce_size(node);
+    if (node->upkeep_count % UPKEEPS_PER_SETTLING == 0)
+        head_spares_settle(node->head_spares);
     scheduler_timer_start(first_loop_of(node), timer, UPKEEP_MS);
 }
 

@@ -106,6 +106,7 @@ enum error_code shard_create_head(struct shard *shard, struct head **head_out, s
         .target_of = target_of,
         .context = shard,
         .exemplars_max = shard->options.exemplars_max,
+        .spares = shard->options.head_spares,
     };
     return head_create(&options, head_out, error);
 }

@@ -212,15 +212,16 @@ static enum sample_fate check_time_and_id(struct shard *shard, struct shard_writ
     return SAMPLE_STORED;
 }
 
+/* `head_ms` is the time of the newest sample in the growing head, INT64_MIN: none. */
 static enum sample_fate check_float(struct shard *shard, struct shard_write *write,
-                                    const struct bounds *bounds, uint64_t id, size_t i)
+                                    const struct bounds *bounds, size_t i, int64_t head_ms)
 {
     int64_t timestamp_ms = write->timestamps_ms[i];
     enum sample_fate fate =
-        check_time_and_id(shard, write, bounds, id, timestamp_ms, write->origins[i]);
+        check_time_and_id(shard, write, bounds, write->ids[i], timestamp_ms, write->origins[i]);
     struct head_newest newest;
-    if (fate != SAMPLE_STORED || !newest_of(shard, id, &newest) ||
-        newest.timestamp_ms != timestamp_ms)
+    if (fate != SAMPLE_STORED || (head_ms != timestamp_ms && head_ms != INT64_MIN) ||
+        !newest_of(shard, write->ids[i], &newest) || newest.timestamp_ms != timestamp_ms)
         return fate;
     if (!newest.is_histogram && newest.bits == double_to_bits(write->values[i]))
         return SAMPLE_KNOWN;
@@ -228,20 +229,32 @@ static enum sample_fate check_float(struct shard *shard, struct shard_write *wri
     return SAMPLE_REFUSED;
 }
 
+static void resolve_ids(const struct shard_write *write, uint64_t *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        ids[i] = resolved_id(write, ids[i]);
+}
+
 /* Keep what is to be stored, in front. */
 static void check_floats(struct shard *shard, struct shard_write *write,
                          const struct bounds *bounds)
 {
+    enum { TIMES = 256 };
+    int64_t head_ms[TIMES];
     size_t kept = 0;
     for (size_t i = 0; i < write->float_count; i++) {
-        uint64_t id = resolved_id(write, write->ids[i]);
-        enum sample_fate fate = check_float(shard, write, bounds, id, i);
+        if (i % TIMES == 0) {
+            size_t count = write->float_count - i < TIMES ? write->float_count - i : TIMES;
+            resolve_ids(write, write->ids + i, count);
+            head_newest_times(shard->head, write->ids + i, count, head_ms);
+        }
+        enum sample_fate fate = check_float(shard, write, bounds, i, head_ms[i % TIMES]);
         /* A head takes exemplars of series that it has samples of: the known one is perhaps in a
          * frozen head. Apply leaves out what is there twice. */
         if (fate == SAMPLE_KNOWN && write->exemplar_count > 0)
             fate = SAMPLE_STORED;
         if (fate == SAMPLE_STORED) {
-            write->ids[kept] = id;
+            write->ids[kept] = write->ids[i];
             write->timestamps_ms[kept] = write->timestamps_ms[i];
             write->values[kept] = write->values[i];
             write->origins[kept] = write->origins[i];

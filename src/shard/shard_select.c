@@ -233,22 +233,27 @@ static bool table_reserve(struct selection *selection, size_t count)
     return true;
 }
 
-static bool add_link(struct selection *selection, struct found_series *series, uint32_t block,
+static bool reserve_links(struct selection *selection, size_t count)
+{
+    size_t needed = selection->link_count + count;
+    if (needed <= selection->link_capacity)
+        return true;
+    struct block_link *grown = arena_grow(selection->request->arena, selection->links,
+                                          selection->link_count, needed, sizeof *grown);
+    if (grown == NULL)
+        return false;
+    selection->links = grown;
+    selection->link_capacity = needed;
+    return true;
+}
+
+static void add_link(struct selection *selection, struct found_series *series, uint32_t block,
                      uint32_t position)
 {
-    if (selection->link_count == selection->link_capacity) {
-        size_t capacity = selection->link_capacity == 0 ? 1024 : selection->link_capacity * 2;
-        struct block_link *grown = arena_grow(selection->request->arena, selection->links,
-                                              selection->link_count, capacity, sizeof *grown);
-        if (grown == NULL)
-            return false;
-        selection->links = grown;
-        selection->link_capacity = capacity;
-    }
+    assert(selection->link_count < selection->link_capacity);
     selection->links[selection->link_count] =
         (struct block_link){{block, position}, series->block_first};
     series->block_first = (uint32_t)selection->link_count++;
-    return true;
 }
 
 /* The first piece that has any: there is nothing to join with. */
@@ -256,14 +261,13 @@ static enum error_code add_first(struct selection *selection, uint32_t block,
                                  struct positions positions, const struct labels *labels,
                                  struct error *error)
 {
-    if (!reserve_series(selection, positions.count))
+    if (!reserve_series(selection, positions.count) || !reserve_links(selection, positions.count))
         return out_of_memory(error);
     for (size_t i = 0; i < positions.count; i++) {
         struct found_series *series = &selection->series[selection->series_count++];
         *series = (struct found_series){
             .labels = labels[i], .id = SERIES_ID_NONE, .block_first = LINK_NONE};
-        if (!add_link(selection, series, block, positions.items[i]))
-            return out_of_memory(error);
+        add_link(selection, series, block, positions.items[i]);
     }
     return ERROR_NONE;
 }
@@ -274,7 +278,8 @@ static enum error_code add_of_block(struct selection *selection, uint32_t block,
 {
     if (selection->series_count == 0)
         return add_first(selection, block, positions, labels, error);
-    if (!reserve_series(selection, positions.count) || !table_reserve(selection, positions.count))
+    if (!reserve_series(selection, positions.count) || !reserve_links(selection, positions.count) ||
+        !table_reserve(selection, positions.count))
         return out_of_memory(error);
     for (size_t i = 0; i < positions.count; i++) {
         uint32_t *place = table_place(selection, labels[i]);
@@ -283,8 +288,7 @@ static enum error_code add_of_block(struct selection *selection, uint32_t block,
                 .labels = labels[i], .id = SERIES_ID_NONE, .block_first = LINK_NONE};
             *place = (uint32_t)selection->series_count;
         }
-        if (!add_link(selection, &selection->series[*place - 1], block, positions.items[i]))
-            return out_of_memory(error);
+        add_link(selection, &selection->series[*place - 1], block, positions.items[i]);
     }
     return ERROR_NONE;
 }

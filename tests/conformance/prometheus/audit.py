@@ -3,8 +3,10 @@
     GNOMON_BINARY=build/release/gnomon tests/conformance/prometheus/audit.py fixed
     ... audit.py random FIRST_SEED LAST_SEED     expressions, 50 a seed
     ... audit.py mutated FIRST_SEED LAST_SEED    broken expressions, for the errors
+    ... audit.py newer FIRST_SEED LAST_SEED      what came with Prometheus 3
 
-The same runs in short as the test integration/prometheus_answers.
+The last one needs a Prometheus 3 as `prometheus` in PATH, and compares warnings as well; the others
+are written for Debian's, and run in short as the test integration/prometheus_answers.
 """
 import sys
 import unittest
@@ -15,6 +17,8 @@ import differences
 import expressions
 import fixed_requests
 import mutations
+import newer_data
+import newer_expressions
 import peers
 from harness import query_string
 
@@ -60,12 +64,33 @@ def audit_mutated(ours, theirs, seeds, count=QUERIES_OF_SEED):
                 yield (seed, query), found
 
 
+def audit_newer(ours, theirs, seeds, count=QUERIES_OF_SEED):
+    for seed in seeds:
+        generator = newer_expressions.Generator(seed)
+        for _ in range(count):
+            path, parameters = generator.query()
+            answers = [peer.get(path, **parameters) for peer in (ours, theirs)]
+            found = compare.difference_of_answers(
+                parameters["query"], *answers, ordered=parameters["query"].startswith("sort")) or \
+                compare.difference_of_annotations(*answers)
+            if found:
+                yield (seed, path, parameters), found
+
+
+NEWER_FEATURES = ("--enable-feature=exemplar-storage,native-histograms,promql-experimental-functions,"
+                  "promql-extended-range-selectors,promql-duration-expr,"
+                  "promql-delayed-name-removal",)
+
+
 class Audit(peers.PeersTest):
     kind, seeds = "fixed", range(0)
 
     def runTest(self):
-        self.start_peers(data.all_series())
-        audits = {"random": audit_random, "mutated": audit_mutated}
+        if self.kind == "newer":
+            self.gnomon_settings += ("--query.experimental=true",)
+            self.prometheus_settings += NEWER_FEATURES
+        self.start_peers(newer_data.all_series() if self.kind == "newer" else data.all_series())
+        audits = {"random": audit_random, "mutated": audit_mutated, "newer": audit_newer}
         found = audit_fixed(self.ours, self.theirs) if self.kind == "fixed" else \
             audits[self.kind](self.ours, self.theirs, self.seeds)
         count = 0
@@ -75,7 +100,7 @@ class Audit(peers.PeersTest):
 
 
 def main(arguments):
-    if not arguments or arguments[0] not in ("fixed", "random", "mutated") or \
+    if not arguments or arguments[0] not in ("fixed", "random", "mutated", "newer") or \
             len(arguments) != (1 if arguments[0] == "fixed" else 3):
         sys.exit(__doc__)
     Audit.kind = arguments[0]

@@ -116,3 +116,12 @@ def difference_of_answers(expression, ours, theirs, ordered):
             (normal_error(their_body["error"]), their_body["errorType"]):
         return None
     return f"errors {our_body} and {their_body}"
+
+
+def difference_of_annotations(ours, theirs):
+    """None, or what differs between the warnings and infos of two answers."""
+    for kind in ("warnings", "infos"):
+        our_texts, their_texts = (sorted(one.json().get(kind, [])) for one in (ours, theirs))
+        if our_texts != their_texts:
+            return f"{kind} {our_texts} and {their_texts}"
+    return None

@@ -293,7 +293,7 @@ static void matchers_select_what_a_scan_selects(void **state)
 /* How many values a scan finds; each must have been found by the index. */
 static size_t naive_value_count(struct fixture *fixture, struct text tenant, struct text name,
                                 const struct matcher *const *matchers, size_t count,
-                                const struct text_set *found)
+                                struct text_set *found)
 {
     struct text_set seen = {.arena = found->arena};
     for (size_t i = 0; i < SERIES; i++) {

@@ -167,6 +167,56 @@ static void order_is_by_name_then_value_then_count(void **state)
     }
 }
 
+/* Label by label, name before value. */
+static int compare_plainly(struct labels left, struct labels right)
+{
+    struct labels_cursor left_cursor = labels_begin(left), right_cursor = labels_begin(right);
+    struct label left_label, right_label;
+    for (;;) {
+        bool left_has = labels_next(&left_cursor, &left_label);
+        bool right_has = labels_next(&right_cursor, &right_label);
+        if (!left_has || !right_has)
+            return (int)left_has - (int)right_has;
+        int order = text_compare(left_label.name, right_label.name);
+        if (order == 0)
+            order = text_compare(left_label.value, right_label.value);
+        if (order != 0)
+            return order;
+    }
+}
+
+/* Short and long texts, which have lengths of one and of two bytes and share their beginnings. */
+static void order_is_the_same_wherever_two_sets_differ(void **state)
+{
+    enum { SETS = 200, TEXT_BYTES = 140 };
+    static const char *const NAMES[] = {"a", "ab", "abc", "b", "le"};
+    struct labels sets[SETS];
+    unsigned random = 1;
+    for (size_t i = 0; i < SETS; i++) {
+        static char values[5][TEXT_BYTES];
+        struct label labels[5];
+        size_t count = 0;
+        for (size_t name = 0; name < 5; name++) {
+            random = random * 1103515245u + 12345u;
+            unsigned size = 1 + random / 65536u % 3 + (random / 1048576u % 4 == 0 ? 126 : 0);
+            if (random / 4096u % 3 == 0)
+                continue;
+            memset(values[name], 'x', sizeof values[name]);
+            values[name][size - 1] = (char)('w' + random / 262144u % 3);
+            labels[count++] =
+                (struct label){text_of(NAMES[name]), (struct text){values[name], size}};
+        }
+        sets[i] = labels_build(*state, labels, count);
+    }
+    for (size_t i = 0; i < SETS; i++) {
+        for (size_t j = 0; j < SETS; j++) {
+            int order = labels_compare(sets[i], sets[j]);
+            int expected = compare_plainly(sets[i], sets[j]);
+            assert_int_equal((order > 0) - (order < 0), (expected > 0) - (expected < 0));
+        }
+    }
+}
+
 static void projection_keeps_or_drops_the_named(void **state)
 {
     struct label array[] = {label_of("__name__", "up"), label_of("a", "1"), label_of("b", "2"),
@@ -248,6 +298,7 @@ int main(void)
         TEST(decoding_refuses_what_is_not_canonical),
         TEST(decoding_enforces_the_limits),
         TEST(order_is_by_name_then_value_then_count),
+        TEST(order_is_the_same_wherever_two_sets_differ),
         TEST(projection_keeps_or_drops_the_named),
         TEST(series_print_as_prometheus_does),
         TEST(legacy_names_are_identifiers),
