@@ -245,9 +245,12 @@ struct shard_statistics {
     uint64_t dead_id_count;      /* forgotten, but still in a series segment */
     uint64_t tombstone_count;
     uint64_t metadata_count;
-    uint64_t metadata_forgotten; /* metrics, since the start */
-    int64_t oldest_ms;           /* INT64_MAX: no samples */
-    int64_t newest_ms;           /* INT64_MIN: no samples */
+    uint64_t metadata_refused_total;  /* there were metadata_max metrics */
+    uint64_t metadata_forgotten;      /* metrics, since the start */
+    uint64_t exemplars_dropped_total; /* for newer ones: there were exemplars_max in memory */
+    uint64_t doomed_files;            /* that wait to be deleted */
+    int64_t oldest_ms;                /* INT64_MAX: no samples */
+    int64_t newest_ms;                /* INT64_MIN: no samples */
     /* Where shard_retain_from deletes the first file; INT64_MAX: no files. */
     int64_t first_cutoff_ms;
 };

@@ -1,10 +1,11 @@
 /*
  * shard_private - the inside of a shard, shared by the files of this module.
  *
- *   applied entry ---> head, registry             shard_apply.c
- *   FREEZE       ---> frozen head ---job---> parts, series segment   shard_freeze.c
- *   MERGE_START  ---job---> blocks ---> MERGE_DONE         merge_plan.c, shard_merge.c,
- * merge_done.c whatever is readable ---> view ---> queries                      shard_select.c
+ *   applied entry ---> head, registry                                shard_apply.c
+ *   FREEZE ---> frozen head ---job---> parts, series segment         shard_freeze.c, freeze_write.c
+ *   MERGE_START ---job---> blocks ---> MERGE_DONE                    merge_plan.c, shard_merge.c,
+ *                                                                    merge_blocks.c, merge_done.c
+ *   whatever is readable ---> view ---> queries                      shard_select.c
  */
 #ifndef SHARD_SHARD_PRIVATE_H
 #define SHARD_SHARD_PRIVATE_H
@@ -109,6 +110,7 @@ struct shard {
     size_t block_count;
     struct tombstones *tombstones;
     struct metadata_store *metadata;
+    uint64_t head_exemplars; /* added to the growing head */
     bool metadata_changed;
     atomic_bool metadata_is_damaged; /* its file was, at the start */
     bool view_is_stale; /* memory was out when a new view was due; the old one is complete too */
@@ -183,6 +185,8 @@ struct shard {
         _Atomic uint64_t series_forgotten;
         _Atomic uint64_t segments_rewritten;
         _Atomic uint64_t metadata_forgotten;
+        _Atomic uint64_t exemplars_dropped;
+        _Atomic uint64_t doomed_files; /* until they are deleted, or the process ends */
         /* Copies for shard_read_statistics from other threads. */
         _Atomic uint64_t applied_index;
         _Atomic uint64_t series_count;
