@@ -148,12 +148,14 @@ void shard_doom_file(struct shard *shard, uint64_t index, const char *path)
     snprintf(doomed->path, sizeof doomed->path, "%s", path);
     doomed->next = shard->doomed;
     shard->doomed = doomed;
+    shard->counters.doomed_files++;
 }
 
 void shard_forget_doomed(struct shard *shard)
 {
     struct doomed_file *doomed = shard->doomed;
     shard->doomed = doomed->next;
+    shard->counters.doomed_files--;
     free(doomed);
 }
 
@@ -265,6 +267,7 @@ static void deletion_done(struct job *job)
     struct shard *shard = deletion->shard;
     while (deletion->files != NULL) {
         struct doomed_file *next = deletion->files->next;
+        shard->counters.doomed_files--;
         free(deletion->files);
         deletion->files = next;
     }
