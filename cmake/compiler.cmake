@@ -26,6 +26,14 @@ add_compile_options(-Wall -Wextra -Werror -Wshadow -Wvla -fno-strict-aliasing
                     -ffp-contract=off)
 add_compile_options($<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>
                     $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>)
+# The released program is optimised as a whole. Tests link the same objects as they are: whole
+# programs by the hundred take too long.
+set(GNOMON_WHOLE_PROGRAM $<AND:$<CONFIG:Release>,$<C_COMPILER_ID:GNU>>)
+add_compile_options($<$<AND:${GNOMON_WHOLE_PROGRAM},$<COMPILE_LANGUAGE:C>>:-flto=auto>
+                    $<$<AND:${GNOMON_WHOLE_PROGRAM},$<COMPILE_LANGUAGE:C>>:-ffat-lto-objects>)
+set(GNOMON_IN_PARTS $<NOT:$<BOOL:$<TARGET_PROPERTY:GNOMON_OPTIMISED_AS_A_WHOLE>>>)
+add_link_options($<$<AND:${GNOMON_WHOLE_PROGRAM},${GNOMON_IN_PARTS}>:-fno-lto>)
+
 if(GNOMON_SANITIZE)
     add_compile_options(-fsanitize=${GNOMON_SANITIZE} -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${GNOMON_SANITIZE})

@@ -95,6 +95,13 @@ void shard_snapshot_stored(struct shard *shard, uint64_t frozen_index);
 enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *entry,
                             size_t size_bytes, struct error *error);
 
+/*
+ * Between these two, entries of the log that a start found are applied. What they freeze is written
+ * at the end, so that the replay has the processors to itself, or when an entry waits for it.
+ */
+void shard_replay_begin(struct shard *shard);
+void shard_replay_end(struct shard *shard);
+
 /* --- Leading -------------------------------------------------------------------------------- */
 
 /* Leadership began: what was proposed by an earlier leader is applied or gone. */

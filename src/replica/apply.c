@@ -10,8 +10,11 @@ static void replay_count(struct replica *replica, uint64_t applied)
 {
     if (applied > replica->replay_entries)
         applied = replica->replay_entries;
-    if (atomic_load(&replica->replayed_entries) < applied)
-        atomic_store(&replica->replayed_entries, applied);
+    if (atomic_load(&replica->replayed_entries) >= applied)
+        return;
+    atomic_store(&replica->replayed_entries, applied);
+    if (applied == replica->replay_entries)
+        shard_replay_end(replica->shard);
 }
 
 void replica_lead_when_applied(struct replica *replica)

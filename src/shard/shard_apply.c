@@ -332,6 +332,8 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
         code = shard_apply_forget_metadata(shard, &reader, error);
         break;
     }
+    if (code == ERROR_UNAVAILABLE)
+        shard_start_freeze_job_at_once(shard);
     if (code != ERROR_NONE && code != ERROR_CONFLICT)
         return error_wrap(error, "apply entry %llu", (unsigned long long)index);
     after_apply(shard, index, &header, size_bytes);

@@ -2,7 +2,9 @@
  * shard_private - the inside of a shard, shared by the files of this module.
  *
  *   applied entry ---> head, registry                                shard_apply.c
- *   FREEZE ---> frozen head ---job---> parts, series segment         shard_freeze.c, freeze_write.c
+ *   FREEZE ---> frozen head ---job---> parts, series segment         shard_freeze.c,
+ *                                                                    shard_freeze_job.c,
+ *                                                                    freeze_write.c
  *   MERGE_START ---job---> blocks ---> MERGE_DONE                    merge_plan.c, shard_merge.c,
  *                                                                    merge_blocks.c, merge_done.c
  *   whatever is readable ---> view ---> queries                      shard_select.c
@@ -130,6 +132,7 @@ struct shard {
     uint64_t prepared_next_id; /* proposed_next_id when the entry in preparation began */
     uint64_t series_counted;   /* what options.node_series has of this shard */
     bool freeze_proposed;
+    bool is_replaying; /* see shard_replay_begin */
     bool merge_proposed;
     bool clean_proposed;
     struct forgetting forgetting;
@@ -229,7 +232,11 @@ enum error_code shard_find_texts(struct shard *shard, const struct series_reques
 
 /* shard_freeze.c */
 enum error_code shard_apply_freeze(struct shard *shard, uint64_t index, struct error *error);
+/* Write the oldest of what is frozen, in a replay only when something waits for that. */
 void shard_start_freeze_job(struct shard *shard);
+
+/* shard_freeze_job.c */
+void shard_start_freeze_job_at_once(struct shard *shard);
 /* The shard is closing: what waits to be tried again is not. */
 void shard_freeze_abandon(struct shard *shard);
 

@@ -199,7 +199,9 @@ HARNESS void harness_restart(struct harness *harness)
     harness_close(harness);
     if (harness_open(harness, &error) != ERROR_NONE)
         fail_msg("%s", error.message);
+    shard_replay_begin(harness->shard);
     harness_run(harness);
+    shard_replay_end(harness->shard);
     shard_lead(harness->shard);
     harness_run(harness);
 }

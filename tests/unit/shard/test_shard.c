@@ -343,6 +343,30 @@ static void deleted_samples_stay_deleted_and_later_writes_stay(void **state)
     harness_destroy(harness);
 }
 
+/* The disk is full when the first freeze is to be written, and the end comes. */
+static void a_freeze_of_a_replay_is_written_at_its_end(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(32);
+    struct simulated_disk *disk = &harness->environment->disk;
+    struct error error;
+    harness_fill(harness, 3, T0, 30);
+    disk->settings.capacity_bytes = simulated_disk_used_bytes(disk);
+    harness_freeze(harness);
+    disk->settings.capacity_bytes = UINT64_MAX;
+    harness_close(harness);
+    assert_int_equal(harness_open(harness, &error), ERROR_NONE);
+    shard_replay_begin(harness->shard);
+    harness_run(harness);
+    assert_int_equal(harness_statistics(harness).frozen_head_count, 1);
+    harness_expect_fill(harness, 3, T0, 30);
+    shard_replay_end(harness->shard);
+    harness_run(harness);
+    assert_int_equal(harness_statistics(harness).frozen_head_count, 0);
+    harness_expect_fill(harness, 3, T0, 30);
+    harness_destroy(harness);
+}
+
 /* Between the freeze and its parts the samples are in memory still. */
 static void a_deletion_covers_a_frozen_head(void **state)
 {
@@ -470,6 +494,7 @@ int main(void)
         cmocka_unit_test(late_samples_are_read_in_order_from_head_parts_and_blocks),
         cmocka_unit_test(a_retried_write_changes_nothing_wherever_its_samples_are),
         cmocka_unit_test(deleted_samples_stay_deleted_and_later_writes_stay),
+        cmocka_unit_test(a_freeze_of_a_replay_is_written_at_its_end),
         cmocka_unit_test(a_deletion_covers_a_frozen_head),
         cmocka_unit_test(retention_deletes_what_lies_before_it_as_a_whole),
         cmocka_unit_test(statistics_say_at_which_cutoff_the_next_file_goes),
