@@ -68,6 +68,9 @@ enum error_code block_writer_finish(struct block_writer *writer, struct file_sum
                                     struct error *error);
 
 /* Without a successful finish before, the file is removed. NULL is fine. */
+/* Memory of what grows with the series: directory, label index, open time columns. */
+size_t block_writer_size_bytes(const struct block_writer *writer);
+
 void block_writer_destroy(struct block_writer *writer);
 
 #endif

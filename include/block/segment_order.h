@@ -26,6 +26,9 @@ void segment_order_destroy(struct segment_order *order); /* NULL is fine */
 
 size_t segment_order_count(const struct segment_order *order);
 
+/* Its memory. */
+size_t segment_order_size_bytes(const struct segment_order *order);
+
 /* The id of the series at `place` < count. */
 uint64_t segment_order_id(const struct segment_order *order, size_t place);
 

@@ -240,6 +240,7 @@ struct shard_statistics {
     uint64_t merges_total;
     uint64_t merges_waiting; /* for a worker, or to be tried again */
     uint64_t merges_running;
+    uint64_t merge_bytes;           /* memory of the running one */
     uint64_t merge_failures_total;  /* also in job_failures_total */
     uint64_t merges_given_up_total; /* since an input is damaged */
     uint64_t damaged_files;         /* parts, blocks and segments that can't be read as a whole */
@@ -251,9 +252,12 @@ struct shard_statistics {
     uint64_t dead_id_count;      /* forgotten, but still in a series segment */
     uint64_t tombstone_count;
     uint64_t metadata_count;
-    uint64_t metadata_forgotten; /* metrics, since the start */
-    int64_t oldest_ms;           /* INT64_MAX: no samples */
-    int64_t newest_ms;           /* INT64_MIN: no samples */
+    uint64_t metadata_refused_total;  /* there were metadata_max metrics */
+    uint64_t metadata_forgotten;      /* metrics, since the start */
+    uint64_t exemplars_dropped_total; /* for newer ones: there were exemplars_max in memory */
+    uint64_t doomed_files;            /* that wait to be deleted */
+    int64_t oldest_ms;                /* INT64_MAX: no samples */
+    int64_t newest_ms;                /* INT64_MIN: no samples */
     /* Where shard_retain_from deletes the first file; INT64_MAX: no files. */
     int64_t first_cutoff_ms;
 };

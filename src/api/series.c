@@ -103,6 +103,34 @@ static int compare_series(const void *left, const void *right)
     return labels_compare(*(const struct labels *)left, *(const struct labels *)right);
 }
 
+/* A heap with the highest first; the labels at `at` may be too low for their place. */
+static void sift_down(struct labels *heap, size_t count, size_t at)
+{
+    struct labels moved = heap[at];
+    for (size_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && labels_compare(heap[child], heap[child + 1]) < 0)
+            child++;
+        if (labels_compare(heap[child], moved) <= 0)
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = moved;
+}
+
+/* The `wanted` lowest come to the front, in no order: most of the others cost one comparison. */
+static void select_lowest(struct labels *labels, size_t count, size_t wanted)
+{
+    for (size_t i = wanted / 2; i > 0; i--)
+        sift_down(labels, wanted, i - 1);
+    for (size_t i = wanted; i < count; i++) {
+        if (labels_compare(labels[i], labels[0]) >= 0)
+            continue;
+        labels[0] = labels[i];
+        sift_down(labels, wanted, 0);
+    }
+}
+
 /* By labels, each once. */
 static size_t sort_series(struct labels *labels, size_t count)
 {
@@ -140,6 +168,11 @@ static enum error_code run_series(struct api_lookup *lookup, struct byte_buffer 
     for (size_t i = 0; i < lookup->set_count; i++)
         for (size_t s = 0; s < lookup->sets[i]->count; s++)
             labels[count++] = series_set_labels(lookup->sets[i], s);
+    /* One more than the limit tells that there are more. A single set has each series once. */
+    if (lookup->set_count == 1 && count > 0 && lookup->limit < count - 1) {
+        select_lowest(labels, count, (size_t)lookup->limit + 1);
+        count = (size_t)lookup->limit + 1;
+    }
     lookup->items = labels;
     lookup->item_count = sort_series(labels, count);
     return ERROR_NONE;

@@ -233,10 +233,20 @@ void api_empty_alerts(struct http_request *request)
     respond_literal(request, "{\"alerts\":[]}");
 }
 
+/* Counts of dropped targets are there when the state that was asked for includes them. */
 void api_empty_targets(struct http_request *request)
 {
-    respond_literal(request, "{\"activeTargets\":[],\"droppedTargets\":[],"
-                             "\"droppedTargetCounts\":null}");
+    const struct http_parameters *parameters;
+    struct text state = {0};
+    if (!api_parameters(request, &parameters))
+        return;
+    (void)http_parameters_find(parameters, TEXT("state"), &state);
+    bool with_dropped = state.size == 0 || text_equal_ignoring_case(state, TEXT("any")) ||
+                        text_equal_ignoring_case(state, TEXT("dropped"));
+    respond_literal(request, with_dropped ? "{\"activeTargets\":[],\"droppedTargets\":[],"
+                                            "\"droppedTargetCounts\":{}}"
+                                          : "{\"activeTargets\":[],\"droppedTargets\":[],"
+                                            "\"droppedTargetCounts\":null}");
 }
 
 void api_empty_alertmanagers(struct http_request *request)

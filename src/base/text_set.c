@@ -5,7 +5,7 @@
 
 #include "base/checksum.h"
 
-enum { CAPACITY_FIRST = 256 };
+enum { CAPACITY_FIRST = 32 };
 
 /* --- Finding ---------------------------------------------------------------------------------- */
 

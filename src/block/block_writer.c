@@ -205,6 +205,12 @@ enum error_code block_writer_finish(struct block_writer *writer, struct file_sum
     return code;
 }
 
+size_t block_writer_size_bytes(const struct block_writer *writer)
+{
+    return sample_writer_size_bytes(&writer->content.samples) +
+           label_index_writer_size_bytes(&writer->index);
+}
+
 void block_writer_destroy(struct block_writer *writer)
 {
     if (writer == NULL)

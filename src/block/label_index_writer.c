@@ -583,6 +583,15 @@ enum error_code label_index_writer_finish(struct label_index_writer *writer, str
     return code;
 }
 
+size_t label_index_writer_size_bytes(const struct label_index_writer *writer)
+{
+    return (writer->arena == NULL ? 0 : arena_size_bytes(writer->arena)) +
+           writer->name_capacity * sizeof *writer->names +
+           writer->pair_capacity * sizeof *writer->pairs +
+           (writer->name_slot_count + writer->pair_slot_count) * sizeof(uint32_t) +
+           writer->rows.capacity;
+}
+
 void label_index_writer_clear(struct label_index_writer *writer)
 {
     arena_destroy(writer->arena);

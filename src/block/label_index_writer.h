@@ -72,4 +72,7 @@ enum error_code label_index_writer_add(struct label_index_writer *writer,
 enum error_code label_index_writer_finish(struct label_index_writer *writer, struct error *error);
 void label_index_writer_clear(struct label_index_writer *writer);
 
+/* Its memory. */
+size_t label_index_writer_size_bytes(const struct label_index_writer *writer);
+
 #endif

@@ -393,6 +393,14 @@ static enum error_code write_directory(struct sample_writer *writer, struct erro
     return code;
 }
 
+size_t sample_writer_size_bytes(const struct sample_writer *writer)
+{
+    return written_series_size_bytes(&writer->series) +
+           writer->group_capacity * sizeof *writer->groups +
+           writer->columns.location_capacity * sizeof *writer->columns.locations +
+           writer->columns.open_timestamps * sizeof(int64_t);
+}
+
 enum error_code sample_writer_finish(struct sample_writer *writer, struct error *error)
 {
     enum error_code code = group_write(writer, error);

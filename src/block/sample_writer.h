@@ -75,6 +75,9 @@ enum error_code sample_writer_add_encoded(struct sample_writer *writer,
                                           const struct exemplar *exemplars, size_t exemplar_count,
                                           struct error *error);
 
+/* Memory of what lasts until the end: the directory and open time columns. */
+size_t sample_writer_size_bytes(const struct sample_writer *writer);
+
 /* Write what is left and the directory; makes the sections TOC_DIRECTORY and TOC_SLOTS. Errors:
  * INVALID (a key twice), LIMIT, NO_SPACE, IO, OUT_OF_MEMORY. */
 enum error_code sample_writer_finish(struct sample_writer *writer, struct error *error);

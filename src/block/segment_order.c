@@ -360,6 +360,13 @@ void segment_order_destroy(struct segment_order *order)
     free(order);
 }
 
+size_t segment_order_size_bytes(const struct segment_order *order)
+{
+    return order->count * sizeof *order->series + order->pair_capacity * sizeof *order->pairs +
+           order->text_count * sizeof *order->texts +
+           (order->memory.arena == NULL ? 0 : arena_size_bytes(order->memory.arena));
+}
+
 size_t segment_order_count(const struct segment_order *order)
 {
     return order->count;

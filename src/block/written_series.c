@@ -116,6 +116,11 @@ enum error_code written_series_sort(struct written_series *list, struct error *e
     return ERROR_NONE;
 }
 
+size_t written_series_size_bytes(const struct written_series *list)
+{
+    return list->entries.capacity + list->capacity * sizeof *list->records;
+}
+
 void written_series_clear(struct written_series *list)
 {
     byte_buffer_clear(&list->entries);

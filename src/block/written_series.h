@@ -53,6 +53,9 @@ enum error_code written_series_end(struct written_series *list,
 enum error_code written_series_sort(struct written_series *list, struct error *error);
 void written_series_clear(struct written_series *list);
 
+/* Its memory. */
+size_t written_series_size_bytes(const struct written_series *list);
+
 /* Reads one series back. */
 struct written_cursor {
     uint64_t key;

@@ -150,7 +150,7 @@ struct bounded_bucket *histogram_bounded_buckets(struct arena *arena,
     for (size_t i = 0; i < parts->positive.count; i++)
         buckets[position++] = positive_bucket(parts, &parts->positive.buckets[i]);
     /* Buckets next to the zero bucket end where it begins. */
-    for (size_t i = 0; i < position && parts->zero_count > 0; i++) {
+    for (size_t i = 0; i < position; i++) {
         if (buckets[i].lower > 0 && buckets[i].lower < parts->zero_threshold)
             buckets[i].lower = parts->zero_threshold;
         if (buckets[i].upper < 0 && buckets[i].upper > -parts->zero_threshold)

@@ -79,8 +79,10 @@ static double value_within(const struct bounded_bucket *bucket, double fraction,
     return -exp2(upper + (lower - upper) * (1 - fraction));
 }
 
+/* *among_nan_out: the rank is that of an observation of NaN, which no bucket has. */
 static double quantile_of(const struct histogram_parts *parts, double quantile,
-                          const struct bounded_bucket *buckets, size_t bucket_count)
+                          const struct bounded_bucket *buckets, size_t bucket_count,
+                          bool *among_nan_out)
 {
     bool is_custom = parts->schema == HISTOGRAM_SCHEMA_CUSTOM;
     /* From the nearer end; NaN observations are in the count only, so then from below. */
@@ -88,8 +90,11 @@ static double quantile_of(const struct histogram_parts *parts, double quantile,
     double rank = (is_forward ? quantile : 1 - quantile) * parts->count;
     struct bounded_bucket bucket = {0};
     double count = 0;
+    *among_nan_out = false;
     for (size_t i = 0; i < bucket_count; i++) {
         bucket = buckets[is_forward ? i : bucket_count - 1 - i];
+        if (bucket.count == 0)
+            continue;
         count += bucket.count;
         if (count >= rank)
             break;
@@ -107,9 +112,9 @@ static double quantile_of(const struct histogram_parts *parts, double quantile,
     }
     if (count > parts->count)
         count = parts->count;
+    *among_nan_out = count < rank && isnan(parts->sum);
     if (count < rank)
-        /* Past all buckets: NaN observations hold the rank. */
-        return isnan(parts->sum) ? NAN : bucket.upper;
+        return *among_nan_out ? NAN : bucket.upper;
     rank = is_forward ? rank - (count - bucket.count) : count - rank;
     return value_within(&bucket, rank / bucket.count, is_custom);
 }
@@ -137,12 +142,13 @@ double histogram_quantile(struct evaluation *evaluation, double quantile,
     struct bounded_bucket *buckets = histogram_bounded_buckets(lane->scratch, &parts, &count);
     if (buckets == NULL)
         return NAN;
-    double value = quantile_of(&parts, quantile, buckets, count);
+    bool is_among_nan;
+    double value = quantile_of(&parts, quantile, buckets, count, &is_among_nan);
     if (isnan(parts.sum)) {
         double observed = 0;
         for (size_t i = 0; i < count; i++)
             observed += buckets[i].count;
-        if (isnan(value))
+        if (is_among_nan)
             note_nan(evaluation, position, metric_name, lane,
                      "input to histogram_quantile has NaN observations, result is NaN");
         else if (observed < parts.count)
@@ -167,33 +173,32 @@ static double count_below(const struct bounded_bucket *bucket, double value, boo
     return bucket->count * fraction;
 }
 
-/* The rank of `value`: how many observations lie below it. */
+/* The rank of `value`: how many observations lie below it, of `all` that are not NaN. */
 static double rank_of(const struct histogram_parts *parts, const struct bounded_bucket *buckets,
-                      size_t count, double value)
+                      size_t count, double value, double all)
 {
     bool is_custom = parts->schema == HISTOGRAM_SCHEMA_CUSTOM;
     double rank = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !(rank > all); i++) {
         struct bounded_bucket bucket = buckets[i];
         bool is_zero = bucket.lower <= 0 && bucket.upper >= 0;
-        if (is_custom && isinf(bucket.lower) && bucket.upper > 0)
-            bucket.lower = 0; /* as classic buckets: nothing below zero */
-        else if (is_zero && !is_custom)
-            zero_bucket_bound(parts, &bucket);
+        if (is_zero)
+            zero_bucket_bound(parts, &bucket); /* and that of custom bounds where zero lies */
         if (bucket.lower >= value)
             return rank;
         if (bucket.upper > value) {
             /* Nothing is known of the distribution in a bucket without an end. */
             if (isinf(bucket.upper))
                 return rank;
-            if (isinf(bucket.lower))
-                return rank + bucket.count;
-            rank += count_below(&bucket, value, is_custom || is_zero);
-            return rank;
+            if (!isinf(bucket.lower))
+                rank += count_below(&bucket, value, is_custom || is_zero);
+            else
+                rank += bucket.count;
+            return rank > all ? all : rank;
         }
         rank += bucket.count;
     }
-    return rank;
+    return all;
 }
 
 double histogram_fraction(struct evaluation *evaluation, double lower, double upper,
@@ -217,9 +222,10 @@ double histogram_fraction(struct evaluation *evaluation, double lower, double up
         note_nan(evaluation, position, metric_name, lane,
                  "input to histogram_fraction has NaN observations, which are excluded from all "
                  "fractions");
-    double lower_rank = rank_of(&parts, buckets, count, lower);
-    double upper_rank = rank_of(&parts, buckets, count, upper);
-    return (fmin(upper_rank, parts.count) - fmin(lower_rank, parts.count)) / parts.count;
+    double all = isnan(parts.sum) ? observed : parts.count;
+    return (rank_of(&parts, buckets, count, upper, all) -
+            rank_of(&parts, buckets, count, lower, all)) /
+           parts.count;
 }
 
 /* --- Trimming -------------------------------------------------------------------------------- */

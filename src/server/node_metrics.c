@@ -59,6 +59,7 @@ static const struct shard_metric SHARD_METRICS[] = {
     SHARD_METRIC("merges_waiting", merges_waiting, METRIC_KIND_GAUGE,
                  "Merges that wait for a worker, or to be tried again."),
     SHARD_METRIC("merges_running", merges_running, METRIC_KIND_GAUGE, "Merges under way."),
+    SHARD_METRIC("merge_bytes", merge_bytes, METRIC_KIND_GAUGE, "Memory of merges under way."),
     SHARD_METRIC("merge_failures_total", merge_failures_total, METRIC_KIND_COUNTER,
                  "Merges that failed; they are tried again, or given up when an input is damaged."),
     SHARD_METRIC("merges_given_up_total", merges_given_up_total, METRIC_KIND_COUNTER,
@@ -73,6 +74,12 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Freezes and merges that failed and are tried again."),
     SHARD_METRIC("tombstones", tombstone_count, METRIC_KIND_GAUGE, "Deletions not merged yet."),
     SHARD_METRIC("metadata_metrics", metadata_count, METRIC_KIND_GAUGE, "Metrics with metadata."),
+    SHARD_METRIC("metadata_refused_total", metadata_refused_total, METRIC_KIND_COUNTER,
+                 "Statements of metadata left out: ingest.max_metadata was reached."),
+    SHARD_METRIC("exemplars_dropped_total", exemplars_dropped_total, METRIC_KIND_COUNTER,
+                 "Exemplars dropped for newer ones: ingest.max_exemplars was reached."),
+    SHARD_METRIC("doomed_files", doomed_files, METRIC_KIND_GAUGE,
+                 "Files that wait to be deleted: merged, or past the retention."),
     SHARD_METRIC("metadata_forgotten_total", metadata_forgotten, METRIC_KIND_COUNTER,
                  "Metrics whose metadata nobody stated any more."),
     SHARD_METRIC("applied_index", applied_index, METRIC_KIND_GAUGE, "Last log entry applied."),
@@ -245,5 +252,5 @@ bool node_add_metrics(struct node *node)
            metrics_add_collector(node->metrics, collect_cache, node) &&
            metrics_add_collector(node->metrics, collect_queries, node) &&
            metrics_add_collector(node->metrics, collect_workers, node) &&
-           node_add_loop_metrics(node);
+           node_add_limit_metrics(node) && node_add_loop_metrics(node);
 }

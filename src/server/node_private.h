@@ -94,6 +94,8 @@ struct node {
     uint64_t opened_ms;
     uint64_t replay_told_ms;
     struct self_write *self_write;
+    _Atomic uint64_t self_writes;
+    _Atomic uint64_t self_write_failures;
 
     _Atomic bool draining;
     uint64_t draining_since_ms;
@@ -131,6 +133,9 @@ bool node_add_metrics(struct node *node);
 
 /* node_loop_metrics.c: of what belongs to loops. */
 bool node_add_loop_metrics(struct node *node);
+
+/* node_limit_metrics.c: of the settings, and of what the node writes into itself. */
+bool node_add_limit_metrics(struct node *node);
 
 /* self_write.c: the node's own metrics into itself, from loop 0. */
 enum error_code self_write_start(struct node *node, struct self_write **self_write_out,

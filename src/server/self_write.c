@@ -109,9 +109,12 @@ static void written(struct ingest_request *request)
     struct self_write *self_write =
         (struct self_write *)((char *)request - offsetof(struct self_write, request));
     self_write->writing = false;
-    if (request->status != INGEST_STORED)
+    atomic_fetch_add(&self_write->node->self_writes, 1);
+    if (request->status != INGEST_STORED) {
+        atomic_fetch_add(&self_write->node->self_write_failures, 1);
         log_event(LOG_DEBUG, "server", "own metrics were not stored", "reason=\"%s\"",
                   request->message);
+    }
     if (self_write->stopped != NULL)
         finish_stop(self_write);
 }

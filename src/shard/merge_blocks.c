@@ -52,6 +52,19 @@ static enum error_code add_series(struct window_writer *writer, const struct blo
                             exemplar_count, error);
 }
 
+enum { MEASURED_EVERY_SERIES = 1024 };
+
+/* For the metric. */
+static void measure(const struct merge_work *work, const struct merge_walk *walk,
+                    const struct window_writer *writer)
+{
+    uint64_t bytes = page_cache_statistics(work->cache).size_bytes + merge_walk_size_bytes(walk) +
+                     block_writer_size_bytes(writer->block);
+    for (size_t i = 0; i < work->order_count; i++)
+        bytes += segment_order_size_bytes(work->orders[i]);
+    work->merge->shard->counters.merge_bytes = bytes;
+}
+
 static enum error_code write_series(struct merge_work *work, struct window_writer *writer,
                                     int64_t start_ms, int64_t end_ms, struct error *error)
 {
@@ -64,6 +77,8 @@ static enum error_code write_series(struct merge_work *work, struct window_write
         if (code != ERROR_NONE || walk.item_count == 0)
             break;
         code = merge_read(&reader, &walk, start_ms, end_ms, &content, error);
+        if (writer->added % MEASURED_EVERY_SERIES == 0)
+            measure(work, &walk, writer);
         if (code == ERROR_NONE)
             code = add_series(writer, &walk.series, &content, error);
     }
@@ -332,6 +347,7 @@ enum error_code merge_write_blocks(struct merge *merge, struct error *error)
     if (code == ERROR_NONE)
         code = write_windows(&work, error);
     close_readers(&work);
+    merge->shard->counters.merge_bytes = 0;
     if (code == ERROR_NONE) {
         snprintf(path, sizeof path, "%s/blocks", merge->shard->options.directory);
         code = disk_sync_directory(merge->shard->options.environment->disk, path, error);

@@ -165,6 +165,15 @@ enum error_code merge_walk_next(struct merge_walk *walk, struct error *error)
     return ERROR_NONE;
 }
 
+size_t merge_walk_size_bytes(const struct merge_walk *walk)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < walk->cursor_count; i++)
+        if (walk->cursors[i].batch.arena != NULL)
+            bytes += arena_size_bytes(walk->cursors[i].batch.arena);
+    return bytes;
+}
+
 void merge_walk_clear(struct merge_walk *walk)
 {
     for (size_t i = 0; i < walk->cursor_count; i++)

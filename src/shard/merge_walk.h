@@ -42,4 +42,7 @@ enum error_code merge_walk_begin(struct merge_walk *walk, struct merge_work *wor
 enum error_code merge_walk_next(struct merge_walk *walk, struct error *error);
 void merge_walk_clear(struct merge_walk *walk);
 
+/* Memory of what is read ahead. */
+size_t merge_walk_size_bytes(const struct merge_walk *walk);
+
 #endif

@@ -21,6 +21,7 @@ struct metadata_store {
     size_t capacity;
     size_t count;
     size_t entries_max;
+    uint64_t refused; /* statements that found it full */
 };
 
 /* --- Table ---------------------------------------------------------------------------------- */
@@ -141,6 +142,8 @@ bool metadata_store_touch(struct metadata_store *store, struct text tenant, stru
                             : store->count >= store->entries_max; /* it would be ignored */
     if (item != NULL)
         item->turns_unheard = 0;
+    else
+        store->refused += has;
     pthread_mutex_unlock(&store->lock);
     return has;
 }
@@ -154,8 +157,10 @@ static enum error_code set_locked(struct metadata_store *store, struct text tena
         find_place(store->table, store->capacity, hash, tenant, metric_name);
     if (*place != NULL && metadata_equal(&(*place)->metadata, metadata))
         return ERROR_NONE;
-    if (*place == NULL && store->count >= store->entries_max)
+    if (*place == NULL && store->count >= store->entries_max) {
+        store->refused++;
         return ERROR_NONE;
+    }
     struct metadata_item *item = item_create(hash, tenant, metric_name, metadata);
     if (item == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "metadata");
@@ -270,6 +275,14 @@ size_t metadata_store_count(struct metadata_store *store)
     size_t count = store->count;
     pthread_mutex_unlock(&store->lock);
     return count;
+}
+
+uint64_t metadata_store_refused(struct metadata_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    uint64_t refused = store->refused;
+    pthread_mutex_unlock(&store->lock);
+    return refused;
 }
 
 /* --- File ----------------------------------------------------------------------------------- */

@@ -37,6 +37,9 @@ void metadata_store_visit(struct metadata_store *store, struct text tenant,
 
 size_t metadata_store_count(struct metadata_store *store);
 
+/* How often a metric found no room. */
+uint64_t metadata_store_refused(struct metadata_store *store);
+
 /* A period is over. */
 void metadata_store_turn(struct metadata_store *store);
 

@@ -147,8 +147,11 @@ static enum error_code apply_exemplars(struct write_context *context, const stru
                                  &part->exemplars[i].exemplar, &verdict, error);
         if (code != ERROR_NONE)
             return code;
-        if (verdict == HEAD_EXEMPLAR_ADDED)
-            context->shard->counters.exemplars_appended++;
+        if (verdict != HEAD_EXEMPLAR_ADDED)
+            continue;
+        context->shard->counters.exemplars_appended++;
+        if (++context->shard->head_exemplars > context->shard->options.exemplars_max)
+            context->shard->counters.exemplars_dropped++; /* the oldest of the head */
     }
     return ERROR_NONE;
 }

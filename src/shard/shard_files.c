@@ -24,17 +24,36 @@ const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], con
 
 /* --- Opening -------------------------------------------------------------------------------- */
 
+/* A sound file may still be another one than the log speaks of, put there by hand. */
+static enum error_code check_content(const char *path, const struct file_summary *described,
+                                     const struct file_summary *found, struct error *error)
+{
+    return hash128_equal(described->content_checksum, found->content_checksum)
+               ? ERROR_NONE
+               : error_set(error, ERROR_CORRUPT,
+                           "'%s' has not the content that it was written with", path);
+}
+
 enum error_code shard_open_part_through(struct shard *shard, struct page_cache *cache,
                                         const struct manifest_part *described,
                                         struct part **part_out, struct error *error)
 {
     char path[SHARD_PATH_MAX];
     struct page_source *file;
+    struct part *part;
     shard_path(shard, path, "parts", described->index, described->number, "part");
     enum error_code code =
         page_source_open_file(shard->options.environment->disk, path, &file, error);
     if (code == ERROR_NONE)
-        code = part_open(cache, file, part_out, error);
+        code = part_open(cache, file, &part, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct file_summary summary = part_summary(part);
+    code = check_content(path, &described->summary, &summary, error);
+    if (code == ERROR_NONE)
+        *part_out = part;
+    else
+        part_unref(part);
     return code;
 }
 
@@ -50,11 +69,20 @@ enum error_code shard_open_block_through(struct shard *shard, struct page_cache 
 {
     char path[SHARD_PATH_MAX];
     struct page_source *file;
+    struct block *block;
     shard_path(shard, path, "blocks", described->index, described->number, "block");
     enum error_code code =
         page_source_open_file(shard->options.environment->disk, path, &file, error);
     if (code == ERROR_NONE)
-        code = block_open(cache, file, block_out, error);
+        code = block_open(cache, file, &block, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct file_summary summary = block_summary(block);
+    code = check_content(path, &described->summary, &summary, error);
+    if (code == ERROR_NONE)
+        *block_out = block;
+    else
+        block_unref(block);
     return code;
 }
 
@@ -148,12 +176,14 @@ void shard_doom_file(struct shard *shard, uint64_t index, const char *path)
     snprintf(doomed->path, sizeof doomed->path, "%s", path);
     doomed->next = shard->doomed;
     shard->doomed = doomed;
+    shard->counters.doomed_files++;
 }
 
 void shard_forget_doomed(struct shard *shard)
 {
     struct doomed_file *doomed = shard->doomed;
     shard->doomed = doomed->next;
+    shard->counters.doomed_files--;
     free(doomed);
 }
 
@@ -265,6 +295,7 @@ static void deletion_done(struct job *job)
     struct shard *shard = deletion->shard;
     while (deletion->files != NULL) {
         struct doomed_file *next = deletion->files->next;
+        shard->counters.doomed_files--;
         free(deletion->files);
         deletion->files = next;
     }

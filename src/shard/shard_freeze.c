@@ -92,6 +92,7 @@ static enum error_code freeze_into(struct shard *shard, struct shard_frozen *fro
     }
     frozen->head = shard->head;
     shard->head = next;
+    shard->head_exemplars = 0;
     return ERROR_NONE;
 }
 

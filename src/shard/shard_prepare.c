@@ -157,12 +157,17 @@ struct bounds {
     int64_t newest_ms;
 };
 
-static struct bounds time_bounds(const struct shard *shard)
+static struct bounds time_bounds(struct shard *shard)
 {
-    int64_t now_ms = clock_now_ms(shard->options.environment->clock);
+    struct clock *clock = shard->options.environment->clock;
+    int64_t now_ms = clock_now_ms(clock);
     struct bounds bounds = {.oldest_ms = 0, .newest_ms = now_ms + shard->options.future_window_ms};
-    if (shard->options.retention_ms > 0 && now_ms - shard->options.retention_ms > 0)
-        bounds.oldest_ms = now_ms - shard->options.retention_ms;
+    int64_t oldest_ms =
+        shard->options.retention_ms == 0
+            ? 0
+            : steady_clock_now_ms(&shard->steady, clock) - shard->options.retention_ms;
+    if (oldest_ms > 0)
+        bounds.oldest_ms = oldest_ms;
     if (shard->retention_cutoff_ms > bounds.oldest_ms)
         bounds.oldest_ms = shard->retention_cutoff_ms;
     return bounds;

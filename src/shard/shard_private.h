@@ -1,12 +1,13 @@
 /*
  * shard_private - the inside of a shard, shared by the files of this module.
  *
- *   applied entry ---> head, registry             shard_apply.c
- *   FREEZE       ---> frozen head ---job---> parts, series segment   shard_freeze.c,
- *                                               shard_freeze_job.c
- *   MERGE_START  ---job---> blocks ---> MERGE_DONE         merge_plan.c, shard_merge.c,
- *                                               merge_done.c
- *   whatever is readable ---> view ---> queries                 shard_select.c
+ *   applied entry ---> head, registry                                shard_apply.c
+ *   FREEZE ---> frozen head ---job---> parts, series segment         shard_freeze.c,
+ *                                                                    shard_freeze_job.c,
+ *                                                                    freeze_write.c
+ *   MERGE_START ---job---> blocks ---> MERGE_DONE                    merge_plan.c, shard_merge.c,
+ *                                                                    merge_blocks.c, merge_done.c
+ *   whatever is readable ---> view ---> queries                      shard_select.c
  */
 #ifndef SHARD_SHARD_PRIVATE_H
 #define SHARD_SHARD_PRIVATE_H
@@ -20,6 +21,7 @@
 #include "metadata_store.h"
 #include "registry.h"
 #include "segment_rewrite.h"
+#include "steady_clock.h"
 #include "view.h"
 
 enum {
@@ -110,12 +112,14 @@ struct shard {
     size_t block_count;
     struct tombstones *tombstones;
     struct metadata_store *metadata;
+    uint64_t head_exemplars; /* added to the growing head */
     bool metadata_changed;
     atomic_bool metadata_is_damaged; /* its file was, at the start */
     bool view_is_stale; /* memory was out when a new view was due; the old one is complete too */
     uint64_t changed_index;  /* entry that last changed parts or blocks but for a freeze */
     uint64_t metadata_index; /* freeze that wrote the metadata file; 0: none */
     int64_t retention_cutoff_ms;
+    struct steady_clock steady; /* of who leads: for the retention by age */
     uint64_t unfrozen_bytes;
     int64_t unfrozen_since_ms; /* stamp of the first entry since the freeze; INT64_MIN: none */
     int64_t stamp_ms;          /* of the newest entry applied */
@@ -174,6 +178,7 @@ struct shard {
         _Atomic uint64_t merges;
         _Atomic uint64_t merges_waiting; /* for a worker, or to be tried again */
         _Atomic uint64_t merges_running;
+        _Atomic uint64_t merge_bytes;
         _Atomic uint64_t merge_failures;
         _Atomic uint64_t samples_merged;
         _Atomic uint64_t late_refused;
@@ -183,6 +188,8 @@ struct shard {
         _Atomic uint64_t series_forgotten;
         _Atomic uint64_t segments_rewritten;
         _Atomic uint64_t metadata_forgotten;
+        _Atomic uint64_t exemplars_dropped;
+        _Atomic uint64_t doomed_files; /* until they are deleted, or the process ends */
         /* Copies for shard_read_statistics from other threads. */
         _Atomic uint64_t applied_index;
         _Atomic uint64_t series_count;

@@ -126,8 +126,9 @@ void shard_maintain(struct shard *shard)
     shard_forget_maintain(shard);
     shard_forget_metadata_maintain(shard);
     if (newest_ms != INT64_MIN && shard->options.retention_ms > 0) {
-        /* A clock that jumped ahead deletes nothing. */
-        int64_t now_ms = clock_now_ms(shard->options.environment->clock);
+        /* A clock that jumped ahead deletes nothing, nor do samples that were taken for its sake.
+         */
+        int64_t now_ms = steady_clock_now_ms(&shard->steady, shard->options.environment->clock);
         int64_t agreed_ms = now_ms < newest_ms ? now_ms : newest_ms;
         shard_retain_from(shard, agreed_ms - shard->options.retention_ms);
     }

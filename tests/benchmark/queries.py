@@ -2,7 +2,8 @@
 import json
 import math
 import statistics
-import time
+
+import asking
 
 TOLERANCE = 1e-9
 HOUR_S = 3600
@@ -152,6 +153,7 @@ class Timing:
     """What one query cost on one server."""
 
     def __init__(self):
+        self.cold_ms = math.nan  # the first time since the restart
         self.latencies_ms = []
         self.cpu_ms = []
         self.peak_bytes = 0
@@ -169,31 +171,39 @@ class Timing:
         return statistics.mean(self.cpu_ms) if self.cpu_ms else math.nan
 
 
-def time_once(server, path, parameters, timing):
+def time_once(server, asker, path, parameters, timing):
+    """Latency; the rest is noted in `timing`."""
     resident = server.status_bytes("VmRSS")
     server.forget_peak()
     cpu = server.cpu_seconds()
-    started = time.perf_counter()
-    status, body = server.ask(path, parameters)
-    ended = time.perf_counter()
+    latency_ms, status, body = asker.ask(path, parameters)
     if status != 200:
         timing.failure = f"{status}: {body[:120]!r}"
-        return
-    timing.latencies_ms.append((ended - started) * 1000)
+        return math.nan
     timing.cpu_ms.append((server.cpu_seconds() - cpu) * 1000)
     timing.peak_bytes = max(timing.peak_bytes, server.status_bytes("VmHWM") - resident)
     timing.body = body
+    return latency_ms
 
 
 def run(servers, end_s, names, rounds):
-    """{query: {server name: Timing}}; the first round warms up and is not counted."""
+    """{query: {server name: Timing}}; the first round is the cold one."""
     requests = requests_at(end_s, names)
     timings = {query: {server.name: Timing() for server in servers} for query in requests}
+    askers = {server.name: asking.Asker(server.port) for server in servers}
     for turn in range(rounds + 1):
         for query, (path, parameters) in requests.items():
             for server in servers:
-                timing = Timing() if turn == 0 else timings[query][server.name]
-                time_once(server, path, parameters, timing)
+                timing = timings[query][server.name]
+                latency_ms = time_once(server, askers[server.name], path, parameters, timing)
+                if turn > 0:
+                    timing.latencies_ms.append(latency_ms)
+                    continue
+                timing.cold_ms = latency_ms
+                timing.cpu_ms.clear()
+                timing.peak_bytes = 0
+    for asker in askers.values():
+        asker.close()
     return timings
 
 
@@ -206,29 +216,42 @@ def geometric_mean(values):
     return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
 
 
+COLUMNS = {
+    "p50": lambda timing: timing.p50(),
+    "p95": lambda timing: timing.p95(),
+    "cold": lambda timing: timing.cold_ms,
+    "cpu": lambda timing: timing.cpu(),
+    "peak MB": lambda timing: timing.peak_bytes / 1e6,
+}
+COMPARED = ("p50", "cold", "cpu")
+
+
+def ratio_to_best(by_server, first, peers, column):
+    best = min((COLUMNS[column](by_server[peer]) for peer in peers), default=math.nan)
+    return COLUMNS[column](by_server[first]) / best
+
+
 def print_table(timings, servers, peers):
-    """One line a query; the ratio is of the first server to the better peer."""
+    """One line a query, in ms; the ratios are of the first server to the better peer."""
     names = [server.name for server in servers]
-    print("| query | " + " | ".join(f"{name} p50 | p95 | cpu ms | peak MB" for name in names) +
-          " | ratio | answer |")
-    print("|---" * (4 * len(names) + 3) + "|")
-    ratios = []
+    columns = " | ".join(COLUMNS)
+    print("| query | " + " | ".join(f"{name} {columns}" for name in names) + " | " +
+          " | ".join(f"{column} ratio" for column in COMPARED) + " | answer |")
+    print("|---" * (len(COLUMNS) * len(names) + len(COMPARED) + 2) + "|")
+    ratios = {column: [] for column in COMPARED}
     for query, by_server in timings.items():
-        cells = []
-        for name in names:
-            timing = by_server[name]
-            cells.append(f"{timing.p50():.2f} | {timing.p95():.2f} | {timing.cpu():.2f} | "
-                         f"{timing.peak_bytes / 1e6:.1f}")
-        best = min((by_server[peer].p50() for peer in peers), default=math.nan)
-        ratio = by_server[names[0]].p50() / best
-        ratios.append(ratio)
-        print(f"| {query} | " + " | ".join(cells) + f" | {number(ratio)} | "
-              f"{describe_answers(by_server, names)} |")
-    print("| **geometric mean** | " +
-          " | ".join(f"**{geometric_mean([by[name].p50() for by in timings.values()]):.2f}** | | "
-                     f"{geometric_mean([by[name].cpu() for by in timings.values()]):.2f} | "
-                     for name in names) +
-          f" | **{number(geometric_mean(ratios))}** | |")
+        cells = [f"{value(by_server[name]):.2f}" for name in names for value in COLUMNS.values()]
+        for column in COMPARED:
+            ratios[column].append(ratio_to_best(by_server, names[0], peers, column))
+            cells.append(number(ratios[column][-1]))
+        print(f"| {query} | " + " | ".join(cells) + f" | {describe_answers(by_server, names)} |")
+    means = []
+    for name in names:
+        for column, value in COLUMNS.items():
+            mean = geometric_mean([value(by_server[name]) for by_server in timings.values()])
+            means.append(f"{mean:.2f}" if column in COMPARED else "")
+    means += [f"**{number(geometric_mean(ratios[column]))}**" for column in COMPARED]
+    print("| **geometric mean** | " + " | ".join(means) + " | |")
 
 
 def describe_answers(by_server, names):

@@ -272,11 +272,12 @@ def run_queries(name, fleet, columns, rounds):
         for server in columns:
             server.end(signal.SIGTERM)
     peers = [server.name for server in columns if server.name in servers.PEERS]
-    print(f"\nQueries, {name} (ms; ratio of {columns[0].name}'s p50 to the better peer's):\n")
+    print(f"\nQueries, {name} (ms; ratios of {columns[0].name} to the better peer):\n")
     queries.print_table(timings, columns, peers)
     sys.stdout.flush()
     return {query: {column: {"p50_ms": timing.p50(), "p95_ms": timing.p95(),
-                             "cpu_ms": timing.cpu(), "peak_bytes": timing.peak_bytes}
+                             "cold_ms": timing.cold_ms, "cpu_ms": timing.cpu(),
+                             "peak_bytes": timing.peak_bytes}
                     for column, timing in by_server.items()}
             for query, by_server in timings.items()}
 

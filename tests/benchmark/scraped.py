@@ -7,10 +7,14 @@ Debian's prometheus scrapes itself and a node_exporter, the latter as so many ta
 own moment, and writes what it scraped into Gnomon and VictoriaMetrics. At the end all three bring
 their data into the form in which they stay (servers.py), and the sizes are divided by the samples
 that each of them counts. The exporter shows one machine, so its targets move alike, but every
-scrape of it is another. Real time passes: half an hour gives 120 samples a series.
+scrape of it is another. Real time passes: half an hour gives 120 samples a series; with a shorter
+interval it gives more, of which more are equal to the one before where the machine is idle. What
+each series costs once (labels, postings) weighs on a short run, so Gnomon's chunks of values and
+times are told apart.
 """
 import argparse
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -61,14 +65,41 @@ def start_exporter(folder):
     return process, port
 
 
-def samples_of(server):
-    """Counted by the server itself, name by name: without it, equal labels would meet."""
-    samples = 0
+def number_of(server, query):
+    result = server.data_of("/api/v1/query", {"query": query, "nocache": 1})["result"]
+    return int(float(result[0]["value"][1])) if result else 0
+
+
+def contents_of(server):
+    """Series and samples, counted by the server itself, name by name: without it, equal labels
+    would meet."""
+    series = samples = 0
     for name in server.data_of("/api/v1/label/__name__/values", ()):
-        query = f'sum(count_over_time({{__name__="{name}"}}[1d]))'
-        for result in server.data_of("/api/v1/query", {"query": query, "nocache": 1})["result"]:
-            samples += int(float(result["value"][1]))
-    return samples
+        counted = f'count_over_time({{__name__="{name}"}}[1d])'
+        series += number_of(server, f"count({counted})")
+        samples += number_of(server, f"sum({counted})")
+    return series, samples
+
+
+def chunk_bytes(server):
+    """Values and times alone, in Gnomon's blocks; None for the others."""
+    if not isinstance(server, servers.Gnomon):
+        return None
+    size = 0
+    for parent, _, names in os.walk(os.path.join(server.data, "shards")):
+        for name in names:
+            if name.endswith(".block"):
+                size += block_chunk_bytes(os.path.join(parent, name))
+    return size
+
+
+def block_chunk_bytes(path):
+    report = subprocess.run([servers.Gnomon.program, "block", "inspect", path], check=True,
+                            stdout=subprocess.PIPE, text=True).stdout
+    pages = re.findall(r"^(?:chunks|time columns) +\d+ +(\d+)", report, re.MULTILINE)
+    if not pages:
+        raise servers.ServerFailed(f"no chunks in {path}")
+    return sum(map(int, pages))
 
 
 def scrape(prometheus, options):
@@ -87,19 +118,23 @@ def measure(server):
         server.start()
     server.wait_ready()
     server.settle()
-    samples = samples_of(server)
+    series, samples = contents_of(server)
     size = server.compact()
     parts = servers.folder_parts(server.data)
+    chunks = chunk_bytes(server)
     server.end(signal.SIGTERM)
-    return {"samples": samples, "size": size, "parts": parts}
+    return {"series": series, "samples": samples, "size": size, "chunks": chunks, "parts": parts}
 
 
 def print_table(outcomes):
-    print("\n| server | samples | bytes / sample | folders (bytes / sample) |\n|---|---|---|---|")
+    print("\n| server | series | samples | bytes / sample | of it chunks | bytes / series | "
+          "folders (bytes / sample) |\n|---|---|---|---|---|---|---|")
     for name, outcome in outcomes.items():
-        samples = outcome["samples"]
+        series, samples = outcome["series"], outcome["samples"]
+        chunks = "-" if outcome["chunks"] is None else f"{outcome['chunks'] / samples:.3f}"
         parts = ", ".join(f"{part} {size / samples:.3f}" for part, size in outcome["parts"].items())
-        print(f"| {name} | {samples} | {outcome['size'] / samples:.3f} | {parts} |")
+        print(f"| {name} | {series} | {samples} | {outcome['size'] / samples:.3f} | {chunks} | "
+              f"{outcome['size'] / series:.0f} | {parts} |")
 
 
 def parse():

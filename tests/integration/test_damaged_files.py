@@ -193,6 +193,21 @@ class DamagedFiles(harness.IntegrationTest):
         self.assertEqual(self.expect_right_or_named(node, path), len(STORED))
         self.expect_end(node)
 
+    def test_a_snapshot_is_made_without_a_file_that_is_missing(self):
+        path = self.make_case("shards/*/blocks/*.block", FAULTS["missing"])
+        node = self.open_node().wait_ready()
+        answer = node.request("POST", "/api/v1/admin/tsdb/snapshot")
+        self.assertEqual(answer.status, 200, answer.body)
+        copy = os.path.join(self.folder, "data", "snapshots", answer.data()["name"])
+        self.expect_end(node)
+        os.rename(copy, os.path.join(self.folder, "copy"))
+        shutil.rmtree(os.path.join(self.folder, "data"))
+        os.rename(os.path.join(self.folder, "copy"), os.path.join(self.folder, "data"))
+        node = self.open_node().wait_ready()
+        self.assertEqual(node.metric("gnomon_shard_damaged_files"), 1)
+        self.expect_right_or_named(node, path)
+        self.expect_end(node)
+
     def test_a_failed_query_is_counted_and_told_in_the_log(self):
         path = self.make_case("shards/*/blocks/*.block", FAULTS["flipped in the middle"])
         node = self.open_node().wait_ready()

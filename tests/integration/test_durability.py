@@ -150,6 +150,21 @@ class Durability(harness.IntegrationTest):
         except (OSError, http.client.HTTPException):
             pass
 
+    def test_SIGTERM_while_the_log_is_replayed_loses_nothing(self):
+        node = self.start_node("--telemetry.self_write=false")
+        writer = self.start_writer(node, "--protocol=2")
+        self.wait_for_samples(node, 100000)
+        self.end_writer(writer)
+        for delay_s in (0, 0.02, 0.05, 0.1, 0.2):
+            node.process.kill()
+            node.wait()
+            node = self.start(harness.Node(self.folder, node.port, node.settings))
+            time.sleep(delay_s)
+            node.process.send_signal(signal.SIGTERM)
+            self.assertIn(node.wait(), (0, -signal.SIGTERM), node.log_tail()) # before it listens
+            node = self.restart(node)
+            self.check(node)
+
     def test_SIGTERM_under_load_drains_and_loses_nothing(self):
         node = self.start_node()
         writer = self.start_writer(node, "--protocol=1")

@@ -97,6 +97,31 @@ class FullDisk(harness.IntegrationTest):
         self.node = self.start_on_disk(self.node.port)
         self.assertEqual(self.stored(), self.acknowledged)
 
+    def fill_up(self):
+        path = os.path.join(self.disk, "filler")
+        with open(path, "wb") as file:
+            free = os.statvfs(self.disk)
+            file.write(bytes(free.f_bavail * free.f_frsize))
+        return path
+
+    def test_a_node_starts_and_ends_on_a_disk_without_any_room(self):
+        for number in range(3):
+            self.assertEqual(self.write(number).status, 204)
+        self.node.kill()
+        filler = self.fill_up()
+        self.node = self.start_on_disk(self.node.port)
+        self.assertEqual(self.stored(), self.acknowledged)
+        refused = self.write(3)
+        self.assertEqual((refused.status, refused.headers["Retry-After"]), (503, "1"))
+        self.assertLess(self.node.terminate(), 15) # the last freeze has no room
+        self.assertLess(self.node.log_text().count("\n"), 60)
+        os.remove(filler)
+        self.assertTrue(mount(self.disk, "remount,size=256m"))
+        self.node = self.start_on_disk(self.node.port)
+        self.assertEqual(self.stored(), self.acknowledged)
+        harness.wait_until(self.is_writable, "writes are taken", alive=self.node)
+        self.node.terminate()
+
 
 if __name__ == "__main__":
     harness.main()

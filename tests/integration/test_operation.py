@@ -2,6 +2,7 @@
 import glob
 import os
 import random
+import resource
 import signal
 import subprocess
 import threading
@@ -49,6 +50,34 @@ class Operation(harness.IntegrationTest):
         self.assertEqual(second.returncode, 1)
         self.assertIn("data", second.stderr)
         self.assertEqual(node.get("/-/ready").status, 200)
+        node.terminate()
+
+    def test_without_file_descriptors_a_node_waits_and_goes_on(self):
+        node = self.start_node("--telemetry.self_write=false", "--cluster.shards=2")
+        start_ms = int(time.time() * 1000) - 7200 * 1000
+
+        def write(number):
+            body = snappy(series_1([("__name__", "kept")], [(start_ms + number, 1.0)]))
+            return node.request("POST", "/api/v1/write", body, HEADERS_1).status
+
+        def flush():
+            try:
+                return harness.request(node.port, "POST", "/api/v1/admin/flush", deadline_s=2).status
+            except TimeoutError:
+                return "waits"
+
+        self.assertEqual(write(0), 204)
+        limit = resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE)
+        open_now = len(os.listdir(f"/proc/{node.process.pid}/fd"))
+        # Room for a connection or two and for none of the files of a flush.
+        resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE, (open_now + 1, limit[1]))
+        self.assertEqual(flush(), "waits")
+        self.assertIn("Too many open files", node.log_text())
+        resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE, limit)
+        harness.wait_until(lambda: flush() == 204, "the flush is done", alive=node)
+        self.assertEqual(write(1), 204)
+        self.assertEqual(node.query("count_over_time(kept[1d])")["result"][0]["value"][1], "2")
+        self.assertEqual(node.metric("gnomon_shard_damaged_files"), 0)
         node.terminate()
 
     def test_a_port_in_use_is_an_error_that_names_it(self):

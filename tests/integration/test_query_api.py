@@ -112,6 +112,19 @@ class QueryApi(harness.IntegrationTest):
             result = self.node.query("temperature", time=time_text)["result"]
             self.assertEqual(result[0]["value"][0], START_S, time_text)
 
+    def test_a_limit_shows_the_first_series_and_says_that_there_are_more(self):
+        names = [f"{number * 7 % 23:02}" for number in range(23)]
+        body = b"".join(series_1([("__name__", "many"), ("number", name)], [(START_S * 1000, 1.0)])
+                        for name in names)
+        answer = self.node.request("POST", "/api/v1/write", snappy(body), HEADERS_1)
+        self.assertEqual(answer.status, 204, answer.body)
+        for limit in (0, 1, 2, 3, 10, 22, 23, 24):
+            answer = self.node.get("/api/v1/series", **{"match[]": "many"}, limit=limit,
+                                   start=START_S, end=START_S).json()
+            shown = sorted(names)[:limit] if limit > 0 else sorted(names)
+            self.assertEqual([series["number"] for series in answer["data"]], shown)
+            self.assertEqual("warnings" in answer, len(shown) < len(names))
+
     def test_series_labels_and_values_respect_selectors_and_time(self):
         everything = {"start": START_S - 60, "end": START_S + 600}
         later = {"start": START_S + 86400, "end": START_S + 90000}

@@ -73,6 +73,23 @@ class QueryLimits(harness.IntegrationTest):
         self.assertEqual(self.get("count(filled)").status, 200)
         self.assert_nothing_is_left()
 
+    def test_a_look_up_that_needs_all_memory_for_itself_is_422(self):
+        self.begin("--query.memory=1MiB", series=0)
+        pad = "p" * 400
+        for first in range(0, 10000, 1000):
+            self.assertEqual(self.node.request("POST", "/api/v1/write", rw.snappy(b"".join(
+                rw.series_1([("__name__", "wide"), ("n", f"{n:05}"), ("pad", pad)],
+                            [(self.now_ms, 1.0)]) for n in range(first, first + 1000))),
+                rw.HEADERS_1).status, 204)
+        addresses = ["/api/v1/series?match[]=wide", "/api/v1/label/n/values"]
+        for address in addresses:
+            self.assert_refused(self.node.request("GET", address), 422, "execution",
+                                "query processing would use too much memory")
+        self.assertEqual((self.failed("limit"), self.failed("unavailable")), (len(addresses), 0))
+        self.assertEqual(len(self.node.get("/api/v1/series", **{"match[]": 'wide{n=~"0001."}'})
+                             .data()), 10)
+        self.assert_nothing_is_left()
+
     def test_a_query_without_memory_beside_others_is_503(self):
         """The others' memory is a large answer that its client does not read."""
         self.begin("--query.memory=32MiB")

@@ -357,6 +357,7 @@ class WriteRules(harness.IntegrationTest):
         found = [float(one["value"]) for one in self.exemplars("many")]
         self.assertLessEqual(len(found), 100)
         self.assertEqual(found[-1], 499.0)
+        self.assertEqual(self.node.metric("gnomon_shard_exemplars_dropped_total"), 400)
 
     def test_metadata_has_a_limit_and_fails_nothing(self):
         self.begin("--ingest.max_metadata=50", "--cluster.shards=1")
@@ -366,6 +367,8 @@ class WriteRules(harness.IntegrationTest):
             self.write_1(body, 204, (0, 0, 0))
         self.assertLessEqual(len(self.node.get("/api/v1/metadata").data()), 50)
         self.assertGreater(len(self.node.get("/api/v1/metadata").data()), 0)
+        self.assertEqual(self.node.metric("gnomon_shard_metadata_refused_total"), 450)
+        self.assertEqual(self.node.metric("gnomon_settings_limit", setting="ingest.max_metadata"), 50)
 
     def test_metadata_of_strange_types_and_lengths_is_taken(self):
         self.begin()

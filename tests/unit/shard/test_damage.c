@@ -210,6 +210,31 @@ static void a_shard_opens_without_a_block_and_takes_it_when_it_is_back(void **st
     harness_destroy(harness);
 }
 
+static void a_sound_file_of_another_content_is_not_taken(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(8);
+    struct disk *disk = harness->environment->base.disk;
+    struct error error;
+    char first[DISK_PATH_MAX + 1];
+    harness_fill(harness, SERIES, T0, MINUTES);
+    harness_flush(harness);
+    snprintf(first, sizeof first, "%s", only_file(harness, "shards/0007/blocks/"));
+    assert_int_equal(disk_link(disk, first, "shards/0007/copy", &error), ERROR_NONE);
+    harness_fill(harness, SERIES, T0 + WINDOW_MS, MINUTES);
+    harness_flush(harness);
+    harness_close(harness);
+    remove_file(harness, first);
+    const char *second = only_file(harness, "shards/0007/blocks/");
+    assert_int_equal(disk_rename(disk, second, first, &error), ERROR_NONE);
+    assert_int_equal(disk_rename(disk, "shards/0007/copy", second, &error), ERROR_NONE);
+    assert_int_equal(harness_open(harness, &error), ERROR_NONE);
+    assert_int_equal(damaged_files(harness), 2);
+    expect_refused(harness, T0);
+    expect_refused(harness, T0 + WINDOW_MS);
+    harness_destroy(harness);
+}
+
 static void series_of_a_part_that_is_away_are_not_forgotten(void **state)
 {
     (void)state;
@@ -253,6 +278,7 @@ int main(void)
         cmocka_unit_test(a_merge_that_others_ended_leaves_its_block_missing_here),
         cmocka_unit_test(merges_go_on_beside_a_rotten_block),
         cmocka_unit_test(a_shard_opens_without_a_block_and_takes_it_when_it_is_back),
+        cmocka_unit_test(a_sound_file_of_another_content_is_not_taken),
         cmocka_unit_test(series_of_a_part_that_is_away_are_not_forgotten),
         cmocka_unit_test(retention_takes_what_is_damaged),
     };

@@ -249,6 +249,26 @@ static void metadata_that_nobody_states_any_more_is_forgotten(void **state)
     harness_destroy(harness);
 }
 
+/* It takes three periods to forget it, and no life of the process has more than two and a half. */
+static void restarts_do_not_keep_metadata(void **state)
+{
+    (void)state;
+    enum { LIFE_MINUTES = 300, LIVES = 3 };
+    struct harness *harness = harness_create(8);
+    state_metric(harness, "quiet", "help");
+    for (int64_t life = 0; life < LIVES; life++) {
+        for (int64_t minute = life * LIFE_MINUTES; minute < (life + 1) * LIFE_MINUTES;
+             minute += 10) {
+            state_metric(harness, "loud", "help");
+            live_on(harness, TEXT("anonymous"), minute, minute + 10);
+        }
+        harness_freeze(harness);
+        harness_restart(harness);
+    }
+    expect_known(harness, "loud=help ");
+    harness_destroy(harness);
+}
+
 static void metadata_that_returns_is_known_again(void **state)
 {
     (void)state;
@@ -347,6 +367,7 @@ int main(void)
         cmocka_unit_test(exemplars_of_forgotten_series_stay_and_join_those_of_their_return),
         cmocka_unit_test(a_tenant_that_went_quiet_is_forgotten_and_returns),
         cmocka_unit_test(metadata_that_nobody_states_any_more_is_forgotten),
+        cmocka_unit_test(restarts_do_not_keep_metadata),
         cmocka_unit_test(metadata_that_returns_is_known_again),
         cmocka_unit_test(metadata_stated_while_it_leaves_is_stored_again),
         cmocka_unit_test(metadata_of_a_lost_proposal_stays),

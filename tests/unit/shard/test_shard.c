@@ -461,9 +461,18 @@ static void retention_by_age_follows_the_newest_sample_not_a_clock_that_jumped(v
     shard_lead(harness->shard);
     harness_fill(harness, 2, T0, 30);
     harness_flush(harness);
-    harness_set_time(harness, T0 + 1000 * INT64_C(24) * HOUR_MS);
+    const int64_t jumped_ms = T0 + 1000 * INT64_C(24) * HOUR_MS;
+    harness_set_time(harness, jumped_ms);
     harness_maintain(harness);
     assert_int_equal(harness_count(harness, 0), 30);
+    /* Somebody with the same clock writes. */
+    harness_fill(harness, 2, jumped_ms, 3);
+    harness_flush(harness);
+    harness_maintain(harness);
+    assert_int_equal(harness_count(harness, 0), 33);
+    /* Who has the right one can still write. */
+    harness_fill(harness, 2, T0 + 30 * 60000, 30);
+    assert_int_equal(harness_count(harness, 0), 63);
     harness_destroy(harness);
 }
 
