@@ -7,7 +7,7 @@ function(group_mutation name program expected)
                          LABELS simulation ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
 endfunction()
 
-group_mutation(sync group_simulation_journal_on_disk "seed [0-9]+: node [0-9]+( has| applied|: journal)"
+group_mutation(sync group_simulation_journal_on_disk "seed [0-9]+: node [0-9]+( has| applied|: 'journal)"
                --lying --nodes=1 --seeds=1-40)
 # Rules of docs/decisions/0001-raft-filter-rules.md; the seeds begin near the first that notices.
 # Without some of them libraft uses entries that it has freed, which the address sanitizer sees first.
