@@ -94,6 +94,7 @@ static void release(struct node *node)
     free(node->loops);
     free(node->replicas);
     free(node->directories);
+    free(node->loop_of_shard);
     data_directory_close(node->directory);
     free(node);
 }

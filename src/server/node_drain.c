@@ -98,7 +98,7 @@ static void close_loop_replicas(struct task *task)
     struct node *node = loop->node;
     loop->closing = 1;
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
-        if (shard % node->loop_count != loop->number)
+        if (node->loop_of_shard[shard] != loop->number)
             continue;
         loop->closing++;
         replica_close(node->replicas[shard], replica_closed, loop);
@@ -156,7 +156,7 @@ static void settle_loop(struct task *task)
     loop->settle_timer = (struct timer){.fire = settle_timeout, .heap_index = TIMER_IDLE};
     scheduler_timer_start(loop->environment.scheduler, &loop->settle_timer, settle_grace_ms(node));
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
-        if (shard % node->loop_count != loop->number || !replica_is_ready(node->replicas[shard]))
+        if (node->loop_of_shard[shard] != loop->number || !replica_is_ready(node->replicas[shard]))
             continue;
         loop->settling++;
         replica_settle(node->replicas[shard], replica_settled, loop);
@@ -183,7 +183,7 @@ static void cancel_flushes(struct node_loop *loop)
 {
     struct node *node = loop->node;
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
-        if (shard % node->loop_count == loop->number)
+        if (node->loop_of_shard[shard] == loop->number)
             shard_cancel_flushes(replica_shard(node->replicas[shard]));
 }
 

@@ -77,6 +77,7 @@ struct node {
     struct replica_node replica_node;
     struct node_loop *loops; /* [loop_count] */
     size_t loop_count;
+    uint32_t *loop_of_shard;   /* [topology.shard_count]; fixed from the opening on */
     struct replica **replicas; /* [topology.shard_count] */
     _Atomic uint64_t series;   /* of all shards, alive */
     char (*directories)[64];   /* of the shards */

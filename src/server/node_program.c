@@ -93,7 +93,7 @@ static void flush_on_loop(struct task *task)
 
 static struct node_loop *loop_of_shard(struct node *node, uint32_t shard)
 {
-    return &node->loops[shard % node->loop_count];
+    return &node->loops[node->loop_of_shard[shard]];
 }
 
 static void flush(void *context, enum flush_reach reach, struct scheduler *origin,

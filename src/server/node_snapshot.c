@@ -198,7 +198,7 @@ static void prepare_done(struct job *job)
     struct node *node = all->node;
     for (uint32_t shard = 0; shard < all->shard_count; shard++) {
         struct snapshot_one *one = &all->shards[shard];
-        struct node_loop *loop = &node->loops[shard % node->loop_count];
+        struct node_loop *loop = &node->loops[node->loop_of_shard[shard]];
         one->all = all;
         one->replica = node->replicas[shard];
         snprintf(one->directory, sizeof one->directory, "%s/%s", all->folder,

@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include "node_private.h"
+#include "shard_loops.h"
 
 /* Close to a hundred samples of a series in the log: with so many, chunks of parts are well filled.
  */
@@ -130,7 +131,7 @@ static size_t adopted_groups(const struct node *node, size_t loop, uint64_t *gro
 {
     size_t count = 0;
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
-        if (shard % node->loop_count == loop &&
+        if (node->loop_of_shard[shard] == loop &&
             journal_recovery_find(node->recovery, shard + 1) != NULL)
             groups[count++] = shard + 1;
     return count;
@@ -185,7 +186,7 @@ static uint32_t share_of(uint64_t limit, uint32_t shards)
 static enum error_code open_replica(struct node *node, uint32_t shard, struct error *error)
 {
     const struct settings *settings = node->settings;
-    struct node_loop *loop = &node->loops[shard % node->loop_count];
+    struct node_loop *loop = &node->loops[node->loop_of_shard[shard]];
     uint32_t shards = node->topology.shard_count;
     snprintf(node->directories[shard], sizeof node->directories[shard], "shards/%04u", shard);
     struct replica_options options = {
@@ -220,6 +221,30 @@ static enum error_code open_replica(struct node *node, uint32_t shard, struct er
     return code == ERROR_NONE ? code : error_wrap(error, "shard %u", shard);
 }
 
+/* By how many entries are to be replayed: they are of about one size, requests go to all shards. */
+static enum error_code deal_shards(struct node *node, struct error *error)
+{
+    uint32_t shards = node->topology.shard_count;
+    uint64_t *replayed = calloc(shards, sizeof *replayed);
+    node->loop_of_shard = calloc(shards, sizeof *node->loop_of_shard);
+    if (replayed == NULL || node->loop_of_shard == NULL) {
+        free(replayed);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "node");
+    }
+    for (uint32_t shard = 0; shard < shards; shard++) {
+        const struct journal_group *group = journal_recovery_find(node->recovery, shard + 1);
+        if (group == NULL)
+            continue;
+        uint64_t first = group->first_index;
+        if (group->has_snapshot && group->snapshot.index >= first)
+            first = group->snapshot.index + 1;
+        replayed[shard] = group->next_index > first ? group->next_index - first : 0;
+    }
+    shard_loops_deal(replayed, shards, (uint32_t)node->loop_count, node->loop_of_shard);
+    free(replayed);
+    return ERROR_NONE;
+}
+
 enum error_code node_open_storage(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
@@ -237,7 +262,7 @@ enum error_code node_open_storage(struct node *node, struct error *error)
         .queued_bytes_max = 256u << 20,
         .replica_count = shards,
     };
-    enum error_code code = ERROR_NONE;
+    enum error_code code = deal_shards(node, error);
     for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++)
         code = open_storage_loop(node, i, error);
     for (uint32_t shard = 0; code == ERROR_NONE && shard < shards; shard++)

@@ -32,7 +32,7 @@ static void retain(struct task *task)
     if (atomic_load(&node->draining))
         return;
     for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
-        if (shard % node->loop_count == loop->number)
+        if (node->loop_of_shard[shard] == loop->number)
             shard_retain_from(replica_shard(node->replicas[shard]),
                               atomic_load(&node->size_cutoff_ms));
 }
