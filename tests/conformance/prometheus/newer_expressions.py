@@ -19,13 +19,11 @@ DURATIONS = ("300", "60", "1m + 30s", "5m / 2", "2 * 1m", "-(1m)", "1m ^ 1", "st
 
 class Generator(expressions.Generator):
     def histogram_selector(self, modified=True):
-        name, text = self.selector(HISTOGRAMS)
-        del name
+        _, text = self.selector(HISTOGRAMS)
         return text + (self.modifiers() if modified else "")
 
     def histogram_range(self):
-        name, text = self.selector(COUNTING)
-        del name
+        _, text = self.selector(COUNTING)
         if self.chance(0.1):
             return f"({text})[{self.pick(('5m', '10m'))}250ms:{self.pick(('30s', '1m', '7s'))}]"
         return f"{text}[{self.pick(RANGES)}]{self.modifiers()}"
