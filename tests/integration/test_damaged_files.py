@@ -53,6 +53,11 @@ def series(name, start_ms, count, step_ms=15000):
         for i in range(SERIES)))
 
 
+def batch_starts(segment):
+    """Where the batches of a log segment stand, from block to block behind its header."""
+    return [at for at in range(8192, len(segment), 4096) if segment[at:at + 4] == b"GJBT"]
+
+
 class DamagedFiles(harness.IntegrationTest):
     @classmethod
     def setUpClass(cls):
@@ -281,12 +286,11 @@ class DamagedFiles(harness.IntegrationTest):
                 self.expect_end(node)
 
     def test_a_log_with_damage_in_its_middle_is_refused(self):
-        """Behind the header the batches stand from block to block, all but the last acknowledged."""
+        """All batches but the last are acknowledged."""
         def flip_second_batch(path):
             with open(path, "r+b") as file:
                 content = file.read()
-                begins = [at for at in range(8192, len(content), 4096)
-                          if content[at:at + 4] == b"GJBT"]
+                begins = batch_starts(content)
                 file.seek(begins[1] + 100)
                 byte = file.read(1)
                 file.seek(begins[1] + 100)
@@ -301,8 +305,7 @@ class DamagedFiles(harness.IntegrationTest):
         def cut(path):
             with open(path, "r+b") as file:
                 content = file.read()
-                begins = [at for at in range(8192, len(content), 4096)
-                          if content[at:at + 4] == b"GJBT"]
+                begins = batch_starts(content)
                 file.seek(begins[-1] + 100)
                 byte = file.read(1)
                 file.seek(begins[-1] + 100)
