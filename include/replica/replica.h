@@ -21,15 +21,16 @@ struct replica;
 
 /* What the replicas of a node share. */
 struct replica_node {
-    uint64_t unfrozen_bytes_max; /* log since the last freezes, all shards together; 144 MiB */
+    uint64_t unfrozen_bytes_max; /* log since the last freezes, all shards together; 96 MiB */
     /* The limit of a node with few series, but at least half of unfrozen_bytes_max: what samples
      * take in memory grows with their number, what a freeze costs grows with the series. 0: none.
      */
     uint64_t unfrozen_series_bytes;
-    int64_t unfrozen_age_max_ms; /* 15 min */
-    uint64_t queued_bytes_max;   /* writes waiting to be proposed; beyond: UNAVAILABLE */
-    uint32_t replica_count;
-    _Atomic uint64_t unfrozen_bytes;
+    int64_t unfrozen_age_max_ms;     /* 15 min */
+    uint64_t queued_bytes_max;       /* writes waiting to be proposed; beyond: UNAVAILABLE */
+    _Atomic uint64_t unfrozen_bytes; /* without shards whose freeze is proposed */
+    /* Of the shard that has the most, as far as was heard since one last froze. */
+    _Atomic uint64_t largest_unfrozen_bytes;
     _Atomic uint64_t series_count;
     _Atomic uint64_t queued_bytes;
     /* Journals that report JOURNAL_SPACE_LOW: then what is unfrozen is frozen, whatever its size

@@ -142,6 +142,8 @@ void shard_resolver_destroy(struct shard_resolver *resolver); /* NULL is fine */
 
 /* Bytes of log applied since the last freeze, for who decides which shard freezes next. */
 uint64_t shard_unfrozen_bytes(const struct shard *shard);
+/* Asked for, and not yet applied. */
+bool shard_freeze_is_proposed(const struct shard *shard);
 int64_t shard_unfrozen_age_ms(const struct shard *shard);
 
 /* Series alive. On the loop thread, like the two before. */

@@ -25,17 +25,38 @@ static uint64_t unfrozen_limit(const struct replica_node *node, uint64_t series_
     return wanted > most / 2 ? wanted : most / 2;
 }
 
+/* Tell the node what this shard holds, and whether none holds more. */
+static bool is_largest(struct replica *replica, uint64_t now)
+{
+    _Atomic uint64_t *largest = &replica->options.node->largest_unfrozen_bytes;
+    uint64_t known = atomic_load_explicit(largest, memory_order_relaxed);
+    while (known < now && !atomic_compare_exchange_weak_explicit(
+                              largest, &known, now, memory_order_relaxed, memory_order_relaxed))
+        ;
+    return now >= known;
+}
+
+/* What is about to be frozen counts no more: shards shall not freeze because of what another one
+ * lets go of anyway. One by one, the largest first, they come to freeze in turns. */
 void replica_count_unfrozen(struct replica *replica)
 {
     struct replica_node *node = replica->options.node;
-    uint64_t series = count_share(&node->series_count, &replica->counted_series,
-                                  shard_series_count(replica->shard));
-    uint64_t now = shard_unfrozen_bytes(replica->shard);
+    struct shard *shard = replica->shard;
+    uint64_t before = replica->counted_unfrozen_bytes;
+    uint64_t now = shard_freeze_is_proposed(shard) ? 0 : shard_unfrozen_bytes(shard);
+    uint64_t series =
+        count_share(&node->series_count, &replica->counted_series, shard_series_count(shard));
     uint64_t total = count_share(&node->unfrozen_bytes, &replica->counted_unfrozen_bytes, now);
-    /* The largest first: not this one while it is below the average. */
-    if (total > unfrozen_limit(node, series) && now * node->replica_count >= total &&
-        atomic_load(&replica->ready))
-        shard_freeze(replica->shard);
+    if (now < before) {
+        atomic_store_explicit(&node->largest_unfrozen_bytes, 0, memory_order_relaxed);
+        return;
+    }
+    if (!atomic_load(&replica->ready) || !is_largest(replica, now) ||
+        total <= unfrozen_limit(node, series))
+        return;
+    shard_freeze(shard);
+    if (shard_freeze_is_proposed(shard))
+        replica_count_unfrozen(replica);
 }
 
 /* For less than this a freeze gives no room worth its files. */
@@ -71,6 +92,7 @@ void replica_upkeep(struct timer *timer)
 {
     struct replica *replica = (struct replica *)((char *)timer - offsetof(struct replica, upkeep));
     settle_without(replica);
+    replica_count_unfrozen(replica);
     if (atomic_load(&replica->ready)) {
         if (freeze_is_due(replica))
             shard_freeze(replica->shard);

@@ -8,10 +8,10 @@
 #include "node_private.h"
 #include "shard_loops.h"
 
-/* Close to a hundred samples of a series in the log: with so many, chunks of parts are well filled.
- */
+/* 60 samples of a series on the mean of all shards, and a hundred in the one that is about to
+ * freeze: with so many, chunks of parts are well filled. */
 enum {
-    UNFROZEN_SERIES_BYTES = 500,
+    UNFROZEN_SERIES_BYTES = 320,
     /* So a series that is written every other hour keeps its place. */
     SERIES_QUIET_MS = 2 * 60 * 60 * 1000,
     /* A day: senders state it every minute, or with each sample. */
@@ -260,7 +260,6 @@ enum error_code node_open_storage(struct node *node, struct error *error)
         .unfrozen_series_bytes = UNFROZEN_SERIES_BYTES,
         .unfrozen_age_max_ms = settings->storage_freeze_interval_ms,
         .queued_bytes_max = 256u << 20,
-        .replica_count = shards,
     };
     enum error_code code = deal_shards(node, error);
     for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++)

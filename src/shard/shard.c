@@ -319,6 +319,11 @@ uint64_t shard_series_count(const struct shard *shard)
     return shard->registry.series_count;
 }
 
+bool shard_freeze_is_proposed(const struct shard *shard)
+{
+    return shard->freeze_proposed;
+}
+
 int64_t shard_unfrozen_age_ms(const struct shard *shard)
 {
     if (shard->unfrozen_since_ms == INT64_MIN)

@@ -131,7 +131,6 @@ enum error_code shard_node_open(struct shard_node *node, struct error *error)
         .unfrozen_bytes_max = 32 * 1024,
         .unfrozen_age_max_ms = 15 * 60 * 1000,
         .queued_bytes_max = 64 << 20,
-        .replica_count = NODE_SHARDS,
     };
     enum error_code code = page_cache_create(4 << 20, &node->cache, error);
     if (code == ERROR_NONE)

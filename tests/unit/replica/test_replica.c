@@ -76,8 +76,7 @@ static void node_open(struct node *node)
     assert_int_equal(group_host_create(&host, &node->host, &error), ERROR_NONE);
     node->limits = (struct replica_node){.unfrozen_bytes_max = 1 << 20,
                                          .unfrozen_age_max_ms = INT64_MAX,
-                                         .queued_bytes_max = 1 << 20,
-                                         .replica_count = 1};
+                                         .queued_bytes_max = 1 << 20};
     struct replica_options replica = {
         .environment = &node->environment->base,
         .host = node->host,
@@ -443,6 +442,27 @@ static void a_node_with_few_series_freezes_at_half_of_the_limit(void **state)
     }
 }
 
+static void the_shard_with_the_most_freezes_and_no_other(void **state)
+{
+    (void)state;
+    enum { LIMIT = 8000, ALONE_NOT_ENOUGH = 3000, OF_ANOTHER = 6000 };
+    struct node *node = node_create(6);
+    node->limits.unfrozen_bytes_max = LIMIT;
+    /* As if another shard had told of so much. */
+    atomic_store(&node->limits.unfrozen_bytes, OF_ANOTHER);
+    atomic_store(&node->limits.largest_unfrozen_bytes, OF_ANOTHER);
+    assert_int_equal(freezes_within(node, ALONE_NOT_ENOUGH), 0);
+    assert_true(atomic_load(&node->limits.unfrozen_bytes) > LIMIT);
+    assert_int_equal(atomic_load(&node->limits.largest_unfrozen_bytes), OF_ANOTHER);
+    /* The other one froze, and what was heard of is forgotten: now this one is the largest. */
+    atomic_store(&node->limits.largest_unfrozen_bytes, 0);
+    assert_int_equal(freezes_within(node, LIMIT), 1);
+    /* Its own share went with its freeze. */
+    assert_in_range(atomic_load(&node->limits.unfrozen_bytes), OF_ANOTHER, LIMIT - 1);
+    assert_in_range(atomic_load(&node->limits.largest_unfrozen_bytes), 0, LIMIT - OF_ANOTHER);
+    node_destroy(node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_replica_settles_with_the_freeze_before),
         cmocka_unit_test(a_settled_replica_has_nothing_to_replay),
         cmocka_unit_test(a_node_with_few_series_freezes_at_half_of_the_limit),
+        cmocka_unit_test(the_shard_with_the_most_freezes_and_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
