@@ -130,9 +130,10 @@ enum error_code http_server_open(struct loop *loop, const struct http_server_opt
 uint16_t http_server_port(const struct http_server *server);
 
 /*
- * Stop: accept no more, close idle connections, answer what has begun with `Connection: close`,
- * cut what is left after `grace_ms`. `drained` runs in a later turn, when no connection is left
- * and every request is answered; then call http_server_close. Once.
+ * Stop: from now on every answer says `Connection: close`; a tenth of a second later, so that what
+ * clients have just sent is still answered, accept no more and close idle connections; cut what is
+ * left after `grace_ms`. `drained` runs in a later turn, when no connection is left and every
+ * request is answered; then call http_server_close. Once.
  */
 void http_server_drain(struct http_server *server, uint64_t grace_ms,
                        void (*drained)(void *context), void *context);

@@ -182,7 +182,7 @@ void connection_answered(struct connection *connection, struct http_request *req
     request->connection = NULL;
     if (connection->is_closing)
         return;
-    if (!request->keep_alive)
+    if (!request->keep_alive || connection->server->is_draining)
         connection_finish(connection);
     else if (connection->phase == PHASE_BODY)
         connection->phase = PHASE_SKIP; /* with the body's deadline */

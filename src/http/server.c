@@ -69,23 +69,53 @@ static void drained_run(struct task *task)
 
 void server_check_drained(struct http_server *server)
 {
-    if (!server->is_draining || server->drained_deferred || server->connections != NULL ||
-        server->requests_open > 0)
+    if (!server->is_draining || server->drained_deferred || server->listener != NULL ||
+        server->connections != NULL || server->requests_open > 0)
         return;
     server->drained_deferred = true;
     scheduler_defer(server->scheduler, &server->drained_task);
+}
+
+static void stop_listening(struct http_server *server)
+{
+    scheduler_timer_stop(server->scheduler, &server->last_moment);
+    if (server->listener != NULL)
+        listener_close(server->listener);
+    server->listener = NULL;
+}
+
+static void on_last_moment(struct timer *timer)
+{
+    struct http_server *server =
+        (struct http_server *)((char *)timer - offsetof(struct http_server, last_moment));
+    if (!server->last_moment_over) {
+        /* Timers come before sockets: on a busy machine nothing may have been read since. */
+        server->last_moment_over = true;
+        scheduler_timer_start(server->scheduler, timer, 1);
+        return;
+    }
+    stop_listening(server);
+    struct connection *next;
+    for (struct connection *connection = server->connections; connection != NULL;
+         connection = next) {
+        next = connection->next;
+        connection_drain(connection);
+    }
+    server_check_drained(server);
 }
 
 static void on_grace_over(struct timer *timer)
 {
     struct http_server *server =
         (struct http_server *)((char *)timer - offsetof(struct http_server, grace));
+    stop_listening(server);
     struct connection *next;
     for (struct connection *connection = server->connections; connection != NULL;
          connection = next) {
         next = connection->next; /* stays in the list until it is closed, in a later turn */
         connection_close(connection);
     }
+    server_check_drained(server);
 }
 
 void http_server_drain(struct http_server *server, uint64_t grace_ms,
@@ -96,16 +126,8 @@ void http_server_drain(struct http_server *server, uint64_t grace_ms,
     server->is_draining = true;
     server->drained = drained;
     server->drained_context = context;
-    listener_close(server->listener);
-    server->listener = NULL;
     scheduler_timer_start(server->scheduler, &server->grace, grace_ms);
-    struct connection *next;
-    for (struct connection *connection = server->connections; connection != NULL;
-         connection = next) {
-        next = connection->next;
-        connection_drain(connection);
-    }
-    server_check_drained(server);
+    scheduler_timer_start(server->scheduler, &server->last_moment, LAST_MOMENT_MS);
 }
 
 /* --- Life -------------------------------------------------------------------------------- */
@@ -127,6 +149,7 @@ enum error_code http_server_open(struct loop *loop, const struct http_server_opt
     fill_defaults(&server->options);
     server->read_buffer = read_buffer;
     server->grace = (struct timer){.fire = on_grace_over, .heap_index = TIMER_IDLE};
+    server->last_moment = (struct timer){.fire = on_last_moment, .heap_index = TIMER_IDLE};
     server->drained_task.run = drained_run;
     struct listener_options listening = {
         .address = options->address,

@@ -32,7 +32,12 @@ struct server_counters {
     _Atomic uint64_t sent_bytes;
 };
 
-enum { DATE_BYTES = 32 };
+enum {
+    DATE_BYTES = 32,
+    /* A server that drains still takes what is on its way to it: closing a socket with unread
+     * bytes, or a listener with clients in its queue, resets them. */
+    LAST_MOMENT_MS = 100,
+};
 
 struct http_server {
     struct loop *loop;
@@ -51,6 +56,8 @@ struct http_server {
 
     bool is_draining;
     struct timer grace;
+    struct timer last_moment;
+    bool last_moment_over;
     void (*drained)(void *context);
     void *drained_context;
     struct task drained_task;

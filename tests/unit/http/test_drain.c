@@ -142,6 +142,33 @@ static void what_has_begun_is_answered_with_a_close(void **state)
     site_end(&site);
 }
 
+static void what_is_on_its_way_is_answered(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 50, KEPT = CLIENTS / 2 };
+    static const char ASK[] = "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n";
+    open_site();
+    int clients[CLIENTS];
+    for (int i = 0; i < KEPT; i++) {
+        clients[i] = client_open(&site);
+        client_say(clients[i], ASK);
+        free(client_read_answer(clients[i]));
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        if (i >= KEPT)
+            clients[i] = client_open(&site); /* perhaps not accepted yet */
+        client_say(clients[i], ASK);
+    }
+    site_drain(&site, 60000);
+    for (int i = 0; i < CLIENTS; i++) {
+        char *answer = client_read_all(clients[i], NULL);
+        assert_int_equal(answer_status(answer), 200);
+        free(answer);
+        close(clients[i]);
+    }
+    site_end(&site);
+}
+
 static void what_does_not_end_in_time_is_cut(void **state)
 {
     (void)state;
@@ -223,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idle_connections_are_closed),
         cmocka_unit_test(what_has_begun_is_answered_with_a_close),
+        cmocka_unit_test(what_is_on_its_way_is_answered),
         cmocka_unit_test(what_does_not_end_in_time_is_cut),
         cmocka_unit_test(a_refusal_comes_before_the_body),
         cmocka_unit_test(every_answer_is_decorated_and_recorded),
