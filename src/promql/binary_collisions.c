@@ -208,7 +208,7 @@ static enum error_code find_duplicate(struct match_stream *match, size_t group, 
 }
 
 /* Prometheus goes through the series of the step and stops at the first that is the second of its
- * group. It names that one first. */
+ * group. It names both in the order of their labels. */
 static enum error_code duplicate_error(struct match_stream *match, struct collision_work *work,
                                        struct error *error)
 {
@@ -236,7 +236,7 @@ static enum error_code duplicate_error(struct match_stream *match, struct collis
                      "operation: [%.*s, %.*s];many-to-many matching not allowed: matching labels "
                      "must be unique on one side",
                      TEXT_ARGUMENTS(group), match->is_swapped ? "left" : "right",
-                     TEXT_ARGUMENTS(second), TEXT_ARGUMENTS(first));
+                     TEXT_ARGUMENTS(first), TEXT_ARGUMENTS(second));
 }
 
 /* --- The many side -----------------------------------------------------------------------------
