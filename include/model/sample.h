@@ -82,10 +82,10 @@ struct histogram {
 
 /*
  * The rules that Prometheus has for a histogram from outside: known schema, spans and buckets that
- * agree, no negative offset but the first, counts that are not negative and not below the sum of
- * the buckets (equal for an integer histogram without NaN observations), ascending custom bounds,
- * no zero bucket nor negative buckets with custom bounds, at most HISTOGRAM_BUCKETS_MAX buckets,
- * custom bounds and spans of a side.
+ * agree, no negative offset but the first, counts that are not negative, of an integer histogram a
+ * count not below the sum of the buckets (equal to it without NaN observations; sums of floats are
+ * not exact), ascending custom bounds, no zero bucket nor negative buckets with custom bounds, at
+ * most HISTOGRAM_BUCKETS_MAX buckets, custom bounds and spans of a side.
  * Errors: INVALID with the reason.
  */
 enum error_code histogram_validate(const struct histogram *histogram, struct error *error);

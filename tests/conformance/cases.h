@@ -83,6 +83,18 @@ const char *case_compare(const struct evaluation_case *evaluation,
                          const struct promql_result *result, int64_t middle_ms,
                          struct arena *arena);
 
+/* A visitor that prints what it meets, a line of JSON each, for a run over HTTP (served.py).
+ * Numbers are the 16 hexadecimal digits of their bits. `context` is a struct case_printer. */
+struct case_printer {
+    struct series_memory *loading;
+    struct arena *arena;
+};
+
+extern const struct case_visitor CASE_PRINTER;
+
+/* One load into a series_memory. */
+void notation_load(struct series_memory *memory, const struct notation *notation, int64_t step_ms);
+
 /* Add to `memory`, for each classic histogram, a native one with custom buckets. */
 void classic_buckets_convert(struct series_memory *memory, struct arena *arena);
 

@@ -53,6 +53,9 @@ static struct classic_histogram *histogram_of(struct conversion *conversion, str
 static void bucket_add(struct conversion *conversion, struct classic_histogram *histogram,
                        double upper_bound, double value)
 {
+    for (size_t i = 0; i < histogram->bucket_count; i++)
+        if (histogram->buckets[i].upper_bound == upper_bound)
+            return; /* written differently: the first one counts */
     histogram->buckets = arena_grow(conversion->arena, histogram->buckets, histogram->bucket_count,
                                     histogram->bucket_count + 1, sizeof *histogram->buckets);
     size_t position = histogram->bucket_count++;

@@ -1,7 +1,8 @@
 /*
  * promqltest FILE.test ... - run PromQL cases in the format of Prometheus' promqltest.
  *
- * Prints each failure with its line, and a count per file. -q prints the counts only.
+ * Prints each failure with its line, and a count per file. -q prints the counts only. --json runs
+ * nothing, and prints what the files say as JSON.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +26,7 @@ static void run_clear(void *context)
     run->memory = series_memory_create();
 }
 
-static void notation_load(struct series_memory *memory, const struct notation *notation,
-                          int64_t step_ms)
+void notation_load(struct series_memory *memory, const struct notation *notation, int64_t step_ms)
 {
     for (size_t i = 0; i < notation->point_count; i++) {
         const struct point *point = &notation->points[i];
@@ -95,10 +95,25 @@ static bool file_read(const char *path, struct byte_buffer *buffer)
     return !buffer->failed;
 }
 
+/* Read and walk; false when it can't be, which is said. */
+static bool file_walk(const char *path, struct arena *arena, const struct case_visitor *visitor)
+{
+    struct byte_buffer buffer = {0};
+    struct error error = {0};
+    bool is_read = file_read(path, &buffer);
+    if (!is_read)
+        error_set(&error, ERROR_IO, "can't be read");
+    struct text text = {(const char *)buffer.bytes, buffer.size};
+    bool is_walked = is_read && case_file_walk(text, arena, visitor, &error) == ERROR_NONE;
+    if (!is_walked)
+        fprintf(stderr, "%s: %s\n", path, error.message);
+    byte_buffer_clear(&buffer);
+    return is_walked;
+}
+
 /* Failures of a file, its own among them. */
 static size_t file_run(const char *path, bool is_quiet)
 {
-    struct byte_buffer buffer = {0};
     struct file_run run = {
         .path = path,
         .arena = arena_create(0),
@@ -113,34 +128,38 @@ static size_t file_run(const char *path, bool is_quiet)
         .load_end = run_load_end,
         .evaluate = run_evaluate,
     };
-    struct error error = {0};
-    if (!file_read(path, &buffer)) {
-        printf("%s: can't be read\n", path);
-        run.failed++;
-    } else if (case_file_walk((struct text){(const char *)buffer.bytes, buffer.size}, run.arena,
-                              &visitor, &error) != ERROR_NONE) {
-        printf("%s: %s\n", path, error.message);
-        run.failed++;
-    }
+    run.failed += !file_walk(path, run.arena, &visitor);
     const char *name = strrchr(path, '/');
     printf("%-28s %4zu passed, %4zu failed\n", name == NULL ? path : name + 1, run.passed,
            run.failed);
-    byte_buffer_clear(&buffer);
     series_memory_destroy(run.memory);
     series_memory_destroy(run.loading);
     arena_destroy(run.arena);
     return run.failed;
 }
 
+static size_t file_print(const char *path)
+{
+    struct case_printer printer = {.loading = series_memory_create(), .arena = arena_create(0)};
+    struct case_visitor visitor = CASE_PRINTER;
+    visitor.context = &printer;
+    bool is_walked = file_walk(path, printer.arena, &visitor);
+    series_memory_destroy(printer.loading);
+    arena_destroy(printer.arena);
+    return !is_walked;
+}
+
 int main(int argument_count, char **arguments)
 {
     size_t failed = 0;
-    bool is_quiet = false;
+    bool is_quiet = false, is_printed = false;
     for (int i = 1; i < argument_count; i++) {
         if (strcmp(arguments[i], "-q") == 0)
             is_quiet = true;
+        else if (strcmp(arguments[i], "--json") == 0)
+            is_printed = true;
         else
-            failed += file_run(arguments[i], is_quiet);
+            failed += is_printed ? file_print(arguments[i]) : file_run(arguments[i], is_quiet);
     }
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -86,9 +86,9 @@ static void sound_histograms_are_taken(void **state)
     with_nan.sum = NAN;
     with_nan.count.integer = 20; /* four NaN observations are in no bucket */
     assert_int_equal(validate(with_nan), ERROR_NONE);
-    struct histogram nearly = float_histogram();
-    nearly.count.real = 17 - 1e-9; /* added in another order */
-    assert_int_equal(validate(nearly), ERROR_NONE);
+    struct histogram below = float_histogram();
+    below.count.real = 16; /* floats are not held to their sum, as Prometheus does not */
+    assert_int_equal(validate(below), ERROR_NONE);
 }
 
 static void counts_must_agree_with_buckets(void **state)
@@ -97,7 +97,6 @@ static void counts_must_agree_with_buckets(void **state)
     ASSERT_REFUSED(integer_histogram, count.integer = 15);
     ASSERT_REFUSED(integer_histogram, count.integer = 17);
     ASSERT_REFUSED(integer_histogram, zero_count.integer = UINT64_MAX);
-    ASSERT_REFUSED(float_histogram, count.real = 16);
     ASSERT_REFUSED(float_histogram, count.real = -1);
     ASSERT_REFUSED(float_histogram, zero_count.real = -1);
     static const union histogram_number NEGATIVE[] = {{.real = 1}, {.real = -2}, {.real = 3}};
