@@ -8,10 +8,10 @@
 #include "node_private.h"
 #include "shard_loops.h"
 
-/* 60 samples of a series on the mean of all shards, and a hundred in the one that is about to
- * freeze: with so many, chunks of parts are well filled. */
+/* 48 samples of a series on the mean of all shards, and 80 in the one that is about to freeze: with
+ * so many, chunks of parts are well filled. */
 enum {
-    UNFROZEN_SERIES_BYTES = 320,
+    UNFROZEN_SERIES_BYTES = 256,
     /* So a series that is written every other hour keeps its place. */
     SERIES_QUIET_MS = 2 * 60 * 60 * 1000,
     /* A day: senders state it every minute, or with each sample. */
