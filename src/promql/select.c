@@ -94,6 +94,20 @@ static bool selects_one_name(const struct selector_node *selector)
     return false;
 }
 
+/* Whether a label goes with the name: then series of one name may be equal without it. */
+static bool some_has_type_or_unit(struct series_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        struct labels_cursor cursor = labels_begin(set->operations->labels(set, i));
+        struct label label;
+        while (labels_next(&cursor, &label) && text_compare(label.name, TEXT("__unit__")) <= 0)
+            if (text_equal(label.name, TEXT("__type__")) ||
+                text_equal(label.name, TEXT("__unit__")))
+                return true;
+    }
+    return false;
+}
+
 enum error_code columns_select(struct evaluation *evaluation, const struct selector_node *selector,
                                const struct time_view *view, enum series_need need,
                                const struct step_range *steps, struct columns_source **source_out,
@@ -131,7 +145,8 @@ enum error_code columns_select(struct evaluation *evaluation, const struct selec
     selection->source = (struct columns_source){
         .operations = &SELECTION_OPERATIONS,
         .count = selection->set->count,
-        .is_unique_without_name = selects_one_name(selector),
+        .is_unique_without_name =
+            selects_one_name(selector) && !some_has_type_or_unit(selection->set),
         .mode = selector->mode,
     };
     selection->evaluation = evaluation;
