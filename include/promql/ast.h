@@ -42,9 +42,11 @@ enum duration_operator {
     DURATION_DIVIDE,
     DURATION_MODULO,
     DURATION_POWER,
-    DURATION_MIN, /* min(left, right) */
-    DURATION_MAX,
+    DURATION_MIN, /* min_of(left, right) */
+    DURATION_MAX, /* max_of(left, right) */
 };
+
+enum duration_sign { DURATION_POSITIVE, DURATION_ANY_SIGN };
 
 /* An experimental duration expression, `[5m * 2]`, `offset -step()`. */
 struct duration_expression {
@@ -54,6 +56,9 @@ struct duration_expression {
     bool is_duration; /* a literal written 5m, not 300 */
     const struct duration_expression *left;
     const struct duration_expression *right;
+    /* Of those that stand in a selector or sub-query as a whole. */
+    enum duration_sign sign;
+    const struct duration_expression *next; /* in the query */
 };
 
 /* A range, a sub-query step or an offset. */
@@ -68,14 +73,12 @@ struct duration_environment {
     int64_t range_ms; /* end - start of the query */
 };
 
-enum duration_sign { DURATION_POSITIVE, DURATION_ANY_SIGN };
-
 /*
  * The value for one query, rounded to milliseconds. A literal costs nothing. Errors: INVALID, with
- * the position in `text`, the query's text (division by zero, out of range, not positive).
+ * start and end in the query's text (division by zero, out of range, not positive).
  */
 enum error_code duration_evaluate(const struct duration *duration, enum duration_sign sign,
-                                  const struct duration_environment *environment, struct text text,
+                                  const struct duration_environment *environment,
                                   int64_t *milliseconds_out, struct error *error);
 
 /* --- Selectors ------------------------------------------------------------------------------- */

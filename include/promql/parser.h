@@ -38,6 +38,7 @@ struct promql_query {
     const struct expression *root;
     struct matcher **matchers; /* [matcher_count], every matcher of the tree, owned */
     size_t matcher_count;
+    const struct duration_expression *durations; /* NULL: all are literals */
 };
 
 /*

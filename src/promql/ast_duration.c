@@ -7,17 +7,16 @@ static const double DURATION_SECONDS_MAX = 9223372036.0;
 
 struct evaluation {
     const struct duration_environment *environment;
-    struct text text;
     struct error *error; /* .code tells whether one was set */
 };
 
 static double fail(struct evaluation *evaluation, const struct duration_expression *at,
                    const char *reason)
 {
-    char position[PROMQL_POSITION_BYTES];
+    /* Prometheus gives the offsets here, not line and column. */
     if (evaluation->error->code == ERROR_NONE)
-        error_set(evaluation->error, ERROR_INVALID, "%s: %s",
-                  promql_position(position, evaluation->text, at->position.start), reason);
+        error_set(evaluation->error, ERROR_INVALID, "%u:%u: %s", at->position.start,
+                  at->position.end, reason);
     return 0;
 }
 
@@ -59,7 +58,7 @@ static double evaluate(struct evaluation *evaluation, const struct duration_expr
 }
 
 enum error_code duration_evaluate(const struct duration *duration, enum duration_sign sign,
-                                  const struct duration_environment *environment, struct text text,
+                                  const struct duration_environment *environment,
                                   int64_t *milliseconds_out, struct error *error)
 {
     if (duration->expression == NULL) {
@@ -67,8 +66,10 @@ enum error_code duration_evaluate(const struct duration *duration, enum duration
         return ERROR_NONE;
     }
     error_clear(error);
-    struct evaluation evaluation = {environment, text, error};
+    struct evaluation evaluation = {environment, error};
     double seconds = evaluate(&evaluation, duration->expression);
+    if (error->code == ERROR_NONE && !isfinite(seconds))
+        fail(&evaluation, duration->expression, "duration is NaN or infinite");
     if (error->code == ERROR_NONE && sign == DURATION_POSITIVE && !(seconds >= 0.001))
         fail(&evaluation, duration->expression, "duration must be greater than 0");
     if (error->code == ERROR_NONE && !(fabs(seconds) < DURATION_SECONDS_MAX))

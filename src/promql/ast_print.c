@@ -162,7 +162,7 @@ static void print_duration_expression(const struct duration_expression *node,
         break;
     case DURATION_MIN:
     case DURATION_MAX:
-        append(buffer, node->operation == DURATION_MIN ? "min(" : "max(");
+        append(buffer, node->operation == DURATION_MIN ? "min_of(" : "max_of(");
         print_duration_expression(node->left, buffer);
         append(buffer, ", ");
         print_duration_expression(node->right, buffer);

@@ -63,6 +63,19 @@ static enum error_code options_copy(struct evaluation *evaluation,
     return ERROR_NONE;
 }
 
+/* Those that depend on the query are wrong before it runs. */
+static enum error_code durations_check(const struct evaluation *evaluation, struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    for (const struct duration_expression *duration = evaluation->query.durations;
+         code == ERROR_NONE && duration != NULL; duration = duration->next) {
+        int64_t milliseconds;
+        code = duration_evaluate(&(struct duration){.expression = duration}, duration->sign,
+                                 &evaluation->duration_environment, &milliseconds, error);
+    }
+    return code;
+}
+
 static enum error_code lanes_create(struct evaluation *evaluation, struct error *error)
 {
     size_t count = parallel_lanes(evaluation->options.pool);
@@ -118,6 +131,8 @@ enum error_code promql_execution_create(const struct promql_execution_options *o
                             &evaluation->query, error);
     if (code == ERROR_NONE)
         code = type_check(evaluation, error);
+    if (code == ERROR_NONE)
+        code = durations_check(evaluation, error);
     if (code == ERROR_NONE)
         code = lanes_create(evaluation, error);
     execution->result.statistics.prepare_ns = clock_monotonic_ns(options->clock) - before_ns;

@@ -38,7 +38,45 @@ static bool is_name_matcher(const struct matcher *matcher)
 
 /* --- Info series ----------------------------------------------------------------------------- */
 
-/* A selector of the info series: the matchers given, or those and target_info. */
+enum info_names {
+    NAMES_DEFAULT, /* none was asked for: target_info */
+    NAMES_ANY,     /* only what they are not: all that end in _info */
+    NAMES_GIVEN,
+};
+
+static enum info_names names_asked_for(const struct info_work *work)
+{
+    enum info_names names = NAMES_DEFAULT;
+    for (size_t i = 0; i < work->matcher_count; i++) {
+        const struct matcher *matcher = work->matchers[i];
+        if (!is_name_matcher(matcher))
+            continue;
+        if (matcher->type == MATCHER_EQUAL || matcher->type == MATCHER_REGEX)
+            return NAMES_GIVEN;
+        names = NAMES_ANY;
+    }
+    return names;
+}
+
+/* What goes without saying about the names; NULL when nothing does. */
+static enum error_code implied_matcher(enum info_names names, struct matcher **matcher_out,
+                                       struct error *error)
+{
+    *matcher_out = NULL;
+    switch (names) {
+    case NAMES_DEFAULT:
+        return matcher_create(MATCHER_EQUAL, LABEL_METRIC_NAME, TEXT("target_info"), matcher_out,
+                              error);
+    case NAMES_ANY:
+        return matcher_create(MATCHER_REGEX, LABEL_METRIC_NAME, TEXT(".+_info"), matcher_out,
+                              error);
+    case NAMES_GIVEN:
+        break;
+    }
+    return ERROR_NONE;
+}
+
+/* A selector of the info series: the matchers given, and the one implied. */
 static enum error_code infos_select(struct info_work *work, const struct step_range *steps,
                                     struct error *error)
 {
@@ -46,29 +84,24 @@ static enum error_code infos_select(struct info_work *work, const struct step_ra
         arena_array(work->arena, work->matcher_count + 1, sizeof *matchers);
     if (matchers == NULL)
         return evaluation_out_of_memory(work->evaluation, error);
-    bool has_name = false;
-    for (size_t i = 0; i < work->matcher_count; i++) {
+    for (size_t i = 0; i < work->matcher_count; i++)
         matchers[i] = work->matchers[i];
-        has_name |= is_name_matcher(matchers[i]);
-    }
-    struct matcher *target_info = NULL;
-    enum error_code code = ERROR_NONE;
-    if (!has_name)
-        code = matcher_create(MATCHER_EQUAL, LABEL_METRIC_NAME, TEXT("target_info"), &target_info,
-                              error);
+    struct matcher *implied;
+    enum error_code code = implied_matcher(names_asked_for(work), &implied, error);
     if (code != ERROR_NONE)
         return code;
-    matchers[work->matcher_count] = target_info;
+    matchers[work->matcher_count] = implied;
     struct expression selector = {
         .kind = EXPRESSION_SELECTOR,
         .type = VALUE_VECTOR,
-        .selector = {.matchers = matchers, .matcher_count = work->matcher_count + !has_name},
+        .selector = {.matchers = matchers,
+                     .matcher_count = work->matcher_count + (implied != NULL)},
     };
     struct stream *stream;
     code = selector_stream(work->evaluation, &selector, SELECTOR_TIMESTAMP, steps, &stream, error);
     if (code == ERROR_NONE)
         code = vector_stream_store(stream, &work->infos, error);
-    matcher_destroy(target_info);
+    matcher_destroy(implied);
     return code;
 }
 
@@ -262,16 +295,17 @@ static enum error_code labels_enrich(struct info_work *work, struct labels base,
 /* Info series are not enriched themselves. */
 static bool is_info_series(const struct info_work *work, struct labels labels)
 {
-    bool has_name = false;
     struct text name = labels_get(labels, LABEL_METRIC_NAME);
-    for (size_t i = 0; i < work->matcher_count; i++) {
-        if (!is_name_matcher(work->matchers[i]))
-            continue;
-        has_name = true;
-        if (!matcher_matches(work->matchers[i], name))
+    enum info_names names = names_asked_for(work);
+    if (names == NAMES_DEFAULT)
+        return text_equal(name, TEXT("target_info"));
+    if (names == NAMES_ANY &&
+        (name.size <= sizeof "_info" - 1 || !text_ends_with(name, TEXT("_info"))))
+        return false;
+    for (size_t i = 0; i < work->matcher_count; i++)
+        if (is_name_matcher(work->matchers[i]) && !matcher_matches(work->matchers[i], name))
             return false;
-    }
-    return has_name || (work->matchers == NULL && text_equal(name, TEXT("target_info")));
+    return true;
 }
 
 static enum error_code step_copy(struct info_work *work, const struct step_vector *source,

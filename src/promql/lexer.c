@@ -345,14 +345,15 @@ static struct token next_bracketing(struct lexer *lexer)
     }
 }
 
-/* step, range, min or max; `expected` is part of the error. */
+/* step, range, min_of or max_of; `expected` is part of the error. */
 static struct token take_duration_word(struct lexer *lexer, const char *expected)
 {
     struct token token = take_word(lexer);
-    bool is_minimum_or_maximum =
-        token.keyword == KEYWORD_AGGREGATION &&
-        (token.aggregation == AGGREGATE_MIN || token.aggregation == AGGREGATE_MAX);
-    if (token.keyword == KEYWORD_STEP || token.keyword == KEYWORD_RANGE || is_minimum_or_maximum)
+    struct text word = {lexer->text.data + token.position.start,
+                        token.position.end - token.position.start};
+    if (token.keyword == KEYWORD_STEP || token.keyword == KEYWORD_RANGE ||
+        text_equal_ignoring_case(word, TEXT("min_of")) ||
+        text_equal_ignoring_case(word, TEXT("max_of")))
         return token;
     char letter = lexer->text.data[token.position.start];
     return fail(lexer, token.position.start, "unexpected character%s: '%c'%s",

@@ -21,6 +21,8 @@
 #include "lexer.h"
 #include "promql/parser.h"
 
+enum duration_place { DURATION_OF_RANGE, DURATION_OF_STEP, DURATION_OF_OFFSET };
+
 struct parser {
     struct lexer lexer;
     struct token token;    /* the next to be taken */
@@ -35,6 +37,8 @@ struct parser {
     struct matcher **matchers;
     size_t matcher_count;
     size_t matcher_capacity;
+    enum duration_place duration_place;          /* of the one being parsed */
+    const struct duration_expression *durations; /* to be evaluated, the last one first */
 };
 
 /* --- Tokens (parse_tokens.c) ----------------------------------------------------------------- */
@@ -117,7 +121,8 @@ bool parse_matching(struct parser *parser, bool *returns_bool_out,
                     struct vector_matching *matching_out);
 
 /* Inside brackets: greater than 0. After offset: of any sign, an expression in parentheses. */
-bool parse_range_duration(struct parser *parser, struct duration *duration_out);
+bool parse_range_duration(struct parser *parser, enum duration_place place,
+                          struct duration *duration_out);
 bool parse_offset_duration(struct parser *parser, struct duration *duration_out);
 
 /* The rules of types, arguments and matchers, over the whole tree. */

@@ -70,7 +70,6 @@ static bool parse_group(struct parser *parser, struct vector_matching *matching)
 /* ( number ) behind fill, fill_left or fill_right. */
 static bool parse_fill_value(struct parser *parser, double *value_out)
 {
-    static const char CONTEXT[] = "fill modifier";
     uint32_t start = parser->token.position.start;
     bool is_duration;
     if (parser->features != PROMQL_EXPERIMENTAL)
@@ -79,11 +78,11 @@ static bool parse_fill_value(struct parser *parser, double *value_out)
     parser_advance(parser);
     int sign = parser_take_sign(parser);
     if (!parser_at_number(parser))
-        return parser_unexpected(parser, CONTEXT, "number");
+        return parser_unexpected(parser, NULL, NULL);
     if (!parser_take_number(parser, value_out, &is_duration))
         return false;
     *value_out = parser_apply_sign(sign, *value_out);
-    return parser_expect(parser, TOKEN_RIGHT_PARENTHESIS, CONTEXT, "\")\"");
+    return parser_expect(parser, TOKEN_RIGHT_PARENTHESIS, NULL, NULL);
 }
 
 /* fill(both), or fill_left and fill_right in any order. As names they have no parenthesis. */

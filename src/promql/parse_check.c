@@ -86,7 +86,8 @@ static bool check_matching(struct parser *parser, const struct expression *expre
     if (matching->cardinality != MATCH_MANY_TO_MANY)
         return parser_fail(parser, start, "no grouping allowed for \"%s\" operation", name);
     if (fills)
-        return parser_fail(parser, start, "no filling in allowed for \"%s\" operation", name);
+        return parser_fail(parser, start,
+                           "filling in missing series not allowed for set operators");
     return true;
 }
 

@@ -5,7 +5,26 @@
 /* Prometheus keeps durations as 64-bit nanoseconds. */
 static const double DURATION_SECONDS_MAX = 9223372036.854775807;
 
-static const char EXPECTED[] = "number, duration, step(), range(), min() or max()";
+/* What is wrong anywhere in a duration is told of the place of the whole. */
+static const struct {
+    const char *context;
+    const char *expected;
+} PLACES[] = {
+    [DURATION_OF_RANGE] = {"subquery or range selector", "number, duration, step(), or range()"},
+    [DURATION_OF_STEP] = {"subquery selector", "number, duration, step(), range(), or \"]\""},
+    [DURATION_OF_OFFSET] = {"offset", "number, duration, step(), or range()"},
+};
+
+static void *unexpected(struct parser *parser)
+{
+    return parser_unexpected(parser, PLACES[parser->duration_place].context,
+                             PLACES[parser->duration_place].expected);
+}
+
+static bool expect(struct parser *parser, enum token_kind kind)
+{
+    return parser_accept(parser, kind) || unexpected(parser) != NULL;
+}
 
 static struct duration_expression *parse_sum(struct parser *parser);
 
@@ -27,12 +46,18 @@ static struct duration_expression *create(struct parser *parser, enum duration_o
     return node;
 }
 
-/* A sign before a literal is part of it; elsewhere it is a node. */
+/* A sign before a literal, in parentheses or not, is part of it; elsewhere it is a node. */
 static struct duration_expression *negate(struct parser *parser, int sign, uint32_t start,
                                           struct duration_expression *operand)
 {
     if (operand == NULL)
         return NULL;
+    if (operand->operation == DURATION_PARENTHESES &&
+        operand->left->operation == DURATION_LITERAL) {
+        operand->operation = DURATION_LITERAL;
+        operand->seconds = operand->left->seconds;
+        operand->is_duration = operand->left->is_duration;
+    }
     if (operand->operation != DURATION_LITERAL)
         return create(parser, sign < 0 ? DURATION_MINUS : DURATION_PLUS, start, operand, NULL);
     operand->seconds = parser_apply_sign(sign, operand->seconds);
@@ -57,31 +82,23 @@ static struct duration_expression *parse_literal(struct parser *parser)
     return node;
 }
 
-/* step(), range(): the word was seen, with a parenthesis behind it. */
-static struct duration_expression *parse_query_value(struct parser *parser,
-                                                     enum duration_operator operation)
+/* step(), range(), behind the left parenthesis. */
+static struct duration_expression *
+parse_query_value(struct parser *parser, enum duration_operator operation, uint32_t start)
 {
-    uint32_t start = parser->token.position.start;
-    parser_advance(parser);
-    parser_advance(parser);
-    if (!parser_expect(parser, TOKEN_RIGHT_PARENTHESIS, "duration expression", "\")\""))
-        return NULL;
-    return create(parser, operation, start, NULL, NULL);
+    return expect(parser, TOKEN_RIGHT_PARENTHESIS) ? create(parser, operation, start, NULL, NULL)
+                                                   : NULL;
 }
 
-/* min(a, b), max(a, b) */
+/* min_of(a, b), max_of(a, b), behind the left parenthesis. */
 static struct duration_expression *parse_minimum(struct parser *parser,
-                                                 enum duration_operator operation)
+                                                 enum duration_operator operation, uint32_t start)
 {
-    uint32_t start = parser->token.position.start;
-    parser_advance(parser);
-    parser_advance(parser);
     struct duration_expression *left = parse_sum(parser);
-    if (left == NULL || !parser_expect(parser, TOKEN_COMMA, "duration expression", "\",\""))
+    if (left == NULL || !expect(parser, TOKEN_COMMA))
         return NULL;
     struct duration_expression *right = parse_sum(parser);
-    if (right == NULL ||
-        !parser_expect(parser, TOKEN_RIGHT_PARENTHESIS, "duration expression", "\")\""))
+    if (right == NULL || !expect(parser, TOKEN_RIGHT_PARENTHESIS))
         return NULL;
     return create(parser, operation, start, left, right);
 }
@@ -91,32 +108,36 @@ static struct duration_expression *parse_parentheses(struct parser *parser)
     uint32_t start = parser->token.position.start;
     parser_advance(parser);
     struct duration_expression *inner = parse_sum(parser);
-    if (inner == NULL ||
-        !parser_expect(parser, TOKEN_RIGHT_PARENTHESIS, "duration expression", "\")\""))
+    if (inner == NULL || !expect(parser, TOKEN_RIGHT_PARENTHESIS))
         return NULL;
     return create(parser, DURATION_PARENTHESES, start, inner, NULL);
 }
 
 /* A literal, a function or parentheses, without sign. */
-static struct duration_expression *parse_atom(struct parser *parser, const char *context)
+static struct duration_expression *parse_atom(struct parser *parser)
 {
     if (parser_at_number(parser))
         return parse_literal(parser);
     if (parser->token.kind == TOKEN_LEFT_PARENTHESIS)
         return parse_parentheses(parser);
-    if (parser->token.kind == TOKEN_WORD && parser->ahead.kind == TOKEN_LEFT_PARENTHESIS) {
-        if (parser->token.keyword == KEYWORD_STEP)
-            return parse_query_value(parser, DURATION_STEP);
-        if (parser->token.keyword == KEYWORD_RANGE)
-            return parse_query_value(parser, DURATION_RANGE);
-        if (parser->token.keyword == KEYWORD_AGGREGATION) {
-            if (parser->token.aggregation == AGGREGATE_MIN)
-                return parse_minimum(parser, DURATION_MIN);
-            if (parser->token.aggregation == AGGREGATE_MAX)
-                return parse_minimum(parser, DURATION_MAX);
-        }
-    }
-    return parser_unexpected(parser, context, EXPECTED);
+    if (parser->token.kind != TOKEN_WORD)
+        return unexpected(parser);
+    struct text word = parser_token_text(parser, parser->token);
+    enum duration_operator operation =
+        parser->token.keyword == KEYWORD_STEP            ? DURATION_STEP
+        : parser->token.keyword == KEYWORD_RANGE         ? DURATION_RANGE
+        : text_equal_ignoring_case(word, TEXT("min_of")) ? DURATION_MIN
+        : text_equal_ignoring_case(word, TEXT("max_of")) ? DURATION_MAX
+                                                         : DURATION_LITERAL;
+    if (operation == DURATION_LITERAL)
+        return unexpected(parser);
+    uint32_t start = parser->token.position.start;
+    parser_advance(parser);
+    if (!expect(parser, TOKEN_LEFT_PARENTHESIS))
+        return NULL;
+    return operation == DURATION_STEP || operation == DURATION_RANGE
+               ? parse_query_value(parser, operation, start)
+               : parse_minimum(parser, operation, start);
 }
 
 /* --- Operators ------------------------------------------------------------------------------- */
@@ -157,7 +178,7 @@ static struct duration_expression *parse_operand(struct parser *parser)
     uint32_t start = parser->token.position.start;
     int sign = parser_take_sign(parser);
     if (sign == 0)
-        return parse_atom(parser, "duration expression");
+        return parse_atom(parser);
     return negate(parser, sign, start, parse_operators(parser, PRECEDENCE_POWER));
 }
 
@@ -201,10 +222,13 @@ static struct duration_expression *parse_sum(struct parser *parser)
 /* --- Ranges and offsets ---------------------------------------------------------------------- */
 
 /* A literal becomes milliseconds at once. */
-static bool finish(struct parser *parser, const struct duration_expression *node,
-                   enum duration_sign sign, struct duration *duration_out)
+static bool finish(struct parser *parser, struct duration_expression *node, enum duration_sign sign,
+                   struct duration *duration_out)
 {
     if (node->operation != DURATION_LITERAL) {
+        node->sign = sign;
+        node->next = parser->durations;
+        parser->durations = node;
         *duration_out = (struct duration){.expression = node};
         return true;
     }
@@ -218,17 +242,20 @@ static bool finish(struct parser *parser, const struct duration_expression *node
     return true;
 }
 
-bool parse_range_duration(struct parser *parser, struct duration *duration_out)
+bool parse_range_duration(struct parser *parser, enum duration_place place,
+                          struct duration *duration_out)
 {
-    const struct duration_expression *node = parse_sum(parser);
+    parser->duration_place = place;
+    struct duration_expression *node = parse_sum(parser);
     return node != NULL && finish(parser, node, DURATION_POSITIVE, duration_out);
 }
 
 bool parse_offset_duration(struct parser *parser, struct duration *duration_out)
 {
+    parser->duration_place = DURATION_OF_OFFSET;
     uint32_t start = parser->token.position.start;
     int sign = parser_take_sign(parser);
-    struct duration_expression *node = parse_atom(parser, "offset");
+    struct duration_expression *node = parse_atom(parser);
     if (sign != 0)
         node = negate(parser, sign, start, node);
     return node != NULL && finish(parser, node, DURATION_ANY_SIGN, duration_out);

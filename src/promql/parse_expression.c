@@ -122,14 +122,14 @@ static struct expression *parse_range(struct parser *parser, struct expression *
     uint32_t bracket = parser->token.position.start;
     struct subquery_node node = {.operand = operand};
     parser_advance(parser);
-    if (!parse_range_duration(parser, &node.range))
+    if (!parse_range_duration(parser, DURATION_OF_RANGE, &node.range))
         return NULL;
     if (parser_accept(parser, TOKEN_RIGHT_BRACKET))
         return finish_matrix(parser, operand, bracket, node.range);
     if (!parser_expect(parser, TOKEN_COLON, "subquery or range", "\":\" or \"]\""))
         return NULL;
     node.has_step = parser->token.kind != TOKEN_RIGHT_BRACKET;
-    if (node.has_step && !parse_range_duration(parser, &node.step))
+    if (node.has_step && !parse_range_duration(parser, DURATION_OF_STEP, &node.step))
         return NULL;
     if (!parser_expect(parser, TOKEN_RIGHT_BRACKET, "subquery selector", "\"]\""))
         return NULL;
@@ -241,6 +241,8 @@ static bool parse_mode(struct parser *parser, struct expression *operand, enum r
                            "%s modifier is experimental and not enabled", name);
     parser_advance(parser);
     struct selector_node *selector = selector_of(operand);
+    if (operand->kind == EXPRESSION_SUBQUERY)
+        return parser_fail(parser, start, "%s modifier is not supported for subqueries", name);
     if (selector == NULL)
         return parser_fail(parser, start,
                            "%s modifier must be preceded by an instant vector selector or range "

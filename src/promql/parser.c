@@ -61,6 +61,7 @@ static enum error_code finish(struct parser *parser, const struct expression *ro
         .root = root,
         .matchers = parser->matchers,
         .matcher_count = parser->matcher_count,
+        .durations = parser->durations,
     };
     return ERROR_NONE;
 }

@@ -13,10 +13,10 @@ enum error_code time_view_make(struct evaluation *evaluation, const struct time_
     struct time_view view = {.range_ms = range_ms, .is_pinned = shift->at != AT_NONE};
     enum error_code code =
         duration_evaluate(&shift->offset, DURATION_ANY_SIGN, &evaluation->duration_environment,
-                          evaluation->query.text, &view.offset_ms, error);
+                          &view.offset_ms, error);
     if (code == ERROR_NONE && range != NULL)
         code = duration_evaluate(range, DURATION_POSITIVE, &evaluation->duration_environment,
-                                 evaluation->query.text, &view.range_ms, error);
+                                 &view.range_ms, error);
     if (code != ERROR_NONE)
         return code;
     if (shift->at == AT_TIMESTAMP)

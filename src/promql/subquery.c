@@ -125,9 +125,8 @@ enum error_code columns_subquery(struct evaluation *evaluation,
     int64_t step_ms = evaluation->options.subquery_step_default_ms;
     enum error_code code = ERROR_NONE;
     if (subquery->has_step)
-        code =
-            duration_evaluate(&subquery->step, DURATION_POSITIVE, &evaluation->duration_environment,
-                              evaluation->query.text, &step_ms, error);
+        code = duration_evaluate(&subquery->step, DURATION_POSITIVE,
+                                 &evaluation->duration_environment, &step_ms, error);
     struct step_range inner;
     if (code == ERROR_NONE)
         code = subquery_steps(view, steps, step_ms, &inner, error);

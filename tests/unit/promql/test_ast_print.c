@@ -111,9 +111,9 @@ static void modifiers_have_one_order(void **state)
         {"(a + b)[1h:5m] offset 1d", NULL},
         {"rate(x[5m])[1h:] @ 1.000", NULL},
         {"x[5m*2+(1h-step())/ 3]", "x[5m * 2 + (1h - step()) / 3]"},
-        {"x[min(range(),2^ -1)] offset -max(1m,step())",
-         "x[min(range(), 2 ^ -1)] offset -max(1m, step())"},
-        {"x[-(-5m)] offset (3)", "x[-(-5m)] offset (3)"},
+        {"x[min_of(range(),2^ -1)] offset -max_of(1m,step())",
+         "x[min_of(range(), 2 ^ -1)] offset -max_of(1m, step())"},
+        {"x[-(-5m)] offset (3)", "x[5m] offset (3)"},
         {"x offset 1y2w", "x offset 379d"},
         {"x offset 1d12h30m", NULL},
     };

@@ -50,7 +50,7 @@ static void unfinished_queries_are_refused(void **state)
         {"foo{a=", "1:7: parse error: unexpected end of input inside braces"},
         {"foo[5m", "1:7: parse error: unclosed left bracket"},
         {"foo[5m] offset", "1:15: parse error: unexpected end of input in offset, expected number, "
-                           "duration, step(), range(), min() or max()"},
+                           "duration, step(), or range()"},
         {"foo @ start", "1:12: parse error: unexpected end of input in @, expected timestamp"},
         {"sum by (a)", "1:11: parse error: unexpected end of input in aggregation"},
         {"foo + fill(1)", "1:14: parse error: unexpected end of input"},
@@ -59,7 +59,8 @@ static void unfinished_queries_are_refused(void **state)
         {"# only a comment", "1:1: parse error: no expression found in input"},
         {"+", "1:2: parse error: unexpected end of input"},
         {"foo[step(]",
-         "1:10: parse error: unexpected \"]\" in duration expression, expected \")\""},
+         "1:10: parse error: unexpected \"]\" in subquery or range selector, expected number, "
+         "duration, step(), or range()"},
         {"abs(x", "1:6: parse error: unclosed left parenthesis"},
     };
     CHECK(CASES);
@@ -156,17 +157,19 @@ static void misplaced_tokens_are_named(void **state)
         {"foo[5m @ 3]",
          "1:8: parse error: unexpected <op:@> in subquery or range, expected \":\" or \"]\""},
         {"foo[foo]", "1:5: parse error: unexpected character in duration expression: 'f'"},
-        {"foo[]", "1:5: parse error: unexpected \"]\" in duration expression, expected number, "
-                  "duration, step(), range(), min() or max()"},
-        {"foo[max(1)]",
-         "1:10: parse error: unexpected \")\" in duration expression, expected \",\""},
-        {"foo[min(1,2]",
-         "1:12: parse error: unexpected \"]\" in duration expression, expected \")\""},
+        {"foo[]", "1:5: parse error: unexpected \"]\" in subquery or range selector, expected "
+                  "number, duration, step(), or range()"},
+        {"foo[max_of(1)]", "1:13: parse error: unexpected \")\" in subquery or range selector, "
+                           "expected number, duration, step(), or range()"},
+        {"foo[5m:min_of(1,2]", "1:18: parse error: unexpected \"]\" in subquery selector, expected "
+                               "number, duration, step(), range(), or \"]\""},
+        {"foo offset step", "1:16: parse error: unexpected end of input in offset, expected "
+                            "number, duration, step(), or range()"},
         {"foo @ bar", "1:7: parse error: unexpected identifier \"bar\" in @, expected timestamp"},
         {"foo offset \"x\"", "1:12: parse error: unexpected string \"\\\"x\\\"\" in offset, "
-                             "expected number, duration, step(), range(), min() or max()"},
+                             "expected number, duration, step(), or range()"},
         {"foo offset max", "1:12: parse error: unexpected <aggr:max> in offset, expected number, "
-                           "duration, step(), range(), min() or max()"},
+                           "duration, step(), or range()"},
         {"sum by (1) (foo)",
          "1:9: parse error: unexpected number \"1\" in grouping opts, expected label"},
         {"sum by (a b) (foo)", "1:11: parse error: unexpected identifier \"b\" in grouping opts, "
@@ -175,10 +178,8 @@ static void misplaced_tokens_are_named(void **state)
          "1:8: parse error: unexpected identifier \"a\" in grouping opts, expected \"(\""},
         {"sum(foo) by (a) by (b)", "1:17: parse error: unexpected <by>"},
         {"rate(foo[5m],)", "1:13: parse error: trailing commas not allowed in function call args"},
-        {"foo + fill() bar",
-         "1:12: parse error: unexpected \")\" in fill modifier, expected number"},
-        {"foo + fill(x) bar",
-         "1:12: parse error: unexpected identifier \"x\" in fill modifier, expected number"},
+        {"foo + fill() bar", "1:12: parse error: unexpected \")\""},
+        {"foo + fill(x) bar", "1:12: parse error: unexpected identifier \"x\""},
         {"foo{a=b}",
          "1:7: parse error: unexpected identifier \"b\" in label matching, expected string"},
         {"foo{a=\"b\" c=\"d\"}", "1:11: parse error: unexpected identifier \"c\" in label "
@@ -249,8 +250,8 @@ static void modifiers_belong_to_selectors(void **state)
          "1:1: parse error: anchored and smoothed modifiers cannot be used together"},
         {"sum(foo) anchored", "1:1: parse error: anchored modifier must be preceded by an instant "
                               "vector selector or range vector selector"},
-        {"foo[5m:] smoothed", "1:1: parse error: smoothed modifier must be preceded by an instant "
-                              "vector selector or range vector selector"},
+        {"foo[5m:] smoothed",
+         "1:1: parse error: smoothed modifier is not supported for subqueries"},
         {"foo offset 1e10", "1:12: parse error: duration out of range"},
     };
     CHECK(CASES);
@@ -289,7 +290,8 @@ static void operands_have_to_fit_their_operators(void **state)
          "1:1: parse error: vector matching only allowed between instant vectors"},
         {"foo + fill(1) 1",
          "1:1: parse error: filling in missing series only allowed between instant vectors"},
-        {"foo and fill(1) bar", "1:1: parse error: no filling in allowed for \"and\" operation"},
+        {"foo and fill(1) bar",
+         "1:1: parse error: filling in missing series not allowed for set operators"},
         {"1[5m:]",
          "1:1: parse error: subquery is only allowed on instant vector, got scalar instead"},
         {"foo[5m:][5m:]",
