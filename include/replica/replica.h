@@ -21,7 +21,7 @@ struct replica;
 
 /* What the replicas of a node share. */
 struct replica_node {
-    uint64_t unfrozen_bytes_max; /* log since the last freezes, all shards together; 96 MiB */
+    uint64_t unfrozen_bytes_max; /* log since the last freezes, all shards together; 80 MiB */
     /* The limit of a node with few series, but at least half of unfrozen_bytes_max: what samples
      * take in memory grows with their number, what a freeze costs grows with the series. 0: none.
      */

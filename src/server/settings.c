@@ -44,7 +44,7 @@ static const struct setting SETTINGS[] = {
             "size of parts and blocks at which the oldest are deleted; 0: no limit"),
     SETTING("storage.cache", TYPE_SIZE, storage_cache_bytes, "auto", 1 << 20, ANY,
             "memory for pages of files; by default 1/16 of the memory"),
-    SETTING("storage.unfrozen_log", TYPE_SIZE, storage_unfrozen_bytes, "96MiB", 1 << 20,
+    SETTING("storage.unfrozen_log", TYPE_SIZE, storage_unfrozen_bytes, "80MiB", 1 << 20,
             UINT64_C(16) << 30, "log since the last freezes, down to half of it with few series"),
     SETTING("storage.freeze_interval", TYPE_DURATION, storage_freeze_interval_ms, "15m", 1000,
             DAY_MS, "longest time that samples stay in memory and log only"),

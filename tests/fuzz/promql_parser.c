@@ -24,8 +24,8 @@ static void evaluate_durations(const struct promql_query *query,
     struct error error;
     int64_t milliseconds;
     if (expression->kind == EXPRESSION_MATRIX &&
-        duration_evaluate(&expression->matrix.range, DURATION_POSITIVE, &ENVIRONMENT, query->text,
-                          &milliseconds, &error) == ERROR_NONE &&
+        duration_evaluate(&expression->matrix.range, DURATION_POSITIVE, &ENVIRONMENT, &milliseconds,
+                          &error) == ERROR_NONE &&
         milliseconds <= 0)
         abort();
     const struct expression *child;
