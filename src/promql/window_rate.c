@@ -85,8 +85,9 @@ static inline void rate_of_step(const struct window_call *call, struct reset_lis
         return;
     while (resets->next < resets->count && resets->samples[resets->next] <= first)
         resets->next++;
-    window.increase = increase_of_window(floats, first, last, resets->samples + resets->next,
-                                         resets->count - resets->next);
+    size_t resets_left = resets->count - resets->next;
+    window.increase = increase_of_window(
+        floats, first, last, resets_left == 0 ? NULL : resets->samples + resets->next, resets_left);
     /* The counter was zero at an instant within the range: what it had at first, it gained. */
     if (window.zero_ms != 0)
         window.increase += window.first_value;
