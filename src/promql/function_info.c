@@ -16,11 +16,18 @@ enum { INFO_METRICS_MAX = 16 };
 
 #define NO_INFO UINT32_MAX
 
+enum info_names {
+    NAMES_DEFAULT, /* none was asked for: target_info */
+    NAMES_ANY,     /* only what they are not: all that end in _info */
+    NAMES_GIVEN,
+};
+
 struct info_work {
     struct evaluation *evaluation;
     struct arena *arena;
     const struct matcher *const *matchers; /* of the second argument */
     size_t matcher_count;
+    enum info_names asked_for;
     struct stream *base;                 /* stored */
     struct stream *infos;                /* stored; values are the timestamps of the samples */
     struct label_table signatures;       /* name, instance and job of info series */
@@ -37,12 +44,6 @@ static bool is_name_matcher(const struct matcher *matcher)
 }
 
 /* --- Info series ----------------------------------------------------------------------------- */
-
-enum info_names {
-    NAMES_DEFAULT, /* none was asked for: target_info */
-    NAMES_ANY,     /* only what they are not: all that end in _info */
-    NAMES_GIVEN,
-};
 
 static enum info_names names_asked_for(const struct info_work *work)
 {
@@ -87,7 +88,7 @@ static enum error_code infos_select(struct info_work *work, const struct step_ra
     for (size_t i = 0; i < work->matcher_count; i++)
         matchers[i] = work->matchers[i];
     struct matcher *implied;
-    enum error_code code = implied_matcher(names_asked_for(work), &implied, error);
+    enum error_code code = implied_matcher(work->asked_for, &implied, error);
     if (code != ERROR_NONE)
         return code;
     matchers[work->matcher_count] = implied;
@@ -296,10 +297,9 @@ static enum error_code labels_enrich(struct info_work *work, struct labels base,
 static bool is_info_series(const struct info_work *work, struct labels labels)
 {
     struct text name = labels_get(labels, LABEL_METRIC_NAME);
-    enum info_names names = names_asked_for(work);
-    if (names == NAMES_DEFAULT)
+    if (work->asked_for == NAMES_DEFAULT)
         return text_equal(name, TEXT("target_info"));
-    if (names == NAMES_ANY &&
+    if (work->asked_for == NAMES_ANY &&
         (name.size <= sizeof "_info" - 1 || !text_ends_with(name, TEXT("_info"))))
         return false;
     for (size_t i = 0; i < work->matcher_count; i++)
@@ -402,6 +402,7 @@ enum error_code function_info_stream(struct evaluation *evaluation,
     work.arena = evaluation_arena_create(evaluation);
     if (work.arena == NULL)
         return evaluation_out_of_memory(evaluation, error);
+    work.asked_for = names_asked_for(&work);
     code = infos_select(&work, steps, error);
     if (code == ERROR_NONE)
         code = infos_index(&work, error);

@@ -57,6 +57,7 @@ static struct duration_expression *negate(struct parser *parser, int sign, uint3
         operand->operation = DURATION_LITERAL;
         operand->seconds = operand->left->seconds;
         operand->is_duration = operand->left->is_duration;
+        operand->left = NULL;
     }
     if (operand->operation != DURATION_LITERAL)
         return create(parser, sign < 0 ? DURATION_MINUS : DURATION_PLUS, start, operand, NULL);
