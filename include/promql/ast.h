@@ -44,7 +44,11 @@ enum duration_operator {
     DURATION_POWER,
     DURATION_MIN, /* min_of(left, right) */
     DURATION_MAX, /* max_of(left, right) */
+    DURATION_OPERATORS
 };
+
+/* "+", "step", "min_of" ... */
+const char *duration_operator_text(enum duration_operator operation);
 
 enum duration_sign { DURATION_POSITIVE, DURATION_ANY_SIGN };
 
@@ -96,8 +100,8 @@ enum range_mode { RANGE_PLAIN, RANGE_ANCHORED, RANGE_SMOOTHED };
 
 /* metric{matchers} offset 5m @ end(); an anchored or smoothed one may stand in a matrix. */
 struct selector_node {
-    struct text metric_name; /* as written before the braces or quoted in them; empty: none */
-    /* [matcher_count], by name, operator (!= !~ = =~) and value; that of `metric_name` last. */
+    struct text metric_name; /* as written before the braces; empty: none */
+    /* [matcher_count], as their printed texts sort; that of `metric_name` last. */
     const struct matcher *const *matchers;
     /* The same but for that of `metric_name`, as they were written: absent() goes by it. Not part
      * of what makes selectors equal, nor of the printed text. */

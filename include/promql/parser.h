@@ -68,7 +68,16 @@ void promql_query_clear(struct promql_query *query);
  */
 void promql_print(const struct expression *expression, struct byte_buffer *buffer);
 
-/* Same tree: kinds, types, values by their bits, names, matchers; positions aside. */
+/*
+ * The same on several lines, as Prometheus' format_query lays it out: what is longer than a line
+ * of 100 bytes is split where its operands begin, and these are indented. What would pass
+ * PROMQL_PRETTY_BYTES_MAX (deep trees are mostly indentation) is cut there, of no use.
+ */
+enum { PROMQL_PRETTY_BYTES_MAX = 16 * 1024 * 1024 };
+void promql_print_pretty(const struct expression *expression, struct byte_buffer *buffer);
+
+/* Same tree: kinds, types, values by their bits, names, matchers; positions and the + before a
+ * duration aside. */
 bool promql_equal(const struct expression *left, const struct expression *right);
 
 /* "line:column", both from 1, of a byte offset in `text`; written to `target`, returned. */

@@ -36,6 +36,9 @@ size_t double_format(char *target, double value);
 /* double_format in quotes: the form of sample values. */
 void json_sample_value(struct byte_buffer *buffer, double value);
 
+/* The same digits in quotes, never with an exponent. */
+void json_plain_value(struct byte_buffer *buffer, double value);
+
 /* A number without quotes; NaN and infinities, which JSON lacks, are written as strings. */
 void json_double(struct byte_buffer *buffer, double value);
 

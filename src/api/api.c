@@ -75,6 +75,7 @@ static const struct endpoint ENDPOINTS[] = {
     ENDPOINT(GET_POST, "/query_range", api_query_range),
     ENDPOINT(GET_POST, "/query_exemplars", api_query_exemplars),
     ENDPOINT(GET_POST, "/format_query", api_format_query),
+    ENDPOINT(GET_POST, "/parse_query", api_parse_query),
     ENDPOINT(GET_POST, "/series", api_series),
     ENDPOINT(GET_POST, "/labels", api_labels),
     ENDPOINT(HTTP_GET, "/label/{name}/values", api_label_values),

@@ -127,6 +127,7 @@ enum http_admission api_admit(void *context, struct http_request *request);
 void api_query(struct http_request *request);            /* query.c */
 void api_query_range(struct http_request *request);      /* query.c */
 void api_format_query(struct http_request *request);     /* language.c */
+void api_parse_query(struct http_request *request);      /* language.c */
 void api_series(struct http_request *request);           /* series.c */
 void api_labels(struct http_request *request);           /* series.c */
 void api_label_values(struct http_request *request);     /* series.c */
@@ -154,6 +155,13 @@ void api_delete_series(struct http_request *request);
 void api_clean_tombstones(struct http_request *request);
 void api_snapshot(struct http_request *request);
 void api_admin_disabled(struct http_request *request);
+
+/*
+ * A tree in JSON, in the form of Prometheus' parse_query (syntax_tree.c). A tree is much larger
+ * than its text: one that would pass API_SYNTAX_TREE_BYTES_MAX is cut there, of no use.
+ */
+enum { API_SYNTAX_TREE_BYTES_MAX = 16 * 1024 * 1024 };
+void api_append_syntax_tree(struct byte_buffer *json, const struct expression *expression);
 
 /* Of all shards together. */
 struct shard_statistics api_sum_statistics(struct api *api);

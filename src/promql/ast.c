@@ -2,6 +2,19 @@
 
 #include <assert.h>
 
+const char *duration_operator_text(enum duration_operator operation)
+{
+    static const char *const TEXTS[DURATION_OPERATORS] = {
+        [DURATION_LITERAL] = "",   [DURATION_STEP] = "step",  [DURATION_RANGE] = "range",
+        [DURATION_MINUS] = "-",    [DURATION_PLUS] = "+",     [DURATION_PARENTHESES] = "()",
+        [DURATION_ADD] = "+",      [DURATION_SUBTRACT] = "-", [DURATION_MULTIPLY] = "*",
+        [DURATION_DIVIDE] = "/",   [DURATION_MODULO] = "%",   [DURATION_POWER] = "^",
+        [DURATION_MIN] = "min_of", [DURATION_MAX] = "max_of",
+    };
+    assert(operation < DURATION_OPERATORS);
+    return TEXTS[operation];
+}
+
 const char *binary_operator_text(enum binary_operator operation)
 {
     static const char *const TEXTS[BINARY_OPERATORS] = {

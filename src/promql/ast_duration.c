@@ -53,6 +53,8 @@ static double evaluate(struct evaluation *evaluation, const struct duration_expr
         return left < right ? left : right;
     case DURATION_MAX:
         return left > right ? left : right;
+    case DURATION_OPERATORS:
+        break;
     }
     return 0;
 }

@@ -19,9 +19,18 @@ static bool equal_texts(const struct text *left, size_t left_count, const struct
 
 /* --- Durations ------------------------------------------------------------------------------- */
 
+static const struct duration_expression *without_plus(const struct duration_expression *node)
+{
+    while (node != NULL && node->operation == DURATION_PLUS)
+        node = node->left;
+    return node;
+}
+
 static bool equal_duration_expressions(const struct duration_expression *left,
                                        const struct duration_expression *right)
 {
+    left = without_plus(left);
+    right = without_plus(right);
     if (left == NULL || right == NULL)
         return left == right;
     return left->operation == right->operation && left->is_duration == right->is_duration &&

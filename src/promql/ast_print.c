@@ -1,10 +1,12 @@
+#include "ast_print.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "lexer.h"
 #include "model/quote.h"
+#include "number_text.h"
 #include "promql/parser.h"
 
 /* --- Pieces ---------------------------------------------------------------------------------- */
@@ -19,50 +21,10 @@ static void append_text(struct byte_buffer *buffer, struct text text)
     byte_buffer_append(buffer, text.data, text.size);
 }
 
-/*
- * The fewest digits that read back as the same double, without exponent, as Go's format 'f'
- * with precision -1 has them.
- */
 static void append_number(struct byte_buffer *buffer, double value)
 {
-    enum { DIGITS_MAX = 17 };
-    char scientific[32];
-    if (isnan(value)) {
-        append(buffer, "NaN");
-        return;
-    }
-    if (isinf(value)) {
-        append(buffer, value > 0 ? "Inf" : "-Inf"); /* a + would bind weaker than ^ */
-        return;
-    }
-    for (int digits = 0; digits < DIGITS_MAX; digits++) {
-        snprintf(scientific, sizeof scientific, "%.*e", digits, fabs(value));
-        if (strtod(scientific, NULL) == fabs(value))
-            break;
-    }
-    /* d.ddde±xx: the point moves by the exponent. */
-    char *exponent_mark = strchr(scientific, 'e');
-    int exponent = atoi(exponent_mark + 1);
-    char digits[DIGITS_MAX + 1];
-    int count = 0;
-    for (const char *at = scientific; at < exponent_mark; at++) {
-        if (*at != '.')
-            digits[count++] = *at;
-    }
-    if (signbit(value))
-        byte_buffer_u8(buffer, '-');
-    if (exponent < 0) {
-        append(buffer, "0.");
-        for (int i = -1; i > exponent; i--)
-            byte_buffer_u8(buffer, '0');
-    }
-    for (int i = 0; i < count; i++) {
-        byte_buffer_u8(buffer, (uint8_t)digits[i]);
-        if (i == exponent && i + 1 < count)
-            byte_buffer_u8(buffer, '.');
-    }
-    for (int i = count; i <= exponent; i++)
-        byte_buffer_u8(buffer, '0');
+    char target[DECIMAL_TEXT_BYTES];
+    append(buffer, decimal_text(target, value));
 }
 
 /* 1d12h30m; years and weeks only where they leave no rest, as Prometheus has it. */
@@ -123,10 +85,7 @@ static void append_labels(struct byte_buffer *buffer, const struct text *labels,
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             append(buffer, ", ");
-        if (metric_name_is_legacy(labels[i])) /* here a colon needs no quotes */
-            append_text(buffer, labels[i]);
-        else
-            text_append_quoted(buffer, labels[i]);
+        append_label_name(buffer, labels[i]);
     }
     byte_buffer_u8(buffer, ')');
 }
@@ -136,23 +95,20 @@ static void append_labels(struct byte_buffer *buffer, const struct text *labels,
 static void print_duration_expression(const struct duration_expression *node,
                                       struct byte_buffer *buffer)
 {
-    static const char *const OPERATORS[] = {
-        [DURATION_ADD] = " + ",    [DURATION_SUBTRACT] = " - ", [DURATION_MULTIPLY] = " * ",
-        [DURATION_DIVIDE] = " / ", [DURATION_MODULO] = " % ",   [DURATION_POWER] = " ^ ",
-    };
     switch (node->operation) {
     case DURATION_LITERAL:
         append_literal(buffer, node->seconds, node->is_duration);
         break;
     case DURATION_STEP:
-        append(buffer, "step()");
-        break;
     case DURATION_RANGE:
-        append(buffer, "range()");
+        append(buffer, duration_operator_text(node->operation));
+        append(buffer, "()");
         break;
     case DURATION_MINUS:
+        append(buffer, "-");
+        print_duration_expression(node->left, buffer);
+        break;
     case DURATION_PLUS:
-        append(buffer, node->operation == DURATION_MINUS ? "-" : "+");
         print_duration_expression(node->left, buffer);
         break;
     case DURATION_PARENTHESES:
@@ -162,7 +118,8 @@ static void print_duration_expression(const struct duration_expression *node,
         break;
     case DURATION_MIN:
     case DURATION_MAX:
-        append(buffer, node->operation == DURATION_MIN ? "min_of(" : "max_of(");
+        append(buffer, duration_operator_text(node->operation));
+        append(buffer, "(");
         print_duration_expression(node->left, buffer);
         append(buffer, ", ");
         print_duration_expression(node->right, buffer);
@@ -170,7 +127,9 @@ static void print_duration_expression(const struct duration_expression *node,
         break;
     default:
         print_duration_expression(node->left, buffer);
-        append(buffer, OPERATORS[node->operation]);
+        append(buffer, " ");
+        append(buffer, duration_operator_text(node->operation));
+        append(buffer, " ");
         print_duration_expression(node->right, buffer);
         break;
     }
@@ -221,18 +180,14 @@ static void print_series(const struct selector_node *selector, struct byte_buffe
         [MATCHER_NOT_REGEX] = "!~",
     };
     bool named = selector->metric_name.size > 0;
-    bool quoted = named && !lexer_word_is_metric_name(selector->metric_name);
     size_t count = selector->matcher_count - named; /* the last is that of the name */
-    if (named && !quoted)
-        append_text(buffer, selector->metric_name);
-    if (named && !quoted && count == 0)
+    append_text(buffer, selector->metric_name);
+    if (named && count == 0)
         return;
     append(buffer, "{");
-    if (quoted)
-        text_append_quoted(buffer, selector->metric_name);
     for (size_t i = 0; i < count; i++) {
         const struct matcher *matcher = selector->matchers[i];
-        if (i > 0 || quoted)
+        if (i > 0)
             append(buffer, ",");
         append_label_name(buffer, matcher->name);
         append(buffer, OPERATORS[matcher->type]);
@@ -252,9 +207,8 @@ static void print_matrix(const struct matrix_node *matrix, struct byte_buffer *b
     print_shift(&selector->shift, buffer);
 }
 
-static void print_subquery(const struct subquery_node *subquery, struct byte_buffer *buffer)
+void print_subquery_suffix(const struct subquery_node *subquery, struct byte_buffer *buffer)
 {
-    promql_print(subquery->operand, buffer);
     append(buffer, "[");
     print_duration(&subquery->range, buffer);
     append(buffer, ":");
@@ -268,10 +222,10 @@ static void print_subquery(const struct subquery_node *subquery, struct byte_buf
 
 static void print_fill(const char *name, double value, struct byte_buffer *buffer)
 {
+    char target[NUMBER_TEXT_BYTES];
     append(buffer, name);
-    append(buffer, "(");
-    append_number(buffer, value);
-    append(buffer, ") ");
+    append(buffer, number_text(target, value));
+    append(buffer, ")");
 }
 
 static void print_matching(const struct vector_matching *matching, struct byte_buffer *buffer)
@@ -279,35 +233,49 @@ static void print_matching(const struct vector_matching *matching, struct byte_b
     bool grouped =
         matching->cardinality == MATCH_MANY_TO_ONE || matching->cardinality == MATCH_ONE_TO_MANY;
     if (matching->labels_mode == MATCH_ON || matching->label_count > 0 || grouped) {
-        append(buffer, matching->labels_mode == MATCH_ON ? "on " : "ignoring ");
+        append(buffer, matching->labels_mode == MATCH_ON ? " on " : " ignoring ");
         append_labels(buffer, matching->labels, matching->label_count);
-        append(buffer, " ");
     }
     if (grouped) {
-        append(buffer, matching->cardinality == MATCH_MANY_TO_ONE ? "group_left " : "group_right ");
+        bool many_left = matching->cardinality == MATCH_MANY_TO_ONE;
+        append(buffer, many_left ? " group_left " : " group_right ");
         append_labels(buffer, matching->included_labels, matching->included_label_count);
-        append(buffer, " ");
+    }
+    if (matching->has_fill_left && matching->has_fill_right && !isnan(matching->fill_left) &&
+        double_to_bits(matching->fill_left) == double_to_bits(matching->fill_right)) {
+        print_fill(" fill (", matching->fill_left, buffer);
+        return;
     }
     if (matching->has_fill_left)
-        print_fill("fill_left", matching->fill_left, buffer);
+        print_fill(" fill_left (", matching->fill_left, buffer);
     if (matching->has_fill_right)
-        print_fill("fill_right", matching->fill_right, buffer);
+        print_fill(" fill_right (", matching->fill_right, buffer);
+}
+
+void print_binary_operator(const struct binary_node *binary, struct byte_buffer *buffer)
+{
+    append(buffer, binary_operator_text(binary->operation));
+    if (binary->returns_bool)
+        append(buffer, " bool");
+    if (binary->matching != NULL)
+        print_matching(binary->matching, buffer);
 }
 
 static void print_binary(const struct binary_node *binary, struct byte_buffer *buffer)
 {
-    promql_print(binary->left, buffer);
+    const struct expression *left = binary->left;
+    if (binary->operation == BINARY_POWER && left->kind == EXPRESSION_NUMBER &&
+        left->number.value == INFINITY)
+        append(buffer, "Inf"); /* a + would bind weaker than ^ */
+    else
+        promql_print(left, buffer);
     append(buffer, " ");
-    append(buffer, binary_operator_text(binary->operation));
+    print_binary_operator(binary, buffer);
     append(buffer, " ");
-    if (binary->returns_bool)
-        append(buffer, "bool ");
-    if (binary->matching != NULL)
-        print_matching(binary->matching, buffer);
     promql_print(binary->right, buffer);
 }
 
-static void print_aggregation(const struct aggregation_node *node, struct byte_buffer *buffer)
+void print_aggregation_name(const struct aggregation_node *node, struct byte_buffer *buffer)
 {
     append(buffer, aggregation_name(node->operation));
     if (node->grouping == GROUP_WITHOUT || node->label_count > 0) {
@@ -315,6 +283,11 @@ static void print_aggregation(const struct aggregation_node *node, struct byte_b
         append_labels(buffer, node->labels, node->label_count);
         append(buffer, " ");
     }
+}
+
+static void print_aggregation(const struct aggregation_node *node, struct byte_buffer *buffer)
+{
+    print_aggregation_name(node, buffer);
     append(buffer, "(");
     if (node->parameter != NULL) {
         promql_print(node->parameter, buffer);
@@ -354,7 +327,8 @@ void promql_print(const struct expression *expression, struct byte_buffer *buffe
         print_matrix(&expression->matrix, buffer);
         break;
     case EXPRESSION_SUBQUERY:
-        print_subquery(&expression->subquery, buffer);
+        promql_print(expression->subquery.operand, buffer);
+        print_subquery_suffix(&expression->subquery, buffer);
         break;
     case EXPRESSION_UNARY:
         append(buffer, expression->unary.operation == UNARY_MINUS ? "-" : "+");

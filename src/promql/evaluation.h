@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "base/memory_budget.h"
+#include "number_text.h"
 #include "promql/engine.h"
 #include "step_vector.h"
 
@@ -114,18 +115,6 @@ void evaluation_annotate_quantile(struct evaluation *evaluation, double quantile
  * metric (its name quoted; empty: none) become one that counts them. */
 void evaluation_annotate_forced(struct evaluation *evaluation, struct text_range position,
                                 struct text quoted_name, const struct forced_monotonicity *forced);
-
-/* `value` as Go's %g prints it: the shortest digits that read back, "NaN", "+Inf"; written to
- * `target`, returned. */
-enum { NUMBER_TEXT_BYTES = 40 };
-const char *number_text(char target[NUMBER_TEXT_BYTES], double value);
-
-/* The same with ".0" where a float would not be seen for one ("1.0"), as OpenMetrics wants. */
-const char *open_metrics_number_text(char target[NUMBER_TEXT_BYTES], double value);
-
-/* The same without exponent, as count_values prints it. */
-enum { DECIMAL_TEXT_BYTES = 800 };
-const char *decimal_text(char target[DECIMAL_TEXT_BYTES], double value);
 
 /* A native histogram as Prometheus prints it, {count:3, sum:4.5, (1,2]:3}; in the arena. */
 struct text histogram_text(const struct histogram *histogram, struct arena *arena);

@@ -1,8 +1,10 @@
+#include "number_text.h"
+
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "evaluation.h"
+#include <string.h>
 
 /* The fewest digits that read back as `value`, as "d.ddde+XX". Returns the decimal exponent. */
 static int shortest_digits(double value, char digits[24], int *digit_count)

@@ -103,9 +103,6 @@ static bool check_binary(struct parser *parser, const struct expression *express
                            "bool modifier can only be used on comparison operators");
     if (comparison && !binary->returns_bool && left == VALUE_SCALAR && right == VALUE_SCALAR)
         return parser_fail(parser, offset, "comparisons between scalars must use BOOL modifier");
-    if (binary_operator_is_trim(binary->operation) && left == VALUE_SCALAR && right == VALUE_SCALAR)
-        return parser_fail(parser, offset, "operator \"%s\" not allowed for Scalar operations",
-                           binary_operator_text(binary->operation));
     if (binary->matching != NULL && !check_included_labels(parser, binary->matching, offset))
         return false;
     if (left != VALUE_SCALAR && left != VALUE_VECTOR)

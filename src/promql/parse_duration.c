@@ -46,19 +46,12 @@ static struct duration_expression *create(struct parser *parser, enum duration_o
     return node;
 }
 
-/* A sign before a literal, in parentheses or not, is part of it; elsewhere it is a node. */
-static struct duration_expression *negate(struct parser *parser, int sign, uint32_t start,
-                                          struct duration_expression *operand)
+/* A sign before a literal is part of it; elsewhere it is a node. */
+static struct duration_expression *apply_sign(struct parser *parser, int sign, uint32_t start,
+                                              struct duration_expression *operand)
 {
     if (operand == NULL)
         return NULL;
-    if (operand->operation == DURATION_PARENTHESES &&
-        operand->left->operation == DURATION_LITERAL) {
-        operand->operation = DURATION_LITERAL;
-        operand->seconds = operand->left->seconds;
-        operand->is_duration = operand->left->is_duration;
-        operand->left = NULL;
-    }
     if (operand->operation != DURATION_LITERAL)
         return create(parser, sign < 0 ? DURATION_MINUS : DURATION_PLUS, start, operand, NULL);
     operand->seconds = parser_apply_sign(sign, operand->seconds);
@@ -104,6 +97,7 @@ static struct duration_expression *parse_minimum(struct parser *parser,
     return create(parser, operation, start, left, right);
 }
 
+/* Around a literal they mean nothing, and are forgotten. */
 static struct duration_expression *parse_parentheses(struct parser *parser)
 {
     uint32_t start = parser->token.position.start;
@@ -111,7 +105,9 @@ static struct duration_expression *parse_parentheses(struct parser *parser)
     struct duration_expression *inner = parse_sum(parser);
     if (inner == NULL || !expect(parser, TOKEN_RIGHT_PARENTHESIS))
         return NULL;
-    return create(parser, DURATION_PARENTHESES, start, inner, NULL);
+    return inner->operation == DURATION_LITERAL
+               ? inner
+               : create(parser, DURATION_PARENTHESES, start, inner, NULL);
 }
 
 /* A literal, a function or parentheses, without sign. */
@@ -180,7 +176,7 @@ static struct duration_expression *parse_operand(struct parser *parser)
     int sign = parser_take_sign(parser);
     if (sign == 0)
         return parse_atom(parser);
-    return negate(parser, sign, start, parse_operators(parser, PRECEDENCE_POWER));
+    return apply_sign(parser, sign, start, parse_operators(parser, PRECEDENCE_POWER));
 }
 
 /*
@@ -258,6 +254,6 @@ bool parse_offset_duration(struct parser *parser, struct duration *duration_out)
     int sign = parser_take_sign(parser);
     struct duration_expression *node = parse_atom(parser);
     if (sign != 0)
-        node = negate(parser, sign, start, node);
+        node = apply_sign(parser, sign, start, node);
     return node != NULL && finish(parser, node, DURATION_ANY_SIGN, duration_out);
 }

@@ -100,17 +100,9 @@ static bool parse_item(struct parser *parser, struct selection *selection)
     bool is_label = matcher_type_of(parser->token, &type);
     if (!is_label && parser->token.kind != TOKEN_COMMA && parser->token.kind != TOKEN_RIGHT_BRACE)
         return parser_unexpected(parser, CONTEXT, "\",\" or \"}\"");
-    if (name.size == 0 || !text_is_utf8(name))
-        return parser_fail(parser, start, "invalid %s name: \"%.*s\"",
-                           is_label ? "label" : "metric", TEXT_ARGUMENTS(name));
-    if (is_label)
-        return parse_condition(parser, selection, name, start);
-    if (selection->metric_name.size > 0)
-        return parser_fail(parser, selection->start,
-                           "metric name must not be set twice: \"%.*s\" or \"%.*s\"",
-                           TEXT_ARGUMENTS(selection->metric_name), TEXT_ARGUMENTS(name));
-    selection->metric_name = name;
-    return true;
+    if (!is_label)
+        return add_matcher(parser, selection, MATCHER_EQUAL, LABEL_METRIC_NAME, name, start);
+    return parse_condition(parser, selection, name, start);
 }
 
 /* { item, item, } */
@@ -130,10 +122,32 @@ static bool parse_braces(struct parser *parser, struct selection *selection)
 
 /* --- Selectors ------------------------------------------------------------------------------- */
 
-/* By name, operator and value, so that queries that mean the same read the same. */
+/* What is printed behind the name. */
+static unsigned char end_of_name(const struct matcher *matcher)
+{
+    if (!label_name_is_legacy(matcher->name))
+        return '"';
+    return matcher->type == MATCHER_NOT_EQUAL || matcher->type == MATCHER_NOT_REGEX ? '!' : '=';
+}
+
+static int compare_names(const struct matcher *left, const struct matcher *right)
+{
+    bool left_quoted = !label_name_is_legacy(left->name);
+    if (left_quoted != !label_name_is_legacy(right->name))
+        return left_quoted ? -1 : 1;
+    size_t left_size = left->name.size, right_size = right->name.size;
+    size_t shared = left_size < right_size ? left_size : right_size;
+    int order = memcmp(left->name.data, right->name.data, shared);
+    if (order != 0 || left_size == right_size)
+        return order;
+    if (left_size > shared)
+        return (unsigned char)left->name.data[shared] < end_of_name(right) ? -1 : 1;
+    return end_of_name(left) <= (unsigned char)right->name.data[shared] ? -1 : 1;
+}
+
+/* As their texts sort, so that queries that mean the same read the same. */
 static int compare_matchers(const void *left_item, const void *right_item)
 {
-    /* As their texts sort: != !~ = =~ */
     static const int RANKS[] = {
         [MATCHER_NOT_EQUAL] = 0,
         [MATCHER_NOT_REGEX] = 1,
@@ -142,7 +156,7 @@ static int compare_matchers(const void *left_item, const void *right_item)
     };
     const struct matcher *left = *(const struct matcher *const *)left_item;
     const struct matcher *right = *(const struct matcher *const *)right_item;
-    int order = text_compare(left->name, right->name);
+    int order = compare_names(left, right);
     if (order == 0)
         order = RANKS[left->type] - RANKS[right->type];
     return order != 0 ? order : text_compare(left->value, right->value);

@@ -142,6 +142,10 @@ enum error_code evaluate_scalar(struct evaluation *evaluation, const struct expr
         code = evaluate_scalar(evaluation, expression->binary.left, steps, &left, error);
         if (code == ERROR_NONE)
             code = evaluate_scalar(evaluation, expression->binary.right, steps, &right, error);
+        if (code == ERROR_NONE && binary_operator_is_trim(expression->binary.operation))
+            return error_set(error, ERROR_INVALID,
+                             "operator \"%s\" not allowed for Scalar operations",
+                             binary_operator_text(expression->binary.operation));
         for (size_t step = 0; code == ERROR_NONE && step < steps->count; step++)
             values[step] = binary_scalars(expression->binary.operation, left[step], right[step]);
         return code;

@@ -282,6 +282,14 @@ static size_t format_plain(char *target, double value)
     return size + lay_out_plain(target + size, digits, count, exponent);
 }
 
+void json_plain_value(struct byte_buffer *buffer, double value)
+{
+    char text[PLAIN_BYTES_MAX] = "\"";
+    size_t size = 1 + format_plain(text + 1, value);
+    text[size++] = '"';
+    byte_buffer_append(buffer, text, size);
+}
+
 void json_scalar(struct byte_buffer *buffer, int64_t timestamp_ms, double value)
 {
     char text[JSON_NUMBER_BYTES_MAX + PLAIN_BYTES_MAX] = "[";

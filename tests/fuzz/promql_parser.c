@@ -59,6 +59,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             memcmp(first.bytes, second.bytes, first.size) != 0)
             abort();
         promql_query_clear(&again);
+
+        /* Laid out on lines it is the same query; one of mostly indentation may be cut. */
+        byte_buffer_reset(&first);
+        promql_print_pretty(query.root, &first);
+        if (first.size <= PROMQL_TEXT_BYTES_MAX) {
+            if (parse(choice, (struct text){(const char *)first.bytes, first.size}, arena,
+                      &again) != ERROR_NONE ||
+                !promql_equal(query.root, again.root))
+                abort();
+            promql_query_clear(&again);
+        }
         byte_buffer_clear(&first);
         byte_buffer_clear(&second);
     }

@@ -35,6 +35,20 @@ static void assert_printed(const char *text, const char *expected)
     arena_destroy(arena);
 }
 
+static void assert_pretty(const char *text, const char *expected)
+{
+    struct arena *arena = arena_create(0);
+    struct promql_query query = parse(arena, text_of(text));
+    struct byte_buffer buffer = {0};
+    promql_print_pretty(query.root, &buffer);
+    struct text printed = {(const char *)buffer.bytes, buffer.size};
+    if (!text_equal(printed, text_of(expected)))
+        fail_msg("%s\n is\n%.*s\n not\n%s", text, TEXT_ARGUMENTS(printed), expected);
+    promql_query_clear(&query);
+    byte_buffer_clear(&buffer);
+    arena_destroy(arena);
+}
+
 struct printed_case {
     const char *text;
     const char *printed; /* NULL: as it was written */
@@ -87,12 +101,12 @@ static void names_are_quoted_where_they_must_be(void **state)
         {"up{}", "up"},
         {"a:b{x=\"1\",y!=\"2\",z=~\"3.*\",w!~\"4\",x!=\"5\",x=\"0\"}",
          "a:b{w!~\"4\",x!=\"5\",x=\"0\",x=\"1\",y!=\"2\",z=~\"3.*\"}"},
-        {"{'my.metric', \"a b\"='x'}", "{\"my.metric\",\"a b\"=\"x\"}"},
-        {"{\"plain\", a='b'}", "plain{a=\"b\"}"},
-        {"{\"bool\"} + {\"nan\"}", "{\"bool\"} + {\"nan\"}"},
+        {"{'my.metric', \"a b\"='x'}", "{\"a b\"=\"x\",__name__=\"my.metric\"}"},
+        {"{\"plain\", a='b'}", "{__name__=\"plain\",a=\"b\"}"},
+        {"{\"bool\"} + {\"nan\"}", "{__name__=\"bool\"} + {__name__=\"nan\"}"},
         {"{__name__=\"up\"}", NULL},
         {"{__name__=~\"a|b\",job=\"x\"}", NULL},
-        {"sum by (a:b, :) (x{\"a:b\"=\"c\"})", NULL},
+        {"sum by (a:b, :) (x{\"a:b\"=\"c\"})", "sum by (\"a:b\", \":\") (x{\"a:b\"=\"c\"})"},
         {"sum by (\"a.b\", c) (x)", NULL},
         {"'tab\\t\\xff \\u00fc'", "\"tab\\t\\xff \xc3\xbc\""},
     };
@@ -113,7 +127,7 @@ static void modifiers_have_one_order(void **state)
         {"x[5m*2+(1h-step())/ 3]", "x[5m * 2 + (1h - step()) / 3]"},
         {"x[min_of(range(),2^ -1)] offset -max_of(1m,step())",
          "x[min_of(range(), 2 ^ -1)] offset -max_of(1m, step())"},
-        {"x[-(-5m)] offset (3)", "x[5m] offset (3)"},
+        {"x[-(-5m)] offset (3)", "x[5m] offset 3s"},
         {"x offset 1y2w", "x offset 379d"},
         {"x offset 1d12h30m", NULL},
     };
@@ -130,8 +144,8 @@ static void operators_keep_their_modifiers(void **state)
         {"a*on(x)group_left(y,\"z z\")b", "a * on (x) group_left (y, \"z z\") b"},
         {"a*ignoring()group_right b", "a * ignoring () group_right () b"},
         {"a*on(x) group_left() (b)", "a * on (x) group_left () (b)"},
-        {"a==bool fill(0)b", "a == bool fill_left(0) fill_right(0) b"},
-        {"a - fill_right(-.5) b", "a - fill_right(-0.5) b"},
+        {"a==bool fill(0)b", "a == bool fill (0) b"},
+        {"a - fill_right(-.5) b", "a - fill_right (-0.5) b"},
         {"a AND b Unless on(c) d", "a and b unless on (c) d"},
         {"a </ 5 >/ 6", NULL},
         {"- - a", "--a"},
@@ -155,6 +169,30 @@ static void calls_and_aggregations_have_one_form(void **state)
          "label_replace(x, \"a\", \"$1\", \"b\", \"(.*)\")"},
     };
     CHECK(CASES);
+}
+
+static void long_queries_are_split_where_operands_begin(void **state)
+{
+    (void)state;
+    static const struct printed_case CASES[] = {
+        {"a+b", "a + b"},
+        {"sum by (job) (rate(http_requests_total{code=~\"5..\"}[5m])) / "
+         "on (job) group_left (team) sum by (job) (rate(http_requests_total[5m]))",
+         "  sum by (job) (rate(http_requests_total{code=~\"5..\"}[5m]))\n"
+         "/ on (job) group_left (team)\n"
+         "  sum by (job) (rate(http_requests_total[5m]))"},
+        {"-topk(5, max_over_time((node_filesystem_avail_bytes{mountpoint=\"/\"} + "
+         "node_filesystem_free_bytes{mountpoint=\"/\"})[1h:1m] offset 1d))",
+         "-topk(\n"
+         "  5,\n"
+         "  max_over_time(\n"
+         "    (node_filesystem_avail_bytes{mountpoint=\"/\"} + "
+         "node_filesystem_free_bytes{mountpoint=\"/\"})[1h:1m] offset 1d\n"
+         "  )\n"
+         ")"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++)
+        assert_pretty(CASES[i].text, CASES[i].printed);
 }
 
 static void different_queries_are_not_equal(void **state)
@@ -232,6 +270,7 @@ int main(void)
         cmocka_unit_test(modifiers_have_one_order),
         cmocka_unit_test(operators_keep_their_modifiers),
         cmocka_unit_test(calls_and_aggregations_have_one_form),
+        cmocka_unit_test(long_queries_are_split_where_operands_begin),
         cmocka_unit_test(different_queries_are_not_equal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

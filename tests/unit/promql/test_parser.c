@@ -143,11 +143,17 @@ static void quoted_names_may_hold_anything(void **state)
 {
     const struct selector_node *selector =
         &parse(*state, "{\"my.metric\", 'label name'=\"x\", plain!=\"y\"}")->selector;
-    assert_text(selector->metric_name, "my.metric");
+    assert_text(selector->metric_name, "");
     assert_int_equal(selector->matcher_count, 3);
     assert_text(selector->matchers[0]->name, "label name");
-    assert_text(selector->matchers[1]->name, "plain");
-    assert_text(selector->matchers[2]->value, "my.metric");
+    assert_text(selector->matchers[1]->value, "my.metric");
+    assert_text(selector->matchers[2]->name, "plain");
+    assert_text(selector->written[0]->value, "my.metric");
+
+    /* What matches nothing may be asked all the same. */
+    parse(*state, "{\"a\", \"b\"}");
+    parse(*state, "{\"\"=\"x\"}");
+    parse(*state, "{\"a\\xff\"=\"x\"}");
 }
 
 static void keywords_are_names_where_they_can_be(void **state)
