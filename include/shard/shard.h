@@ -222,6 +222,20 @@ void shard_visit_metadata(struct shard *shard, struct text tenant, shard_metadat
  * thread. */
 bool shard_metadata_is_damaged(const struct shard *shard);
 
+/* A block as it is on disk. */
+struct shard_block_status {
+    uint64_t index;   /* of the entry that began its merge: with the shard, what names it */
+    int64_t start_ms; /* of its oldest sample */
+    int64_t end_ms;   /* behind its window */
+    uint64_t size_bytes;
+    uint64_t series_count;
+    uint64_t sample_count;
+};
+
+/* In the order of their windows. Any thread. */
+typedef void shard_block_visit(void *context, const struct shard_block_status *block);
+void shard_visit_blocks(struct shard *shard, shard_block_visit *visit, void *context);
+
 struct shard_statistics {
     uint64_t applied_index;
     uint64_t series_count;      /* alive */

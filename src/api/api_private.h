@@ -137,8 +137,11 @@ void api_status_buildinfo(struct http_request *request); /* status.c */
 void api_status_runtimeinfo(struct http_request *request);
 void api_status_flags(struct http_request *request);
 void api_status_config(struct http_request *request);
-void api_status_tsdb(struct http_request *request); /* cardinality.c */
+void api_status_tsdb(struct http_request *request);         /* cardinality.c */
+void api_status_blocks(struct http_request *request);       /* status_blocks.c */
+void api_status_self_metrics(struct http_request *request); /* self_metrics.c */
 void api_status_walreplay(struct http_request *request);
+void api_features(struct http_request *request); /* features.c */
 void api_cluster(struct http_request *request);
 void api_healthy(struct http_request *request);
 void api_ready(struct http_request *request);
@@ -149,6 +152,10 @@ void api_empty_targets(struct http_request *request);
 void api_empty_targets_metadata(struct http_request *request);
 void api_empty_alertmanagers(struct http_request *request);
 void api_empty_scrape_pools(struct http_request *request);
+void api_no_scrape_pool(struct http_request *request);
+void api_no_relabel_steps(struct http_request *request);
+void api_empty_notifications(struct http_request *request);
+void api_no_live_notifications(struct http_request *request);
 void api_reload(struct http_request *request); /* admin.c */
 void api_flush(struct http_request *request);
 void api_delete_series(struct http_request *request);

@@ -284,3 +284,48 @@ void api_empty_scrape_pools(struct http_request *request)
 {
     respond_literal(request, "{\"scrapePools\":[]}");
 }
+
+/* There is none, so any name is wrong. */
+static void respond_no_pool(struct http_request *request, const char *doing,
+                            const struct http_parameters *parameters)
+{
+    struct text pool;
+    struct error error;
+    if (http_parameters_find(parameters, TEXT("scrapePool"), &pool) && pool.size > 0)
+        error_set(&error, ERROR_INVALID, "%sscrape pool \"%.*s\" not found", doing,
+                  TEXT_ARGUMENTS(pool));
+    else
+        error_set(&error, ERROR_INVALID, "no scrapePool parameter provided");
+    api_respond_code(request, &error, API_BAD_DATA);
+}
+
+void api_no_scrape_pool(struct http_request *request)
+{
+    const struct http_parameters *parameters;
+    if (api_parameters(request, &parameters))
+        respond_no_pool(request, "", parameters);
+}
+
+void api_no_relabel_steps(struct http_request *request)
+{
+    const struct http_parameters *parameters;
+    struct text pool, labels;
+    if (!api_parameters(request, &parameters))
+        return;
+    if (http_parameters_find(parameters, TEXT("scrapePool"), &pool) && pool.size > 0 &&
+        (!http_parameters_find(parameters, TEXT("labels"), &labels) || labels.size == 0))
+        api_respond_error(request, API_BAD_DATA, "no labels parameter provided");
+    else
+        respond_no_pool(request, "error retrieving scrape config: ", parameters);
+}
+
+void api_empty_notifications(struct http_request *request)
+{
+    respond_literal(request, "[]");
+}
+
+/* No content: a web page then does not ask again, and polls. */
+void api_no_live_notifications(struct http_request *request)
+{
+    api_respond_status(request, 204);
+}

@@ -271,6 +271,25 @@ void shard_visit_metadata(struct shard *shard, struct text tenant, shard_metadat
     metadata_store_visit(shard->metadata, tenant, visit, context);
 }
 
+void shard_visit_blocks(struct shard *shard, shard_block_visit *visit, void *context)
+{
+    struct view *view = shard_view(shard);
+    for (size_t i = 0; i < view->block_count; i++) {
+        const struct view_block *block = &view->blocks[i];
+        struct file_summary summary = block_summary(block->block);
+        struct shard_block_status seen = {
+            .index = block->index,
+            .start_ms = block->start_ms,
+            .end_ms = block->window_end_ms,
+            .size_bytes = block->size_bytes,
+            .series_count = summary.series_count,
+            .sample_count = summary.sample_count,
+        };
+        visit(context, &seen);
+    }
+    view_unref(view);
+}
+
 bool shard_metadata_is_damaged(const struct shard *shard)
 {
     return atomic_load(&shard->metadata_is_damaged);
