@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/memory_budget.h"
 #include "platform/clock.h"
 #include "platform/scheduler.h"
 #include "platform/worker_pool.h"
@@ -34,6 +35,7 @@ struct frontend_options {
     uint64_t memory_max_bytes; /* of all queries together */
     uint64_t concurrency;      /* queries that run at once; others wait */
     uint64_t waiting_max;      /* queries that wait at once; beyond: UNAVAILABLE */
+    int64_t slow_ms;           /* a query that takes as long is logged; 0: none is */
     enum promql_features features;
 };
 
@@ -53,6 +55,16 @@ struct arena_account *frontend_memory(struct frontend *frontend);
 
 /* --- Queries --------------------------------------------------------------------------------- */
 
+/* What is asked, for whoever looks at the queries under way. */
+struct frontend_subject {
+    struct text tenant; /* whose turn it is */
+    const char *kind;   /* "query", "series" ... ; NULL: a job without a name */
+    struct text text;   /* the query, or the selectors */
+    int64_t start_ms;
+    int64_t end_ms;
+    int64_t step_ms; /* 0: an instant */
+};
+
 /* One query or look-up on its way through queue and workers. The caller's until `done`. */
 struct frontend_job {
     /* On a worker, when its turn has come. Leaves its outcome in `error`. */
@@ -60,6 +72,9 @@ struct frontend_job {
     /* On the loop that submitted it. */
     void (*done)(struct frontend_job *job);
     uint64_t deadline_ns; /* on the monotonic clock; after it the job does not run. 0: none */
+    struct frontend_subject subject;    /* its texts live until `done` */
+    const struct memory_budget *memory; /* what it uses, for those who look; NULL: unknown */
+    atomic_bool canceled;               /* `run` looks at it now and then, and ends with CANCELED */
     /* The outcome. TIMEOUT or CANCELED without `run` when its turn did not come. */
     struct error error;
 
@@ -67,24 +82,47 @@ struct frontend_job {
     struct frontend *frontend;
     struct job job;
     struct scheduler *origin;
-    struct frontend_job *previous;
-    struct frontend_job *next;
     struct task task;
     struct timer timer;
-    uint64_t queued_ns;
-    bool is_waiting; /* under the queue's lock */
+    uint64_t id;
+    uint64_t submitted_ns;
+    _Atomic uint64_t started_ns; /* 0: not yet */
+    /* Under the lock of the queue. */
+    struct frontend_tenant *waits_in; /* NULL: it does not wait */
+    struct frontend_job *previous, *next;
+    struct frontend_job *previous_active, *next_active;
+    bool is_killed;
 };
 
 /*
- * Run the job when its turn comes. From a loop. Errors: UNAVAILABLE (too many wait); `done` does
- * not run then.
+ * Run the job when its turn comes: tenants that wait take turns, the jobs of each in order of
+ * arrival. From a loop.
+ * Errors: UNAVAILABLE (too many wait), OUT_OF_MEMORY; `done` does not run then.
  */
 enum error_code frontend_submit(struct frontend *frontend, struct scheduler *loop,
                                 struct frontend_job *job, struct error *error);
 
-/* Nobody wants the answer of a submitted job that is not done: when it waits it ends, CANCELED, and
- * makes room; when it runs nothing happens here. From the loop that submitted it. */
+/* Nobody wants the answer of a submitted job that is not done: it is canceled. When it waits it
+ * ends, and makes room. From the loop that submitted it. */
 void frontend_withdraw(struct frontend_job *job);
+
+/* A job that waits or runs, seen by a visit. */
+struct frontend_active {
+    uint64_t id;
+    const struct frontend_subject *subject;
+    bool is_running;
+    uint64_t waited_ns;
+    uint64_t ran_ns;
+    uint64_t memory_bytes; /* now; 0 when unknown */
+};
+
+/* All jobs under way, the oldest first. The visit may not call the frontend. Any thread. */
+typedef void frontend_active_visit(void *context, const struct frontend_active *active);
+void frontend_visit_active(struct frontend *frontend, frontend_active_visit *visit, void *context);
+
+/* Cancel the job of that id, when it is under way and, unless `tenant` is NULL, that tenant's.
+ * False: there is none. Any thread. */
+bool frontend_kill(struct frontend *frontend, uint64_t id, const struct text *tenant);
 
 /* How jobs ended that have no answer. */
 enum frontend_failure {
@@ -102,6 +140,8 @@ struct frontend_statistics {
     uint64_t queries_running;
     uint64_t queries_waiting;
     uint64_t queries_refused_total;
+    uint64_t queries_slow_total;
+    uint64_t queries_killed_total;
     uint64_t waited_ns_total;
     uint64_t memory_bytes;
     uint64_t memory_max_bytes;

@@ -23,6 +23,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/memory_budget.h"
 #include "base/text.h"
 #include "model/labels.h"
 #include "model/sample.h"
@@ -125,6 +126,9 @@ enum error_code promql_execution_create(const struct promql_execution_options *o
  * OUT_OF_MEMORY, and what the source answers. Annotations gathered so far can be read even then.
  */
 enum error_code promql_execution_run(struct promql_execution *execution, struct error *error);
+
+/* What the query uses, and used at most; any thread, as long as the query is there. */
+const struct memory_budget *promql_execution_memory(const struct promql_execution *execution);
 
 /* Owned by the query. After a failed run it has annotations and statistics only. */
 const struct promql_result *promql_execution_result(const struct promql_execution *execution);

@@ -87,6 +87,7 @@ static const struct endpoint ENDPOINTS[] = {
     ENDPOINT(HTTP_GET, "/status/tsdb", api_status_tsdb),
     ENDPOINT(HTTP_GET, "/status/tsdb/blocks", api_status_blocks),
     ENDPOINT(HTTP_GET, "/status/self_metrics", api_status_self_metrics),
+    ENDPOINT(HTTP_GET, "/status/active_queries", api_active_queries),
     ENDPOINT(HTTP_GET, "/status/walreplay", api_status_walreplay),
     ENDPOINT(HTTP_GET, "/rules", api_empty_rules),
     ENDPOINT(HTTP_GET, "/alerts", api_empty_alerts),
@@ -107,6 +108,7 @@ static const struct endpoint ADMIN_ENDPOINTS[] = {
     ENDPOINT(POST_PUT, "/admin/tsdb/clean_tombstones", api_clean_tombstones),
     ENDPOINT(POST_PUT, "/admin/tsdb/snapshot", api_snapshot),
     ENDPOINT(HTTP_POST, "/admin/flush", api_flush),
+    ENDPOINT(HTTP_DELETE, "/status/active_queries/{id}", api_kill_query),
 };
 
 static const struct http_route PLAIN_ROUTES[] = {

@@ -141,7 +141,9 @@ void api_status_tsdb(struct http_request *request);         /* cardinality.c */
 void api_status_blocks(struct http_request *request);       /* status_blocks.c */
 void api_status_self_metrics(struct http_request *request); /* self_metrics.c */
 void api_status_walreplay(struct http_request *request);
-void api_features(struct http_request *request); /* features.c */
+void api_features(struct http_request *request);       /* features.c */
+void api_active_queries(struct http_request *request); /* active_queries.c */
+void api_kill_query(struct http_request *request);     /* active_queries.c */
 void api_cluster(struct http_request *request);
 void api_healthy(struct http_request *request);
 void api_ready(struct http_request *request);
@@ -209,7 +211,6 @@ struct api_lookup {
     int64_t end_ms;   /* may be before the start: nothing is found */
     uint64_t limit;   /* API_NO_LIMIT: none */
     struct text name; /* of a label or metric */
-    atomic_bool canceled;
 
     /* A list that was found: shown up to the limit, piece by piece as the client takes it. */
     const void *items; /* [item_count], in the arena or the sets, in order, each once */
@@ -225,6 +226,7 @@ struct api_lookup {
 };
 
 struct api_lookup_kind {
+    const char *name; /* among the queries under way */
     /* On the loop: decode the parameters. INVALID is bad data. */
     enum error_code (*read)(struct api_lookup *lookup, const struct http_parameters *parameters,
                             struct error *error);

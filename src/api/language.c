@@ -36,12 +36,12 @@ static enum error_code parse(struct api_lookup *lookup, struct byte_buffer *data
 
 void api_format_query(struct http_request *request)
 {
-    static const struct api_lookup_kind KIND = {.read = read_query, .run = format};
+    static const struct api_lookup_kind KIND = {"format_query", read_query, format, NULL};
     api_lookup_start(request, (struct text){0}, &KIND);
 }
 
 void api_parse_query(struct http_request *request)
 {
-    static const struct api_lookup_kind KIND = {.read = read_query, .run = parse};
+    static const struct api_lookup_kind KIND = {"parse_query", read_query, parse, NULL};
     api_lookup_start(request, (struct text){0}, &KIND);
 }

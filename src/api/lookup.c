@@ -111,8 +111,16 @@ static void lookup_done(struct frontend_job *job)
 static void lookup_gone(void *context)
 {
     struct api_lookup *lookup = context;
-    atomic_store(&lookup->canceled, true);
     frontend_withdraw(&lookup->job);
+}
+
+/* What a look-up is about: its first selector or query, if it has one. */
+static struct text subject_of(const struct http_parameters *parameters)
+{
+    struct text text;
+    if (!http_parameters_find(parameters, TEXT("match[]"), &text))
+        http_parameters_find(parameters, TEXT("query"), &text);
+    return text;
 }
 
 void api_lookup_start(struct http_request *request, struct text name,
@@ -136,7 +144,12 @@ void api_lookup_start(struct http_request *request, struct text name,
         api_respond_error(request, API_UNAVAILABLE, "out of memory");
         return;
     }
-    lookup->job = (struct frontend_job){.run = lookup_run, .done = lookup_done};
+    lookup->job = (struct frontend_job){
+        .run = lookup_run,
+        .done = lookup_done,
+        .subject = {.tenant = tenant, .kind = kind->name, .text = subject_of(parameters)},
+        .memory = &lookup->memory,
+    };
     lookup->request = request;
     lookup->api = api;
     lookup->tenant = tenant; /* in the request, which outlives the look-up */
@@ -144,6 +157,8 @@ void api_lookup_start(struct http_request *request, struct text name,
     lookup->limit = API_NO_LIMIT;
     lookup->kind = kind;
     enum error_code code = kind->read(lookup, parameters, &error);
+    lookup->job.subject.start_ms = lookup->start_ms;
+    lookup->job.subject.end_ms = lookup->end_ms;
     if (code == ERROR_NONE)
         code = frontend_submit(api->options.frontend, http_request_scheduler(request), &lookup->job,
                                &error);
@@ -173,6 +188,6 @@ struct series_request api_lookup_request(struct api_lookup *lookup, size_t selec
     struct series_request request = api_series_request(
         lookup->selectors.count > 0 ? &lookup->selectors.queries[selector] : NULL, lookup->tenant,
         lookup->start_ms, lookup->end_ms, need, lookup->arena);
-    request.canceled = &lookup->canceled;
+    request.canceled = &lookup->job.canceled;
     return request;
 }

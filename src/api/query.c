@@ -19,7 +19,6 @@ struct query_call {
     struct http_producer producer;
     struct http_request *request;
     struct promql_execution *execution;
-    atomic_bool canceled;
     uint64_t limit; /* series of the answer */
     bool with_statistics;
     int64_t time_ms;                /* of an instant query */
@@ -337,7 +336,6 @@ static void query_done(struct frontend_job *job)
 static void query_gone(void *context)
 {
     struct query_call *call = context;
-    atomic_store(&call->canceled, true);
     frontend_withdraw(&call->job);
 }
 
@@ -379,7 +377,7 @@ static enum error_code read_common(struct query_call *call,
     options->samples_max = frontend->samples_max;
     options->deadline_ns = call->job.deadline_ns;
     options->memory_max_bytes = frontend->memory_max_bytes;
-    options->canceled = &call->canceled;
+    options->canceled = &call->job.canceled;
     options->memory = frontend_memory(api_of(call->request)->options.frontend);
     http_parameters_find(parameters, TEXT("query"), &options->query);
     return ERROR_NONE;
@@ -458,9 +456,19 @@ start(struct http_request *request,
         if (code == ERROR_INVALID)
             error_wrap(&error, "invalid parameter \"query\"");
     }
-    if (code == ERROR_NONE)
+    if (code == ERROR_NONE) {
+        call->job.memory = promql_execution_memory(call->execution);
+        call->job.subject = (struct frontend_subject){
+            .tenant = options.tenant, /* the texts are in the request, which outlives the job */
+            .kind = options.step_ms > 0 ? "query_range" : "query",
+            .text = options.query,
+            .start_ms = options.start_ms,
+            .end_ms = options.end_ms,
+            .step_ms = options.step_ms,
+        };
         code = frontend_submit(api_of(request)->options.frontend, http_request_scheduler(request),
                                &call->job, &error);
+    }
     if (code == ERROR_NONE) {
         http_request_on_gone(request, query_gone, call);
     } else {

@@ -41,6 +41,7 @@ enum error_code frontend_create(const struct frontend_options *options,
         return error_set(error, ERROR_OUT_OF_MEMORY, "frontend");
     frontend->options = *options;
     frontend->unreadable_log = (struct log_limit){.interval_ms = 60000, .burst = 3};
+    frontend->slow_log = (struct log_limit){.interval_ms = 60000, .burst = 60};
     frontend->memory = (struct arena_account){.charge = charge, .release = release};
     pthread_mutex_init(&frontend->queue.lock, NULL);
     frontend->shards = malloc(options->shard_count * sizeof *frontend->shards);
@@ -61,7 +62,7 @@ void frontend_destroy(struct frontend *frontend)
 {
     if (frontend == NULL)
         return;
-    assert(frontend->queue.running_count == 0 && frontend->queue.waiting_count == 0);
+    assert(frontend->queue.running_count == 0 && frontend->queue.waiting.count == 0);
     union_source_destroy(frontend->source);
     free(frontend->shards);
     pthread_mutex_destroy(&frontend->queue.lock);
@@ -86,13 +87,15 @@ struct arena_account *frontend_memory(struct frontend *frontend)
 void frontend_statistics(struct frontend *frontend, struct frontend_statistics *statistics_out)
 {
     pthread_mutex_lock(&frontend->queue.lock);
-    size_t running = frontend->queue.running_count, waiting = frontend->queue.waiting_count;
+    size_t running = frontend->queue.running_count, waiting = frontend->queue.waiting.count;
     pthread_mutex_unlock(&frontend->queue.lock);
     *statistics_out = (struct frontend_statistics){
         .queries_total = frontend->queries_total,
         .queries_running = running,
         .queries_waiting = waiting,
         .queries_refused_total = frontend->refused_total,
+        .queries_slow_total = frontend->slow_total,
+        .queries_killed_total = frontend->killed_total,
         .waited_ns_total = frontend->waited_ns,
         .memory_bytes = frontend->memory_bytes,
         .memory_max_bytes = frontend->options.memory_max_bytes,

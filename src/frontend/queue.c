@@ -5,7 +5,7 @@
  *   submit -> waiting -> its turn -> running   -> done
  *   submit -> waiting -> too late, or unwanted -> done
  *
- * A job leaves the list under the lock, once: whoever took it out brings it to its end.
+ * A job leaves those that wait under the lock, once: whoever took it out brings it to its end.
  */
 #include <assert.h>
 
@@ -23,43 +23,13 @@ static struct frontend_job *job_of_task(struct task *task)
     return (struct frontend_job *)((char *)task - offsetof(struct frontend_job, task));
 }
 
-/* --- The list: under the lock ----------------------------------------------------------------- */
-
-static void append(struct frontend_queue *queue, struct frontend_job *job)
-{
-    job->previous = queue->last;
-    job->next = NULL;
-    if (queue->last != NULL)
-        queue->last->next = job;
-    else
-        queue->first = job;
-    queue->last = job;
-    queue->waiting_count++;
-    job->is_waiting = true;
-}
-
-static void take_out(struct frontend_queue *queue, struct frontend_job *job)
-{
-    assert(job->is_waiting);
-    if (job->previous != NULL)
-        job->previous->next = job->next;
-    else
-        queue->first = job->next;
-    if (job->next != NULL)
-        job->next->previous = job->previous;
-    else
-        queue->last = job->previous;
-    queue->waiting_count--;
-    job->is_waiting = false;
-}
-
 static bool take_out_if_waiting(struct frontend_job *job)
 {
     struct frontend_queue *queue = &job->frontend->queue;
     pthread_mutex_lock(&queue->lock);
-    bool waited = job->is_waiting;
+    bool waited = job->waits_in != NULL;
     if (waited)
-        take_out(queue, job);
+        waiting_remove(&queue->waiting, job);
     pthread_mutex_unlock(&queue->lock);
     return waited;
 }
@@ -99,8 +69,12 @@ static void tell_unreadable(struct frontend_job *job)
                   (unsigned long long)suppressed);
 }
 
+/* It is not among the active ones any more. */
 static void end(struct frontend_job *job)
 {
+    if (job->is_killed && job->error.code == ERROR_CANCELED)
+        error_set(&job->error, ERROR_CANCELED, "query was killed");
+    active_tell_slow(job);
     if (job->error.code != ERROR_NONE) {
         enum frontend_failure failure = failure_of(job->error.code);
         atomic_fetch_add_explicit(&job->frontend->failed_total[failure], 1, memory_order_relaxed);
@@ -112,13 +86,17 @@ static void end(struct frontend_job *job)
 
 static void count_wait(struct frontend_job *job)
 {
-    uint64_t waited_ns = clock_monotonic_ns(job->frontend->options.clock) - job->queued_ns;
+    uint64_t waited_ns = clock_monotonic_ns(job->frontend->options.clock) - job->submitted_ns;
     atomic_fetch_add_explicit(&job->frontend->waited_ns, waited_ns, memory_order_relaxed);
 }
 
 static void end_without_turn(struct frontend_job *job, enum error_code code, const char *message)
 {
+    struct frontend_queue *queue = &job->frontend->queue;
     count_wait(job);
+    pthread_mutex_lock(&queue->lock);
+    active_remove(queue, job);
+    pthread_mutex_unlock(&queue->lock);
     error_set(&job->error, code, "%s", message);
     end(job);
 }
@@ -133,7 +111,15 @@ static void too_late(struct timer *timer)
 
 static void unwanted(struct task *task)
 {
-    end_without_turn(job_of_task(task), ERROR_CANCELED, "query was canceled in query queue");
+    struct frontend_job *job = job_of_task(task);
+    scheduler_timer_stop(job->origin, &job->timer);
+    end_without_turn(job, ERROR_CANCELED, "query was canceled in query queue");
+}
+
+void queue_end_waiting(struct frontend_job *job)
+{
+    job->task.run = unwanted;
+    scheduler_post(job->origin, &job->task);
 }
 
 /* --- Running ---------------------------------------------------------------------------------- */
@@ -142,9 +128,12 @@ static void job_run(struct job *base)
 {
     struct frontend_job *job = job_of(base);
     count_wait(job);
+    atomic_store(&job->started_ns, clock_monotonic_ns(job->frontend->options.clock));
     if (job->deadline_ns > 0 &&
         clock_monotonic_ns(job->frontend->options.clock) >= job->deadline_ns)
         error_set(&job->error, ERROR_TIMEOUT, "query timed out in query queue");
+    else if (atomic_load(&job->canceled))
+        error_set(&job->error, ERROR_CANCELED, "query was canceled in query queue");
     else
         job->run(job);
 }
@@ -162,11 +151,10 @@ static void job_done(struct job *base)
     struct frontend_job *job = job_of(base);
     struct frontend_queue *queue = &job->frontend->queue;
     pthread_mutex_lock(&queue->lock);
-    struct frontend_job *next = queue->first;
-    if (next != NULL)
-        take_out(queue, next);
-    else
+    struct frontend_job *next = waiting_take(&queue->waiting);
+    if (next == NULL)
         queue->running_count--;
+    active_remove(queue, job);
     pthread_mutex_unlock(&queue->lock);
     if (next != NULL)
         scheduler_post(next->origin, &next->task);
@@ -177,7 +165,8 @@ static void job_done(struct job *base)
 
 static void start_timer(struct frontend_job *job)
 {
-    uint64_t left_ns = job->deadline_ns > job->queued_ns ? job->deadline_ns - job->queued_ns : 0;
+    uint64_t left_ns =
+        job->deadline_ns > job->submitted_ns ? job->deadline_ns - job->submitted_ns : 0;
     scheduler_timer_start(job->origin, &job->timer, left_ns / NANOSECONDS_PER_MILLISECOND + 1);
 }
 
@@ -185,28 +174,28 @@ enum error_code frontend_submit(struct frontend *frontend, struct scheduler *loo
                                 struct frontend_job *job, struct error *error)
 {
     struct frontend_queue *queue = &frontend->queue;
-    bool starts = false, refused = false;
+    enum error_code code = ERROR_NONE;
     job->frontend = frontend;
     job->origin = loop;
-    job->is_waiting = false;
-    job->queued_ns = clock_monotonic_ns(frontend->options.clock);
+    job->waits_in = NULL;
+    job->submitted_ns = clock_monotonic_ns(frontend->options.clock);
+    job->started_ns = 0;
     job->job = (struct job){.run = job_run, .done = job_done, .class = JOB_QUERY};
     job->task = (struct task){.run = its_turn};
     job->timer = (struct timer){.fire = too_late, .heap_index = TIMER_IDLE};
     error_clear(&job->error);
     pthread_mutex_lock(&queue->lock);
-    if (queue->running_count < frontend->options.concurrency) {
+    bool starts = queue->running_count < frontend->options.concurrency;
+    if (starts)
         queue->running_count++;
-        starts = true;
-    } else if (queue->waiting_count < frontend->options.waiting_max) {
-        append(queue, job);
-    } else {
-        refused = true;
-    }
+    else
+        code = waiting_add(&queue->waiting, job, frontend->options.waiting_max, error);
+    if (code == ERROR_NONE)
+        active_add(queue, job);
     pthread_mutex_unlock(&queue->lock);
-    if (refused) {
+    if (code != ERROR_NONE) {
         atomic_fetch_add_explicit(&frontend->refused_total, 1, memory_order_relaxed);
-        return error_set(error, ERROR_UNAVAILABLE, "too many queries wait");
+        return code;
     }
     atomic_fetch_add_explicit(&frontend->queries_total, 1, memory_order_relaxed);
     if (starts)
@@ -219,9 +208,7 @@ enum error_code frontend_submit(struct frontend *frontend, struct scheduler *loo
 void frontend_withdraw(struct frontend_job *job)
 {
     assert(scheduler_on_loop(job->origin));
-    if (!take_out_if_waiting(job))
-        return;
-    scheduler_timer_stop(job->origin, &job->timer);
-    job->task.run = unwanted;
-    scheduler_post(job->origin, &job->task);
+    atomic_store(&job->canceled, true);
+    if (take_out_if_waiting(job))
+        queue_end_waiting(job);
 }

@@ -334,6 +334,11 @@ enum error_code promql_execution_run(struct promql_execution *execution, struct 
     return code;
 }
 
+const struct memory_budget *promql_execution_memory(const struct promql_execution *execution)
+{
+    return &execution->evaluation.memory;
+}
+
 const struct promql_result *promql_execution_result(const struct promql_execution *execution)
 {
     assert(execution->was_run);

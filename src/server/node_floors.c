@@ -32,6 +32,7 @@ enum error_code node_open_frontend(struct node *node, struct error *error)
         .memory_max_bytes = settings->query_memory_bytes,
         .concurrency = settings->query_concurrency,
         .waiting_max = 1000,
+        .slow_ms = settings->query_slow_ms,
         .features = settings->query_features,
     };
     enum error_code code = frontend_create(&options, &node->frontend, error);

@@ -196,6 +196,10 @@ static void collect_queries(void *context, metric_visit *visit, void *visit_cont
                 NULL, 0, (double)queries.queries_total);
     metric_emit(&emitter, "gnomon_query_refused_total", "Queries refused because too many waited.",
                 METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_refused_total);
+    metric_emit(&emitter, "gnomon_query_slow_total", "Queries that ran for query.slow or longer.",
+                METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_slow_total);
+    metric_emit(&emitter, "gnomon_query_killed_total", "Queries ended by an administrator.",
+                METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_killed_total);
     static const char *const REASONS[FRONTEND_FAILURES] = {
         [FRONTEND_TIMED_OUT] = "timeout",     [FRONTEND_CANCELED] = "canceled",
         [FRONTEND_OVER_LIMIT] = "limit",      [FRONTEND_UNAVAILABLE] = "unavailable",

@@ -83,6 +83,8 @@ static const struct setting SETTINGS[] = {
             "memory of all queries together; by default 1/4 of the memory"),
     SETTING("query.concurrency", TYPE_COUNT, query_concurrency, "auto", 1, PROCESSORS_MAX,
             "queries that run at once; by default the number of processors"),
+    SETTING("query.slow", TYPE_DURATION, query_slow_ms, "10s", 0, DAY_MS,
+            "a query that runs as long is logged; 0: none is"),
     SETTING("query.lookback", TYPE_DURATION, query_lookback_ms, "5m", 1, DAY_MS,
             "how far back an instant selector looks"),
     SETTING("query.default_step", TYPE_DURATION, query_default_step_ms, "1m", 1, DAY_MS,

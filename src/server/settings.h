@@ -52,6 +52,7 @@ struct settings {
     uint64_t ingest_tenant_rate;
 
     int64_t query_timeout_ms;
+    int64_t query_slow_ms;
     uint64_t query_max_samples;
     uint64_t query_memory_bytes;
     uint64_t query_concurrency;

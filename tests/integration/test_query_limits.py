@@ -182,6 +182,66 @@ class QueryLimits(harness.IntegrationTest):
         self.assert_nothing_is_left()
         self.assertEqual(self.failed("canceled"), 3)
 
+    # --- Queries under way -------------------------------------------------------------------------
+
+    def active(self, **headers):
+        answer = self.node.request("GET", "/api/v1/status/active_queries", headers=headers)
+        return answer.data()["queries"]
+
+    def test_queries_under_way_are_seen_and_can_be_killed(self):
+        self.occupy()
+        waiting = self.ask_and_leave_open("/api/v1/series?" + harness.query_string(
+            {"match[]": "filled", "start": 5}))
+        self.until(lambda: len(self.active()) == 2, "one runs, one waits")
+        heavy, series = self.active()
+        self.assertEqual((heavy["kind"], heavy["state"], heavy["query"], heavy["tenant"]),
+                         ("query_range", "running", HEAVY, "anonymous"))
+        self.assertEqual((heavy["start"], heavy["step"]), (self.now_ms / 1000 - SAMPLES, 0.03))
+        self.assertGreater(heavy["ranSeconds"], 0)
+        self.assertGreater(heavy["memoryBytes"], 0)
+        self.assertLess(abs(heavy["receivedAt"] - time.time()), 60)
+        self.assertEqual((series["kind"], series["state"], series["query"], series["start"]),
+                         ("series", "waiting", "filled", 5))
+        self.assertNotIn("end", series)
+
+        path = "/api/v1/status/active_queries/"
+        self.assertEqual(self.node.request("DELETE", path + "x").status, 400)
+        self.assertEqual(self.node.request("DELETE", path + "999999").status, 404)
+        self.assertEqual(self.node.request("DELETE", path + str(series["id"])).status, 204)
+        answer = waiting.recv(65536)
+        self.assertIn(b"499", answer.split(b"\r\n")[0])
+        self.assertIn(b"query was killed", answer)
+        self.assertEqual(len(self.active()), 1)
+        self.assertEqual(self.node.request("DELETE", path + str(heavy["id"])).status, 204)
+        self.until(lambda: self.active() == [], "the heavy one is gone")
+        self.assertEqual(self.node.metric("gnomon_query_killed_total"), 2)
+        self.assert_nothing_is_left()
+
+    def test_a_slow_query_is_logged(self):
+        self.begin("--query.slow=1ms")
+        self.node.request("GET", self.heavy(timeout="300ms"))
+        self.assertEqual(self.node.metric("gnomon_query_slow_total"), 1)
+        line = [line for line in self.node.log_text().splitlines() if "a query was slow" in line][0]
+        self.assertIn("kind=query_range tenant=anonymous query=\"sum(max_over_time(", line)
+        self.assertIn("outcome=\"query timed out", line)
+
+    def test_a_tenant_sees_and_kills_its_own_queries(self):
+        self.begin("--tenants.enabled=true", "--query.concurrency=1", series=0)
+        address = RANGE + harness.query_string({
+            "query": "quantile_over_time(0.5, vector(time())[1m:1ms])", "start": 0, "end": 3000,
+            "step": 1})
+        for tenant in ("a", "b"):
+            client = socket.create_connection(("127.0.0.1", self.node.port))
+            self.addCleanup(client.close)
+            client.sendall(f"GET {address} HTTP/1.1\r\nHost: x\r\nX-Scope-OrgID: {tenant}\r\n\r\n".encode())
+            self.until(lambda: any(one["tenant"] == tenant for one in self.active()), tenant + " asks")
+        own = self.active(**{"X-Scope-OrgID": "b"})
+        self.assertEqual([one["tenant"] for one in own], ["b"])
+        path = "/api/v1/status/active_queries/" + str(own[0]["id"])
+        self.assertEqual(self.node.request("DELETE", path, headers={"X-Scope-OrgID": "a"}).status, 404)
+        self.assertEqual(self.node.request("DELETE", path, headers={"X-Scope-OrgID": "b"}).status, 204)
+        self.until(lambda: [one["tenant"] for one in self.active()] == ["a"], "b's is gone")
+
     def test_a_query_whose_client_leaves_ends(self):
         self.begin("--query.concurrency=2")
         clients = [self.ask_and_leave_open(self.heavy()) for _ in range(5)]

@@ -10,6 +10,7 @@
 #include "frontend/frontend.h"
 #include "platform/loop.h"
 #include "series_memory.h"
+#include "waiting.h"
 
 /* --- A frontend that runs one query at a time ------------------------------------------------- */
 
@@ -65,6 +66,7 @@ struct held_job {
     struct site *site;
     sem_t *go;
     sem_t *done;
+    const char *tenant;
     size_t *order; /* taken by the loop's thread only */
     size_t finished_as;
     enum error_code submitted;
@@ -87,6 +89,8 @@ static void submit(void *argument)
     struct held_job *held = argument;
     struct error error;
     held->job.run = run;
+    held->job.subject.kind = "test";
+    held->job.subject.tenant = text_of(held->tenant == NULL ? "" : held->tenant);
     held->job.done = done;
     held->submitted =
         frontend_submit(held->site->frontend, loop_scheduler(held->site->loop), &held->job, &error);
@@ -181,6 +185,137 @@ static void jobs_wait_for_their_turn_and_run_in_order(void **state)
     assert_int_equal(statistics.queries_refused_total, 0);
 }
 
+/* --- Tenants ---------------------------------------------------------------------------------- */
+
+static void tenants_take_turns(void **state)
+{
+    struct site *site = *state;
+    static const char *const TENANTS[] = {"a", "a", "a", "b"};
+    static const size_t FINISHED_AS[] = {1, 2, 4, 3};
+    struct held_job jobs[4];
+    size_t order = 0;
+    sem_t go, finished;
+    sem_init(&go, 0, 0);
+    sem_init(&finished, 0, 0);
+    for (size_t i = 0; i < 4; i++) {
+        jobs[i] = (struct held_job){.site = site, .go = &go, .done = &finished, .order = &order};
+        jobs[i].tenant = TENANTS[i];
+        loop_call(site->loop, submit, &jobs[i]);
+        assert_int_equal(jobs[i].submitted, ERROR_NONE);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        sem_post(&go);
+        sem_wait(&finished);
+    }
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(jobs[i].finished_as, FINISHED_AS[i]);
+    sem_destroy(&go);
+    sem_destroy(&finished);
+}
+
+/* Of WAITING_MAX places, and a quarter more for those who have none. */
+static void a_tenant_has_its_share_of_the_places(void **state)
+{
+    struct frontend_job jobs[24] = {0};
+    struct waiting waiting = {0};
+    struct error error;
+    enum { PLACES = 8 };
+    (void)state;
+    size_t used = 0;
+    for (size_t i = 0; i < PLACES; i++) {
+        jobs[used].subject.tenant = TEXT("many");
+        assert_int_equal(waiting_add(&waiting, &jobs[used++], PLACES, &error), ERROR_NONE);
+    }
+    jobs[used].subject.tenant = TEXT("many");
+    assert_int_equal(waiting_add(&waiting, &jobs[used], PLACES, &error), ERROR_UNAVAILABLE);
+
+    /* Two others come, each finds a place, and no second one. */
+    jobs[used].subject.tenant = TEXT("few");
+    assert_int_equal(waiting_add(&waiting, &jobs[used++], PLACES, &error), ERROR_NONE);
+    jobs[used].subject.tenant = TEXT("none");
+    assert_int_equal(waiting_add(&waiting, &jobs[used++], PLACES, &error), ERROR_NONE);
+    jobs[used].subject.tenant = TEXT("late");
+    assert_int_equal(waiting_add(&waiting, &jobs[used], PLACES, &error), ERROR_UNAVAILABLE);
+    jobs[used].subject.tenant = TEXT("few");
+    assert_int_equal(waiting_add(&waiting, &jobs[used], PLACES, &error), ERROR_UNAVAILABLE);
+
+    /* Places that become free are not for who has more than a third of them. */
+    assert_ptr_equal(waiting_take(&waiting), &jobs[0]);
+    assert_ptr_equal(waiting_take(&waiting), &jobs[PLACES]);
+    assert_ptr_equal(waiting_take(&waiting), &jobs[PLACES + 1]);
+    assert_ptr_equal(waiting_take(&waiting), &jobs[1]);
+    assert_int_equal(waiting.tenant_count, 1);
+    jobs[used].subject.tenant = TEXT("few");
+    assert_int_equal(waiting_add(&waiting, &jobs[used++], PLACES, &error), ERROR_NONE);
+    jobs[used].subject.tenant = TEXT("many");
+    assert_int_equal(waiting_add(&waiting, &jobs[used], PLACES, &error), ERROR_UNAVAILABLE);
+    jobs[used].subject.tenant = TEXT("few");
+    assert_int_equal(waiting_add(&waiting, &jobs[used], PLACES, &error), ERROR_NONE);
+    while (waiting_take(&waiting) != NULL)
+        continue;
+    assert_int_equal(waiting.count, 0);
+    assert_null(waiting.first);
+}
+
+/* --- Jobs under way --------------------------------------------------------------------------- */
+
+struct seen {
+    size_t count;
+    size_t running;
+    uint64_t ids[8];
+};
+
+static void see(void *context, const struct frontend_active *active)
+{
+    struct seen *seen = context;
+    seen->running += active->is_running;
+    seen->ids[seen->count++] = active->id;
+}
+
+static void jobs_under_way_are_seen_and_can_be_killed(void **state)
+{
+    struct site *site = *state;
+    struct held_job jobs[3];
+    struct frontend_statistics statistics;
+    size_t order = 0;
+    sem_t go, finished;
+    sem_init(&go, 0, 0);
+    sem_init(&finished, 0, 0);
+    for (size_t i = 0; i < 3; i++) {
+        jobs[i] = (struct held_job){.site = site, .go = &go, .done = &finished, .order = &order};
+        jobs[i].tenant = i == 2 ? "other" : "own";
+        loop_call(site->loop, submit, &jobs[i]);
+    }
+    struct seen seen = {0};
+    frontend_visit_active(site->frontend, see, &seen);
+    assert_int_equal(seen.count, 3);
+
+    /* Another tenant's, and what is not there, stays. */
+    struct text own = TEXT("own");
+    assert_false(frontend_kill(site->frontend, seen.ids[2], &own));
+    assert_false(frontend_kill(site->frontend, seen.ids[2] + 1, NULL));
+
+    /* The one that waits ends at once, the one that runs when it looks. */
+    assert_true(frontend_kill(site->frontend, seen.ids[1], &own));
+    sem_wait(&finished);
+    assert_int_equal(jobs[1].finished_as, 1);
+    assert_int_equal(jobs[1].job.error.code, ERROR_CANCELED);
+    assert_true(strcmp(jobs[1].job.error.message, "query was killed") == 0);
+    assert_true(frontend_kill(site->frontend, seen.ids[0], NULL));
+    assert_true(atomic_load(&jobs[0].job.canceled));
+    frontend_statistics(site->frontend, &statistics);
+    assert_int_equal(statistics.queries_killed_total, 2);
+    for (size_t i = 0; i < 2; i++) {
+        sem_post(&go);
+        sem_wait(&finished);
+    }
+    seen = (struct seen){0};
+    frontend_visit_active(site->frontend, see, &seen);
+    assert_int_equal(seen.count, 0);
+    sem_destroy(&go);
+    sem_destroy(&finished);
+}
+
 static void too_many_waiting_jobs_are_refused_and_the_others_are_not_harmed(void **state)
 {
     struct site *site = *state;
@@ -212,8 +347,7 @@ static void too_many_waiting_jobs_are_refused_and_the_others_are_not_harmed(void
     sem_wait(&finished);
 }
 
-/* --- Memory
- * ------------------------------------------------------------------------------------------ */
+/* --- Memory ----------------------------------------------------------------------------------- */
 
 static void all_queries_share_one_budget_of_memory(void **state)
 {
@@ -243,6 +377,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_job_ends_where_it_waits_when_its_deadline_passes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_job_ends_where_it_waits_when_nobody_wants_it, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(tenants_take_turns, set_up, tear_down),
+        cmocka_unit_test(a_tenant_has_its_share_of_the_places),
+        cmocka_unit_test_setup_teardown(jobs_under_way_are_seen_and_can_be_killed, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(all_queries_share_one_budget_of_memory, set_up, tear_down),
     };
