@@ -33,6 +33,9 @@ void json_integer(struct byte_buffer *buffer, int64_t value);
  */
 size_t double_format(char *target, double value);
 
+/* The same as Go's %g lays it out: with an exponent below 1e-4 and from 1e6 on. */
+size_t double_format_general(char *target, double value);
+
 /* double_format in quotes: the form of sample values. */
 void json_sample_value(struct byte_buffer *buffer, double value);
 

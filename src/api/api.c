@@ -116,6 +116,8 @@ static const struct http_route PLAIN_ROUTES[] = {
     {HTTP_GET | HTTP_HEAD, "/-/ready", api_ready, NULL, 0},
     {POST_PUT, "/-/reload", api_reload, NULL, 0},
     {HTTP_GET, "/metrics", api_metrics, NULL, 0},
+    {HTTP_GET, "/federate", api_federate, NULL, 0},
+    {HTTP_GET, "/prometheus/federate", api_federate, NULL, 0},
 };
 
 /* `instead`, when given, answers all of them. */

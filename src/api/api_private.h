@@ -72,6 +72,10 @@ void api_respond_data(struct http_request *request, struct byte_buffer *data);
 /* A body that a JSON endpoint made by itself; takes over the buffer. */
 void api_respond_json(struct http_request *request, unsigned status, struct byte_buffer *body);
 
+/* An error as text, as Prometheus answers it outside of /api. */
+void api_respond_plain_error(struct http_request *request, const struct error *error,
+                             enum api_error invalid_kind);
+
 void api_respond_status(struct http_request *request, unsigned status);
 void api_respond_text(struct http_request *request, unsigned status, const char *text);
 
@@ -133,6 +137,7 @@ void api_labels(struct http_request *request);           /* series.c */
 void api_label_values(struct http_request *request);     /* series.c */
 void api_query_exemplars(struct http_request *request);  /* exemplars.c */
 void api_metadata(struct http_request *request);         /* metadata.c */
+void api_federate(struct http_request *request);         /* federate.c */
 void api_status_buildinfo(struct http_request *request); /* status.c */
 void api_status_runtimeinfo(struct http_request *request);
 void api_status_flags(struct http_request *request);
@@ -214,6 +219,7 @@ struct api_lookup {
 
     /* A list that was found: shown up to the limit, piece by piece as the client takes it. */
     const void *items; /* [item_count], in the arena or the sets, in order, each once */
+    void *state;       /* of the kind, between items */
     size_t item_count;
     size_t next_item;
     struct series_set **sets; /* [set_count], closed with the look-up */
@@ -221,6 +227,7 @@ struct api_lookup {
 
     struct byte_buffer answer; /* the whole, or the first piece of a long one */
     const char *warning;       /* about what is in the answer; NULL: none */
+    struct text content_type;  /* JSON when nothing else was set */
     bool is_complete;
     bool is_empty; /* no data at all: 204 */
 };
@@ -236,6 +243,11 @@ struct api_lookup_kind {
                            struct error *error);
     /* The JSON of one item. */
     void (*append)(const struct api_lookup *lookup, size_t item, struct byte_buffer *piece);
+    /* The rest is for answers that are no JSON: items stand one behind the other, errors are text.
+     * `read` sets the look-up's content_type. */
+    bool is_plain;
+    void (*finish)(const struct api_lookup *lookup, struct byte_buffer *piece); /* behind them */
+    void (*clear)(struct api_lookup *lookup); /* what is left of it */
 };
 
 /* Read the parameters and run (lookup.c); answers in any case. */

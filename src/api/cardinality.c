@@ -226,6 +226,7 @@ static enum error_code read(struct api_lookup *lookup, const struct http_paramet
 
 void api_status_tsdb(struct http_request *request)
 {
-    static const struct api_lookup_kind KIND = {"status/tsdb", read, run_tsdb, NULL};
+    static const struct api_lookup_kind KIND = {
+        .name = "status/tsdb", .read = read, .run = run_tsdb};
     api_lookup_start(request, (struct text){0}, &KIND);
 }

@@ -86,7 +86,7 @@ static enum error_code run_exemplars(struct api_lookup *lookup, struct byte_buff
 
 void api_query_exemplars(struct http_request *request)
 {
-    static const struct api_lookup_kind KIND = {"query_exemplars", read_exemplars, run_exemplars,
-                                                NULL};
+    static const struct api_lookup_kind KIND = {
+        .name = "query_exemplars", .read = read_exemplars, .run = run_exemplars};
     api_lookup_start(request, (struct text){0}, &KIND);
 }

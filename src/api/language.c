@@ -36,12 +36,14 @@ static enum error_code parse(struct api_lookup *lookup, struct byte_buffer *data
 
 void api_format_query(struct http_request *request)
 {
-    static const struct api_lookup_kind KIND = {"format_query", read_query, format, NULL};
+    static const struct api_lookup_kind KIND = {
+        .name = "format_query", .read = read_query, .run = format};
     api_lookup_start(request, (struct text){0}, &KIND);
 }
 
 void api_parse_query(struct http_request *request)
 {
-    static const struct api_lookup_kind KIND = {"parse_query", read_query, parse, NULL};
+    static const struct api_lookup_kind KIND = {
+        .name = "parse_query", .read = read_query, .run = parse};
     api_lookup_start(request, (struct text){0}, &KIND);
 }

@@ -10,9 +10,24 @@
 
 /* --- The answer: on a worker ------------------------------------------------------------------ */
 
+/* The same of an answer that is no JSON. */
+static bool append_plain_piece(struct api_lookup *lookup, struct byte_buffer *piece,
+                               size_t piece_bytes)
+{
+    while (lookup->next_item < lookup->item_count && piece->size < piece_bytes)
+        lookup->kind->append(lookup, lookup->next_item++, piece);
+    if (lookup->next_item < lookup->item_count)
+        return false;
+    if (lookup->kind->finish != NULL)
+        lookup->kind->finish(lookup, piece);
+    return true;
+}
+
 /* True when it is complete. */
 static bool append_piece(struct api_lookup *lookup, struct byte_buffer *piece, size_t piece_bytes)
 {
+    if (lookup->kind->is_plain)
+        return append_plain_piece(lookup, piece, piece_bytes);
     size_t count = lookup->item_count;
     size_t shown = lookup->limit < count ? (size_t)lookup->limit : count;
     if (lookup->kind->append != NULL) {
@@ -41,7 +56,8 @@ static void lookup_run(struct frontend_job *job)
 {
     struct api_lookup *lookup = (struct api_lookup *)job;
     struct byte_buffer *answer = &lookup->answer;
-    json_raw(answer, TEXT("{\"status\":\"success\",\"data\":"));
+    if (!lookup->kind->is_plain)
+        json_raw(answer, TEXT("{\"status\":\"success\",\"data\":"));
     size_t begun_bytes = answer->size;
     if (lookup->kind->run(lookup, answer, &job->error) != ERROR_NONE) {
         if (job->error.code == ERROR_OUT_OF_MEMORY)
@@ -73,6 +89,8 @@ static enum http_production produce(struct http_producer *producer, struct byte_
 
 static void lookup_destroy(struct api_lookup *lookup)
 {
+    if (lookup->kind->clear != NULL)
+        lookup->kind->clear(lookup);
     promql_query_clear(&lookup->query);
     api_selectors_clear(&lookup->selectors);
     for (size_t i = 0; i < lookup->set_count; i++)
@@ -87,24 +105,45 @@ static void produced(struct http_producer *producer)
     lookup_destroy((struct api_lookup *)((char *)producer - offsetof(struct api_lookup, producer)));
 }
 
+static void respond_error(const struct api_lookup_kind *kind, struct http_request *request,
+                          const struct error *error, enum api_error invalid_kind)
+{
+    if (kind->is_plain)
+        api_respond_plain_error(request, error, invalid_kind);
+    else
+        api_respond_code(request, error, invalid_kind);
+}
+
+static void respond_whole(struct api_lookup *lookup)
+{
+    struct http_response response = {
+        .status = 200,
+        .content_type = lookup->content_type,
+        .body = {(char *)lookup->answer.bytes, lookup->answer.size},
+        .body_life = HTTP_BODY_OWNED,
+    };
+    lookup->answer = (struct byte_buffer){0};
+    http_respond(lookup->request, &response);
+}
+
 static void lookup_done(struct frontend_job *job)
 {
     struct api_lookup *lookup = (struct api_lookup *)job;
     struct http_request *request = lookup->request;
     http_request_on_gone(request, NULL, NULL);
     if (job->error.code == ERROR_NONE && !lookup->is_complete) {
-        struct http_response response = {.status = 200, .content_type = TEXT("application/json")};
+        struct http_response response = {.status = 200, .content_type = lookup->content_type};
         lookup->producer =
             (struct http_producer){.produce = produce, .finished = produced, .class = JOB_QUERY};
         http_respond_produced(request, &response, &lookup->producer);
         return;
     }
     if (job->error.code != ERROR_NONE)
-        api_respond_code(request, &job->error, API_EXECUTION);
+        respond_error(lookup->kind, request, &job->error, API_EXECUTION);
     else if (lookup->is_empty)
         api_respond_status(request, 204);
     else
-        api_respond_json(request, 200, &lookup->answer);
+        respond_whole(lookup);
     lookup_destroy(lookup);
 }
 
@@ -156,6 +195,7 @@ void api_lookup_start(struct http_request *request, struct text name,
     lookup->name = name;
     lookup->limit = API_NO_LIMIT;
     lookup->kind = kind;
+    lookup->content_type = TEXT("application/json");
     enum error_code code = kind->read(lookup, parameters, &error);
     lookup->job.subject.start_ms = lookup->start_ms;
     lookup->job.subject.end_ms = lookup->end_ms;
@@ -166,7 +206,7 @@ void api_lookup_start(struct http_request *request, struct text name,
         http_request_on_gone(request, lookup_gone, lookup);
     } else {
         lookup_destroy(lookup);
-        api_respond_code(request, &error, API_BAD_DATA);
+        respond_error(kind, request, &error, API_BAD_DATA);
     }
 }
 

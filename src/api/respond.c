@@ -1,4 +1,5 @@
 /* Answers, and who asks. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,20 @@ void api_respond_code(struct http_request *request, const struct error *error,
                       enum api_error invalid_kind)
 {
     api_respond_error(request, api_error_of(error->code, invalid_kind), error->message);
+}
+
+void api_respond_plain_error(struct http_request *request, const struct error *error,
+                             enum api_error invalid_kind)
+{
+    char line[sizeof error->message + 1];
+    snprintf(line, sizeof line, "%s\n", error->message);
+    struct text message = arena_copy_text(http_request_arena(request), text_of(line));
+    http_respond(request, &(struct http_response){
+                              .status = ERROR_FORMS[api_error_of(error->code, invalid_kind)].status,
+                              .content_type = TEXT("text/plain; charset=utf-8"),
+                              .body = message,
+                              .body_life = HTTP_BODY_BORROWED,
+                          });
 }
 
 void api_respond_data(struct http_request *request, struct byte_buffer *data)

@@ -76,7 +76,8 @@ static enum error_code run_texts(struct api_lookup *lookup, struct byte_buffer *
     return lookup->items == NULL ? api_memory_error(error) : ERROR_NONE;
 }
 
-static const struct api_lookup_kind TEXTS = {"labels", read_texts, run_texts, append_text};
+static const struct api_lookup_kind TEXTS = {
+    .name = "labels", .read = read_texts, .run = run_texts, .append = append_text};
 
 void api_labels(struct http_request *request)
 {
@@ -185,6 +186,7 @@ static void append_series(const struct api_lookup *lookup, size_t item, struct b
 
 void api_series(struct http_request *request)
 {
-    static const struct api_lookup_kind KIND = {"series", read_series, run_series, append_series};
+    static const struct api_lookup_kind KIND = {
+        .name = "series", .read = read_series, .run = run_series, .append = append_series};
     api_lookup_start(request, (struct text){0}, &KIND);
 }

@@ -145,6 +145,20 @@ size_t double_format(char *target, double value)
     return size + lay_out_plain(target + size, digits, count, exponent);
 }
 
+size_t double_format_general(char *target, double value)
+{
+    double magnitude = fabs(value);
+    if (!isfinite(value) || magnitude == 0 || (magnitude >= 1e-4 && magnitude < 1e6))
+        return double_format(target, value);
+    size_t size = 0;
+    char digits[DOUBLE_DIGITS_MAX];
+    int exponent;
+    int count = (int)double_shortest_digits(magnitude, digits, &exponent);
+    if (value < 0)
+        target[size++] = '-';
+    return size + lay_out_exponent(target + size, digits, count, exponent);
+}
+
 static size_t format_quoted(char *target, double value)
 {
     target[0] = '"';
