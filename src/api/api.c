@@ -71,6 +71,7 @@ enum { GET_POST = HTTP_GET | HTTP_POST, POST_PUT = HTTP_POST | HTTP_PUT };
 static const struct endpoint ENDPOINTS[] = {
     ENDPOINT(HTTP_POST, "/write", api_write),
     ENDPOINT(HTTP_POST, "/push", api_write),
+    ENDPOINT(HTTP_POST, "/read", api_remote_read),
     ENDPOINT(GET_POST, "/query", api_query),
     ENDPOINT(GET_POST, "/query_range", api_query_range),
     ENDPOINT(GET_POST, "/query_exemplars", api_query_exemplars),

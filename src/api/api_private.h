@@ -138,6 +138,7 @@ void api_label_values(struct http_request *request);     /* series.c */
 void api_query_exemplars(struct http_request *request);  /* exemplars.c */
 void api_metadata(struct http_request *request);         /* metadata.c */
 void api_federate(struct http_request *request);         /* federate.c */
+void api_remote_read(struct http_request *request);      /* remote_read.c */
 void api_status_buildinfo(struct http_request *request); /* status.c */
 void api_status_runtimeinfo(struct http_request *request);
 void api_status_flags(struct http_request *request);
@@ -225,9 +226,11 @@ struct api_lookup {
     struct series_set **sets; /* [set_count], closed with the look-up */
     size_t set_count;
 
-    struct byte_buffer answer; /* the whole, or the first piece of a long one */
-    const char *warning;       /* about what is in the answer; NULL: none */
-    struct text content_type;  /* JSON when nothing else was set */
+    struct byte_buffer answer;    /* the whole, or the first piece of a long one */
+    const char *warning;          /* about what is in the answer; NULL: none */
+    struct text content_type;     /* JSON when nothing else was set */
+    struct text content_encoding; /* empty: none but what the server adds */
+    struct error failure;         /* of an item; the answer ends there */
     bool is_complete;
     bool is_empty; /* no data at all: 204 */
 };
@@ -241,13 +244,13 @@ struct api_lookup_kind {
      * what is there. */
     enum error_code (*run)(struct api_lookup *lookup, struct byte_buffer *data,
                            struct error *error);
-    /* The JSON of one item. */
-    void (*append)(const struct api_lookup *lookup, size_t item, struct byte_buffer *piece);
+    /* The JSON of one item. Who cannot go on leaves the reason in `failure`. */
+    void (*append)(struct api_lookup *lookup, size_t item, struct byte_buffer *piece);
     /* The rest is for answers that are no JSON: items stand one behind the other, errors are text.
      * `read` sets the look-up's content_type. */
     bool is_plain;
-    void (*finish)(const struct api_lookup *lookup, struct byte_buffer *piece); /* behind them */
-    void (*clear)(struct api_lookup *lookup); /* what is left of it */
+    void (*finish)(struct api_lookup *lookup, struct byte_buffer *piece); /* behind them */
+    void (*clear)(struct api_lookup *lookup);                             /* what is left of it */
 };
 
 /* Read the parameters and run (lookup.c); answers in any case. */

@@ -128,7 +128,7 @@ static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, 
 
 /* --- The answer ------------------------------------------------------------------------------- */
 
-static void append(const struct api_lookup *lookup, size_t item, struct byte_buffer *piece)
+static void append(struct api_lookup *lookup, size_t item, struct byte_buffer *piece)
 {
     const struct latest *latest = (const struct latest *)lookup->items + item;
     struct exposition_sample sample = {
@@ -141,7 +141,7 @@ static void append(const struct api_lookup *lookup, size_t item, struct byte_buf
     exposition_append(lookup->state, &sample, piece);
 }
 
-static void finish(const struct api_lookup *lookup, struct byte_buffer *piece)
+static void finish(struct api_lookup *lookup, struct byte_buffer *piece)
 {
     exposition_finish(lookup->state, piece);
 }

@@ -14,9 +14,10 @@
 static bool append_plain_piece(struct api_lookup *lookup, struct byte_buffer *piece,
                                size_t piece_bytes)
 {
-    while (lookup->next_item < lookup->item_count && piece->size < piece_bytes)
+    while (lookup->next_item < lookup->item_count && piece->size < piece_bytes &&
+           lookup->failure.code == ERROR_NONE)
         lookup->kind->append(lookup, lookup->next_item++, piece);
-    if (lookup->next_item < lookup->item_count)
+    if (lookup->next_item < lookup->item_count && lookup->failure.code == ERROR_NONE)
         return false;
     if (lookup->kind->finish != NULL)
         lookup->kind->finish(lookup, piece);
@@ -66,7 +67,9 @@ static void lookup_run(struct frontend_job *job)
     }
     lookup->is_empty = lookup->kind->append == NULL && answer->size == begun_bytes;
     lookup->is_complete = append_piece(lookup, answer, API_FIRST_PIECE_BYTES);
-    if (answer->failed)
+    if (lookup->failure.code != ERROR_NONE)
+        job->error = lookup->failure;
+    else if (answer->failed)
         (void)api_memory_error(&job->error); /* its code is in the error */
 }
 
@@ -80,7 +83,7 @@ static enum http_production produce(struct http_producer *producer, struct byte_
     } else {
         lookup->is_complete = append_piece(lookup, piece, HTTP_PIECE_BYTES);
     }
-    if (piece->failed)
+    if (piece->failed || lookup->failure.code != ERROR_NONE)
         return HTTP_PRODUCTION_BROKEN;
     return lookup->is_complete ? HTTP_PRODUCTION_END : HTTP_PRODUCTION_MORE;
 }
@@ -114,14 +117,23 @@ static void respond_error(const struct api_lookup_kind *kind, struct http_reques
         api_respond_code(request, error, invalid_kind);
 }
 
-static void respond_whole(struct api_lookup *lookup)
+static struct http_response response_of(const struct api_lookup *lookup, struct http_header *header)
 {
-    struct http_response response = {
+    *header = (struct http_header){TEXT("Content-Encoding"), lookup->content_encoding};
+    return (struct http_response){
         .status = 200,
         .content_type = lookup->content_type,
-        .body = {(char *)lookup->answer.bytes, lookup->answer.size},
-        .body_life = HTTP_BODY_OWNED,
+        .headers = header,
+        .header_count = lookup->content_encoding.size > 0,
     };
+}
+
+static void respond_whole(struct api_lookup *lookup)
+{
+    struct http_header header;
+    struct http_response response = response_of(lookup, &header);
+    response.body = (struct text){(char *)lookup->answer.bytes, lookup->answer.size};
+    response.body_life = HTTP_BODY_OWNED;
     lookup->answer = (struct byte_buffer){0};
     http_respond(lookup->request, &response);
 }
@@ -132,14 +144,16 @@ static void lookup_done(struct frontend_job *job)
     struct http_request *request = lookup->request;
     http_request_on_gone(request, NULL, NULL);
     if (job->error.code == ERROR_NONE && !lookup->is_complete) {
-        struct http_response response = {.status = 200, .content_type = lookup->content_type};
+        struct http_header header;
+        struct http_response response = response_of(lookup, &header);
         lookup->producer =
             (struct http_producer){.produce = produce, .finished = produced, .class = JOB_QUERY};
         http_respond_produced(request, &response, &lookup->producer);
         return;
     }
     if (job->error.code != ERROR_NONE)
-        respond_error(lookup->kind, request, &job->error, API_EXECUTION);
+        respond_error(lookup->kind, request, &job->error,
+                      lookup->kind->is_plain ? API_BAD_DATA : API_EXECUTION);
     else if (lookup->is_empty)
         api_respond_status(request, 204);
     else

@@ -47,7 +47,7 @@ static enum error_code read_series(struct api_lookup *lookup,
 
 /* --- Names and values ------------------------------------------------------------------------- */
 
-static void append_text(const struct api_lookup *lookup, size_t item, struct byte_buffer *piece)
+static void append_text(struct api_lookup *lookup, size_t item, struct byte_buffer *piece)
 {
     json_string(piece, ((const struct text *)lookup->items)[item]);
 }
@@ -179,7 +179,7 @@ static enum error_code run_series(struct api_lookup *lookup, struct byte_buffer 
     return ERROR_NONE;
 }
 
-static void append_series(const struct api_lookup *lookup, size_t item, struct byte_buffer *piece)
+static void append_series(struct api_lookup *lookup, size_t item, struct byte_buffer *piece)
 {
     json_labels(piece, ((const struct labels *)lookup->items)[item]);
 }

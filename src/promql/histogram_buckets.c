@@ -40,6 +40,8 @@ bool histogram_take_apart(struct arena *arena, const struct histogram *histogram
         .sum = histogram->sum,
         .bounds = histogram->custom_bounds,
         .bound_count = histogram->custom_bound_count,
+        .has_positive = histogram->positive_bucket_count > 0,
+        .has_negative = histogram->negative_bucket_count > 0,
     };
     return side_take(arena, histogram, histogram->positive_spans, histogram->positive_span_count,
                      histogram->positive_buckets, histogram->positive_bucket_count,

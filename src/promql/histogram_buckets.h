@@ -29,8 +29,10 @@ struct histogram_parts {
     double zero_count;
     double count;
     double sum;
-    struct bucket_list positive;
+    struct bucket_list positive; /* without the empty ones */
     struct bucket_list negative;
+    bool has_positive; /* buckets of that side, empty ones as well: zero may be at their end */
+    bool has_negative;
     const double *bounds; /* [bound_count], custom buckets */
     size_t bound_count;
 };

@@ -60,9 +60,9 @@ double histogram_statistic(enum function_id function, const struct histogram *hi
 /* A side of zero without observations bounds the zero bucket. */
 static void zero_bucket_bound(const struct histogram_parts *parts, struct bounded_bucket *bucket)
 {
-    if (parts->negative.count == 0 && parts->positive.count > 0)
+    if (!parts->has_negative && parts->has_positive)
         bucket->lower = 0;
-    else if (parts->positive.count == 0 && parts->negative.count > 0)
+    else if (!parts->has_positive && parts->has_negative)
         bucket->upper = 0;
 }
 
@@ -342,9 +342,9 @@ struct histogram *histogram_trimmed(struct arena *arena, const struct histogram 
     if (parts.zero_count > 0) {
         struct bounded_bucket zero = {-parts.zero_threshold, parts.zero_threshold,
                                       parts.zero_count};
-        if (parts.negative.count == 0 && parts.positive.count > 0)
+        if (!parts.has_negative && parts.has_positive)
             zero.lower = 0;
-        else if (parts.positive.count == 0 && parts.negative.count > 0)
+        else if (!parts.has_positive && parts.has_negative)
             zero.upper = 0;
         double below = bound <= zero.lower   ? 0
                        : bound >= zero.upper ? zero.count
