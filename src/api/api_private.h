@@ -128,17 +128,20 @@ enum { NANOSECONDS_PER_MILLISECOND = 1000000 };
 void api_write(struct http_request *request); /* write.c */
 /* write.c: refuse writes before their body, of clients that ask first. A hook of the servers. */
 enum http_admission api_admit(void *context, struct http_request *request);
-void api_query(struct http_request *request);            /* query.c */
-void api_query_range(struct http_request *request);      /* query.c */
-void api_format_query(struct http_request *request);     /* language.c */
-void api_parse_query(struct http_request *request);      /* language.c */
-void api_series(struct http_request *request);           /* series.c */
-void api_labels(struct http_request *request);           /* series.c */
-void api_label_values(struct http_request *request);     /* series.c */
-void api_query_exemplars(struct http_request *request);  /* exemplars.c */
-void api_metadata(struct http_request *request);         /* metadata.c */
-void api_federate(struct http_request *request);         /* federate.c */
-void api_remote_read(struct http_request *request);      /* remote_read.c */
+void api_query(struct http_request *request);               /* query.c */
+void api_query_range(struct http_request *request);         /* query.c */
+void api_format_query(struct http_request *request);        /* language.c */
+void api_parse_query(struct http_request *request);         /* language.c */
+void api_series(struct http_request *request);              /* series.c */
+void api_labels(struct http_request *request);              /* series.c */
+void api_label_values(struct http_request *request);        /* series.c */
+void api_query_exemplars(struct http_request *request);     /* exemplars.c */
+void api_metadata(struct http_request *request);            /* metadata.c */
+void api_federate(struct http_request *request);            /* federate.c */
+void api_remote_read(struct http_request *request);         /* remote_read.c */
+void api_search_metric_names(struct http_request *request); /* search.c */
+void api_search_label_names(struct http_request *request);
+void api_search_label_values(struct http_request *request);
 void api_status_buildinfo(struct http_request *request); /* status.c */
 void api_status_runtimeinfo(struct http_request *request);
 void api_status_flags(struct http_request *request);
@@ -246,9 +249,10 @@ struct api_lookup_kind {
                            struct error *error);
     /* The JSON of one item. Who cannot go on leaves the reason in `failure`. */
     void (*append)(struct api_lookup *lookup, size_t item, struct byte_buffer *piece);
-    /* The rest is for answers that are no JSON: items stand one behind the other, errors are text.
-     * `read` sets the look-up's content_type. */
+    /* The rest is for answers without the envelope: items stand one behind the other, and `read`
+     * sets the look-up's content_type. */
     bool is_plain;
+    bool has_plain_errors; /* text, and 400 where the envelope would say 422 */
     void (*finish)(struct api_lookup *lookup, struct byte_buffer *piece); /* behind them */
     void (*clear)(struct api_lookup *lookup);                             /* what is left of it */
 };

@@ -28,11 +28,19 @@ static void append_category(struct byte_buffer *json, const char *name,
 static void append_api(struct byte_buffer *json, const struct api_options *options)
 {
     const struct feature features[] = {
-        {"admin", options->admin_enabled}, {"exclude_alerts", true},
-        {"label_values_match", true},      {"lifecycle", options->admin_enabled},
-        {"otlp_write_receiver", false},    {"query_stats", true},
-        {"query_warnings", true},          {"remote_write_receiver", true},
-        {"time_range_labels", true},       {"time_range_series", true},
+        {"admin", options->admin_enabled},
+        {"exclude_alerts", true},
+        {"label_values_match", true},
+        {"lifecycle", options->admin_enabled},
+        {"otlp_write_receiver", false},
+        {"query_stats", true},
+        {"query_warnings", true},
+        {"remote_write_receiver", true},
+        {"search", true},
+        {"search_fuzz_alg_jarowinkler", true},
+        {"search_fuzz_alg_subsequence", true},
+        {"time_range_labels", true},
+        {"time_range_series", true},
     };
     append_category(json, "api", features, sizeof features / sizeof features[0]);
 }

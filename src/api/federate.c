@@ -161,6 +161,7 @@ void api_federate(struct http_request *request)
         .run = run,
         .append = append,
         .is_plain = true,
+        .has_plain_errors = true,
         .finish = finish,
         .clear = clear,
     };

@@ -111,7 +111,7 @@ static void produced(struct http_producer *producer)
 static void respond_error(const struct api_lookup_kind *kind, struct http_request *request,
                           const struct error *error, enum api_error invalid_kind)
 {
-    if (kind->is_plain)
+    if (kind->has_plain_errors)
         api_respond_plain_error(request, error, invalid_kind);
     else
         api_respond_code(request, error, invalid_kind);
@@ -153,7 +153,7 @@ static void lookup_done(struct frontend_job *job)
     }
     if (job->error.code != ERROR_NONE)
         respond_error(lookup->kind, request, &job->error,
-                      lookup->kind->is_plain ? API_BAD_DATA : API_EXECUTION);
+                      lookup->kind->has_plain_errors ? API_BAD_DATA : API_EXECUTION);
     else if (lookup->is_empty)
         api_respond_status(request, 204);
     else

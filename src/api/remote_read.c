@@ -275,6 +275,7 @@ void api_remote_read(struct http_request *request)
         .run = run,
         .append = append,
         .is_plain = true,
+        .has_plain_errors = true,
         .clear = clear,
     };
     api_lookup_start(request, (struct text){0}, &KIND);
