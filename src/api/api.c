@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api_private.h"
+#include "endpoints.h"
 
 /* --- Life ------------------------------------------------------------------------------------- */
 
@@ -54,71 +55,10 @@ void api_destroy(struct api *api)
 
 /* --- Routes ----------------------------------------------------------------------------------- */
 
-struct endpoint {
-    unsigned methods;
-    const char *path;     /* below /api/v1 */
-    const char *prefixed; /* the same below /prometheus/api/v1 */
-    http_handler *handler;
-};
-
-#define ENDPOINT(methods, path, handler)                                                           \
-    {                                                                                              \
-        methods, "/api/v1" path, "/prometheus/api/v1" path, handler                                \
-    }
-
-enum { GET_POST = HTTP_GET | HTTP_POST, POST_PUT = HTTP_POST | HTTP_PUT };
-
-static const struct endpoint ENDPOINTS[] = {
-    ENDPOINT(HTTP_POST, "/write", api_write),
-    ENDPOINT(HTTP_POST, "/push", api_write),
-    ENDPOINT(HTTP_POST, "/read", api_remote_read),
-    ENDPOINT(GET_POST, "/query", api_query),
-    ENDPOINT(GET_POST, "/query_range", api_query_range),
-    ENDPOINT(GET_POST, "/query_exemplars", api_query_exemplars),
-    ENDPOINT(GET_POST, "/format_query", api_format_query),
-    ENDPOINT(GET_POST, "/parse_query", api_parse_query),
-    ENDPOINT(GET_POST, "/series", api_series),
-    ENDPOINT(GET_POST, "/labels", api_labels),
-    ENDPOINT(HTTP_GET, "/label/{name}/values", api_label_values),
-    ENDPOINT(GET_POST, "/search/metric_names", api_search_metric_names),
-    ENDPOINT(GET_POST, "/search/label_names", api_search_label_names),
-    ENDPOINT(GET_POST, "/search/label_values", api_search_label_values),
-    ENDPOINT(HTTP_GET, "/metadata", api_metadata),
-    ENDPOINT(HTTP_GET, "/status/buildinfo", api_status_buildinfo),
-    ENDPOINT(HTTP_GET, "/status/runtimeinfo", api_status_runtimeinfo),
-    ENDPOINT(HTTP_GET, "/status/flags", api_status_flags),
-    ENDPOINT(HTTP_GET, "/status/config", api_status_config),
-    ENDPOINT(HTTP_GET, "/status/tsdb", api_status_tsdb),
-    ENDPOINT(HTTP_GET, "/status/tsdb/blocks", api_status_blocks),
-    ENDPOINT(HTTP_GET, "/status/self_metrics", api_status_self_metrics),
-    ENDPOINT(HTTP_GET, "/status/active_queries", api_active_queries),
-    ENDPOINT(HTTP_GET, "/status/walreplay", api_status_walreplay),
-    ENDPOINT(HTTP_GET, "/rules", api_empty_rules),
-    ENDPOINT(HTTP_GET, "/alerts", api_empty_alerts),
-    ENDPOINT(HTTP_GET, "/targets", api_empty_targets),
-    ENDPOINT(HTTP_GET, "/targets/metadata", api_empty_targets_metadata),
-    ENDPOINT(HTTP_GET, "/targets/relabel_steps", api_no_relabel_steps),
-    ENDPOINT(HTTP_GET, "/alertmanagers", api_empty_alertmanagers),
-    ENDPOINT(HTTP_GET, "/scrape_pools", api_empty_scrape_pools),
-    ENDPOINT(HTTP_GET, "/scrape_pools/config", api_no_scrape_pool),
-    ENDPOINT(HTTP_GET, "/notifications", api_empty_notifications),
-    ENDPOINT(HTTP_GET, "/notifications/live", api_no_live_notifications),
-    ENDPOINT(HTTP_GET, "/features", api_features),
-    ENDPOINT(HTTP_GET, "/cluster", api_cluster),
-};
-
-static const struct endpoint ADMIN_ENDPOINTS[] = {
-    ENDPOINT(POST_PUT, "/admin/tsdb/delete_series", api_delete_series),
-    ENDPOINT(POST_PUT, "/admin/tsdb/clean_tombstones", api_clean_tombstones),
-    ENDPOINT(POST_PUT, "/admin/tsdb/snapshot", api_snapshot),
-    ENDPOINT(HTTP_POST, "/admin/flush", api_flush),
-    ENDPOINT(HTTP_DELETE, "/status/active_queries/{id}", api_kill_query),
-};
-
 static const struct http_route PLAIN_ROUTES[] = {
     {HTTP_GET | HTTP_HEAD, "/-/healthy", api_healthy, NULL, 0},
     {HTTP_GET | HTTP_HEAD, "/-/ready", api_ready, NULL, 0},
-    {POST_PUT, "/-/reload", api_reload, NULL, 0},
+    {HTTP_POST | HTTP_PUT, "/-/reload", api_reload, NULL, 0},
     {HTTP_GET, "/metrics", api_metrics, NULL, 0},
     {HTTP_GET, "/federate", api_federate, NULL, 0},
     {HTTP_GET, "/prometheus/federate", api_federate, NULL, 0},
@@ -126,16 +66,17 @@ static const struct http_route PLAIN_ROUTES[] = {
 
 /* `instead`, when given, answers all of them. */
 static enum error_code add_endpoints(struct api *api, struct http_router *router,
-                                     const struct endpoint *endpoints, size_t count,
-                                     http_handler *instead, struct error *error)
+                                     struct api_endpoints endpoints, http_handler *instead,
+                                     struct error *error)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct http_route route = {.methods = endpoints[i].methods,
-                                   .pattern = endpoints[i].path,
-                                   .handler = instead == NULL ? endpoints[i].handler : instead,
+    for (size_t i = 0; i < endpoints.count; i++) {
+        const struct api_endpoint *endpoint = &endpoints.entries[i];
+        struct http_route route = {.methods = endpoint->methods,
+                                   .pattern = endpoint->path,
+                                   .handler = instead == NULL ? endpoint->handler : instead,
                                    .context = api};
         enum error_code code = http_router_add(router, &route, error);
-        route.pattern = endpoints[i].prefixed;
+        route.pattern = endpoint->prefixed;
         if (code == ERROR_NONE)
             code = http_router_add(router, &route, error);
         if (code != ERROR_NONE)
@@ -146,11 +87,9 @@ static enum error_code add_endpoints(struct api *api, struct http_router *router
 
 enum error_code api_add_routes(struct api *api, struct http_router *router, struct error *error)
 {
-    enum error_code code =
-        add_endpoints(api, router, ENDPOINTS, sizeof ENDPOINTS / sizeof ENDPOINTS[0], NULL, error);
+    enum error_code code = add_endpoints(api, router, api_endpoints(), NULL, error);
     if (code == ERROR_NONE)
-        code = add_endpoints(api, router, ADMIN_ENDPOINTS,
-                             sizeof ADMIN_ENDPOINTS / sizeof ADMIN_ENDPOINTS[0],
+        code = add_endpoints(api, router, api_admin_endpoints(),
                              api->options.admin_enabled ? NULL : api_admin_disabled, error);
     for (size_t i = 0; code == ERROR_NONE && i < sizeof PLAIN_ROUTES / sizeof PLAIN_ROUTES[0];
          i++) {

@@ -151,6 +151,7 @@ void api_status_blocks(struct http_request *request);       /* status_blocks.c *
 void api_status_self_metrics(struct http_request *request); /* self_metrics.c */
 void api_status_walreplay(struct http_request *request);
 void api_features(struct http_request *request);       /* features.c */
+void api_openapi(struct http_request *request);        /* openapi.c */
 void api_active_queries(struct http_request *request); /* active_queries.c */
 void api_kill_query(struct http_request *request);     /* active_queries.c */
 void api_cluster(struct http_request *request);

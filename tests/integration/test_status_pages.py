@@ -32,6 +32,31 @@ class StatusPages(harness.IntegrationTest):
                           features["promql_functions"]["info"]), (True, True, True))
         self.assertEqual(self.node.get("/api/v1/query", query="limitk(1, up)").status, 200)
 
+    def test_every_path_of_the_description_is_there(self):
+        answer = self.node.get("/api/v1/openapi.yaml")
+        self.assertEqual(answer.headers["Content-Type"], "application/yaml; charset=utf-8")
+        lines = answer.body.decode().splitlines()
+        self.assertEqual(lines[0], "openapi: 3.1.0")
+        newer = self.node.get("/api/v1/openapi.yaml", openapi_version="3.2").body.decode().splitlines()
+        self.assertEqual((newer[0], newer[1:]), ("openapi: 3.2.0", lines[1:]))
+        operations, path = [], None
+        for line in lines[lines.index("paths:") + 1:lines.index("components:")]:
+            if line.startswith("  /"):
+                path = line.strip()[:-1]
+            elif line.strip() in ("get:", "post:", "put:", "delete:") and line.startswith("    "):
+                operations.append((line.strip()[:-1].upper(), path))
+        self.assertEqual(len(operations), len(set(operations)))
+        for wanted in (("GET", "/query"), ("POST", "/query_range"), ("POST", "/write"), ("POST", "/read"),
+                       ("GET", "/label/{name}/values"), ("DELETE", "/status/active_queries/{id}"),
+                       ("PUT", "/admin/tsdb/snapshot"), ("GET", "/openapi.yaml")):
+            self.assertIn(wanted, operations)
+        for method, path in operations:
+            if not path.startswith("/admin"):
+                answer = self.node.request(method, "/api/v1" + path.replace("{name}", "job")
+                                           .replace("{id}", "77"))
+                self.assertNotIn(answer.status, (405, 500, 501), (method, path))
+                self.assertTrue(answer.status != 404 or path.endswith("{id}"), (method, path))
+
     def test_own_metrics_are_families(self):
         self.data("features")
         families = {family["name"]: family for family in self.data("status/self_metrics")}
