@@ -84,7 +84,7 @@ struct promql_annotation {
 
 struct promql_statistics {
     uint64_t samples_queried; /* every sample that a step looked at (totalQueryableSamples) */
-    uint64_t samples_read;    /* decoded by the source, each once per selector */
+    uint64_t samples_read;    /* of these what no step before had looked at (samplesRead) */
     uint64_t samples_held_max;
     uint64_t memory_bytes_max;
     uint64_t series_selected;

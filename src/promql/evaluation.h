@@ -57,6 +57,25 @@ struct lane {
 
 /* --- The query ------------------------------------------------------------------------------- */
 
+/*
+ * Samples as Prometheus counts them for statistics: all that the steps look at, and of these what
+ * was not looked at by the step before.
+ */
+struct sample_count {
+    uint64_t queried;
+    uint64_t read;
+};
+
+/* A native histogram counts as the samples that would take as much of Prometheus' memory. */
+static inline uint64_t histogram_sample_count(const struct histogram *histogram)
+{
+    enum { STRUCT_BYTES = 168, TIME_BYTES = 8, PART_BYTES = 8, SAMPLE_BYTES = 16 };
+    uint64_t parts = (uint64_t)histogram->positive_span_count + histogram->negative_span_count +
+                     histogram->positive_bucket_count + histogram->negative_bucket_count +
+                     histogram->custom_bound_count;
+    return (STRUCT_BYTES + TIME_BYTES + parts * PART_BYTES) / SAMPLE_BYTES;
+}
+
 struct evaluation {
     struct promql_execution_options options;
     struct promql_query query;
@@ -205,11 +224,12 @@ void vector_stream_close(struct stream *stream);
 /* Every stream that is still open. */
 void evaluation_close_streams(struct evaluation *evaluation);
 
-/* `count` samples of storage or of a subquery were looked at. Any lane. */
-static inline void vector_stream_count_samples(struct stream *stream, uint64_t count)
+/* Samples of storage or of a subquery were looked at. Any lane. */
+static inline void vector_stream_count_samples(struct stream *stream, struct sample_count count)
 {
-    atomic_fetch_add_explicit(&stream->evaluation->samples_queried, count * stream->sample_weight,
-                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&stream->evaluation->samples_queried,
+                              count.queried * stream->sample_weight, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stream->evaluation->samples_read, count.read, memory_order_relaxed);
 }
 
 /* The lane's state of the operator, zeroed `size_bytes` at first; NULL when memory is out. */

@@ -19,6 +19,7 @@ static enum error_code series_copy(struct evaluation *evaluation,
     if (timestamps == NULL || values == NULL || (columns->histograms != NULL && histograms == NULL))
         return evaluation_out_of_memory(evaluation, error);
     size_t count = 0;
+    uint64_t looked_at = 0;
     for (size_t i = 0; i < columns->count; i++) {
         const struct histogram *histogram =
             columns->histograms == NULL ? NULL : columns->histograms[i];
@@ -33,13 +34,15 @@ static enum error_code series_copy(struct evaluation *evaluation,
                 return evaluation_out_of_memory(evaluation, error);
             histograms[count] = copy;
         }
+        looked_at += histogram == NULL ? 1 : histogram_sample_count(histogram);
         count++;
     }
     series->point_count = count;
     series->timestamps_ms = timestamps;
     series->values = values;
     series->histograms = histograms;
-    atomic_fetch_add_explicit(&evaluation->samples_queried, count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&evaluation->samples_queried, looked_at, memory_order_relaxed);
+    atomic_fetch_add_explicit(&evaluation->samples_read, looked_at, memory_order_relaxed);
     return evaluation_hold_samples(evaluation, count, error);
 }
 

@@ -62,8 +62,6 @@ static enum error_code selection_read(struct columns_source *self, struct lane *
         return code;
     if (columns_out->count >= UINT32_MAX)
         return error_set(error, ERROR_LIMIT, "a series has too many samples in the range");
-    atomic_fetch_add_explicit(&selection->evaluation->samples_read, columns_out->count,
-                              memory_order_relaxed);
     /* Held while the series is worked on. */
     code = evaluation_hold_samples(selection->evaluation, columns_out->count, error);
     evaluation_release_samples(selection->evaluation, columns_out->count);
@@ -225,12 +223,12 @@ static double sample_value(enum selector_value value, const struct sample_column
     return columns->values[sample];
 }
 
-/* Take the values of the samples found; returns how many. */
-static size_t samples_gather(const struct selector_stream *selector, struct selector_lane *state,
-                             const struct sample_columns *columns)
+/* Take the values of the samples found; returns how many, as Prometheus counts. */
+static uint64_t samples_gather(const struct selector_stream *selector, struct selector_lane *state,
+                               const struct sample_columns *columns)
 {
     size_t count = selector->stream.steps.count;
-    size_t present_count = 0;
+    uint64_t present_count = 0;
     bool has_histograms = columns->histograms != NULL;
     for (size_t step = 0; step < count; step++) {
         uint32_t sample = state->samples[step];
@@ -239,11 +237,13 @@ static size_t samples_gather(const struct selector_stream *selector, struct sele
         const struct histogram *histogram = has_histograms ? columns->histograms[sample] : NULL;
         if (value_is_stale(histogram == NULL ? columns->values[sample] : histogram->sum))
             continue;
-        present_count++;
-        if (histogram != NULL && selector->value == SELECTOR_VALUE)
+        if (histogram != NULL && selector->value == SELECTOR_VALUE) {
             step_output_histogram(&state->output, count, step, histogram);
-        else
+            present_count += histogram_sample_count(histogram);
+        } else {
             step_output_value(&state->output, step, sample_value(selector->value, columns, sample));
+            present_count++;
+        }
     }
     return present_count;
 }
@@ -263,8 +263,8 @@ static enum error_code selector_read(struct stream *self, struct lane *lane, siz
         samples_find(&columns, &selector->view, &self->steps, state->samples);
         state->timestamps_id = columns.timestamps_id;
     }
-    size_t present = samples_gather(selector, state, &columns);
-    vector_stream_count_samples(self, present);
+    uint64_t present = samples_gather(selector, state, &columns);
+    vector_stream_count_samples(self, (struct sample_count){present, present});
     *vector_out = state->output.vector;
     return ERROR_NONE;
 }

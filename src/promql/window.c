@@ -16,7 +16,8 @@ struct window_lane {
     struct window_bounds histogram_bounds;
     uint64_t timestamps_id; /* that `floats` was made for; 0: none */
     size_t timestamps_count;
-    uint64_t queried_count; /* samples in all windows of `floats` */
+    struct sample_count float_count; /* in all windows of `floats` */
+    uint64_t *histogram_sums;        /* [capacity + 1], of histogram_sample_count up to each */
     /* Room for a series that must be taken apart: stale markers, histograms. */
     size_t capacity;
     int64_t *float_timestamps_ms;
@@ -57,12 +58,26 @@ static void bounds_find(const int64_t *timestamps_ms, size_t count, const struct
     }
 }
 
-/* Samples in all windows together. */
-static uint64_t bounds_samples(const struct window_bounds *bounds, size_t count)
+/* What stands before sample `i`: as many samples, or what they count. */
+static uint64_t sum_before(const uint64_t *sums, uint32_t i)
 {
-    uint64_t total = 0;
-    for (size_t step = 0; step < count; step++)
-        total += bounds->last[step] - bounds->first[step];
+    return sums == NULL ? i : sums[i];
+}
+
+/* Samples in all windows together; `sums` are of what each counts, NULL: all count one. */
+static struct sample_count bounds_samples(const struct window_bounds *bounds, size_t count,
+                                          const uint64_t *sums)
+{
+    struct sample_count total = {0};
+    uint32_t seen = 0; /* end of the windows before */
+    for (size_t step = 0; step < count; step++) {
+        uint32_t first = bounds->first[step], last = bounds->last[step];
+        uint32_t unseen = first > seen ? first : seen;
+        total.queried += sum_before(sums, last) - sum_before(sums, first);
+        if (last > unseen)
+            total.read += sum_before(sums, last) - sum_before(sums, unseen);
+        seen = last;
+    }
     return total;
 }
 
@@ -99,9 +114,11 @@ static bool window_lane_reserve(struct window_lane *state, struct lane *lane, si
     state->histogram_timestamps_ms = arena_array(lane->memory, capacity, sizeof(int64_t));
     state->histogram_starts_ms = arena_array(lane->memory, capacity, sizeof(int64_t));
     state->histogram_values = arena_array(lane->memory, capacity, sizeof(void *));
+    state->histogram_sums = arena_array(lane->memory, capacity + 1, sizeof(uint64_t));
     if (state->float_timestamps_ms == NULL || state->float_starts_ms == NULL ||
         state->float_values == NULL || state->histogram_timestamps_ms == NULL ||
-        state->histogram_starts_ms == NULL || state->histogram_values == NULL)
+        state->histogram_starts_ms == NULL || state->histogram_values == NULL ||
+        state->histogram_sums == NULL)
         return false;
     state->capacity = capacity;
     return true;
@@ -125,6 +142,8 @@ static bool columns_take_apart(const struct sample_columns *columns, struct wind
         return false;
     size_t floats = 0;
     size_t histograms = 0;
+    if (columns->count > 0)
+        state->histogram_sums[0] = 0;
     for (size_t i = 0; i < columns->count; i++) {
         const struct histogram *histogram =
             columns->histograms == NULL ? NULL : columns->histograms[i];
@@ -140,6 +159,8 @@ static bool columns_take_apart(const struct sample_columns *columns, struct wind
             state->histogram_timestamps_ms[histograms] = columns->timestamps_ms[i];
             state->histogram_starts_ms[histograms] = start_ms;
             state->histogram_values[histograms++] = histogram;
+            state->histogram_sums[histograms] =
+                state->histogram_sums[histograms - 1] + histogram_sample_count(histogram);
         }
     }
     bool has_starts = columns->start_timestamps_ms != NULL;
@@ -196,19 +217,24 @@ static enum error_code window_prepare(struct window_stream *window, struct windo
         call->floats.count != state->timestamps_count) {
         bounds_find(call->floats.timestamps_ms, call->floats.count, &window->view, before_ms,
                     after_ms, steps, &state->floats);
-        state->queried_count = bounds_samples(&state->floats, steps->count);
+        state->float_count = bounds_samples(&state->floats, steps->count, NULL);
     }
     state->timestamps_id = timestamps_id;
     state->timestamps_count = call->floats.count;
     call->floats.first = state->floats.first;
     call->floats.last = state->floats.last;
-    uint64_t queried = state->queried_count;
+    struct sample_count counted = state->float_count;
     if (call->histograms.count > 0) {
         bounds_find(call->histograms.timestamps_ms, call->histograms.count, &window->view,
                     before_ms, after_ms, steps, &state->histogram_bounds);
-        queried += bounds_samples(&state->histogram_bounds, steps->count);
+        struct sample_count more =
+            bounds_samples(&state->histogram_bounds, steps->count, state->histogram_sums);
+        counted.queried += more.queried;
+        counted.read += more.read;
     }
-    vector_stream_count_samples(&window->stream, queried);
+    if (expression_unwrap(window->range)->kind == EXPRESSION_SUBQUERY) /* read as they were made */
+        counted.read = 0;
+    vector_stream_count_samples(&window->stream, counted);
     call->histograms.first = state->histogram_bounds.first;
     call->histograms.last = state->histogram_bounds.last;
     return ERROR_NONE;

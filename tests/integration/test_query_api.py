@@ -187,6 +187,18 @@ class QueryApi(harness.IntegrationTest):
         self.assertGreaterEqual(data["stats"]["samples"]["totalQueryableSamples"], 2)
         self.assertNotIn("stats", self.node.query("sum(requests)", time=START_S))
 
+    def test_statistics_count_samples_as_prometheus_does(self):
+        window = {"start": START_S + 60, "end": START_S + 300, "step": 15, "stats": "true"} # 17 steps
+        for query, queried, read in (
+                ("rate(requests[1m])", 2 * 17 * 4, 2 * (4 + 16)), # of a window one is new
+                ("requests", 2 * 17, 2 * 17),
+                ("rate(requests[1m] @ end())", 2 * 17 * 4, 2 * 4), # stands for all steps
+                ("max_over_time(sum(requests)[1m:15s])", 17 * 4, 2 * 20)): # points, and their samples
+            samples = self.node.get("/api/v1/query_range", query=query, **window) \
+                .data()["stats"]["samples"]
+            self.assertEqual((samples["totalQueryableSamples"], samples["samplesRead"]),
+                             (queried, read), query)
+
     def test_everything_is_there_again_below_prometheus(self):
         for path in ("query?query=1", "labels", "status/buildinfo", "metadata"):
             self.assertEqual(self.node.get("/prometheus/api/v1/" + path).status, 200, path)
