@@ -66,34 +66,48 @@ static void note_earliest(size_t *earliest, const uint64_t *steps, size_t count)
         *earliest = step;
 }
 
+struct kinds;
+
 struct collision_work {
     struct lane *lane;
     struct collisions found;
-    uint64_t *seen;       /* of the series looked at so far */
-    uint64_t *overlap;    /* steps at which two had a value */
-    uint64_t *any_other;  /* of the whole other side; NULL until needed */
-    uint64_t *one;        /* where the group's one side has a value */
-    uint64_t *histograms; /* where that is a histogram */
+    uint64_t *seen;      /* of the series looked at so far */
+    uint64_t *overlap;   /* steps at which two had a value */
+    uint64_t *any_other; /* of the whole other side; NULL until needed */
+    uint64_t *one;       /* where the group's one side has a value */
+    struct kinds *kinds; /* what that is */
 };
 
 /* --- Types -------------------------------------------------------------------------------------
  */
 
-static uint64_t histogram_word(const struct step_vector *vector, size_t word)
+/* What is in a word of steps. */
+struct kinds {
+    uint64_t histograms;
+    uint64_t custom; /* of these, with custom buckets */
+};
+
+static struct kinds kinds_of(const struct step_vector *vector, size_t word)
 {
-    uint64_t found = 0;
+    struct kinds kinds = {0};
     if (vector->histograms == NULL)
-        return 0;
-    for (uint64_t left = vector->present[word]; left != 0; left &= left - 1)
-        if (vector->histograms[word * 64 + (size_t)__builtin_ctzll(left)] != NULL)
-            found |= left & -left;
-    return found;
+        return kinds;
+    for (uint64_t left = vector->present[word]; left != 0; left &= left - 1) {
+        const struct histogram *histogram =
+            vector->histograms[word * 64 + (size_t)__builtin_ctzll(left)];
+        if (histogram == NULL)
+            continue;
+        kinds.histograms |= left & -left;
+        if (histogram->schema == HISTOGRAM_SCHEMA_CUSTOM)
+            kinds.custom |= left & -left;
+    }
+    return kinds;
 }
 
-/* The steps of a word at which the operator has a result for both types: where it has none that is
+/* The steps of a word at which the operator has a result for both kinds: where it has none that is
  * noted, and collides with nothing. */
-static uint64_t fitting_word(const struct match_stream *match, uint64_t many_histograms,
-                             uint64_t one_histograms)
+static uint64_t fitting_word(const struct match_stream *match, struct kinds many_kinds,
+                             struct kinds one_kinds)
 {
     enum binary_operator operation = match->expression->binary.operation;
     uint64_t fitting = 0;
@@ -101,8 +115,11 @@ static uint64_t fitting_word(const struct match_stream *match, uint64_t many_his
         for (int one = 0; one < 2; one++)
             if (match->is_swapped ? binary_types_fit(operation, one, many)
                                   : binary_types_fit(operation, many, one))
-                fitting |= (many ? many_histograms : ~many_histograms) &
-                           (one ? one_histograms : ~one_histograms);
+                fitting |= (many ? many_kinds.histograms : ~many_kinds.histograms) &
+                           (one ? one_kinds.histograms : ~one_kinds.histograms);
+    if (operation == BINARY_ADD || operation == BINARY_SUBTRACT)
+        fitting &= ~(many_kinds.histograms & one_kinds.histograms &
+                     (many_kinds.custom ^ one_kinds.custom));
     return fitting;
 }
 
@@ -129,7 +146,7 @@ static enum error_code read_one_side(struct match_stream *match, size_t group,
 {
     size_t count = match->stream.steps.count;
     steps_clear(work->one, count);
-    steps_clear(work->histograms, count);
+    memset(work->kinds, 0, step_words(count) * sizeof *work->kinds);
     steps_clear(work->overlap, count);
     for (uint32_t one = match->one.first[group]; one != NO_SERIES; one = match->one.next[one]) {
         struct step_vector vector;
@@ -140,7 +157,9 @@ static enum error_code read_one_side(struct match_stream *match, size_t group,
         for (size_t word = 0; word < step_words(count); word++) {
             work->overlap[word] |= work->one[word] & vector.present[word];
             work->one[word] |= vector.present[word];
-            work->histograms[word] |= histogram_word(&vector, word);
+            struct kinds kinds = kinds_of(&vector, word);
+            work->kinds[word].histograms |= kinds.histograms;
+            work->kinds[word].custom |= kinds.custom;
         }
     }
     return ERROR_NONE;
@@ -259,9 +278,8 @@ static enum error_code find_many_overlap(struct match_stream *match, size_t grou
         if (code != ERROR_NONE)
             return code;
         for (size_t word = 0; word < step_words(count); word++) {
-            uint64_t results =
-                vector.present[word] &
-                fitting_word(match, histogram_word(&vector, word), work->histograms[word]);
+            uint64_t results = vector.present[word] &
+                               fitting_word(match, kinds_of(&vector, word), work->kinds[word]);
             if (!match->has_one_fill)
                 results &= work->one[word];
             work->overlap[word] |= work->seen[word] & results;
@@ -318,12 +336,12 @@ static enum error_code pair_presence(struct match_stream *match, struct collisio
         return code;
     for (size_t word = 0; word < words; word++) {
         present[word] = vector.present[word];
-        work->histograms[word] = histogram_word(&vector, word);
+        work->kinds[word] = kinds_of(&vector, word);
     }
     code = vector_stream_read(match->one.stream, work->lane, pair.one, &vector, error);
     for (size_t word = 0; code == ERROR_NONE && word < words; word++)
-        present[word] &= vector.present[word] &
-                         fitting_word(match, work->histograms[word], histogram_word(&vector, word));
+        present[word] &=
+            vector.present[word] & fitting_word(match, work->kinds[word], kinds_of(&vector, word));
     return code;
 }
 
@@ -415,9 +433,9 @@ enum error_code match_check_collisions(struct match_stream *match, struct error 
         .seen = arena_array(match->arena, step_words(count), sizeof *work.seen),
         .overlap = arena_array(match->arena, step_words(count), sizeof *work.overlap),
         .one = arena_array(match->arena, step_words(count), sizeof *work.one),
-        .histograms = arena_array(match->arena, step_words(count), sizeof *work.histograms),
+        .kinds = arena_array(match->arena, step_words(count), sizeof *work.kinds),
     };
-    if (work.seen == NULL || work.overlap == NULL || work.one == NULL || work.histograms == NULL)
+    if (work.seen == NULL || work.overlap == NULL || work.one == NULL || work.kinds == NULL)
         return evaluation_out_of_memory(evaluation, error);
     enum error_code code = find_collisions(match, &work, error);
     if (code != ERROR_NONE)
