@@ -1,7 +1,7 @@
 """Compares Gnomon's query API with Debian's prometheus and prints what differs.
 
     GNOMON_BINARY=build/release/gnomon tests/conformance/prometheus/audit.py fixed
-    ... audit.py random FIRST_SEED LAST_SEED     expressions, 50 a seed
+    ... audit.py random FIRST_SEED LAST_SEED     expressions, 50 a seed, over other data each 100
     ... audit.py mutated FIRST_SEED LAST_SEED    broken expressions, for the errors
     ... audit.py newer FIRST_SEED LAST_SEED      what came with Prometheus 3
 
@@ -23,6 +23,7 @@ import peers
 from harness import query_string
 
 QUERIES_OF_SEED = 50
+SEEDS_OF_DATA = 100 # then both begin anew, with other samples
 
 
 def ask(peer, request):
@@ -83,13 +84,16 @@ NEWER_FEATURES = ("--enable-feature=exemplar-storage,native-histograms,promql-ex
 
 
 class Audit(peers.PeersTest):
-    kind, seeds = "fixed", range(0)
+    def __init__(self, kind, seeds=range(0), data_seed=2):
+        super().__init__()
+        self.kind, self.seeds, self.data_seed = kind, seeds, data_seed
 
     def runTest(self):
         if self.kind == "newer":
             self.gnomon_settings += ("--query.experimental=true",)
             self.prometheus_settings += NEWER_FEATURES
-        self.start_peers(newer_data.all_series() if self.kind == "newer" else data.all_series())
+        self.start_peers(newer_data.all_series() if self.kind == "newer" else
+                         data.all_series(self.data_seed))
         audits = {"random": audit_random, "mutated": audit_mutated, "newer": audit_newer}
         found = audit_fixed(self.ours, self.theirs) if self.kind == "fixed" else \
             audits[self.kind](self.ours, self.theirs, self.seeds)
@@ -103,9 +107,15 @@ def main(arguments):
     if not arguments or arguments[0] not in ("fixed", "random", "mutated", "newer") or \
             len(arguments) != (1 if arguments[0] == "fixed" else 3):
         sys.exit(__doc__)
-    Audit.kind = arguments[0]
-    Audit.seeds = range(*[int(one) for one in arguments[1:]]) if arguments[1:] else range(0)
-    result = unittest.TextTestRunner().run(Audit())
+    kind, suite = arguments[0], unittest.TestSuite()
+    if kind == "fixed":
+        suite.addTest(Audit(kind))
+    else:
+        first, last = [int(one) for one in arguments[1:]]
+        step = SEEDS_OF_DATA if kind == "random" else last - first + 1
+        for begin in range(first, last + 1, step):
+            suite.addTest(Audit(kind, range(begin, min(begin + step, last + 1)), begin))
+    result = unittest.TextTestRunner().run(suite)
     sys.exit(0 if result.wasSuccessful() else 1)
 
 

@@ -1,4 +1,4 @@
-"""The samples that Prometheus and Gnomon are given alike, the same in every run.
+"""The samples that Prometheus and Gnomon are given alike: random ones, the same for a seed.
 
 Samples lie at .123 s and such, so that a range or look-back which ends at a half second never begins
 exactly at one: there Prometheus 2 and 3 differ (2 takes the left end of a range for a part of it), and
@@ -188,8 +188,8 @@ def exemplars():
                       for n, (time_ms, value) in enumerate(samples) if n % 7 == number])
 
 
-def all_series():
-    random_ = random.Random(2)
+def all_series(seed=2):
+    random_ = random.Random(seed)
     families = (native_histograms, counters, small_counter, gauges, buckets, odd_values, odd_labels,
                 rare)
     series = [one for family in families for one in family(random_)]
