@@ -33,8 +33,9 @@ Scale = collections.namedtuple("Scale", "hosts ticks checked rounds")
 SCALES = {
     "tiny": Scale(hosts=1, ticks=20, checked=500, rounds=2),
     "small": Scale(hosts=40, ticks=240, checked=300, rounds=15),
+    "history": Scale(hosts=4, ticks=5760, checked=300, rounds=15), # a day
     "medium": Scale(hosts=400, ticks=240, checked=200, rounds=7),
-    "large": Scale(hosts=2000, ticks=40, checked=300, rounds=0),
+    "large": Scale(hosts=2000, ticks=40, checked=300, rounds=5),
 }
 INTERVAL_S = 15
 GOLDEN_RATIO = (1 + 5 ** 0.5) / 2

@@ -71,7 +71,7 @@ def counters(random_):
 def small_counter(random_):
     """From zero, without gaps around what is asked: here the extrapolation stops at zero."""
     value, samples = 0.0, []
-    for time_ms in times(357, first_s=-3600, last_s=LENGTH_S + 1200):
+    for time_ms in times(357, first_s=-7200, last_s=LENGTH_S + 1200):
         value = 0.0 if random_.random() < 0.02 else value + random_.choice((0, 0, 1, 2, 5))
         samples.append((time_ms, value))
     yield Series({"__name__": "small_total", "job": "web"}, samples)

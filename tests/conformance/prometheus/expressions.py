@@ -169,7 +169,7 @@ class Generator:
 
     def ranked(self, depth):
         # Ties have no defined order: values that do not tie.
-        _, text = self.selector(("jittery", "temperature"))
+        _, text = self.selector(("jittery",))
         text = f"{text}{self.modifiers()}"
         grouping = self.pick(("", "", " by (job)", " without (instance)"))
         return Vector(f"{self.pick(('topk', 'bottomk'))}{grouping} "
