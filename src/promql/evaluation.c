@@ -3,12 +3,14 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Series of one part: small enough to share among threads, large enough to merge seldom. */
-enum { PART_SERIES_MIN = 16, PART_SERIES_MAX = 4096, PARTS_WANTED = 64 };
+/* Series of one part: small enough to share among threads, large enough to merge seldom. Long ones
+ * are work enough with fewer. */
+enum { PART_SERIES_MIN = 16, PART_STEPS_MIN = 8192, PART_SERIES_MAX = 4096, PARTS_WANTED = 64 };
 
-/* The work of a stream in steps; a series costs as much as so many. Below the limit, some 0.1 ms,
- * waking other threads takes longer than they save. */
-enum { SERIES_STEPS = 128, ONE_LANE_STEPS_MAX = 16384 };
+/* The work of a stream in steps; a series costs as much as so many, and a sample, of which there is
+ * one in so long a time, as much as one. Below the limit, some 0.1 ms, waking other threads takes
+ * longer than they save. */
+enum { SERIES_STEPS = 128, SAMPLE_INTERVAL_MS = 15000, ONE_LANE_STEPS_MAX = 16384 };
 
 enum { CHECK_EVERY_SERIES = 64 };
 
@@ -168,19 +170,33 @@ void *vector_stream_lane_state(struct stream *stream, struct lane *lane, size_t 
     return *state;
 }
 
+/* Of one series of the stream, in steps. */
+static size_t series_work(const struct step_range *steps)
+{
+    enum { SAMPLES_MAX = 1 << 20 };
+    uint64_t range_ms = (uint64_t)steps->step_ms * (steps->count > 0 ? steps->count - 1 : 0);
+    uint64_t samples = range_ms / SAMPLE_INTERVAL_MS;
+    return SERIES_STEPS + steps->count + (samples < SAMPLES_MAX ? (size_t)samples : SAMPLES_MAX);
+}
+
 struct partition vector_stream_partition(const struct stream *stream)
 {
+    size_t work = series_work(&stream->steps);
+    size_t least = PART_STEPS_MIN / work;
+    if (least > PART_SERIES_MIN)
+        least = PART_SERIES_MIN;
     size_t size = stream->count / PARTS_WANTED;
-    if (size < PART_SERIES_MIN)
-        size = PART_SERIES_MIN;
+    if (size < least)
+        size = least;
+    if (size < 1)
+        size = 1;
     if (size > PART_SERIES_MAX)
         size = PART_SERIES_MAX;
     return (struct partition){
         .size = size,
         .count = (stream->count + size - 1) / size,
-        .lanes = stream->count <= ONE_LANE_STEPS_MAX / (SERIES_STEPS + stream->steps.count)
-                     ? PARTS_IN_ONE_LANE
-                     : PARTS_IN_ALL_LANES,
+        .lanes =
+            stream->count <= ONE_LANE_STEPS_MAX / work ? PARTS_IN_ONE_LANE : PARTS_IN_ALL_LANES,
     };
 }
 

@@ -145,8 +145,8 @@ struct text text_quote(struct arena *arena, struct text value);
 enum part_lanes { PARTS_IN_ONE_LANE, PARTS_IN_ALL_LANES };
 
 /*
- * A fixed division of a stream: it depends on the number of series, never on threads, so that
- * results are the same on every machine.
+ * A fixed division of a stream: it depends on the number of series and steps, never on threads, so
+ * that results are the same on every machine.
  */
 struct partition {
     size_t size;
