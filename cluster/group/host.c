@@ -92,11 +92,28 @@ void group_host_statistics(const struct group_host *host, struct group_statistic
     }
 }
 
+static void cancel_writes(struct group *group, struct group_deferred *deferred)
+{
+    raft_free(deferred);
+    group_writes_cancel(group);
+}
+
+/* A group that closes already waits for writes that will never end. The journal may stand in the
+ * midst of them: not within this call. */
+static void cancel_writes_soon(struct group *group)
+{
+    struct group_deferred *deferred = raft_malloc(sizeof *deferred);
+    *deferred = (struct group_deferred){.run = cancel_writes};
+    group_defer(group, deferred);
+}
+
 void group_host_journal_lost(struct group_host *host)
 {
     host->journal_lost = true;
     for (struct group *group = host->groups; group != NULL; group = group->next) {
         if (group->phase == GROUP_PHASE_RUNNING || group->phase == GROUP_PHASE_REOPENING)
             group->phase = GROUP_PHASE_STOPPED;
+        else if (group->phase == GROUP_PHASE_CLOSING && group->writes != NULL)
+            cancel_writes_soon(group);
     }
 }
