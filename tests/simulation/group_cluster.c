@@ -85,7 +85,7 @@ static void await_closed(struct cluster_node *node)
             cluster_fail(node->cluster, "node %llu does not close", (unsigned long long)node->id);
 }
 
-static void close_groups(struct cluster_node *node)
+static void begin_to_close_groups(struct cluster_node *node)
 {
     struct cluster *cluster = node->cluster;
     struct group_statistics statistics;
@@ -100,6 +100,11 @@ static void close_groups(struct cluster_node *node)
         node->closing++;
         group_close(node->machines[g].group, part_closed, node);
     }
+}
+
+static void end_closing_groups(struct cluster_node *node)
+{
+    struct cluster *cluster = node->cluster;
     await_closed(node);
     for (size_t g = 0; g < cluster->settings.group_count; g++) {
         free(node->machines[g].queue);
@@ -108,6 +113,12 @@ static void close_groups(struct cluster_node *node)
     }
     group_host_destroy(node->host);
     node->host = NULL;
+}
+
+static void close_groups(struct cluster_node *node)
+{
+    begin_to_close_groups(node);
+    end_closing_groups(node);
 }
 
 static void close_journal(struct cluster_node *node)
@@ -128,6 +139,21 @@ void cluster_crash(struct cluster *cluster, size_t number)
     group_host_journal_lost(node->host);
     close_journal(node);
     close_groups(node);
+    journal_recovery_close(node->recovery);
+    node->recovery = NULL;
+}
+
+void cluster_crash_over_stop(struct cluster *cluster, size_t number)
+{
+    struct cluster_node *node = &cluster->nodes[number];
+    assert(node->alive);
+    node->alive = false;
+    cluster->counts.crashes++;
+    begin_to_close_groups(node);
+    group_medium_crash(node->medium);
+    group_host_journal_lost(node->host);
+    end_closing_groups(node);
+    close_journal(node);
     journal_recovery_close(node->recovery);
     node->recovery = NULL;
 }

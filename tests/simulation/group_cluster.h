@@ -142,6 +142,9 @@ void cluster_crash(struct cluster *cluster, size_t node);
 /* In good order. */
 void cluster_stop(struct cluster *cluster, size_t node);
 
+/* It stops in good order, and the machine goes down before it is done. */
+void cluster_crash_over_stop(struct cluster *cluster, size_t node);
+
 /* A number below `bound`, by the seed. */
 uint32_t cluster_below(struct cluster *cluster, uint32_t bound);
 

@@ -324,6 +324,20 @@ static void closing_answers_every_request_first(void **state)
     cluster_destroy(cluster);
 }
 
+static void a_group_that_closes_ends_when_the_journal_is_lost(void **state)
+{
+    (void)state;
+    struct cluster *cluster = one_node(42);
+    cluster_run_for(cluster, 100);
+    for (size_t i = 0; i < 20; i++)
+        assert_int_equal(cluster_propose(cluster, 0, 0, 64), ERROR_NONE);
+    cluster_crash_over_stop(cluster, 0); /* their writes are on their way, and never end */
+    assert_int_equal(cluster->requests_out, 0);
+    cluster_start(cluster, 0);
+    cluster_heal_and_check(cluster);
+    cluster_destroy(cluster);
+}
+
 static void a_group_that_was_never_started_closes(void **state)
 {
     (void)state;
@@ -469,6 +483,7 @@ int main(void)
         cmocka_unit_test(a_state_frozen_beyond_the_snapshot_is_not_applied_twice),
         cmocka_unit_test(a_slow_state_machine_keeps_its_payloads),
         cmocka_unit_test(closing_answers_every_request_first),
+        cmocka_unit_test(a_group_that_closes_ends_when_the_journal_is_lost),
         cmocka_unit_test(a_group_that_was_never_started_closes),
         cmocka_unit_test(a_group_with_damage_refuses_to_start),
         cmocka_unit_test(messages_that_make_no_sense_are_dropped),
