@@ -244,12 +244,46 @@ static enum error_code source_all(struct index_source *source, struct text tenan
     return source_read(source, tenant, postings, arena, positions_out, error);
 }
 
+/* --- Digests of lists ------------------------------------------------------------------------- */
+
+/* Of a list: what it is the list of. */
+static uint64_t list_key(struct text tenant, struct text name)
+{
+    uint64_t parts[2] = {hash64(tenant.data, tenant.size, 0), hash64(name.data, name.size, 0)};
+    return hash64(parts, sizeof parts, 0);
+}
+
+static void remember_digest(struct label_index *index, uint64_t key, uint64_t digest)
+{
+    struct list_digest *slot = &index->digests[key % LIST_DIGESTS];
+    atomic_store_explicit(&slot->digest, digest, memory_order_relaxed);
+    atomic_store_explicit(&slot->key_and_digest, key ^ digest, memory_order_relaxed);
+}
+
+static uint64_t source_digest(struct index_source *source, struct text tenant, struct text name)
+{
+    struct label_index *index = (struct label_index *)source;
+    uint64_t key = list_key(tenant, name);
+    struct list_digest *slot = &index->digests[key % LIST_DIGESTS];
+    uint64_t digest = atomic_load_explicit(&slot->digest, memory_order_relaxed);
+    uint64_t both = atomic_load_explicit(&slot->key_and_digest, memory_order_relaxed);
+    return (both ^ digest) == key ? digest : 0;
+}
+
+/* Of the texts so far and one more; never 0. */
+static uint64_t digest_add(uint64_t digest, struct text text)
+{
+    return hash64(text.data, text.size, digest) | 1;
+}
+
 /* --- Names and values ------------------------------------------------------------------------- */
 
 static enum error_code source_names(struct index_source *source, struct text tenant,
                                     index_name_visit *visit, void *context, struct error *error)
 {
     const struct label_index *index = index_of(source);
+    uint64_t digest = 1;
+    bool is_whole = true;
     uint32_t number;
     if (!tenant_list_find(index->tenants, tenant, &number))
         return ERROR_NONE;
@@ -258,20 +292,29 @@ static enum error_code source_names(struct index_source *source, struct text ten
     struct text wanted = {(const char *)prefix, sizeof prefix};
     struct table_cursor cursor = {.table = &index->names};
     enum error_code code = table_cursor_seek(&cursor, wanted, error);
-    while (code == ERROR_NONE && cursor.valid &&
+    while (code == ERROR_NONE && is_whole && cursor.valid &&
            text_starts_with(table_cursor_key(&cursor), wanted)) {
         struct text key = table_cursor_key(&cursor);
-        if (key.size > 4 && !visit(context, (struct text){key.data + 4, key.size - 4}))
-            break;
-        code = table_cursor_next(&cursor, error);
+        struct text name = {key.data + 4, key.size - 4};
+        if (name.size > 0) {
+            is_whole = visit(context, name);
+            digest = digest_add(digest, name);
+        }
+        if (is_whole)
+            code = table_cursor_next(&cursor, error);
     }
     table_cursor_clear(&cursor);
+    if (code == ERROR_NONE && is_whole)
+        remember_digest((struct label_index *)source, list_key(tenant, (struct text){0}), digest);
     return code;
 }
 
+/* *digest_out is 0 when the visit ended before the values did. */
 static enum error_code visit_values(const struct label_index *index, struct text wanted,
-                                    index_value_visit *visit, void *context, struct error *error)
+                                    index_value_visit *visit, void *context, uint64_t *digest_out,
+                                    struct error *error)
 {
+    *digest_out = 1;
     struct table_cursor cursor = {.table = &index->pairs};
     enum error_code code = table_cursor_seek(&cursor, wanted, error);
     while (code == ERROR_NONE && cursor.valid &&
@@ -281,7 +324,9 @@ static enum error_code visit_values(const struct label_index *index, struct text
         if (code != ERROR_NONE)
             break;
         struct text key = table_cursor_key(&cursor);
-        if (!visit(context, (struct text){key.data + 4, key.size - 4}, postings))
+        struct text value = {key.data + 4, key.size - 4};
+        *digest_out = visit(context, value, postings) ? digest_add(*digest_out, value) : 0;
+        if (*digest_out == 0)
             break;
         code = table_cursor_next(&cursor, error);
     }
@@ -302,10 +347,13 @@ static enum error_code source_values(struct index_source *source, struct text te
     if (code != ERROR_NONE || !found)
         return code;
     struct numbered_key key;
+    uint64_t digest = 0;
     code = key_init(&key, number, prefix, error);
     if (code == ERROR_NONE)
-        code = visit_values(index, key_text(&key), visit, context, error);
+        code = visit_values(index, key_text(&key), visit, context, &digest, error);
     free(key.large);
+    if (code == ERROR_NONE && digest != 0 && prefix.size == 0)
+        remember_digest((struct label_index *)source, list_key(tenant, name), digest);
     return code;
 }
 
@@ -327,6 +375,7 @@ static enum error_code source_labels(struct index_source *source, struct positio
 /* --- Opening ---------------------------------------------------------------------------------- */
 
 static const struct index_source_operations OPERATIONS = {
+    .digest = source_digest,
     .all = source_all,
     .names = source_names,
     .values = source_values,

@@ -1,11 +1,13 @@
 /*
  * label_index - the index of a series segment or block as an index_source.
  *
- * Byte layout: docs/formats/pages.md, "Label index". Immutable after opening; any thread.
+ * Byte layout: docs/formats/pages.md, "Label index". Immutable after opening, but for what it
+ * remembers of lists; any thread.
  */
 #ifndef BLOCK_LABEL_INDEX_H
 #define BLOCK_LABEL_INDEX_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +21,14 @@
 #include "page_tree.h"
 #include "tenant_list.h"
 
+/* Digests of lists that were read. A slot holds one when its parts belong together: key is that of
+ * the list XOR the digest. */
+enum { LIST_DIGESTS = 8 };
+struct list_digest {
+    _Atomic uint64_t digest;
+    _Atomic uint64_t key_and_digest;
+};
+
 struct label_index {
     struct index_source source;
     const struct page_file *file;
@@ -28,6 +38,7 @@ struct label_index {
     struct table pairs;
     struct tree labels;
     uint32_t series_count;
+    struct list_digest digests[LIST_DIGESTS];
 };
 
 /* `file` and `tenants` outlive the index. Errors: CORRUPT. */

@@ -113,10 +113,36 @@ static enum error_code walk_registry(struct text_walk *walk, struct error *error
     return code;
 }
 
+/* Most blocks of a shard have the same names and values: those that were read already, as their
+ * digests tell, are passed over. */
+struct lists_seen {
+    uint64_t *digests; /* [count] */
+    size_t count;
+};
+
+static bool list_is_seen(const struct lists_seen *seen, uint64_t digest)
+{
+    for (size_t i = seen->count; digest != 0 && i > 0; i--)
+        if (seen->digests[i - 1] == digest)
+            return true;
+    return false;
+}
+
+static uint64_t list_digest(const struct text_walk *walk, size_t block)
+{
+    return index_source_digest(block_index(walk->view->blocks[block].block), walk->request->tenant,
+                               walk->name == NULL ? (struct text){0} : *walk->name);
+}
+
 static enum error_code walk_blocks(struct text_walk *walk, struct error *error)
 {
     const struct series_request *request = walk->request;
+    struct lists_seen seen = {
+        .digests = arena_array(request->arena, walk->view->block_count + 1, sizeof(uint64_t)),
+    };
     enum error_code code = ERROR_NONE;
+    if (seen.digests == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "label names and values");
     walk->filter.filter.keeps = block_keeps;
     for (size_t i = 0; code == ERROR_NONE && i < walk->view->block_count; i++) {
         const struct view_block *block = &walk->view->blocks[i];
@@ -125,9 +151,14 @@ static enum error_code walk_blocks(struct text_walk *walk, struct error *error)
         /* Every series of a block has a sample in it. */
         bool is_whole = block->start_ms >= request->start_ms && block->end_ms <= request->end_ms &&
                         walk->filter.scratch == NULL;
+        bool is_everything = is_whole && request->matcher_count == 0;
+        if (is_everything && list_is_seen(&seen, list_digest(walk, i)))
+            continue;
         walk->filter.block = (uint32_t)i;
         code = walk_index(walk, block_index(block->block), is_whole ? NULL : &walk->filter.filter,
                           error);
+        if (is_everything)
+            seen.digests[seen.count++] = list_digest(walk, i);
     }
     return code;
 }

@@ -249,6 +249,56 @@ static void the_index_selects_series_of_one_tenant(void **state)
     block_unref(block);
 }
 
+static enum error_code list_values(struct fixture *fixture, struct index_source *index,
+                                   const char *tenant, const char *name)
+{
+    struct text_set values = {.arena = fixture->arena};
+    struct index_query query = {.tenant = text_of(tenant), .arena = fixture->arena};
+    return name[0] == '\0'
+               ? index_label_names(index, &query, &values, &fixture->error)
+               : index_label_values(index, &query, text_of(name), &values, &fixture->error);
+}
+
+static bool stop_at_once(void *context, struct text value, struct index_postings postings)
+{
+    (void)context, (void)value, (void)postings;
+    return false;
+}
+
+static void lists_that_were_read_are_told_apart_by_their_digests(void **state)
+{
+    struct fixture *fixture = *state;
+    struct file_summary summary;
+    struct block *day, *half;
+    assert_int_equal(write_day(fixture, "day", &summary), ERROR_NONE);
+    assert_int_equal(write_window(fixture, "half", DAY_START_MS, DAY_START_MS + DAY_MS, &summary),
+                     ERROR_NONE);
+    assert_int_equal(open_block(fixture, "day", &day), ERROR_NONE);
+    assert_int_equal(open_block(fixture, "half", &half), ERROR_NONE);
+    struct index_source *first = block_index(day), *second = block_index(half);
+    static const char *const NAMES[] = {"", "__name__", "instance", "job", "le"};
+    for (size_t i = 0; i < 5; i++) {
+        struct text name = text_of(NAMES[i]);
+        assert_int_equal(index_source_digest(first, TEXT("second"), name), 0);
+        if (i > 0) { /* what was not read to the end is not known */
+            assert_int_equal(first->operations->values(first, TEXT("second"), name,
+                                                       (struct text){0}, stop_at_once, NULL,
+                                                       &fixture->error),
+                             ERROR_NONE);
+            assert_int_equal(index_source_digest(first, TEXT("second"), name), 0);
+        }
+        assert_int_equal(list_values(fixture, first, "second", NAMES[i]), ERROR_NONE);
+        assert_int_equal(list_values(fixture, second, "second", NAMES[i]), ERROR_NONE);
+        uint64_t digest = index_source_digest(first, TEXT("second"), name);
+        assert_true(digest != 0);
+        assert_true(digest == index_source_digest(second, TEXT("second"), name));
+        for (size_t k = 0; k < i; k++)
+            assert_true(digest != index_source_digest(first, TEXT("second"), text_of(NAMES[k])));
+    }
+    block_unref(day);
+    block_unref(half);
+}
+
 /* --- Merging without decoding ----------------------------------------------------------------- */
 
 static void copy(void *target, const void *source, size_t size)
@@ -514,6 +564,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(labels_tenants_slots_and_exemplars_come_back, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_index_selects_series_of_one_tenant, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lists_that_were_read_are_told_apart_by_their_digests,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(copied_chunks_make_the_block_that_encoding_makes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_broken_chunk_is_not_copied, set_up, tear_down),
