@@ -104,9 +104,7 @@ static void append_responses(struct byte_buffer *yaml, enum api_answer answer)
         [API_ANSWERS_LINES] = "        \"200\": {$ref: \"#/components/responses/Lines\"}\n",
         [API_ANSWERS_YAML] =
             "        \"200\": {description: YAML, content: {application/yaml: {}}}\n",
-        [API_ANSWERS_PROTOBUF] =
-            "        \"200\": {description: Protobuf, content: {application/x-protobuf: {}, "
-            "application/x-streamed-protobuf: {}}}\n",
+        [API_ANSWERS_PROTOBUF] = "        \"200\": {$ref: \"#/components/responses/Samples\"}\n",
         [API_ANSWERS_NOTHING] = "        \"204\": {description: Done}\n",
     };
     append(yaml, "      responses:\n");
@@ -204,6 +202,11 @@ static const char COMPONENTS[] =
     "      description: Batches of results, and a trailer, each in a line\n"
     "      content:\n"
     "        application/x-ndjson: {schema: {type: object}}\n"
+    "    Samples:\n"
+    "      description: A message of protobuf, or a stream of them\n"
+    "      content:\n"
+    "        application/x-protobuf: {}\n"
+    "        application/x-streamed-protobuf: {}\n"
     "    Error:\n"
     "      description: Why not\n"
     "      content:\n"

@@ -64,6 +64,7 @@ static int tear_down(void **state)
 struct held_job {
     struct frontend_job job; /* first */
     struct site *site;
+    sem_t *begun; /* NULL: nobody waits for it */
     sem_t *go;
     sem_t *done;
     const char *tenant;
@@ -74,7 +75,10 @@ struct held_job {
 
 static void run(struct frontend_job *job)
 {
-    sem_wait(((struct held_job *)job)->go);
+    struct held_job *held = (struct held_job *)job;
+    if (held->begun != NULL)
+        sem_post(held->begun);
+    sem_wait(held->go);
 }
 
 static void done(struct frontend_job *job)
@@ -110,15 +114,18 @@ static void end_while_waiting(struct site *site, uint64_t deadline_ns, bool is_w
     struct held_job jobs[2 + WAITING_MAX] = {0};
     struct frontend_statistics statistics;
     size_t order = 0;
-    sem_t go, finished;
+    sem_t begun, go, finished;
+    sem_init(&begun, 0, 0);
     sem_init(&go, 0, 0);
     sem_init(&finished, 0, 0);
     for (size_t i = 0; i < 1 + WAITING_MAX; i++) {
         jobs[i] = (struct held_job){.site = site, .go = &go, .done = &finished, .order = &order};
+        jobs[i].begun = i == 0 ? &begun : NULL;
         jobs[i].job.deadline_ns = i == 2 ? deadline_ns : 0;
         loop_call(site->loop, submit, &jobs[i]);
         assert_int_equal(jobs[i].submitted, ERROR_NONE);
     }
+    sem_wait(&begun);
     if (is_withdrawn) {
         loop_call(site->loop, withdraw, &jobs[0]); /* runs: nothing happens to it */
         loop_call(site->loop, withdraw, &jobs[2]);
@@ -139,6 +146,7 @@ static void end_while_waiting(struct site *site, uint64_t deadline_ns, bool is_w
     }
     for (size_t i = 0; i < 2 + WAITING_MAX; i++)
         assert_int_equal(jobs[i].job.error.code, i == 2 ? expected : ERROR_NONE);
+    sem_destroy(&begun);
     sem_destroy(&go);
     sem_destroy(&finished);
 }
@@ -329,7 +337,7 @@ static void too_many_waiting_jobs_are_refused_and_the_others_are_not_harmed(void
         jobs[i] = (struct held_job){.site = site, .go = &go, .done = &finished, .order = &order};
         loop_call(site->loop, submit, &jobs[i]);
     }
-    refused = jobs[0];
+    refused = (struct held_job){.site = site, .go = &go, .done = &finished, .order = &order};
     loop_call(site->loop, submit, &refused);
     assert_int_equal(refused.submitted, ERROR_UNAVAILABLE);
     frontend_statistics(site->frontend, &statistics);
