@@ -245,3 +245,25 @@ struct series_request api_lookup_request(struct api_lookup *lookup, size_t selec
     request.canceled = &lookup->job.canceled;
     return request;
 }
+
+enum error_code api_lookup_texts(struct api_lookup *lookup, const struct text **texts_out,
+                                 size_t *count_out, struct error *error)
+{
+    struct series_source *source = frontend_source(lookup->api->options.frontend);
+    struct text_set found = {.arena = lookup->arena};
+    size_t count = lookup->selectors.count > 0 ? lookup->selectors.count : 1;
+    enum error_code code = ERROR_NONE;
+    if (lookup->end_ms < lookup->start_ms)
+        count = 0; /* no time at all */
+    for (size_t i = 0; code == ERROR_NONE && i < count; i++) {
+        struct series_request request = api_lookup_request(lookup, i, SERIES_NEED_LABELS);
+        code = lookup->name.size == 0
+                   ? series_source_label_names(source, &request, &found, error)
+                   : series_source_label_values(source, &request, lookup->name, &found, error);
+    }
+    if (code != ERROR_NONE)
+        return code;
+    *texts_out = text_set_sorted(&found);
+    *count_out = found.count;
+    return *texts_out == NULL ? api_memory_error(error) : ERROR_NONE;
+}

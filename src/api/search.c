@@ -327,23 +327,13 @@ static enum error_code find_metadata(struct api_lookup *lookup, struct error *er
 
 static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, struct error *error)
 {
-    struct series_source *source = frontend_source(lookup->api->options.frontend);
-    struct text_set found = {.arena = lookup->arena};
-    size_t count = lookup->selectors.count > 0 ? lookup->selectors.count : 1;
-    enum error_code code = ERROR_NONE;
+    const struct text *values;
+    size_t count;
+    enum error_code code = api_lookup_texts(lookup, &values, &count, error);
     (void)data;
-    for (size_t i = 0; code == ERROR_NONE && i < count; i++) {
-        struct series_request request = api_lookup_request(lookup, i, SERIES_NEED_LABELS);
-        code = lookup->name.size == 0
-                   ? series_source_label_names(source, &request, &found, error)
-                   : series_source_label_values(source, &request, lookup->name, &found, error);
-    }
     if (code != ERROR_NONE)
         return code;
-    const struct text *values = text_set_sorted(&found);
-    if (values == NULL)
-        return api_memory_error(error);
-    code = find_matches(lookup, values, found.count, error);
+    code = find_matches(lookup, values, count, error);
     return code == ERROR_NONE ? find_metadata(lookup, error) : code;
 }
 

@@ -52,28 +52,14 @@ static void append_text(struct api_lookup *lookup, size_t item, struct byte_buff
     json_string(piece, ((const struct text *)lookup->items)[item]);
 }
 
-/* Names when the look-up has no label, values of that label otherwise. */
 static enum error_code run_texts(struct api_lookup *lookup, struct byte_buffer *data,
                                  struct error *error)
 {
-    struct series_source *source = frontend_source(lookup->api->options.frontend);
-    struct text_set found = {.arena = lookup->arena};
-    enum error_code code = ERROR_NONE;
+    const struct text *items;
+    enum error_code code = api_lookup_texts(lookup, &items, &lookup->item_count, error);
     (void)data;
-    size_t count = lookup->selectors.count > 0 ? lookup->selectors.count : 1;
-    if (lookup->end_ms < lookup->start_ms)
-        count = 0; /* no time at all */
-    for (size_t i = 0; code == ERROR_NONE && i < count; i++) {
-        struct series_request request = api_lookup_request(lookup, i, SERIES_NEED_LABELS);
-        code = lookup->name.size == 0
-                   ? series_source_label_names(source, &request, &found, error)
-                   : series_source_label_values(source, &request, lookup->name, &found, error);
-    }
-    if (code != ERROR_NONE)
-        return code;
-    lookup->items = text_set_sorted(&found);
-    lookup->item_count = found.count;
-    return lookup->items == NULL ? api_memory_error(error) : ERROR_NONE;
+    lookup->items = items;
+    return code;
 }
 
 static const struct api_lookup_kind TEXTS = {

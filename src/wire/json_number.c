@@ -145,18 +145,25 @@ size_t double_format(char *target, double value)
     return size + lay_out_plain(target + size, digits, count, exponent);
 }
 
+/* The sign and digits of a finite value but 0. */
+static size_t lay_out(char *target, double value,
+                      size_t (*digits_lay_out)(char *, const char *, int, int))
+{
+    size_t size = 0;
+    char digits[DOUBLE_DIGITS_MAX];
+    int exponent;
+    int count = (int)double_shortest_digits(fabs(value), digits, &exponent);
+    if (value < 0)
+        target[size++] = '-';
+    return size + digits_lay_out(target + size, digits, count, exponent);
+}
+
 size_t double_format_general(char *target, double value)
 {
     double magnitude = fabs(value);
     if (!isfinite(value) || magnitude == 0 || (magnitude >= 1e-4 && magnitude < 1e6))
         return double_format(target, value);
-    size_t size = 0;
-    char digits[DOUBLE_DIGITS_MAX];
-    int exponent;
-    int count = (int)double_shortest_digits(magnitude, digits, &exponent);
-    if (value < 0)
-        target[size++] = '-';
-    return size + lay_out_exponent(target + size, digits, count, exponent);
+    return lay_out(target, value, lay_out_exponent);
 }
 
 static size_t format_quoted(char *target, double value)
@@ -287,13 +294,7 @@ static size_t format_plain(char *target, double value)
     double magnitude = fabs(value);
     if (!isfinite(value) || magnitude == 0 || (magnitude >= 1e-6 && magnitude < 1e21))
         return double_format(target, value);
-    size_t size = 0;
-    char digits[DOUBLE_DIGITS_MAX];
-    int exponent;
-    int count = (int)double_shortest_digits(magnitude, digits, &exponent);
-    if (value < 0)
-        target[size++] = '-';
-    return size + lay_out_plain(target + size, digits, count, exponent);
+    return lay_out(target, value, lay_out_plain);
 }
 
 void json_plain_value(struct byte_buffer *buffer, double value)

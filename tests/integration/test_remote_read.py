@@ -28,42 +28,38 @@ def read_request(queries, accepted=()):
     return body + (rw.field_bytes(2, b"".join(rw.varint(one) for one in accepted)) if accepted else b"")
 
 
+def varint_at(data, at):
+    """The number at a place, and the place behind it."""
+    value, shift = 0, 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, at
+
+
 def fields(message):
     """(number, value) of a message; embedded ones are bytes."""
     at = 0
-
-    def varint():
-        nonlocal at
-        value, shift = 0, 0
-        while True:
-            byte = message[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
     while at < len(message):
-        tag = varint()
+        tag, at = varint_at(message, at)
         if tag & 7 == 0:
-            yield tag >> 3, varint()
+            value, at = varint_at(message, at)
+            yield tag >> 3, value
         elif tag & 7 == 1:
             at += 8
             yield tag >> 3, struct.unpack("<d", message[at - 8:at])[0]
         else:
-            size = varint()
+            size, at = varint_at(message, at)
             at += size
             yield tag >> 3, message[at - size:at]
 
 
 def unsnappy(data):
     """The block format, all of it."""
-    at, shift, size = 0, 0, 0
-    while True:
-        size |= (data[at] & 127) << shift
-        shift, at = shift + 7, at + 1
-        if data[at - 1] < 128:
-            break
+    size, at = varint_at(data, 0)
     out = bytearray()
     while at < len(data):
         tag, at = data[at], at + 1
@@ -116,13 +112,10 @@ def unzigzag(value):
 
 
 def packed_varints(data):
-    value, shift = 0, 0
-    for byte in data:
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            yield value
-            value, shift = 0, 0
+    at = 0
+    while at < len(data):
+        value, at = varint_at(data, at)
+        yield value
 
 
 def labels_of(series):
@@ -257,12 +250,7 @@ class RemoteRead(harness.IntegrationTest):
     def frames(self, body):
         """The messages of a stream, their checksums checked."""
         while body:
-            size, used, shift = 0, 0, 0
-            while True:
-                size |= (body[used] & 127) << shift
-                used, shift = used + 1, shift + 7
-                if body[used - 1] < 128:
-                    break
+            size, used = varint_at(body, 0)
             message = body[used + 4:used + 4 + size]
             self.assertEqual(int.from_bytes(body[used:used + 4], "big"), crc32c(message))
             yield dict(fields(message))
