@@ -47,7 +47,9 @@ struct series_reader;
 struct series_source;
 
 struct series_set_operations {
-    struct labels (*labels)(struct series_set *self, size_t index);
+    enum error_code (*labels)(struct series_set *self, size_t first, size_t count,
+                              struct arena *arena, struct labels *labels_out, struct error *error);
+    bool (*may_have)(struct series_set *self, struct text name);
     enum error_code (*reader_open)(struct series_set *self, struct series_reader **reader_out,
                                    struct error *error);
     enum error_code (*read)(struct series_reader *reader, size_t index,
@@ -57,7 +59,8 @@ struct series_set_operations {
 };
 
 /* The result of a selection: pinned storage and `count` series, each label set once. Series may
- * turn out to have no sample. `locality` order: neighbours are cheap to read one after another. */
+ * turn out to have no sample. Neighbours are cheap to read one after another, labels and samples:
+ * what a set holds in memory of a series may be no more than where it is. */
 struct series_set {
     const struct series_set_operations *operations;
     size_t count;
@@ -100,10 +103,20 @@ static inline enum error_code series_source_select(struct series_source *self,
     return self->operations->select(self, request, set_out, error);
 }
 
-/* Labels live as long as the set. Any thread. */
-static inline struct labels series_set_labels(struct series_set *self, size_t index)
+/* The labels of `count` series from `first` on: labels_out[count], alive as long as the set and the
+ * arena. Any thread. Many at once are cheaper than one by one. Errors: CORRUPT, IO,
+ * OUT_OF_MEMORY. */
+static inline enum error_code series_set_labels(struct series_set *self, size_t first, size_t count,
+                                                struct arena *arena, struct labels *labels_out,
+                                                struct error *error)
 {
-    return self->operations->labels(self, index);
+    return self->operations->labels(self, first, count, arena, labels_out, error);
+}
+
+/* False only when no series of the set has a label of this name. Any thread. */
+static inline bool series_set_may_have(struct series_set *self, struct text name)
+{
+    return self->operations->may_have(self, name);
 }
 
 /* Several readers may be open; each is used by one thread at a time. */

@@ -271,6 +271,10 @@ enum error_code api_lookup_read_times(struct api_lookup *lookup,
 struct series_request api_lookup_request(struct api_lookup *lookup, size_t selector,
                                          enum series_need need);
 
+/* The labels of all series of a set, in the arena: labels_out[set->count]. */
+enum error_code api_lookup_labels(struct api_lookup *lookup, struct series_set *set,
+                                  struct labels *labels_out, struct error *error);
+
 /* Sorted values of the look-up's label, or names of labels when it has none, that series of the
  * selectors have; in its arena. */
 enum error_code api_lookup_texts(struct api_lookup *lookup, const struct text **texts_out,

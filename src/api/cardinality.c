@@ -122,6 +122,18 @@ static bool count_series(struct cardinality *cardinality, struct labels labels, 
     return true;
 }
 
+static enum error_code count_set(struct cardinality *cardinality, struct api_lookup *lookup,
+                                 struct series_set *set, struct error *error)
+{
+    struct labels *labels = arena_array(lookup->arena, set->count, sizeof *labels);
+    enum error_code code =
+        labels == NULL ? api_memory_error(error) : api_lookup_labels(lookup, set, labels, error);
+    for (size_t i = 0; code == ERROR_NONE && i < set->count; i++)
+        if (!count_series(cardinality, labels[i], lookup->arena))
+            code = api_memory_error(error);
+    return code;
+}
+
 static enum error_code count_all(struct api_lookup *lookup, struct byte_buffer *data,
                                  struct error *error)
 {
@@ -137,13 +149,11 @@ static enum error_code count_all(struct api_lookup *lookup, struct byte_buffer *
         series_source_select(frontend_source(lookup->api->options.frontend), &request, &set, error);
     if (code != ERROR_NONE)
         return code;
-    bool fits = true;
-    for (size_t i = 0; fits && i < set->count; i++)
-        fits = count_series(&cardinality, series_set_labels(set, i), lookup->arena);
     size_t series_count = set->count;
+    code = count_set(&cardinality, lookup, set, error);
     series_set_close(set);
-    if (!fits)
-        return api_memory_error(error);
+    if (code != ERROR_NONE)
+        return code;
     struct shard_statistics sum = api_sum_statistics(lookup->api);
     json_raw(data, TEXT("{\"headStats\":{"));
     json_integer_field(data, "numSeries", (int64_t)series_count);

@@ -65,7 +65,11 @@ static enum error_code read_set(struct api_lookup *lookup, struct series_set *se
                                 struct latest *found, size_t *count, struct error *error)
 {
     struct series_reader *reader = NULL;
-    enum error_code code = series_reader_open(set, &reader, error);
+    struct labels *labels = arena_array(lookup->arena, set->count, sizeof *labels);
+    enum error_code code =
+        labels == NULL ? api_memory_error(error) : api_lookup_labels(lookup, set, labels, error);
+    if (code == ERROR_NONE)
+        code = series_reader_open(set, &reader, error);
     for (size_t i = 0; code == ERROR_NONE && i < set->count; i++) {
         struct sample_columns columns;
         struct latest *latest = &found[*count];
@@ -76,7 +80,7 @@ static enum error_code read_set(struct api_lookup *lookup, struct series_set *se
             code = series_reader_read(reader, i, &columns, error);
         if (code == ERROR_NONE)
             code = take_latest(lookup, &columns, latest, &taken, error);
-        latest->labels = series_set_labels(set, i);
+        latest->labels = labels[i];
         *count += taken;
     }
     series_reader_close(reader);
@@ -101,16 +105,17 @@ static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, 
     lookup->sets = arena_array(lookup->arena, lookup->selectors.count + 1, sizeof *lookup->sets);
     if (lookup->sets == NULL)
         return api_memory_error(error);
-    for (size_t i = 0; code == ERROR_NONE && i < lookup->selectors.count; i++) {
+    for (size_t i = 0; i < lookup->selectors.count; i++) {
         struct series_request request = api_lookup_request(lookup, i, SERIES_NEED_LATEST);
         if (request.matcher_count == 0)
             continue; /* as Prometheus: {} asks for nothing */
-        code = series_source_select(source, &request, &lookup->sets[i], error);
-        if (code == ERROR_NONE)
-            total += lookup->sets[lookup->set_count++]->count;
+        struct series_set **set = &lookup->sets[lookup->set_count];
+        code = series_source_select(source, &request, set, error);
+        if (code != ERROR_NONE)
+            return code;
+        lookup->set_count++;
+        total += (*set)->count;
     }
-    if (code != ERROR_NONE)
-        return code;
     struct latest *found = arena_array(lookup->arena, total + 1, sizeof *found);
     if (found == NULL)
         return api_memory_error(error);

@@ -246,6 +246,20 @@ struct series_request api_lookup_request(struct api_lookup *lookup, size_t selec
     return request;
 }
 
+enum error_code api_lookup_labels(struct api_lookup *lookup, struct series_set *set,
+                                  struct labels *labels_out, struct error *error)
+{
+    enum { BATCH_SERIES = 8192 };
+    enum error_code code = ERROR_NONE;
+    for (size_t at = 0; code == ERROR_NONE && at < set->count; at += BATCH_SERIES) {
+        size_t count = set->count - at < BATCH_SERIES ? set->count - at : BATCH_SERIES;
+        if (atomic_load_explicit(&lookup->job.canceled, memory_order_relaxed))
+            return error_set(error, ERROR_CANCELED, "the client has left");
+        code = series_set_labels(set, at, count, lookup->arena, labels_out + at, error);
+    }
+    return code;
+}
+
 enum error_code api_lookup_texts(struct api_lookup *lookup, const struct text **texts_out,
                                  size_t *count_out, struct error *error)
 {

@@ -129,6 +129,18 @@ static enum error_code select_series(struct api_lookup *lookup, size_t *total_ou
     return ERROR_NONE;
 }
 
+/* NULL with an error. */
+static struct labels *labels_of_set(struct api_lookup *lookup, struct series_set *set,
+                                    struct error *error)
+{
+    struct labels *labels = arena_array(lookup->arena, set->count, sizeof *labels);
+    if (labels == NULL)
+        api_memory_error(error);
+    else if (api_lookup_labels(lookup, set, labels, error) != ERROR_NONE)
+        labels = NULL;
+    return labels;
+}
+
 static enum error_code find_series(struct api_lookup *lookup, struct error *error)
 {
     size_t total = 0, count = 0;
@@ -138,9 +150,14 @@ static enum error_code find_series(struct api_lookup *lookup, struct error *erro
     struct found *found = arena_array(lookup->arena, total + 1, sizeof *found);
     if (found == NULL)
         return api_memory_error(error);
-    for (size_t q = 0; q < lookup->set_count; q++)
-        for (size_t i = 0; lookup->sets[q] != NULL && i < lookup->sets[q]->count; i++)
-            found[count++] = (struct found){series_set_labels(lookup->sets[q], i), q, i};
+    for (size_t q = 0; q < lookup->set_count; q++) {
+        struct series_set *set = lookup->sets[q];
+        struct labels *labels = set == NULL ? NULL : labels_of_set(lookup, set, error);
+        if (set != NULL && labels == NULL)
+            return error->code;
+        for (size_t i = 0; set != NULL && i < set->count; i++)
+            found[count++] = (struct found){labels[i], q, i};
+    }
     qsort(found, count, sizeof *found, compare);
     lookup->items = found;
     lookup->item_count = count;

@@ -152,9 +152,12 @@ static enum error_code run_series(struct api_lookup *lookup, struct byte_buffer 
     struct labels *labels = arena_array(lookup->arena, total, sizeof *labels);
     if (labels == NULL)
         return api_memory_error(error);
-    for (size_t i = 0; i < lookup->set_count; i++)
-        for (size_t s = 0; s < lookup->sets[i]->count; s++)
-            labels[count++] = series_set_labels(lookup->sets[i], s);
+    for (size_t i = 0; i < lookup->set_count; i++) {
+        enum error_code code = api_lookup_labels(lookup, lookup->sets[i], labels + count, error);
+        if (code != ERROR_NONE)
+            return code;
+        count += lookup->sets[i]->count;
+    }
     /* One more than the limit tells that there are more. A single set has each series once. */
     if (lookup->set_count == 1 && count > 0 && lookup->limit < count - 1) {
         select_lowest(labels, count, (size_t)lookup->limit + 1);

@@ -37,12 +37,33 @@ static size_t set_of(const struct union_set *set, size_t *index)
     return number;
 }
 
-static struct labels union_labels(struct series_set *self, size_t index)
+static enum error_code union_labels(struct series_set *self, size_t first, size_t count,
+                                    struct arena *arena, struct labels *labels_out,
+                                    struct error *error)
 {
     struct union_set *set = (struct union_set *)self;
-    assert(index < self->count);
-    size_t number = set_of(set, &index);
-    return series_set_labels(set->sets[number], index);
+    assert(first <= self->count && count <= self->count - first);
+    while (count > 0) {
+        size_t index = first;
+        struct series_set *part = set->sets[set_of(set, &index)];
+        size_t taken = count < part->count - index ? count : part->count - index;
+        enum error_code code = series_set_labels(part, index, taken, arena, labels_out, error);
+        if (code != ERROR_NONE)
+            return code;
+        first += taken;
+        count -= taken;
+        labels_out += taken;
+    }
+    return ERROR_NONE;
+}
+
+static bool union_may_have(struct series_set *self, struct text name)
+{
+    struct union_set *set = (struct union_set *)self;
+    for (size_t i = 0; i < set->set_count; i++)
+        if (series_set_may_have(set->sets[i], name))
+            return true;
+    return false;
 }
 
 static enum error_code union_reader_open(struct series_set *self, struct series_reader **reader_out,
@@ -99,6 +120,7 @@ static void union_close(struct series_set *self)
 
 static const struct series_set_operations SET_OPERATIONS = {
     .labels = union_labels,
+    .may_have = union_may_have,
     .reader_open = union_reader_open,
     .read = union_read,
     .reader_close = union_reader_close,

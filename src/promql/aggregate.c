@@ -123,8 +123,9 @@ static enum error_code aggregate_visit(void *context, struct lane *lane, size_t 
     const struct aggregation_plan *plan = part->run->plan;
     if (!steps_any(vector->present, plan->steps.count))
         return ERROR_NONE;
-    struct series_identity identity =
-        vector_stream_identity(part->run->input, index, lane->scratch);
+    struct series_identity identity = {0};
+    if (plan->needs_labels || vector->histograms != NULL)
+        identity = vector_stream_identity(part->run->input, lane, index, lane->scratch);
     if (plan->node->operation == AGGREGATE_COUNT_VALUES)
         return count_value_add(part, lane, identity.labels, vector, error);
     struct labels labels = aggregation_project(plan, identity.labels, lane->scratch);
@@ -344,6 +345,8 @@ enum error_code aggregate_stream(struct evaluation *evaluation, const struct exp
     if (!label_list_make(evaluation->arena, node->labels, node->label_count,
                          node->grouping == GROUP_WITHOUT, &plan->labels))
         return evaluation_out_of_memory(evaluation, error);
+    plan->needs_labels = node->grouping != GROUP_BY || plan->labels.count > 0 ||
+                         node->operation == AGGREGATE_COUNT_VALUES || evaluation->delayed_names;
     enum error_code code = aggregation_parameter(plan, error);
     struct stream *input = NULL;
     if (code == ERROR_NONE)

@@ -40,6 +40,7 @@ struct aggregation_plan {
     struct label_list labels;
     const double *parameters; /* [steps]; NULL: none */
     struct text value_label;  /* count_values */
+    bool needs_labels;        /* of series without histograms, that is */
 };
 
 /* Groups of a part, or of all; the arena is theirs. */

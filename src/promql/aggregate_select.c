@@ -66,9 +66,12 @@ static int compare_entries(const struct select_run *run, const struct entry *lef
     }
     if (left->series == right->series)
         return 0;
-    struct labels left_labels = vector_stream_identity(run->input, left->series, scratch).labels;
-    struct labels right_labels = vector_stream_identity(run->input, right->series, scratch).labels;
-    return -labels_compare(left_labels, right_labels);
+    /* In any order: the labels were loaded. */
+    struct series_identity of_left =
+        vector_stream_identity(run->input, NULL, left->series, scratch);
+    struct series_identity of_right =
+        vector_stream_identity(run->input, NULL, right->series, scratch);
+    return -labels_compare(of_left.labels, of_right.labels);
 }
 
 /* --- Heaps ----------------------------------------------------------------------------------- */
@@ -178,7 +181,7 @@ static enum error_code select_visit(void *context, struct lane *lane, size_t ind
     if (!steps_any(vector->present, count))
         return ERROR_NONE;
     bool is_limit = plan->node->operation == AGGREGATE_LIMITK;
-    struct labels labels = vector_stream_identity(run->input, index, lane->scratch).labels;
+    struct labels labels = vector_stream_identity(run->input, lane, index, lane->scratch).labels;
     struct heap *heaps =
         group_heaps(run, part->groups, aggregation_project(plan, labels, lane->scratch));
     if (heaps == NULL)
@@ -322,7 +325,7 @@ static enum error_code select_store(struct select_run *run, struct select_groups
         if (vector == NULL || list[i].series != list[i - 1].series) {
             arena_reset(scratch);
             struct series_identity identity =
-                vector_stream_identity(run->input, list[i].series, scratch);
+                vector_stream_identity(run->input, NULL, list[i].series, scratch);
             code = store_add(&store, identity, &vector, error);
             if (code != ERROR_NONE)
                 break;
@@ -350,9 +353,10 @@ struct ratio_lane {
     uint64_t *present;
 };
 
-static struct series_identity ratio_identity(struct stream *self, size_t index, struct arena *arena)
+static struct series_identity ratio_identity(struct stream *self, struct lane *lane, size_t index,
+                                             struct arena *arena)
 {
-    return vector_stream_identity(((struct ratio_stream *)self)->input, index, arena);
+    return vector_stream_identity(((struct ratio_stream *)self)->input, lane, index, arena);
 }
 
 static bool ratio_takes(double ratio, double offset)
@@ -372,7 +376,7 @@ static enum error_code ratio_read(struct stream *self, struct lane *lane, size_t
         state->present = arena_array(lane->memory, step_words(count), sizeof *state->present);
     if (state == NULL || state->present == NULL)
         return evaluation_out_of_memory(self->evaluation, error);
-    struct labels labels = vector_stream_identity(stream->input, index, lane->scratch).labels;
+    struct labels labels = vector_stream_identity(stream->input, lane, index, lane->scratch).labels;
     double offset = (double)series_hash(labels) / 18446744073709551615.0;
     enum error_code code = vector_stream_read(stream->input, lane, index, vector_out, error);
     if (code != ERROR_NONE)
@@ -489,6 +493,8 @@ enum error_code aggregate_select(const struct aggregation_plan *plan,
     label_table_init(&total.table, total.arena);
     if (run.parts == NULL || total.arena == NULL)
         code = evaluation_out_of_memory(evaluation, error);
+    if (code == ERROR_NONE)
+        code = evaluation_load_labels(evaluation, error);
     if (code == ERROR_NONE)
         code = evaluation_run_parts(evaluation, run.partition, select_part_run, &run, error);
     for (size_t i = 0; run.parts != NULL && i < run.partition.count; i++) {

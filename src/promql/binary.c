@@ -82,11 +82,11 @@ struct scalar_stream {
     bool drops_name;
 };
 
-static struct series_identity scalar_identity(struct stream *self, size_t index,
+static struct series_identity scalar_identity(struct stream *self, struct lane *lane, size_t index,
                                               struct arena *arena)
 {
     struct scalar_stream *stream = (struct scalar_stream *)self;
-    struct series_identity identity = vector_stream_identity(stream->input, index, arena);
+    struct series_identity identity = vector_stream_identity(stream->input, lane, index, arena);
     return stream->drops_name ? identity_drop_name(self->evaluation, identity, arena) : identity;
 }
 

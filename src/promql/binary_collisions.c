@@ -220,8 +220,9 @@ static enum error_code find_duplicate(struct match_stream *match, size_t group, 
         if (code != ERROR_NONE)
             return code;
         if (step_is_present(vector.present, step))
-            duplicate_add(duplicate,
-                          vector_stream_identity(match->one.stream, one, match->arena).labels);
+            duplicate_add(
+                duplicate,
+                vector_stream_identity(match->one.stream, NULL, one, match->arena).labels);
     }
     return ERROR_NONE;
 }

@@ -28,8 +28,8 @@ static struct labels side_labels(struct match_stream *match, const struct match_
                                  uint32_t other_series, struct arena *arena)
 {
     if (series != NO_SERIES)
-        return vector_stream_identity(side->stream, series, arena).labels;
-    struct labels labels = vector_stream_identity(other->stream, other_series, arena).labels;
+        return vector_stream_identity(side->stream, NULL, series, arena).labels;
+    struct labels labels = vector_stream_identity(other->stream, NULL, other_series, arena).labels;
     return matching_key_of(&match->key, labels, arena);
 }
 
@@ -79,8 +79,10 @@ struct labels match_pair_labels(struct match_stream *match, struct match_pair pa
     return labels;
 }
 
-static struct series_identity match_identity(struct stream *self, size_t index, struct arena *arena)
+static struct series_identity match_identity(struct stream *self, struct lane *lane, size_t index,
+                                             struct arena *arena)
 {
+    (void)lane;
     struct match_stream *match = (struct match_stream *)self;
     return (struct series_identity){
         .labels = match_pair_labels(match, match->pairs[index], arena),
@@ -253,7 +255,7 @@ static enum error_code side_number(struct match_stream *match, struct match_side
         return evaluation_out_of_memory(evaluation, error);
     for (size_t i = 0; i < count; i++) {
         arena_reset(scratch);
-        struct labels labels = vector_stream_identity(side->stream, i, scratch).labels;
+        struct labels labels = vector_stream_identity(side->stream, NULL, i, scratch).labels;
         if (!label_table_add(&match->groups, matching_key_of(&match->key, labels, scratch),
                              &side->group_of[i]))
             return evaluation_out_of_memory(evaluation, error);
@@ -366,6 +368,8 @@ enum error_code binary_match_stream(struct evaluation *evaluation,
     if (code == ERROR_NONE && match->arena == NULL)
         code = evaluation_out_of_memory(evaluation, error);
     label_table_init(&match->groups, match->arena);
+    if (code == ERROR_NONE)
+        code = evaluation_load_labels(evaluation, error);
     if (code == ERROR_NONE)
         code = side_number(match, &match->many, scratch, error);
     if (code == ERROR_NONE)

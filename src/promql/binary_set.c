@@ -68,7 +68,8 @@ static enum error_code presence_find(struct set_stream *set, struct stream *inpu
         code = evaluation_out_of_memory(evaluation, error);
     for (size_t i = 0; code == ERROR_NONE && i < input->count; i++) {
         arena_reset(scratch);
-        struct labels labels = vector_stream_identity(input, i, scratch).labels;
+        struct labels labels =
+            vector_stream_identity(input, &evaluation->lanes[0], i, scratch).labels;
         if (!label_table_add(&set->groups, matching_key_of(&set->key, labels, scratch),
                              &group_of[i]))
             code = evaluation_out_of_memory(evaluation, error);
@@ -86,13 +87,14 @@ static enum error_code presence_find(struct set_stream *set, struct stream *inpu
 
 /* --- The stream ------------------------------------------------------------------------------ */
 
-static struct series_identity set_identity(struct stream *self, size_t index, struct arena *arena)
+static struct series_identity set_identity(struct stream *self, struct lane *lane, size_t index,
+                                           struct arena *arena)
 {
     struct set_stream *set = (struct set_stream *)self;
     size_t whole_count = set->whole == NULL ? 0 : set->whole->count;
     if (index < whole_count)
-        return vector_stream_identity(set->whole, index, arena);
-    return vector_stream_identity(set->masked, index - whole_count, arena);
+        return vector_stream_identity(set->whole, lane, index, arena);
+    return vector_stream_identity(set->masked, lane, index - whole_count, arena);
 }
 
 static enum error_code set_read(struct stream *self, struct lane *lane, size_t index,
@@ -108,7 +110,7 @@ static enum error_code set_read(struct stream *self, struct lane *lane, size_t i
         (!state->is_open && !step_vector_init(&state->vector, lane->memory, self->steps.count)))
         return evaluation_out_of_memory(self->evaluation, error);
     state->is_open = true;
-    struct labels labels = vector_stream_identity(set->masked, index, lane->scratch).labels;
+    struct labels labels = vector_stream_identity(set->masked, lane, index, lane->scratch).labels;
     size_t group =
         label_table_find(&set->groups, matching_key_of(&set->key, labels, lane->scratch));
     struct step_vector vector;

@@ -38,7 +38,7 @@ enum error_code time_view_make(struct evaluation *evaluation, const struct time_
 struct columns_source;
 
 struct columns_source_operations {
-    struct series_identity (*identity)(struct columns_source *self, size_t index,
+    struct series_identity (*identity)(struct columns_source *self, struct lane *lane, size_t index,
                                        struct arena *arena);
     enum error_code (*read)(struct columns_source *self, struct lane *lane, size_t index,
                             struct sample_columns *columns_out, struct error *error);
@@ -47,7 +47,8 @@ struct columns_source_operations {
 
 struct columns_source {
     const struct columns_source_operations *operations;
-    size_t count; /* of series */
+    size_t count;            /* of series */
+    struct text metric_name; /* of all of them; empty: they differ, or have none */
     bool is_unique_without_name;
     enum range_mode mode;
 };
@@ -64,10 +65,11 @@ enum error_code columns_subquery(struct evaluation *evaluation,
                                  const struct step_range *steps, struct columns_source **source_out,
                                  struct error *error);
 
-static inline struct series_identity columns_identity(struct columns_source *self, size_t index,
-                                                      struct arena *arena)
+/* As vector_stream_identity. */
+static inline struct series_identity
+columns_identity(struct columns_source *self, struct lane *lane, size_t index, struct arena *arena)
 {
-    return self->operations->identity(self, index, arena);
+    return self->operations->identity(self, lane, index, arena);
 }
 
 /* Columns live until the lane's next read of this source. */

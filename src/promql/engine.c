@@ -122,6 +122,7 @@ enum error_code promql_execution_create(const struct promql_execution_options *o
     uint64_t before_ns = clock_monotonic_ns(options->clock);
     memory_budget_init(&evaluation->memory, options->memory_max_bytes, options->memory);
     pthread_mutex_init(&evaluation->annotations.lock, NULL);
+    pthread_mutex_init(&evaluation->failure_lock, NULL);
     evaluation->arena = evaluation_arena_create(evaluation);
     code = evaluation->arena == NULL ? evaluation_out_of_memory(evaluation, error)
                                      : options_copy(evaluation, options, error);
@@ -157,6 +158,7 @@ void promql_execution_destroy(struct promql_execution *execution)
     }
     arena_destroy(evaluation->annotations.arena);
     pthread_mutex_destroy(&evaluation->annotations.lock);
+    pthread_mutex_destroy(&evaluation->failure_lock);
     arena_destroy(evaluation->arena);
     free(execution);
 }
@@ -325,6 +327,8 @@ enum error_code promql_execution_run(struct promql_execution *execution, struct 
     execution->was_run = true;
     uint64_t before_ns = clock_monotonic_ns(execution->evaluation.options.clock);
     enum error_code code = evaluate_root(execution, error);
+    if (code == ERROR_NONE)
+        code = evaluation_check(&execution->evaluation, error);
     if (code != ERROR_NONE) {
         execution->result.series = NULL;
         execution->result.series_count = 0;

@@ -38,7 +38,21 @@ enum error_code evaluation_check(struct evaluation *evaluation, struct error *er
     /* Helpers that cut labels can't tell "no memory" from "no labels"; the budget remembers. */
     if (memory_budget_is_exceeded(&evaluation->memory))
         return evaluation_out_of_memory(evaluation, error);
-    return ERROR_NONE;
+    enum error_code failed =
+        (enum error_code)atomic_load_explicit(&evaluation->failed, memory_order_acquire);
+    if (failed != ERROR_NONE)
+        *error = evaluation->failure;
+    return failed;
+}
+
+void evaluation_fail(struct evaluation *evaluation, const struct error *error)
+{
+    pthread_mutex_lock(&evaluation->failure_lock);
+    if (evaluation->failure.code == ERROR_NONE) {
+        evaluation->failure = *error;
+        atomic_store_explicit(&evaluation->failed, (int)error->code, memory_order_release);
+    }
+    pthread_mutex_unlock(&evaluation->failure_lock);
 }
 
 static void peak_raise(_Atomic uint64_t *peak, uint64_t value)

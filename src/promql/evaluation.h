@@ -76,6 +76,8 @@ static inline uint64_t histogram_sample_count(const struct histogram *histogram)
     return (STRUCT_BYTES + TIME_BYTES + parts * PART_BYTES) / SAMPLE_BYTES;
 }
 
+struct selection;
+
 struct evaluation {
     struct promql_execution_options options;
     struct promql_query query;
@@ -85,6 +87,10 @@ struct evaluation {
     size_t lane_count;
     struct annotations annotations;
     struct stream *open_streams; /* the latest first */
+    struct selection *open_selections;
+    pthread_mutex_t failure_lock;
+    struct error failure; /* of a lane that could not fail at once; written once, before */
+    atomic_int failed;    /* its code */
     struct duration_environment duration_environment;
     int64_t query_start_ms; /* for @ start() and end() */
     int64_t query_end_ms;
@@ -101,11 +107,22 @@ struct evaluation {
     uint64_t select_ns;
 };
 
-/* CANCELED, TIMEOUT or nothing. Cheap enough for each hundred series. */
+/* CANCELED, TIMEOUT, what evaluation_fail was told, or nothing. Cheap enough for each hundred
+ * series. */
 enum error_code evaluation_check(struct evaluation *evaluation, struct error *error);
 
 /* LIMIT when the budget was reached, else OUT_OF_MEMORY: for a failed allocation. */
 enum error_code evaluation_out_of_memory(struct evaluation *evaluation, struct error *error);
+
+/* The query fails with this error at its next check, where it cannot fail at once. The first one
+ * counts. Any lane. */
+void evaluation_fail(struct evaluation *evaluation, const struct error *error);
+
+/*
+ * Read the labels of all series that are selected and not closed, by all lanes: for operators that
+ * ask for identities in an order of their own. The query's thread.
+ */
+enum error_code evaluation_load_labels(struct evaluation *evaluation, struct error *error);
 
 /* Samples that stay in memory from now on. LIMIT beyond the limit. Any lane. */
 enum error_code evaluation_hold_samples(struct evaluation *evaluation, uint64_t count,
@@ -174,8 +191,8 @@ struct series_identity {
 struct stream;
 
 struct stream_operations {
-    /* Labels live as long as the stream or the arena, whichever ends first. Any lane. */
-    struct series_identity (*identity)(struct stream *self, size_t index, struct arena *arena);
+    struct series_identity (*identity)(struct stream *self, struct lane *lane, size_t index,
+                                       struct arena *arena);
     enum error_code (*read)(struct stream *self, struct lane *lane, size_t index,
                             struct step_vector *vector_out, struct error *error);
     void (*close)(struct stream *self);
@@ -200,11 +217,15 @@ enum error_code vector_stream_init(struct stream *stream, struct evaluation *eva
                                    const struct step_range *steps, size_t count,
                                    struct error *error);
 
-/* labels.bytes is NULL with a size > 0 when memory is out: see identity_failed. */
-static inline struct series_identity vector_stream_identity(struct stream *self, size_t index,
-                                                            struct arena *arena)
+/*
+ * Labels live as long as the stream or the arena, whichever ends first. Those of storage are read a
+ * few ahead, so that one series after the other is cheap and any order is not, unless labels were
+ * loaded. What cannot be read has no labels, and the query fails at its next check.
+ */
+static inline struct series_identity vector_stream_identity(struct stream *self, struct lane *lane,
+                                                            size_t index, struct arena *arena)
 {
-    return self->operations->identity(self, index, arena);
+    return self->operations->identity(self, lane, index, arena);
 }
 
 /*

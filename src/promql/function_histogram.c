@@ -52,9 +52,10 @@ struct histogram_lane {
 
 /* --- Identity -------------------------------------------------------------------------------- */
 
-static struct series_identity histogram_identity(struct stream *self, size_t index,
-                                                 struct arena *arena)
+static struct series_identity histogram_identity(struct stream *self, struct lane *lane,
+                                                 size_t index, struct arena *arena)
 {
+    (void)lane;
     struct histogram_stream *stream = (struct histogram_stream *)self;
     size_t group = index / stream->per_group;
     struct labels labels = stream->groups.labels[group];
@@ -100,7 +101,8 @@ static struct histogram_lane *histogram_lane_open(struct histogram_stream *strea
 
 static void warn_bad_bucket(struct histogram_stream *stream, struct lane *lane, size_t series)
 {
-    struct labels labels = vector_stream_identity(stream->input, series, lane->scratch).labels;
+    struct labels labels =
+        vector_stream_identity(stream->input, lane, series, lane->scratch).labels;
     struct text name = text_quote(lane->scratch, labels_get(labels, LABEL_METRIC_NAME));
     struct text value = text_quote(lane->scratch, labels_get(labels, BUCKET_LABEL));
     bool has_name = stream->stream.evaluation->delayed_names && name.size > 2;
@@ -308,7 +310,8 @@ static enum error_code groups_make(struct histogram_stream *stream, struct error
         code = evaluation_out_of_memory(evaluation, error);
     for (uint32_t i = 0; code == ERROR_NONE && i < stream->input->count; i++) {
         arena_reset(scratch);
-        struct labels labels = vector_stream_identity(stream->input, i, scratch).labels;
+        struct labels labels =
+            vector_stream_identity(stream->input, &evaluation->lanes[0], i, scratch).labels;
         double bound;
         bool has_bound = text_to_double(labels_get(labels, BUCKET_LABEL), &bound);
         if (has_bound)

@@ -12,8 +12,10 @@ struct label_stream {
     struct series_identity *identities; /* [count] */
 };
 
-static struct series_identity label_identity(struct stream *self, size_t index, struct arena *arena)
+static struct series_identity label_identity(struct stream *self, struct lane *lane, size_t index,
+                                             struct arena *arena)
 {
+    (void)lane;
     (void)arena;
     return ((struct label_stream *)self)->identities[index];
 }
@@ -91,7 +93,8 @@ static enum error_code labels_change(struct label_stream *stream, struct label_c
     struct evaluation *evaluation = stream->input->evaluation;
     bool is_name = text_equal(change->target, LABEL_METRIC_NAME);
     for (size_t i = 0; i < stream->input->count; i++) {
-        struct series_identity identity = vector_stream_identity(stream->input, i, stream->arena);
+        struct series_identity identity =
+            vector_stream_identity(stream->input, &evaluation->lanes[0], i, stream->arena);
         if (label_value_make(change, identity.labels)) {
             if (change->value.failed)
                 return evaluation_out_of_memory(evaluation, error);

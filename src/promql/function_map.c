@@ -283,11 +283,12 @@ static bool map_value(const struct map_stream *map, size_t step, double value, d
 
 /* --- The stream ------------------------------------------------------------------------------ */
 
-static struct series_identity map_identity(struct stream *self, size_t index, struct arena *arena)
+static struct series_identity map_identity(struct stream *self, struct lane *lane, size_t index,
+                                           struct arena *arena)
 {
     struct map_stream *map = (struct map_stream *)self;
-    return identity_drop_name(self->evaluation, vector_stream_identity(map->input, index, arena),
-                              arena);
+    return identity_drop_name(self->evaluation,
+                              vector_stream_identity(map->input, lane, index, arena), arena);
 }
 
 static enum error_code negate_histogram(struct map_stream *map, struct step_output *output,

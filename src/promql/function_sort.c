@@ -12,11 +12,11 @@ struct sorted_stream {
     size_t *order; /* [count]: the input's index */
 };
 
-static struct series_identity sorted_identity(struct stream *self, size_t index,
+static struct series_identity sorted_identity(struct stream *self, struct lane *lane, size_t index,
                                               struct arena *arena)
 {
     struct sorted_stream *sorted = (struct sorted_stream *)self;
-    return vector_stream_identity(sorted->input, sorted->order[index], arena);
+    return vector_stream_identity(sorted->input, lane, sorted->order[index], arena);
 }
 
 static enum error_code sorted_read(struct stream *self, struct lane *lane, size_t index,

@@ -73,7 +73,7 @@ static enum error_code source_copy(struct evaluation *evaluation, struct columns
             return code;
         if (series[count].point_count == 0)
             continue;
-        struct series_identity identity = columns_identity(source, i, lane->scratch);
+        struct series_identity identity = columns_identity(source, lane, i, lane->scratch);
         struct labels labels = identity.drops_name
                                    ? labels_without_name(evaluation->arena, identity.labels)
                                    : labels_copy(evaluation->arena, identity.labels);

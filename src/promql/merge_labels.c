@@ -16,10 +16,11 @@ struct merge_stream {
     size_t *next;  /* [input count]: the next with the same labels; SIZE_MAX: none */
 };
 
-static struct series_identity merge_identity(struct stream *self, size_t index, struct arena *arena)
+static struct series_identity merge_identity(struct stream *self, struct lane *lane, size_t index,
+                                             struct arena *arena)
 {
     struct merge_stream *merge = (struct merge_stream *)self;
-    return vector_stream_identity(merge->input, merge->first[index], arena);
+    return vector_stream_identity(merge->input, lane, merge->first[index], arena);
 }
 
 static enum error_code merge_one(struct merge_stream *merge, struct step_output *output,
@@ -85,6 +86,7 @@ static enum error_code merge_chain(struct merge_stream *merge, size_t *count_out
                                    struct error *error)
 {
     struct evaluation *evaluation = merge->input->evaluation;
+    struct lane *lane = &evaluation->lanes[0];
     size_t input_count = merge->input->count;
     struct arena *work = evaluation_arena_create(evaluation);
     struct arena *scratch = evaluation_arena_create(evaluation);
@@ -100,7 +102,7 @@ static enum error_code merge_chain(struct merge_stream *merge, size_t *count_out
     label_table_init(&table, work);
     for (size_t i = 0; i < input_count; i++) {
         arena_reset(scratch);
-        struct series_identity identity = vector_stream_identity(merge->input, i, scratch);
+        struct series_identity identity = vector_stream_identity(merge->input, lane, i, scratch);
         size_t known = table.count;
         size_t number;
         if (!label_table_add(&table, identity.labels, &number)) {

@@ -6,10 +6,11 @@ struct names_stream {
     enum names_drop which;
 };
 
-static struct series_identity names_identity(struct stream *self, size_t index, struct arena *arena)
+static struct series_identity names_identity(struct stream *self, struct lane *lane, size_t index,
+                                             struct arena *arena)
 {
     struct names_stream *names = (struct names_stream *)self;
-    struct series_identity identity = vector_stream_identity(names->input, index, arena);
+    struct series_identity identity = vector_stream_identity(names->input, lane, index, arena);
     if (names->which == NAMES_DROP_ALL)
         return identity_drop_name(self->evaluation, identity, arena);
     if (!identity.drops_name)

@@ -15,10 +15,10 @@ struct repeated_stream {
     struct stream *input;
 };
 
-static struct series_identity repeated_identity(struct stream *self, size_t index,
-                                                struct arena *arena)
+static struct series_identity repeated_identity(struct stream *self, struct lane *lane,
+                                                size_t index, struct arena *arena)
 {
-    return vector_stream_identity(((struct repeated_stream *)self)->input, index, arena);
+    return vector_stream_identity(((struct repeated_stream *)self)->input, lane, index, arena);
 }
 
 static enum error_code repeated_read(struct stream *self, struct lane *lane, size_t index,

@@ -1,5 +1,4 @@
 #include <assert.h>
-#include <stdlib.h>
 
 #include "columns_source.h"
 #include "step_output.h"
@@ -31,128 +30,6 @@ enum error_code time_view_make(struct evaluation *evaluation, const struct time_
     return ERROR_NONE;
 }
 
-/* --- Series from storage --------------------------------------------------------------------- */
-
-struct selection {
-    struct columns_source source;
-    struct evaluation *evaluation;
-    struct series_set *set;
-    struct series_reader **readers; /* [lane_count], NULL until a lane first reads */
-};
-
-static struct series_identity selection_identity(struct columns_source *self, size_t index,
-                                                 struct arena *arena)
-{
-    (void)arena;
-    struct selection *selection = (struct selection *)self;
-    return (struct series_identity){.labels = series_set_labels(selection->set, index)};
-}
-
-static enum error_code selection_read(struct columns_source *self, struct lane *lane, size_t index,
-                                      struct sample_columns *columns_out, struct error *error)
-{
-    struct selection *selection = (struct selection *)self;
-    struct series_reader **reader = &selection->readers[lane->index];
-    enum error_code code = ERROR_NONE;
-    if (*reader == NULL)
-        code = series_reader_open(selection->set, reader, error);
-    if (code == ERROR_NONE)
-        code = series_reader_read(*reader, index, columns_out, error);
-    if (code != ERROR_NONE)
-        return code;
-    if (columns_out->count >= UINT32_MAX)
-        return error_set(error, ERROR_LIMIT, "a series has too many samples in the range");
-    /* Held while the series is worked on. */
-    code = evaluation_hold_samples(selection->evaluation, columns_out->count, error);
-    evaluation_release_samples(selection->evaluation, columns_out->count);
-    return code;
-}
-
-static void selection_close(struct columns_source *self)
-{
-    struct selection *selection = (struct selection *)self;
-    for (size_t lane = 0; lane < selection->evaluation->lane_count; lane++)
-        series_reader_close(selection->readers[lane]);
-    series_set_close(selection->set);
-}
-
-static const struct columns_source_operations SELECTION_OPERATIONS = {
-    .identity = selection_identity,
-    .read = selection_read,
-    .close = selection_close,
-};
-
-static bool selects_one_name(const struct selector_node *selector)
-{
-    for (size_t i = 0; i < selector->matcher_count; i++)
-        if (selector->matchers[i]->type == MATCHER_EQUAL &&
-            text_equal(selector->matchers[i]->name, LABEL_METRIC_NAME) &&
-            selector->matchers[i]->value.size > 0)
-            return true;
-    return false;
-}
-
-/* Whether a label goes with the name: then series of one name may be equal without it. */
-static bool some_has_type_or_unit(struct series_set *set)
-{
-    for (size_t i = 0; i < set->count; i++) {
-        struct labels_cursor cursor = labels_begin(set->operations->labels(set, i));
-        struct label label;
-        while (labels_next(&cursor, &label) && text_compare(label.name, TEXT("__unit__")) <= 0)
-            if (text_equal(label.name, TEXT("__type__")) ||
-                text_equal(label.name, TEXT("__unit__")))
-                return true;
-    }
-    return false;
-}
-
-enum error_code columns_select(struct evaluation *evaluation, const struct selector_node *selector,
-                               const struct time_view *view, enum series_need need,
-                               const struct step_range *steps, struct columns_source **source_out,
-                               struct error *error)
-{
-    struct selection *selection = arena_array(evaluation->arena, 1, sizeof *selection);
-    struct series_reader **readers =
-        arena_array(evaluation->arena, evaluation->lane_count, sizeof *readers);
-    if (selection == NULL || readers == NULL)
-        return evaluation_out_of_memory(evaluation, error);
-    assert(steps->count > 0);
-    int64_t first_ms = view_end(view, steps, 0) - view->range_ms + 1;
-    int64_t last_ms = view_end(view, steps, steps->count - 1);
-    if (selector->mode != RANGE_PLAIN)
-        first_ms -= evaluation->options.lookback_ms;
-    if (selector->mode == RANGE_SMOOTHED)
-        last_ms += evaluation->options.lookback_ms;
-    struct series_request request = {
-        .tenant = evaluation->options.tenant,
-        .matchers = selector->matchers,
-        .matcher_count = selector->matcher_count,
-        .start_ms = first_ms,
-        .end_ms = last_ms,
-        .need = need,
-        .canceled = evaluation->options.canceled,
-        .arena = evaluation->arena,
-    };
-    uint64_t before_ns = clock_monotonic_ns(evaluation->options.clock);
-    enum error_code code =
-        series_source_select(evaluation->options.source, &request, &selection->set, error);
-    evaluation->select_ns += clock_monotonic_ns(evaluation->options.clock) - before_ns;
-    if (code != ERROR_NONE)
-        return error_wrap(error, "expanding series");
-    evaluation->series_selected += selection->set->count;
-    selection->source = (struct columns_source){
-        .operations = &SELECTION_OPERATIONS,
-        .count = selection->set->count,
-        .is_unique_without_name =
-            selects_one_name(selector) && !some_has_type_or_unit(selection->set),
-        .mode = selector->mode,
-    };
-    selection->evaluation = evaluation;
-    selection->readers = readers;
-    *source_out = &selection->source;
-    return ERROR_NONE;
-}
-
 /* --- Instant vectors ------------------------------------------------------------------------- */
 
 #define NO_SAMPLE UINT32_MAX
@@ -170,11 +47,11 @@ struct selector_lane {
     uint64_t timestamps_id; /* that `samples` was made for; 0: none */
 };
 
-static struct series_identity selector_identity(struct stream *self, size_t index,
-                                                struct arena *arena)
+static struct series_identity selector_identity(struct stream *self, struct lane *lane,
+                                                size_t index, struct arena *arena)
 {
     struct selector_stream *selector = (struct selector_stream *)self;
-    return columns_identity(selector->source, index, arena);
+    return columns_identity(selector->source, lane, index, arena);
 }
 
 static struct selector_lane *selector_lane_open(struct stream *self, struct lane *lane)

@@ -20,10 +20,10 @@ struct smooth_lane {
     double *values;
 };
 
-static struct series_identity smooth_identity(struct stream *self, size_t index,
+static struct series_identity smooth_identity(struct stream *self, struct lane *lane, size_t index,
                                               struct arena *arena)
 {
-    return columns_identity(((struct smooth_stream *)self)->source, index, arena);
+    return columns_identity(((struct smooth_stream *)self)->source, lane, index, arena);
 }
 
 static enum error_code samples_keep(struct smooth_stream *smooth, struct smooth_lane *state,

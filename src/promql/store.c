@@ -132,9 +132,10 @@ static const struct stored_series *stored_series_at(struct stream *self, size_t 
     return &stored->stores[low].series[index - stored->first_index[low]];
 }
 
-static struct series_identity stored_identity(struct stream *self, size_t index,
+static struct series_identity stored_identity(struct stream *self, struct lane *lane, size_t index,
                                               struct arena *arena)
 {
+    (void)lane;
     (void)arena;
     return stored_series_at(self, index)->identity;
 }
@@ -228,7 +229,7 @@ static enum error_code store_visit(void *context, struct lane *lane, size_t inde
     if (!steps_any(vector->present, part->store->steps.count))
         return ERROR_NONE;
     struct series_identity identity =
-        vector_stream_identity(part->run->input, index, lane->scratch);
+        vector_stream_identity(part->run->input, lane, index, lane->scratch);
     return store_add_copy(part->store, identity, vector, error);
 }
 

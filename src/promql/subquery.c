@@ -14,10 +14,10 @@ struct subquery_source {
     struct subquery_lane *lanes; /* [lane_count] */
 };
 
-static struct series_identity subquery_identity(struct columns_source *self, size_t index,
-                                                struct arena *arena)
+static struct series_identity subquery_identity(struct columns_source *self, struct lane *lane,
+                                                size_t index, struct arena *arena)
 {
-    return vector_stream_identity(((struct subquery_source *)self)->input, index, arena);
+    return vector_stream_identity(((struct subquery_source *)self)->input, lane, index, arena);
 }
 
 static bool subquery_lane_open(struct subquery_lane *state, struct lane *lane, size_t count)

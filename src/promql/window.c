@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "base/checksum.h"
+
 /* --- Bounds ---------------------------------------------------------------------------------- */
 
 struct window_bounds {
@@ -12,6 +14,8 @@ struct window_bounds {
 
 struct window_lane {
     struct step_output output;
+    uint64_t
+        noted_name; /* hash of the name that was noted last as not that of a counter; 0: none */
     struct window_bounds floats;
     struct window_bounds histogram_bounds;
     uint64_t timestamps_id; /* that `floats` was made for; 0: none */
@@ -181,11 +185,11 @@ static bool columns_take_apart(const struct sample_columns *columns, struct wind
 
 /* --- The stream ------------------------------------------------------------------------------ */
 
-static struct series_identity window_identity(struct stream *self, size_t index,
+static struct series_identity window_identity(struct stream *self, struct lane *lane, size_t index,
                                               struct arena *arena)
 {
     struct window_stream *window = (struct window_stream *)self;
-    struct series_identity identity = columns_identity(window->source, index, arena);
+    struct series_identity identity = columns_identity(window->source, lane, index, arena);
     if (window->keeps_name)
         return identity;
     return identity_drop_name(self->evaluation, identity, arena);
@@ -243,16 +247,17 @@ static enum error_code window_prepare(struct window_stream *window, struct windo
 static const char *const COUNTER_SUFFIXES[] = {"_total", "_sum", "_count", "_bucket"};
 
 /* rate and increase of what is not named like a counter. */
-static void window_check_counter_name(const struct window_call *call,
+static void window_check_counter_name(struct window_lane *state, const struct window_call *call,
                                       const struct step_vector *vector)
 {
     struct text name = window_metric_name(call);
-    if (name.size == 0)
+    uint64_t name_hash = hash64(name.data, name.size, HASH_SEED_STORED) | 1;
+    if (name.size == 0 || name_hash == state->noted_name)
         return;
     if (call->evaluation->delayed_names) {
         /* Type and unit labels are on together with delayed names: the label decides. */
         struct labels labels =
-            columns_identity(call->source, call->series, call->lane->scratch).labels;
+            columns_identity(call->source, call->lane, call->series, call->lane->scratch).labels;
         struct text type = labels_get(labels, TEXT("__type__"));
         if (text_equal(type, TEXT("counter")) || text_equal(type, TEXT("histogram")))
             return;
@@ -269,6 +274,7 @@ static void window_check_counter_name(const struct window_call *call,
                             "metric might not be a counter, name does not end in "
                             "_total/_sum/_count/_bucket: %.*s",
                             TEXT_ARGUMENTS(quoted));
+        state->noted_name = name_hash;
         return;
     }
 }
@@ -324,7 +330,7 @@ static enum error_code window_read(struct stream *self, struct lane *lane, size_
     if (code != ERROR_NONE)
         return code;
     if (call.function == FUNCTION_RATE || call.function == FUNCTION_INCREASE)
-        window_check_counter_name(&call, &state->output.vector);
+        window_check_counter_name(state, &call, &state->output.vector);
     *vector_out = state->output.vector;
     return ERROR_NONE;
 }
@@ -452,8 +458,11 @@ enum error_code window_stream(struct evaluation *evaluation, const struct expres
 
 struct text window_metric_name(const struct window_call *call)
 {
-    struct labels labels = columns_identity(call->source, call->series, call->lane->scratch).labels;
-    return labels_get(labels, LABEL_METRIC_NAME);
+    if (call->source->metric_name.size > 0)
+        return call->source->metric_name;
+    struct series_identity identity =
+        columns_identity(call->source, call->lane, call->series, call->lane->scratch);
+    return labels_get(identity.labels, LABEL_METRIC_NAME);
 }
 
 void window_warn_mixed(const struct window_call *call)

@@ -11,17 +11,23 @@
 struct shard_set {
     struct series_set set;
     struct view *view;
-    struct text tenant;
     int64_t start_ms;
     int64_t end_ms;
     enum series_need need;
-    struct found_series *series; /* [set.count] */
-    struct block_link *links;
+    bool has_deletions; /* in the range: samples are read with the labels of their series */
+    struct series_selection found;
 };
+
+/* Ids are read ahead as long as series are asked for in order. */
+enum { IDS_AHEAD_MIN = 16, IDS_AHEAD_MAX = 256 };
 
 struct shard_set_reader {
     struct series_reader reader;
     struct view_reader *view_reader;
+    struct arena *arena; /* labels of one series, for deletions; NULL until needed */
+    uint64_t ids[IDS_AHEAD_MAX];
+    size_t ids_first;
+    size_t ids_count;
     struct block_position positions[]; /* [blocks of the view] */
 };
 
@@ -38,46 +44,103 @@ static enum error_code out_of_memory(struct error *error)
 
 /* --- Reading a set -------------------------------------------------------------------------- */
 
-static struct view_series series_at(const struct shard_set *set, size_t index,
-                                    struct block_position *positions)
+static enum error_code set_labels(struct series_set *self, size_t first, size_t count,
+                                  struct arena *arena, struct labels *labels_out,
+                                  struct error *error)
 {
-    const struct found_series *found = &set->series[index];
-    size_t count = 0;
-    for (uint32_t link = found->block_first; link != LINK_NONE; link = set->links[link].next) {
-        assert(count < set->view->block_count);
-        positions[count++] = set->links[link].at;
-    }
-    return (struct view_series){
-        .tenant = set->tenant,
-        .labels = found->labels,
-        .id = found->id,
-        .blocks = positions,
-        .block_count = count,
-    };
+    return series_selection_labels(&((struct shard_set *)self)->found, first, count, arena,
+                                   labels_out, error);
 }
 
-static struct labels set_labels(struct series_set *self, size_t index)
+static bool set_may_have(struct series_set *self, struct text name)
 {
-    assert(index < self->count);
-    return ((struct shard_set *)self)->series[index].labels;
+    return series_selection_may_have(&((struct shard_set *)self)->found, name);
 }
 
-static enum error_code set_reader_open(struct series_set *self, struct series_reader **reader_out,
-                                       struct error *error)
+static enum error_code reader_create(struct shard_set *set, struct shard_set_reader **reader_out,
+                                     struct error *error)
 {
-    struct shard_set *set = (struct shard_set *)self;
     struct shard_set_reader *reader =
         malloc(sizeof *reader + set->view->block_count * sizeof reader->positions[0]);
     if (reader == NULL)
         return out_of_memory(error);
-    reader->reader.set = self;
+    *reader = (struct shard_set_reader){.reader.set = &set->set};
     enum error_code code = view_reader_create(set->view, &reader->view_reader, error);
     if (code != ERROR_NONE) {
         free(reader);
         return code;
     }
-    *reader_out = &reader->reader;
+    *reader_out = reader;
     return ERROR_NONE;
+}
+
+static void reader_destroy(struct shard_set_reader *reader)
+{
+    if (reader == NULL)
+        return;
+    view_reader_destroy(reader->view_reader);
+    arena_destroy(reader->arena);
+    free(reader);
+}
+
+static enum error_code ids_read(struct shard_set_reader *reader, const struct shard_set *set,
+                                size_t index, struct error *error)
+{
+    size_t count = IDS_AHEAD_MIN;
+    if (reader->ids_count > 0 && index == reader->ids_first + reader->ids_count)
+        count = 2 * reader->ids_count;
+    if (count > IDS_AHEAD_MAX)
+        count = IDS_AHEAD_MAX;
+    if (count > set->found.count - index)
+        count = set->found.count - index;
+    reader->ids_count = 0;
+    enum error_code code = series_selection_ids(&set->found, index, count, reader->ids, error);
+    if (code != ERROR_NONE)
+        return code;
+    reader->ids_first = index;
+    reader->ids_count = count;
+    return ERROR_NONE;
+}
+
+/* Labels live until the next series. */
+static enum error_code labels_read(struct shard_set_reader *reader, const struct shard_set *set,
+                                   size_t index, struct labels *labels_out, struct error *error)
+{
+    if (reader->arena == NULL)
+        reader->arena = arena_create(0);
+    if (reader->arena == NULL)
+        return out_of_memory(error);
+    arena_reset(reader->arena);
+    return series_selection_labels(&set->found, index, 1, reader->arena, labels_out, error);
+}
+
+static enum error_code series_at(struct shard_set_reader *reader, size_t index,
+                                 struct view_series *series_out, struct error *error)
+{
+    struct shard_set *set = (struct shard_set *)reader->reader.set;
+    assert(index < set->found.count);
+    enum error_code code = ERROR_NONE;
+    if (index < reader->ids_first || index - reader->ids_first >= reader->ids_count)
+        code = ids_read(reader, set, index, error);
+    *series_out = (struct view_series){.tenant = set->found.tenant};
+    if (code == ERROR_NONE && set->has_deletions)
+        code = labels_read(reader, set, index, &series_out->labels, error);
+    if (code != ERROR_NONE)
+        return code;
+    series_out->id = reader->ids[index - reader->ids_first];
+    series_out->blocks = reader->positions;
+    series_out->block_count = series_selection_blocks(&set->found, index, reader->positions);
+    return ERROR_NONE;
+}
+
+static enum error_code set_reader_open(struct series_set *self, struct series_reader **reader_out,
+                                       struct error *error)
+{
+    struct shard_set_reader *reader;
+    enum error_code code = reader_create((struct shard_set *)self, &reader, error);
+    if (code == ERROR_NONE)
+        *reader_out = &reader->reader;
+    return code;
 }
 
 static enum error_code set_read(struct series_reader *base, size_t index,
@@ -85,8 +148,10 @@ static enum error_code set_read(struct series_reader *base, size_t index,
 {
     struct shard_set_reader *reader = (struct shard_set_reader *)base;
     struct shard_set *set = (struct shard_set *)base->set;
-    assert(index < set->set.count);
-    struct view_series series = series_at(set, index, reader->positions);
+    struct view_series series;
+    enum error_code code = series_at(reader, index, &series, error);
+    if (code != ERROR_NONE)
+        return code;
     if (set->need == SERIES_NEED_LATEST)
         return view_reader_read_latest(reader->view_reader, &series, set->start_ms, set->end_ms,
                                        columns_out, error);
@@ -96,9 +161,7 @@ static enum error_code set_read(struct series_reader *base, size_t index,
 
 static void set_reader_close(struct series_reader *base)
 {
-    struct shard_set_reader *reader = (struct shard_set_reader *)base;
-    view_reader_destroy(reader->view_reader);
-    free(reader);
+    reader_destroy((struct shard_set_reader *)base);
 }
 
 /* The set itself is in the request's arena. */
@@ -109,6 +172,7 @@ static void set_close(struct series_set *self)
 
 static const struct series_set_operations SET_OPERATIONS = {
     .labels = set_labels,
+    .may_have = set_may_have,
     .reader_open = set_reader_open,
     .read = set_read,
     .reader_close = set_reader_close,
@@ -119,29 +183,23 @@ static const struct series_set_operations SET_OPERATIONS = {
 static enum error_code keep_with_samples(struct shard_set *set,
                                          const struct series_request *request, struct error *error)
 {
-    struct view_reader *reader;
-    enum error_code code = view_reader_create(set->view, &reader, error);
-    if (code != ERROR_NONE)
-        return code;
-    struct block_position *positions =
-        arena_array(request->arena, set->view->block_count, sizeof *positions);
-    size_t kept = 0;
-    if (positions == NULL)
-        code = out_of_memory(error);
-    for (size_t i = 0; code == ERROR_NONE && i < set->set.count; i++) {
-        struct view_series series = series_at(set, i, positions);
-        bool has = false;
+    struct shard_set_reader *reader = NULL;
+    bool *marks = arena_array(request->arena, set->found.count, sizeof *marks);
+    enum error_code code =
+        marks == NULL ? out_of_memory(error) : reader_create(set, &reader, error);
+    for (size_t i = 0; code == ERROR_NONE && i < set->found.count; i++) {
+        struct view_series series;
         if (i % 1024 == 0 && request->canceled != NULL && atomic_load(request->canceled))
             code = error_set(error, ERROR_CANCELED, "the query was canceled");
         else
-            code =
-                view_reader_has_samples(reader, &series, set->start_ms, set->end_ms, &has, error);
-        if (code == ERROR_NONE && has)
-            set->series[kept++] = set->series[i];
+            code = series_at(reader, i, &series, error);
+        if (code == ERROR_NONE)
+            code = view_reader_has_samples(reader->view_reader, &series, set->start_ms, set->end_ms,
+                                           &marks[i], error);
     }
-    set->set.count = kept;
-    view_reader_destroy(reader);
-    return code;
+    reader_destroy(reader);
+    return code != ERROR_NONE ? code
+                              : series_selection_keep(&set->found, marks, request->arena, error);
 }
 
 /* What is asked of the series found. */
@@ -163,14 +221,13 @@ static enum error_code select_set(struct shard *shard, const struct series_reque
     enum error_code code =
         series_selection_find(view, registered ? &growing_count : NULL, request, &found, error);
     *set = (struct shard_set){
-        .set = {.operations = &SET_OPERATIONS, .count = found.count},
+        .set.operations = &SET_OPERATIONS,
         .view = view,
-        .tenant = request->tenant,
         .start_ms = request->start_ms,
         .end_ms = request->end_ms,
         .need = request->need,
-        .series = found.series,
-        .links = found.links,
+        .has_deletions = view_has_deletions(view, request->start_ms, request->end_ms),
+        .found = found,
     };
     if (code == ERROR_NONE && request->need == SERIES_NEED_LABELS)
         code = keep_with_samples(set, request, error);
@@ -178,6 +235,7 @@ static enum error_code select_set(struct shard *shard, const struct series_reque
         view_unref(set->view);
         return code;
     }
+    set->set.count = set->found.count;
     if (request->series_limit > 0 && set->set.count > request->series_limit) {
         set->set.count = request->series_limit;
         set->set.truncated = true;
@@ -227,24 +285,28 @@ static enum error_code source_exemplars(struct series_source *self,
     if (code != ERROR_NONE)
         return code;
     struct series_exemplars *found = arena_array(request->arena, set->set.count, sizeof *found);
-    struct block_position *positions =
-        arena_array(request->arena, set->view->block_count, sizeof *positions);
-    struct view_reader *reader = NULL;
+    struct shard_set_reader *reader = NULL;
     size_t count = 0;
-    if (found == NULL || positions == NULL)
-        code = out_of_memory(error);
-    else
-        code = view_reader_create(set->view, &reader, error);
+    code = found == NULL ? out_of_memory(error) : reader_create(set, &reader, error);
     for (size_t i = 0; code == ERROR_NONE && i < set->set.count; i++) {
-        struct view_series series = series_at(set, i, positions);
-        struct exemplar *exemplars;
-        size_t exemplar_count;
-        code = view_reader_exemplars(reader, &series, request->start_ms, request->end_ms,
-                                     request->arena, &exemplars, &exemplar_count, error);
-        if (code == ERROR_NONE && exemplar_count > 0)
-            found[count++] = (struct series_exemplars){series.labels, exemplars, exemplar_count};
+        struct series_exemplars *taken = &found[count];
+        struct exemplar *exemplars = NULL;
+        struct view_series series;
+        taken->count = 0;
+        code = series_at(reader, i, &series, error);
+        if (code == ERROR_NONE)
+            code = view_reader_exemplars(reader->view_reader, &series, request->start_ms,
+                                         request->end_ms, request->arena, &exemplars, &taken->count,
+                                         error);
+        if (code == ERROR_NONE && taken->count > 0)
+            code =
+                series_selection_labels(&set->found, i, 1, request->arena, &taken->labels, error);
+        if (code == ERROR_NONE && taken->count > 0) {
+            taken->exemplars = exemplars;
+            count++;
+        }
     }
-    view_reader_destroy(reader);
+    reader_destroy(reader);
     set_close(&set->set);
     if (code != ERROR_NONE)
         return code;

@@ -173,7 +173,8 @@ bool shard_model_check_queried(struct shard_model *model, unsigned number,
     return check_series(&checker, number, columns);
 }
 
-static bool check_selected(struct checker *checker, struct series_set *set, struct error *error)
+static bool check_selected(struct checker *checker, struct series_set *set, struct arena *arena,
+                           struct error *error)
 {
     bool seen[MODEL_SERIES] = {false};
     struct series_reader *reader = NULL;
@@ -183,9 +184,11 @@ static bool check_selected(struct checker *checker, struct series_set *set, stru
     for (size_t i = 0; right && i < set->count; i++) {
         unsigned number;
         struct sample_columns columns;
-        if (!shard_model_find_series(checker->model, checker->tenant, series_set_labels(set, i),
-                                     &number) ||
-            seen[number])
+        struct labels labels;
+        if (series_set_labels(set, i, 1, arena, &labels, error) != ERROR_NONE)
+            right = false;
+        else if (!shard_model_find_series(checker->model, checker->tenant, labels, &number) ||
+                 seen[number])
             right = checker_wrong(checker, "unknown labels, or twice the same", (unsigned)i, 0);
         else if (series_reader_read(reader, i, &columns, error) != ERROR_NONE)
             right = false;
@@ -223,7 +226,7 @@ static bool check_tenant(struct checker *checker, struct shard *shard, struct er
         .arena = arena,
     };
     bool right = series_source_select(shard_source(shard), &request, &set, error) == ERROR_NONE &&
-                 check_selected(checker, set, error) &&
+                 check_selected(checker, set, arena, error) &&
                  checker_check_exemplars(checker, shard, &request, error) &&
                  checker_check_metadata(checker, shard);
     series_set_close(set);

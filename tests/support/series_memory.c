@@ -177,10 +177,25 @@ struct memory_set {
     enum series_need need;
 };
 
-static struct labels set_labels(struct series_set *self, size_t index)
+static enum error_code set_labels(struct series_set *self, size_t first, size_t count,
+                                  struct arena *arena, struct labels *labels_out,
+                                  struct error *error)
+{
+    (void)arena;
+    (void)error;
+    struct memory_set *set = (struct memory_set *)self;
+    for (size_t i = 0; i < count; i++)
+        labels_out[i] = set->memory->series[set->indices[first + i]].labels;
+    return ERROR_NONE;
+}
+
+static bool set_may_have(struct series_set *self, struct text name)
 {
     struct memory_set *set = (struct memory_set *)self;
-    return set->memory->series[set->indices[index]].labels;
+    for (size_t i = 0; i < self->count; i++)
+        if (labels_get(set->memory->series[set->indices[i]].labels, name).size > 0)
+            return true;
+    return false;
 }
 
 static enum error_code set_reader_open(struct series_set *self, struct series_reader **reader_out,
@@ -228,6 +243,7 @@ static void set_close(struct series_set *self)
 
 static const struct series_set_operations SET_OPERATIONS = {
     .labels = set_labels,
+    .may_have = set_may_have,
     .reader_open = set_reader_open,
     .read = set_read,
     .reader_close = set_reader_close,

@@ -43,8 +43,11 @@ static enum error_code find_texts(struct series_source *self, const struct serie
     enum error_code code = series_source_select(self, request, &set, error);
     if (code != ERROR_NONE)
         return code;
-    for (size_t i = 0; i < set->count; i++) {
-        struct labels_cursor cursor = labels_begin(series_set_labels(set, i));
+    struct labels *labels = arena_array(request->arena, set->count, sizeof *labels);
+    assert_non_null(labels);
+    code = series_set_labels(set, 0, set->count, request->arena, labels, error);
+    for (size_t i = 0; code == ERROR_NONE && i < set->count; i++) {
+        struct labels_cursor cursor = labels_begin(labels[i]);
         struct label label;
         while (labels_next(&cursor, &label))
             if (name == NULL || text_equal(label.name, *name))
@@ -52,7 +55,7 @@ static enum error_code find_texts(struct series_source *self, const struct serie
                                      TEXT_SET_OUT_OF_MEMORY);
     }
     series_set_close(set);
-    return ERROR_NONE;
+    return code;
 }
 
 static enum error_code whole_names(struct series_source *self, const struct series_request *request,
@@ -138,10 +141,17 @@ static void all_series_of_all_sources_are_selected(void **state)
     assert_int_equal(series_source_select(fixture->all, &request, &set, &error), ERROR_NONE);
     assert_int_equal(set->count, 3);
     assert_false(set->truncated);
-    for (size_t i = 0; i < 3; i++) {
-        struct text name = labels_get(series_set_labels(set, i), LABEL_METRIC_NAME);
-        assert_true(text_equal(name, text_of(NAMES[i])));
-    }
+    for (size_t first = 0; first < 3; first++)
+        for (size_t count = 1; count <= 3 - first; count++) {
+            struct labels labels[3];
+            assert_int_equal(series_set_labels(set, first, count, fixture->arena, labels, &error),
+                             ERROR_NONE);
+            for (size_t i = 0; i < count; i++)
+                assert_true(text_equal(labels_get(labels[i], LABEL_METRIC_NAME),
+                                       text_of(NAMES[first + i])));
+        }
+    assert_true(series_set_may_have(set, LABEL_METRIC_NAME));
+    assert_false(series_set_may_have(set, TEXT("nobody has this")));
     series_set_close(set);
 }
 
