@@ -36,7 +36,7 @@ static bool size_is_granted(struct arena *arena, size_t size_bytes)
 static void size_release(struct arena *arena, size_t size_bytes)
 {
     arena->size_bytes -= size_bytes;
-    if (arena->account != NULL)
+    if (arena->account != NULL && size_bytes > 0)
         arena->account->release(arena->account, size_bytes);
 }
 
@@ -102,18 +102,24 @@ void arena_destroy(struct arena *arena)
 
 void arena_reset(struct arena *arena)
 {
-    struct chunk *first = arena->current;
-    if (first == NULL)
-        return;
-    while (first->previous != NULL) {
-        struct chunk *previous = first->previous;
-        free(first);
-        first = previous;
+    /* The latest chunk is the largest: what was needed once is there the next time. One of more
+     * than the usual size was for a single array. */
+    struct chunk *kept = arena->current;
+    while (kept != NULL && (kept->capacity > CHUNK_BYTES_MAX)) {
+        struct chunk *previous = kept->previous;
+        free(kept);
+        kept = previous;
     }
-    first->used = 0;
-    arena->current = first;
-    size_release(arena, arena->size_bytes - (sizeof *first + first->capacity));
+    size_t size_bytes = 0;
+    if (kept != NULL) {
+        chunks_free(kept->previous);
+        kept->previous = NULL;
+        kept->used = 0;
+        size_bytes = sizeof *kept + kept->capacity;
+    }
+    arena->current = kept;
     arena->latest = NULL;
+    size_release(arena, arena->size_bytes - size_bytes);
 }
 
 void *arena_allocate(struct arena *arena, size_t size_bytes)

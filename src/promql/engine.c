@@ -287,8 +287,10 @@ static void result_finish(struct promql_execution *execution, uint64_t before_ns
     execution->result.annotation_count = annotations->count;
     struct promql_statistics *statistics = &execution->result.statistics;
     uint64_t elapsed_ns = clock_monotonic_ns(evaluation->options.clock) - before_ns;
-    statistics->samples_queried = atomic_load(&evaluation->samples_queried);
-    statistics->samples_read = atomic_load(&evaluation->samples_read);
+    for (size_t i = 0; i < evaluation->lane_count; i++) {
+        statistics->samples_queried += evaluation->lanes[i].counted.queried;
+        statistics->samples_read += evaluation->lanes[i].counted.read;
+    }
     statistics->samples_held_max = atomic_load(&evaluation->samples_held_max);
     statistics->memory_bytes_max = atomic_load(&evaluation->memory.used_bytes_max);
     statistics->series_selected = evaluation->series_selected;

@@ -63,16 +63,29 @@ static void peak_raise(_Atomic uint64_t *peak, uint64_t value)
         continue;
 }
 
-enum error_code evaluation_hold_samples(struct evaluation *evaluation, uint64_t count,
-                                        struct error *error)
+/* So many at once. */
+static enum error_code samples_check(struct evaluation *evaluation, uint64_t held,
+                                     struct error *error)
 {
-    uint64_t held = atomic_fetch_add(&evaluation->samples_held, count) + count;
     peak_raise(&evaluation->samples_held_max, held);
     if (held > evaluation->options.samples_max)
         return error_set(error, ERROR_LIMIT,
                          "query processing would load too many samples into memory in query "
                          "execution");
     return ERROR_NONE;
+}
+
+enum error_code evaluation_hold_samples(struct evaluation *evaluation, uint64_t count,
+                                        struct error *error)
+{
+    return samples_check(evaluation, atomic_fetch_add(&evaluation->samples_held, count) + count,
+                         error);
+}
+
+enum error_code evaluation_look_at_samples(struct evaluation *evaluation, uint64_t count,
+                                           struct error *error)
+{
+    return samples_check(evaluation, atomic_load(&evaluation->samples_held) + count, error);
 }
 
 void evaluation_release_samples(struct evaluation *evaluation, uint64_t count)

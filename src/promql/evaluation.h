@@ -48,15 +48,6 @@ struct annotations {
 
 /* --- Lanes ----------------------------------------------------------------------------------- */
 
-/* One thread's part of the query; used by one thread at a time. */
-struct lane {
-    size_t index;
-    struct arena *memory;  /* buffers of operators, as long as the query */
-    struct arena *scratch; /* forgotten before each series read by a driver */
-};
-
-/* --- The query ------------------------------------------------------------------------------- */
-
 /*
  * Samples as Prometheus counts them for statistics: all that the steps look at, and of these what
  * was not looked at by the step before.
@@ -65,6 +56,17 @@ struct sample_count {
     uint64_t queried;
     uint64_t read;
 };
+
+/* One thread's part of the query; used by one thread at a time. */
+struct lane {
+    size_t index;
+    struct sample_count counted; /* of the samples that the lane has looked at */
+    struct arena *memory;        /* buffers of operators, as long as the query */
+    struct arena *scratch;       /* forgotten before each series read by a driver */
+    char apart[64];              /* lanes do not write to the same cache line */
+};
+
+/* --- The query ------------------------------------------------------------------------------- */
 
 /* A native histogram counts as the samples that would take as much of Prometheus' memory. */
 static inline uint64_t histogram_sample_count(const struct histogram *histogram)
@@ -99,8 +101,6 @@ struct evaluation {
      * within a subquery, whose points count when they are read; the number of steps where one step
      * stands for all. */
     uint64_t sample_weight;
-    _Atomic uint64_t samples_queried;
-    _Atomic uint64_t samples_read;
     _Atomic uint64_t samples_held;
     _Atomic uint64_t samples_held_max;
     uint64_t series_selected;
@@ -128,6 +128,10 @@ enum error_code evaluation_load_labels(struct evaluation *evaluation, struct err
 enum error_code evaluation_hold_samples(struct evaluation *evaluation, uint64_t count,
                                         struct error *error);
 void evaluation_release_samples(struct evaluation *evaluation, uint64_t count);
+
+/* Samples that are there beside those, but only until the next series. LIMIT, as above. */
+enum error_code evaluation_look_at_samples(struct evaluation *evaluation, uint64_t count,
+                                           struct error *error);
 
 /* An arena charged to the query; NULL when memory is out. Destroy it before the query ends. */
 struct arena *evaluation_arena_create(struct evaluation *evaluation);
@@ -245,12 +249,12 @@ void vector_stream_close(struct stream *stream);
 /* Every stream that is still open. */
 void evaluation_close_streams(struct evaluation *evaluation);
 
-/* Samples of storage or of a subquery were looked at. Any lane. */
-static inline void vector_stream_count_samples(struct stream *stream, struct sample_count count)
+/* Samples of storage or of a subquery were looked at. */
+static inline void vector_stream_count_samples(struct stream *stream, struct lane *lane,
+                                               struct sample_count count)
 {
-    atomic_fetch_add_explicit(&stream->evaluation->samples_queried,
-                              count.queried * stream->sample_weight, memory_order_relaxed);
-    atomic_fetch_add_explicit(&stream->evaluation->samples_read, count.read, memory_order_relaxed);
+    lane->counted.queried += count.queried * stream->sample_weight;
+    lane->counted.read += count.read;
 }
 
 /* The lane's state of the operator, zeroed `size_bytes` at first; NULL when memory is out. */

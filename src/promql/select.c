@@ -141,7 +141,7 @@ static enum error_code selector_read(struct stream *self, struct lane *lane, siz
         state->timestamps_id = columns.timestamps_id;
     }
     uint64_t present = samples_gather(selector, state, &columns);
-    vector_stream_count_samples(self, (struct sample_count){present, present});
+    vector_stream_count_samples(self, lane, (struct sample_count){present, present});
     *vector_out = state->output.vector;
     return ERROR_NONE;
 }

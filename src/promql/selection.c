@@ -147,10 +147,7 @@ static enum error_code selection_read(struct columns_source *self, struct lane *
         return code;
     if (columns_out->count >= UINT32_MAX)
         return error_set(error, ERROR_LIMIT, "a series has too many samples in the range");
-    /* Held while the series is worked on. */
-    code = evaluation_hold_samples(selection->evaluation, columns_out->count, error);
-    evaluation_release_samples(selection->evaluation, columns_out->count);
-    return code;
+    return evaluation_look_at_samples(selection->evaluation, columns_out->count, error);
 }
 
 static void selection_close(struct columns_source *self)

@@ -38,6 +38,8 @@ struct window_stream {
     struct time_view view;
     const struct expression *call;
     const struct expression *range; /* the range vector argument */
+    struct text_range range_position;
+    struct text_range first_position; /* of the first argument */
     window_kernel *kernel;
     const double *parameters[WINDOW_PARAMETERS_MAX];
     struct text_range parameter_position;
@@ -236,9 +238,9 @@ static enum error_code window_prepare(struct window_stream *window, struct windo
         counted.queried += more.queried;
         counted.read += more.read;
     }
-    if (expression_unwrap(window->range)->kind == EXPRESSION_SUBQUERY) /* read as they were made */
+    if (window->range->kind == EXPRESSION_SUBQUERY) /* read as they were made */
         counted.read = 0;
-    vector_stream_count_samples(&window->stream, counted);
+    vector_stream_count_samples(&window->stream, lane, counted);
     call->histograms.first = state->histogram_bounds.first;
     call->histograms.last = state->histogram_bounds.last;
     return ERROR_NONE;
@@ -250,6 +252,8 @@ static const char *const COUNTER_SUFFIXES[] = {"_total", "_sum", "_count", "_buc
 static void window_check_counter_name(struct window_lane *state, const struct window_call *call,
                                       const struct step_vector *vector)
 {
+    if (call->source->metric_name.size > 0 && state->noted_name != 0)
+        return; /* that one */
     struct text name = window_metric_name(call);
     uint64_t name_hash = hash64(name.data, name.size, HASH_SEED_STORED) | 1;
     if (name.size == 0 || name_hash == state->noted_name)
@@ -311,8 +315,8 @@ static enum error_code window_read(struct stream *self, struct lane *lane, size_
         .view = &window->view,
         .mode = window->source->mode,
         .parameters = {window->parameters[0], window->parameters[1]},
-        .range_position = argument_position(window->range),
-        .call_position = argument_position(window->call->call.arguments[0]),
+        .range_position = window->range_position,
+        .call_position = window->first_position,
         .parameter_position = window->parameter_position,
     };
     code = window_prepare(window, state, lane, &columns, &call, error);
@@ -415,6 +419,8 @@ static enum error_code window_arguments(struct window_stream *window, struct eva
             return code;
     }
     assert(window->range != NULL);
+    window->range_position = argument_position(window->range);
+    window->first_position = argument_position(call->arguments[0]);
     return ERROR_NONE;
 }
 
