@@ -76,6 +76,11 @@ enum error_code block_reader_read_latest(struct block_reader *reader, uint32_t p
                                          int64_t start_ms, int64_t end_ms,
                                          struct sample_columns *columns_out, struct error *error);
 
+/* Whether there are samples in the range: reads timestamps alone. Columns read before are gone. */
+enum error_code block_reader_has_samples(struct block_reader *reader, uint32_t position,
+                                         int64_t start_ms, int64_t end_ms, bool *has_out,
+                                         struct error *error);
+
 /* The whole series as its chunks, to be copied into another block. Lives as the columns do. */
 enum error_code block_reader_read_encoded(struct block_reader *reader, uint32_t position,
                                           struct encoded_series *encoded_out, struct error *error);

@@ -63,6 +63,10 @@ enum error_code part_reader_read_latest(struct part_reader *reader, uint64_t id,
                                         int64_t end_ms, struct sample_columns *columns_out,
                                         struct error *error);
 
+/* Whether there are samples in the range: reads timestamps alone. Columns read before are gone. */
+enum error_code part_reader_has_samples(struct part_reader *reader, uint64_t id, int64_t start_ms,
+                                        int64_t end_ms, bool *has_out, struct error *error);
+
 /* The chunks that have a sample in the range, whole, for a merge. They live as the columns do. */
 enum error_code part_reader_read_encoded(struct part_reader *reader, uint64_t id, int64_t start_ms,
                                          int64_t end_ms, struct encoded_series *encoded_out,

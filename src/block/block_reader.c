@@ -288,6 +288,16 @@ enum error_code block_reader_read_latest(struct block_reader *reader, uint32_t p
     return sample_reader_latest(&reader->samples, start_ms, end_ms, columns_out, error);
 }
 
+enum error_code block_reader_has_samples(struct block_reader *reader, uint32_t position,
+                                         int64_t start_ms, int64_t end_ms, bool *has_out,
+                                         struct error *error)
+{
+    enum error_code code = seek(reader, position, error);
+    if (code != ERROR_NONE)
+        return code;
+    return sample_reader_has_samples(&reader->samples, start_ms, end_ms, has_out, error);
+}
+
 enum error_code block_reader_read_encoded(struct block_reader *reader, uint32_t position,
                                           struct encoded_series *encoded_out, struct error *error)
 {

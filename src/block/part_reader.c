@@ -189,6 +189,17 @@ enum error_code part_reader_read_latest(struct part_reader *reader, uint64_t id,
     return ERROR_NONE;
 }
 
+enum error_code part_reader_has_samples(struct part_reader *reader, uint64_t id, int64_t start_ms,
+                                        int64_t end_ms, bool *has_out, struct error *error)
+{
+    bool found;
+    *has_out = false;
+    enum error_code code = find(reader, id, &found, error);
+    if (code != ERROR_NONE || !found)
+        return code;
+    return sample_reader_has_samples(&reader->samples, start_ms, end_ms, has_out, error);
+}
+
 enum error_code part_reader_read_encoded(struct part_reader *reader, uint64_t id, int64_t start_ms,
                                          int64_t end_ms, struct encoded_series *encoded_out,
                                          struct error *error)

@@ -335,6 +335,29 @@ enum error_code sample_reader_latest(struct sample_reader *reader, int64_t start
     return ERROR_NONE;
 }
 
+enum error_code sample_reader_has_samples(struct sample_reader *reader, int64_t start_ms,
+                                          int64_t end_ms, bool *has_out, struct error *error)
+{
+    assert(reader->on_series);
+    struct chunk_decoder *decoder = &reader->decoder;
+    *has_out = false;
+    chunk_decoder_begin(decoder);
+    if (reader->cursor.series.chunk_count == 0 || start_ms > end_ms)
+        return ERROR_NONE;
+    uint32_t chunk;
+    enum error_code code = find_chunk(reader, end_ms, &chunk, error);
+    if (code == ERROR_NONE)
+        code = append_times(reader, &reader->cursor.chunks[chunk], error);
+    if (code != ERROR_NONE)
+        return code;
+    const int64_t *times = decoder->timestamps_ms;
+    size_t count = reader->cursor.chunks[chunk].count;
+    while (count > 0 && times[count - 1] > end_ms)
+        count--;
+    *has_out = count > 0 && times[count - 1] >= start_ms;
+    return ERROR_NONE;
+}
+
 static bool encoded_reserve(struct sample_reader *reader, size_t count)
 {
     if (count <= reader->encoded_capacity)

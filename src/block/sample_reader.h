@@ -72,6 +72,9 @@ enum error_code sample_reader_range(struct sample_reader *reader, int64_t start_
                                     struct sample_columns *columns_out, struct error *error);
 enum error_code sample_reader_latest(struct sample_reader *reader, int64_t start_ms, int64_t end_ms,
                                      struct sample_columns *columns_out, struct error *error);
+/* Whether there are samples in the range; reads timestamps alone. Columns read before are gone. */
+enum error_code sample_reader_has_samples(struct sample_reader *reader, int64_t start_ms,
+                                          int64_t end_ms, bool *has_out, struct error *error);
 /* Whole chunks, all that have a sample in the range. */
 enum error_code sample_reader_encoded(struct sample_reader *reader, int64_t start_ms,
                                       int64_t end_ms, struct encoded_series *encoded_out,

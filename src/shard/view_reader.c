@@ -350,34 +350,69 @@ static bool has_in_whole_piece(struct view_reader *reader, const struct view_ser
     return false;
 }
 
+static enum error_code head_has_samples(struct view_reader *reader, size_t head,
+                                        const struct view_series *series, int64_t start_ms,
+                                        int64_t end_ms, bool *has_out, struct error *error)
+{
+    struct head_reader *opened;
+    if (!head_has_series(reader->view->heads[head].head, series->id))
+        return ERROR_NONE;
+    enum error_code code = head_reader_at(reader, head, &opened, error);
+    return code == ERROR_NONE
+               ? head_reader_has_samples(opened, series->id, start_ms, end_ms, has_out, error)
+               : code;
+}
+
+static enum error_code part_has_samples(struct view_reader *reader, size_t part,
+                                        const struct view_series *series, int64_t start_ms,
+                                        int64_t end_ms, bool *has_out, struct error *error)
+{
+    struct part_reader *opened;
+    const struct view_part *at = &reader->view->parts[part];
+    if (at->start_ms > end_ms || at->end_ms < start_ms)
+        return ERROR_NONE;
+    enum error_code code = part_reader_at(reader, part, &opened, error);
+    return code == ERROR_NONE
+               ? part_reader_has_samples(opened, series->id, start_ms, end_ms, has_out, error)
+               : code;
+}
+
+static enum error_code block_has_samples(struct view_reader *reader, struct block_position at,
+                                         int64_t start_ms, int64_t end_ms, bool *has_out,
+                                         struct error *error)
+{
+    struct block_reader *opened;
+    const struct view_block *block = &reader->view->blocks[at.block];
+    if (block->start_ms > end_ms || block->end_ms < start_ms)
+        return ERROR_NONE;
+    enum error_code code = block_reader_at(reader, at.block, &opened, error);
+    return code == ERROR_NONE
+               ? block_reader_has_samples(opened, at.position, start_ms, end_ms, has_out, error)
+               : code;
+}
+
 enum error_code view_reader_has_samples(struct view_reader *reader,
                                         const struct view_series *series, int64_t start_ms,
                                         int64_t end_ms, bool *has_out, struct error *error)
 {
     const struct view *view = reader->view;
-    bool deletions = series_has_deletions(reader, series, start_ms, end_ms);
-    if (!deletions && has_in_whole_piece(reader, series, start_ms, end_ms)) {
-        *has_out = true;
-        return ERROR_NONE;
+    enum error_code code = ERROR_NONE;
+    if (series_has_deletions(reader, series, start_ms, end_ms)) {
+        struct sample_columns columns;
+        code = view_reader_read_latest(reader, series, start_ms, end_ms, &columns, error);
+        *has_out = code == ERROR_NONE && columns.count > 0;
+        return code;
     }
-    if (series->id != SERIES_ID_NONE && !deletions) {
-        for (size_t i = 0; i < view->head_count; i++) {
-            struct head_reader *opened;
-            if (!head_has_series(view->heads[i].head, series->id))
-                continue;
-            enum error_code code = head_reader_at(reader, i, &opened, error);
-            if (code == ERROR_NONE)
-                code =
-                    head_reader_has_samples(opened, series->id, start_ms, end_ms, has_out, error);
-            if (code != ERROR_NONE || *has_out)
-                return code;
-        }
-    }
-    struct sample_columns columns;
-    enum error_code code =
-        view_reader_read_latest(reader, series, start_ms, end_ms, &columns, error);
-    if (code == ERROR_NONE)
-        *has_out = columns.count > 0;
+    *has_out = has_in_whole_piece(reader, series, start_ms, end_ms);
+    bool is_registered = series->id != SERIES_ID_NONE;
+    for (size_t i = 0; code == ERROR_NONE && !*has_out && is_registered && i < view->head_count;
+         i++)
+        code = head_has_samples(reader, i, series, start_ms, end_ms, has_out, error);
+    for (size_t i = series->block_count; code == ERROR_NONE && !*has_out && i > 0; i--)
+        code = block_has_samples(reader, series->blocks[i - 1], start_ms, end_ms, has_out, error);
+    for (size_t i = 0; code == ERROR_NONE && !*has_out && is_registered && i < view->part_count;
+         i++)
+        code = part_has_samples(reader, i, series, start_ms, end_ms, has_out, error);
     return code;
 }
 

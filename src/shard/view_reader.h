@@ -11,7 +11,6 @@
 
 #define SERIES_ID_NONE UINT64_MAX
 
-/* Blocks that one series can be in: years of windows, with their overlays. */
 /* Where a series is in a block of the view. */
 struct block_position {
     uint32_t block;
