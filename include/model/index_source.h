@@ -22,6 +22,7 @@
 #include "base/text_set.h"
 #include "model/labels.h"
 #include "model/matcher.h"
+#include "model/position_set.h"
 #include "model/positions.h"
 
 struct index_source;
@@ -38,6 +39,9 @@ struct index_postings {
  * index again. False stops. */
 typedef bool index_name_visit(void *context, struct text name);
 typedef bool index_value_visit(void *context, struct text value, struct index_postings postings);
+
+/* Some positions of a list, ascending, alive during the visit. */
+typedef void index_positions_visit(void *context, struct positions some);
 
 /*
  * What an index must answer. An unknown tenant, name or value is an empty answer, no error.
@@ -69,6 +73,14 @@ struct index_source_operations {
     enum error_code (*read)(struct index_source *self, struct text tenant,
                             struct index_postings postings, struct arena *arena,
                             struct positions *positions_out, struct error *error);
+
+    /* The same handed out some at a time, so that a long list takes no memory. */
+    enum error_code (*walk)(struct index_source *self, struct text tenant,
+                            struct index_postings postings, index_positions_visit *visit,
+                            void *context, struct error *error);
+
+    /* All positions are below it. */
+    uint32_t (*position_end)(struct index_source *self);
 
     /* The canonical labels of many series, in the index's memory or from `arena`: labels_out
      * [positions.count]. Reading neighbours together is much cheaper than one by one. NOT_FOUND
@@ -115,6 +127,10 @@ struct index_query {
  */
 enum error_code index_select(struct index_source *source, const struct index_query *query,
                              struct positions *positions_out, struct error *error);
+
+/* The same as a set, in little memory, of the positions below `limit`. */
+enum error_code index_select_set(struct index_source *source, const struct index_query *query,
+                                 uint32_t limit, struct position_set *set_out, struct error *error);
 
 /*
  * Add the names of labels of the matching series that count to a set. The filter is asked until

@@ -126,6 +126,20 @@ static enum error_code refuse_read(struct index_source *self, struct text tenant
     return refuse_index(self, error);
 }
 
+static enum error_code refuse_walk(struct index_source *self, struct text tenant,
+                                   struct index_postings postings, index_positions_visit *visit,
+                                   void *context, struct error *error)
+{
+    (void)tenant, (void)postings, (void)visit, (void)context;
+    return refuse_index(self, error);
+}
+
+static uint32_t no_positions(struct index_source *self)
+{
+    (void)self;
+    return 0;
+}
+
 static enum error_code refuse_labels(struct index_source *self, struct positions positions,
                                      struct arena *arena, struct labels *labels_out,
                                      struct error *error)
@@ -140,6 +154,8 @@ static const struct index_source_operations REFUSING = {
     .values = refuse_values,
     .find = refuse_find,
     .read = refuse_read,
+    .walk = refuse_walk,
+    .position_end = no_positions,
     .labels = refuse_labels,
 };
 

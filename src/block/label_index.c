@@ -125,9 +125,15 @@ static enum error_code postings_of(const struct label_index *index, struct table
     return ERROR_NONE;
 }
 
-static enum error_code read_external(const struct label_index *index, struct byte_reader *reader,
-                                     enum postings_form form, uint32_t *items, size_t count,
-                                     struct error *error)
+/* Who gets the positions of a list. */
+struct receiver {
+    index_positions_visit *visit;
+    void *context;
+};
+
+static enum error_code walk_external(const struct label_index *index, struct byte_reader *reader,
+                                     enum postings_form form, size_t count,
+                                     struct receiver receiver, struct error *error)
 {
     struct page_reference page;
     page.offset_bytes = byte_reader_varint(reader);
@@ -144,62 +150,111 @@ static enum error_code read_external(const struct label_index *index, struct byt
     if (offset > pin.size || size > pin.size - offset)
         code = corrupt_postings(index, error);
     else
-        code = postings_decode(form, pin.bytes + offset, size, index->series_count, items, count,
-                               error);
+        code = postings_walk(form, pin.bytes + offset, size, index->series_count, count,
+                             receiver.visit, receiver.context, error);
     page_unpin(&pin);
     return code;
 }
 
-/* The list in a payload of more than one position. */
-static enum error_code read_payload(const struct label_index *index, struct text payload,
-                                    struct arena *arena, struct positions *positions_out,
-                                    struct error *error)
+/* The list in a payload of `count` > 1 positions. */
+static enum error_code walk_payload(const struct label_index *index, struct text payload,
+                                    size_t count, struct receiver receiver, struct error *error)
 {
     struct byte_reader reader = byte_reader_over((const uint8_t *)payload.data, payload.size);
-    uint64_t count = byte_reader_varint(&reader);
+    uint64_t stored_count = byte_reader_varint(&reader);
     unsigned head = byte_reader_u8(&reader);
-    if (reader.failed || count < 2 || count > index->series_count)
+    if (reader.failed || stored_count != count)
         return corrupt_postings(index, error);
-    uint32_t *items = arena_allocate(arena, count * sizeof *items);
-    if (items == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "postings of %llu series",
-                         (unsigned long long)count);
     enum postings_form form = (enum postings_form)(head & POSTINGS_FORM_MASK);
-    enum error_code code;
     if (head & POSTINGS_EXTERNAL)
-        code = read_external(index, &reader, form, items, count, error);
-    else
-        code = postings_decode(form, reader.position, byte_reader_left(&reader),
-                               index->series_count, items, count, error);
-    if (code == ERROR_NONE)
-        *positions_out = (struct positions){.items = items, .count = count};
+        return walk_external(index, &reader, form, count, receiver, error);
+    return postings_walk(form, reader.position, byte_reader_left(&reader), index->series_count,
+                         count, receiver.visit, receiver.context, error);
+}
+
+/* Pin the payload of a list and see how many positions there are: more than one. */
+static enum error_code pin_payload(const struct label_index *index, struct index_postings postings,
+                                   struct page_pin *pin, struct text *payload_out,
+                                   size_t *count_out, struct error *error)
+{
+    enum error_code code =
+        table_read_payload(&index->pairs, place_of(postings), pin, payload_out, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct byte_reader reader =
+        byte_reader_over((const uint8_t *)payload_out->data, payload_out->size);
+    uint64_t count = byte_reader_varint(&reader);
+    if (reader.failed || count < 2 || count > index->series_count) {
+        page_unpin(pin);
+        return corrupt_postings(index, error);
+    }
+    *count_out = count;
+    return ERROR_NONE;
+}
+
+/* Numbers of pairs tell the tenant already. */
+static enum error_code source_walk(struct index_source *source, struct text tenant,
+                                   struct index_postings postings, index_positions_visit *visit,
+                                   void *context, struct error *error)
+{
+    (void)tenant;
+    const struct label_index *index = index_of(source);
+    if (postings.count == 0)
+        return ERROR_NONE;
+    if (postings.kind == LIST_OF_ONE) {
+        uint32_t position = (uint32_t)postings.first;
+        visit(context, (struct positions){&position, 1});
+        return ERROR_NONE;
+    }
+    struct page_pin pin = {0};
+    struct text payload;
+    size_t count;
+    enum error_code code = pin_payload(index, postings, &pin, &payload, &count, error);
+    if (code != ERROR_NONE)
+        return code;
+    code = walk_payload(index, payload, count, (struct receiver){visit, context}, error);
+    page_unpin(&pin);
     return code;
+}
+
+static void append(void *context, struct positions some)
+{
+    uint32_t **target = context;
+    memcpy(*target, some.items, some.count * sizeof **target);
+    *target += some.count;
 }
 
 static enum error_code source_read(struct index_source *source, struct text tenant,
                                    struct index_postings postings, struct arena *arena,
                                    struct positions *positions_out, struct error *error)
 {
-    (void)tenant; /* numbers of pairs already tell */
+    (void)tenant;
     const struct label_index *index = index_of(source);
-    if (postings.count == 0) {
-        *positions_out = (struct positions){0};
-        return ERROR_NONE;
-    }
-    if (postings.kind == LIST_OF_ONE) {
-        if (!positions_range(arena, (uint32_t)postings.first, 1, positions_out))
-            return error_set(error, ERROR_OUT_OF_MEMORY, "postings");
-        return ERROR_NONE;
-    }
     struct page_pin pin = {0};
-    struct text payload;
-    enum error_code code =
-        table_read_payload(&index->pairs, place_of(postings), &pin, &payload, error);
+    struct text payload = {0};
+    size_t count = postings.count;
+    enum error_code code = ERROR_NONE;
+    if (count > 0 && postings.kind != LIST_OF_ONE)
+        code = pin_payload(index, postings, &pin, &payload, &count, error);
     if (code != ERROR_NONE)
         return code;
-    code = read_payload(index, payload, arena, positions_out, error);
+    uint32_t *items = arena_array(arena, count, sizeof *items);
+    uint32_t *end = items;
+    if (items == NULL)
+        code = error_set(error, ERROR_OUT_OF_MEMORY, "postings of %zu series", count);
+    else if (count > 0 && postings.kind == LIST_OF_ONE)
+        *items = (uint32_t)postings.first;
+    else if (count > 0)
+        code = walk_payload(index, payload, count, (struct receiver){append, &end}, error);
     page_unpin(&pin);
+    if (code == ERROR_NONE)
+        *positions_out = (struct positions){.items = items, .count = count};
     return code;
+}
+
+static uint32_t source_position_end(struct index_source *source)
+{
+    return index_of(source)->series_count;
 }
 
 static enum error_code find_pair(const struct label_index *index, struct text tenant,
@@ -381,6 +436,8 @@ static const struct index_source_operations OPERATIONS = {
     .values = source_values,
     .find = source_find,
     .read = source_read,
+    .walk = source_walk,
+    .position_end = source_position_end,
     .labels = source_labels,
 };
 

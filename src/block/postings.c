@@ -89,73 +89,135 @@ static enum error_code corrupt(struct error *error)
     return error_set(error, ERROR_CORRUPT, "postings");
 }
 
-static enum error_code runs_decode(struct byte_reader *reader, uint32_t limit,
-                                   uint32_t *positions_out, size_t count, struct error *error)
+/* A walk that hands positions out by the block. */
+struct walk {
+    struct byte_reader reader;
+    uint32_t limit;
+    size_t left; /* positions that are still to come */
+    index_positions_visit *visit;
+    void *context;
+    uint32_t block[ASCENDING_BLOCK];
+    size_t used; /* of the block */
+};
+
+static void hand_out(struct walk *walk)
 {
+    if (walk->used > 0)
+        walk->visit(walk->context, (struct positions){walk->block, walk->used});
+    walk->used = 0;
+}
+
+/* `length` positions from `first` on, which are below the limit and still to come. */
+static void add_run(struct walk *walk, uint64_t first, uint64_t length)
+{
+    walk->left -= length;
+    for (uint64_t i = 0; i < length; i++) {
+        if (walk->used == ASCENDING_BLOCK)
+            hand_out(walk);
+        walk->block[walk->used++] = (uint32_t)(first + i);
+    }
+}
+
+static enum error_code differences_walk(struct walk *walk, struct error *error)
+{
+    uint64_t next = 0;
+    while (walk->left > 0) {
+        size_t count = walk->left < ASCENDING_BLOCK ? walk->left : ASCENDING_BLOCK;
+        enum error_code code =
+            ascending_decode_block(&walk->reader, count, &next, walk->block, error);
+        if (code != ERROR_NONE)
+            return code;
+        /* The list ascends, so the last position decides. */
+        if (walk->block[count - 1] >= walk->limit)
+            return corrupt(error);
+        walk->used = count;
+        walk->left -= count;
+        hand_out(walk);
+    }
+    return ERROR_NONE;
+}
+
+static enum error_code runs_walk(struct walk *walk, struct error *error)
+{
+    struct byte_reader *reader = &walk->reader;
     uint64_t run_count = byte_reader_varint(reader);
     uint64_t end = 0;
-    size_t at = 0;
     for (uint64_t run = 0; run < run_count; run++) {
         uint64_t gap = byte_reader_varint(reader);
         uint64_t length = byte_reader_varint(reader);
-        if (reader->failed || gap > limit || length >= count - at)
+        if (reader->failed || gap > walk->limit || length >= walk->left)
             return corrupt(error);
         length++;
         uint64_t first = end + gap;
         end = first + length;
-        if (end > limit)
+        if (end > walk->limit)
             return corrupt(error);
-        for (uint64_t i = 0; i < length; i++)
-            positions_out[at++] = (uint32_t)(first + i);
+        add_run(walk, first, length);
     }
-    return at == count ? ERROR_NONE : corrupt(error);
+    return ERROR_NONE;
 }
 
-static enum error_code bitmap_decode(struct byte_reader *reader, uint32_t limit,
-                                     uint32_t *positions_out, size_t count, struct error *error)
+static enum error_code bitmap_walk(struct walk *walk, struct error *error)
 {
-    uint64_t first = byte_reader_varint(reader);
-    size_t size = byte_reader_left(reader);
-    const uint8_t *bits = byte_reader_take(reader, size);
-    if (reader->failed || first > limit)
+    uint64_t first = byte_reader_varint(&walk->reader);
+    size_t size = byte_reader_left(&walk->reader);
+    const uint8_t *bits = byte_reader_take(&walk->reader, size);
+    if (walk->reader.failed || first > walk->limit)
         return corrupt(error);
-    size_t at = 0;
     for (size_t byte = 0; byte < size; byte++) {
         for (unsigned left = bits[byte]; left != 0; left &= left - 1) {
             uint64_t position = first + 8 * (uint64_t)byte + (unsigned)__builtin_ctz(left);
-            if (at == count || position >= limit)
+            if (walk->left == 0 || position >= walk->limit)
                 return corrupt(error);
-            positions_out[at++] = (uint32_t)position;
+            add_run(walk, position, 1);
         }
     }
-    return at == count ? ERROR_NONE : corrupt(error);
+    return ERROR_NONE;
+}
+
+enum error_code postings_walk(enum postings_form form, const uint8_t *bytes, size_t size,
+                              uint32_t limit, size_t count, index_positions_visit *visit,
+                              void *context, struct error *error)
+{
+    if (count == 0 || count > limit)
+        return corrupt(error);
+    struct walk walk = {
+        .reader = byte_reader_over(bytes, size),
+        .limit = limit,
+        .left = count,
+        .visit = visit,
+        .context = context,
+    };
+    enum error_code code;
+    switch (form) {
+    case POSTINGS_DIFFERENCES:
+        code = differences_walk(&walk, error);
+        break;
+    case POSTINGS_RUNS:
+        code = runs_walk(&walk, error);
+        break;
+    case POSTINGS_BITMAP:
+        code = bitmap_walk(&walk, error);
+        break;
+    default:
+        return error_set(error, ERROR_UNSUPPORTED, "postings of form %d", form);
+    }
+    if (code == ERROR_NONE && (walk.left > 0 || byte_reader_left(&walk.reader) > 0))
+        code = corrupt(error);
+    hand_out(&walk);
+    return code;
+}
+
+static void append(void *context, struct positions some)
+{
+    uint32_t **target = context;
+    memcpy(*target, some.items, some.count * sizeof **target);
+    *target += some.count;
 }
 
 enum error_code postings_decode(enum postings_form form, const uint8_t *bytes, size_t size,
                                 uint32_t limit, uint32_t *positions_out, size_t count,
                                 struct error *error)
 {
-    if (count == 0 || count > limit)
-        return corrupt(error);
-    struct byte_reader reader = byte_reader_over(bytes, size);
-    enum error_code code;
-    switch (form) {
-    case POSTINGS_DIFFERENCES:
-        code = ascending_decode(&reader, count, positions_out, error);
-        /* The list ascends, so its last position decides. */
-        if (code == ERROR_NONE && positions_out[count - 1] >= limit)
-            code = corrupt(error);
-        break;
-    case POSTINGS_RUNS:
-        code = runs_decode(&reader, limit, positions_out, count, error);
-        break;
-    case POSTINGS_BITMAP:
-        code = bitmap_decode(&reader, limit, positions_out, count, error);
-        break;
-    default:
-        return error_set(error, ERROR_UNSUPPORTED, "postings of form %d", form);
-    }
-    if (code == ERROR_NONE && byte_reader_left(&reader) > 0)
-        code = corrupt(error);
-    return code;
+    return postings_walk(form, bytes, size, limit, count, append, &positions_out, error);
 }

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "model/index_source.h"
 
 enum postings_form { POSTINGS_DIFFERENCES, POSTINGS_RUNS, POSTINGS_BITMAP, POSTINGS_FORMS };
 
@@ -21,6 +22,12 @@ enum { POSTINGS_FORM_MASK = 3, POSTINGS_EXTERNAL = 4 };
  * out the buffer's `failed` tells. */
 enum postings_form postings_encode(const uint32_t *positions, size_t count,
                                    struct byte_buffer *target);
+
+/* Decode exactly `size` bytes to `count` positions, ascending and below `limit`, that are handed
+ * out some at a time. Errors: CORRUPT. */
+enum error_code postings_walk(enum postings_form form, const uint8_t *bytes, size_t size,
+                              uint32_t limit, size_t count, index_positions_visit *visit,
+                              void *context, struct error *error);
 
 /* Decode exactly `size` bytes to `positions_out` [count], ascending and below `limit`. Errors:
  * CORRUPT. */

@@ -39,32 +39,40 @@ void ascending_encode(const uint32_t *values, size_t count, struct byte_buffer *
     }
 }
 
+enum error_code ascending_decode_block(struct byte_reader *reader, size_t count, uint64_t *next,
+                                       uint32_t *values_out, struct error *error)
+{
+    assert(count > 0 && count <= ASCENDING_BLOCK);
+    uint64_t differences[ASCENDING_BLOCK];
+    uint64_t step = byte_reader_varint(reader);
+    unsigned width = byte_reader_u8(reader);
+    if (width <= DIFFERENCE_BITS_MAX)
+        packed_decode(reader, count - 1, width, differences);
+    if (reader->failed || width > DIFFERENCE_BITS_MAX || step > UINT32_MAX)
+        return error_set(error, ERROR_CORRUPT, "ascending list: cut short");
+    /* No sum of 128 numbers below 2^32 overflows; the last is the largest. */
+    uint64_t value = *next + step;
+    values_out[0] = (uint32_t)value;
+    for (size_t i = 1; i < count; i++) {
+        value += differences[i - 1] + 1;
+        values_out[i] = (uint32_t)value;
+    }
+    if (value > UINT32_MAX)
+        return error_set(error, ERROR_CORRUPT, "ascending list: a value above 32 bits");
+    *next = value + 1;
+    return ERROR_NONE;
+}
+
 enum error_code ascending_decode(struct byte_reader *reader, size_t count, uint32_t *values_out,
                                  struct error *error)
 {
     uint64_t next = 0;
-    for (size_t first = 0; first < count; first += ASCENDING_BLOCK) {
+    enum error_code code = ERROR_NONE;
+    for (size_t first = 0; code == ERROR_NONE && first < count; first += ASCENDING_BLOCK) {
         size_t block = count - first < ASCENDING_BLOCK ? count - first : ASCENDING_BLOCK;
-        uint64_t differences[ASCENDING_BLOCK];
-        uint64_t step = byte_reader_varint(reader);
-        unsigned width = byte_reader_u8(reader);
-        if (width <= DIFFERENCE_BITS_MAX)
-            packed_decode(reader, block - 1, width, differences);
-        if (reader->failed || width > DIFFERENCE_BITS_MAX || step > UINT32_MAX)
-            return error_set(error, ERROR_CORRUPT, "ascending list: cut short at %zu of %zu", first,
-                             count);
-        /* No sum of 128 numbers below 2^32 overflows; the last is the largest. */
-        uint64_t value = next + step;
-        values_out[first] = (uint32_t)value;
-        for (size_t i = 1; i < block; i++) {
-            value += differences[i - 1] + 1;
-            values_out[first + i] = (uint32_t)value;
-        }
-        if (value > UINT32_MAX)
-            return error_set(error, ERROR_CORRUPT, "ascending list: a value above 32 bits");
-        next = value + 1;
+        code = ascending_decode_block(reader, block, &next, values_out + first, error);
     }
-    return ERROR_NONE;
+    return code;
 }
 
 /* --- Columns ------------------------------------------------------------------------------ */

@@ -17,8 +17,9 @@ static enum error_code list_read(const struct memory_index *index, const struct 
     uint32_t *items = arena_allocate(arena, count * sizeof *items);
     if (items == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "memory index: positions");
+    struct posting_cursor cursor = posting_list_begin(list, count, limit);
     *positions_out =
-        (struct positions){.items = items, .count = posting_list_read(list, count, limit, items)};
+        (struct positions){.items = items, .count = posting_cursor_read(&cursor, items, count)};
     return ERROR_NONE;
 }
 
@@ -113,6 +114,29 @@ static enum error_code source_read(struct index_source *self, struct text tenant
     return list_read(index_of(self), &pair->series, postings.count, arena, positions_out, error);
 }
 
+static enum error_code source_walk(struct index_source *self, struct text tenant,
+                                   struct index_postings postings, index_positions_visit *visit,
+                                   void *context, struct error *error)
+{
+    (void)tenant;
+    (void)error;
+    enum { BATCH_POSITIONS = 256 };
+    uint32_t batch[BATCH_POSITIONS];
+    if (postings.count == 0)
+        return ERROR_NONE;
+    const struct index_pair *pair = (const struct index_pair *)(uintptr_t)postings.first;
+    uint32_t limit = (uint32_t)memory_index_count(index_of(self));
+    struct posting_cursor cursor = posting_list_begin(&pair->series, postings.count, limit);
+    for (size_t count; (count = posting_cursor_read(&cursor, batch, BATCH_POSITIONS)) > 0;)
+        visit(context, (struct positions){batch, count});
+    return ERROR_NONE;
+}
+
+static uint32_t source_position_end(struct index_source *self)
+{
+    return (uint32_t)memory_index_count(index_of(self));
+}
+
 static enum error_code source_labels(struct index_source *self, struct positions positions,
                                      struct arena *arena, struct labels *labels_out,
                                      struct error *error)
@@ -137,5 +161,7 @@ const struct index_source_operations MEMORY_INDEX_OPERATIONS = {
     .values = source_values,
     .find = source_find,
     .read = source_read,
+    .walk = source_walk,
+    .position_end = source_position_end,
     .labels = source_labels,
 };

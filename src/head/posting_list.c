@@ -43,28 +43,47 @@ void posting_list_append(struct posting_list *list, uint32_t position)
     atomic_store_explicit(&list->count, count + 1, memory_order_release);
 }
 
-size_t posting_list_read(const struct posting_list *list, size_t count, uint32_t limit,
-                         uint32_t *positions_out)
+struct posting_cursor posting_list_begin(const struct posting_list *list, size_t count,
+                                         uint32_t limit)
 {
-    if (count == 0 || list->first >= limit)
-        return 0;
-    uint32_t position = list->first;
+    return (struct posting_cursor){
+        .block = atomic_load_explicit(&list->blocks, memory_order_acquire),
+        .position = list->first,
+        .limit = limit,
+        .left = count > 0 && list->first < limit ? count : 0,
+    };
+}
+
+/* The position behind the one handed out; false behind the last. */
+static bool cursor_next(struct posting_cursor *cursor)
+{
+    const struct posting_block *block = cursor->block;
+    if (block == NULL)
+        return false;
+    const uint8_t *bytes = cursor->bytes == NULL ? block->bytes : cursor->bytes;
+    if (bytes == block->bytes + atomic_load_explicit(&block->used, memory_order_acquire)) {
+        cursor->block = block = atomic_load_explicit(&block->next, memory_order_acquire);
+        cursor->bytes = NULL;
+        if (block == NULL || atomic_load_explicit(&block->used, memory_order_acquire) == 0)
+            return false;
+        bytes = block->bytes;
+    }
+    uint32_t difference = *bytes & 0x7f;
+    for (unsigned shift = 7; *bytes++ >= 0x80; shift += 7)
+        difference |= (uint32_t)(*bytes & 0x7f) << shift;
+    cursor->bytes = bytes;
+    cursor->position += difference;
+    return cursor->position < cursor->limit;
+}
+
+size_t posting_cursor_read(struct posting_cursor *cursor, uint32_t *positions_out, size_t count)
+{
     size_t done = 0;
-    positions_out[done++] = position;
-    const struct posting_block *block = atomic_load_explicit(&list->blocks, memory_order_acquire);
-    while (done < count && block != NULL) {
-        const uint8_t *bytes = block->bytes;
-        const uint8_t *end = bytes + atomic_load_explicit(&block->used, memory_order_acquire);
-        while (bytes < end && done < count) {
-            uint32_t difference = *bytes & 0x7f;
-            for (unsigned shift = 7; *bytes++ >= 0x80; shift += 7)
-                difference |= (uint32_t)(*bytes & 0x7f) << shift;
-            position += difference;
-            if (position >= limit)
-                return done;
-            positions_out[done++] = position;
-        }
-        block = atomic_load_explicit(&block->next, memory_order_acquire);
+    while (cursor->left > 0 && done < count) {
+        positions_out[done++] = cursor->position;
+        cursor->left--;
+        if (cursor->left > 0 && !cursor_next(cursor))
+            cursor->left = 0;
     }
     return done;
 }

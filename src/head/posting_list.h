@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "pool.h"
@@ -41,9 +42,20 @@ bool posting_list_reserve(struct posting_list *list, struct pool *pool);
 /* After a reserve; `position` is above all in the list. */
 void posting_list_append(struct posting_list *list, uint32_t position);
 
-/* The first `count` positions, count <= posting_list_count, that are below `limit`; returns their
- * number. */
-size_t posting_list_read(const struct posting_list *list, size_t count, uint32_t limit,
-                         uint32_t *positions_out);
+/* A walk through the first `count` positions, count <= posting_list_count, that are below
+ * `limit`. */
+struct posting_cursor {
+    const struct posting_block *block;
+    const uint8_t *bytes; /* in the block; NULL: from its start */
+    uint32_t position;    /* the next one to hand out */
+    uint32_t limit;
+    size_t left;
+};
+
+struct posting_cursor posting_list_begin(const struct posting_list *list, size_t count,
+                                         uint32_t limit);
+
+/* The next ones, `count` at most: positions_out[count]; returns how many. */
+size_t posting_cursor_read(struct posting_cursor *cursor, uint32_t *positions_out, size_t count);
 
 #endif

@@ -341,38 +341,110 @@ static uint64_t positions_max(const struct step *steps, size_t count)
     return fewest;
 }
 
-enum error_code index_select(struct index_source *source, const struct index_query *query,
-                             struct positions *positions_out, struct error *error)
+/* The one list that is the answer; NULL: it must be put together. */
+static const struct index_postings *only_list(const struct step *steps, size_t step_count,
+                                              size_t filter_count)
+{
+    return step_count == 1 && filter_count == 0 && steps[0].kind == STEP_SELECT &&
+                   steps[0].list_count == 1
+               ? &steps[0].lists[0]
+               : NULL;
+}
+
+/* What was found out before any positions are read. */
+struct outline {
+    struct step *steps; /* [count] */
+    size_t count;
+    const struct matcher **filters; /* [filter_count], to be tried on labels */
+    size_t filter_count;
+    bool none; /* nothing can match */
+};
+
+static enum error_code outline_make(struct index_source *source, const struct index_query *query,
+                                    struct outline *outline, struct error *error)
 {
     assert(source != NULL && query->arena != NULL);
-    struct step *steps = arena_array(query->arena, query->matcher_count, sizeof *steps);
-    const struct matcher **filters =
-        arena_array(query->arena, query->matcher_count, sizeof *filters);
-    if (steps == NULL || filters == NULL)
+    *outline = (struct outline){
+        .steps = arena_array(query->arena, query->matcher_count, sizeof *outline->steps),
+        .filters = arena_array(query->arena, query->matcher_count, sizeof *outline->filters)};
+    if (outline->steps == NULL || outline->filters == NULL)
         return out_of_memory(error);
 
     /* Literals first: they are cheap to look up and often leave little or nothing. */
-    size_t count = 0;
-    size_t filter_count = 0;
-    bool none = false;
-    struct positions positions = {0};
-    enum error_code code = collect_steps(source, query, false, steps, &count, &none, error);
-    if (code == ERROR_NONE && !none && positions_max(steps, count) <= FILTER_POSITIONS_MAX) {
+    enum error_code code =
+        collect_steps(source, query, false, outline->steps, &outline->count, &outline->none, error);
+    if (code == ERROR_NONE && !outline->none &&
+        positions_max(outline->steps, outline->count) <= FILTER_POSITIONS_MAX) {
         for (size_t i = 0; i < query->matcher_count; i++)
             if (needs_values(query->matchers[i]))
-                filters[filter_count++] = query->matchers[i];
-    } else if (code == ERROR_NONE && !none) {
-        code = collect_steps(source, query, true, steps, &count, &none, error);
+                outline->filters[outline->filter_count++] = query->matchers[i];
+    } else if (code == ERROR_NONE && !outline->none) {
+        code = collect_steps(source, query, true, outline->steps, &outline->count, &outline->none,
+                             error);
     }
     if (code == ERROR_NONE && is_canceled(query))
         code = canceled(error);
-    if (code == ERROR_NONE && !none) {
-        qsort(steps, count, sizeof *steps, step_order);
-        code = combine(source, query, steps, count, &positions, error);
-    }
-    if (code == ERROR_NONE && filter_count > 0 && positions.count > 0)
-        code = filter_by_labels(source, query, filters, filter_count, &positions, error);
+    return code;
+}
+
+static enum error_code outline_follow(struct index_source *source, const struct index_query *query,
+                                      struct outline *outline, struct positions *positions_out,
+                                      struct error *error)
+{
+    *positions_out = (struct positions){0};
+    if (outline->none)
+        return ERROR_NONE;
+    qsort(outline->steps, outline->count, sizeof *outline->steps, step_order);
+    enum error_code code =
+        combine(source, query, outline->steps, outline->count, positions_out, error);
+    if (code == ERROR_NONE && outline->filter_count > 0 && positions_out->count > 0)
+        code = filter_by_labels(source, query, outline->filters, outline->filter_count,
+                                positions_out, error);
+    return code;
+}
+
+enum error_code index_select(struct index_source *source, const struct index_query *query,
+                             struct positions *positions_out, struct error *error)
+{
+    struct outline outline;
+    struct positions positions;
+    enum error_code code = outline_make(source, query, &outline, error);
+    if (code == ERROR_NONE)
+        code = outline_follow(source, query, &outline, &positions, error);
     if (code == ERROR_NONE)
         *positions_out = positions;
+    return code;
+}
+
+static void add_to_set(void *context, struct positions some)
+{
+    position_set_add(context, some);
+}
+
+enum error_code index_select_set(struct index_source *source, const struct index_query *query,
+                                 uint32_t limit, struct position_set *set_out, struct error *error)
+{
+    struct outline outline;
+    struct positions positions = {0};
+    enum error_code code = outline_make(source, query, &outline, error);
+    const struct index_postings *only =
+        code == ERROR_NONE && !outline.none
+            ? only_list(outline.steps, outline.count, outline.filter_count)
+            : NULL;
+    if (code == ERROR_NONE && only == NULL)
+        code = outline_follow(source, query, &outline, &positions, error);
+    if (code != ERROR_NONE)
+        return code;
+    uint32_t end = source->operations->position_end(source);
+    struct position_set_builder builder;
+    if (!position_set_begin(&builder, query->arena, only != NULL ? only->count : positions.count,
+                            limit < end ? limit : end))
+        return out_of_memory(error);
+    if (only != NULL)
+        code = source->operations->walk(source, query->tenant, *only, add_to_set, &builder, error);
+    else
+        position_set_add(&builder, positions);
+    if (code == ERROR_NONE)
+        *set_out = position_set_finish(&builder);
     return code;
 }

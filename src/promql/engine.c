@@ -196,8 +196,9 @@ static enum error_code series_fill(struct evaluation *evaluation, const struct s
     return ERROR_NONE;
 }
 
-static int compare_series(const void *left, const void *right)
+static int compare_series(const void *left, const void *right, void *context)
 {
+    (void)context;
     return labels_compare(((const struct promql_series *)left)->labels,
                           ((const struct promql_series *)right)->labels);
 }
@@ -231,7 +232,10 @@ static enum error_code vector_result(struct promql_execution *execution,
             return code;
     }
     if (evaluation->options.step_ms > 0)
-        qsort(series, count, sizeof *series, compare_series);
+        code =
+            evaluation_sort(evaluation, series, count, sizeof *series, compare_series, NULL, error);
+    if (code != ERROR_NONE)
+        return code;
     execution->result.type = evaluation->options.step_ms > 0 ? VALUE_MATRIX : VALUE_VECTOR;
     execution->result.series = series;
     execution->result.series_count = count;

@@ -184,6 +184,13 @@ typedef enum error_code part_body(void *context, struct lane *lane, size_t part,
 enum error_code evaluation_run_parts(struct evaluation *evaluation, struct partition partition,
                                      part_body *body, void *context, struct error *error);
 
+/* Sort in place, by all lanes when there are many; `compare` as qsort_r's, from several threads at
+ * once. Equal items may change places. Errors: as evaluation_check. */
+typedef int item_compare(const void *left, const void *right, void *context);
+enum error_code evaluation_sort(struct evaluation *evaluation, void *items, size_t count,
+                                size_t item_bytes, item_compare *compare, void *context,
+                                struct error *error);
+
 /* --- Streams --------------------------------------------------------------------------------- */
 
 /* Who a series is. With delayed names a name that is to be dropped stays until the end. */

@@ -102,32 +102,39 @@ static int compare_by_values(bool is_descending, double left, double right)
     return is_descending ? -order : order;
 }
 
-static int compare_series(const void *left_index, const void *right_index, void *context)
+/* A series that is put in order. */
+struct sorted_item {
+    size_t index;
+    double value;
+};
+
+static int compare_items(const void *left_item, const void *right_item, void *context)
 {
     const struct sort_key *key = context;
-    struct series_identity left;
-    struct series_identity right;
-    struct step_vector left_vector;
-    struct step_vector right_vector;
-    stored_series_get(key->input, *(const size_t *)left_index, &left, &left_vector);
-    stored_series_get(key->input, *(const size_t *)right_index, &right, &right_vector);
-    int order;
-    switch (key->function) {
-    case FUNCTION_SORT_BY_LABEL:
-        return compare_by_labels(key, left.labels, right.labels);
-    case FUNCTION_SORT_BY_LABEL_DESC:
-        return -compare_by_labels(key, left.labels, right.labels);
-    default:
-        order = compare_by_values(key->function == FUNCTION_SORT_DESC, left_vector.values[0],
-                                  right_vector.values[0]);
-        return order != 0 ? order : labels_compare(left.labels, right.labels);
-    }
+    const struct sorted_item *left = left_item;
+    const struct sorted_item *right = right_item;
+    bool by_labels =
+        key->function == FUNCTION_SORT_BY_LABEL || key->function == FUNCTION_SORT_BY_LABEL_DESC;
+    int order = by_labels ? 0
+                          : compare_by_values(key->function == FUNCTION_SORT_DESC, left->value,
+                                              right->value);
+    if (order != 0)
+        return order;
+    struct series_identity of_left;
+    struct series_identity of_right;
+    struct step_vector vector;
+    stored_series_get(key->input, left->index, &of_left, &vector);
+    stored_series_get(key->input, right->index, &of_right, &vector);
+    if (!by_labels)
+        return labels_compare(of_left.labels, of_right.labels);
+    order = compare_by_labels(key, of_left.labels, of_right.labels);
+    return key->function == FUNCTION_SORT_BY_LABEL_DESC ? -order : order;
 }
 
 /* --- Building -------------------------------------------------------------------------------- */
 
 /* sort and sort_desc leave histograms out. */
-static size_t series_keep(struct stream *input, bool drops_histograms, size_t *order)
+static size_t series_keep(struct stream *input, bool drops_histograms, struct sorted_item *items)
 {
     size_t count = 0;
     for (size_t i = 0; i < input->count; i++) {
@@ -136,9 +143,33 @@ static size_t series_keep(struct stream *input, bool drops_histograms, size_t *o
         stored_series_get(input, i, &identity, &vector);
         if (drops_histograms && step_histogram(&vector, 0) != NULL)
             continue;
-        order[count++] = i;
+        items[count++] = (struct sorted_item){i, vector.values[0]};
     }
     return count;
+}
+
+/* The series of `stored` in order: order_out[*count_out]. */
+static enum error_code series_order(struct evaluation *evaluation, struct stream *stored,
+                                    const struct call_node *call, size_t *order_out,
+                                    size_t *count_out, struct error *error)
+{
+    struct arena *arena = evaluation_arena_create(evaluation);
+    struct sorted_item *items =
+        arena == NULL ? NULL : arena_array(arena, stored->count, sizeof *items);
+    if (items == NULL) {
+        arena_destroy(arena);
+        return evaluation_out_of_memory(evaluation, error);
+    }
+    bool by_value = call->function == FUNCTION_SORT || call->function == FUNCTION_SORT_DESC;
+    size_t count = series_keep(stored, by_value, items);
+    struct sort_key key = {call->function, stored, call};
+    enum error_code code =
+        evaluation_sort(evaluation, items, count, sizeof *items, compare_items, &key, error);
+    for (size_t i = 0; i < count; i++)
+        order_out[i] = items[i].index;
+    arena_destroy(arena);
+    *count_out = count;
+    return code;
 }
 
 enum error_code function_sort_stream(struct evaluation *evaluation,
@@ -167,10 +198,10 @@ enum error_code function_sort_stream(struct evaluation *evaluation,
     size_t *order = arena_array(evaluation->arena, stored->count, sizeof *order);
     if (sorted == NULL || order == NULL)
         return evaluation_out_of_memory(evaluation, error);
-    bool by_value = call->function == FUNCTION_SORT || call->function == FUNCTION_SORT_DESC;
-    size_t count = series_keep(stored, by_value, order);
-    struct sort_key key = {call->function, stored, call};
-    qsort_r(order, count, sizeof *order, compare_series, &key);
+    size_t count = 0;
+    code = series_order(evaluation, stored, call, order, &count, error);
+    if (code != ERROR_NONE)
+        return code;
     sorted->input = stored;
     sorted->order = order;
     code = vector_stream_init(&sorted->stream, evaluation, &SORTED_OPERATIONS, steps, count, error);

@@ -46,8 +46,9 @@ static enum error_code series_copy(struct evaluation *evaluation,
     return evaluation_hold_samples(evaluation, count, error);
 }
 
-static int compare_series(const void *left, const void *right)
+static int compare_series(const void *left, const void *right, void *context)
 {
+    (void)context;
     return labels_compare(((const struct promql_series *)left)->labels,
                           ((const struct promql_series *)right)->labels);
 }
@@ -79,7 +80,10 @@ static enum error_code source_copy(struct evaluation *evaluation, struct columns
                                    : labels_copy(evaluation->arena, identity.labels);
         series[count++].labels = labels;
     }
-    qsort(series, count, sizeof *series, compare_series);
+    enum error_code code =
+        evaluation_sort(evaluation, series, count, sizeof *series, compare_series, NULL, error);
+    if (code != ERROR_NONE)
+        return code;
     for (size_t i = 1; i < count; i++)
         if (labels_equal(series[i - 1].labels, series[i].labels))
             return error_set(error, ERROR_INVALID,

@@ -27,6 +27,7 @@ struct join {
     /* Of one batch, [BATCH_SERIES] or the most that a piece has. */
     struct labels *labels;
     uint64_t *ids;
+    uint32_t *positions;
     struct arena *scratch; /* labels of a batch that is joined; NULL until one is */
 };
 
@@ -62,8 +63,9 @@ static enum error_code reserve(struct join *join, struct error *error)
     join->links = arena_array(arena, in_blocks, sizeof *join->links);
     join->labels = arena_array(arena, batch, sizeof *join->labels);
     join->ids = arena_array(arena, batch, sizeof *join->ids);
+    join->positions = arena_array(arena, batch, sizeof *join->positions);
     return join->series == NULL || join->links == NULL || join->labels == NULL ||
-                   join->ids == NULL || in_blocks >= LINK_NONE
+                   join->ids == NULL || join->positions == NULL || in_blocks >= LINK_NONE
                ? out_of_memory(error)
                : ERROR_NONE;
 }
@@ -189,9 +191,10 @@ static enum error_code add_piece(struct join *join, const struct selection_piece
         arena = join->scratch;
     }
     for (size_t at = 0; code == ERROR_NONE && at < piece->positions.count; at += BATCH_SERIES) {
-        struct positions batch = {piece->positions.items + at, piece->positions.count - at};
+        struct positions batch = {join->positions, piece->positions.count - at};
         if (batch.count > BATCH_SERIES)
             batch.count = BATCH_SERIES;
+        position_set_read(&piece->positions, at, batch.count, join->positions);
         if (request->canceled != NULL && atomic_load(request->canceled))
             return error_set(error, ERROR_CANCELED, "the query was canceled");
         if (joins)

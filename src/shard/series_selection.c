@@ -15,6 +15,21 @@ static enum error_code out_of_memory(struct error *error)
                      "the query needs more memory than it may take to select series");
 }
 
+enum { BATCH_POSITIONS = 1024 };
+
+/* So many of the positions from `at` on in a piece, `count` or BATCH_POSITIONS at most, in
+ * `positions`. */
+static struct positions batch_at(const struct selection_piece *piece, size_t at, size_t count,
+                                 uint32_t *positions)
+{
+    if (count > piece->positions.count - at)
+        count = piece->positions.count - at;
+    if (count > BATCH_POSITIONS)
+        count = BATCH_POSITIONS;
+    position_set_read(&piece->positions, at, count, positions);
+    return (struct positions){positions, count};
+}
+
 /* --- Ids -------------------------------------------------------------------------------------- */
 
 enum error_code piece_ids(const struct selection_piece *piece, struct positions batch,
@@ -35,53 +50,33 @@ struct finding {
     struct series_selection *selection;
 };
 
-/* `list` without the positions whose mark is not set, in the arena; itself when all are. */
-static bool keep_marked(struct positions *list, const bool *marks, struct arena *arena)
-{
-    size_t first = 0;
-    while (first < list->count && marks[first])
-        first++;
-    if (first == list->count)
-        return true;
-    uint32_t *items = arena_array(arena, list->count, sizeof *items);
-    if (items == NULL)
-        return false;
-    size_t kept = 0;
-    for (size_t i = 0; i < list->count; i++)
-        if (marks[i])
-            items[kept++] = list->items[i];
-    *list = (struct positions){items, kept};
-    return true;
-}
-
 /* Those that were forgotten are still in their segment, but not alive. */
 static enum error_code leave_out_forgotten(struct finding *finding, struct selection_piece *piece,
                                            struct error *error)
 {
-    enum { BATCH_IDS = 1024 };
-    uint64_t ids[BATCH_IDS];
     const struct id_set *forgotten = finding->view->forgotten;
     if (piece->segment == NULL || id_set_count(forgotten) == 0)
         return ERROR_NONE;
-    struct positions *list = &piece->positions;
-    bool *marks = arena_array(finding->request->arena, list->count, sizeof *marks);
+    uint64_t ids[BATCH_POSITIONS];
+    uint32_t positions[BATCH_POSITIONS];
+    size_t count = piece->positions.count;
+    bool *marks = arena_array(finding->request->arena, count, sizeof *marks);
     if (marks == NULL)
         return out_of_memory(error);
-    for (size_t at = 0; at < list->count; at += BATCH_IDS) {
-        struct positions batch = {list->items + at, list->count - at};
-        if (batch.count > BATCH_IDS)
-            batch.count = BATCH_IDS;
+    for (size_t at = 0; at < count; at += BATCH_POSITIONS) {
+        struct positions batch = batch_at(piece, at, BATCH_POSITIONS, positions);
         enum error_code code = piece_ids(piece, batch, ids, error);
         if (code != ERROR_NONE)
             return code;
         for (size_t i = 0; i < batch.count; i++)
             marks[at + i] = !id_set_has(forgotten, ids[i]);
     }
-    return keep_marked(list, marks, finding->request->arena) ? ERROR_NONE : out_of_memory(error);
+    position_set_keep(&piece->positions, marks);
+    return ERROR_NONE;
 }
 
 static enum error_code find_in_piece(struct finding *finding, struct selection_piece piece,
-                                     size_t position_count, struct error *error)
+                                     uint32_t position_count, struct error *error)
 {
     const struct series_request *request = finding->request;
     struct series_selection *selection = finding->selection;
@@ -92,16 +87,13 @@ static enum error_code find_in_piece(struct finding *finding, struct selection_p
         .canceled = request->canceled,
         .arena = request->arena,
     };
-    enum error_code code = index_select(piece.index, &query, &piece.positions, error);
-    struct positions *positions = &piece.positions;
-    while (code == ERROR_NONE && positions->count > 0 &&
-           positions->items[positions->count - 1] >= position_count)
-        positions->count--;
+    enum error_code code =
+        index_select_set(piece.index, &query, position_count, &piece.positions, error);
     if (code == ERROR_NONE)
         code = leave_out_forgotten(finding, &piece, error);
-    if (code == ERROR_NONE && positions->count > 0) {
+    if (code == ERROR_NONE && piece.positions.count > 0) {
         selection->pieces[selection->piece_count++] = piece;
-        selection->count += positions->count;
+        selection->count += piece.positions.count;
     }
     return code;
 }
@@ -115,14 +107,14 @@ static enum error_code find_registered(struct finding *finding, size_t growing_c
         struct selection_piece piece = {.index = series_segment_index(view->segments[i]),
                                         .segment = view->segments[i],
                                         .block = BLOCK_NONE};
-        code = find_in_piece(finding, piece, SIZE_MAX, error);
+        code = find_in_piece(finding, piece, UINT32_MAX, error);
     }
     for (size_t i = 0; code == ERROR_NONE && i < view->index_count; i++) {
         struct selection_piece piece = {.index = memory_index_source(view->indexes[i]),
                                         .first_id = memory_index_first_id(view->indexes[i]),
                                         .block = BLOCK_NONE};
         bool is_growing = i + 1 == view->index_count;
-        code = find_in_piece(finding, piece, is_growing ? growing_count : SIZE_MAX, error);
+        code = find_in_piece(finding, piece, is_growing ? growing_count : UINT32_MAX, error);
     }
     return code;
 }
@@ -136,7 +128,7 @@ static enum error_code find_in_blocks(struct finding *finding, struct error *err
         if (block->start_ms > request->end_ms || block->end_ms < request->start_ms)
             continue;
         struct selection_piece piece = {.index = block_index(block->block), .block = (uint32_t)i};
-        code = find_in_piece(finding, piece, SIZE_MAX, error);
+        code = find_in_piece(finding, piece, UINT32_MAX, error);
     }
     return code;
 }
@@ -180,15 +172,6 @@ static const struct selection_piece *piece_of(const struct series_selection *sel
     return piece;
 }
 
-/* So many of the series from `at` on in a piece, `count` at most. */
-static struct positions batch_at(const struct selection_piece *piece, size_t at, size_t count)
-{
-    struct positions batch = {piece->positions.items + at, piece->positions.count - at};
-    if (batch.count > count)
-        batch.count = count;
-    return batch;
-}
-
 enum error_code series_selection_labels(const struct series_selection *selection, size_t first,
                                         size_t count, struct arena *arena,
                                         struct labels *labels_out, struct error *error)
@@ -196,18 +179,20 @@ enum error_code series_selection_labels(const struct series_selection *selection
     assert(first <= selection->count && count <= selection->count - first);
     for (size_t i = 0; selection->series != NULL && i < count; i++)
         labels_out[i] = selection->series[first + i].labels;
-    if (selection->series != NULL || count == 0)
+    if (selection->series != NULL)
         return ERROR_NONE;
-    const struct selection_piece *piece = piece_of(selection, &first);
-    for (;; piece++, first = 0) {
-        struct positions batch = batch_at(piece, first, count);
-        enum error_code code =
-            piece->index->operations->labels(piece->index, batch, arena, labels_out, error);
+    uint32_t positions[BATCH_POSITIONS];
+    enum error_code code = ERROR_NONE;
+    while (code == ERROR_NONE && count > 0) {
+        size_t at = first;
+        const struct selection_piece *piece = piece_of(selection, &at);
+        struct positions batch = batch_at(piece, at, count, positions);
+        code = piece->index->operations->labels(piece->index, batch, arena, labels_out, error);
+        first += batch.count;
         count -= batch.count;
         labels_out += batch.count;
-        if (code != ERROR_NONE || count == 0)
-            return code;
     }
+    return code;
 }
 
 enum error_code series_selection_ids(const struct series_selection *selection, size_t first,
@@ -216,17 +201,20 @@ enum error_code series_selection_ids(const struct series_selection *selection, s
     assert(first <= selection->count && count <= selection->count - first);
     for (size_t i = 0; selection->series != NULL && i < count; i++)
         ids_out[i] = selection->series[first + i].id;
-    if (selection->series != NULL || count == 0)
+    if (selection->series != NULL)
         return ERROR_NONE;
-    const struct selection_piece *piece = piece_of(selection, &first);
-    for (;; piece++, first = 0) {
-        struct positions batch = batch_at(piece, first, count);
-        enum error_code code = piece_ids(piece, batch, ids_out, error);
+    uint32_t positions[BATCH_POSITIONS];
+    enum error_code code = ERROR_NONE;
+    while (code == ERROR_NONE && count > 0) {
+        size_t at = first;
+        const struct selection_piece *piece = piece_of(selection, &at);
+        struct positions batch = batch_at(piece, at, count, positions);
+        code = piece_ids(piece, batch, ids_out, error);
+        first += batch.count;
         count -= batch.count;
         ids_out += batch.count;
-        if (code != ERROR_NONE || count == 0)
-            return code;
     }
+    return code;
 }
 
 size_t series_selection_blocks(const struct series_selection *selection, size_t index,
@@ -241,32 +229,27 @@ size_t series_selection_blocks(const struct series_selection *selection, size_t 
         return count;
     }
     const struct selection_piece *piece = piece_of(selection, &index);
-    if (piece->block != BLOCK_NONE)
-        positions[count++] = (struct block_position){piece->block, piece->positions.items[index]};
-    return count;
+    if (piece->block == BLOCK_NONE)
+        return 0;
+    positions[0].block = piece->block;
+    position_set_read(&piece->positions, index, 1, &positions[0].position);
+    return 1;
 }
 
-enum error_code series_selection_keep(struct series_selection *selection, const bool *marks,
-                                      struct arena *arena, struct error *error)
+void series_selection_keep(struct series_selection *selection, const bool *marks)
 {
     size_t kept = 0;
-    if (selection->series != NULL) {
-        for (size_t i = 0; i < selection->count; i++)
-            if (marks[i])
-                selection->series[kept++] = selection->series[i];
-        selection->count = kept;
-        return ERROR_NONE;
-    }
-    for (size_t i = 0; i < selection->piece_count; i++) {
-        struct positions *positions = &selection->pieces[i].positions;
+    for (size_t i = 0; selection->series != NULL && i < selection->count; i++)
+        if (marks[i])
+            selection->series[kept++] = selection->series[i];
+    for (size_t i = 0; selection->series == NULL && i < selection->piece_count; i++) {
+        struct position_set *positions = &selection->pieces[i].positions;
         size_t count = positions->count;
-        if (!keep_marked(positions, marks, arena))
-            return out_of_memory(error);
+        position_set_keep(positions, marks);
         marks += count;
         kept += positions->count;
     }
     selection->count = kept;
-    return ERROR_NONE;
 }
 
 static bool value_seen(void *context, struct text value, struct index_postings postings)

@@ -30,7 +30,7 @@ struct block_link {
 /* A segment, an index in memory or a block, and what matches in it. */
 struct selection_piece {
     struct index_source *index;
-    struct positions positions;
+    struct position_set positions;
     struct series_segment *segment; /* NULL: another kind; ids are in its rows, */
     uint64_t first_id;              /* and of an index in memory they count from here */
     uint32_t block;                 /* of the view; BLOCK_NONE: another kind */
@@ -54,8 +54,8 @@ struct series_selection {
 /*
  * Of the blocks those that overlap the range are asked; the registry unless `growing_count`, how
  * many series of its growing index belong to the view, is NULL. Memory is taken for what matches:
- * 4 bytes a series, and where series of blocks are joined 36 more, 16 a place in a block and the
- * labels. Errors: CANCELED, CORRUPT, IO, OUT_OF_MEMORY.
+ * 4 bytes a series or a bit of the span, and where series of blocks are joined 36 more, 16 a place
+ * in a block and the labels. Errors: CANCELED, CORRUPT, IO, OUT_OF_MEMORY.
  */
 enum error_code series_selection_find(struct view *view, const size_t *growing_count,
                                       const struct series_request *request,
@@ -76,9 +76,8 @@ enum error_code series_selection_ids(const struct series_selection *selection, s
 size_t series_selection_blocks(const struct series_selection *selection, size_t index,
                                struct block_position *positions);
 
-/* Leave out the series whose mark is not set: marks[count]. Errors: OUT_OF_MEMORY. */
-enum error_code series_selection_keep(struct series_selection *selection, const bool *marks,
-                                      struct arena *arena, struct error *error);
+/* Leave out the series whose mark is not set: marks[count]. */
+void series_selection_keep(struct series_selection *selection, const bool *marks);
 
 /* False only when no series of the selection has a label `name`. Any thread. */
 bool series_selection_may_have(const struct series_selection *selection, struct text name);

@@ -198,8 +198,9 @@ static enum error_code keep_with_samples(struct shard_set *set,
                                            &marks[i], error);
     }
     reader_destroy(reader);
-    return code != ERROR_NONE ? code
-                              : series_selection_keep(&set->found, marks, request->arena, error);
+    if (code == ERROR_NONE)
+        series_selection_keep(&set->found, marks);
+    return code;
 }
 
 /* What is asked of the series found. */

@@ -28,6 +28,7 @@ struct series_memory {
     struct memory_series *series;
     size_t count;
     size_t capacity;
+    bool has_spoiled_labels;
 };
 
 static void *grow(void *old, size_t count, size_t element_bytes)
@@ -151,6 +152,11 @@ static struct sample_columns columns_between(const struct memory_series *series,
     };
 }
 
+void series_memory_spoil_labels(struct series_memory *memory)
+{
+    memory->has_spoiled_labels = true;
+}
+
 size_t series_memory_count(const struct series_memory *memory)
 {
     return memory->count;
@@ -182,8 +188,9 @@ static enum error_code set_labels(struct series_set *self, size_t first, size_t 
                                   struct error *error)
 {
     (void)arena;
-    (void)error;
     struct memory_set *set = (struct memory_set *)self;
+    if (set->memory->has_spoiled_labels)
+        return error_set(error, ERROR_CORRUPT, "labels are spoiled");
     for (size_t i = 0; i < count; i++)
         labels_out[i] = set->memory->series[set->indices[first + i]].labels;
     return ERROR_NONE;

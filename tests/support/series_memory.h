@@ -32,6 +32,9 @@ void series_memory_add(struct series_memory *memory, struct labels labels,
 void series_memory_add_start(struct series_memory *memory, struct labels labels,
                              int64_t timestamp_ms, int64_t start_timestamp_ms);
 
+/* From now on labels cannot be read: CORRUPT. */
+void series_memory_spoil_labels(struct series_memory *memory);
+
 size_t series_memory_count(const struct series_memory *memory);
 struct labels series_memory_labels(const struct series_memory *memory, size_t index);
 

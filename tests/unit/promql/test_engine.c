@@ -480,6 +480,70 @@ static void a_query_past_its_deadline_ends(void **state)
     assert_int_equal(run_code(&options, &error), ERROR_TIMEOUT);
 }
 
+static void labels_that_cannot_be_read_fail_the_query(void **state)
+{
+    struct fixture *fixture = *state;
+    counters_add(fixture, "requests_total", 50, 20);
+    series_memory_spoil_labels(fixture->memory);
+    static const char *const READING[] = {
+        "requests_total",
+        "sum by (group) (rate(requests_total[5m]))",
+        "rate({number=~\".+\"}[5m])",
+        "sum(rate({number=~\".+\"}[5m]))",
+        "topk(3, requests_total)",
+        "requests_total + on (number) requests_total",
+        "requests_total or vector(1)",
+        "requests_total unless requests_total",
+        "sort(requests_total)",
+        "label_replace(requests_total, \"a\", \"b\", \"number\", \".*\")",
+        "max_over_time(requests_total[5m:1m])",
+        "requests_total[5m]",
+    };
+    for (size_t i = 0; i < sizeof READING / sizeof READING[0]; i++) {
+        struct promql_execution_options options = instant(fixture, READING[i], 5 * MINUTE_MS);
+        struct error error = {0};
+        if (run_code(&options, &error) != ERROR_CORRUPT)
+            fail_msg("%s: %s", READING[i], error.message);
+    }
+    struct promql_execution_options options =
+        instant(fixture, "sum(rate(requests_total[5m]))", 5 * MINUTE_MS);
+    struct error error = {0};
+    assert_int_equal(run_code(&options, &error), ERROR_NONE); /* reads none */
+}
+
+static void many_series_are_sorted_by_all_threads(void **state)
+{
+    enum { MANY_SERIES = 20000 };
+    struct fixture *fixture = *state;
+    struct worker_pool *pool = NULL;
+    struct worker_pool_options pool_options = {.worker_count = 3};
+    struct error error;
+    for (int i = 0; i < MANY_SERIES; i++)
+        sample_add(fixture, "gauge", (int)((unsigned)i * 7919u % MANY_SERIES), 0, i % 100);
+    assert_int_equal(worker_pool_create(&pool_options, &pool, &error), ERROR_NONE);
+    struct promql_execution_options options = instant(fixture, "sort(gauge)", 0);
+    options.pool = pool;
+    struct promql_execution *sorted = run(&options);
+    const struct promql_result *result = promql_execution_result(sorted);
+    assert_int_equal(result->series_count, MANY_SERIES);
+    for (size_t i = 1; i < MANY_SERIES; i++) {
+        const struct promql_series *before = &result->series[i - 1], *after = before + 1;
+        assert_true(before->values[0] < after->values[0] ||
+                    (before->values[0] == after->values[0] &&
+                     labels_compare(before->labels, after->labels) < 0));
+    }
+    promql_execution_destroy(sorted);
+    options = range(fixture, "gauge", MINUTE_MS, MINUTE_MS);
+    options.pool = pool;
+    sorted = run(&options);
+    result = promql_execution_result(sorted);
+    assert_int_equal(result->series_count, MANY_SERIES);
+    for (size_t i = 1; i < MANY_SERIES; i++)
+        assert_true(labels_compare(result->series[i - 1].labels, result->series[i].labels) < 0);
+    promql_execution_destroy(sorted);
+    worker_pool_destroy(pool);
+}
+
 static void a_range_query_of_a_range_vector_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -519,6 +583,10 @@ int main(void)
                                         fixture_close),
         cmocka_unit_test_setup_teardown(a_canceled_query_ends, fixture_open, fixture_close),
         cmocka_unit_test_setup_teardown(a_query_past_its_deadline_ends, fixture_open,
+                                        fixture_close),
+        cmocka_unit_test_setup_teardown(labels_that_cannot_be_read_fail_the_query, fixture_open,
+                                        fixture_close),
+        cmocka_unit_test_setup_teardown(many_series_are_sorted_by_all_threads, fixture_open,
                                         fixture_close),
         cmocka_unit_test_setup_teardown(a_range_query_of_a_range_vector_is_refused, fixture_open,
                                         fixture_close),
