@@ -41,7 +41,6 @@ static const struct stream_operations SORTED_OPERATIONS = {
 
 struct sort_key {
     enum function_id function;
-    struct stream *input;
     const struct call_node *call;
 };
 
@@ -105,6 +104,7 @@ static int compare_by_values(bool is_descending, double left, double right)
 /* A series that is put in order. */
 struct sorted_item {
     size_t index;
+    struct labels labels;
     double value;
 };
 
@@ -120,14 +120,9 @@ static int compare_items(const void *left_item, const void *right_item, void *co
                                               right->value);
     if (order != 0)
         return order;
-    struct series_identity of_left;
-    struct series_identity of_right;
-    struct step_vector vector;
-    stored_series_get(key->input, left->index, &of_left, &vector);
-    stored_series_get(key->input, right->index, &of_right, &vector);
     if (!by_labels)
-        return labels_compare(of_left.labels, of_right.labels);
-    order = compare_by_labels(key, of_left.labels, of_right.labels);
+        return labels_compare(left->labels, right->labels);
+    order = compare_by_labels(key, left->labels, right->labels);
     return key->function == FUNCTION_SORT_BY_LABEL_DESC ? -order : order;
 }
 
@@ -143,7 +138,7 @@ static size_t series_keep(struct stream *input, bool drops_histograms, struct so
         stored_series_get(input, i, &identity, &vector);
         if (drops_histograms && step_histogram(&vector, 0) != NULL)
             continue;
-        items[count++] = (struct sorted_item){i, vector.values[0]};
+        items[count++] = (struct sorted_item){i, identity.labels, vector.values[0]};
     }
     return count;
 }
@@ -162,7 +157,7 @@ static enum error_code series_order(struct evaluation *evaluation, struct stream
     }
     bool by_value = call->function == FUNCTION_SORT || call->function == FUNCTION_SORT_DESC;
     size_t count = series_keep(stored, by_value, items);
-    struct sort_key key = {call->function, stored, call};
+    struct sort_key key = {call->function, call};
     enum error_code code =
         evaluation_sort(evaluation, items, count, sizeof *items, compare_items, &key, error);
     for (size_t i = 0; i < count; i++)
