@@ -125,8 +125,15 @@ uint64_t byte_reader_varint_slow(struct byte_reader *reader);
 
 static inline uint64_t byte_reader_varint(struct byte_reader *reader)
 {
-    if (reader->position < reader->end && *reader->position < 0x80)
-        return *reader->position++;
+    const uint8_t *at = reader->position;
+    if (at < reader->end && at[0] < 0x80) {
+        reader->position = at + 1;
+        return at[0];
+    }
+    if (byte_reader_left(reader) >= 2 && at[1] < 0x80) {
+        reader->position = at + 2;
+        return (uint64_t)(at[0] & 0x7f) | (uint64_t)at[1] << 7;
+    }
     return byte_reader_varint_slow(reader);
 }
 

@@ -289,21 +289,22 @@ static bool read_size(struct directory_cursor *cursor, uint32_t *size_out)
     return true;
 }
 
-static bool read_chunk(struct directory_cursor *cursor, struct chunk_entry *chunk)
+/* Over the chunk before it, which is cursor->previous; most that is read is passed over. */
+static bool read_chunk(struct directory_cursor *cursor)
 {
     struct byte_reader *reader = &cursor->reader;
-    const struct chunk_entry *previous = &cursor->previous;
+    struct chunk_entry *chunk = &cursor->previous;
+    uint64_t column = column_end(chunk);
+    uint64_t end = chunk_end(chunk);
     unsigned head = byte_reader_u8(reader);
     unsigned kind = head & HEAD_KIND_MASK;
     bool next_column = head & HEAD_NEXT_COLUMN;
-    if (kind > CHUNK_HISTOGRAM || (head & HEAD_UNKNOWN) || (next_column && (head & HEAD_COLUMN)))
+    if (kind > CHUNK_HISTOGRAM || (head & HEAD_UNKNOWN) || (next_column && (head & HEAD_COLUMN)) ||
+        (next_column && column > PAGE_RAW_BYTES_MAX) || end > PAGE_RAW_BYTES_MAX)
         return false;
-    *chunk = *previous;
     chunk->kind = (enum chunk_kind)kind;
-    if (next_column && column_end(previous) > PAGE_RAW_BYTES_MAX)
-        return false;
     if (next_column)
-        chunk->column.offset_bytes = (uint32_t)column_end(previous);
+        chunk->column.offset_bytes = (uint32_t)column;
     if ((head & HEAD_COLUMN) && !read_span(cursor, &chunk->column))
         return false;
     if ((head & HEAD_COLUMN || next_column) && !read_size(cursor, &chunk->column.size_bytes))
@@ -316,9 +317,6 @@ static bool read_chunk(struct directory_cursor *cursor, struct chunk_entry *chun
         chunk->first = (uint32_t)first;
         chunk->count = (uint32_t)count;
     }
-    uint64_t end = chunk_end(previous);
-    if (end > PAGE_RAW_BYTES_MAX)
-        return false;
     chunk->values.offset_bytes = (uint32_t)end;
     if (head & HEAD_PLACE && !read_span(cursor, &chunk->values))
         return false;
@@ -327,30 +325,24 @@ static bool read_chunk(struct directory_cursor *cursor, struct chunk_entry *chun
     chunk->start_timestamps_bytes = 0;
     if (head & HEAD_STARTS && !read_size(cursor, &chunk->start_timestamps_bytes))
         return false;
-    cursor->previous = *chunk;
     return chunk->count > 0 && !reader->failed;
 }
 
-enum error_code directory_cursor_next(struct directory_cursor *cursor, bool *found_out,
-                                      struct error *error)
+/* The series whose key, `series->key`, was read; chunks are kept when `wanted`. */
+static enum error_code read_series(struct directory_cursor *cursor, bool wanted,
+                                   struct error *error)
 {
-    *found_out = false;
-    if (cursor->series_left == 0)
-        return ERROR_NONE;
     struct byte_reader *reader = &cursor->reader;
-    uint64_t gap = byte_reader_varint(reader);
     uint64_t origin = byte_reader_varint(reader);
     uint64_t counts = byte_reader_varint(reader);
     uint64_t chunk_count = counts >> 1;
     struct series_entry *series = &cursor->series;
     /* A chunk takes two bytes at least. */
     if (reader->failed || origin >= cursor->origin_count ||
-        chunk_count > byte_reader_left(reader) / 2 ||
-        __builtin_add_overflow(cursor->next_key_minimum, gap, &series->key) ||
-        series->key == UINT64_MAX)
+        chunk_count > byte_reader_left(reader) / 2)
         return corrupt(error);
-    if (!array_reserve((void **)&cursor->chunks, &cursor->chunk_capacity, chunk_count,
-                       sizeof *cursor->chunks))
+    if (wanted && !array_reserve((void **)&cursor->chunks, &cursor->chunk_capacity, chunk_count,
+                                 sizeof *cursor->chunks))
         return error_set(error, ERROR_OUT_OF_MEMORY, "series directory");
     series->tenant = cursor->origins[origin].tenant;
     series->slot = cursor->origins[origin].slot;
@@ -358,17 +350,38 @@ enum error_code directory_cursor_next(struct directory_cursor *cursor, bool *fou
     series->sample_count = 0;
     series->exemplars = (struct page_span){0};
     for (size_t i = 0; i < chunk_count; i++) {
-        if (!read_chunk(cursor, &cursor->chunks[i]) ||
-            cursor->chunks[i].count > SERIES_SAMPLES_MAX - series->sample_count)
+        if (!read_chunk(cursor) ||
+            cursor->previous.count > SERIES_SAMPLES_MAX - series->sample_count)
             return corrupt(error);
-        series->sample_count += cursor->chunks[i].count;
+        series->sample_count += cursor->previous.count;
+        if (wanted)
+            cursor->chunks[i] = cursor->previous;
     }
     if (counts & 1 && (!read_span(cursor, &series->exemplars) ||
                        !read_size(cursor, &series->exemplars.size_bytes)))
         return corrupt(error);
-    cursor->next_key_minimum = series->key + 1;
-    cursor->series_left--;
-    *found_out = true;
+    return ERROR_NONE;
+}
+
+enum error_code directory_cursor_next(struct directory_cursor *cursor, uint64_t key,
+                                      bool *found_out, struct error *error)
+{
+    struct series_entry *series = &cursor->series;
+    *found_out = false;
+    while (!*found_out && cursor->series_left > 0) {
+        uint64_t gap = byte_reader_varint(&cursor->reader);
+        if (cursor->reader.failed ||
+            __builtin_add_overflow(cursor->next_key_minimum, gap, &series->key) ||
+            series->key == UINT64_MAX)
+            return corrupt(error);
+        bool wanted = series->key >= key;
+        enum error_code code = read_series(cursor, wanted, error);
+        if (code != ERROR_NONE)
+            return code;
+        cursor->next_key_minimum = series->key + 1;
+        cursor->series_left--;
+        *found_out = wanted;
+    }
     return ERROR_NONE;
 }
 

@@ -105,9 +105,10 @@ struct directory_cursor {
 enum error_code directory_cursor_open(struct directory_cursor *cursor, const uint8_t *bytes,
                                       size_t size, struct error *error);
 
-/* The next series; *found_out is false behind the last. Errors: CORRUPT, OUT_OF_MEMORY. */
-enum error_code directory_cursor_next(struct directory_cursor *cursor, bool *found_out,
-                                      struct error *error);
+/* The next series with a key >= `key`; *found_out is false behind the last. Errors: CORRUPT,
+ * OUT_OF_MEMORY. */
+enum error_code directory_cursor_next(struct directory_cursor *cursor, uint64_t key,
+                                      bool *found_out, struct error *error);
 void directory_cursor_clear(struct directory_cursor *cursor);
 
 #endif

@@ -31,6 +31,8 @@ enum error_code sample_reader_init(struct sample_reader *reader, const struct sa
 
 void sample_reader_clear(struct sample_reader *reader)
 {
+    page_unpin(&reader->times_page.pin);
+    page_unpin(&reader->values_page.pin);
     page_unpin(&reader->page);
     directory_cursor_clear(&reader->cursor);
     chunk_decoder_clear(&reader->decoder);
@@ -60,9 +62,7 @@ static enum error_code advance(struct sample_reader *reader, uint64_t key, struc
     enum error_code code = ERROR_NONE;
     if (reader->on_series && reader->cursor.series.key >= key)
         return code;
-    do {
-        code = directory_cursor_next(&reader->cursor, &reader->on_series, error);
-    } while (code == ERROR_NONE && reader->on_series && reader->cursor.series.key < key);
+    code = directory_cursor_next(&reader->cursor, key, &reader->on_series, error);
     if (code != ERROR_NONE)
         reader->on_series = false;
     return code;
@@ -125,6 +125,17 @@ static enum error_code corrupt(const struct sample_reader *reader, const char *w
     return page_file_corrupt(reader->store->file, what, error);
 }
 
+static enum error_code find_span(const struct sample_reader *reader, const struct page_pin *pin,
+                                 struct page_span span, size_t extra, const uint8_t **bytes_out,
+                                 struct error *error)
+{
+    if (span.offset_bytes > pin->size ||
+        (size_t)span.size_bytes + extra > pin->size - span.offset_bytes)
+        return corrupt(reader, "bytes outside of their page", error);
+    *bytes_out = pin->bytes + span.offset_bytes;
+    return ERROR_NONE;
+}
+
 /* Pin the page of a span and find its bytes; `extra` more bytes are behind them. */
 static enum error_code pin_span(const struct sample_reader *reader, struct page_span span,
                                 size_t extra, enum page_kind kind, struct page_pin *pin,
@@ -133,13 +144,27 @@ static enum error_code pin_span(const struct sample_reader *reader, struct page_
     enum error_code code = page_file_pin(reader->store->file, span.page, kind, pin, error);
     if (code != ERROR_NONE)
         return code;
-    if (span.offset_bytes > pin->size ||
-        (size_t)span.size_bytes + extra > pin->size - span.offset_bytes) {
+    code = find_span(reader, pin, span, extra, bytes_out, error);
+    if (code != ERROR_NONE)
         page_unpin(pin);
-        return corrupt(reader, "bytes outside of their page", error);
+    return code;
+}
+
+/* The same in a page that stays pinned: the bytes live until another is read. */
+static enum error_code keep_span(const struct sample_reader *reader, struct page_span span,
+                                 size_t extra, enum page_kind kind, struct kept_page *kept,
+                                 const uint8_t **bytes_out, struct error *error)
+{
+    if (kept->pin.entry == NULL || kept->reference.offset_bytes != span.page.offset_bytes ||
+        kept->reference.size_bytes != span.page.size_bytes) {
+        page_unpin(&kept->pin);
+        enum error_code code =
+            page_file_pin(reader->store->file, span.page, kind, &kept->pin, error);
+        if (code != ERROR_NONE)
+            return code;
+        kept->reference = span.page;
     }
-    *bytes_out = pin->bytes + span.offset_bytes;
-    return ERROR_NONE;
+    return find_span(reader, &kept->pin, span, extra, bytes_out, error);
 }
 
 /* Timestamps [first, first + count) of a column. */
@@ -147,9 +172,9 @@ static enum error_code read_times(struct sample_reader *reader, struct page_span
                                   uint32_t first, uint32_t count, int64_t *timestamps_out,
                                   struct error *error)
 {
-    struct page_pin pin = {0};
     const uint8_t *bytes = NULL;
-    enum error_code code = pin_span(reader, span, 0, PAGE_TIME_COLUMNS, &pin, &bytes, error);
+    enum error_code code =
+        keep_span(reader, span, 0, PAGE_TIME_COLUMNS, &reader->times_page, &bytes, error);
     if (code != ERROR_NONE)
         return code;
     struct timestamp_column column;
@@ -157,7 +182,6 @@ static enum error_code read_times(struct sample_reader *reader, struct page_span
     if (code == ERROR_NONE)
         code = timestamp_codec_decode(&column, first, count, reader->decoder.scratch,
                                       timestamps_out, error);
-    page_unpin(&pin);
     if (code != ERROR_NONE)
         error_wrap(error, "'%s': time column", reader->store->file->source->name);
     return code;
@@ -200,10 +224,9 @@ static enum error_code append_chunk(struct sample_reader *reader, const struct c
     enum error_code code = append_times(reader, entry, error);
     if (code != ERROR_NONE)
         return code;
-    struct page_pin pin = {0};
     const uint8_t *bytes = NULL;
-    code = pin_span(reader, entry->values, entry->start_timestamps_bytes, PAGE_CHUNKS, &pin, &bytes,
-                    error);
+    code = keep_span(reader, entry->values, entry->start_timestamps_bytes, PAGE_CHUNKS,
+                     &reader->values_page, &bytes, error);
     if (code != ERROR_NONE)
         return code;
     struct encoded_chunk chunk = {
@@ -215,7 +238,6 @@ static enum error_code append_chunk(struct sample_reader *reader, const struct c
         .start_timestamps_bytes = entry->start_timestamps_bytes,
     };
     code = chunk_decoder_add(&reader->decoder, &chunk, error);
-    page_unpin(&pin);
     if (code != ERROR_NONE)
         error_wrap(error, "'%s': chunk", reader->store->file->source->name);
     return code;

@@ -35,11 +35,21 @@ struct times_place {
     uint32_t count;
 };
 
+/* A page that stays pinned as long as nothing is read from another one. */
+struct kept_page {
+    struct page_reference reference;
+    struct page_pin pin;
+};
+
 /* Memory for what was read last, and the place in the directory; one thread at a time. */
 struct sample_reader {
     const struct sample_store *store;
     struct chunk_decoder decoder;
     struct times_place times; /* what stands at the start of the decoder's timestamps */
+
+    /* The pages that were read last: neighbours are on the same. */
+    struct kept_page times_page;
+    struct kept_page values_page;
 
     /* The page of the directory that is open, and the series its cursor stands on. */
     struct page_pin page;

@@ -430,10 +430,10 @@ static void every_failing_read_is_reported_and_passes(void **state)
     struct simulated_disk *disk = &fixture->environment->disk;
     struct file_summary summary;
     assert_int_equal(write_part(fixture, "part", series, 120, &summary), ERROR_NONE);
-    struct part_reader *reader = open_reader(fixture, "part");
     page_cache_set_budget(fixture->cache, 0);
     size_t failures = 0;
     for (size_t i = 0; i < 120; i++) {
+        struct part_reader *reader = open_reader(fixture, "part"); /* holds no page yet */
         struct sample_columns read;
         disk->settings.fail_at_operation = disk->operations + 1 + i % 4;
         enum error_code code =
@@ -445,9 +445,9 @@ static void every_failing_read_is_reported_and_passes(void **state)
             part_reader_read(reader, series[i].id, INT64_MIN, INT64_MAX, &read, &fixture->error),
             ERROR_NONE);
         assert_range(&series[i].columns, INT64_MIN, INT64_MAX, &read);
+        part_reader_destroy(reader);
     }
     assert_true(failures > 20);
-    part_reader_destroy(reader);
 }
 
 /* Reads everything; whether all of it is what was written. */
