@@ -18,6 +18,7 @@ struct window_lane {
         noted_name; /* hash of the name that was noted last as not that of a counter; 0: none */
     struct window_bounds floats;
     struct window_bounds histogram_bounds;
+    struct window_memo memo;
     uint64_t timestamps_id; /* that `floats` was made for; 0: none */
     size_t timestamps_count;
     struct sample_count float_count; /* in all windows of `floats` */
@@ -224,6 +225,7 @@ static enum error_code window_prepare(struct window_stream *window, struct windo
         bounds_find(call->floats.timestamps_ms, call->floats.count, &window->view, before_ms,
                     after_ms, steps, &state->floats);
         state->float_count = bounds_samples(&state->floats, steps->count, NULL);
+        state->memo.is_made = false;
     }
     state->timestamps_id = timestamps_id;
     state->timestamps_count = call->floats.count;
@@ -314,6 +316,7 @@ static enum error_code window_read(struct stream *self, struct lane *lane, size_
         .steps = &self->steps,
         .view = &window->view,
         .mode = window->source->mode,
+        .memo = &state->memo,
         .parameters = {window->parameters[0], window->parameters[1]},
         .range_position = window->range_position,
         .call_position = window->first_position,

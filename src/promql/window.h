@@ -23,6 +23,13 @@ struct window_samples {
 
 enum { WINDOW_PARAMETERS_MAX = 2 };
 
+/* What a kernel has made of the windows of floats alone: most series have the same as the one
+ * before. The kernel's own, in the lane's memory. */
+struct window_memo {
+    void *steps;
+    bool is_made; /* for the windows of the call */
+};
+
 struct window_call {
     struct evaluation *evaluation;
     struct lane *lane;
@@ -33,7 +40,8 @@ struct window_call {
     const struct time_view *view;
     enum range_mode mode;
     struct window_samples floats;
-    struct window_samples histograms;                /* count 0 in most series */
+    struct window_samples histograms; /* count 0 in most series */
+    struct window_memo *memo;
     const double *parameters[WINDOW_PARAMETERS_MAX]; /* [steps] each */
     struct text_range range_position;                /* of the range vector argument */
     struct text_range call_position;                 /* of the first argument */

@@ -23,7 +23,9 @@ static bool resets_find(const struct window_call *call, uint32_t **resets_out, s
     const struct window_samples *floats = &call->floats;
     bool uses_starts = window_uses_starts(call, floats);
     size_t count = 0;
-    for (size_t i = 1; i < floats->count; i++)
+    for (size_t i = 1; !uses_starts && i < floats->count; i++)
+        count += floats->values[i] < floats->values[i - 1];
+    for (size_t i = 1; uses_starts && i < floats->count; i++)
         count += sample_is_reset(floats, uses_starts, i);
     *count_out = count;
     *resets_out = NULL;
@@ -50,6 +52,78 @@ static double increase_of_window(const struct window_samples *floats, size_t fir
     for (size_t i = 0; i < reset_count && resets[i] < last; i++)
         increase += floats->values[resets[i] - 1];
     return increase;
+}
+
+/* A window that has a rate, as far as timestamps tell. */
+struct rate_step {
+    struct rate_times times;
+    double factor; /* what the increase is multiplied with, when no zero is near */
+    uint32_t first;
+    uint32_t last; /* 0: too few samples */
+};
+
+/* The memo of the call's windows, made when they are not those of the series before. NULL: out of
+ * memory. */
+static const struct rate_step *rate_steps(const struct window_call *call)
+{
+    const struct window_samples *floats = &call->floats;
+    struct window_memo *memo = call->memo;
+    if (memo->is_made)
+        return memo->steps;
+    if (memo->steps == NULL)
+        memo->steps = arena_array(call->lane->memory, call->steps->count, sizeof(struct rate_step));
+    struct rate_step *steps = memo->steps;
+    for (size_t i = 0; steps != NULL && i < call->steps->count; i++) {
+        size_t size = window_size(floats, i);
+        steps[i].last = 0;
+        if (size < 2)
+            continue;
+        int64_t end_ms = view_end(call->view, call->steps, i);
+        struct rate_step *step = &steps[i];
+        step->first = floats->first[i];
+        step->last = floats->last[i];
+        step->times =
+            rate_times_of(end_ms - call->view->range_ms, end_ms, floats->timestamps_ms[step->first],
+                          floats->timestamps_ms[step->last - 1], size);
+        step->factor =
+            rate_times_factor(&step->times, step->times.to_start, call->function == FUNCTION_RATE);
+    }
+    memo->is_made = steps != NULL;
+    return steps;
+}
+
+/* Whether a counter may have been zero so near to the window that it must be looked at. Rounding is
+ * on the side of looking. */
+static bool zero_may_be_near(const struct rate_step *step, double first_value, double increase)
+{
+    return increase > 0 && first_value >= 0 &&
+           !(first_value * step->times.sampled > step->times.to_start * increase * (1 + 1e-9));
+}
+
+/* Of a series of floats without start timestamps. */
+static void rate_of_floats(const struct window_call *call, const struct rate_step *steps,
+                           const uint32_t *resets, size_t reset_count, struct step_vector *out)
+{
+    const double *values = call->floats.values;
+    bool is_counter = call->function != FUNCTION_DELTA;
+    bool is_rate = call->function == FUNCTION_RATE;
+    for (size_t i = 0; i < call->steps->count; i++) {
+        const struct rate_step *step = &steps[i];
+        if (step->last == 0)
+            continue;
+        for (; reset_count > 0 && *resets <= step->first; resets++)
+            reset_count--;
+        double increase =
+            increase_of_window(&call->floats, step->first, step->last, resets, reset_count);
+        double factor = step->factor;
+        if (is_counter && zero_may_be_near(step, values[step->first], increase)) {
+            double to_zero = step->times.sampled * (values[step->first] / increase);
+            if (to_zero < step->times.to_start)
+                factor = rate_times_factor(&step->times, to_zero, is_rate);
+        }
+        out->values[i] = increase * factor;
+        step_set_present(out->present, i);
+    }
 }
 
 struct reset_list {
@@ -104,6 +178,13 @@ enum error_code window_rate(const struct window_call *call, struct step_vector *
     bool uses_starts = window_uses_starts(call, &call->floats);
     if (call->function != FUNCTION_DELTA && !resets_find(call, &resets.samples, &resets.count))
         return evaluation_out_of_memory(call->evaluation, error);
+    if (call->histograms.count == 0 && !uses_starts) {
+        const struct rate_step *steps = rate_steps(call);
+        if (steps == NULL)
+            return evaluation_out_of_memory(call->evaluation, error);
+        rate_of_floats(call, steps, resets.samples, resets.count, out);
+        return ERROR_NONE;
+    }
     for (size_t step = 0; step < call->steps->count; step++) {
         if (window_is_empty(&call->histograms, step)) {
             rate_of_step(call, &resets, uses_starts, step, out);
