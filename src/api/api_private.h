@@ -10,6 +10,7 @@
 #include "api/api.h"
 #include "base/limits.h"
 #include "base/memory_budget.h"
+#include "platform/parallel_sort.h"
 #include "promql/parser.h"
 #include "wire/json_writer.h"
 
@@ -274,6 +275,10 @@ struct series_request api_lookup_request(struct api_lookup *lookup, size_t selec
 /* The labels of all series of a set, in the arena: labels_out[set->count]. */
 enum error_code api_lookup_labels(struct api_lookup *lookup, struct series_set *set,
                                   struct labels *labels_out, struct error *error);
+
+/* Sort items[count], until the client leaves. Errors: CANCELED, OUT_OF_MEMORY. */
+enum error_code api_lookup_sort(struct api_lookup *lookup, void *items, size_t count,
+                                size_t item_bytes, item_compare *compare, struct error *error);
 
 /* Sorted values of the look-up's label, or names of labels when it has none, that series of the
  * selectors have; in its arena. */

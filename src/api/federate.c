@@ -88,8 +88,9 @@ static enum error_code read_set(struct api_lookup *lookup, struct series_set *se
 }
 
 /* Families one after the other; their series in order. */
-static int compare(const void *left_item, const void *right_item)
+static int compare(const void *left_item, const void *right_item, void *context)
 {
+    (void)context;
     const struct latest *left = left_item, *right = right_item;
     int order = text_compare(labels_get(left->labels, LABEL_METRIC_NAME),
                              labels_get(right->labels, LABEL_METRIC_NAME));
@@ -121,9 +122,9 @@ static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, 
         return api_memory_error(error);
     for (size_t i = 0; code == ERROR_NONE && i < lookup->set_count; i++)
         code = read_set(lookup, lookup->sets[i], found, &count, error);
-    if (count > 0)
-        qsort(found, count, sizeof *found, compare);
-    for (size_t i = 0; i < count; i++) /* two selectors may find the same */
+    if (code == ERROR_NONE)
+        code = api_lookup_sort(lookup, found, count, sizeof *found, compare, error);
+    for (size_t i = 0; code == ERROR_NONE && i < count; i++) /* two selectors may find the same */
         if (kept == 0 || !labels_equal(found[kept - 1].labels, found[i].labels))
             found[kept++] = found[i];
     lookup->items = found;

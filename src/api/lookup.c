@@ -246,6 +246,36 @@ struct series_request api_lookup_request(struct api_lookup *lookup, size_t selec
     return request;
 }
 
+static bool client_has_left(void *context)
+{
+    const struct api_lookup *lookup = context;
+    return atomic_load_explicit(&lookup->job.canceled, memory_order_relaxed);
+}
+
+enum error_code api_lookup_sort(struct api_lookup *lookup, void *items, size_t count,
+                                size_t item_bytes, item_compare *compare, struct error *error)
+{
+    struct parallel_sort sort = {
+        .pool = frontend_options(lookup->api->options.frontend)->pool,
+        .compare = compare,
+        .is_over = client_has_left,
+        .is_over_context = lookup,
+    };
+    struct arena *arena = NULL;
+    void *spare = NULL;
+    if (count > PARALLEL_SORT_RUN) {
+        arena = arena_create_charged(&lookup->memory.account);
+        spare = arena == NULL ? NULL : arena_array(arena, count, item_bytes);
+        if (spare == NULL) {
+            arena_destroy(arena);
+            return api_memory_error(error);
+        }
+    }
+    bool sorted = parallel_sort(&sort, items, spare, count, item_bytes);
+    arena_destroy(arena);
+    return sorted ? ERROR_NONE : error_set(error, ERROR_CANCELED, "the client has left");
+}
+
 enum error_code api_lookup_labels(struct api_lookup *lookup, struct series_set *set,
                                   struct labels *labels_out, struct error *error)
 {
@@ -253,7 +283,7 @@ enum error_code api_lookup_labels(struct api_lookup *lookup, struct series_set *
     enum error_code code = ERROR_NONE;
     for (size_t at = 0; code == ERROR_NONE && at < set->count; at += BATCH_SERIES) {
         size_t count = set->count - at < BATCH_SERIES ? set->count - at : BATCH_SERIES;
-        if (atomic_load_explicit(&lookup->job.canceled, memory_order_relaxed))
+        if (client_has_left(lookup))
             return error_set(error, ERROR_CANCELED, "the client has left");
         code = series_set_labels(set, at, count, lookup->arena, labels_out + at, error);
     }

@@ -86,8 +86,9 @@ static enum error_code make_matchers(struct api_lookup *lookup, struct error *er
 /* --- Series ------------------------------------------------------------------------------------
  */
 
-static int compare(const void *left_item, const void *right_item)
+static int compare(const void *left_item, const void *right_item, void *context)
 {
+    (void)context;
     const struct found *left = left_item, *right = right_item;
     if (left->query != right->query)
         return left->query < right->query ? -1 : 1;
@@ -158,10 +159,9 @@ static enum error_code find_series(struct api_lookup *lookup, struct error *erro
         for (size_t i = 0; set != NULL && i < set->count; i++)
             found[count++] = (struct found){labels[i], q, i};
     }
-    qsort(found, count, sizeof *found, compare);
     lookup->items = found;
     lookup->item_count = count;
-    return ERROR_NONE;
+    return api_lookup_sort(lookup, found, count, sizeof *found, compare, error);
 }
 
 /* The columns live until the next read. */

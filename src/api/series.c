@@ -85,8 +85,9 @@ void api_label_values(struct http_request *request)
 
 /* --- Series ----------------------------------------------------------------------------------- */
 
-static int compare_series(const void *left, const void *right)
+static int compare_series(const void *left, const void *right, void *context)
 {
+    (void)context;
     return labels_compare(*(const struct labels *)left, *(const struct labels *)right);
 }
 
@@ -119,15 +120,17 @@ static void select_lowest(struct labels *labels, size_t count, size_t wanted)
 }
 
 /* By labels, each once. */
-static size_t sort_series(struct labels *labels, size_t count)
+static enum error_code sort_series(struct api_lookup *lookup, struct labels *labels, size_t *count,
+                                   struct error *error)
 {
     size_t kept = 0;
-    if (count > 0)
-        qsort(labels, count, sizeof *labels, compare_series);
-    for (size_t i = 0; i < count; i++)
-        if (kept == 0 || compare_series(&labels[kept - 1], &labels[i]) != 0)
+    enum error_code code =
+        api_lookup_sort(lookup, labels, *count, sizeof *labels, compare_series, error);
+    for (size_t i = 0; i < *count; i++)
+        if (kept == 0 || !labels_equal(labels[kept - 1], labels[i]))
             labels[kept++] = labels[i];
-    return kept;
+    *count = kept;
+    return code;
 }
 
 static enum error_code run_series(struct api_lookup *lookup, struct byte_buffer *data,
@@ -164,8 +167,8 @@ static enum error_code run_series(struct api_lookup *lookup, struct byte_buffer 
         count = (size_t)lookup->limit + 1;
     }
     lookup->items = labels;
-    lookup->item_count = sort_series(labels, count);
-    return ERROR_NONE;
+    lookup->item_count = count;
+    return sort_series(lookup, labels, &lookup->item_count, error);
 }
 
 static void append_series(struct api_lookup *lookup, size_t item, struct byte_buffer *piece)

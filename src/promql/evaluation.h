@@ -15,6 +15,7 @@
 
 #include "base/memory_budget.h"
 #include "number_text.h"
+#include "platform/parallel_sort.h"
 #include "promql/engine.h"
 #include "step_vector.h"
 
@@ -186,7 +187,6 @@ enum error_code evaluation_run_parts(struct evaluation *evaluation, struct parti
 
 /* Sort in place, by all lanes when there are many; `compare` as qsort_r's, from several threads at
  * once. Equal items may change places. Errors: as evaluation_check. */
-typedef int item_compare(const void *left, const void *right, void *context);
 enum error_code evaluation_sort(struct evaluation *evaluation, void *items, size_t count,
                                 size_t item_bytes, item_compare *compare, void *context,
                                 struct error *error);
