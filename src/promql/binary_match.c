@@ -387,6 +387,8 @@ enum error_code binary_match_stream(struct evaluation *evaluation,
         return code;
     }
     code = match_check_collisions(match, error);
+    if (code == ERROR_NONE)
+        code = match_read_unmatched(match, error);
     if (code != ERROR_NONE)
         return code;
     return vector_stream_merge_equal_labels(&match->stream, stream_out, error);

@@ -47,6 +47,9 @@ struct match_stream {
 struct labels match_pair_labels(struct match_stream *match, struct match_pair pair,
                                 struct arena *arena);
 
+/* Read the series that meet nobody, for their annotations and errors. The stream is complete. */
+enum error_code match_read_unmatched(struct match_stream *match, struct error *error);
+
 /*
  * Whether some result would be there twice, in Prometheus' words. The stream is complete and its
  * pairs stand in the order of the many side. Errors: INVALID, and those of reading.
