@@ -135,10 +135,14 @@ static bool columns_are_plain(const struct sample_columns *columns)
 {
     if (columns->histograms != NULL)
         return false;
-    for (size_t i = 0; i < columns->count; i++)
-        if (value_is_stale(columns->values[i]))
-            return false;
-    return true;
+    /* Stale markers are seldom: all values are looked at, several at once. The highest bit of
+     * `zeros` is set when one differs from a marker by nothing. */
+    uint64_t zeros = 0;
+    for (size_t i = 0; i < columns->count; i++) {
+        uint64_t difference = double_to_bits(columns->values[i]) ^ STALE_MARKER_BITS;
+        zeros |= (difference - 1) & ~difference;
+    }
+    return zeros >> 63 == 0;
 }
 
 /* Floats and histograms apart, without stale markers. */
