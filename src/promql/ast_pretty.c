@@ -66,7 +66,12 @@ static void lay_out_in_parentheses(struct layout *layout,
 
 static void lay_out_binary(struct layout *layout, const struct binary_node *binary, unsigned level)
 {
-    lay_out(layout, binary->left, level + 1);
+    if (left_operand_is_bare(binary)) {
+        indent(layout, level + 1);
+        append(layout, LEFT_OPERAND_BARE);
+    } else {
+        lay_out(layout, binary->left, level + 1);
+    }
     append(layout, "\n");
     indent(layout, level);
     print_binary_operator(binary, layout->buffer);

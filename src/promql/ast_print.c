@@ -261,14 +261,19 @@ void print_binary_operator(const struct binary_node *binary, struct byte_buffer 
         print_matching(binary->matching, buffer);
 }
 
-static void print_binary(const struct binary_node *binary, struct byte_buffer *buffer)
+bool left_operand_is_bare(const struct binary_node *binary)
 {
     const struct expression *left = binary->left;
-    if (binary->operation == BINARY_POWER && left->kind == EXPRESSION_NUMBER &&
-        left->number.value == INFINITY)
-        append(buffer, "Inf"); /* a + would bind weaker than ^ */
+    return binary->operation == BINARY_POWER && left->kind == EXPRESSION_NUMBER &&
+           left->number.value == INFINITY;
+}
+
+static void print_binary(const struct binary_node *binary, struct byte_buffer *buffer)
+{
+    if (left_operand_is_bare(binary))
+        append(buffer, LEFT_OPERAND_BARE);
     else
-        promql_print(left, buffer);
+        promql_print(binary->left, buffer);
     append(buffer, " ");
     print_binary_operator(binary, buffer);
     append(buffer, " ");

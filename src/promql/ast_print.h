@@ -4,8 +4,14 @@
 #ifndef PROMQL_AST_PRINT_H
 #define PROMQL_AST_PRINT_H
 
+#include <stdbool.h>
+
 #include "base/bytes.h"
 #include "promql/ast.h"
+
+/* An infinity is printed with its sign, which binds weaker than ^: before that it is bare. */
+bool left_operand_is_bare(const struct binary_node *binary);
+#define LEFT_OPERAND_BARE "Inf"
 
 /* What stands between the operands: "* on (a) group_left (b)". */
 void print_binary_operator(const struct binary_node *binary, struct byte_buffer *buffer);

@@ -190,6 +190,12 @@ static void long_queries_are_split_where_operands_begin(void **state)
          "node_filesystem_free_bytes{mountpoint=\"/\"})[1h:1m] offset 1d\n"
          "  )\n"
          ")"},
+        {"Inf ^ sum(rate(a_metric_with_a_name_that_is_longer_than_a_line_may_be_so_that_"
+         "it_is_split{job=\"job\"}[5m]))",
+         "  Inf\n"
+         "^\n"
+         "  sum(rate(a_metric_with_a_name_that_is_longer_than_a_line_may_be_so_that_"
+         "it_is_split{job=\"job\"}[5m]))"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++)
         assert_pretty(CASES[i].text, CASES[i].printed);
