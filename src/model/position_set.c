@@ -26,6 +26,8 @@ void position_set_add(struct position_set_builder *builder, struct positions pos
     while (positions.count > 0 && positions.items[positions.count - 1] >= builder->limit)
         positions.count--;
     assert(positions.count <= builder->count_max - set->count);
+    if (positions.count == 0)
+        return;
     if (set->items != NULL)
         memcpy(set->items + set->count, positions.items, positions.count * sizeof *set->items);
     for (size_t i = 0; set->items == NULL && i < positions.count; i++) {

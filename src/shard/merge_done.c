@@ -177,7 +177,7 @@ static enum error_code install_outputs(struct shard *shard, struct merge *merge,
     struct doomed_file *doomed_before = shard->doomed;
     drop_inputs(shard, merge, index);
     /* What an output that is missing here is made of stays where it is. */
-    while (merge->given_up && !merge->running && shard->doomed != doomed_before)
+    while (!merge->running && merge->given_up && shard->doomed != doomed_before)
         shard_forget_doomed(shard);
     shard->changed_index = index;
     enum error_code code = ERROR_NONE;
