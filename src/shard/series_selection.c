@@ -172,6 +172,15 @@ static const struct selection_piece *piece_of(const struct series_selection *sel
     return piece;
 }
 
+/* Series from `first` on that are in one piece, `count` or BATCH_POSITIONS at most. */
+static struct positions next_batch(const struct series_selection *selection, size_t first,
+                                   size_t count, uint32_t *positions,
+                                   const struct selection_piece **piece_out)
+{
+    *piece_out = piece_of(selection, &first);
+    return batch_at(*piece_out, first, count, positions);
+}
+
 enum error_code series_selection_labels(const struct series_selection *selection, size_t first,
                                         size_t count, struct arena *arena,
                                         struct labels *labels_out, struct error *error)
@@ -184,9 +193,8 @@ enum error_code series_selection_labels(const struct series_selection *selection
     uint32_t positions[BATCH_POSITIONS];
     enum error_code code = ERROR_NONE;
     while (code == ERROR_NONE && count > 0) {
-        size_t at = first;
-        const struct selection_piece *piece = piece_of(selection, &at);
-        struct positions batch = batch_at(piece, at, count, positions);
+        const struct selection_piece *piece;
+        struct positions batch = next_batch(selection, first, count, positions, &piece);
         code = piece->index->operations->labels(piece->index, batch, arena, labels_out, error);
         first += batch.count;
         count -= batch.count;
@@ -206,9 +214,8 @@ enum error_code series_selection_ids(const struct series_selection *selection, s
     uint32_t positions[BATCH_POSITIONS];
     enum error_code code = ERROR_NONE;
     while (code == ERROR_NONE && count > 0) {
-        size_t at = first;
-        const struct selection_piece *piece = piece_of(selection, &at);
-        struct positions batch = batch_at(piece, at, count, positions);
+        const struct selection_piece *piece;
+        struct positions batch = next_batch(selection, first, count, positions, &piece);
         code = piece_ids(piece, batch, ids_out, error);
         first += batch.count;
         count -= batch.count;
