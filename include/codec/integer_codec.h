@@ -30,11 +30,6 @@ void ascending_encode(const uint32_t *values, size_t count, struct byte_buffer *
 enum error_code ascending_decode_block(struct byte_reader *reader, size_t count, uint64_t *next,
                                        uint32_t *values_out, struct error *error);
 
-/* Read a list of `count` values to `values_out` [count]. Errors: CORRUPT (truncated, a value above
- * UINT32_MAX); the reader is then anywhere and values_out holds anything. */
-enum error_code ascending_decode(struct byte_reader *reader, size_t count, uint32_t *values_out,
-                                 struct error *error);
-
 /* --- Columns ------------------------------------------------------------------------------ */
 
 /* Room for a column of `count` integers. */

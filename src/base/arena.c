@@ -105,7 +105,7 @@ void arena_reset(struct arena *arena)
     /* The latest chunk is the largest: what was needed once is there the next time. One of more
      * than the usual size was for a single array. */
     struct chunk *kept = arena->current;
-    while (kept != NULL && (kept->capacity > CHUNK_BYTES_MAX)) {
+    while (kept != NULL && kept->capacity > CHUNK_BYTES_MAX) {
         struct chunk *previous = kept->previous;
         free(kept);
         kept = previous;

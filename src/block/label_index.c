@@ -156,14 +156,12 @@ static enum error_code walk_external(const struct label_index *index, struct byt
     return code;
 }
 
-/* The list in a payload of `count` > 1 positions. */
-static enum error_code walk_payload(const struct label_index *index, struct text payload,
+/* The list of `count` > 1 positions in a payload, `reader` behind the count. */
+static enum error_code walk_payload(const struct label_index *index, struct byte_reader reader,
                                     size_t count, struct receiver receiver, struct error *error)
 {
-    struct byte_reader reader = byte_reader_over((const uint8_t *)payload.data, payload.size);
-    uint64_t stored_count = byte_reader_varint(&reader);
     unsigned head = byte_reader_u8(&reader);
-    if (reader.failed || stored_count != count)
+    if (reader.failed)
         return corrupt_postings(index, error);
     enum postings_form form = (enum postings_form)(head & POSTINGS_FORM_MASK);
     if (head & POSTINGS_EXTERNAL)
@@ -172,19 +170,20 @@ static enum error_code walk_payload(const struct label_index *index, struct text
                          count, receiver.visit, receiver.context, error);
 }
 
-/* Pin the payload of a list and see how many positions there are: more than one. */
+/* Pin the payload of a list and see how many positions there are: more than one. The reader stands
+ * behind their number. */
 static enum error_code pin_payload(const struct label_index *index, struct index_postings postings,
-                                   struct page_pin *pin, struct text *payload_out,
+                                   struct page_pin *pin, struct byte_reader *reader_out,
                                    size_t *count_out, struct error *error)
 {
+    struct text payload;
     enum error_code code =
-        table_read_payload(&index->pairs, place_of(postings), pin, payload_out, error);
+        table_read_payload(&index->pairs, place_of(postings), pin, &payload, error);
     if (code != ERROR_NONE)
         return code;
-    struct byte_reader reader =
-        byte_reader_over((const uint8_t *)payload_out->data, payload_out->size);
-    uint64_t count = byte_reader_varint(&reader);
-    if (reader.failed || count < 2 || count > index->series_count) {
+    *reader_out = byte_reader_over((const uint8_t *)payload.data, payload.size);
+    uint64_t count = byte_reader_varint(reader_out);
+    if (reader_out->failed || count < 2 || count > index->series_count) {
         page_unpin(pin);
         return corrupt_postings(index, error);
     }
@@ -207,12 +206,12 @@ static enum error_code source_walk(struct index_source *source, struct text tena
         return ERROR_NONE;
     }
     struct page_pin pin = {0};
-    struct text payload;
+    struct byte_reader reader;
     size_t count;
-    enum error_code code = pin_payload(index, postings, &pin, &payload, &count, error);
+    enum error_code code = pin_payload(index, postings, &pin, &reader, &count, error);
     if (code != ERROR_NONE)
         return code;
-    code = walk_payload(index, payload, count, (struct receiver){visit, context}, error);
+    code = walk_payload(index, reader, count, (struct receiver){visit, context}, error);
     page_unpin(&pin);
     return code;
 }
@@ -231,11 +230,11 @@ static enum error_code source_read(struct index_source *source, struct text tena
     (void)tenant;
     const struct label_index *index = index_of(source);
     struct page_pin pin = {0};
-    struct text payload = {0};
+    struct byte_reader reader;
     size_t count = postings.count;
     enum error_code code = ERROR_NONE;
     if (count > 0 && postings.kind != LIST_OF_ONE)
-        code = pin_payload(index, postings, &pin, &payload, &count, error);
+        code = pin_payload(index, postings, &pin, &reader, &count, error);
     if (code != ERROR_NONE)
         return code;
     uint32_t *items = arena_array(arena, count, sizeof *items);
@@ -245,7 +244,7 @@ static enum error_code source_read(struct index_source *source, struct text tena
     else if (count > 0 && postings.kind == LIST_OF_ONE)
         *items = (uint32_t)postings.first;
     else if (count > 0)
-        code = walk_payload(index, payload, count, (struct receiver){append, &end}, error);
+        code = walk_payload(index, reader, count, (struct receiver){append, &end}, error);
     page_unpin(&pin);
     if (code == ERROR_NONE)
         *positions_out = (struct positions){.items = items, .count = count};

@@ -207,17 +207,3 @@ enum error_code postings_walk(enum postings_form form, const uint8_t *bytes, siz
     hand_out(&walk);
     return code;
 }
-
-static void append(void *context, struct positions some)
-{
-    uint32_t **target = context;
-    memcpy(*target, some.items, some.count * sizeof **target);
-    *target += some.count;
-}
-
-enum error_code postings_decode(enum postings_form form, const uint8_t *bytes, size_t size,
-                                uint32_t limit, uint32_t *positions_out, size_t count,
-                                struct error *error)
-{
-    return postings_walk(form, bytes, size, limit, count, append, &positions_out, error);
-}

@@ -29,10 +29,4 @@ enum error_code postings_walk(enum postings_form form, const uint8_t *bytes, siz
                               uint32_t limit, size_t count, index_positions_visit *visit,
                               void *context, struct error *error);
 
-/* Decode exactly `size` bytes to `positions_out` [count], ascending and below `limit`. Errors:
- * CORRUPT. */
-enum error_code postings_decode(enum postings_form form, const uint8_t *bytes, size_t size,
-                                uint32_t limit, uint32_t *positions_out, size_t count,
-                                struct error *error);
-
 #endif

@@ -63,18 +63,6 @@ enum error_code ascending_decode_block(struct byte_reader *reader, size_t count,
     return ERROR_NONE;
 }
 
-enum error_code ascending_decode(struct byte_reader *reader, size_t count, uint32_t *values_out,
-                                 struct error *error)
-{
-    uint64_t next = 0;
-    enum error_code code = ERROR_NONE;
-    for (size_t first = 0; code == ERROR_NONE && first < count; first += ASCENDING_BLOCK) {
-        size_t block = count - first < ASCENDING_BLOCK ? count - first : ASCENDING_BLOCK;
-        code = ascending_decode_block(reader, block, &next, values_out + first, error);
-    }
-    return code;
-}
-
 /* --- Columns ------------------------------------------------------------------------------ */
 
 uint8_t *integer_column_encode(const int64_t *values, size_t count, struct codec_scratch *scratch,

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascending_list.h"
 #include "codec/codec_path.h"
-#include "codec/integer_codec.h"
 #include "codec/value_codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);

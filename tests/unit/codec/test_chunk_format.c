@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
+#include "ascending_list.h"
 #include "codec/codec_path.h"
 #include "codec/histogram_codec.h"
-#include "codec/integer_codec.h"
 #include "codec/timestamp_codec.h"
 #include "codec/value_codec.h"
 #include "hostile_histograms.h"

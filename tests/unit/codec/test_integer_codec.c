@@ -1,4 +1,4 @@
-#include "codec/integer_codec.h"
+#include "ascending_list.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
