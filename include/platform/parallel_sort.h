@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct arena_account;
 struct worker_pool;
 
 /* As qsort_r's; from several threads at once. */
@@ -21,17 +22,21 @@ struct parallel_sort {
     void *compare_context;
     bool (*is_over)(void *context); /* asked each few thousand items; NULL: never. Any thread */
     void *is_over_context;
+    struct arena_account
+        *account; /* what room for as many items again is charged to; NULL: nobody */
 };
 
-/* Up to so many items need no spare memory, and are sorted without a look at `is_over`. */
+enum sort_outcome {
+    SORT_DONE,
+    SORT_OVER, /* before the end: the items are in any order */
+    SORT_OUT_OF_MEMORY,
+};
+
+/* Up to so many items need no more memory, and are sorted without a look at `is_over`. */
 enum { PARALLEL_SORT_RUN = 4096 };
 
-/*
- * Sort items[count] of `item_bytes` each in place; equal ones may change places. `spare` has room
- * for as many, or is NULL up to PARALLEL_SORT_RUN. False: it was over before the end, and the items
- * are in any order.
- */
-bool parallel_sort(const struct parallel_sort *sort, void *items, void *spare, size_t count,
-                   size_t item_bytes);
+/* Sort items[count] of `item_bytes` each in place; equal ones may change places. */
+enum sort_outcome parallel_sort(const struct parallel_sort *sort, void *items, size_t count,
+                                size_t item_bytes);
 
 #endif

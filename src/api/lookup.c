@@ -260,20 +260,16 @@ enum error_code api_lookup_sort(struct api_lookup *lookup, void *items, size_t c
         .compare = compare,
         .is_over = client_has_left,
         .is_over_context = lookup,
+        .account = &lookup->memory.account,
     };
-    struct arena *arena = NULL;
-    void *spare = NULL;
-    if (count > PARALLEL_SORT_RUN) {
-        arena = arena_create_charged(&lookup->memory.account);
-        spare = arena == NULL ? NULL : arena_array(arena, count, item_bytes);
-        if (spare == NULL) {
-            arena_destroy(arena);
-            return api_memory_error(error);
-        }
+    switch (parallel_sort(&sort, items, count, item_bytes)) {
+    case SORT_DONE:
+        return ERROR_NONE;
+    case SORT_OUT_OF_MEMORY:
+        return api_memory_error(error);
+    default:
+        return error_set(error, ERROR_CANCELED, "the client has left");
     }
-    bool sorted = parallel_sort(&sort, items, spare, count, item_bytes);
-    arena_destroy(arena);
-    return sorted ? ERROR_NONE : error_set(error, ERROR_CANCELED, "the client has left");
 }
 
 enum error_code api_lookup_labels(struct api_lookup *lookup, struct series_set *set,

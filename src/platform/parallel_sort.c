@@ -1,11 +1,11 @@
 #include "platform/parallel_sort.h"
 
-#include <assert.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "platform/parallel.h"
 
 struct sorting {
@@ -74,34 +74,42 @@ static size_t parts_of(const struct sorting *sorting, size_t size)
     return (sorting->count + size - 1) / size;
 }
 
-bool parallel_sort(const struct parallel_sort *sort, void *items, void *spare, size_t count,
-                   size_t item_bytes)
+static enum sort_outcome sort_runs(struct sorting *sorting, void *items)
+{
+    struct worker_pool *pool = sorting->sort->pool;
+    parallel_run(pool, parts_of(sorting, PARALLEL_SORT_RUN), sort_run, sorting);
+    for (sorting->run = PARALLEL_SORT_RUN; sorting->run < sorting->count && !is_over(sorting);
+         sorting->run *= 2) {
+        parallel_run(pool, parts_of(sorting, 2 * sorting->run), merge_runs, sorting);
+        uint8_t *merged = sorting->other;
+        sorting->other = sorting->items;
+        sorting->items = merged;
+    }
+    if (is_over(sorting))
+        return SORT_OVER;
+    if (sorting->items != items)
+        memcpy(items, sorting->items, sorting->count * sorting->item_bytes);
+    return SORT_DONE;
+}
+
+enum sort_outcome parallel_sort(const struct parallel_sort *sort, void *items, size_t count,
+                                size_t item_bytes)
 {
     if (count <= PARALLEL_SORT_RUN) {
         if (count > 1)
             qsort_r(items, count, item_bytes, sort->compare, sort->compare_context);
-        return true;
+        return SORT_DONE;
     }
-    assert(spare != NULL);
+    struct arena *arena = arena_create_charged(sort->account);
     struct sorting sorting = {
         .sort = sort,
         .item_bytes = item_bytes,
         .count = count,
         .items = items,
-        .other = spare,
-        .run = PARALLEL_SORT_RUN,
+        .other = arena == NULL ? NULL : arena_array(arena, count, item_bytes),
     };
-    parallel_run(sort->pool, parts_of(&sorting, PARALLEL_SORT_RUN), sort_run, &sorting);
-    while (sorting.run < count && !is_over(&sorting)) {
-        parallel_run(sort->pool, parts_of(&sorting, 2 * sorting.run), merge_runs, &sorting);
-        uint8_t *merged = sorting.other;
-        sorting.other = sorting.items;
-        sorting.items = merged;
-        sorting.run *= 2;
-    }
-    if (is_over(&sorting))
-        return false;
-    if (sorting.items != items)
-        memcpy(items, sorting.items, count * item_bytes);
-    return true;
+    enum sort_outcome outcome =
+        sorting.other == NULL ? SORT_OUT_OF_MEMORY : sort_runs(&sorting, items);
+    arena_destroy(arena);
+    return outcome;
 }

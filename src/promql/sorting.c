@@ -17,18 +17,14 @@ enum error_code evaluation_sort(struct evaluation *evaluation, void *items, size
         .compare_context = context,
         .is_over = query_is_over,
         .is_over_context = evaluation,
+        .account = &evaluation->memory.account,
     };
-    struct arena *arena = NULL;
-    void *spare = NULL;
-    if (count > PARALLEL_SORT_RUN) {
-        arena = evaluation_arena_create(evaluation);
-        spare = arena == NULL ? NULL : arena_array(arena, count, item_bytes);
-        if (spare == NULL) {
-            arena_destroy(arena);
-            return evaluation_out_of_memory(evaluation, error);
-        }
+    switch (parallel_sort(&sort, items, count, item_bytes)) {
+    case SORT_DONE:
+        return ERROR_NONE;
+    case SORT_OUT_OF_MEMORY:
+        return evaluation_out_of_memory(evaluation, error);
+    default:
+        return evaluation_check(evaluation, error);
     }
-    bool sorted = parallel_sort(&sort, items, spare, count, item_bytes);
-    arena_destroy(arena);
-    return sorted ? ERROR_NONE : evaluation_check(evaluation, error);
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/arena.h"
 #include "platform/parallel_sort.h"
 #include "platform/worker_pool.h"
 
@@ -73,10 +74,8 @@ static void any_number_of_items_is_sorted_by_any_number_of_threads(void **state)
                                          .compare = compare_items,
                                          .compare_context = &comparisons};
             struct item *items = make_items(COUNTS[i], keys);
-            struct item *spare = calloc(COUNTS[i] + 1, sizeof *spare);
-            assert_true(parallel_sort(&sort, items, spare, COUNTS[i], sizeof *items));
+            assert_int_equal(parallel_sort(&sort, items, COUNTS[i], sizeof *items), SORT_DONE);
             check_items(items, COUNTS[i], keys);
-            free(spare);
             free(items);
         }
     worker_pool_destroy(pool);
@@ -91,7 +90,6 @@ static void who_has_left_stops_it(void **state)
 {
     (void)state;
     enum { MANY = 64 * PARALLEL_SORT_RUN };
-    struct item *spare = calloc(MANY, sizeof *spare);
     size_t before = 0;
     for (int looks = 0; looks < 128; looks += 40) {
         struct item *items = make_items(MANY, MANY);
@@ -101,12 +99,31 @@ static void who_has_left_stops_it(void **state)
                                      .compare_context = &comparisons,
                                      .is_over = is_over_soon,
                                      .is_over_context = &looks_left};
-        assert_false(parallel_sort(&sort, items, spare, MANY, sizeof *items));
+        assert_int_equal(parallel_sort(&sort, items, MANY, sizeof *items), SORT_OVER);
         assert_true(looks == 0 ? comparisons == 0 : comparisons > before);
         before = comparisons;
         free(items);
     }
-    free(spare);
+}
+
+static bool refuse(struct arena_account *account, size_t size_bytes)
+{
+    (void)account, (void)size_bytes;
+    return false;
+}
+
+static void nothing_is_sorted_without_memory(void **state)
+{
+    (void)state;
+    struct arena_account account = {.charge = refuse};
+    atomic_size_t comparisons = 0;
+    struct parallel_sort sort = {
+        .compare = compare_items, .compare_context = &comparisons, .account = &account};
+    struct item *items = make_items(PARALLEL_SORT_RUN + 1, 7);
+    assert_int_equal(parallel_sort(&sort, items, PARALLEL_SORT_RUN + 1, sizeof *items),
+                     SORT_OUT_OF_MEMORY);
+    assert_int_equal(comparisons, 0);
+    free(items);
 }
 
 int main(void)
@@ -114,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_number_of_items_is_sorted_by_any_number_of_threads),
         cmocka_unit_test(who_has_left_stops_it),
+        cmocka_unit_test(nothing_is_sorted_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
