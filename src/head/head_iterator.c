@@ -4,6 +4,12 @@
 
 #include "series_samples.h"
 
+enum {
+    /* Of a target's id, for each pass of the sort: its counts stay in the first level cache. */
+    DIGIT_BITS = 11,
+    DIGIT_VALUES = 1 << DIGIT_BITS,
+};
+
 struct head_iterator {
     struct head *head;
     struct series_samples samples;
@@ -11,7 +17,7 @@ struct head_iterator {
     struct series_place {
         uint64_t target_id;
         uint64_t series_id;
-    } * places; /* [count], sorted */
+    } * places; /* [count], sorted by target, then by series */
     size_t count;
     size_t next;
 };
@@ -32,21 +38,55 @@ static void places_add(void *context, uint64_t first_key, void *elements)
     }
 }
 
-static int place_compare(const void *left, const void *right)
-{
-    const struct series_place *a = left;
-    const struct series_place *b = right;
-    if (a->target_id != b->target_id)
-        return a->target_id < b->target_id ? -1 : 1;
-    return (a->series_id > b->series_id) - (a->series_id < b->series_id);
-}
-
 static bool places_are_sorted(const struct head_iterator *iterator)
 {
     for (size_t i = 1; i < iterator->count; i++)
-        if (place_compare(&iterator->places[i - 1], &iterator->places[i]) > 0)
+        if (iterator->places[i - 1].target_id > iterator->places[i].target_id)
             return false;
     return true;
+}
+
+/* One pass of a radix sort: stable, so that passes from the lowest digit on sort by the whole id.
+ */
+static void sort_by_digit(const struct series_place *from, struct series_place *to, size_t count,
+                          uint64_t first_target, unsigned shift)
+{
+    size_t starts[DIGIT_VALUES] = {0};
+    for (size_t i = 0; i < count; i++)
+        starts[((from[i].target_id - first_target) >> shift) % DIGIT_VALUES]++;
+    size_t next = 0;
+    for (size_t digit = 0; digit < DIGIT_VALUES; digit++) {
+        size_t here = starts[digit];
+        starts[digit] = next;
+        next += here;
+    }
+    for (size_t i = 0; i < count; i++)
+        to[starts[((from[i].target_id - first_target) >> shift) % DIGIT_VALUES]++] = from[i];
+}
+
+/* By target: within one the ids ascend already, and passes keep that. */
+static enum error_code places_sort(struct head_iterator *iterator, struct error *error)
+{
+    if (places_are_sorted(iterator))
+        return ERROR_NONE;
+    struct series_place *spare = malloc(iterator->count * sizeof *spare);
+    if (spare == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "head: iterator");
+    uint64_t first = UINT64_MAX;
+    uint64_t last = 0;
+    for (size_t i = 0; i < iterator->count; i++) {
+        uint64_t target = iterator->places[i].target_id;
+        first = target < first ? target : first;
+        last = target > last ? target : last;
+    }
+    for (unsigned shift = 0; shift < 64 && (last - first) >> shift != 0; shift += DIGIT_BITS) {
+        sort_by_digit(iterator->places, spare, iterator->count, first, shift);
+        struct series_place *sorted = spare;
+        spare = iterator->places;
+        iterator->places = sorted;
+    }
+    free(spare);
+    return ERROR_NONE;
 }
 
 /* --- Public ----------------------------------------------------------------------------------- */
@@ -69,8 +109,11 @@ enum error_code head_iterator_create(struct head *head, struct head_iterator **i
         return code;
     }
     paged_table_visit(&head->series, places_add, iterator);
-    if (!places_are_sorted(iterator))
-        qsort(iterator->places, iterator->count, sizeof *iterator->places, place_compare);
+    code = places_sort(iterator, error);
+    if (code != ERROR_NONE) {
+        head_iterator_destroy(iterator);
+        return code;
+    }
     *iterator_out = iterator;
     return ERROR_NONE;
 }

@@ -418,6 +418,48 @@ static void the_walk_holds_every_sample_apart(void **state)
     head_unref(head);
 }
 
+/* Targets far apart, in no order: ids of both the lowest and the highest digits. */
+static bool target_scattered(void *context, uint64_t series_id, uint64_t *target_id_out)
+{
+    (void)context;
+    *target_id_out =
+        series_id % 7 == 0 ? series_id % 3 : series_id * UINT64_C(0x9e3779b97f4a7c15) >> 8;
+    return true;
+}
+
+static void the_walk_goes_by_target_then_by_series(void **state)
+{
+    (void)state;
+    enum { COUNT = 10000 };
+    struct head_options options = {.target_of = target_scattered};
+    struct head *head;
+    struct error error;
+    assert_int_equal(head_create(&options, &head, &error), ERROR_NONE);
+    for (uint64_t id = 0; id < COUNT; id++)
+        append(head, id, 1000, 1);
+    struct head_iterator *iterator;
+    assert_int_equal(head_iterator_create(head, &iterator, &error), ERROR_NONE);
+    struct head_series_content content;
+    struct head_series_content before = {0};
+    bool more;
+    size_t count = 0;
+    for (;; count++) {
+        assert_int_equal(head_iterator_next(iterator, &content, &more, &error), ERROR_NONE);
+        if (!more)
+            break;
+        uint64_t target_id;
+        target_scattered(NULL, content.series_id, &target_id);
+        assert_int_equal(content.target_id, target_id);
+        assert_true(
+            count == 0 || content.target_id > before.target_id ||
+            (content.target_id == before.target_id && content.series_id > before.series_id));
+        before = content;
+    }
+    assert_int_equal(count, COUNT);
+    head_iterator_destroy(iterator);
+    head_unref(head);
+}
+
 /* Batches are how samples come, not what they are. */
 static void batches_may_be_cut_anywhere(void **state)
 {
@@ -649,6 +691,7 @@ int main(void)
         cmocka_unit_test(groups_with_other_timestamps_part),
         cmocka_unit_test(the_head_is_what_a_naive_table_is),
         cmocka_unit_test(the_walk_holds_every_sample_apart),
+        cmocka_unit_test(the_walk_goes_by_target_then_by_series),
         cmocka_unit_test(batches_may_be_cut_anywhere),
         cmocka_unit_test(start_timestamps_stay_with_their_samples),
         cmocka_unit_test(late_samples_of_one_timestamp_keep_the_start_of_the_winner),
