@@ -233,6 +233,13 @@ size_t series_selection_blocks(const struct series_selection *selection, size_t 
         uint32_t link = selection->series[index].block_first;
         for (; link != LINK_NONE; link = selection->links[link].next)
             positions[count++] = selection->links[link].at;
+        /* The chain begins with the last; samples are merged cheapest in the order of the view,
+         * which is mostly that of time. */
+        for (size_t i = 0, j = count; i + 1 < j; i++) {
+            struct block_position later = positions[i];
+            positions[i] = positions[--j];
+            positions[j] = later;
+        }
         return count;
     }
     const struct selection_piece *piece = piece_of(selection, &index);
