@@ -308,11 +308,13 @@ static enum error_code pin_or_make(struct page_cache *cache, struct page_cache_f
 
 enum error_code page_cache_pin(struct page_cache *cache, struct page_source *source,
                                struct page_cache_file *file, struct page_reference reference,
-                               enum page_kind kind, struct page_pin *pin, struct error *error)
+                               enum page_kind kind, const struct page_preparation *preparation,
+                               struct page_pin *pin, struct error *error)
 {
     assert(page_reference_is_inside(reference, source->size_bytes));
     assert(reference.offset_bytes < MADE_OFFSET);
-    struct file_page page = {{file_page_make}, &cache->decompressors, source, reference};
+    struct file_page page = {
+        {file_page_make}, &cache->decompressors, source, reference, preparation};
     enum error_code code =
         pin_or_make(cache, file, reference.offset_bytes, kind, &page.maker, pin, error);
     if (code != ERROR_NONE)

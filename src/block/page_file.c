@@ -41,7 +41,7 @@ static enum error_code read_toc(struct page_file *file, struct error *error)
                          file->footer.toc.size_bytes);
     struct page_pin pin = {0};
     enum error_code code = page_cache_pin(file->cache, file->source, file->cached, file->footer.toc,
-                                          PAGE_TOC, &pin, error);
+                                          PAGE_TOC, NULL, &pin, error);
     if (code != ERROR_NONE)
         return code;
     file->toc = malloc(pin.size + 1);
@@ -104,5 +104,17 @@ enum error_code page_file_pin(const struct page_file *file, struct page_referenc
 {
     if (!page_reference_is_inside(reference, file->source->size_bytes))
         return page_file_corrupt(file, "a page outside of the file", error);
-    return page_cache_pin(file->cache, file->source, file->cached, reference, kind, pin, error);
+    return page_cache_pin(file->cache, file->source, file->cached, reference, kind, NULL, pin,
+                          error);
+}
+
+enum error_code page_file_pin_prepared(const struct page_file *file,
+                                       struct page_reference reference,
+                                       const struct page_preparation *preparation,
+                                       struct page_pin *pin, struct error *error)
+{
+    if (!page_reference_is_inside(reference, file->source->size_bytes))
+        return page_file_corrupt(file, "a page outside of the file", error);
+    return page_cache_pin(file->cache, file->source, file->cached, reference, preparation->kept,
+                          preparation, pin, error);
 }

@@ -45,6 +45,12 @@ struct byte_reader page_file_section(const struct page_file *file, enum toc_sect
 enum error_code page_file_pin(const struct page_file *file, struct page_reference reference,
                               enum page_kind kind, struct page_pin *pin, struct error *error);
 
+/* The same in the form of preparation->kept. */
+enum error_code page_file_pin_prepared(const struct page_file *file,
+                                       struct page_reference reference,
+                                       const struct page_preparation *preparation,
+                                       struct page_pin *pin, struct error *error);
+
 /* CORRUPT with the file's name in the message. */
 enum error_code page_file_corrupt(const struct page_file *file, const char *what,
                                   struct error *error);

@@ -68,10 +68,9 @@ static enum error_code decompress(struct decompressor_pool *pool, const struct p
     return ERROR_NONE;
 }
 
-enum error_code file_page_make(struct page_maker *maker, struct page_made *made_out,
-                               struct error *error)
+static enum error_code read_page(const struct file_page *page, struct page_made *made_out,
+                                 struct error *error)
 {
-    struct file_page *page = (struct file_page *)maker;
     struct page_reference reference = page->reference;
     size_t allocated = (size_t)reference.size_bytes + PAGE_SLACK_BYTES;
     uint8_t *memory = malloc(allocated);
@@ -107,4 +106,32 @@ enum error_code file_page_make(struct page_maker *maker, struct page_made *made_
         .kind = head.kind,
     };
     return ERROR_NONE;
+}
+
+/* Replace what was read by what is kept. */
+static enum error_code prepare(const struct page_preparation *preparation, struct page_made *made,
+                               struct error *error)
+{
+    uint8_t *memory;
+    size_t size;
+    enum error_code code = preparation->prepare(made->bytes, made->size, &memory, &size, error);
+    free(made->memory);
+    if (code != ERROR_NONE)
+        return code;
+    made->memory = memory;
+    made->bytes = memory;
+    made->size = made->allocated_bytes = size;
+    made->kind = preparation->kept;
+    return ERROR_NONE;
+}
+
+enum error_code file_page_make(struct page_maker *maker, struct page_made *made_out,
+                               struct error *error)
+{
+    const struct file_page *page = (const struct file_page *)maker;
+    enum error_code code = read_page(page, made_out, error);
+    if (code == ERROR_NONE && page->preparation != NULL &&
+        page->preparation->read == made_out->kind)
+        code = prepare(page->preparation, made_out, error);
+    return code;
 }

@@ -21,12 +21,13 @@ struct decompressor_pool {
 void decompressor_pool_init(struct decompressor_pool *pool);
 void decompressor_pool_clear(struct decompressor_pool *pool);
 
-/* A page as it lies in a file. */
+/* A page of a file. */
 struct file_page {
     struct page_maker maker; /* first; made by file_page_make */
     struct decompressor_pool *pool;
     struct page_source *source;
     struct page_reference reference;
+    const struct page_preparation *preparation; /* NULL: kept as it lies there */
 };
 
 /* Errors: CORRUPT, UNSUPPORTED, IO, OUT_OF_MEMORY. */

@@ -35,9 +35,10 @@ enum page_kind {
     PAGE_TIME_COLUMNS,
     PAGE_HASH_BUCKET,
     PAGE_KINDS,
-    /* In memory only, made of others (label_pages.h). */
+    /* In memory only: made of others (label_pages.h), or of one (sample_directory.h). */
     PAGE_MADE_ROWS = PAGE_KINDS,
     PAGE_MADE_PAIRS,
+    PAGE_PREPARED_DIRECTORY,
 };
 
 enum page_compression { PAGE_PLAIN = 0, PAGE_ZSTD = 1 };

@@ -12,7 +12,8 @@
 #include "block/page_source.h"
 #include "page_format.h"
 
-/* A page that stays until it is released. `bytes` has PAGE_SLACK_BYTES readable zeroes behind. */
+/* A page that stays until it is released. `bytes` has PAGE_SLACK_BYTES readable zeroes behind, if
+ * the page is as it was in its file. */
 struct page_pin {
     const uint8_t *bytes; /* [size], decompressed */
     size_t size;
@@ -30,14 +31,25 @@ uint64_t page_cache_file_number(const struct page_cache_file *file);
  */
 void page_cache_remove_file(struct page_cache *cache, struct page_cache_file *file);
 
+/* How pages of a kind are turned into the form in which they are kept, which has a kind of its own:
+ * nobody may take the bytes of a file for it. */
+struct page_preparation {
+    enum page_kind read;
+    enum page_kind kept; /* PAGE_KINDS or above */
+    /* `memory_out` is from malloc. Errors: CORRUPT, OUT_OF_MEMORY. */
+    enum error_code (*prepare)(const uint8_t *bytes, size_t size, uint8_t **memory_out,
+                               size_t *size_out, struct error *error);
+};
+
 /*
  * Pin the page at `reference`, which must lie inside of the source; read it when it is not there.
- * `pin` is filled in on success. Errors: CORRUPT (also: another kind of page), UNSUPPORTED, IO,
- * OUT_OF_MEMORY.
+ * `preparation` is NULL, or keeps pages as `kind`. `pin` is filled in on success. Errors: CORRUPT
+ * (also: another kind of page), UNSUPPORTED, IO, OUT_OF_MEMORY.
  */
 enum error_code page_cache_pin(struct page_cache *cache, struct page_source *source,
                                struct page_cache_file *file, struct page_reference reference,
-                               enum page_kind kind, struct page_pin *pin, struct error *error);
+                               enum page_kind kind, const struct page_preparation *preparation,
+                               struct page_pin *pin, struct error *error);
 
 /* What a page made of others holds. */
 struct page_made {

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/limits.h"
 
@@ -191,82 +192,7 @@ static enum error_code corrupt(struct error *error)
     return error_set(error, ERROR_CORRUPT, "page of the series directory");
 }
 
-/* Make room for `count` elements, forgetting what is there. */
-static bool array_reserve(void **array, size_t *capacity, size_t count, size_t element_bytes)
-{
-    if (count <= *capacity)
-        return true;
-    free(*array);
-    *capacity = 0;
-    *array = calloc(count, element_bytes);
-    if (*array == NULL)
-        return false;
-    *capacity = count;
-    return true;
-}
-
-static enum error_code read_pages(struct directory_cursor *cursor, struct error *error)
-{
-    struct byte_reader *reader = &cursor->reader;
-    uint64_t count = byte_reader_varint(reader);
-    if (reader->failed || count > byte_reader_left(reader) / 2)
-        return corrupt(error);
-    if (!array_reserve((void **)&cursor->pages, &cursor->page_capacity, count,
-                       sizeof *cursor->pages))
-        return error_set(error, ERROR_OUT_OF_MEMORY, "series directory");
-    cursor->page_count = count;
-    uint64_t end_bytes = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t offset_bytes = end_bytes + (uint64_t)byte_reader_zigzag(reader);
-        uint64_t size_bytes = byte_reader_varint(reader);
-        if (reader->failed || size_bytes > UINT32_MAX)
-            return corrupt(error);
-        cursor->pages[i] = (struct page_reference){offset_bytes, (uint32_t)size_bytes};
-        end_bytes = offset_bytes + size_bytes;
-    }
-    return ERROR_NONE;
-}
-
-static enum error_code read_origins(struct directory_cursor *cursor, struct error *error)
-{
-    struct byte_reader *reader = &cursor->reader;
-    uint64_t count = byte_reader_varint(reader);
-    if (reader->failed || count > byte_reader_left(reader) / 2)
-        return corrupt(error);
-    if (!array_reserve((void **)&cursor->origins, &cursor->origin_capacity, count,
-                       sizeof *cursor->origins))
-        return error_set(error, ERROR_OUT_OF_MEMORY, "series directory");
-    cursor->origin_count = count;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t tenant = byte_reader_varint(reader);
-        uint64_t slot = byte_reader_varint(reader);
-        if (reader->failed || tenant > UINT32_MAX || slot >= SLOT_COUNT)
-            return corrupt(error);
-        cursor->origins[i] = (struct directory_origin){(uint32_t)tenant, (uint16_t)slot};
-    }
-    return ERROR_NONE;
-}
-
-enum error_code directory_cursor_open(struct directory_cursor *cursor, const uint8_t *bytes,
-                                      size_t size, struct error *error)
-{
-    cursor->reader = byte_reader_over(bytes, size);
-    cursor->series_left = 0;
-    cursor->next_key_minimum = 0;
-    cursor->previous = (struct chunk_entry){0};
-    if (size > DIRECTORY_BYTES_MAX)
-        return corrupt(error);
-    enum error_code code = read_pages(cursor, error);
-    if (code == ERROR_NONE)
-        code = read_origins(cursor, error);
-    if (code != ERROR_NONE)
-        return code;
-    uint64_t count = byte_reader_varint(&cursor->reader);
-    if (cursor->reader.failed || count == 0 || count > DIRECTORY_SERIES_MAX)
-        return corrupt(error);
-    cursor->series_left = count;
-    return ERROR_NONE;
-}
+/* --- Reading: series -------------------------------------------------------------------------- */
 
 /* Page and offset of a span; its size comes later. False: not in the page. */
 static bool read_span(struct directory_cursor *cursor, struct page_span *span_out)
@@ -328,6 +254,20 @@ static bool read_chunk(struct directory_cursor *cursor)
     return chunk->count > 0 && !reader->failed;
 }
 
+/* Room for `count` chunks, forgetting what is there. */
+static bool chunks_reserve(struct directory_cursor *cursor, size_t count)
+{
+    if (count <= cursor->chunk_capacity)
+        return true;
+    free(cursor->chunks);
+    cursor->chunk_capacity = 0;
+    cursor->chunks = calloc(count, sizeof *cursor->chunks);
+    if (cursor->chunks == NULL)
+        return false;
+    cursor->chunk_capacity = count;
+    return true;
+}
+
 /* The series whose key, `series->key`, was read; chunks are kept when `wanted`. */
 static enum error_code read_series(struct directory_cursor *cursor, bool wanted,
                                    struct error *error)
@@ -341,8 +281,7 @@ static enum error_code read_series(struct directory_cursor *cursor, bool wanted,
     if (reader->failed || origin >= cursor->origin_count ||
         chunk_count > byte_reader_left(reader) / 2)
         return corrupt(error);
-    if (wanted && !array_reserve((void **)&cursor->chunks, &cursor->chunk_capacity, chunk_count,
-                                 sizeof *cursor->chunks))
+    if (wanted && !chunks_reserve(cursor, chunk_count))
         return error_set(error, ERROR_OUT_OF_MEMORY, "series directory");
     series->tenant = cursor->origins[origin].tenant;
     series->slot = cursor->origins[origin].slot;
@@ -363,32 +302,246 @@ static enum error_code read_series(struct directory_cursor *cursor, bool wanted,
     return ERROR_NONE;
 }
 
+/* One series, whose chunks are kept when its key is `key` or above. */
+static enum error_code step(struct directory_cursor *cursor, uint64_t key, struct error *error)
+{
+    struct series_entry *series = &cursor->series;
+    uint64_t gap = byte_reader_varint(&cursor->reader);
+    if (cursor->reader.failed ||
+        __builtin_add_overflow(cursor->next_key_minimum, gap, &series->key) ||
+        series->key == UINT64_MAX)
+        return corrupt(error);
+    enum error_code code = read_series(cursor, series->key >= key, error);
+    if (code != ERROR_NONE)
+        return code;
+    cursor->next_key_minimum = series->key + 1;
+    cursor->series_left--;
+    return ERROR_NONE;
+}
+
+/* --- Preparing -------------------------------------------------------------------------------- */
+
+/* Between two series, where reading can begin. */
+struct directory_stop {
+    uint64_t key_minimum; /* series before it are below, those behind it are not */
+    size_t offset_bytes;  /* from the start of the series */
+    struct chunk_entry previous;
+};
+
+enum {
+    /* A stop takes as much as the page's bytes of some four series. */
+    STOP_SERIES = 8,
+    STOPS_MAX = DIRECTORY_SERIES_MAX / STOP_SERIES,
+};
+
+/* At the start of a prepared page; behind it pages, stops, origins, and the series. */
+struct prepared_head {
+    size_t page_count;
+    size_t stop_count;
+    size_t origin_count;
+    uint64_t series_count;
+    size_t series_bytes;
+};
+
+/* A page of a file being looked through. */
+struct preparation {
+    struct byte_reader reader;
+    struct page_reference *pages;     /* owned */
+    struct directory_origin *origins; /* owned */
+    struct directory_stop stops[STOPS_MAX];
+    struct prepared_head head;
+};
+
+/* A count of things of which each takes two bytes at least. */
+static bool read_count(struct byte_reader *reader, size_t *count_out)
+{
+    uint64_t count = byte_reader_varint(reader);
+    *count_out = (size_t)count;
+    return !reader->failed && count <= byte_reader_left(reader) / 2;
+}
+
+static enum error_code read_pages(struct preparation *work, struct error *error)
+{
+    struct byte_reader *reader = &work->reader;
+    if (!read_count(reader, &work->head.page_count))
+        return corrupt(error);
+    work->pages = malloc((work->head.page_count + 1) * sizeof *work->pages);
+    if (work->pages == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series directory");
+    uint64_t end_bytes = 0;
+    for (size_t i = 0; i < work->head.page_count; i++) {
+        uint64_t offset_bytes = end_bytes + (uint64_t)byte_reader_zigzag(reader);
+        uint64_t size_bytes = byte_reader_varint(reader);
+        if (reader->failed || size_bytes > UINT32_MAX)
+            return corrupt(error);
+        work->pages[i] = (struct page_reference){offset_bytes, (uint32_t)size_bytes};
+        end_bytes = offset_bytes + size_bytes;
+    }
+    return ERROR_NONE;
+}
+
+static enum error_code read_origins(struct preparation *work, struct error *error)
+{
+    struct byte_reader *reader = &work->reader;
+    if (!read_count(reader, &work->head.origin_count))
+        return corrupt(error);
+    work->origins = malloc((work->head.origin_count + 1) * sizeof *work->origins);
+    if (work->origins == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series directory");
+    for (size_t i = 0; i < work->head.origin_count; i++) {
+        uint64_t tenant = byte_reader_varint(reader);
+        uint64_t slot = byte_reader_varint(reader);
+        if (reader->failed || tenant > UINT32_MAX || slot >= SLOT_COUNT)
+            return corrupt(error);
+        work->origins[i] = (struct directory_origin){(uint32_t)tenant, (uint16_t)slot};
+    }
+    return ERROR_NONE;
+}
+
+/* Step through all series once. */
+static enum error_code find_stops(struct preparation *work, struct error *error)
+{
+    struct directory_cursor cursor = {
+        .pages = work->pages,
+        .page_count = work->head.page_count,
+        .origins = work->origins,
+        .origin_count = work->head.origin_count,
+        .reader = work->reader,
+    };
+    size_t before = byte_reader_left(&cursor.reader);
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < work->head.series_count; i++) {
+        if (i % STOP_SERIES == 0)
+            work->stops[work->head.stop_count++] = (struct directory_stop){
+                .key_minimum = cursor.next_key_minimum,
+                .offset_bytes = before - byte_reader_left(&cursor.reader),
+                .previous = cursor.previous,
+            };
+        code = step(&cursor, UINT64_MAX, error);
+    }
+    work->head.series_bytes = before - byte_reader_left(&cursor.reader);
+    return code;
+}
+
+static void put(uint8_t **target, const void *array, size_t size)
+{
+    memcpy(*target, array, size);
+    *target += size;
+}
+
+/* All of it in one piece of memory. */
+static enum error_code assemble(const struct preparation *work, const uint8_t *series,
+                                uint8_t **memory_out, size_t *size_out, struct error *error)
+{
+    const struct prepared_head *head = &work->head;
+    size_t pages_bytes = head->page_count * sizeof *work->pages;
+    size_t stops_bytes = head->stop_count * sizeof *work->stops;
+    size_t origins_bytes = head->origin_count * sizeof *work->origins;
+    size_t size = sizeof *head + pages_bytes + stops_bytes + origins_bytes + head->series_bytes;
+    uint8_t *memory = malloc(size);
+    if (memory == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "series directory");
+    uint8_t *target = memory;
+    put(&target, head, sizeof *head);
+    put(&target, work->pages, pages_bytes);
+    put(&target, work->stops, stops_bytes);
+    put(&target, work->origins, origins_bytes);
+    put(&target, series, head->series_bytes);
+    *memory_out = memory;
+    *size_out = size;
+    return ERROR_NONE;
+}
+
+static enum error_code prepare(struct preparation *work, uint8_t **memory_out, size_t *size_out,
+                               struct error *error)
+{
+    enum error_code code = read_pages(work, error);
+    if (code == ERROR_NONE)
+        code = read_origins(work, error);
+    if (code != ERROR_NONE)
+        return code;
+    work->head.series_count = byte_reader_varint(&work->reader);
+    if (work->reader.failed || work->head.series_count == 0 ||
+        work->head.series_count > DIRECTORY_SERIES_MAX)
+        return corrupt(error);
+    code = find_stops(work, error);
+    if (code != ERROR_NONE)
+        return code;
+    const uint8_t *series = byte_reader_take(&work->reader, work->head.series_bytes);
+    return assemble(work, series, memory_out, size_out, error);
+}
+
+enum error_code directory_page_prepare(const uint8_t *bytes, size_t size, uint8_t **memory_out,
+                                       size_t *size_out, struct error *error)
+{
+    if (size > DIRECTORY_BYTES_MAX)
+        return corrupt(error);
+    struct preparation work = {.reader = byte_reader_over(bytes, size)};
+    enum error_code code = prepare(&work, memory_out, size_out, error);
+    free(work.pages);
+    free(work.origins);
+    return code;
+}
+
+/* --- Walking ---------------------------------------------------------------------------------- */
+
+void directory_cursor_open(struct directory_cursor *cursor, const uint8_t *prepared)
+{
+    const struct prepared_head *head = (const void *)prepared;
+    cursor->pages = (const void *)(head + 1);
+    cursor->page_count = head->page_count;
+    cursor->stops = (const void *)(cursor->pages + head->page_count);
+    cursor->stop_count = head->stop_count;
+    cursor->origins = (const void *)(cursor->stops + head->stop_count);
+    cursor->origin_count = head->origin_count;
+    cursor->bytes = (const uint8_t *)(cursor->origins + head->origin_count);
+    cursor->size = head->series_bytes;
+    cursor->reader = byte_reader_over(cursor->bytes, cursor->size);
+    cursor->series_count = head->series_count;
+    cursor->series_left = head->series_count;
+    cursor->next_key_minimum = 0;
+    cursor->previous = (struct chunk_entry){0};
+}
+
+/* To the last stop that is ahead and not beyond `key`. */
+static void jump(struct directory_cursor *cursor, uint64_t key)
+{
+    size_t low = (size_t)(cursor->series_count - cursor->series_left) / STOP_SERIES;
+    size_t high = cursor->stop_count;
+    if (low + 1 >= high || cursor->stops[low + 1].key_minimum > key)
+        return;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (cursor->stops[middle].key_minimum <= key)
+            low = middle;
+        else
+            high = middle;
+    }
+    const struct directory_stop *stop = &cursor->stops[low];
+    cursor->reader =
+        byte_reader_over(cursor->bytes + stop->offset_bytes, cursor->size - stop->offset_bytes);
+    cursor->series_left = cursor->series_count - low * STOP_SERIES;
+    cursor->next_key_minimum = stop->key_minimum;
+    cursor->previous = stop->previous;
+}
+
 enum error_code directory_cursor_next(struct directory_cursor *cursor, uint64_t key,
                                       bool *found_out, struct error *error)
 {
-    struct series_entry *series = &cursor->series;
     *found_out = false;
+    if (cursor->series_left > 0)
+        jump(cursor, key);
     while (!*found_out && cursor->series_left > 0) {
-        uint64_t gap = byte_reader_varint(&cursor->reader);
-        if (cursor->reader.failed ||
-            __builtin_add_overflow(cursor->next_key_minimum, gap, &series->key) ||
-            series->key == UINT64_MAX)
-            return corrupt(error);
-        bool wanted = series->key >= key;
-        enum error_code code = read_series(cursor, wanted, error);
+        enum error_code code = step(cursor, key, error);
         if (code != ERROR_NONE)
             return code;
-        cursor->next_key_minimum = series->key + 1;
-        cursor->series_left--;
-        *found_out = wanted;
+        *found_out = cursor->series.key >= key;
     }
     return ERROR_NONE;
 }
 
 void directory_cursor_clear(struct directory_cursor *cursor)
 {
-    free(cursor->pages);
-    free(cursor->origins);
     free(cursor->chunks);
     *cursor = (struct directory_cursor){0};
 }

@@ -83,15 +83,27 @@ void directory_page_clear(struct directory_page_writer *page);
 
 /* --- Reading ---------------------------------------------------------------------------------- */
 
-/* A walk through the series of a page. Zero-initialise; open; next; clear at the end. */
+/*
+ * A page as the cache keeps it: what its chunks refer to as arrays, its series as they were, and
+ * where each eighth of them begins, so that one is found without reading all before it. Made once
+ * from the bytes of the file; the layout is this process's own.
+ * `memory_out` is from malloc, `size_out` bytes. Errors: CORRUPT, OUT_OF_MEMORY.
+ */
+enum error_code directory_page_prepare(const uint8_t *bytes, size_t size, uint8_t **memory_out,
+                                       size_t *size_out, struct error *error);
+
+/* A walk through the series of a prepared page. Zero-initialise; open; next; clear at the end. */
 struct directory_cursor {
-    struct page_reference *pages; /* [page_count], owned */
+    const struct page_reference *pages; /* [page_count] */
     size_t page_count;
-    size_t page_capacity;
-    struct directory_origin *origins; /* [origin_count], owned */
+    const struct directory_origin *origins; /* [origin_count] */
     size_t origin_count;
-    size_t origin_capacity;
+    const struct directory_stop *stops; /* [stop_count] */
+    size_t stop_count;
+    const uint8_t *bytes; /* [size], of the series */
+    size_t size;
     struct byte_reader reader;
+    uint64_t series_count;
     uint64_t series_left;
     uint64_t next_key_minimum;
     struct chunk_entry previous;
@@ -101,9 +113,8 @@ struct directory_cursor {
     size_t chunk_capacity;
 };
 
-/* `bytes` stay until the walk is over. Errors: CORRUPT, OUT_OF_MEMORY. */
-enum error_code directory_cursor_open(struct directory_cursor *cursor, const uint8_t *bytes,
-                                      size_t size, struct error *error);
+/* `prepared` stays until the walk is over. */
+void directory_cursor_open(struct directory_cursor *cursor, const uint8_t *prepared);
 
 /* The next series with a key >= `key`; *found_out is false behind the last. Errors: CORRUPT,
  * OUT_OF_MEMORY. */

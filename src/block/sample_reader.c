@@ -45,14 +45,14 @@ void sample_reader_clear(struct sample_reader *reader)
 static enum error_code open_page(struct sample_reader *reader, struct page_reference reference,
                                  struct error *error)
 {
+    static const struct page_preparation PREPARATION = {PAGE_DIRECTORY, PAGE_PREPARED_DIRECTORY,
+                                                        directory_page_prepare};
     page_unpin(&reader->page);
     reader->on_series = false;
     enum error_code code =
-        page_file_pin(reader->store->file, reference, PAGE_DIRECTORY, &reader->page, error);
+        page_file_pin_prepared(reader->store->file, reference, &PREPARATION, &reader->page, error);
     if (code == ERROR_NONE)
-        code = directory_cursor_open(&reader->cursor, reader->page.bytes, reader->page.size, error);
-    if (code != ERROR_NONE)
-        page_unpin(&reader->page);
+        directory_cursor_open(&reader->cursor, reader->page.bytes);
     return code;
 }
 
