@@ -51,6 +51,7 @@ struct promql_execution_options {
     int64_t lookback_ms; /* 0: PROMQL_LOOKBACK_DEFAULT_MS */
     int64_t subquery_step_default_ms; /* of [5m:]; 0: PROMQL_SUBQUERY_STEP_DEFAULT_MS */
     enum promql_features features;
+    bool counts_steps; /* count for each step what it looks at */
 
     struct series_source *source; /* outlives the query */
     struct worker_pool *pool;     /* NULL: evaluated on the calling thread alone */
@@ -82,9 +83,17 @@ struct promql_annotation {
     struct text message; /* "PromQL info: ... (1:6)": line and column in the query */
 };
 
+/* What one step looked at, as in the totals. */
+struct promql_step_count {
+    uint64_t samples_queried;
+    uint64_t samples_read;
+};
+
 struct promql_statistics {
     uint64_t samples_queried; /* every sample that a step looked at (totalQueryableSamples) */
     uint64_t samples_read;    /* of these what no step before had looked at (samplesRead) */
+    const struct promql_step_count *step_counts; /* [step_count], NULL unless asked for */
+    size_t step_count;
     uint64_t samples_held_max;
     uint64_t memory_bytes_max;
     uint64_t series_selected;

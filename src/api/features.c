@@ -66,7 +66,7 @@ static void append_language(struct byte_buffer *json, bool experimental)
         {"offset", true},
         {"on", true},
         {"per_query_lookback_delta", true},
-        {"per_step_stats", false},
+        {"per_step_stats", experimental},
         {"smoothed", experimental},
         {"subqueries", true},
         {"type_and_unit_labels", true},

@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "model/histogram_buckets.h"
 #include "promql/engine.h"
@@ -166,9 +167,27 @@ static void append_list(struct byte_buffer *buffer, const struct promql_result *
         json_raw(buffer, TEXT("]"));
 }
 
-static void append_statistics(struct byte_buffer *buffer,
+/* [[seconds, samples], ...]; `offset` is that of the count in struct promql_step_count. */
+static void append_step_counts(struct byte_buffer *buffer, const struct query_call *call,
+                               const struct promql_statistics *statistics, size_t offset)
+{
+    const struct frontend_subject *subject = &call->job.subject;
+    for (size_t i = 0; i < statistics->step_count; i++) {
+        uint64_t count;
+        memcpy(&count, (const char *)&statistics->step_counts[i] + offset, sizeof count);
+        json_raw(buffer, i == 0 ? TEXT("[[") : TEXT(",["));
+        json_timestamp(buffer, subject->start_ms + (int64_t)i * subject->step_ms);
+        json_raw(buffer, TEXT(","));
+        json_integer(buffer, (int64_t)count);
+        json_raw(buffer, TEXT("]"));
+    }
+    json_raw(buffer, TEXT("]"));
+}
+
+static void append_statistics(struct byte_buffer *buffer, const struct query_call *call,
                               const struct promql_statistics *statistics)
 {
+    bool with_steps = statistics->step_count > 0;
     double prepare = (double)statistics->prepare_ns / 1e9;
     double select = (double)statistics->select_ns / 1e9;
     double evaluate = (double)statistics->evaluate_ns / 1e9;
@@ -180,10 +199,22 @@ static void append_statistics(struct byte_buffer *buffer,
     json_double(buffer, evaluate);
     json_raw(buffer, TEXT(",\"execQueueTime\":0,\"execTotalTime\":"));
     json_double(buffer, prepare + select + evaluate);
-    json_raw(buffer, TEXT("},\"samples\":{\"totalQueryableSamples\":"));
+    json_raw(buffer, TEXT("},\"samples\":{"));
+    if (with_steps) {
+        json_raw(buffer, TEXT("\"totalQueryableSamplesPerStep\":"));
+        append_step_counts(buffer, call, statistics,
+                           offsetof(struct promql_step_count, samples_queried));
+        json_raw(buffer, TEXT(","));
+    }
+    json_raw(buffer, TEXT("\"totalQueryableSamples\":"));
     json_integer(buffer, (int64_t)statistics->samples_queried);
     json_raw(buffer, TEXT(",\"peakSamples\":"));
     json_integer(buffer, (int64_t)statistics->samples_held_max);
+    if (with_steps) {
+        json_raw(buffer, TEXT(",\"samplesReadPerStep\":"));
+        append_step_counts(buffer, call, statistics,
+                           offsetof(struct promql_step_count, samples_read));
+    }
     json_raw(buffer, TEXT(",\"samplesRead\":"));
     json_integer(buffer, (int64_t)statistics->samples_read);
     json_raw(buffer, TEXT("}}"));
@@ -262,7 +293,7 @@ static void produce_piece(struct query_call *call, struct byte_buffer *piece)
         produce_series(call, result, piece);
     if (call->part == PART_TAIL && piece->size < call->piece_bytes) {
         if (call->with_statistics)
-            append_statistics(piece, &result->statistics);
+            append_statistics(piece, call, &result->statistics);
         json_raw(piece, TEXT("}"));
         append_list(piece, result, PROMQL_WARNING,
                     series_shown(call, result) < result->series_count);
@@ -369,6 +400,8 @@ static enum error_code read_common(struct query_call *call,
         call->job.deadline_ns += (uint64_t)timeout_ns;
     call->with_statistics =
         http_parameters_find(parameters, TEXT("stats"), &statistics) && statistics.size > 0;
+    options->counts_steps = call->with_statistics && text_equal(statistics, TEXT("all")) &&
+                            frontend->features == PROMQL_EXPERIMENTAL;
     options->subquery_step_default_ms = frontend->subquery_step_ms;
     options->features = frontend->features;
     options->source = frontend_source(api_of(call->request)->options.frontend);

@@ -90,6 +90,12 @@ static enum error_code lanes_create(struct evaluation *evaluation, struct error 
         lane->scratch = evaluation_arena_create(evaluation);
         if (lane->memory == NULL || lane->scratch == NULL)
             return evaluation_out_of_memory(evaluation, error);
+        if (!evaluation->options.counts_steps)
+            continue;
+        size_t steps = evaluation_step_count(evaluation);
+        lane->step_counts = arena_array(lane->memory, steps, sizeof *lane->step_counts);
+        if (lane->step_counts == NULL)
+            return evaluation_out_of_memory(evaluation, error);
     }
     return ERROR_NONE;
 }
@@ -279,6 +285,24 @@ static int compare_annotations(const void *left_pointer, const void *right_point
     return text_compare(left->message, right->message);
 }
 
+/* Those of all lanes together. Left out when memory is short: the answer is there. */
+static void add_up_steps(struct evaluation *evaluation, struct promql_statistics *statistics)
+{
+    size_t count = evaluation_step_count(evaluation);
+    struct promql_step_count *sums = arena_array(evaluation->arena, count, sizeof *sums);
+    if (sums == NULL)
+        return;
+    for (size_t i = 0; i < evaluation->lane_count; i++) {
+        const struct sample_count *counts = evaluation->lanes[i].step_counts;
+        for (size_t step = 0; step < count; step++) {
+            sums[step].samples_queried += counts[step].queried;
+            sums[step].samples_read += counts[step].read;
+        }
+    }
+    statistics->step_counts = sums;
+    statistics->step_count = count;
+}
+
 static void result_finish(struct promql_execution *execution, uint64_t before_ns)
 {
     struct evaluation *evaluation = &execution->evaluation;
@@ -295,6 +319,8 @@ static void result_finish(struct promql_execution *execution, uint64_t before_ns
         statistics->samples_queried += evaluation->lanes[i].counted.queried;
         statistics->samples_read += evaluation->lanes[i].counted.read;
     }
+    if (evaluation->options.counts_steps)
+        add_up_steps(evaluation, statistics);
     statistics->samples_held_max = atomic_load(&evaluation->samples_held_max);
     statistics->memory_bytes_max = atomic_load(&evaluation->memory.used_bytes_max);
     statistics->series_selected = evaluation->series_selected;
@@ -310,7 +336,7 @@ static enum error_code evaluate_root(struct promql_execution *execution, struct 
     struct step_range steps = {
         .start_ms = options->start_ms,
         .step_ms = step_ms,
-        .count = (size_t)((options->end_ms - options->start_ms) / step_ms) + 1,
+        .count = evaluation_step_count(evaluation),
     };
     const struct expression *root = expression_unwrap(evaluation->query.root);
     switch (root->type) {

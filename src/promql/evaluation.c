@@ -162,6 +162,7 @@ enum error_code vector_stream_init(struct stream *stream, struct evaluation *eva
         .steps = *steps,
         .count = count,
         .sample_weight = evaluation->sample_weight,
+        .step_shift_ms = evaluation->step_shift_ms,
         .lane_states = lane_states,
         .next_open = evaluation->open_streams,
     };

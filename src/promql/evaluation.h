@@ -62,9 +62,11 @@ struct sample_count {
 struct lane {
     size_t index;
     struct sample_count counted; /* of the samples that the lane has looked at */
-    struct arena *memory;        /* buffers of operators, as long as the query */
-    struct arena *scratch;       /* forgotten before each series read by a driver */
-    char apart[64];              /* lanes do not write to the same cache line */
+    /* [steps of the query], what of it which step looked at; NULL: nobody wants to know. */
+    struct sample_count *step_counts;
+    struct arena *memory;  /* buffers of operators, as long as the query */
+    struct arena *scratch; /* forgotten before each series read by a driver */
+    char apart[64];        /* lanes do not write to the same cache line */
 };
 
 /* --- The query ------------------------------------------------------------------------------- */
@@ -80,6 +82,8 @@ static inline uint64_t histogram_sample_count(const struct histogram *histogram)
 }
 
 struct selection;
+
+#define SHIFT_TO_FIRST INT64_MIN
 
 struct evaluation {
     struct promql_execution_options options;
@@ -102,6 +106,9 @@ struct evaluation {
      * within a subquery, whose points count when they are read; the number of steps where one step
      * stands for all. */
     uint64_t sample_weight;
+    /* While streams are made: how much later than a step of theirs the steps of the query are that
+     * look at it; SHIFT_TO_FIRST: the first one does. */
+    int64_t step_shift_ms;
     _Atomic uint64_t samples_held;
     _Atomic uint64_t samples_held_max;
     uint64_t series_selected;
@@ -217,10 +224,19 @@ struct stream {
     bool is_stored; /* reading costs nothing */
     /* No two series have equal labels once metadata labels (the name) are gone. */
     bool is_unique_without_name;
-    uint64_t sample_weight; /* see struct evaluation */
-    void **lane_states;     /* [lane_count], NULL until a lane first reads; the operator's own */
+    uint64_t sample_weight; /* as the next, see struct evaluation */
+    int64_t step_shift_ms;
+    void **lane_states; /* [lane_count], NULL until a lane first reads; the operator's own */
     struct stream *next_open;
 };
+
+/* How many steps the query has. */
+static inline size_t evaluation_step_count(const struct evaluation *evaluation)
+{
+    const struct promql_execution_options *options = &evaluation->options;
+    int64_t step_ms = options->step_ms > 0 ? options->step_ms : 1;
+    return (size_t)((options->end_ms - options->start_ms) / step_ms) + 1;
+}
 
 /* Register and fill in a stream of an operator; its memory is the query's arena. */
 enum error_code vector_stream_init(struct stream *stream, struct evaluation *evaluation,
@@ -263,6 +279,10 @@ static inline void vector_stream_count_samples(struct stream *stream, struct lan
     lane->counted.queried += count.queried * stream->sample_weight;
     lane->counted.read += count.read;
 }
+
+/* What of it a step of the stream has looked at; only where lane->step_counts is there. */
+void vector_stream_count_step(const struct stream *stream, struct lane *lane, size_t step,
+                              struct sample_count count);
 
 /* The lane's state of the operator, zeroed `size_bytes` at first; NULL when memory is out. */
 void *vector_stream_lane_state(struct stream *stream, struct lane *lane, size_t size_bytes);

@@ -41,8 +41,13 @@ static enum error_code series_copy(struct evaluation *evaluation,
     series->timestamps_ms = timestamps;
     series->values = values;
     series->histograms = histograms;
-    evaluation->lanes[0].counted.queried += looked_at;
-    evaluation->lanes[0].counted.read += looked_at;
+    struct lane *lane = &evaluation->lanes[0];
+    lane->counted.queried += looked_at;
+    lane->counted.read += looked_at;
+    if (lane->step_counts != NULL) {
+        lane->step_counts[0].queried += looked_at;
+        lane->step_counts[0].read += looked_at;
+    }
     return evaluation_hold_samples(evaluation, count, error);
 }
 

@@ -125,6 +125,19 @@ static uint64_t samples_gather(const struct selector_stream *selector, struct se
     return present_count;
 }
 
+static void selector_count_steps(const struct selector_stream *selector, struct lane *lane,
+                                 const struct step_vector *vector)
+{
+    size_t count = selector->stream.steps.count;
+    for (size_t step = step_next(vector->present, count, 0); step < count;
+         step = step_next(vector->present, count, step + 1)) {
+        const struct histogram *histogram = step_histogram(vector, step);
+        uint64_t samples = histogram == NULL ? 1 : histogram_sample_count(histogram);
+        vector_stream_count_step(&selector->stream, lane, step,
+                                 (struct sample_count){samples, samples});
+    }
+}
+
 static enum error_code selector_read(struct stream *self, struct lane *lane, size_t index,
                                      struct step_vector *vector_out, struct error *error)
 {
@@ -142,6 +155,8 @@ static enum error_code selector_read(struct stream *self, struct lane *lane, siz
     }
     uint64_t present = samples_gather(selector, state, &columns);
     vector_stream_count_samples(self, lane, (struct sample_count){present, present});
+    if (lane->step_counts != NULL)
+        selector_count_steps(selector, lane, &state->output.vector);
     *vector_out = state->output.vector;
     return ERROR_NONE;
 }

@@ -131,10 +131,15 @@ enum error_code columns_subquery(struct evaluation *evaluation,
     if (code == ERROR_NONE)
         code = subquery_steps(view, steps, step_ms, &inner, error);
     uint64_t weight = evaluation->sample_weight;
+    int64_t shift_ms = evaluation->step_shift_ms;
     evaluation->sample_weight = 0;
+    evaluation->step_shift_ms = view->is_pinned || shift_ms == SHIFT_TO_FIRST
+                                    ? SHIFT_TO_FIRST
+                                    : time_bounded(shift_ms + view->offset_ms);
     if (code == ERROR_NONE && inner.count > 0)
         code = evaluate_vector(evaluation, subquery->operand, &inner, &source->input, error);
     evaluation->sample_weight = weight;
+    evaluation->step_shift_ms = shift_ms;
     if (code != ERROR_NONE)
         return code;
     source->source = (struct columns_source){

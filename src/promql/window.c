@@ -71,19 +71,28 @@ static uint64_t sum_before(const uint64_t *sums, uint32_t i)
     return sums == NULL ? i : sums[i];
 }
 
-/* Samples in all windows together; `sums` are of what each counts, NULL: all count one. */
+/* Samples in the window of a step; `sums` are of what each counts, NULL: all count one. */
+static struct sample_count window_samples_count(const struct window_bounds *bounds, size_t step,
+                                                const uint64_t *sums)
+{
+    uint32_t first = bounds->first[step], last = bounds->last[step];
+    uint32_t seen = step == 0 ? 0 : bounds->last[step - 1]; /* by the windows before */
+    uint32_t unseen = first > seen ? first : seen;
+    return (struct sample_count){
+        .queried = sum_before(sums, last) - sum_before(sums, first),
+        .read = last > unseen ? sum_before(sums, last) - sum_before(sums, unseen) : 0,
+    };
+}
+
+/* In all windows together. */
 static struct sample_count bounds_samples(const struct window_bounds *bounds, size_t count,
                                           const uint64_t *sums)
 {
     struct sample_count total = {0};
-    uint32_t seen = 0; /* end of the windows before */
     for (size_t step = 0; step < count; step++) {
-        uint32_t first = bounds->first[step], last = bounds->last[step];
-        uint32_t unseen = first > seen ? first : seen;
-        total.queried += sum_before(sums, last) - sum_before(sums, first);
-        if (last > unseen)
-            total.read += sum_before(sums, last) - sum_before(sums, unseen);
-        seen = last;
+        struct sample_count window = window_samples_count(bounds, step, sums);
+        total.queried += window.queried;
+        total.read += window.read;
     }
     return total;
 }
@@ -202,6 +211,18 @@ static struct series_identity window_identity(struct stream *self, struct lane *
     return identity_drop_name(self->evaluation, identity, arena);
 }
 
+static void window_count_steps(const struct window_stream *window, struct lane *lane,
+                               const struct window_bounds *bounds, const uint64_t *sums)
+{
+    bool is_subquery = window->range->kind == EXPRESSION_SUBQUERY;
+    for (size_t step = 0; step < window->stream.steps.count; step++) {
+        struct sample_count count = window_samples_count(bounds, step, sums);
+        if (is_subquery)
+            count.read = 0;
+        vector_stream_count_step(&window->stream, lane, step, count);
+    }
+}
+
 /* The samples of a series and their windows, put into `call`. */
 static enum error_code window_prepare(struct window_stream *window, struct window_lane *state,
                                       struct lane *lane, const struct sample_columns *columns,
@@ -247,6 +268,10 @@ static enum error_code window_prepare(struct window_stream *window, struct windo
     if (window->range->kind == EXPRESSION_SUBQUERY) /* read as they were made */
         counted.read = 0;
     vector_stream_count_samples(&window->stream, lane, counted);
+    if (lane->step_counts != NULL)
+        window_count_steps(window, lane, &state->floats, NULL);
+    if (lane->step_counts != NULL && call->histograms.count > 0)
+        window_count_steps(window, lane, &state->histogram_bounds, state->histogram_sums);
     call->histograms.first = state->histogram_bounds.first;
     call->histograms.last = state->histogram_bounds.last;
     return ERROR_NONE;

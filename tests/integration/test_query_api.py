@@ -199,6 +199,32 @@ class QueryApi(harness.IntegrationTest):
             self.assertEqual((samples["totalQueryableSamples"], samples["samplesRead"]),
                              (queried, read), query)
 
+    def test_statistics_count_what_each_step_looks_at(self):
+        window = {"start": START_S + 60, "end": START_S + 300, "step": 60, "stats": "all"}
+        times = [START_S + 60 * i for i in range(1, 6)]
+        plain = self.node.get("/api/v1/query_range", query="requests", **window).data()["stats"]
+        self.assertNotIn("totalQueryableSamplesPerStep", plain["samples"])
+        self.node.terminate()
+        self.node = self.restart(self.node, "--query.experimental=true")
+        for query, queried, read in (
+                ("requests", [2] * 5, [2] * 5),
+                ("rate(requests[2m])", [10] + [16] * 4, [10] + [8] * 4),
+                ("rate(requests[2m] @ end())", [16] * 5, [16, 0, 0, 0, 0]),
+                ("temperature offset -1m", [1, 1, 1, 0, 0], [1, 1, 1, 0, 0]),
+                ("max_over_time(sum(requests)[1m:15s])", [4] * 5, [8] * 5),
+                ("max_over_time(sum(requests)[1m:15s] offset 1m)", [0] + [4] * 4, [0] + [8] * 4),
+                ("max_over_time(sum(requests)[1m:15s] @ end())", [4] * 5, [8, 0, 0, 0, 0])):
+            samples = self.node.get("/api/v1/query_range", query=query, **window) \
+                .data()["stats"]["samples"]
+            self.assertEqual(samples["totalQueryableSamplesPerStep"],
+                             [list(pair) for pair in zip(times, queried)], query)
+            self.assertEqual(samples["samplesReadPerStep"],
+                             [list(pair) for pair in zip(times, read)], query)
+            self.assertEqual((samples["totalQueryableSamples"], samples["samplesRead"]),
+                             (sum(queried), sum(read)), query)
+        samples = self.node.query("requests[1m]", time=START_S + 60, stats="all")["stats"]["samples"]
+        self.assertEqual(samples["totalQueryableSamplesPerStep"], [[START_S + 60, 8]])
+
     def test_everything_is_there_again_below_prometheus(self):
         for path in ("query?query=1", "labels", "status/buildinfo", "metadata"):
             self.assertEqual(self.node.get("/prometheus/api/v1/" + path).status, 200, path)
