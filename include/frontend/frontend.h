@@ -60,6 +60,7 @@ struct frontend_subject {
     struct text tenant; /* whose turn it is */
     const char *kind;   /* "query", "series" ... ; NULL: a job without a name */
     struct text text;   /* the query, or the selectors */
+    struct text label;  /* whose values are asked for; may be empty */
     int64_t start_ms;
     int64_t end_ms;
     int64_t step_ms; /* 0: an instant */
@@ -67,11 +68,15 @@ struct frontend_subject {
 
 /* One query or look-up on its way through queue and workers. The caller's until `done`. */
 struct frontend_job {
-    /* On a worker, when its turn has come. Leaves its outcome in `error`. */
+    /* On a worker, when its turn has come; on the loop, when it may and is known to be short.
+     * Leaves its outcome in `error`. */
     void (*run)(struct frontend_job *job);
     /* On the loop that submitted it. */
     void (*done)(struct frontend_job *job);
     uint64_t deadline_ns; /* on the monotonic clock; after it the job does not run. 0: none */
+    /* It may end with WOULD_WAIT, which nobody else hears of: `done` submits it anew, not
+     * repeatable then. */
+    bool is_repeatable;
     struct frontend_subject subject;    /* its texts live until `done` */
     const struct memory_budget *memory; /* what it uses, for those who look; NULL: unknown */
     atomic_bool canceled;               /* `run` looks at it now and then, and ends with CANCELED */
@@ -85,6 +90,7 @@ struct frontend_job {
     struct task task;
     struct timer timer;
     uint64_t id;
+    uint64_t cost_key;
     uint64_t submitted_ns;
     _Atomic uint64_t started_ns; /* 0: not yet */
     /* Under the lock of the queue. */
@@ -137,6 +143,7 @@ enum frontend_failure {
 
 struct frontend_statistics {
     uint64_t queries_total;
+    uint64_t queries_on_loops_total; /* of them */
     uint64_t queries_running;
     uint64_t queries_waiting;
     uint64_t queries_refused_total;

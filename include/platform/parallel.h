@@ -15,7 +15,7 @@ struct worker_pool;
  * Call body(context, part, lane) once for every part in [0, part_count), from up to
  * parallel_lanes(pool) threads at once, and return when all are done. Parts are handed out in
  * order; `lane` < parallel_lanes(pool) tells threads of this call apart. A NULL pool runs all
- * parts inline, in order, lane 0.
+ * parts inline, in order, lane 0, and so does a thread that must not wait (platform/no_wait.h).
  */
 void parallel_run(struct worker_pool *pool, size_t part_count,
                   void (*body)(void *context, size_t part, size_t lane), void *context);

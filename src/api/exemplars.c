@@ -87,6 +87,10 @@ static enum error_code run_exemplars(struct api_lookup *lookup, struct byte_buff
 void api_query_exemplars(struct http_request *request)
 {
     static const struct api_lookup_kind KIND = {
-        .name = "query_exemplars", .read = read_exemplars, .run = run_exemplars};
+        .name = "query_exemplars",
+        .read = read_exemplars,
+        .run = run_exemplars,
+        .is_repeatable = true,
+    };
     api_lookup_start(request, (struct text){0}, &KIND);
 }

@@ -138,11 +138,21 @@ static void respond_whole(struct api_lookup *lookup)
     http_respond(lookup->request, &response);
 }
 
+static void start(struct http_request *request, struct text name,
+                  const struct api_lookup_kind *kind, bool is_repeatable);
+
 static void lookup_done(struct frontend_job *job)
 {
     struct api_lookup *lookup = (struct api_lookup *)job;
     struct http_request *request = lookup->request;
     http_request_on_gone(request, NULL, NULL);
+    if (job->error.code == ERROR_WOULD_WAIT) {
+        struct text name = lookup->name;
+        const struct api_lookup_kind *kind = lookup->kind;
+        lookup_destroy(lookup);
+        start(request, name, kind, false);
+        return;
+    }
     if (job->error.code == ERROR_NONE && !lookup->is_complete) {
         struct http_header header;
         struct http_response response = response_of(lookup, &header);
@@ -176,8 +186,8 @@ static struct text subject_of(const struct http_parameters *parameters)
     return text;
 }
 
-void api_lookup_start(struct http_request *request, struct text name,
-                      const struct api_lookup_kind *kind)
+static void start(struct http_request *request, struct text name,
+                  const struct api_lookup_kind *kind, bool is_repeatable)
 {
     const struct http_parameters *parameters;
     struct text tenant;
@@ -200,7 +210,11 @@ void api_lookup_start(struct http_request *request, struct text name,
     lookup->job = (struct frontend_job){
         .run = lookup_run,
         .done = lookup_done,
-        .subject = {.tenant = tenant, .kind = kind->name, .text = subject_of(parameters)},
+        .is_repeatable = is_repeatable,
+        .subject = {.tenant = tenant,
+                    .kind = kind->name,
+                    .text = subject_of(parameters),
+                    .label = name},
         .memory = &lookup->memory,
     };
     lookup->request = request;
@@ -222,6 +236,12 @@ void api_lookup_start(struct http_request *request, struct text name,
         lookup_destroy(lookup);
         respond_error(kind, request, &error, API_BAD_DATA);
     }
+}
+
+void api_lookup_start(struct http_request *request, struct text name,
+                      const struct api_lookup_kind *kind)
+{
+    start(request, name, kind, kind->is_repeatable);
 }
 
 /* --- Parts of look-ups ------------------------------------------------------------------------ */

@@ -15,8 +15,15 @@ enum { POINTS_MAX = 11000 };
 
 enum answer_part { PART_HEAD, PART_SERIES, PART_TAIL, PART_END };
 
+struct query_call;
+
+typedef enum error_code read_query(struct query_call *call,
+                                   const struct http_parameters *parameters,
+                                   struct promql_execution_options *options, struct error *error);
+
 struct query_call {
     struct frontend_job job; /* first */
+    read_query *read;        /* what the request is about, to begin anew */
     struct http_producer producer;
     struct http_request *request;
     struct promql_execution *execution;
@@ -337,11 +344,19 @@ static void query_run(struct frontend_job *job)
         error_set(&job->error, ERROR_OUT_OF_MEMORY, "the answer needs too much memory");
 }
 
+static void start(struct http_request *request, read_query *read, bool is_repeatable);
+
 static void query_done(struct frontend_job *job)
 {
     struct query_call *call = (struct query_call *)job;
     struct http_request *request = call->request;
     http_request_on_gone(request, NULL, NULL);
+    if (job->error.code == ERROR_WOULD_WAIT) {
+        read_query *read = call->read;
+        call_destroy(call);
+        start(request, read, false);
+        return;
+    }
     if (job->error.code != ERROR_NONE) {
         struct error error = job->error;
         call_destroy(call);
@@ -466,10 +481,7 @@ static enum error_code read_range(struct query_call *call, const struct http_par
     return code == ERROR_NONE ? read_common(call, parameters, options, error) : code;
 }
 
-static void
-start(struct http_request *request,
-      enum error_code (*read)(struct query_call *call, const struct http_parameters *parameters,
-                              struct promql_execution_options *options, struct error *error))
+static void start(struct http_request *request, read_query *read, bool is_repeatable)
 {
     struct promql_execution_options options = {0};
     const struct http_parameters *parameters;
@@ -482,7 +494,12 @@ start(struct http_request *request,
         return;
     }
     call->request = request;
-    call->job = (struct frontend_job){.run = query_run, .done = query_done};
+    call->read = read;
+    call->job = (struct frontend_job){
+        .run = query_run,
+        .done = query_done,
+        .is_repeatable = is_repeatable,
+    };
     enum error_code code = read(call, parameters, &options, &error);
     if (code == ERROR_NONE) {
         code = promql_execution_create(&options, &call->execution, &error);
@@ -512,10 +529,10 @@ start(struct http_request *request,
 
 void api_query(struct http_request *request)
 {
-    start(request, read_instant);
+    start(request, read_instant, true);
 }
 
 void api_query_range(struct http_request *request)
 {
-    start(request, read_range);
+    start(request, read_range, true);
 }

@@ -63,7 +63,12 @@ static enum error_code run_texts(struct api_lookup *lookup, struct byte_buffer *
 }
 
 static const struct api_lookup_kind TEXTS = {
-    .name = "labels", .read = read_texts, .run = run_texts, .append = append_text};
+    .name = "labels",
+    .read = read_texts,
+    .run = run_texts,
+    .is_repeatable = true,
+    .append = append_text,
+};
 
 void api_labels(struct http_request *request)
 {
@@ -179,6 +184,11 @@ static void append_series(struct api_lookup *lookup, size_t item, struct byte_bu
 void api_series(struct http_request *request)
 {
     static const struct api_lookup_kind KIND = {
-        .name = "series", .read = read_series, .run = run_series, .append = append_series};
+        .name = "series",
+        .read = read_series,
+        .run = run_series,
+        .is_repeatable = true,
+        .append = append_series,
+    };
     api_lookup_start(request, (struct text){0}, &KIND);
 }

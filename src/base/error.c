@@ -21,6 +21,7 @@ static const char *const CODE_NAMES[ERROR_CODES] = {
     [ERROR_CANCELED] = "canceled",
     [ERROR_UNSUPPORTED] = "unsupported",
     [ERROR_CLOSED] = "closed",
+    [ERROR_WOULD_WAIT] = "would_wait",
 };
 
 static enum error_code code_of_errno(int errno_value)

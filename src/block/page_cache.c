@@ -19,6 +19,7 @@
 #include "base/checksum.h"
 #include "page_filling.h"
 #include "page_pin.h"
+#include "platform/no_wait.h"
 
 enum { SHARD_COUNT = 16, BUCKETS_FIRST = 64 };
 
@@ -286,13 +287,15 @@ static enum error_code pin_or_make(struct page_cache *cache, struct page_cache_f
 
     pthread_mutex_lock(&shard->lock);
     struct page_entry *entry = table_find(shard, hash, file->number, offset_bytes);
-    while (entry != NULL && entry->state == ENTRY_FILLING) {
+    while (entry != NULL && entry->state == ENTRY_FILLING && !no_wait_applies()) {
         pthread_cond_wait(&shard->filled, &shard->lock);
         entry = table_find(shard, hash, file->number, offset_bytes);
     }
-    if (entry != NULL) {
+    if (entry != NULL && entry->state == ENTRY_READY) {
         shard->hits++;
         code = pin_entry(entry, kind, pin, error);
+    } else if (no_wait_applies()) {
+        code = error_set(error, ERROR_WOULD_WAIT, "page: not in memory");
     } else if ((entry = calloc(1, sizeof *entry)) == NULL) {
         code = error_set(error, ERROR_OUT_OF_MEMORY, "page cache");
     } else {

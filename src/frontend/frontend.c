@@ -91,6 +91,7 @@ void frontend_statistics(struct frontend *frontend, struct frontend_statistics *
     pthread_mutex_unlock(&frontend->queue.lock);
     *statistics_out = (struct frontend_statistics){
         .queries_total = frontend->queries_total,
+        .queries_on_loops_total = frontend->on_loops_total,
         .queries_running = running,
         .queries_waiting = waiting,
         .queries_refused_total = frontend->refused_total,

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/log.h"
+#include "costs.h"
 #include "frontend/frontend.h"
 #include "waiting.h"
 
@@ -23,10 +24,12 @@ struct frontend {
     struct series_source *source;
     struct arena_account memory;
     struct frontend_queue queue;
+    struct costs costs;
     struct log_limit unreadable_log;
     struct log_limit slow_log;
     _Atomic uint64_t memory_bytes;
     _Atomic uint64_t queries_total;
+    _Atomic uint64_t on_loops_total;
     _Atomic uint64_t refused_total;
     _Atomic uint64_t slow_total;
     _Atomic uint64_t killed_total;

@@ -4,14 +4,25 @@
  *   submit -> running                          -> done
  *   submit -> waiting -> its turn -> running   -> done
  *   submit -> waiting -> too late, or unwanted -> done
+ *   submit -> running on the loop              -> done
  *
  * A job leaves those that wait under the lock, once: whoever took it out brings it to its end.
  */
 #include <assert.h>
 
 #include "frontend_private.h"
+#include "platform/no_wait.h"
 
-enum { NANOSECONDS_PER_MILLISECOND = 1000000 };
+enum {
+    NANOSECONDS_PER_MICROSECOND = 1000,
+    NANOSECONDS_PER_MILLISECOND = 1000000,
+    /* What a job may take on a loop; half of what a shard may take there to apply. */
+    ON_LOOP_NS = 1000000,
+};
+
+/* Of this thread's loop: a job stands for the next turn. One in a turn, so that many together do
+ * not hold up writes. */
+static _Thread_local bool one_is_deferred;
 
 static struct frontend_job *job_of(struct job *job)
 {
@@ -72,6 +83,11 @@ static void tell_unreadable(struct frontend_job *job)
 /* It is not among the active ones any more. */
 static void end(struct frontend_job *job)
 {
+    if (job->error.code == ERROR_WOULD_WAIT) { /* and will be counted when it comes again */
+        atomic_fetch_sub_explicit(&job->frontend->queries_total, 1, memory_order_relaxed);
+        job->done(job);
+        return;
+    }
     if (job->is_killed && job->error.code == ERROR_CANCELED)
         error_set(&job->error, ERROR_CANCELED, "query was killed");
     active_tell_slow(job);
@@ -124,6 +140,15 @@ void queue_end_waiting(struct frontend_job *job)
 
 /* --- Running ---------------------------------------------------------------------------------- */
 
+static void note_cost(struct frontend_job *job, bool on_loop)
+{
+    struct frontend *frontend = job->frontend;
+    uint64_t ran_ns = clock_monotonic_ns(frontend->options.clock) - atomic_load(&job->started_ns);
+    if (job->error.code == ERROR_WOULD_WAIT)
+        ran_ns = UINT64_MAX;
+    costs_note(&frontend->costs, job->cost_key, ran_ns / NANOSECONDS_PER_MICROSECOND, on_loop);
+}
+
 static void job_run(struct job *base)
 {
     struct frontend_job *job = job_of(base);
@@ -136,6 +161,8 @@ static void job_run(struct job *base)
         error_set(&job->error, ERROR_CANCELED, "query was canceled in query queue");
     else
         job->run(job);
+    if (!no_wait_applies())
+        note_cost(job, false);
 }
 
 /* On the waiting job's own loop: a job is submitted from there. */
@@ -161,6 +188,32 @@ static void job_done(struct job *base)
     end(job);
 }
 
+static void run_on_loop(struct task *task)
+{
+    struct frontend_job *job = job_of_task(task);
+    one_is_deferred = false;
+    no_wait_begin(clock_monotonic_ns(job->frontend->options.clock) + ON_LOOP_NS);
+    job_run(&job->job);
+    no_wait_end();
+    note_cost(job, true);
+    if (job->error.code != ERROR_WOULD_WAIT)
+        atomic_fetch_add_explicit(&job->frontend->on_loops_total, 1, memory_order_relaxed);
+    job_done(&job->job);
+}
+
+/* Its turn has come at once. */
+static void begin(struct frontend_job *job)
+{
+    if (!job->is_repeatable || one_is_deferred ||
+        !costs_is_short(&job->frontend->costs, job->cost_key)) {
+        scheduler_submit(job->origin, &job->job);
+        return;
+    }
+    one_is_deferred = true;
+    job->task.run = run_on_loop;
+    scheduler_defer(job->origin, &job->task);
+}
+
 /* --- Public ----------------------------------------------------------------------------------- */
 
 static void start_timer(struct frontend_job *job)
@@ -180,6 +233,7 @@ enum error_code frontend_submit(struct frontend *frontend, struct scheduler *loo
     job->waits_in = NULL;
     job->submitted_ns = clock_monotonic_ns(frontend->options.clock);
     job->started_ns = 0;
+    job->cost_key = cost_key(&job->subject);
     job->job = (struct job){.run = job_run, .done = job_done, .class = JOB_QUERY};
     job->task = (struct task){.run = its_turn};
     job->timer = (struct timer){.fire = too_late, .heap_index = TIMER_IDLE};
@@ -199,7 +253,7 @@ enum error_code frontend_submit(struct frontend *frontend, struct scheduler *loo
     }
     atomic_fetch_add_explicit(&frontend->queries_total, 1, memory_order_relaxed);
     if (starts)
-        scheduler_submit(loop, &job->job);
+        begin(job);
     else if (job->deadline_ns > 0)
         start_timer(job);
     return ERROR_NONE;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "loop_uv.h"
+#include "platform/no_wait.h"
 
 /* --- Types ------------------------------------------------------------------------------- */
 
@@ -393,7 +394,7 @@ static void region_link(struct worker_pool *pool, struct region *region)
 void parallel_run(struct worker_pool *pool, size_t part_count,
                   void (*body)(void *context, size_t part, size_t lane), void *context)
 {
-    if (pool == NULL || part_count < 2) {
+    if (pool == NULL || part_count < 2 || no_wait_applies()) {
         for (size_t part = 0; part < part_count; part++)
             body(context, part, 0);
         return;

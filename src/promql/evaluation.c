@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "platform/no_wait.h"
+
 /* Series of one part: small enough to share among threads, large enough to merge seldom. Long ones
  * are work enough with fewer. */
 enum { PART_SERIES_MIN = 16, PART_STEPS_MIN = 8192, PART_SERIES_MAX = 4096, PARTS_WANTED = 64 };
@@ -33,8 +35,11 @@ enum error_code evaluation_check(struct evaluation *evaluation, struct error *er
     const struct promql_execution_options *options = &evaluation->options;
     if (options->canceled != NULL && atomic_load_explicit(options->canceled, memory_order_relaxed))
         return error_set(error, ERROR_CANCELED, "query was canceled in expression evaluation");
-    if (options->deadline_ns > 0 && clock_monotonic_ns(options->clock) >= options->deadline_ns)
+    uint64_t now_ns = clock_monotonic_ns(options->clock);
+    if (options->deadline_ns > 0 && now_ns >= options->deadline_ns)
         return error_set(error, ERROR_TIMEOUT, "query timed out in expression evaluation");
+    if (no_wait_is_over(now_ns))
+        return error_set(error, ERROR_WOULD_WAIT, "query: too long for a loop");
     /* Helpers that cut labels can't tell "no memory" from "no labels"; the budget remembers. */
     if (memory_budget_is_exceeded(&evaluation->memory))
         return evaluation_out_of_memory(evaluation, error);

@@ -198,6 +198,9 @@ static void collect_queries(void *context, metric_visit *visit, void *visit_cont
                 METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_refused_total);
     metric_emit(&emitter, "gnomon_query_slow_total", "Queries that ran for query.slow or longer.",
                 METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_slow_total);
+    metric_emit(&emitter, "gnomon_query_on_loop_total",
+                "Queries that were short enough to run on the loop that took them.",
+                METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_on_loops_total);
     metric_emit(&emitter, "gnomon_query_killed_total", "Queries ended by an administrator.",
                 METRIC_KIND_COUNTER, NULL, 0, (double)queries.queries_killed_total);
     static const char *const REASONS[FRONTEND_FAILURES] = {

@@ -9,6 +9,7 @@
 
 #include "frontend/frontend.h"
 #include "platform/loop.h"
+#include "platform/no_wait.h"
 #include "series_memory.h"
 #include "waiting.h"
 
@@ -191,6 +192,106 @@ static void jobs_wait_for_their_turn_and_run_in_order(void **state)
     assert_int_equal(statistics.queries_waiting, 0);
     assert_int_equal(statistics.queries_total, 1 + WAITING_MAX);
     assert_int_equal(statistics.queries_refused_total, 0);
+}
+
+/* --- Short jobs ------------------------------------------------------------------------------- */
+
+struct short_job {
+    struct frontend_job job; /* first */
+    struct site *site;
+    bool reads_disk;
+    bool ran_on_loop;
+    sem_t done;
+};
+
+static void run_short(struct frontend_job *job)
+{
+    struct short_job *self = (struct short_job *)job;
+    self->ran_on_loop = scheduler_on_loop(loop_scheduler(self->site->loop));
+    assert_int_equal(no_wait_applies(), self->ran_on_loop);
+    if (self->reads_disk && no_wait_applies())
+        error_set(&job->error, ERROR_WOULD_WAIT, "not in memory");
+}
+
+static void done_short(struct frontend_job *job)
+{
+    assert_false(no_wait_applies());
+    sem_post(&((struct short_job *)job)->done);
+}
+
+static void submit_short(void *argument)
+{
+    struct short_job *self = argument;
+    struct error error;
+    self->job.run = run_short;
+    self->job.done = done_short;
+    assert_int_equal(
+        frontend_submit(self->site->frontend, loop_scheduler(self->site->loop), &self->job, &error),
+        ERROR_NONE);
+}
+
+static struct short_job ask(struct site *site, struct frontend_subject subject, bool is_repeatable,
+                            bool reads_disk)
+{
+    struct short_job self = {.site = site, .reads_disk = reads_disk};
+    self.job.subject = subject;
+    self.job.is_repeatable = is_repeatable;
+    sem_init(&self.done, 0, 0);
+    loop_call(site->loop, submit_short, &self);
+    sem_wait(&self.done);
+    sem_destroy(&self.done);
+    return self;
+}
+
+/* A busy machine may make any run long; one in many is not. */
+static bool runs_on_loop_soon(struct site *site, struct frontend_subject subject)
+{
+    for (int i = 0; i < 1000; i++)
+        if (ask(site, subject, true, false).ran_on_loop)
+            return true;
+    return false;
+}
+
+static void what_was_short_runs_on_the_loop(void **state)
+{
+    struct site *site = *state;
+    struct frontend_subject subject = {
+        .kind = "query", .text = TEXT("up"), .start_ms = 100, .end_ms = 200, .step_ms = 10};
+    struct frontend_subject later = subject;
+    later.start_ms += 5000;
+    later.end_ms += 5000;
+    struct frontend_subject other = subject;
+    other.text = TEXT("down");
+    assert_false(ask(site, subject, true, false).ran_on_loop); /* nothing is known of it */
+    assert_true(runs_on_loop_soon(site, later));
+    assert_false(ask(site, other, true, false).ran_on_loop);
+    assert_false(ask(site, subject, false, false).ran_on_loop);
+    struct frontend_statistics statistics;
+    frontend_statistics(site->frontend, &statistics);
+    assert_int_equal(statistics.queries_running, 0);
+    assert_true(statistics.queries_on_loops_total >= 1);
+}
+
+static void what_has_to_wait_is_left_to_workers_for_a_while(void **state)
+{
+    struct site *site = *state;
+    struct frontend_subject subject = {.kind = "query", .text = TEXT("up")};
+    assert_true(runs_on_loop_soon(site, subject));
+    struct frontend_statistics before, after;
+    frontend_statistics(site->frontend, &before);
+    struct short_job given_up = {0};
+    for (int i = 0; i < 1000 && !given_up.ran_on_loop; i++)
+        given_up = ask(site, subject, true, true);
+    assert_int_equal(given_up.job.error.code, ERROR_WOULD_WAIT);
+    struct short_job again = ask(site, subject, false, true);
+    assert_false(again.ran_on_loop);
+    assert_int_equal(again.job.error.code, ERROR_NONE);
+    for (int i = 0; i < 10; i++)
+        assert_false(ask(site, subject, true, false).ran_on_loop);
+    assert_true(runs_on_loop_soon(site, subject));
+    frontend_statistics(site->frontend, &after);
+    for (size_t i = 0; i < FRONTEND_FAILURES; i++)
+        assert_int_equal(after.failed_total[i], before.failed_total[i]);
 }
 
 /* --- Tenants ---------------------------------------------------------------------------------- */
@@ -378,6 +479,9 @@ static void all_queries_share_one_budget_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_was_short_runs_on_the_loop, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_has_to_wait_is_left_to_workers_for_a_while, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(jobs_wait_for_their_turn_and_run_in_order, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(
