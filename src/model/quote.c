@@ -46,6 +46,7 @@ void text_append_quoted(struct byte_buffer *buffer, struct text value)
         }
         plain_start = ++position;
     }
-    byte_buffer_append(buffer, value.data + plain_start, position - plain_start);
+    if (position > plain_start) /* an empty text may be NULL */
+        byte_buffer_append(buffer, value.data + plain_start, position - plain_start);
     byte_buffer_u8(buffer, '"');
 }

@@ -14,6 +14,7 @@ static void strings_are_quoted_with_the_escapes_of_go(void **state)
         const char *quoted;
     } CASES[] = {
         {TEXT(""), "\"\""},
+        {{NULL, 0}, "\"\""},
         {TEXT("plain 'text'"), "\"plain 'text'\""},
         {TEXT("a\"b\\c"), "\"a\\\"b\\\\c\""},
         {TEXT("\a\b\f\n\r\t\v"), "\"\\a\\b\\f\\n\\r\\t\\v\""},
