@@ -16,6 +16,7 @@ struct self_write {
     struct ingest_request request;
     struct arena *arena;
     bool writing;
+    bool is_described; /* type and help of all metrics were written since the start */
     void (*stopped)(void *context);
     void *stopped_context;
 };
@@ -28,6 +29,8 @@ struct body_builder {
     struct byte_buffer part;
     int64_t now_ms;
     struct text node_name;
+    bool describes;
+    const char *described; /* the family that was described last */
 };
 
 enum { FIELD_BYTES = 2, FIELD_VARINT = 0, FIELD_FIXED64 = 1 };
@@ -49,10 +52,31 @@ static void add_label(struct body_builder *builder, struct text name, struct tex
     byte_buffer_text(&builder->series, (struct text){(char *)part->bytes, part->size});
 }
 
+static void add_description(struct body_builder *builder, const struct metric_sample *sample)
+{
+    static const uint64_t TYPES[] = {[METRIC_KIND_COUNTER] = METRIC_COUNTER,
+                                     [METRIC_KIND_GAUGE] = METRIC_GAUGE,
+                                     [METRIC_KIND_HISTOGRAM] = METRIC_HISTOGRAM};
+    struct byte_buffer *part = &builder->part;
+    byte_buffer_reset(part);
+    field(part, 1, FIELD_VARINT);
+    byte_buffer_varint(part, TYPES[sample->kind]);
+    field(part, 2, FIELD_BYTES);
+    byte_buffer_text(part, text_of(sample->family));
+    field(part, 4, FIELD_BYTES);
+    byte_buffer_text(part, text_of(sample->help));
+    field(&builder->body, 3, FIELD_BYTES);
+    byte_buffer_text(&builder->body, (struct text){(char *)part->bytes, part->size});
+    builder->described = sample->family;
+}
+
 static void add_sample(void *context, const struct metric_sample *sample)
 {
     struct body_builder *builder = context;
     struct byte_buffer *part = &builder->part;
+    if (builder->describes &&
+        (builder->described == NULL || strcmp(builder->described, sample->family) != 0))
+        add_description(builder, sample);
     byte_buffer_reset(&builder->series);
     add_label(builder, LABEL_METRIC_NAME, text_of(sample->name));
     add_label(builder, TEXT("instance"), builder->node_name);
@@ -75,7 +99,8 @@ static bool build_body(struct self_write *self_write, uint8_t **compressed_out, 
 {
     struct node *node = self_write->node;
     struct body_builder builder = {.now_ms = clock_now_ms(clock_system()),
-                                   .node_name = text_of(node->settings->cluster_node)};
+                                   .node_name = text_of(node->settings->cluster_node),
+                                   .describes = !self_write->is_described};
     struct error error;
     metrics_visit(node->metrics, add_sample, &builder);
     bool built = !builder.body.failed && !builder.series.failed && !builder.part.failed &&
@@ -110,7 +135,9 @@ static void written(struct ingest_request *request)
         (struct self_write *)((char *)request - offsetof(struct self_write, request));
     self_write->writing = false;
     atomic_fetch_add(&self_write->node->self_writes, 1);
-    if (request->status != INGEST_STORED) {
+    if (request->status == INGEST_STORED) {
+        self_write->is_described = true;
+    } else {
         atomic_fetch_add(&self_write->node->self_write_failures, 1);
         log_event(LOG_DEBUG, "server", "own metrics were not stored", "reason=\"%s\"",
                   request->message);

@@ -34,6 +34,11 @@ class Operation(harness.IntegrationTest):
                            "the node has written its metrics", alive=node)
         names = node.get("/api/v1/label/__name__/values").data()
         self.assertEqual([name for name in names if not name.startswith("gnomon_")], [])
+        described = [line.split(" ", 3)[2] for line in node.get("/metrics").body.decode().split("\n")
+                     if line.startswith("# HELP ")]
+        metadata = node.get("/api/v1/metadata").data()
+        self.assertEqual(sorted(metadata), sorted(described))
+        self.assertEqual(metadata["gnomon_ingest_requests_total"][0]["type"], "counter")
         node.terminate()
 
     def test_promtool_finds_nothing_wrong_with_the_metrics(self):
