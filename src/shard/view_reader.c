@@ -142,6 +142,28 @@ static void add_piece(struct view_reader *reader, struct sample_columns columns,
     reader->pieces[reader->piece_count++] = columns;
 }
 
+/* Of pieces that hold one sample. */
+static int64_t newest_piece_ms(const struct view_reader *reader)
+{
+    int64_t newest_ms = INT64_MIN;
+    for (size_t i = 0; i < reader->piece_count; i++)
+        if (reader->pieces[i].timestamps_ms[0] > newest_ms)
+            newest_ms = reader->pieces[i].timestamps_ms[0];
+    return newest_ms;
+}
+
+/* Whether a piece that ends there has nothing newer than what was found. */
+static bool is_older(const struct view_reader *reader, enum read_mode mode, int64_t end_ms)
+{
+    return mode == READ_LATEST && end_ms < newest_piece_ms(reader);
+}
+
+/* In the order of the view, which is mostly that of time: the latest is among the last. */
+static size_t in_order(enum read_mode mode, size_t i, size_t count)
+{
+    return mode == READ_LATEST ? count - 1 - i : i;
+}
+
 static enum error_code read_block(struct view_reader *reader, struct block_position at,
                                   int64_t start_ms, int64_t end_ms, enum read_mode mode,
                                   struct sample_columns *columns_out, struct error *error)
@@ -160,17 +182,18 @@ static enum error_code collect_blocks(struct view_reader *reader, const struct v
                                       bool cut, struct error *error)
 {
     for (size_t i = 0; i < series->block_count; i++) {
-        const struct view_block *block = &reader->view->blocks[series->blocks[i].block];
-        if (block->start_ms > end_ms || block->end_ms < start_ms)
+        struct block_position at = series->blocks[in_order(mode, i, series->block_count)];
+        const struct view_block *block = &reader->view->blocks[at.block];
+        if (block->start_ms > end_ms || block->end_ms < start_ms ||
+            is_older(reader, mode, block->end_ms))
             continue;
         struct sample_columns columns;
-        enum error_code code =
-            read_block(reader, series->blocks[i], start_ms, end_ms, mode, &columns, error);
+        enum error_code code = read_block(reader, at, start_ms, end_ms, mode, &columns, error);
         if (code != ERROR_NONE)
             return code;
         if (columns.count == 0)
             continue;
-        add_piece(reader, columns, series->blocks[i].block);
+        add_piece(reader, columns, at.block);
         if (cut)
             code = cut_deleted(reader, series, block->index, error);
         if (code != ERROR_NONE)
@@ -183,9 +206,12 @@ static enum error_code collect_parts(struct view_reader *reader, const struct vi
                                      int64_t start_ms, int64_t end_ms, enum read_mode mode,
                                      bool cut, struct error *error)
 {
-    for (size_t i = 0; i < reader->view->part_count; i++) {
+    size_t count = reader->view->part_count;
+    for (size_t nth = 0; nth < count; nth++) {
+        size_t i = in_order(mode, nth, count);
         const struct view_part *part = &reader->view->parts[i];
-        if (part->start_ms > end_ms || part->end_ms < start_ms)
+        if (part->start_ms > end_ms || part->end_ms < start_ms ||
+            is_older(reader, mode, part->end_ms))
             continue;
         struct part_reader *opened;
         struct sample_columns columns;
@@ -267,15 +293,6 @@ static int64_t files_end_ms(const struct view *view)
         if (view->blocks[i].end_ms > end_ms)
             end_ms = view->blocks[i].end_ms;
     return end_ms;
-}
-
-static int64_t newest_piece_ms(const struct view_reader *reader)
-{
-    int64_t newest_ms = INT64_MIN;
-    for (size_t i = 0; i < reader->piece_count; i++)
-        if (reader->pieces[i].timestamps_ms[0] > newest_ms)
-            newest_ms = reader->pieces[i].timestamps_ms[0];
-    return newest_ms;
 }
 
 static struct sample_columns last_sample(const struct sample_columns *columns)

@@ -174,6 +174,20 @@ class QueryApi(harness.IntegrationTest):
         self.assertIn("on the right hand-side", error)
         self.assertTrue(error.endswith("matching labels must be unique on one side"), error)
 
+    def test_the_latest_sample_is_found_in_whatever_file_it_lies(self):
+        even = START_S // 7200 * 7200
+        for at, value in ((even - 60, 1), (even + 60, 2), (even - 30, 3), (even + 30, 4)):
+            body = series_1([("__name__", "moving")], [(at * 1000, value)])
+            self.assertEqual(self.node.request("POST", "/api/v1/write", snappy(body),
+                                               HEADERS_1).status, 204)
+            self.assertEqual(self.node.request("POST", "/api/v1/admin/flush").status, 204)
+            self.assertGreaterEqual(len(self.node.get("/api/v1/status/tsdb/blocks").data()["blocks"]),
+                                    1)
+        for at, value in ((even - 45, 1), (even - 1, 3), (even + 29, 3), (even + 59, 4),
+                          (even + 60, 2), (even + 300, 2)):
+            self.assertEqual(self.node.query("moving", time=at)["result"][0]["value"][1],
+                             str(value), at - even)
+
     def test_a_limit_cuts_the_answer_and_warns(self):
         cut = self.node.get("/api/v1/labels", limit=2).json()
         self.assertEqual((cut["data"], cut["warnings"]),
