@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "base/text_set.h"
@@ -88,6 +89,11 @@ struct index_source_operations {
     enum error_code (*labels)(struct index_source *self, struct positions positions,
                               struct arena *arena, struct labels *labels_out, struct error *error);
 
+    /* What tells series apart (model/label_identity.h), of many of them:
+     * identities_out[positions.count]. NULL: made of the labels. */
+    enum error_code (*identities)(struct index_source *self, struct positions positions,
+                                  struct hash128 *identities_out, struct error *error);
+
     /* Of all values of a label, or of all names for the empty name, when they were visited to the
      * end not long ago: a number that is another one for other texts, but for a chance of 2^-64. 0:
      * not known. NULL: never known. */
@@ -104,6 +110,12 @@ static inline uint64_t index_source_digest(struct index_source *self, struct tex
 {
     return self->operations->digest == NULL ? 0 : self->operations->digest(self, tenant, name);
 }
+
+/* identities_out[positions.count]; `scratch` is for labels, where they are needed. Errors:
+ * NOT_FOUND, CORRUPT, IO, OUT_OF_MEMORY. */
+enum error_code index_identities(struct index_source *source, struct positions positions,
+                                 struct arena *scratch, struct hash128 *identities_out,
+                                 struct error *error);
 
 /* Which of the selected series count, when matchers do not say it all: by time for instance. */
 struct index_filter {

@@ -426,6 +426,17 @@ static enum error_code source_labels(struct index_source *source, struct positio
     return code;
 }
 
+static enum error_code source_identities(struct index_source *source, struct positions positions,
+                                         struct hash128 *identities_out, struct error *error)
+{
+    struct label_pages pages;
+    enum error_code code = label_pages_init(&pages, index_of(source), error);
+    for (size_t i = 0; code == ERROR_NONE && i < positions.count; i++)
+        code = label_pages_identity(&pages, positions.items[i], &identities_out[i], error);
+    label_pages_clear(&pages);
+    return code;
+}
+
 /* --- Opening ---------------------------------------------------------------------------------- */
 
 static const struct index_source_operations OPERATIONS = {
@@ -438,6 +449,7 @@ static const struct index_source_operations OPERATIONS = {
     .walk = source_walk,
     .position_end = source_position_end,
     .labels = source_labels,
+    .identities = source_identities,
 };
 
 enum error_code label_index_open(struct label_index *index, const struct page_file *file,

@@ -2,6 +2,9 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "model/label_identity.h"
 
 /*
  * Both kinds of page are items one behind the other:
@@ -9,7 +12,8 @@
  *   PAGE = u32 offset of each item and of the end, from the start of the page | items
  *
  * A row is the u32 numbers of its pairs, ascending. A pair is varint name length | name | varint
- * value length | value; the pair that lists all series of a tenant is empty.
+ * value length | value, behind its identity (16 bytes); of the pair that lists all series of a
+ * tenant that is all.
  */
 
 /* --- Constants and types ---------------------------------------------------------------------- */
@@ -18,6 +22,7 @@ enum {
     ROW_GROUP_SERIES = LABEL_PAGE_SERIES, /* so that a group is made of one page */
     PAIR_GROUP_PAIRS = 128,               /* about a leaf of the table */
     OFFSET_BYTES = 4,
+    IDENTITY_BYTES = 16,
     GROUP_NONE = UINT32_MAX,
 };
 
@@ -154,10 +159,19 @@ static enum error_code pair_append(const struct label_index *index,
     struct text name = table_cursor_key(names);
     if (!names->valid || name.size < 4 || name.size + key.size > LABEL_SET_BYTES_MAX)
         return corrupt(index, "the name of a label pair", error);
+    struct hash128 identity = {0};
+    size_t start = page->size;
+    byte_buffer_append(page, &identity, sizeof identity);
     if (key.size == 4 || name.size == 4)
         return ERROR_NONE; /* not a label: all series of a tenant */
     byte_buffer_text(page, (struct text){name.data + 4, name.size - 4});
     byte_buffer_text(page, (struct text){key.data + 4, key.size - 4});
+    if (page->failed)
+        return ERROR_NONE; /* told at the end */
+    uint8_t *item = page->bytes + start;
+    identity = label_pair_identity(
+        (struct text){(const char *)item + IDENTITY_BYTES, page->size - start - IDENTITY_BYTES});
+    memcpy(item, &identity, sizeof identity);
     return ERROR_NONE;
 }
 
@@ -188,8 +202,9 @@ static enum error_code pairs_make(struct page_maker *maker, struct page_made *ma
     return code;
 }
 
-static enum error_code pair_find(struct label_pages *pages, uint32_t number,
-                                 struct text *encoded_out, struct error *error)
+/* The item of a pair, with text. */
+static enum error_code pair_find(struct label_pages *pages, uint32_t number, struct text *item_out,
+                                 struct error *error)
 {
     uint32_t at = number / PAIR_GROUP_PAIRS;
     struct pair_group *group = &pages->groups[at];
@@ -203,8 +218,9 @@ static enum error_code pair_find(struct label_pages *pages, uint32_t number,
         group->next = pages->last_group;
         pages->last_group = at;
     }
-    *encoded_out = page_item(&group->pin, number % PAIR_GROUP_PAIRS);
-    return ERROR_NONE;
+    *item_out = page_item(&group->pin, number % PAIR_GROUP_PAIRS);
+    return item_out->size <= IDENTITY_BYTES ? corrupt(pages->index, "a label pair", error)
+                                            : ERROR_NONE;
 }
 
 /* --- Public ----------------------------------------------------------------------------------- */
@@ -223,12 +239,11 @@ enum error_code label_pages_init(struct label_pages *pages, const struct label_i
     return ERROR_NONE;
 }
 
-enum error_code label_pages_labels(struct label_pages *pages, uint32_t position,
-                                   struct arena *arena, struct labels *labels_out,
-                                   struct error *error)
+/* The items of a series' pairs: items[LABELS_PER_SERIES_MAX]. */
+static enum error_code items_find(struct label_pages *pages, uint32_t position, struct text *items,
+                                  size_t *count_out, struct error *error)
 {
     const struct label_index *index = pages->index;
-    struct text encoded[LABELS_PER_SERIES_MAX];
     struct text numbers;
     if (position >= index->series_count)
         return error_set(error, ERROR_NOT_FOUND, "series at position %u of %u", position,
@@ -237,7 +252,6 @@ enum error_code label_pages_labels(struct label_pages *pages, uint32_t position,
     if (code != ERROR_NONE)
         return code;
     size_t count = numbers.size / sizeof(uint32_t);
-    size_t size = 0;
     uint32_t before = 0;
     assert(count <= LABELS_PER_SERIES_MAX);
     for (size_t i = 0; i < count; i++) {
@@ -245,24 +259,55 @@ enum error_code label_pages_labels(struct label_pages *pages, uint32_t position,
         /* Pairs are numbered by name, so ascending numbers of different names are canonical. */
         if (i > 0 && number <= before)
             return corrupt(index, "labels out of order", error);
-        code = pair_find(pages, number, &encoded[i], error);
+        code = pair_find(pages, number, &items[i], error);
         if (code != ERROR_NONE)
             return code;
-        if (encoded[i].size == 0)
-            return corrupt(index, "a label pair", error);
-        size += encoded[i].size;
         before = number;
     }
+    *count_out = count;
+    return ERROR_NONE;
+}
+
+enum error_code label_pages_labels(struct label_pages *pages, uint32_t position,
+                                   struct arena *arena, struct labels *labels_out,
+                                   struct error *error)
+{
+    struct text items[LABELS_PER_SERIES_MAX];
+    size_t count;
+    enum error_code code = items_find(pages, position, items, &count, error);
+    if (code != ERROR_NONE)
+        return code;
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += items[i].size - IDENTITY_BYTES;
     if (size > LABEL_SET_BYTES_MAX)
-        return corrupt(index, "too many bytes of labels", error);
+        return corrupt(pages->index, "too many bytes of labels", error);
     uint8_t *bytes = arena_allocate(arena, size);
     if (bytes == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "read labels");
     *labels_out = (struct labels){.bytes = bytes, .size = (uint32_t)size};
     for (size_t i = 0; i < count; i++) {
-        memcpy(bytes, encoded[i].data, encoded[i].size);
-        bytes += encoded[i].size;
+        memcpy(bytes, items[i].data + IDENTITY_BYTES, items[i].size - IDENTITY_BYTES);
+        bytes += items[i].size - IDENTITY_BYTES;
     }
+    return ERROR_NONE;
+}
+
+enum error_code label_pages_identity(struct label_pages *pages, uint32_t position,
+                                     struct hash128 *identity_out, struct error *error)
+{
+    struct text items[LABELS_PER_SERIES_MAX];
+    size_t count;
+    enum error_code code = items_find(pages, position, items, &count, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct hash128 identity = {0};
+    for (size_t i = 0; i < count; i++) {
+        struct hash128 pair;
+        memcpy(&pair, items[i].data, sizeof pair);
+        label_identity_add(&identity, pair);
+    }
+    *identity_out = identity;
     return ERROR_NONE;
 }
 

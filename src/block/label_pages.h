@@ -30,6 +30,9 @@ enum error_code label_pages_init(struct label_pages *pages, const struct label_i
 enum error_code label_pages_labels(struct label_pages *pages, uint32_t position,
                                    struct arena *arena, struct labels *labels_out,
                                    struct error *error);
+/* What tells the series from others (model/label_identity.h). Errors: as above. */
+enum error_code label_pages_identity(struct label_pages *pages, uint32_t position,
+                                     struct hash128 *identity_out, struct error *error);
 void label_pages_clear(struct label_pages *pages);
 
 #endif

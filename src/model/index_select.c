@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "model/index_source.h"
+#include "model/label_identity.h"
 
 enum {
     /* Values looked at between two looks at the flag. */
@@ -446,5 +447,20 @@ enum error_code index_select_set(struct index_source *source, const struct index
         position_set_add(&builder, positions);
     if (code == ERROR_NONE)
         *set_out = position_set_finish(&builder);
+    return code;
+}
+
+enum error_code index_identities(struct index_source *source, struct positions positions,
+                                 struct arena *scratch, struct hash128 *identities_out,
+                                 struct error *error)
+{
+    if (source->operations->identities != NULL)
+        return source->operations->identities(source, positions, identities_out, error);
+    struct labels *labels = arena_array(scratch, positions.count, sizeof *labels);
+    if (labels == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "identities of series");
+    enum error_code code = source->operations->labels(source, positions, scratch, labels, error);
+    for (size_t i = 0; code == ERROR_NONE && i < positions.count; i++)
+        identities_out[i] = labels_identity(labels[i]);
     return code;
 }

@@ -1,13 +1,11 @@
 /*
- * Batches of labels are read piece by piece, into memory that is used again; only those of series
- * that were not met before are kept.
+ * A series of a block is known by the identity of its labels; labels themselves are not read.
+ * Blocks lie in one order, so the next series of one is mostly the one behind the last that was
+ * met; others are looked up in a table, which is made when the first one is.
  */
 #include "series_join.h"
 
 #include <assert.h>
-#include <string.h>
-
-#include "base/checksum.h"
 
 /* Large, since texts that neighbours share are read once in a batch. */
 enum { BATCH_SERIES = 8192 };
@@ -22,13 +20,14 @@ struct join {
     struct block_link *links;
     size_t link_count;
     size_t link_capacity;
-    uint32_t *table; /* [table_capacity], series number + 1 by hash of labels */
+    size_t expected; /* the series behind the one met last */
+    uint32_t *table; /* [table_capacity], series number + 1 by identity; NULL: not needed yet */
     size_t table_capacity;
     /* Of one batch, [BATCH_SERIES] or the most that a piece has. */
-    struct labels *labels;
+    struct hash128 *identities;
     uint64_t *ids;
     uint32_t *positions;
-    struct arena *scratch; /* labels of a batch that is joined; NULL until one is */
+    struct arena *scratch; /* labels of a batch, where an index has no identities */
 };
 
 static enum error_code out_of_memory(struct error *error)
@@ -61,11 +60,13 @@ static enum error_code reserve(struct join *join, struct error *error)
     join->series = arena_array(arena, join->series_capacity, sizeof *join->series);
     join->link_capacity = in_blocks;
     join->links = arena_array(arena, in_blocks, sizeof *join->links);
-    join->labels = arena_array(arena, batch, sizeof *join->labels);
+    join->identities = arena_array(arena, batch, sizeof *join->identities);
     join->ids = arena_array(arena, batch, sizeof *join->ids);
     join->positions = arena_array(arena, batch, sizeof *join->positions);
-    return join->series == NULL || join->links == NULL || join->labels == NULL ||
-                   join->ids == NULL || join->positions == NULL || in_blocks >= LINK_NONE
+    join->scratch = arena_create(0);
+    return join->series == NULL || join->links == NULL || join->identities == NULL ||
+                   join->ids == NULL || join->positions == NULL || join->scratch == NULL ||
+                   in_blocks >= LINK_NONE
                ? out_of_memory(error)
                : ERROR_NONE;
 }
@@ -85,19 +86,19 @@ static bool series_reserve(struct join *join, size_t count)
     return true;
 }
 
-/* --- Joining by labels ------------------------------------------------------------------------ */
+/* --- The table -------------------------------------------------------------------------------- */
 
-static uint32_t *table_place(const struct join *join, struct labels labels)
+static uint32_t *table_place(const struct join *join, struct hash128 identity)
 {
     size_t mask = join->table_capacity - 1;
-    for (size_t i = hash64(labels.bytes, labels.size, HASH_SEED_STORED) & mask;;
-         i = (i + 1) & mask) {
+    for (size_t i = identity.low & mask;; i = (i + 1) & mask) {
         uint32_t number = join->table[i];
-        if (number == 0 || labels_equal(join->series[number - 1].labels, labels))
+        if (number == 0 || hash128_equal(join->series[number - 1].identity, identity))
             return &join->table[i];
     }
 }
 
+/* Room for `count` more series. */
 static bool table_reserve(struct join *join, size_t count)
 {
     size_t needed = (join->series_count + count) * 2;
@@ -111,68 +112,80 @@ static bool table_reserve(struct join *join, size_t count)
         return false;
     join->table_capacity = capacity;
     for (size_t i = 0; i < join->series_count; i++)
-        *table_place(join, join->series[i].labels) = (uint32_t)i + 1;
+        *table_place(join, join->series[i].identity) = (uint32_t)i + 1;
     return true;
 }
 
-static void add_link(struct join *join, struct found_series *series, struct block_position position)
-{
-    assert(join->link_count < join->link_capacity);
-    join->links[join->link_count] = (struct block_link){position, series->block_first};
-    series->block_first = (uint32_t)join->link_count++;
-}
+/* --- Joining ---------------------------------------------------------------------------------- */
 
-/* Of what is joined most is known; only labels of new series are kept. */
-static bool keep_labels(struct join *join, struct labels *labels)
-{
-    uint8_t *bytes = arena_allocate(join->request->arena, labels->size);
-    if (bytes == NULL)
-        return false;
-    memcpy(bytes, labels->bytes, labels->size);
-    labels->bytes = bytes;
-    return true;
-}
-
-static struct found_series *add_series(struct join *join, struct labels labels, uint64_t id)
+/* Behind all others; not in the table. */
+static size_t add_series(struct join *join, const struct selection_piece *piece, uint32_t position,
+                         struct hash128 identity, uint64_t id)
 {
     assert(join->series_count < join->series_capacity);
-    struct found_series *series = &join->series[join->series_count++];
-    *series = (struct found_series){labels, id, LINK_NONE};
-    return series;
+    join->series[join->series_count] = (struct found_series){
+        .identity = identity,
+        .piece = (uint32_t)(piece - join->pieces),
+        .position = position,
+        .id = id,
+        .block_first = LINK_NONE,
+    };
+    return join->series_count++;
+}
+
+/* The number of the series of a block with this identity, which is added when it is new; there is
+ * room. False: out of memory. */
+static bool meet(struct join *join, const struct selection_piece *piece, uint32_t position,
+                 struct hash128 identity, size_t *number_out)
+{
+    *number_out = join->expected;
+    if (join->expected < join->series_count &&
+        hash128_equal(join->series[join->expected].identity, identity))
+        return true;
+    if (!table_reserve(join, 1))
+        return false;
+    uint32_t *place = table_place(join, identity);
+    if (*place == 0) {
+        add_series(join, piece, position, identity, SERIES_ID_NONE);
+        *place = (uint32_t)join->series_count;
+    }
+    *number_out = *place - 1;
+    return true;
+}
+
+static void add_link(struct join *join, size_t number, struct block_position position)
+{
+    assert(join->link_count < join->link_capacity);
+    struct found_series *series = &join->series[number];
+    join->links[join->link_count] = (struct block_link){position, series->block_first};
+    series->block_first = (uint32_t)join->link_count++;
 }
 
 /* A batch of a block; `joins` when others may have the same series. */
 static enum error_code add_of_block(struct join *join, const struct selection_piece *piece,
                                     struct positions batch, bool joins, struct error *error)
 {
-    if (!series_reserve(join, batch.count) || (joins && !table_reserve(join, batch.count)))
+    if (!series_reserve(join, batch.count))
         return out_of_memory(error);
     for (size_t i = 0; i < batch.count; i++) {
-        struct labels labels = join->labels[i];
-        uint32_t *place = joins ? table_place(join, labels) : NULL;
-        struct found_series *series;
-        if (place != NULL && *place != 0) {
-            series = &join->series[*place - 1];
-        } else {
-            if (joins && !keep_labels(join, &labels))
-                return out_of_memory(error);
-            series = add_series(join, labels, SERIES_ID_NONE);
-            if (joins)
-                *place = (uint32_t)join->series_count;
-        }
-        add_link(join, series, (struct block_position){piece->block, batch.items[i]});
+        uint32_t position = batch.items[i];
+        size_t number;
+        if (!joins)
+            number = add_series(join, piece, position, join->identities[i], SERIES_ID_NONE);
+        else if (!meet(join, piece, position, join->identities[i], &number))
+            return out_of_memory(error);
+        join->expected = number + 1;
+        add_link(join, number, (struct block_position){piece->block, position});
     }
     return ERROR_NONE;
 }
-
-/* --- Batches ---------------------------------------------------------------------------------- */
 
 static enum error_code add_registered(struct join *join, const struct selection_piece *piece,
                                       struct positions batch, struct error *error)
 {
     enum error_code code = piece_ids(piece, batch, join->ids, error);
     for (size_t i = 0; code == ERROR_NONE && i < batch.count; i++)
-        add_series(join, join->labels[i], join->ids[i]);
+        add_series(join, piece, batch.items[i], join->identities[i], join->ids[i]);
     return code;
 }
 
@@ -181,15 +194,8 @@ static enum error_code add_piece(struct join *join, const struct selection_piece
 {
     const struct series_request *request = join->request;
     bool joins = join->series_count > 0 && piece->block != BLOCK_NONE;
-    struct arena *arena = request->arena;
     enum error_code code = ERROR_NONE;
-    if (joins) {
-        if (join->scratch == NULL)
-            join->scratch = arena_create(0);
-        if (join->scratch == NULL)
-            return out_of_memory(error);
-        arena = join->scratch;
-    }
+    join->expected = 0;
     for (size_t at = 0; code == ERROR_NONE && at < piece->positions.count; at += BATCH_SERIES) {
         struct positions batch = {join->positions, piece->positions.count - at};
         if (batch.count > BATCH_SERIES)
@@ -197,9 +203,8 @@ static enum error_code add_piece(struct join *join, const struct selection_piece
         position_set_read(&piece->positions, at, batch.count, join->positions);
         if (request->canceled != NULL && atomic_load(request->canceled))
             return error_set(error, ERROR_CANCELED, "the query was canceled");
-        if (joins)
-            arena_reset(arena);
-        code = piece->index->operations->labels(piece->index, batch, arena, join->labels, error);
+        arena_reset(join->scratch);
+        code = index_identities(piece->index, batch, join->scratch, join->identities, error);
         if (code != ERROR_NONE)
             return code;
         code = piece->block == BLOCK_NONE ? add_registered(join, piece, batch, error)

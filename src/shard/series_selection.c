@@ -181,15 +181,37 @@ static struct positions next_batch(const struct series_selection *selection, siz
     return batch_at(*piece_out, first, count, positions);
 }
 
+/* Of a joined selection: neighbours were found in one piece, by ascending position. */
+static enum error_code joined_labels(const struct series_selection *selection, size_t first,
+                                     size_t count, struct arena *arena, struct labels *labels_out,
+                                     struct error *error)
+{
+    uint32_t positions[BATCH_POSITIONS];
+    enum error_code code = ERROR_NONE;
+    while (code == ERROR_NONE && count > 0) {
+        const struct found_series *series = &selection->series[first];
+        const struct selection_piece *piece = &selection->pieces[series->piece];
+        struct positions batch = {positions, 0};
+        for (; batch.count < count && batch.count < BATCH_POSITIONS; batch.count++) {
+            if (series[batch.count].piece != series->piece)
+                break;
+            positions[batch.count] = series[batch.count].position;
+        }
+        code = piece->index->operations->labels(piece->index, batch, arena, labels_out, error);
+        first += batch.count;
+        count -= batch.count;
+        labels_out += batch.count;
+    }
+    return code;
+}
+
 enum error_code series_selection_labels(const struct series_selection *selection, size_t first,
                                         size_t count, struct arena *arena,
                                         struct labels *labels_out, struct error *error)
 {
     assert(first <= selection->count && count <= selection->count - first);
-    for (size_t i = 0; selection->series != NULL && i < count; i++)
-        labels_out[i] = selection->series[first + i].labels;
     if (selection->series != NULL)
-        return ERROR_NONE;
+        return joined_labels(selection, first, count, arena, labels_out, error);
     uint32_t positions[BATCH_POSITIONS];
     enum error_code code = ERROR_NONE;
     while (code == ERROR_NONE && count > 0) {

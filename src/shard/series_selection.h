@@ -16,9 +16,11 @@
 #define LINK_NONE UINT32_MAX
 
 struct found_series {
-    struct labels labels;
-    uint64_t id;          /* SERIES_ID_NONE: only in blocks */
-    uint32_t block_first; /* chain of block_link, LINK_NONE: in no block */
+    struct hash128 identity; /* of its labels, which are those at */
+    uint32_t piece;          /* the piece where it was found first, and */
+    uint32_t position;       /* its position there */
+    uint64_t id;             /* SERIES_ID_NONE: only in blocks */
+    uint32_t block_first;    /* chain of block_link, LINK_NONE: in no block */
 };
 
 /* Positions in blocks, chained per series from the newest found to the oldest. */
@@ -39,8 +41,8 @@ struct selection_piece {
 #define BLOCK_NONE UINT32_MAX
 
 /*
- * In the arena of the request. Where nothing had to be joined a series is no more than its position
- * in a piece: labels and ids are read when somebody asks.
+ * In the arena of the request. Labels are read when somebody asks; where nothing had to be joined a
+ * series is no more than its position in a piece, and ids are read then too.
  */
 struct series_selection {
     size_t count;
@@ -54,8 +56,8 @@ struct series_selection {
 /*
  * Of the blocks those that overlap the range are asked; the registry unless `growing_count`, how
  * many series of its growing index belong to the view, is NULL. Memory is taken for what matches:
- * 4 bytes a series or a bit of the span, and where series of blocks are joined 36 more, 16 a place
- * in a block and the labels. Errors: CANCELED, CORRUPT, IO, OUT_OF_MEMORY.
+ * 4 bytes a series or a bit of the span, and where series of blocks are joined 40 more and up to
+ * 12, and 12 a place in a block. Errors: CANCELED, CORRUPT, IO, OUT_OF_MEMORY.
  */
 enum error_code series_selection_find(struct view *view, const size_t *growing_count,
                                       const struct series_request *request,

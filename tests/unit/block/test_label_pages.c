@@ -4,6 +4,7 @@
 #include "block/series_segment_reader.h"
 #include "block/series_segment_writer.h"
 #include "model/index_source.h"
+#include "model/label_identity.h"
 #include "simulated_environment.h"
 
 enum { SERIES = 1500 };
@@ -92,6 +93,35 @@ static void labels_are_those_written(void **state)
         assert_int_equal(read_labels(*state, step), ERROR_NONE);
 }
 
+/* The same whether an index knows them or not: an index in memory makes them of the labels. */
+static void identities_are_those_of_the_labels(void **state)
+{
+    struct fixture *fixture = *state;
+    struct index_source *index = series_segment_index(fixture->segment);
+    struct index_source_operations without = *index->operations;
+    without.identities = NULL;
+    uint32_t items[SERIES];
+    struct hash128 *identities = calloc(SERIES, sizeof *identities);
+    struct hash128 *of_labels = calloc(SERIES, sizeof *of_labels);
+    for (uint32_t position = 0; position < SERIES; position++)
+        items[position] = position;
+    struct positions all = {items, SERIES};
+    assert_int_equal(index_identities(index, all, fixture->arena, identities, &fixture->error),
+                     ERROR_NONE);
+    const struct index_source_operations *with = index->operations;
+    index->operations = &without;
+    assert_int_equal(index_identities(index, all, fixture->arena, of_labels, &fixture->error),
+                     ERROR_NONE);
+    index->operations = with;
+    for (size_t i = 0; i < SERIES; i++) {
+        assert_true(hash128_equal(identities[i], of_labels[i]));
+        assert_true(hash128_equal(identities[i], labels_identity(fixture->labels[i])));
+        assert_true(i == 0 || !hash128_equal(identities[i], identities[i - 1]));
+    }
+    free(identities);
+    free(of_labels);
+}
+
 static void what_was_read_before_needs_no_file(void **state)
 {
     struct fixture *fixture = *state;
@@ -143,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(labels_are_those_written, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(identities_are_those_of_the_labels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_read_before_needs_no_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(labels_come_back_when_nothing_may_be_kept, set_up,
                                         tear_down),

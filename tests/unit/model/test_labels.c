@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/limits.h"
+#include "model/label_identity.h"
 #include "model/labels.h"
 
 static int make_arena(void **state)
@@ -217,6 +218,20 @@ static void order_is_the_same_wherever_two_sets_differ(void **state)
     }
 }
 
+static void identities_tell_sets_of_labels_apart(void **state)
+{
+    struct label array[] = {label_of("a", "1"), label_of("b", "2"), label_of("c", "12")};
+    struct label same[] = {array[2], array[0], array[1]};
+    struct label moved[] = {label_of("a", "2"), label_of("b", "1"), label_of("c", "12")};
+    struct label joined[] = {label_of("a", "1"), label_of("b", "2c\00212")};
+    struct hash128 identity = labels_identity(labels_build(*state, array, 3));
+    assert_true(hash128_equal(identity, labels_identity(labels_build(*state, same, 3))));
+    assert_false(hash128_equal(identity, labels_identity(labels_build(*state, moved, 3))));
+    assert_false(hash128_equal(identity, labels_identity(labels_build(*state, array, 2))));
+    assert_false(hash128_equal(identity, labels_identity(labels_build(*state, joined, 2))));
+    assert_true(hash128_equal((struct hash128){0}, labels_identity((struct labels){0})));
+}
+
 static void projection_keeps_or_drops_the_named(void **state)
 {
     struct label array[] = {label_of("__name__", "up"), label_of("a", "1"), label_of("b", "2"),
@@ -299,6 +314,7 @@ int main(void)
         TEST(decoding_enforces_the_limits),
         TEST(order_is_by_name_then_value_then_count),
         TEST(order_is_the_same_wherever_two_sets_differ),
+        TEST(identities_tell_sets_of_labels_apart),
         TEST(projection_keeps_or_drops_the_named),
         TEST(series_print_as_prometheus_does),
         TEST(legacy_names_are_identifiers),
