@@ -249,7 +249,9 @@ struct api_lookup_kind {
      * what is there. */
     enum error_code (*run)(struct api_lookup *lookup, struct byte_buffer *data,
                            struct error *error);
-    bool is_repeatable; /* `run` may be short, and may be given up and begun anew */
+    /* `run` may be given up and begun anew, and the subject of the job says all that it depends on.
+     */
+    bool is_repeatable;
     /* The JSON of one item. Who cannot go on leaves the reason in `failure`. */
     void (*append)(struct api_lookup *lookup, size_t item, struct byte_buffer *piece);
     /* The rest is for answers without the envelope: items stand one behind the other, and `read`

@@ -90,7 +90,6 @@ void api_query_exemplars(struct http_request *request)
         .name = "query_exemplars",
         .read = read_exemplars,
         .run = run_exemplars,
-        .is_repeatable = true,
     };
     api_lookup_start(request, (struct text){0}, &KIND);
 }

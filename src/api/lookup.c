@@ -210,7 +210,6 @@ static void start(struct http_request *request, struct text name,
     lookup->job = (struct frontend_job){
         .run = lookup_run,
         .done = lookup_done,
-        .is_repeatable = is_repeatable,
         .subject = {.tenant = tenant,
                     .kind = kind->name,
                     .text = subject_of(parameters),
@@ -225,6 +224,8 @@ static void start(struct http_request *request, struct text name,
     lookup->kind = kind;
     lookup->content_type = TEXT("application/json");
     enum error_code code = kind->read(lookup, parameters, &error);
+    /* Only the first selector is in the subject, by which the frontend knows what was short. */
+    lookup->job.is_repeatable = is_repeatable && lookup->selectors.count <= 1;
     lookup->job.subject.start_ms = lookup->start_ms;
     lookup->job.subject.end_ms = lookup->end_ms;
     if (code == ERROR_NONE)

@@ -112,7 +112,6 @@ static enum error_code read(struct api_lookup *lookup, const struct http_paramet
 
 void api_metadata(struct http_request *request)
 {
-    static const struct api_lookup_kind KIND = {
-        .name = "metadata", .read = read, .run = run, .is_repeatable = true};
+    static const struct api_lookup_kind KIND = {.name = "metadata", .read = read, .run = run};
     api_lookup_start(request, (struct text){0}, &KIND);
 }

@@ -140,13 +140,17 @@ void queue_end_waiting(struct frontend_job *job)
 
 /* --- Running ---------------------------------------------------------------------------------- */
 
-static void note_cost(struct frontend_job *job, bool on_loop)
+/* Of a job that ran to its end, or was given up: what was stopped early tells nothing. */
+static void note_cost(struct frontend_job *job)
 {
     struct frontend *frontend = job->frontend;
     uint64_t ran_ns = clock_monotonic_ns(frontend->options.clock) - atomic_load(&job->started_ns);
     if (job->error.code == ERROR_WOULD_WAIT)
         ran_ns = UINT64_MAX;
-    costs_note(&frontend->costs, job->cost_key, ran_ns / NANOSECONDS_PER_MICROSECOND, on_loop);
+    else if (job->error.code != ERROR_NONE)
+        return;
+    costs_note(&frontend->costs, job->cost_key, ran_ns / NANOSECONDS_PER_MICROSECOND,
+               no_wait_applies());
 }
 
 static void job_run(struct job *base)
@@ -161,8 +165,7 @@ static void job_run(struct job *base)
         error_set(&job->error, ERROR_CANCELED, "query was canceled in query queue");
     else
         job->run(job);
-    if (!no_wait_applies())
-        note_cost(job, false);
+    note_cost(job);
 }
 
 /* On the waiting job's own loop: a job is submitted from there. */
@@ -195,7 +198,6 @@ static void run_on_loop(struct task *task)
     no_wait_begin(clock_monotonic_ns(job->frontend->options.clock) + ON_LOOP_NS);
     job_run(&job->job);
     no_wait_end();
-    note_cost(job, true);
     if (job->error.code != ERROR_WOULD_WAIT)
         atomic_fetch_add_explicit(&job->frontend->on_loops_total, 1, memory_order_relaxed);
     job_done(&job->job);
