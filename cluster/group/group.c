@@ -1,16 +1,12 @@
 #include "group/group.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "group_private.h"
-#include "log_view.h"
-#include "members.h"
-#include "message.h"
 
 /* --- Work for the loop --------------------------------------------------------------------- */
 
@@ -23,14 +19,6 @@ void group_wake(struct group *group)
     group->task_queued = true;
     group->task.run = run_task;
     scheduler_defer(group->host->options.environment->scheduler, &group->task);
-}
-
-void group_defer(struct group *group, struct group_deferred *deferred)
-{
-    deferred->next = NULL;
-    *group->deferred_end = deferred;
-    group->deferred_end = &deferred->next;
-    group_wake(group);
 }
 
 void group_answer(struct group *group, struct group_request *request, enum group_outcome outcome)
@@ -76,7 +64,8 @@ static void run_answers(struct group *group)
 /* A leader whose state machine has not been given what was there before is none yet. */
 bool group_is_ready(const struct group *group)
 {
-    return group->phase == GROUP_PHASE_RUNNING && group->ready_term != 0 && !group->replaying;
+    return group->phase == GROUP_PHASE_RUNNING && group->ready_term != 0 && !group->replaying &&
+           !group->install_in_flight;
 }
 
 /* Tell the owner when it differs from what it knows. */
@@ -95,37 +84,44 @@ static void announce_leadership(struct group *group)
     }
 }
 
+/* Peers that need the state in place of the log. */
+static void export_snapshots(struct group *group)
+{
+    size_t count = group->snapshots_asked_count;
+    group->snapshots_asked_count = 0;
+    for (size_t i = 0; i < count; i++)
+        group_machine_export(group, group->snapshots_asked[i]);
+}
+
 static void run_task(struct task *task)
 {
     struct group *group = (struct group *)((char *)task - offsetof(struct group, task));
     group->task_queued = false;
-
-    struct group_deferred *deferred = group->deferred;
-    group->deferred = NULL;
-    group->deferred_end = &group->deferred;
-    while (deferred != NULL) {
-        struct group_deferred *next = deferred->next;
-        deferred->run(group, deferred);
-        deferred = next;
+    if (group->phase == GROUP_PHASE_RUNNING) {
+        struct consensus_status status;
+        consensus_flush(group->consensus);
+        consensus_status(group->consensus, &status);
+        group->flushed_index = status.commit_index;
+        export_snapshots(group);
     }
     run_answers(group);
     announce_leadership(group);
     group_host_replay_drop(group->host);
-    if (group->finished) {
+    if (group->phase == GROUP_PHASE_CLOSING) {
+        if (group->host->journal_lost)
+            group_writes_cancel(group);
         if (!group->task_queued && group->writes == NULL && group_replay_leave(group))
             group_free(group);
         return;
     }
-    group_receive_parked(group);
+    group_offer_try(group);
 }
 
 /* --- After each step of consensus ---------------------------------------------------------- */
 
 void group_stop(struct group *group, const struct error *error)
 {
-    if (group->phase == GROUP_PHASE_CREATED)
-        group->failure = *error; /* for group_start to tell */
-    if (group->phase != GROUP_PHASE_RUNNING && group->phase != GROUP_PHASE_REOPENING)
+    if (group->phase != GROUP_PHASE_RUNNING)
         return;
     group->phase = GROUP_PHASE_STOPPED;
     log_event(LOG_ERROR, "group", "consensus stopped", "group=%llu reason=%s message=\"%s\"",
@@ -136,91 +132,82 @@ void group_stop(struct group *group, const struct error *error)
     options->fatal(options->fatal_context, group->id, error);
 }
 
-struct own_barrier {
-    struct raft_barrier base;
-    struct group *group;
-    uint64_t term;
-};
-
-static void own_barrier_done(struct raft_barrier *base, int status)
+static void answer_pending(struct group *group, const struct consensus_status *status)
 {
-    struct own_barrier *barrier = (struct own_barrier *)base;
-    struct group *group = barrier->group;
-    assert(group->own_barriers > 0);
-    group->own_barriers--;
-    if (status == 0 && group->leading_term == barrier->term && group->ready_term == 0) {
-        group->ready_term = barrier->term;
-        group_wake(group);
+    while (group->pending != NULL) {
+        struct group_request *request = group->pending;
+        /* Another leader may have put its own entry there and committed it, within one step. */
+        bool committed = request->index <= status->commit_index &&
+                         consensus_term_at(group->consensus, request->index) == request->term;
+        if (!committed && group->leading_term == request->term)
+            return;
+        group->pending = request->next;
+        if (group->pending == NULL)
+            group->pending_end = &group->pending;
+        group_answer(group, request, committed ? GROUP_OUTCOME_COMMITTED : GROUP_OUTCOME_UNKNOWN);
     }
-    raft_free(barrier);
 }
 
-bool group_own_barrier(struct group *group)
+static void answer_transfer(struct group *group, const struct consensus_status *status)
 {
-    if (group->own_barriers > 0)
-        return true; /* one will do */
-    struct own_barrier *barrier = raft_malloc(sizeof *barrier);
-    memset(barrier, 0, sizeof *barrier);
-    barrier->group = group;
-    barrier->term = group->raft.current_term;
-    group->own_barriers++;
-    if (raft_barrier(&group->raft, &barrier->base, own_barrier_done) == 0)
-        return true;
-    group->own_barriers--;
-    raft_free(barrier);
-    return false;
+    if (group->transfer == NULL)
+        return;
+    bool leads = status->state == CONSENSUS_LEADER;
+    bool is_over = leads ? !status->transferring : status->leader_id != 0;
+    if (!is_over && group_now_ms(group) < group->transfer_due_ms)
+        return;
+    struct group_request *request = group->transfer;
+    group->transfer = NULL;
+    group_answer(group, request,
+                 leads                                      ? GROUP_OUTCOME_FAILED
+                 : status->leader_id == group->transfer_node ? GROUP_OUTCOME_COMMITTED
+                                                             : GROUP_OUTCOME_UNKNOWN);
 }
 
-static void follow_leadership(struct group *group)
+static void follow_leadership(struct group *group, const struct consensus_status *status)
 {
-    struct raft *raft = &group->raft;
     struct group_statistics *statistics = &group->host->statistics;
-    bool leads = raft->state == RAFT_LEADER;
-    if (group->leading_term != 0 && (!leads || group->leading_term != raft->current_term)) {
+    bool leads = status->state == CONSENSUS_LEADER;
+    if (group->leading_term != 0 && (!leads || group->leading_term != status->term)) {
         group->leading_term = 0;
         group->ready_term = 0;
-        group->filter.barrier_index = 0;
         statistics->leaderships_lost++;
         group_wake(group);
     }
     if (!leads)
         return;
     if (group->leading_term == 0) {
-        (void)filter_leader_without_election(group);
-        group->leading_term = raft->current_term;
+        group->leading_term = status->term;
         statistics->elections_won++;
-        if (!group_rule_on(group, RULE_OWN_TERM_FIRST)) {
-            group->ready_term = raft->current_term;
-            group_wake(group);
-        }
     }
-    /* Rule 2. The filter counts no acknowledgement before this barrier is stored. It is refused
-     * while a transfer of a former leadership is not over; then a later step asks again. */
-    uint64_t index = log_view_last_index(raft) + 1;
-    if (group_rule_on(group, RULE_OWN_TERM_FIRST) && group->filter.barrier_index == 0 &&
-        group_own_barrier(group))
-        group->filter.barrier_index = index;
+    bool own_term_first =
+        (group->host->options.unsafe_disabled_rules & (UINT32_C(1) << RULE_OWN_TERM_COMMITS)) == 0;
+    if (group->ready_term == 0 && (status->commit_index >= status->own_index || !own_term_first)) {
+        group->ready_term = status->term;
+        group_wake(group);
+    }
 }
 
 void group_after_step(struct group *group)
 {
     if (group->phase != GROUP_PHASE_RUNNING)
         return;
-    struct raft *raft = &group->raft;
-    if (raft->state == RAFT_UNAVAILABLE) {
-        struct error error;
-        error_set(&error, ERROR_UNAVAILABLE, "%s", raft_errmsg(raft));
-        group_stop(group, &error);
+    const struct error *failure = consensus_failure(group->consensus);
+    if (failure->code != ERROR_NONE) {
+        group_stop(group, failure);
         return;
     }
-    follow_leadership(group);
-
-    /* libraft checks the threshold after it applied something. */
-    bool due = group->snapshot_wanted ||
-               group->bytes_since_snapshot >= group->host->options.snapshot_log_bytes;
-    raft_set_snapshot_threshold(raft, due ? 1 : UINT_MAX);
-    if (group->parked != NULL)
-        group_wake(group);
+    struct consensus_status status;
+    consensus_status(group->consensus, &status);
+    group_machine_deliver_committed(group);
+    if (group->phase != GROUP_PHASE_RUNNING)
+        return;
+    follow_leadership(group, &status);
+    answer_pending(group, &status);
+    answer_transfer(group, &status);
+    group_machine_snapshot(group);
+    if (status.state == CONSENSUS_LEADER && status.commit_index > group->flushed_index)
+        group_wake(group); /* tells the followers */
 }
 
 /* --- Life ---------------------------------------------------------------------------------- */
@@ -239,8 +226,8 @@ enum error_code group_create(struct group_host *host, const struct group_options
     struct group *group = calloc(1, sizeof *group);
     if (group == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "group");
-    enum error_code code = members_to_configuration(options->founders, options->founder_count,
-                                                    &group->founders, error);
+    enum error_code code =
+        membership_init(&group->founders, options->founders, options->founder_count, error);
     if (code != ERROR_NONE) {
         free(group);
         return error_wrap(error, "group %llu", (unsigned long long)options->group_id);
@@ -249,11 +236,10 @@ enum error_code group_create(struct group_host *host, const struct group_options
     group->id = options->group_id;
     group->machine = state_machine;
     group->recovery = options->recovery;
+    group->world.operations = &group_world_operations;
     group->outbox_end = &group->outbox;
-    group->deferred_end = &group->deferred;
     group->answered_end = &group->answered;
-    group_io_init(group);
-    group_machine_init(group);
+    group->pending_end = &group->pending;
 
     group->next = host->groups;
     host->groups = group;
@@ -263,35 +249,13 @@ enum error_code group_create(struct group_host *host, const struct group_options
 
 enum error_code group_start(struct group *group, struct error *error)
 {
-    assert(group->phase == GROUP_PHASE_CREATED && !group->initialized);
-    enum error_code code = group_stored_read(group, error);
-    if (code == ERROR_NONE)
-        code = group_raft_start(group, error);
+    assert(group->phase == GROUP_PHASE_CREATED && group->consensus == NULL);
+    enum error_code code = group_bring_up(group, error);
     group->recovery = NULL; /* what is replayed is read by the host's replay */
-    if (code != ERROR_NONE) {
-        group_stored_clear(group);
-        if (group->failure.code != ERROR_NONE)
-            *error = group->failure; /* libraft knows numbers only */
+    if (code != ERROR_NONE)
         return error_wrap(error, "group %llu", (unsigned long long)group->id);
-    }
-    group->phase = GROUP_PHASE_RUNNING;
     group_after_step(group);
     return ERROR_NONE;
-}
-
-static void raft_closed(struct raft *raft)
-{
-    group_finish_close(raft->data);
-}
-
-void group_finish_close(struct group *group)
-{
-    /* Consensus forgets a transfer that is under way when it closes. */
-    if (group->transfer != NULL)
-        group_answer(group, group->transfer, GROUP_OUTCOME_UNKNOWN);
-    group->transfer = NULL;
-    group->finished = true;
-    group_wake(group);
 }
 
 void group_close(struct group *group, void (*closed)(void *context), void *context)
@@ -300,23 +264,25 @@ void group_close(struct group *group, void (*closed)(void *context), void *conte
     group->phase = GROUP_PHASE_CLOSING;
     group->closed = closed;
     group->closed_context = context;
+    group->leading_term = 0;
     group->ready_term = 0;
-    if (group->parked != NULL) {
-        message_clear(group->parked);
-        raft_free(group->parked);
-        group->parked = NULL;
+    group_offer_clear(group);
+    outbox_clear(group);
+    while (group->pending != NULL) {
+        struct group_request *request = group->pending;
+        group->pending = request->next;
+        group_answer(group, request, GROUP_OUTCOME_UNKNOWN);
     }
-    if (!group->initialized)
-        group_finish_close(group);
-    else if (!group->consensus_closing) /* otherwise reopen_closed goes on */
-        raft_close(&group->raft, raft_closed);
-    if (group->host->journal_lost)
-        group_writes_cancel(group);
+    group->pending_end = &group->pending;
+    if (group->transfer != NULL)
+        group_answer(group, group->transfer, GROUP_OUTCOME_UNKNOWN);
+    group->transfer = NULL;
+    group_wake(group);
 }
 
 void group_free(struct group *group)
 {
-    assert(group->writes == NULL && group->sends_in_flight == 0);
+    assert(group->writes == NULL);
     struct group **link = &group->host->groups;
     while (*link != group)
         link = &(*link)->next;
@@ -324,10 +290,9 @@ void group_free(struct group *group)
 
     void (*closed)(void *context) = group->closed;
     void *context = group->closed_context;
-    group_stored_clear(group);
     outbox_clear(group);
-    raft_configuration_close(&group->founders);
-    raft_free(group->snapshot_bytes);
+    consensus_destroy(group->consensus);
+    free(group->snapshot_bytes);
     free(group);
     closed(context);
 }
@@ -337,16 +302,14 @@ void group_free(struct group *group)
 void group_snapshot_soon(struct group *group)
 {
     group->snapshot_wanted = true;
-    if (group->phase != GROUP_PHASE_RUNNING)
-        return;
-    group_after_step(group); /* arms */
-    if (group->ready_term != 0)
-        (void)group_own_barrier(group); /* or the next tick does */
+    group_after_step(group);
 }
 
 void group_applied(struct group *group)
 {
     group_replay_release(group);
+    if (group->offer.bytes != NULL)
+        group_wake(group);
 }
 
 /* --- State --------------------------------------------------------------------------------- */
@@ -354,39 +317,37 @@ void group_applied(struct group *group)
 void group_status(const struct group *group, struct group_status *status_out)
 {
     static const enum group_state states[] = {
-        [RAFT_UNAVAILABLE] = GROUP_STATE_UNAVAILABLE,
-        [RAFT_FOLLOWER] = GROUP_STATE_FOLLOWER,
-        [RAFT_CANDIDATE] = GROUP_STATE_CANDIDATE,
-        [RAFT_LEADER] = GROUP_STATE_LEADER,
+        [CONSENSUS_FOLLOWER] = GROUP_STATE_FOLLOWER,
+        [CONSENSUS_CANDIDATE] = GROUP_STATE_CANDIDATE,
+        [CONSENSUS_LEADER] = GROUP_STATE_LEADER,
     };
-    const struct raft *raft = &group->raft;
+    struct consensus_status status = {0};
+    if (group->consensus != NULL)
+        consensus_status(group->consensus, &status);
     bool running = group->phase == GROUP_PHASE_RUNNING;
     *status_out = (struct group_status){
-        .state = running ? states[raft->state] : GROUP_STATE_UNAVAILABLE,
+        .state = running ? states[status.state] : GROUP_STATE_UNAVAILABLE,
         .ready = group_is_ready(group),
         .replaying = group->replaying,
-        .term = raft->current_term,
-        .commit_index = raft->commit_index,
-        .last_index = running ? log_view_last_index(raft) : 0,
-        .stored_index = raft->last_stored,
+        .term = status.term,
+        .leader_id = running ? status.leader_id : 0,
+        .commit_index = status.commit_index,
+        .last_index = running ? status.last_index : 0,
+        .stored_index = status.stored_index,
         .delivered_index = group->delivered_index,
         .snapshot_index = group->snapshot.index,
         .frozen_index = group->snapshot.position.frozen_index,
         .in_flight_bytes = group->in_flight_bytes,
+        .log_bytes = running ? status.log_bytes : 0,
     };
-    if (running) {
-        status_out->log_bytes =
-            log_view_bytes(raft, log_view_first_index(raft), log_view_last_index(raft));
-        status_out->leader_id = raft->state == RAFT_LEADER ? raft->id
-                                : raft->state == RAFT_FOLLOWER
-                                    ? raft->follower_state.current_leader.id
-                                    : 0;
-    }
 }
 
-size_t group_members(const struct group *group, struct group_member *members_out)
+size_t group_members(const struct group *group, struct consensus_member *members_out)
 {
     if (group->phase != GROUP_PHASE_RUNNING)
         return 0;
-    return members_from_configuration(&group->raft.configuration, members_out);
+    const struct membership *membership = consensus_membership(group->consensus);
+    for (size_t i = 0; i < membership->count; i++)
+        members_out[i] = membership->members[i];
+    return membership->count;
 }

@@ -4,12 +4,10 @@
 #ifndef GROUP_GROUP_PRIVATE_H
 #define GROUP_GROUP_PRIVATE_H
 
-#include <raft.h>
-
+#include "consensus/consensus.h"
 #include "group/group.h"
 #include "journal/journal.h"
 #include "platform/environment.h"
-#include "raft_filter.h"
 #include "snapshot_format.h"
 
 struct group_host {
@@ -23,32 +21,34 @@ struct group_host {
 
 /*
  * created -> running -> closing -> gone
- *             |  ^ |
- *             v  | +--> stopped (consensus failed; `fatal` was called) -> closing
- *          reopening
+ *                |         ^
+ *                +--> stopped (consensus failed; `fatal` was called)
  */
 enum group_phase {
     GROUP_PHASE_CREATED,
     GROUP_PHASE_RUNNING,
-    GROUP_PHASE_REOPENING,
     GROUP_PHASE_STOPPED,
     GROUP_PHASE_CLOSING,
 };
 
-/* Something to run from the loop, after the call that asked for it returned. */
-struct group_deferred {
-    struct group_deferred *next;
-    void (*run)(struct group *group, struct group_deferred *deferred);
+enum group_write_kind {
+    GROUP_WRITE_METADATA, /* term and vote */
+    GROUP_WRITE_ENTRIES,
+    GROUP_WRITE_SNAPSHOT,
+    GROUP_WRITE_INSTALL, /* a snapshot of another replica */
 };
 
-/* Something submitted to the journal, one of group->writes until it finishes. */
+/* Something submitted to the journal, one of group->writes until it is done. */
 struct group_write {
     struct journal_request base;
     struct group *group;
     struct group_write *previous;
     struct group_write *next;
-    /* 0, or RAFT_CANCELED when the journal is gone. Frees the write. */
-    void (*finish)(struct group_write *write, int status);
+    enum group_write_kind kind;
+    /* Of a snapshot: what becomes the last durable one. */
+    struct snapshot_header header;
+    uint8_t *bytes; /* from malloc */
+    size_t size_bytes;
 };
 
 /* A message that waits until term and vote are durable. */
@@ -59,14 +59,12 @@ struct group_outgoing {
     size_t size_bytes;
 };
 
-/* What consensus loads: handed over by load(), freed by group_stored_clear otherwise. */
-struct group_stored {
-    uint64_t term;
-    uint64_t vote;
-    struct raft_snapshot *snapshot; /* NULL: none */
-    uint64_t start_index;
-    struct raft_entry *entries;
-    size_t entry_count;
+/* A snapshot that a leader sent and that can't take the place of the log yet. */
+struct group_offer {
+    struct snapshot_header header;
+    struct membership membership;
+    uint8_t *bytes; /* from malloc; NULL: none */
+    size_t size_bytes;
 };
 
 struct group {
@@ -75,52 +73,38 @@ struct group {
     uint64_t id;
     struct state_machine *machine;
     const struct journal_recovery *recovery;
-    struct raft_configuration founders;
+    struct membership founders;
     enum group_phase phase;
-    bool initialized;       /* raft_init was called, so consensus is to be closed */
-    bool consensus_closing; /* to be started anew */
-    bool finished;          /* consensus is closed, the group goes with its next task */
 
-    struct error failure; /* of the state machine, during the start */
-
-    /* Consensus and its two seams. */
-    struct raft raft;
-    struct raft_io io;
-    struct raft_fsm fsm;
-    raft_io_tick_cb on_tick;
-    raft_io_recv_cb on_receive;
-    raft_io_close_cb on_closed;
-    struct group_stored stored;
+    struct consensus_world world;
+    struct consensus *consensus; /* NULL before the start */
 
     /* The log in the journal. */
-    uint64_t stored_term;        /* written last */
-    uint64_t next_index;         /* of the next append */
-    struct group_write *writes;  /* in flight, of any kind */
-    unsigned appends_in_flight;  /* of them */
-    unsigned metadata_in_flight; /* of them: term and vote; nothing is sent meanwhile */
-    bool install_in_flight;      /* of them: a snapshot of another replica */
+    struct group_write *writes;  /* on their way, of any kind, the newest first */
+    unsigned metadata_in_flight; /* of them: nothing is sent meanwhile */
+    bool snapshot_in_flight;     /* of them */
+    bool install_in_flight;      /* of them; until the machine is restored nothing is handed to it */
     uint64_t bytes_since_snapshot;
 
     /* Messages. */
-    struct raft_filter filter;
     struct group_outgoing *outbox;
     struct group_outgoing **outbox_end;
     size_t outbox_bytes;
-    unsigned sends_in_flight;    /* callbacks that consensus waits for */
-    struct raft_message *parked; /* an InstallSnapshot that cannot be delivered yet */
+    struct group_offer offer;
+    uint64_t snapshots_asked[CONSENSUS_MEMBERS_MAX]; /* node ids */
+    size_t snapshots_asked_count;
 
     /* Work for the loop. */
     struct task task;
     bool task_queued;
-    struct group_deferred *deferred;
-    struct group_deferred **deferred_end;
     struct group_request *answered;
     struct group_request **answered_end;
 
     /* State machine. */
+    uint64_t handled_index;          /* committed entries that were handed over or passed over */
     uint64_t delivered_index;        /* last entry that it was given, or that it needs not */
     struct snapshot_header snapshot; /* the last durable one; index 0: none */
-    uint8_t *snapshot_bytes;         /* [snapshot_size], of raft_malloc */
+    uint8_t *snapshot_bytes;         /* [snapshot_size], from malloc */
     size_t snapshot_size;
     bool snapshot_wanted;
 
@@ -132,24 +116,32 @@ struct group {
 
     /* Leadership. */
     uint64_t leading_term;   /* term in which this replica became leader; 0: follower */
-    uint64_t ready_term;     /* its barrier is applied: proposals are taken; 0: not */
+    uint64_t ready_term;     /* an entry of it is committed: proposals are taken; 0: not */
+    uint64_t flushed_index;  /* the commit index that followers were told as far as they can be */
     uint64_t announced_term; /* what the state machine was told last; 0: it follows */
-    unsigned own_barriers;   /* of ours, not answered */
+    struct group_request *pending; /* proposed, by index */
+    struct group_request **pending_end;
     struct group_request *transfer;
+    uint64_t transfer_node;
+    uint64_t transfer_due_ms;
     size_t in_flight_bytes;
 
     void (*closed)(void *context);
     void *closed_context;
 };
 
-static inline bool group_rule_on(const struct group *group, enum filter_rule rule)
+/* Small memory without which the group can't go on: the process ends when there is none. Zeroed. */
+void *group_memory(size_t size_bytes);
+
+static inline uint64_t group_now_ms(const struct group *group)
 {
-    return (group->host->options.unsafe_disabled_rules & (UINT32_C(1) << rule)) == 0;
+    return clock_monotonic_ms(group->host->options.environment->clock);
 }
 
 /* --- group.c ------------------------------------------------------------------------------- */
 
-/* After every call into consensus: leadership, arming of snapshots, a stop without a word. */
+/* After every call into consensus: its failure, leadership, what is committed, snapshots that are
+ * due. */
 void group_after_step(struct group *group);
 
 /* It leads, and its state machine has been given all that was there before. */
@@ -158,39 +150,36 @@ bool group_is_ready(const struct group *group);
 /* Have the group's task run. */
 void group_wake(struct group *group);
 
-void group_defer(struct group *group, struct group_deferred *deferred);
-
 /* `done` of the request will run from the loop. */
 void group_answer(struct group *group, struct group_request *request, enum group_outcome outcome);
 
 /* Consensus of the group is over; tells the host, once. */
 void group_stop(struct group *group, const struct error *error);
 
-/* Consensus is closed: answer what is left, tell the owner and free the group, from the loop. */
-void group_finish_close(struct group *group);
-
+/* It is closed: tell the owner. */
 void group_free(struct group *group);
 
-/* Proves that everything before is committed, and makes consensus apply something. */
-bool group_own_barrier(struct group *group);
+/* --- storage.c ----------------------------------------------------------------------------- */
 
-/* --- raft_io.c ----------------------------------------------------------------------------- */
+extern const struct consensus_world_operations group_world_operations;
 
-void group_io_init(struct group *group);
+/* Make `bytes` (malloc, the write's from now on) the snapshot in the journal. */
+void group_store_snapshot(struct group *group, const struct snapshot_header *header, uint8_t *bytes,
+                          size_t size_bytes, enum group_write_kind kind);
 
-/* Make term and vote durable; no message leaves before (rule 13). */
-void group_store_metadata(struct group *group, uint64_t term, uint64_t vote);
+/* The first entry of a group that is new: its founders. */
+void group_store_founders(struct group *group, const uint8_t *bytes, size_t size_bytes);
 
-/* The journal will not finish them: end all writes of a group whose consensus was closed. */
+/* A term in which nothing was voted for. */
+void group_store_term(struct group *group, uint64_t term);
+
+/* The journal will not finish them. */
 void group_writes_cancel(struct group *group);
-
-/* Let consensus close when nothing of the group is on its way. */
-void group_io_check_closed(struct group *group);
 
 /* --- outbox.c ------------------------------------------------------------------------------ */
 
 /* Encode and send or hold; false when the transport has no room. */
-bool outbox_send(struct group *group, const struct raft_message *message);
+bool outbox_send(struct group *group, uint64_t node_id, const struct consensus_message *message);
 
 /* Term and vote are durable: let go what was held. */
 void outbox_flush(struct group *group);
@@ -198,36 +187,38 @@ void outbox_clear(struct group *group);
 
 /* --- machine.c ----------------------------------------------------------------------------- */
 
-void group_machine_init(struct group *group);
-
 /* Hand one entry to the state machine. Errors: CORRUPT. */
 enum error_code group_machine_deliver(struct group *group, uint64_t index, uint64_t term,
-                                      const struct raft_buffer *buffer, struct error *error);
+                                      const uint8_t *bytes, size_t size_bytes,
+                                      struct error *error);
+
+/* Hand over what is committed. */
+void group_machine_deliver_committed(struct group *group);
 
 /* Whether the state machine needs none of the payloads that it was given, nor waits for others. */
 bool group_machine_is_idle(const struct group *group);
 
-/* Bytes of a snapshot for a peer; false when there is none now. From raft_malloc. */
-bool group_machine_export(struct group *group, struct raft_snapshot **snapshot_out);
+/* Take a snapshot when one is due. */
+void group_machine_snapshot(struct group *group);
 
-/* Take over `bytes` (raft_malloc) as the durable snapshot. */
+/* Drop from memory what neither the machine nor a peer that is a little behind needs. */
+void group_machine_compact(struct group *group);
+
+/* Send a peer the state; not when there is none now. */
+void group_machine_export(struct group *group, uint64_t node_id);
+
+/* Take over `bytes` (malloc) as the durable snapshot. */
 void group_machine_keep_snapshot(struct group *group, const struct snapshot_header *header,
                                  uint8_t *bytes, size_t size_bytes);
 
+/* Restore the state machine from the snapshot that was kept. Errors: of the state machine, CORRUPT,
+ * IO, OUT_OF_MEMORY. */
+enum error_code group_machine_restore(struct group *group, struct error *error);
+
 /* --- start.c ------------------------------------------------------------------------------- */
 
-/* Collect what the journal recovered, or write the founders, into group->stored. */
-enum error_code group_stored_read(struct group *group, struct error *error);
-
-/* The same from consensus' memory, without the entries from `cut_index` on. */
-void group_stored_copy(struct group *group, uint64_t cut_index);
-void group_stored_clear(struct group *group);
-
-/* Bring consensus up from group->stored. */
-enum error_code group_raft_start(struct group *group, struct error *error);
-
-/* Drop the log from `cut_index` on and bring consensus up anew without it (rules 7 and 10). */
-void group_reopen(struct group *group, uint64_t cut_index);
+/* From the journal to a running consensus, its state machine restored. */
+enum error_code group_bring_up(struct group *group, struct error *error);
 
 /* --- replay.c ------------------------------------------------------------------------------ */
 
@@ -251,8 +242,12 @@ void group_host_replay_drop(struct group_host *host);
 void group_receive(struct group *group, uint64_t from_node, const uint8_t *bytes,
                    size_t size_bytes);
 
-/* Deliver the parked InstallSnapshot when nothing stands against it any more. */
-void group_receive_parked(struct group *group);
+/* Keep the newest that was offered. */
+void group_offer_keep(struct group *group, const struct consensus_install *install);
+void group_offer_clear(struct group *group);
+
+/* Install the snapshot that waits when nothing stands against it any more. */
+void group_offer_try(struct group *group);
 void group_tick(struct group *group);
 
 #endif

@@ -4,7 +4,6 @@
 
 #include "group_private.h"
 #include "journal/replay.h"
-#include "raft_memory.h"
 
 enum {
     HEARTBEAT_MS_DEFAULT = 250,
@@ -51,7 +50,6 @@ enum error_code group_host_create(const struct group_host_options *options,
         return error_set(error, ERROR_INVALID, "group host: heartbeat not below election");
     }
 
-    raft_memory_install();
     host->tick = (struct timer){.fire = host_tick, .heap_index = TIMER_IDLE};
     scheduler_timer_start(own->environment->scheduler, &host->tick, own->heartbeat_ms);
     *host_out = host;
@@ -92,28 +90,13 @@ void group_host_statistics(const struct group_host *host, struct group_statistic
     }
 }
 
-static void cancel_writes(struct group *group, struct group_deferred *deferred)
-{
-    raft_free(deferred);
-    group_writes_cancel(group);
-}
-
-/* A group that closes already waits for writes that will never end. The journal may stand in the
- * midst of them: not within this call. */
-static void cancel_writes_soon(struct group *group)
-{
-    struct group_deferred *deferred = raft_malloc(sizeof *deferred);
-    *deferred = (struct group_deferred){.run = cancel_writes};
-    group_defer(group, deferred);
-}
-
 void group_host_journal_lost(struct group_host *host)
 {
     host->journal_lost = true;
     for (struct group *group = host->groups; group != NULL; group = group->next) {
-        if (group->phase == GROUP_PHASE_RUNNING || group->phase == GROUP_PHASE_REOPENING)
+        if (group->phase == GROUP_PHASE_RUNNING)
             group->phase = GROUP_PHASE_STOPPED;
-        else if (group->phase == GROUP_PHASE_CLOSING && group->writes != NULL)
-            cancel_writes_soon(group);
+        else if (group->phase == GROUP_PHASE_CLOSING)
+            group_wake(group); /* waits for writes that will never end */
     }
 }

@@ -1,19 +1,12 @@
 /*
- * machine - the state machine of the owner, seen by libraft as an FSM.
+ * machine - the state machine of the owner: what it is given, and snapshots of it.
  */
 #include <assert.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "group_private.h"
-#include "log_view.h"
-#include "members.h"
 #include "payload.h"
-
-static struct group *group_of(struct raft_fsm *fsm)
-{
-    return fsm->data;
-}
 
 bool group_machine_is_idle(const struct group *group)
 {
@@ -25,18 +18,18 @@ bool group_machine_is_idle(const struct group *group)
 static uint64_t consumed_index(const struct group *group)
 {
     if (group_machine_is_idle(group))
-        return group->raft.last_applied;
+        return group->handled_index;
     uint64_t index = group->machine->operations->applied_index(group->machine);
-    return index < group->raft.last_applied ? index : group->raft.last_applied;
+    return index < group->handled_index ? index : group->handled_index;
 }
 
 /* --- Apply --------------------------------------------------------------------------------- */
 
 enum error_code group_machine_deliver(struct group *group, uint64_t index, uint64_t term,
-                                      const struct raft_buffer *buffer, struct error *error)
+                                      const uint8_t *bytes, size_t size_bytes, struct error *error)
 {
     struct group_entry entry = {.index = index, .term = term};
-    enum error_code code = payload_from_bytes(buffer->base, buffer->len, &entry, error);
+    enum error_code code = payload_from_bytes(bytes, size_bytes, &entry, error);
     if (code != ERROR_NONE)
         return code;
     group->delivered_index = index;
@@ -45,58 +38,28 @@ enum error_code group_machine_deliver(struct group *group, uint64_t index, uint6
     return ERROR_NONE;
 }
 
-static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buffer, void **result)
+void group_machine_deliver_committed(struct group *group)
 {
-    struct group *group = group_of(fsm);
-    *result = NULL;
-
-    /* libraft tells no index; it applies in order, and counts after the call. */
-    uint64_t index = group->raft.last_applied + 1;
-    const struct raft_entry *stored = log_view_entry(&group->raft, index);
-    assert(stored != NULL && stored->buf.base == buffer->base);
-
-    /* Already there: below the frozen index, or given before a new start of consensus. Or not yet:
-     * replay_ended hands it over, behind what is replayed. */
-    if (index <= group->delivered_index || group->replaying)
-        return 0;
-
-    struct error error;
-    if (group_machine_deliver(group, index, stored->term, buffer, &error) != ERROR_NONE) {
-        group_stop(group, &error);
-        return RAFT_CORRUPT;
+    struct consensus_status status;
+    consensus_status(group->consensus, &status);
+    /* What is replayed comes first; what an install replaces, never. */
+    if (group->replaying || group->install_in_flight)
+        return;
+    while (group->handled_index < status.commit_index && group->phase == GROUP_PHASE_RUNNING) {
+        uint64_t index = ++group->handled_index;
+        const struct consensus_entry *entry = consensus_entry(group->consensus, index);
+        assert(entry != NULL); /* nothing is compacted that was not handled */
+        /* Up to the frozen index the state machine was restored with all. */
+        if (entry->kind != CONSENSUS_COMMAND || index <= group->delivered_index)
+            continue;
+        struct error error;
+        if (group_machine_deliver(group, index, entry->term, entry->bytes, entry->size_bytes,
+                                  &error) != ERROR_NONE)
+            group_stop(group, &error);
     }
-    return 0;
 }
 
 /* --- Snapshot ------------------------------------------------------------------------------ */
-
-/*
- * The membership as of `index`: of the last change up to it, in the log or in the last snapshot.
- * Not libraft's current one, which may be uncommitted; and a change may wait for the very peer
- * that waits for a snapshot.
- */
-static bool membership_at(const struct group *group, uint64_t index,
-                          struct raft_configuration *configuration_out,
-                          uint64_t *configuration_index_out)
-{
-    struct error error;
-    for (uint64_t i = index; i > group->snapshot.index; i--) {
-        const struct raft_entry *entry = log_view_entry(&group->raft, i);
-        if (entry == NULL)
-            return false;
-        if (entry->type != RAFT_CHANGE)
-            continue;
-        *configuration_index_out = i;
-        return members_decode_entry(&entry->buf, configuration_out, &error) == ERROR_NONE;
-    }
-    struct snapshot_view view;
-    if (group->snapshot.index == 0 || index < group->snapshot.index ||
-        snapshot_decode(group->snapshot_bytes, group->snapshot_size, &view, &error) != ERROR_NONE)
-        return false;
-    *configuration_out = view.configuration;
-    *configuration_index_out = view.header.configuration_index;
-    return true;
-}
 
 typedef enum error_code machine_snapshot(struct state_machine *, struct byte_buffer *,
                                          struct state_machine_position *, struct error *);
@@ -123,117 +86,102 @@ static bool fill_state(struct group *group, machine_snapshot *fill, struct byte_
 
 /* The whole at header->index, with the membership as of there. */
 static bool encode_snapshot(struct group *group, struct snapshot_header *header,
-                            const struct byte_buffer *state,
-                            struct raft_configuration *configuration_out,
-                            struct byte_buffer *buffer)
+                            const struct byte_buffer *state, struct byte_buffer *buffer)
 {
     struct error error;
     header->group_id = group->id;
-    header->term = log_view_term(&group->raft, header->index);
-    if (header->term == 0 ||
-        !membership_at(group, header->index, configuration_out, &header->configuration_index))
+    header->term = consensus_term_at(group->consensus, header->index);
+    if (header->term == 0)
         return false;
-    snapshot_encode_head(header, configuration_out, buffer);
+    const struct membership *membership = consensus_membership_at(
+        group->consensus, header->index, &header->membership_index);
+    snapshot_encode_head(header, membership, buffer);
     byte_buffer_append(buffer, state->bytes, state->size);
     snapshot_encode_end(buffer, 0);
     if (!buffer->failed && buffer->size <= JOURNAL_PAYLOAD_BYTES_MAX)
         return true;
     error_set(&error, ERROR_LIMIT, "%zu bytes", buffer->size);
     byte_buffer_clear(buffer);
-    raft_configuration_close(configuration_out);
     return report_no_snapshot(group, &error);
 }
 
-/*
- * How many entries before `index` stay in memory: those whose payload the state machine still
- * looks at, and, with peers, enough that one which is a little behind needs no snapshot.
- */
-static unsigned trailing_entries(const struct group *group, uint64_t index)
+/* With peers, so much of the log stays in memory that one which is a little behind needs no snapshot. */
+void group_machine_compact(struct group *group)
 {
-    uint64_t first = consumed_index(group) + 1;
-    if (group->raft.configuration.n > 1) {
-        size_t budget_bytes = group->host->options.snapshot_log_bytes / 2;
-        uint64_t kept = index + 1;
-        while (kept > log_view_first_index(&group->raft)) {
-            size_t bytes = log_view_bytes(&group->raft, kept - 1, kept - 1) + 64;
-            if (bytes > budget_bytes)
-                break;
-            budget_bytes -= bytes;
+    uint64_t index = consumed_index(group);
+    if (index > group->snapshot.index)
+        index = group->snapshot.index;
+    struct consensus_status status;
+    consensus_status(group->consensus, &status);
+    if (consensus_membership(group->consensus)->count > 1) {
+        uint64_t budget_bytes = group->host->options.snapshot_log_bytes / 2;
+        uint64_t kept = index;
+        while (kept > status.base_index &&
+               consensus_bytes(group->consensus, kept - 1, index) <= budget_bytes)
             kept--;
-        }
-        if (kept < first)
-            first = kept;
+        index = kept;
     }
-    uint64_t count = first > index ? 0 : index - first + 1;
-    return count == 0 ? 1 : (unsigned)count; /* 0 would mean an install */
+    consensus_compact(group->consensus, index);
 }
 
-static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *buffers_out[],
-                        unsigned *count_out)
+void group_machine_snapshot(struct group *group)
 {
-    struct group *group = group_of(fsm);
-    if (group->parked != NULL || group->replaying)
-        return RAFT_BUSY; /* it replaces everything; entries wait in the log to be handed over */
-
-    struct snapshot_header header = {.index = group->raft.last_applied};
+    bool due = group->snapshot_wanted ||
+               group->bytes_since_snapshot >= group->host->options.snapshot_log_bytes;
+    if (!due || group->snapshot_in_flight || group->install_in_flight ||
+        group->offer.bytes != NULL || group->replaying || group->handled_index == 0)
+        return;
+    struct snapshot_header header = {.index = group->handled_index};
     struct byte_buffer state = {0}, buffer = {0};
-    struct raft_configuration configuration;
     bool built =
         fill_state(group, group->machine->operations->snapshot, &state, &header.position) &&
-        encode_snapshot(group, &header, &state, &configuration, &buffer);
+        encode_snapshot(group, &header, &state, &buffer);
     byte_buffer_clear(&state);
     if (!built)
-        return RAFT_BUSY;
-    raft_configuration_close(&configuration);
-
-    *buffers_out = raft_malloc(sizeof **buffers_out);
-    /* A byte_buffer's memory is from malloc, which is what libraft frees. */
-    (*buffers_out)[0] = (struct raft_buffer){.base = buffer.bytes, .len = buffer.size};
-    *count_out = 1;
-    raft_set_snapshot_trailing(&group->raft, trailing_entries(group, header.index));
+        return;
     group->snapshot_wanted = false;
-    return 0;
+    /* The memory of a byte_buffer is from malloc; it moves on. */
+    group_store_snapshot(group, &header, buffer.bytes, buffer.size, GROUP_WRITE_SNAPSHOT);
 }
 
-bool group_machine_export(struct group *group, struct raft_snapshot **snapshot_out)
+void group_machine_export(struct group *group, uint64_t node_id)
 {
     struct snapshot_header header = {0};
     struct byte_buffer state = {0}, buffer = {0};
-    struct raft_configuration configuration;
     machine_snapshot *fill = group->machine->operations->snapshot_for_peer;
-    /* Started anew, consensus comes only by and by to where the state machine is already: under
-     * a lower index the peer would apply the entries between them once more. */
-    bool built = fill != NULL && fill_state(group, fill, &state, &header.position) &&
+    bool built = fill != NULL && !group->replaying && !group->install_in_flight &&
+                 fill_state(group, fill, &state, &header.position) &&
                  header.position.frozen_index == header.position.applied_index &&
-                 header.position.applied_index <= group->raft.last_applied;
+                 header.position.applied_index <= group->handled_index;
     if (built) {
         /* It ends where the state machine is, or behind the entries after it that are not for
-         * it; the peer must not get less than what consensus has forgotten. */
+         * it. */
         header.index = consumed_index(group);
         header.position.applied_index = header.position.frozen_index = header.index;
-        built = header.index >= group->raft.log.snapshot.last_index &&
-                encode_snapshot(group, &header, &state, &configuration, &buffer);
+        built = encode_snapshot(group, &header, &state, &buffer);
     }
     byte_buffer_clear(&state);
     if (!built)
-        return false;
-
-    struct raft_snapshot *snapshot = raft_calloc(1, sizeof *snapshot);
-    snapshot->index = header.index;
-    snapshot->term = header.term;
-    snapshot->configuration = configuration;
-    snapshot->configuration_index = header.configuration_index;
-    snapshot->bufs = raft_malloc(sizeof *snapshot->bufs);
-    snapshot->bufs[0] = (struct raft_buffer){.base = buffer.bytes, .len = buffer.size};
-    snapshot->n_bufs = 1;
-    *snapshot_out = snapshot;
-    return true;
+        return;
+    uint64_t membership_index;
+    const struct membership *membership =
+        consensus_membership_at(group->consensus, header.index, &membership_index);
+    struct consensus_install install = {
+        .index = header.index,
+        .term = header.term,
+        .membership_index = membership_index,
+        .membership = membership,
+        .bytes = buffer.bytes,
+        .size_bytes = buffer.size,
+    };
+    consensus_send_snapshot(group->consensus, node_id, &install);
+    byte_buffer_clear(&buffer);
 }
 
 void group_machine_keep_snapshot(struct group *group, const struct snapshot_header *header,
                                  uint8_t *bytes, size_t size_bytes)
 {
-    raft_free(group->snapshot_bytes);
+    free(group->snapshot_bytes);
     group->snapshot = *header;
     group->snapshot_bytes = bytes;
     group->snapshot_size = size_bytes;
@@ -241,42 +189,17 @@ void group_machine_keep_snapshot(struct group *group, const struct snapshot_head
 
 /* --- Restore ------------------------------------------------------------------------------- */
 
-static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buffer)
+enum error_code group_machine_restore(struct group *group, struct error *error)
 {
-    struct group *group = group_of(fsm);
-    if (group->phase == GROUP_PHASE_REOPENING) {
-        raft_free(buffer->base); /* the state machine has it, and more */
-        return 0;
-    }
-
     struct snapshot_view view;
-    struct error error;
-    enum error_code code = snapshot_decode(buffer->base, buffer->len, &view, &error);
-    if (code == ERROR_NONE) {
-        raft_configuration_close(&view.configuration);
+    enum error_code code =
+        snapshot_decode(group->snapshot_bytes, group->snapshot_size, &view, error);
+    if (code == ERROR_NONE)
         code = group->machine->operations->restore(group->machine, view.state, view.state_bytes,
-                                                   &view.header.position, &error);
-    }
-    if (code == ERROR_NONE) {
-        group->delivered_index = view.header.position.frozen_index;
-        code = group_replay_begin(group, &view.header, &error);
-    }
-    if (code != ERROR_NONE) {
-        error_wrap(&error, "restore");
-        group_stop(group, &error);
-        return RAFT_CORRUPT; /* the buffer stays libraft's */
-    }
-    raft_free(buffer->base);
-    return 0;
-}
-
-void group_machine_init(struct group *group)
-{
-    group->fsm = (struct raft_fsm){
-        .version = 1,
-        .data = group,
-        .apply = fsm_apply,
-        .snapshot = fsm_snapshot,
-        .restore = fsm_restore,
-    };
+                                                   &view.header.position, error);
+    if (code != ERROR_NONE)
+        return code;
+    group->handled_index = view.header.index;
+    group->delivered_index = view.header.position.frozen_index;
+    return group_replay_begin(group, &view.header, error);
 }

@@ -1,19 +1,19 @@
 #include "message.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "group/group.h"
 #include "group/transport.h"
-#include "members.h"
 
 /* --- Format -------------------------------------------------------------------------------- */
 
 enum {
     MESSAGE_VERSION = 1,
-    ENTRY_HEADER_BYTES = 16, /* term, size, type */
+    ENTRY_HEADER_BYTES = 16, /* term, size, kind */
     FLAG_DISRUPT_LEADER = 1,
     FLAG_PRE_VOTE = 2,
+    FLAG_GRANTED = 1,
 };
 
 static size_t padded(size_t size_bytes)
@@ -23,101 +23,74 @@ static size_t padded(size_t size_bytes)
 
 /* --- Encoding ------------------------------------------------------------------------------ */
 
-static void encode_append(const struct raft_append_entries *append, size_t first, size_t count,
-                          struct byte_buffer *buffer)
+static void encode_append(const struct consensus_append *append, struct byte_buffer *buffer)
 {
-    assert(first + count <= append->n_entries);
-    uint64_t previous_index = append->prev_log_index + first;
-    uint64_t last_index = previous_index + count;
-
-    byte_buffer_u64(buffer, previous_index);
-    byte_buffer_u64(buffer, first == 0 ? append->prev_log_term : append->entries[first - 1].term);
-    /* A follower takes the commit index as valid for all that it was sent. */
-    byte_buffer_u64(buffer,
-                    append->leader_commit < last_index ? append->leader_commit : last_index);
-    byte_buffer_u32(buffer, (uint32_t)count);
+    assert(append->entry_count <= MESSAGE_ENTRIES_MAX);
+    byte_buffer_u64(buffer, append->previous_index);
+    byte_buffer_u64(buffer, append->previous_term);
+    byte_buffer_u64(buffer, append->commit_index);
+    byte_buffer_u64(buffer, append->round);
+    byte_buffer_u32(buffer, (uint32_t)append->entry_count);
     byte_buffer_u32(buffer, 0);
-    for (size_t i = first; i < first + count; i++) {
-        const struct raft_entry *entry = &append->entries[i];
+    for (size_t i = 0; i < append->entry_count; i++) {
+        const struct consensus_entry *entry = &append->entries[i];
         byte_buffer_u64(buffer, entry->term);
-        byte_buffer_u32(buffer, (uint32_t)entry->buf.len);
-        byte_buffer_u32(buffer, entry->type);
+        byte_buffer_u32(buffer, entry->size_bytes);
+        byte_buffer_u32(buffer, entry->kind);
     }
-    for (size_t i = first; i < first + count; i++) {
+    for (size_t i = 0; i < append->entry_count; i++) {
         static const uint8_t zeroes[8];
-        const struct raft_buffer *payload = &append->entries[i].buf;
-        byte_buffer_append(buffer, payload->base, payload->len);
-        byte_buffer_append(buffer, zeroes, padded(payload->len) - payload->len);
+        const struct consensus_entry *entry = &append->entries[i];
+        byte_buffer_append(buffer, entry->bytes, entry->size_bytes);
+        byte_buffer_append(buffer, zeroes, padded(entry->size_bytes) - entry->size_bytes);
     }
 }
 
-static void encode_install(const struct raft_install_snapshot *install, struct byte_buffer *buffer)
+static void encode_install(const struct consensus_install *install, struct byte_buffer *buffer)
 {
-    byte_buffer_u64(buffer, install->last_index);
-    byte_buffer_u64(buffer, install->last_term);
-    byte_buffer_u64(buffer, install->conf_index);
-    members_encode(&install->conf, buffer);
-    byte_buffer_u64(buffer, install->data.len);
-    byte_buffer_append(buffer, install->data.base, install->data.len);
+    byte_buffer_u64(buffer, install->index);
+    byte_buffer_u64(buffer, install->term);
+    byte_buffer_u64(buffer, install->membership_index);
+    membership_encode(install->membership, buffer);
+    byte_buffer_u64(buffer, install->size_bytes);
+    byte_buffer_append(buffer, install->bytes, install->size_bytes);
 }
 
-void message_encode(const struct raft_message *message, size_t first_entry, size_t entry_count,
-                    struct byte_buffer *buffer)
+void message_encode(const struct consensus_message *message, struct byte_buffer *buffer)
 {
     byte_buffer_u8(buffer, MESSAGE_VERSION);
     byte_buffer_u8(buffer, (uint8_t)message->type);
     byte_buffer_u16(buffer, 0);
     byte_buffer_u32(buffer, 0);
-
+    byte_buffer_u64(buffer, message->term);
     switch (message->type) {
-    case RAFT_IO_APPEND_ENTRIES:
-        byte_buffer_u64(buffer, message->append_entries.term);
-        encode_append(&message->append_entries, first_entry, entry_count, buffer);
+    case CONSENSUS_APPEND:
+        encode_append(&message->append, buffer);
         break;
-    case RAFT_IO_APPEND_ENTRIES_RESULT:
-        byte_buffer_u64(buffer, message->append_entries_result.term);
-        byte_buffer_u64(buffer, message->append_entries_result.rejected);
-        byte_buffer_u64(buffer, message->append_entries_result.last_log_index);
+    case CONSENSUS_APPEND_RESULT:
+        byte_buffer_u64(buffer, message->append_result.round);
+        byte_buffer_u64(buffer, message->append_result.matched_index);
+        byte_buffer_u64(buffer, message->append_result.rejected_index);
+        byte_buffer_u64(buffer, message->append_result.hint_index);
         break;
-    case RAFT_IO_REQUEST_VOTE: {
-        const struct raft_request_vote *vote = &message->request_vote;
-        byte_buffer_u64(buffer, vote->term);
-        byte_buffer_u64(buffer, vote->candidate_id);
-        byte_buffer_u64(buffer, vote->last_log_index);
-        byte_buffer_u64(buffer, vote->last_log_term);
-        byte_buffer_u64(buffer, (vote->disrupt_leader ? FLAG_DISRUPT_LEADER : 0) |
-                                    (vote->pre_vote ? FLAG_PRE_VOTE : 0));
+    case CONSENSUS_VOTE:
+        byte_buffer_u64(buffer, message->vote.last_index);
+        byte_buffer_u64(buffer, message->vote.last_term);
+        byte_buffer_u64(buffer, (message->vote.disrupt ? FLAG_DISRUPT_LEADER : 0) |
+                                    (message->vote.pre_vote ? FLAG_PRE_VOTE : 0));
         break;
-    }
-    case RAFT_IO_REQUEST_VOTE_RESULT:
-        byte_buffer_u64(buffer, message->request_vote_result.term);
-        byte_buffer_u32(buffer, message->request_vote_result.vote_granted);
-        byte_buffer_u32(buffer, message->request_vote_result.pre_vote);
+    case CONSENSUS_VOTE_RESULT:
+        byte_buffer_u64(buffer, (message->vote_result.granted ? FLAG_GRANTED : 0) |
+                                    (message->vote_result.pre_vote ? FLAG_PRE_VOTE : 0));
         break;
-    case RAFT_IO_INSTALL_SNAPSHOT:
-        byte_buffer_u64(buffer, message->install_snapshot.term);
-        encode_install(&message->install_snapshot, buffer);
+    case CONSENSUS_INSTALL:
+        encode_install(&message->install, buffer);
         break;
-    default:
-        assert(message->type == RAFT_IO_TIMEOUT_NOW);
-        byte_buffer_u64(buffer, message->timeout_now.term);
-        byte_buffer_u64(buffer, message->timeout_now.last_log_index);
-        byte_buffer_u64(buffer, message->timeout_now.last_log_term);
+    case CONSENSUS_TIMEOUT_NOW:
+        byte_buffer_u64(buffer, message->timeout_now.last_index);
+        byte_buffer_u64(buffer, message->timeout_now.last_term);
         break;
     }
-}
-
-size_t message_run_of_entries(const struct raft_append_entries *append, size_t first_entry,
-                              size_t bytes_max)
-{
-    size_t count = 0, bytes = 0;
-    while (first_entry + count < append->n_entries && count < MESSAGE_ENTRIES_MAX) {
-        bytes += ENTRY_HEADER_BYTES + padded(append->entries[first_entry + count].buf.len);
-        if (count > 0 && bytes > bytes_max)
-            break;
-        count++;
-    }
-    return count;
 }
 
 /* --- Decoding ------------------------------------------------------------------------------ */
@@ -129,139 +102,130 @@ static enum error_code malformed(struct error *error, const char *what)
 
 /* The headers of `count` entries were taken; the payloads follow at the reader. */
 static enum error_code decode_entries(struct byte_reader *reader, const uint8_t *headers,
-                                      uint32_t count, struct raft_append_entries *append,
+                                      uint32_t count, struct received_message *received,
                                       struct error *error)
 {
     size_t total_bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *header = headers + (size_t)i * ENTRY_HEADER_BYTES;
-        uint32_t type = load_u32(header + 12);
-        if (load_u64(header) == 0 || type < RAFT_COMMAND || type > RAFT_CHANGE)
+        uint32_t kind = load_u32(header + 12);
+        if (load_u64(header) == 0 || kind < CONSENSUS_COMMAND || kind > CONSENSUS_MEMBERSHIP)
             return malformed(error, "entry of no kind");
         total_bytes += padded(load_u32(header + 8)); /* 65536 * 2^32 cannot overflow */
     }
     const uint8_t *payloads = byte_reader_take(reader, total_bytes);
     if (payloads == NULL)
         return malformed(error, "payloads cut off");
-
-    struct raft_entry *entries = raft_calloc(count, sizeof *entries);
-    uint8_t *batch = raft_malloc(total_bytes == 0 ? 8 : total_bytes);
-    if (entries == NULL || batch == NULL) {
-        raft_free(entries);
-        raft_free(batch);
+    received->entries = calloc(count, sizeof *received->entries);
+    received->batch = consensus_batch_create(total_bytes);
+    if (received->entries == NULL || received->batch == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "raft message");
-    }
-    memcpy(batch, payloads, total_bytes);
+    memcpy(received->batch->bytes, payloads, total_bytes);
 
     size_t offset = 0;
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *header = headers + (size_t)i * ENTRY_HEADER_BYTES;
-        entries[i] = (struct raft_entry){
+        uint32_t size_bytes = load_u32(header + 8);
+        received->entries[i] = (struct consensus_entry){
             .term = load_u64(header),
-            .type = (unsigned short)load_u32(header + 12),
-            .buf = {.base = batch + offset, .len = load_u32(header + 8)},
-            .batch = batch,
+            .kind = (enum consensus_kind)load_u32(header + 12),
+            .size_bytes = size_bytes,
+            .bytes = size_bytes == 0 ? NULL : received->batch->bytes + offset,
+            .batch = size_bytes == 0 ? NULL : received->batch,
         };
-        offset += padded(entries[i].buf.len);
+        offset += padded(size_bytes);
     }
-    append->entries = entries;
-    append->n_entries = count;
     return ERROR_NONE;
 }
 
-static enum error_code decode_append(struct byte_reader *reader, struct raft_append_entries *append,
+static enum error_code decode_append(struct byte_reader *reader, struct received_message *received,
                                      struct error *error)
 {
-    append->prev_log_index = byte_reader_u64(reader);
-    append->prev_log_term = byte_reader_u64(reader);
-    append->leader_commit = byte_reader_u64(reader);
+    struct consensus_append *append = &received->message.append;
+    append->previous_index = byte_reader_u64(reader);
+    append->previous_term = byte_reader_u64(reader);
+    append->commit_index = byte_reader_u64(reader);
+    append->round = byte_reader_u64(reader);
     uint32_t count = byte_reader_u32(reader);
     byte_reader_u32(reader);
     if (reader->failed || count > MESSAGE_ENTRIES_MAX)
         return malformed(error, "entries");
-    if (append->prev_log_index > UINT64_MAX / 2 ||
-        (append->prev_log_index == 0) != (append->prev_log_term == 0))
+    if (append->previous_index > UINT64_MAX / 2 ||
+        (append->previous_index == 0) != (append->previous_term == 0))
         return malformed(error, "previous entry");
-    if (append->leader_commit > append->prev_log_index + count)
+    if (append->commit_index > append->previous_index + count)
         return malformed(error, "commit index beyond the entries");
     const uint8_t *headers = byte_reader_take(reader, (size_t)count * ENTRY_HEADER_BYTES);
     if (headers == NULL)
         return malformed(error, "entries cut off");
-    append->entries = NULL;
-    append->n_entries = 0;
-    return count == 0 ? ERROR_NONE : decode_entries(reader, headers, count, append, error);
+    if (count == 0)
+        return ERROR_NONE;
+    enum error_code code = decode_entries(reader, headers, count, received, error);
+    append->entries = received->entries;
+    append->entry_count = count;
+    return code;
 }
 
 static enum error_code decode_install(struct byte_reader *reader,
-                                      struct raft_install_snapshot *install, struct error *error)
+                                      struct received_message *received, struct error *error)
 {
-    install->last_index = byte_reader_u64(reader);
-    install->last_term = byte_reader_u64(reader);
-    install->conf_index = byte_reader_u64(reader);
-    enum error_code code = members_decode(reader, &install->conf, error);
+    struct consensus_install *install = &received->message.install;
+    install->index = byte_reader_u64(reader);
+    install->term = byte_reader_u64(reader);
+    install->membership_index = byte_reader_u64(reader);
+    enum error_code code = membership_decode(reader, &received->membership, error);
     if (code != ERROR_NONE)
         return code;
-
+    install->membership = &received->membership;
     uint64_t size_bytes = byte_reader_u64(reader);
-    const uint8_t *data = size_bytes > SIZE_MAX ? NULL : byte_reader_take(reader, size_bytes);
-    if (data == NULL || reader->failed || size_bytes == 0 || install->last_index == 0 ||
-        install->last_index > UINT64_MAX / 2 || install->conf_index > install->last_index) {
-        raft_configuration_close(&install->conf);
+    install->bytes = size_bytes > SIZE_MAX ? NULL : byte_reader_take(reader, size_bytes);
+    install->size_bytes = size_bytes;
+    if (install->bytes == NULL || reader->failed || size_bytes == 0 || install->index == 0 ||
+        install->index > UINT64_MAX / 2 || install->term == 0 ||
+        install->membership_index > install->index)
         return malformed(error, "snapshot");
-    }
-    install->data.base = raft_malloc(size_bytes);
-    if (install->data.base == NULL) {
-        raft_configuration_close(&install->conf);
-        return error_set(error, ERROR_OUT_OF_MEMORY, "raft message");
-    }
-    memcpy(install->data.base, data, size_bytes);
-    install->data.len = size_bytes;
     return ERROR_NONE;
 }
 
-static enum error_code decode_body(struct byte_reader *reader, struct raft_message *message,
+static enum error_code decode_flags(struct byte_reader *reader, uint64_t known, uint64_t *flags_out,
+                                    struct error *error)
+{
+    *flags_out = byte_reader_u64(reader);
+    return (*flags_out & ~known) == 0 ? ERROR_NONE : malformed(error, "flags");
+}
+
+static enum error_code decode_body(struct byte_reader *reader, struct received_message *received,
                                    struct error *error)
 {
-    uint64_t term = byte_reader_u64(reader);
+    struct consensus_message *message = &received->message;
+    enum error_code code = ERROR_NONE;
+    uint64_t flags;
     switch (message->type) {
-    case RAFT_IO_APPEND_ENTRIES:
-        message->append_entries.term = term;
-        return decode_append(reader, &message->append_entries, error);
-    case RAFT_IO_APPEND_ENTRIES_RESULT:
-        message->append_entries_result.term = term;
-        message->append_entries_result.rejected = byte_reader_u64(reader);
-        message->append_entries_result.last_log_index = byte_reader_u64(reader);
+    case CONSENSUS_APPEND:
+        return decode_append(reader, received, error);
+    case CONSENSUS_APPEND_RESULT:
+        message->append_result.round = byte_reader_u64(reader);
+        message->append_result.matched_index = byte_reader_u64(reader);
+        message->append_result.rejected_index = byte_reader_u64(reader);
+        message->append_result.hint_index = byte_reader_u64(reader);
         return ERROR_NONE;
-    case RAFT_IO_REQUEST_VOTE: {
-        struct raft_request_vote *vote = &message->request_vote;
-        vote->term = term;
-        vote->candidate_id = byte_reader_u64(reader);
-        vote->last_log_index = byte_reader_u64(reader);
-        vote->last_log_term = byte_reader_u64(reader);
-        uint64_t flags = byte_reader_u64(reader);
-        vote->disrupt_leader = flags & FLAG_DISRUPT_LEADER;
-        vote->pre_vote = flags & FLAG_PRE_VOTE;
-        if (flags > (FLAG_DISRUPT_LEADER | FLAG_PRE_VOTE))
-            return malformed(error, "vote flags");
-        return ERROR_NONE;
-    }
-    case RAFT_IO_REQUEST_VOTE_RESULT: {
-        message->request_vote_result.term = term;
-        uint32_t granted = byte_reader_u32(reader);
-        uint32_t pre_vote = byte_reader_u32(reader);
-        if (granted > 1 || pre_vote > raft_tribool_false)
-            return malformed(error, "vote");
-        message->request_vote_result.vote_granted = granted;
-        message->request_vote_result.pre_vote = (raft_tribool)pre_vote;
-        return ERROR_NONE;
-    }
-    case RAFT_IO_INSTALL_SNAPSHOT:
-        message->install_snapshot.term = term;
-        return decode_install(reader, &message->install_snapshot, error);
-    case RAFT_IO_TIMEOUT_NOW:
-        message->timeout_now.term = term;
-        message->timeout_now.last_log_index = byte_reader_u64(reader);
-        message->timeout_now.last_log_term = byte_reader_u64(reader);
+    case CONSENSUS_VOTE:
+        message->vote.last_index = byte_reader_u64(reader);
+        message->vote.last_term = byte_reader_u64(reader);
+        code = decode_flags(reader, FLAG_DISRUPT_LEADER | FLAG_PRE_VOTE, &flags, error);
+        message->vote.disrupt = flags & FLAG_DISRUPT_LEADER;
+        message->vote.pre_vote = flags & FLAG_PRE_VOTE;
+        return code;
+    case CONSENSUS_VOTE_RESULT:
+        code = decode_flags(reader, FLAG_GRANTED | FLAG_PRE_VOTE, &flags, error);
+        message->vote_result.granted = flags & FLAG_GRANTED;
+        message->vote_result.pre_vote = flags & FLAG_PRE_VOTE;
+        return code;
+    case CONSENSUS_INSTALL:
+        return decode_install(reader, received, error);
+    case CONSENSUS_TIMEOUT_NOW:
+        message->timeout_now.last_index = byte_reader_u64(reader);
+        message->timeout_now.last_term = byte_reader_u64(reader);
         return ERROR_NONE;
     default:
         return malformed(error, "unknown type");
@@ -269,14 +233,12 @@ static enum error_code decode_body(struct byte_reader *reader, struct raft_messa
 }
 
 enum error_code message_decode(const uint8_t *bytes, size_t size_bytes,
-                               struct raft_message *message_out, struct error *error)
+                               struct received_message *received_out, struct error *error)
 {
     struct byte_reader reader = byte_reader_over(bytes, size_bytes);
-    struct raft_message message;
-    memset(&message, 0, sizeof message);
-
+    memset(received_out, 0, sizeof *received_out);
     uint8_t version = byte_reader_u8(&reader);
-    message.type = byte_reader_u8(&reader);
+    received_out->message.type = byte_reader_u8(&reader);
     uint16_t reserved = byte_reader_u16(&reader);
     uint32_t reserved_too = byte_reader_u32(&reader);
     if (reader.failed || size_bytes > GROUP_MESSAGE_BYTES_MAX)
@@ -284,25 +246,21 @@ enum error_code message_decode(const uint8_t *bytes, size_t size_bytes,
     if (version != MESSAGE_VERSION || reserved != 0 || reserved_too != 0)
         return error_set(error, ERROR_UNSUPPORTED, "raft message: version %u", version);
 
-    enum error_code code = decode_body(&reader, &message, error);
+    received_out->message.term = byte_reader_u64(&reader);
+    enum error_code code = decode_body(&reader, received_out, error);
+    if (code == ERROR_NONE && (reader.failed || byte_reader_left(&reader) != 0))
+        code = malformed(error, "stray or missing bytes");
+    if (code == ERROR_NONE && received_out->message.term > UINT64_MAX / 2)
+        code = malformed(error, "term");
     if (code != ERROR_NONE)
-        return code;
-    if (reader.failed || byte_reader_left(&reader) != 0) {
-        message_clear(&message);
-        return malformed(error, "stray or missing bytes");
-    }
-    *message_out = message;
-    return ERROR_NONE;
+        received_message_clear(received_out);
+    return code;
 }
 
-void message_clear(struct raft_message *message)
+void received_message_clear(struct received_message *received)
 {
-    if (message->type == RAFT_IO_APPEND_ENTRIES && message->append_entries.n_entries > 0) {
-        raft_free(message->append_entries.entries[0].batch);
-        raft_free(message->append_entries.entries);
-    }
-    if (message->type == RAFT_IO_INSTALL_SNAPSHOT) {
-        raft_configuration_close(&message->install_snapshot.conf);
-        raft_free(message->install_snapshot.data.base);
-    }
+    consensus_batch_unref(received->batch);
+    free(received->entries);
+    received->batch = NULL;
+    received->entries = NULL;
 }

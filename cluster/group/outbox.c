@@ -1,9 +1,9 @@
 /*
  * outbox - messages on their way out of a group.
  *
- * Rule 13: a vote or a term that is told to others must survive a crash. Consensus sets both
- * without waiting; the record goes to the journal, and every message that consensus sends until
- * it is durable is kept here, in order. No sync on the loop.
+ * A vote or a term that is told to others must survive a crash. Consensus sets both without waiting;
+ * the record goes to the journal, and every message that consensus sends until it is durable is kept
+ * here, in order. No sync on the loop.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -11,10 +11,7 @@
 #include "group_private.h"
 #include "message.h"
 
-enum {
-    MESSAGE_PAYLOAD_BYTES_MAX = 1024 * 1024, /* of one AppendEntries */
-    OUTBOX_BYTES_MAX = 16 * 1024 * 1024,     /* beyond it, messages are lost as on a network */
-};
+enum { OUTBOX_BYTES_MAX = 16 * 1024 * 1024 }; /* beyond it, messages are lost as on a network */
 
 static bool transmit(struct group *group, uint64_t node_id, uint8_t *bytes, size_t size_bytes)
 {
@@ -42,38 +39,26 @@ static bool hold(struct group *group, uint64_t node_id, uint8_t *bytes, size_t s
     return true;
 }
 
-static bool send_run(struct group *group, const struct raft_message *message, size_t first,
-                     size_t count)
+static bool is_held(const struct group *group)
 {
+    uint32_t disabled = group->host->options.unsafe_disabled_rules;
+    return group->metadata_in_flight > 0 &&
+           (disabled & (UINT32_C(1) << RULE_HOLD_UNTIL_DURABLE)) == 0;
+}
+
+bool outbox_send(struct group *group, uint64_t node_id, const struct consensus_message *message)
+{
+    if (group->host->options.transport == NULL || group->phase == GROUP_PHASE_CLOSING)
+        return false;
     struct byte_buffer buffer = {0};
-    message_encode(message, first, count, &buffer);
+    message_encode(message, &buffer);
     if (buffer.failed) {
         byte_buffer_clear(&buffer);
         return false;
     }
     /* The memory of a byte_buffer is from malloc; it moves on. */
-    bool held = group->metadata_in_flight > 0 && group_rule_on(group, RULE_HOLD_UNTIL_DURABLE);
-    return held ? hold(group, message->server_id, buffer.bytes, buffer.size)
-                : transmit(group, message->server_id, buffer.bytes, buffer.size);
-}
-
-bool outbox_send(struct group *group, const struct raft_message *message)
-{
-    if (group->host->options.transport == NULL)
-        return false;
-    if (message->type != RAFT_IO_APPEND_ENTRIES || message->append_entries.n_entries == 0)
-        return send_run(group, message, 0, 0);
-
-    /* Consensus sends all that a peer lacks at once; cut it into messages of their own. */
-    const struct raft_append_entries *append = &message->append_entries;
-    for (size_t first = 0; first < append->n_entries;) {
-        size_t count = message_run_of_entries(append, first, MESSAGE_PAYLOAD_BYTES_MAX);
-        assert(count > 0);
-        if (!send_run(group, message, first, count))
-            return false;
-        first += count;
-    }
-    return true;
+    return is_held(group) ? hold(group, node_id, buffer.bytes, buffer.size)
+                          : transmit(group, node_id, buffer.bytes, buffer.size);
 }
 
 void outbox_flush(struct group *group)

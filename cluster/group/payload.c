@@ -1,7 +1,7 @@
 #include "payload.h"
 
 #include <assert.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -18,28 +18,34 @@ uint8_t *group_payload_create(size_t size_bytes)
 {
     if (size_bytes == 0 || size_bytes > GROUP_PAYLOAD_BYTES_MAX)
         return NULL;
-    /* libraft releases it with free (raft_memory.c). */
     size_t frame = frame_bytes(size_bytes);
-    uint8_t *bytes = malloc(frame);
-    if (bytes == NULL)
+    struct consensus_batch *batch = consensus_batch_create(frame);
+    if (batch == NULL)
         return NULL;
-    store_u64(bytes, size_bytes);
-    memset(bytes + frame - 8, 0, 8); /* the padding, and maybe bytes that the caller fills */
-    return bytes + SIZE_BYTES;
+    store_u64(batch->bytes, size_bytes);
+    memset(batch->bytes + frame - 8, 0, 8); /* the padding, and maybe bytes that the caller fills */
+    return batch->bytes + SIZE_BYTES;
+}
+
+static struct consensus_batch *batch_of(uint8_t *payload)
+{
+    return (struct consensus_batch *)(payload - SIZE_BYTES -
+                                      offsetof(struct consensus_batch, bytes));
 }
 
 void group_payload_destroy(uint8_t *payload)
 {
     if (payload != NULL)
-        free(payload - SIZE_BYTES);
+        consensus_batch_unref(batch_of(payload));
 }
 
-struct raft_buffer payload_to_buffer(uint8_t *payload)
+struct consensus_batch *payload_batch(uint8_t *payload, size_t *size_bytes_out)
 {
-    uint8_t *bytes = payload - SIZE_BYTES;
-    uint64_t size_bytes = load_u64(bytes);
+    struct consensus_batch *batch = batch_of(payload);
+    uint64_t size_bytes = load_u64(batch->bytes);
     assert(size_bytes > 0 && size_bytes <= GROUP_PAYLOAD_BYTES_MAX);
-    return (struct raft_buffer){.base = bytes, .len = frame_bytes(size_bytes)};
+    *size_bytes_out = frame_bytes(size_bytes);
+    return batch;
 }
 
 enum error_code payload_from_bytes(const uint8_t *bytes, size_t size_bytes,

@@ -2,86 +2,37 @@
  * receive - messages and time on their way into consensus.
  */
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "group_private.h"
 #include "message.h"
 
-/* Whether the snapshot in an InstallSnapshot is one of this group, at the index it claims. */
-static bool snapshot_is_sound(const struct group *group,
-                              const struct raft_install_snapshot *install)
+/* Whether the snapshot in a message is one of this group, at the index it claims. */
+static enum error_code check_snapshot(const struct group *group,
+                                      const struct consensus_install *install, struct error *error)
 {
     struct snapshot_view view;
-    struct error error;
-    if (snapshot_decode(install->data.base, install->data.len, &view, &error) != ERROR_NONE)
-        return false;
+    enum error_code code = snapshot_decode(install->bytes, install->size_bytes, &view, error);
+    if (code != ERROR_NONE)
+        return code;
     const struct snapshot_header *header = &view.header;
-    bool sound = header->group_id == group->id && header->index == install->last_index &&
-                 header->term == install->last_term &&
-                 header->configuration_index == install->conf_index &&
+    bool sound = header->group_id == group->id && header->index == install->index &&
+                 header->term == install->term &&
+                 header->membership_index == install->membership_index &&
                  header->position.frozen_index == header->index &&
                  header->position.applied_index == header->index &&
-                 install->data.len <= JOURNAL_PAYLOAD_BYTES_MAX;
-    raft_configuration_close(&view.configuration);
-    return sound;
+                 install->size_bytes <= JOURNAL_PAYLOAD_BYTES_MAX;
+    return sound ? ERROR_NONE : error_set(error, ERROR_CORRUPT, "raft message: snapshot");
 }
 
-static void deliver(struct group *group, struct raft_message *message)
+/* The disk is full: what is refused here comes again when there is room; a heartbeat passes. */
+static bool is_refused_for_space(const struct group *group,
+                                 const struct consensus_message *message)
 {
-    filter_answer_begin(group, message);
-    if (message->type == RAFT_IO_APPEND_ENTRIES)
-        filter_cut_known_entries(group, &message->append_entries);
-    bool installed = group->install_in_flight;
-    group->on_receive(&group->io, message); /* owns what the message holds */
-    if (group->install_in_flight && !installed)
-        filter_install_began(group);
-    filter_answer_end(group);
-    group_after_step(group);
-}
-
-/* One InstallSnapshot waits, the newest: the leader repeats older ones in vain. */
-static void park(struct group *group, struct raft_message *message)
-{
-    if (group->parked == NULL) {
-        group->parked = raft_malloc(sizeof *group->parked);
-    } else if (message->install_snapshot.term < group->parked->install_snapshot.term ||
-               (message->install_snapshot.term == group->parked->install_snapshot.term &&
-                message->install_snapshot.last_index <=
-                    group->parked->install_snapshot.last_index)) {
-        message_clear(message);
-        return;
-    } else {
-        message_clear(group->parked);
-    }
-    *group->parked = *message;
-}
-
-static void decide(struct group *group, struct raft_message *message)
-{
-    uint64_t cut_index = 0;
-    if (message->type == RAFT_IO_APPEND_ENTRIES)
-        filter_cut_own_demotion(group, &message->append_entries);
-    switch (filter_receive(group, message->server_id, message, &cut_index)) {
-    case FILTER_DELIVER:
-        deliver(group, message);
-        break;
-    case FILTER_PARK:
-        park(group, message);
-        break;
-    case FILTER_REOPEN:
-        group->host->statistics.messages_filtered++;
-        if (message->type == RAFT_IO_INSTALL_SNAPSHOT)
-            park(group, message);
-        else
-            message_clear(message);
-        group_reopen(group, cut_index);
-        break;
-    case FILTER_DROP:
-        group->host->statistics.messages_filtered++;
-        message_clear(message);
-        break;
-    }
+    return message->type == CONSENSUS_APPEND && message->append.entry_count > 0 &&
+           journal_space(group->host->options.journal) != JOURNAL_SPACE_OK;
 }
 
 void group_receive(struct group *group, uint64_t from_node, const uint8_t *bytes, size_t size_bytes)
@@ -91,14 +42,11 @@ void group_receive(struct group *group, uint64_t from_node, const uint8_t *bytes
         statistics->messages_dropped++;
         return;
     }
-    struct raft_message message;
+    struct received_message received;
     struct error error;
-    enum error_code code = message_decode(bytes, size_bytes, &message, &error);
-    if (code == ERROR_NONE && message.type == RAFT_IO_INSTALL_SNAPSHOT &&
-        !snapshot_is_sound(group, &message.install_snapshot)) {
-        message_clear(&message);
-        code = error_set(&error, ERROR_CORRUPT, "raft message: snapshot");
-    }
+    enum error_code code = message_decode(bytes, size_bytes, &received, &error);
+    if (code == ERROR_NONE && received.message.type == CONSENSUS_INSTALL)
+        code = check_snapshot(group, &received.message.install, &error);
     if (code != ERROR_NONE) {
         statistics->messages_dropped++;
         log_event(LOG_WARNING, "group", "message dropped", "group=%llu from=%llu message=\"%s\"",
@@ -106,36 +54,76 @@ void group_receive(struct group *group, uint64_t from_node, const uint8_t *bytes
         return;
     }
     statistics->messages_received++;
-    message.server_id = from_node;
-    message.server_address = "-";
-    decide(group, &message);
+    if (is_refused_for_space(group, &received.message))
+        received.message.append.entry_count = 0;
+    consensus_receive(group->consensus, group_now_ms(group), from_node, &received.message);
+    received_message_clear(&received);
+    group_after_step(group);
 }
 
-void group_receive_parked(struct group *group)
+/* --- Snapshots that are offered ------------------------------------------------------------ */
+
+void group_offer_clear(struct group *group)
 {
-    if (group->parked == NULL || group->phase != GROUP_PHASE_RUNNING)
-        return;
-    uint64_t cut_index;
-    if (filter_receive(group, group->parked->server_id, group->parked, &cut_index) == FILTER_PARK)
-        return; /* not yet */
-    struct raft_message message = *group->parked;
-    raft_free(group->parked);
-    group->parked = NULL;
-    decide(group, &message);
+    free(group->offer.bytes);
+    group->offer = (struct group_offer){0};
 }
+
+void group_offer_keep(struct group *group, const struct consensus_install *install)
+{
+    if (group->offer.bytes != NULL && install->index <= group->offer.header.index)
+        return; /* the leader repeats itself */
+    uint8_t *bytes = malloc(install->size_bytes);
+    if (bytes == NULL)
+        return; /* it comes again */
+    memcpy(bytes, install->bytes, install->size_bytes);
+    group_offer_clear(group);
+    group->offer = (struct group_offer){
+        .header =
+            {
+                .group_id = group->id,
+                .index = install->index,
+                .term = install->term,
+                .membership_index = install->membership_index,
+                .position = {.applied_index = install->index, .frozen_index = install->index},
+            },
+        .membership = *install->membership,
+        .bytes = bytes,
+        .size_bytes = install->size_bytes,
+    };
+}
+
+void group_offer_try(struct group *group)
+{
+    struct group_offer *offer = &group->offer;
+    /* What the machine was given lies in the log, which is replaced. */
+    if (offer->bytes == NULL || group->phase != GROUP_PHASE_RUNNING ||
+        group->snapshot_in_flight || group->install_in_flight || !group_machine_is_idle(group))
+        return;
+    struct consensus_install install = {
+        .index = offer->header.index,
+        .term = offer->header.term,
+        .membership_index = offer->header.membership_index,
+        .membership = &offer->membership,
+        .bytes = offer->bytes,
+        .size_bytes = offer->size_bytes,
+    };
+    if (consensus_install(group->consensus, &install)) {
+        group_store_snapshot(group, &offer->header, offer->bytes, offer->size_bytes,
+                             GROUP_WRITE_INSTALL);
+        offer->bytes = NULL; /* the write's */
+    }
+    group_offer_clear(group);
+    group_after_step(group);
+}
+
+/* --- Time ---------------------------------------------------------------------------------- */
 
 void group_tick(struct group *group)
 {
     if (group->phase != GROUP_PHASE_RUNNING)
         return;
-    filter_forget_silent_leader(group);
-    if (filter_tick_allowed(group)) {
-        group->on_tick(&group->io);
-        group_after_step(group);
-    }
-    group_receive_parked(group);
-    /* A snapshot is taken when something is applied; a leader can see to that. */
-    if (group->phase == GROUP_PHASE_RUNNING && group->snapshot_wanted && group->ready_term != 0 &&
-        group->raft.snapshot.pending.term == 0)
-        (void)group_own_barrier(group);
+    consensus_tick(group->consensus, group_now_ms(group));
+    group_after_step(group);
+    group_offer_try(group);
 }

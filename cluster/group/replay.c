@@ -10,7 +10,6 @@
 
 #include "group_private.h"
 #include "journal/replay.h"
-#include "log_view.h"
 
 /* --- The host's ---------------------------------------------------------------------------- */
 
@@ -77,36 +76,20 @@ static void replay_entry(void *context, const struct journal_entry *record)
     if (group->phase != GROUP_PHASE_RUNNING)
         return;
     group->replayed_index = record->index;
-    if (record->kind < RAFT_COMMAND || record->kind > RAFT_CHANGE || record->version != 1) {
+    if (record->kind < CONSENSUS_COMMAND || record->kind > CONSENSUS_MEMBERSHIP) {
         error_set(&error, ERROR_UNSUPPORTED, "entry %llu is of kind %u, version %u",
                   (unsigned long long)record->index, record->kind, record->version);
         group_stop(group, &error);
         return;
     }
-    if (record->kind != RAFT_COMMAND) {
+    if (record->kind != CONSENSUS_COMMAND) {
         group_replay_release(group);
         return;
     }
     group->host->statistics.entries_replayed++;
-    struct raft_buffer buffer = {.base = (void *)record->payload, .len = record->payload_bytes};
-    if (group_machine_deliver(group, record->index, record->term, &buffer, &error) != ERROR_NONE)
+    if (group_machine_deliver(group, record->index, record->term, record->payload,
+                              record->payload_bytes, &error) != ERROR_NONE)
         group_stop(group, &error);
-}
-
-/* What consensus committed meanwhile: it keeps all of it, since it took no snapshot. */
-static void deliver_committed(struct group *group)
-{
-    struct error error;
-    for (uint64_t index = group->replayed_index + 1; index <= group->raft.last_applied; index++) {
-        const struct raft_entry *entry = log_view_entry(&group->raft, index);
-        assert(entry != NULL);
-        if (entry->type != RAFT_COMMAND || index <= group->delivered_index)
-            continue;
-        if (group_machine_deliver(group, index, entry->term, &entry->buf, &error) != ERROR_NONE) {
-            group_stop(group, &error);
-            return;
-        }
-    }
 }
 
 static void replay_ended(void *context, const struct error *error)
@@ -119,7 +102,7 @@ static void replay_ended(void *context, const struct error *error)
         return;
     }
     group->replaying = false;
-    deliver_committed(group);
+    group_after_step(group); /* what was committed meanwhile follows */
     group_replay_release(group);
     group_wake(group); /* it may lead from now on */
 }

@@ -3,28 +3,23 @@
  * refused at once or answered from the loop.
  */
 #include <assert.h>
-#include <stddef.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "group_private.h"
-#include "members.h"
 #include "payload.h"
 
-_Static_assert(sizeof(struct raft_apply) <= sizeof(((struct group_request *)0)->implementation),
-               "a proposal fits into its request");
-_Static_assert(sizeof(struct raft_barrier) <= sizeof(struct raft_apply), "so does a barrier");
-_Static_assert(sizeof(struct raft_change) <= sizeof(struct raft_apply), "and a change");
-_Static_assert(sizeof(struct raft_transfer) <= sizeof(struct raft_apply), "and a transfer");
-
 /* --- Proposals ----------------------------------------------------------------------------- */
+
+static enum error_code not_leader(const struct group *group, struct error *error)
+{
+    return error_set(error, ERROR_UNAVAILABLE, "group %llu: not the leader",
+                     (unsigned long long)group->id);
+}
 
 static enum error_code check_ready(struct group *group, struct error *error)
 {
     assert(scheduler_on_loop(group->host->options.environment->scheduler));
-    if (group_is_ready(group))
-        return ERROR_NONE;
-    return error_set(error, ERROR_UNAVAILABLE, "group %llu: not the leader",
-                     (unsigned long long)group->id);
+    return group_is_ready(group) ? ERROR_NONE : not_leader(group, error);
 }
 
 static void begin(struct group *group, struct group_request *request, size_t payload_bytes)
@@ -34,87 +29,64 @@ static void begin(struct group *group, struct group_request *request, size_t pay
     request->index = 0;
     request->payload_bytes = payload_bytes;
     request->started_ns = clock_monotonic_ns(group->host->options.environment->clock);
-    memset(request->implementation, 0, sizeof request->implementation);
 }
 
-static struct group_request *request_of(void *implementation)
+/* Answered when the entry at `index` is committed, or may never be. */
+static void await(struct group *group, struct group_request *request, uint64_t index)
 {
-    return (struct group_request *)((char *)implementation -
-                                    offsetof(struct group_request, implementation));
+    request->index = index;
+    request->term = group->leading_term;
+    *group->pending_end = request;
+    group->pending_end = &request->next;
+    group_after_step(group);
 }
 
-static enum error_code refused(struct group *group, int result, struct error *error)
+static enum error_code check_room(struct group *group, const struct group_request *request,
+                                  size_t size_bytes, struct error *error)
 {
-    switch (result) {
-    case RAFT_NOTLEADER:
-        return error_set(error, ERROR_UNAVAILABLE, "group %llu: not the leader",
+    const struct journal *journal = group->host->options.journal;
+    if (request->space == GROUP_SPARES_RESERVE && journal_space(journal) != JOURNAL_SPACE_OK)
+        return error_set(error, ERROR_NO_SPACE, "group %llu: the disk is full",
                          (unsigned long long)group->id);
-    case RAFT_CANTCHANGE:
-        return error_set(error, ERROR_CONFLICT, "group %llu: a change is under way",
+    if (!journal_has_room(journal, size_bytes))
+        return error_set(error, ERROR_LIMIT, "group %llu: the journal's queue is full",
                          (unsigned long long)group->id);
-    default:
-        return error_set(error, ERROR_INVALID, "group %llu: %s", (unsigned long long)group->id,
-                         raft_strerror(result));
-    }
-}
-
-static void apply_done(struct raft_apply *apply, int status, void *result)
-{
-    (void)result;
-    struct group_request *request = request_of(apply);
-    request->index = apply->index;
-    group_answer(request->group, request,
-                 status == 0 ? GROUP_OUTCOME_COMMITTED : GROUP_OUTCOME_UNKNOWN);
+    /* One is taken however large it is. */
+    if (group->in_flight_bytes > 0 &&
+        group->in_flight_bytes + size_bytes > group->host->options.in_flight_bytes_max)
+        return error_set(error, ERROR_LIMIT, "group %llu: %zu bytes in flight",
+                         (unsigned long long)group->id, group->in_flight_bytes);
+    return ERROR_NONE;
 }
 
 enum error_code group_propose(struct group *group, struct group_request *request, uint8_t *payload,
                               struct error *error)
 {
     struct group_statistics *statistics = &group->host->statistics;
-    struct raft_buffer buffer = payload_to_buffer(payload);
+    size_t size_bytes;
+    struct consensus_batch *batch = payload_batch(payload, &size_bytes);
     enum error_code code = check_ready(group, error);
     if (code != ERROR_NONE) {
         statistics->proposals_refused_not_leader++;
         return code;
     }
-    const struct journal *journal = group->host->options.journal;
-    if (request->space == GROUP_SPARES_RESERVE && journal_space(journal) != JOURNAL_SPACE_OK) {
+    code = check_room(group, request, size_bytes, error);
+    if (code != ERROR_NONE) {
         statistics->proposals_refused_limit++;
-        return error_set(error, ERROR_NO_SPACE, "group %llu: the disk is full",
-                         (unsigned long long)group->id);
+        return code;
     }
-    if (!journal_has_room(journal, buffer.len)) {
-        statistics->proposals_refused_limit++;
-        return error_set(error, ERROR_LIMIT, "group %llu: the journal's queue is full",
-                         (unsigned long long)group->id);
-    }
-    /* One is taken however large it is. */
-    if (group->in_flight_bytes > 0 &&
-        group->in_flight_bytes + buffer.len > group->host->options.in_flight_bytes_max) {
-        statistics->proposals_refused_limit++;
-        return error_set(error, ERROR_LIMIT, "group %llu: %zu bytes in flight",
-                         (unsigned long long)group->id, group->in_flight_bytes);
-    }
-    begin(group, request, buffer.len);
-    /* One entry a request: libraft answers a request of several at the first of them. */
-    int result = raft_apply(&group->raft, (struct raft_apply *)request->implementation, &buffer, 1,
-                            apply_done);
-    if (result != 0) {
+    uint64_t index =
+        consensus_propose(group->consensus, CONSENSUS_COMMAND, batch, batch->bytes, size_bytes);
+    if (index == 0) {
         statistics->proposals_refused_not_leader++;
-        return refused(group, result, error);
+        return not_leader(group, error);
     }
-    group->in_flight_bytes += buffer.len;
+    consensus_batch_unref(batch); /* the log has a reference */
+    begin(group, request, size_bytes);
+    group->in_flight_bytes += size_bytes;
     statistics->proposals++;
-    group_after_step(group);
+    await(group, request, index);
     return ERROR_NONE;
-}
-
-static void barrier_done(struct raft_barrier *barrier, int status)
-{
-    struct group_request *request = request_of(barrier);
-    request->index = barrier->index;
-    group_answer(request->group, request,
-                 status == 0 ? GROUP_OUTCOME_COMMITTED : GROUP_OUTCOME_UNKNOWN);
 }
 
 enum error_code group_barrier(struct group *group, struct group_request *request,
@@ -123,106 +95,116 @@ enum error_code group_barrier(struct group *group, struct group_request *request
     enum error_code code = check_ready(group, error);
     if (code != ERROR_NONE)
         return code;
+    uint64_t index = consensus_propose(group->consensus, CONSENSUS_BARRIER, NULL, NULL, 0);
+    if (index == 0)
+        return not_leader(group, error);
     begin(group, request, 0);
-    int result =
-        raft_barrier(&group->raft, (struct raft_barrier *)request->implementation, barrier_done);
-    if (result != 0)
-        return refused(group, result, error);
-    group_after_step(group);
+    await(group, request, index);
     return ERROR_NONE;
 }
 
 /* --- Members ------------------------------------------------------------------------------- */
 
-static void change_done(struct raft_change *change, int status)
+static enum error_code add_member(const struct group_change *change, struct membership *membership,
+                                  struct error *error)
 {
-    struct group_request *request = request_of(change);
-    request->index = status == 0 ? request->group->raft.configuration_index : 0;
-    bool unknown = status == RAFT_LEADERSHIPLOST || status == RAFT_SHUTDOWN;
-    group_answer(request->group, request,
-                 status == 0 ? GROUP_OUTCOME_COMMITTED
-                 : unknown   ? GROUP_OUTCOME_UNKNOWN
-                             : GROUP_OUTCOME_FAILED);
+    if (membership_find(membership, change->node_id) != NULL)
+        return error_set(error, ERROR_INVALID, "node %llu is a member",
+                         (unsigned long long)change->node_id);
+    struct consensus_member member = {
+        .node_id = change->node_id,
+        .role = CONSENSUS_ROLE_SPARE,
+    };
+    if (change->address == NULL ||
+        snprintf(member.address, sizeof member.address, "%s", change->address) >=
+            (int)sizeof member.address)
+        return error_set(error, ERROR_INVALID, "address of node %llu",
+                         (unsigned long long)change->node_id);
+    return membership_set(membership, &member, error);
+}
+
+static enum error_code change_member(const struct group_change *change,
+                                     struct membership *membership, struct error *error)
+{
+    const struct consensus_member *known = membership_find(membership, change->node_id);
+    if (known == NULL)
+        return error_set(error, ERROR_INVALID, "node %llu is no member",
+                         (unsigned long long)change->node_id);
+    if (change->kind == GROUP_CHANGE_REMOVE) {
+        (void)membership_remove(membership, change->node_id);
+        return ERROR_NONE;
+    }
+    if (known->role == change->role)
+        return error_set(error, ERROR_INVALID, "node %llu has this role",
+                         (unsigned long long)change->node_id);
+    struct consensus_member member = *known;
+    member.role = change->role;
+    return membership_set(membership, &member, error);
+}
+
+/* A vote for who is far behind could stop the group: until it caught up nothing would be committed
+ * without it. */
+static enum error_code check_promotion(const struct group *group,
+                                       const struct group_change *change, struct error *error)
+{
+    if (change->kind != GROUP_CHANGE_ASSIGN || change->role != CONSENSUS_ROLE_VOTER ||
+        change->node_id == group->host->options.node_id)
+        return ERROR_NONE;
+    struct consensus_peer peer;
+    struct consensus_status status;
+    consensus_status(group->consensus, &status);
+    if (consensus_peer(group->consensus, change->node_id, &peer) && !peer.is_installing &&
+        consensus_bytes(group->consensus, peer.matched_index, status.last_index) <=
+            group->host->options.snapshot_log_bytes &&
+        peer.matched_index >= status.base_index)
+        return ERROR_NONE;
+    return error_set(error, ERROR_UNAVAILABLE, "node %llu has not caught up yet",
+                     (unsigned long long)change->node_id);
 }
 
 enum error_code group_change_members(struct group *group, struct group_request *request,
                                      const struct group_change *change, struct error *error)
 {
-    /* Ready means that the barrier of this term is applied: the flaw of single-server changes
-     * that a former leader's uncommitted one leaves is excluded by that. */
     enum error_code code = check_ready(group, error);
     if (code != ERROR_NONE)
         return code;
-    struct raft *raft = &group->raft;
-    if (raft->configuration_uncommitted_index != 0 || raft->leader_state.change != NULL)
-        return refused(group, RAFT_CANTCHANGE, error);
-    /* A leader without a vote in its latest membership could not ask for votes after a crash. */
+    /* Who leads hands over first, so that a vote is never taken from the one that counts them. */
     bool keeps_vote = change->kind == GROUP_CHANGE_ADD ||
-                      (change->kind == GROUP_CHANGE_ASSIGN && change->role == GROUP_ROLE_VOTER);
-    if (change->node_id == raft->id && !keeps_vote)
+                      (change->kind == GROUP_CHANGE_ASSIGN && change->role == CONSENSUS_ROLE_VOTER);
+    if (change->node_id == group->host->options.node_id && !keeps_vote)
         return error_set(error, ERROR_INVALID, "group %llu: transfer leadership first",
                          (unsigned long long)group->id);
+    struct membership membership = *consensus_membership(group->consensus);
+    uint64_t index = 0;
+    code = change->kind == GROUP_CHANGE_ADD ? add_member(change, &membership, error)
+                                            : change_member(change, &membership, error);
+    if (code == ERROR_NONE)
+        code = check_promotion(group, change, error);
+    if (code == ERROR_NONE)
+        code = consensus_change(group->consensus, &membership, &index, error);
+    if (code != ERROR_NONE)
+        return error_wrap(error, "group %llu", (unsigned long long)group->id);
     begin(group, request, 0);
-    struct raft_change *base = (struct raft_change *)request->implementation;
-    int result = RAFT_INVALID;
-    switch (change->kind) {
-    case GROUP_CHANGE_ADD:
-        if (raft->configuration.n >= GROUP_MEMBERS_MAX || change->node_id == 0 ||
-            change->address == NULL || change->address[0] == '\0' ||
-            strlen(change->address) > GROUP_ADDRESS_BYTES_MAX)
-            return error_set(error, ERROR_INVALID, "group %llu: member %llu",
-                             (unsigned long long)group->id, (unsigned long long)change->node_id);
-        result = raft_add(raft, base, change->node_id, change->address, change_done);
-        break;
-    case GROUP_CHANGE_ASSIGN:
-        if (change->role <= GROUP_ROLE_SPARE)
-            result = raft_assign(raft, base, change->node_id, members_role_to_raft(change->role),
-                                 change_done);
-        break;
-    case GROUP_CHANGE_REMOVE:
-        result = raft_remove(raft, base, change->node_id, change_done);
-        break;
-    }
-    if (result != 0)
-        return refused(group, result, error);
-    group_after_step(group);
+    await(group, request, index);
     return ERROR_NONE;
 }
 
-static void transfer_done(struct raft_transfer *transfer)
-{
-    struct group_request *request = request_of(transfer);
-    struct group *group = request->group;
-    raft_id leader = 0;
-    const char *address;
-    if (group->raft.state != RAFT_UNAVAILABLE)
-        raft_leader(&group->raft, &leader, &address);
-    group->transfer = NULL;
-    group_answer(group, request,
-                 leader == transfer->id             ? GROUP_OUTCOME_COMMITTED
-                 : group->raft.state == RAFT_LEADER ? GROUP_OUTCOME_FAILED
-                                                    : GROUP_OUTCOME_UNKNOWN);
-}
+/* --- Leadership ---------------------------------------------------------------------------- */
 
 enum error_code group_transfer(struct group *group, struct group_request *request, uint64_t node_id,
                                struct error *error)
 {
     enum error_code code = check_ready(group, error);
+    if (code == ERROR_NONE && group->transfer != NULL)
+        code = error_set(error, ERROR_CONFLICT, "a transfer is under way");
+    if (code == ERROR_NONE)
+        code = consensus_transfer(group->consensus, node_id, error);
     if (code != ERROR_NONE)
-        return code;
-    if (group->transfer != NULL)
-        return error_set(error, ERROR_CONFLICT, "group %llu: a transfer is under way",
-                         (unsigned long long)group->id);
-    if (node_id == 0)
-        return refused(group, RAFT_BADID, error);
+        return error_wrap(error, "group %llu", (unsigned long long)group->id);
     begin(group, request, 0);
     group->transfer = request;
-    int result = raft_transfer(&group->raft, (struct raft_transfer *)request->implementation,
-                               node_id, transfer_done);
-    if (result != 0) {
-        group->transfer = NULL;
-        return refused(group, result, error);
-    }
+    group->transfer_node = node_id;
+    group->transfer_due_ms = group_now_ms(group) + 2 * group->host->options.election_ms;
     group_after_step(group);
     return ERROR_NONE;
 }

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 
-#include "members.h"
 #include "snapshot_format.h"
 
 enum error_code group_snapshot_export(const struct group_export *export, const uint8_t *state,
@@ -11,22 +10,21 @@ enum error_code group_snapshot_export(const struct group_export *export, const u
 {
     assert(export->group_id != 0 && export->index != 0 && buffer->size == 0);
 
-    struct raft_configuration configuration;
+    struct membership membership;
     enum error_code code =
-        members_to_configuration(export->members, export->member_count, &configuration, error);
+        membership_init(&membership, export->members, export->member_count, error);
     if (code != ERROR_NONE)
         return code;
     struct snapshot_header header = {
         .group_id = export->group_id,
         .index = export->index,
         .term = GROUP_EXPORT_TERM,
-        .configuration_index = 1, /* as of a group that is new */
+        .membership_index = 1, /* as of a group that is new */
         .position = {.applied_index = export->index, .frozen_index = export->index},
     };
-    snapshot_encode_head(&header, &configuration, buffer);
+    snapshot_encode_head(&header, &membership, buffer);
     byte_buffer_append(buffer, state, state_bytes);
     snapshot_encode_end(buffer, 0);
-    raft_configuration_close(&configuration);
     if (buffer->failed)
         return error_set(error, ERROR_OUT_OF_MEMORY, "snapshot of a group");
     if (buffer->size > JOURNAL_PAYLOAD_BYTES_MAX)

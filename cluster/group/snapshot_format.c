@@ -3,7 +3,6 @@
 #include <assert.h>
 
 #include "base/checksum.h"
-#include "members.h"
 
 /* --- Format -------------------------------------------------------------------------------- */
 
@@ -14,10 +13,10 @@ enum { CHECKSUM_BYTES = 4 };
 /* --- Encoding ------------------------------------------------------------------------------ */
 
 void snapshot_encode_head(const struct snapshot_header *header,
-                          const struct raft_configuration *configuration,
+                          const struct membership *membership,
                           struct byte_buffer *buffer)
 {
-    assert(header->configuration_index <= header->index);
+    assert(header->membership_index <= header->index);
     assert(header->position.frozen_index <= header->position.applied_index);
 
     byte_buffer_u32(buffer, SNAPSHOT_MAGIC);
@@ -25,10 +24,10 @@ void snapshot_encode_head(const struct snapshot_header *header,
     byte_buffer_u64(buffer, header->group_id);
     byte_buffer_u64(buffer, header->index);
     byte_buffer_u64(buffer, header->term);
-    byte_buffer_u64(buffer, header->configuration_index);
+    byte_buffer_u64(buffer, header->membership_index);
     byte_buffer_u64(buffer, header->position.applied_index);
     byte_buffer_u64(buffer, header->position.frozen_index);
-    members_encode(configuration, buffer);
+    membership_encode(membership, buffer);
 }
 
 void snapshot_encode_end(struct byte_buffer *buffer, size_t start)
@@ -61,16 +60,16 @@ enum error_code snapshot_decode(const uint8_t *bytes, size_t size_bytes,
     header->group_id = byte_reader_u64(&reader);
     header->index = byte_reader_u64(&reader);
     header->term = byte_reader_u64(&reader);
-    header->configuration_index = byte_reader_u64(&reader);
+    header->membership_index = byte_reader_u64(&reader);
     header->position.applied_index = byte_reader_u64(&reader);
     header->position.frozen_index = byte_reader_u64(&reader);
     /* A good checksum does not prove a sane writer. */
     if (reader.failed || header->group_id == 0 || header->index == 0 || header->index > INDEX_MAX ||
-        header->term == 0 || header->configuration_index > header->index ||
+        header->term == 0 || header->membership_index > header->index ||
         header->position.applied_index > INDEX_MAX ||
         header->position.frozen_index > header->position.applied_index)
         return error_set(error, ERROR_CORRUPT, "snapshot: positions");
-    enum error_code code = members_decode(&reader, &view.configuration, error);
+    enum error_code code = membership_decode(&reader, &view.membership, error);
     if (code != ERROR_NONE)
         return error_wrap(error, "snapshot");
 

@@ -8,12 +8,12 @@
 #ifndef GROUP_SNAPSHOT_FORMAT_H
 #define GROUP_SNAPSHOT_FORMAT_H
 
-#include <raft.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "consensus/membership.h"
 #include "group/state_machine.h"
 
 enum { SNAPSHOT_VERSION = 1 };
@@ -22,7 +22,7 @@ struct snapshot_header {
     uint64_t group_id;
     uint64_t index; /* S: consensus keeps only entries above it */
     uint64_t term;  /* of entry S */
-    uint64_t configuration_index;
+    uint64_t membership_index;
     struct state_machine_position position;
 };
 
@@ -31,18 +31,18 @@ struct snapshot_header {
  * state machine, then the end, which needs the size of `buffer` before the head.
  */
 void snapshot_encode_head(const struct snapshot_header *header,
-                          const struct raft_configuration *configuration,
+                          const struct membership *membership,
                           struct byte_buffer *buffer);
 void snapshot_encode_end(struct byte_buffer *buffer, size_t start);
 
 struct snapshot_view {
     struct snapshot_header header;
-    struct raft_configuration configuration; /* of raft_malloc; raft_configuration_close */
-    const uint8_t *state;                    /* [state_bytes], within the bytes given */
+    struct membership membership;
+    const uint8_t *state; /* [state_bytes], within the bytes given */
     size_t state_bytes;
 };
 
-/* Errors: CORRUPT, UNSUPPORTED (a newer version), OUT_OF_MEMORY. Nothing is allocated then. */
+/* Nothing is allocated. Errors: CORRUPT, UNSUPPORTED (a newer version). */
 enum error_code snapshot_decode(const uint8_t *bytes, size_t size_bytes,
                                 struct snapshot_view *view_out, struct error *error);
 

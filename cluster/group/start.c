@@ -1,301 +1,191 @@
 /*
- * start - from what is stored to a running consensus, at the start of a process and when
- * consensus is started anew within it (rules 7 and 10).
+ * start - from what the journal recovered to a running consensus, its state machine restored.
  */
 #include <assert.h>
-#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "group_private.h"
-#include "log_view.h"
-#include "members.h"
 
-/* --- Stored state -------------------------------------------------------------------------- */
+/* --- Consensus ----------------------------------------------------------------------------- */
 
-void group_stored_clear(struct group *group)
+enum {
+    MESSAGE_BYTES_MAX = 1024 * 1024, /* of entries in one message */
+    WINDOW_BYTES_MAX = 8 * 1024 * 1024,
+};
+
+static enum error_code make_consensus(struct group *group, const struct consensus_stored *stored,
+                                      struct error *error)
 {
-    struct group_stored *stored = &group->stored;
-    if (stored->snapshot != NULL) {
-        raft_configuration_close(&stored->snapshot->configuration);
-        raft_free(stored->snapshot->bufs[0].base);
-        raft_free(stored->snapshot->bufs);
-        raft_free(stored->snapshot);
-    }
-    for (size_t i = 0; i < stored->entry_count; i++)
-        raft_free(stored->entries[i].buf.base);
-    raft_free(stored->entries);
-    *stored = (struct group_stored){0};
-}
-
-static void *copy_bytes(const void *bytes, size_t size_bytes)
-{
-    void *copy = raft_malloc(size_bytes == 0 ? 8 : size_bytes);
-    if (size_bytes > 0)
-        memcpy(copy, bytes, size_bytes);
-    return copy;
-}
-
-static struct raft_snapshot *copy_snapshot(const struct snapshot_view *view, const uint8_t *bytes,
-                                           size_t size_bytes)
-{
-    struct raft_snapshot *snapshot = raft_calloc(1, sizeof *snapshot);
-    snapshot->index = view->header.index;
-    snapshot->term = view->header.term;
-    snapshot->configuration = view->configuration;
-    snapshot->configuration_index = view->header.configuration_index;
-    snapshot->bufs = raft_malloc(sizeof *snapshot->bufs);
-    snapshot->bufs[0] = (struct raft_buffer){
-        .base = copy_bytes(bytes, size_bytes),
-        .len = size_bytes,
+    const struct group_host_options *host = &group->host->options;
+    struct consensus_options options = {
+        .node_id = host->node_id,
+        .world = &group->world,
+        .random = host->environment->random,
+        .heartbeat_ms = host->heartbeat_ms,
+        .election_ms = host->election_ms,
+        .window_bytes = WINDOW_BYTES_MAX,
+        .message_bytes = MESSAGE_BYTES_MAX,
+        .unsafe_disabled_rules = host->unsafe_disabled_rules,
     };
-    snapshot->n_bufs = 1;
-    return snapshot;
+    return consensus_create(&options, stored, &group->consensus, error);
 }
 
-/* A new group: the membership in term 1 is entry 1, on every founder the same. */
-static void write_founders(struct group *group)
+static enum error_code load_entry(struct group *group, const struct journal_entry *record,
+                                  struct error *error)
 {
-    struct raft_buffer encoded;
-    int result = raft_configuration_encode(&group->founders, &encoded);
-    assert(result == 0); /* out of memory ends the process */
-    (void)result;
+    if (record->kind < CONSENSUS_COMMAND || record->kind > CONSENSUS_MEMBERSHIP ||
+        record->version != (record->kind == CONSENSUS_MEMBERSHIP ? 2 : 1))
+        return error_set(error, ERROR_UNSUPPORTED, "entry %llu is of kind %u, version %u",
+                         (unsigned long long)record->index, record->kind, record->version);
+    struct consensus_entry entry = {
+        .term = record->term,
+        .kind = (enum consensus_kind)record->kind,
+        .size_bytes = record->payload_bytes,
+    };
+    if (record->payload_bytes > 0) {
+        entry.batch = consensus_batch_create(record->payload_bytes);
+        if (entry.batch == NULL)
+            return error_set(error, ERROR_OUT_OF_MEMORY, "entry");
+        memcpy(entry.batch->bytes, record->payload, record->payload_bytes);
+        entry.bytes = entry.batch->bytes;
+    }
+    enum error_code code = consensus_load(group->consensus, &entry, error);
+    consensus_batch_unref(entry.batch);
+    return code;
+}
 
+/* --- A new group --------------------------------------------------------------------------- */
+
+/* The membership in term 1 is entry 1, on every founder the same. */
+static enum error_code found(struct group *group, struct error *error)
+{
+    struct byte_buffer buffer = {0};
+    membership_encode(&group->founders, &buffer);
+    if (buffer.failed) {
+        byte_buffer_clear(&buffer);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "founders");
+    }
+    struct consensus_stored stored = {.term = 1};
+    enum error_code code = make_consensus(group, &stored, error);
     struct journal_entry record = {
         .index = 1,
         .term = 1,
-        .kind = RAFT_CHANGE,
-        .version = 1,
-        .payload = encoded.base,
-        .payload_bytes = (uint32_t)encoded.len,
+        .kind = CONSENSUS_MEMBERSHIP,
+        .version = 2,
+        .payload = buffer.bytes,
+        .payload_bytes = (uint32_t)buffer.size,
     };
-    journal_append(group->host->options.journal, group->id, &record, 1, NULL);
-    struct group_stored *stored = &group->stored;
-    stored->term = 1;
-    stored->start_index = 1;
-    stored->entries = raft_calloc(1, sizeof *stored->entries);
-    stored->entries[0] = (struct raft_entry){.term = 1, .type = RAFT_CHANGE, .buf = encoded};
-    stored->entry_count = 1;
-
-    /* Behind the entry in the journal, and nothing is sent before it is durable. */
-    group_store_metadata(group, 1, 0);
+    if (code == ERROR_NONE)
+        code = load_entry(group, &record, error);
+    if (code == ERROR_NONE)
+        group_store_founders(group, buffer.bytes, buffer.size);
+    byte_buffer_clear(&buffer);
+    return code;
 }
+
+/* --- What is stored ------------------------------------------------------------------------ */
 
 static enum error_code read_entry(void *context, const struct journal_entry *record,
                                   struct error *error)
 {
-    struct group_stored *stored = context;
-    if (record->kind < RAFT_COMMAND || record->kind > RAFT_CHANGE || record->version != 1 ||
-        record->term == 0)
-        return error_set(error, ERROR_UNSUPPORTED, "entry %llu is of kind %u, version %u",
-                         (unsigned long long)record->index, record->kind, record->version);
-    stored->entries[stored->entry_count++] = (struct raft_entry){
-        .term = record->term,
-        .type = record->kind,
-        .buf = {.base = copy_bytes(record->payload, record->payload_bytes),
-                .len = record->payload_bytes},
-    };
-    return ERROR_NONE;
+    return load_entry(context, record, error);
 }
 
-/* Entries (after_index, last] as libraft wants them: a snapshot is taken so often that they are
- * few. */
-static enum error_code read_entries(struct group *group, const struct journal_group *recovered,
-                                    uint64_t after_index, struct error *error)
-{
-    struct group_stored *stored = &group->stored;
-    size_t count = recovered->next_index - after_index - 1;
-    stored->start_index = after_index + 1;
-    stored->entries = count == 0 ? NULL : raft_calloc(count, sizeof *stored->entries);
-    return journal_recovery_read(group->recovery, recovered, after_index + 1, recovered->next_index,
-                                 read_entry, stored, error);
-}
-
+/* The snapshot is kept, its membership given to `stored`. */
 static enum error_code read_snapshot(struct group *group, const struct journal_group *recovered,
+                                     struct consensus_stored *stored, struct snapshot_view *view,
                                      struct error *error)
 {
     const struct journal_snapshot *record = &recovered->snapshot;
-    struct snapshot_view view;
-    enum error_code code = snapshot_decode(record->payload, record->payload_bytes, &view, error);
+    enum error_code code = snapshot_decode(record->payload, record->payload_bytes, view, error);
     if (code != ERROR_NONE)
         return code;
-
-    const struct snapshot_header *header = &view.header;
+    const struct snapshot_header *header = &view->header;
     uint64_t frozen_index = header->position.frozen_index;
     uint64_t needed_index = frozen_index < header->index ? frozen_index : header->index;
     if (header->group_id != group->id || header->index != record->index ||
         header->term != record->term)
-        code = error_set(error, ERROR_CORRUPT, "the snapshot is of another group or index");
-    else if (recovered->first_index > needed_index + 1 || recovered->next_index < header->index + 1)
-        code = error_set(error, ERROR_CORRUPT,
+        return error_set(error, ERROR_CORRUPT, "the snapshot is of another group or index");
+    if (recovered->first_index > needed_index + 1 || recovered->next_index < header->index + 1)
+        return error_set(error, ERROR_CORRUPT,
                          "snapshot at %llu needs entries from %llu, the journal has %llu to %llu",
                          (unsigned long long)header->index, (unsigned long long)needed_index + 1,
                          (unsigned long long)recovered->first_index,
                          (unsigned long long)recovered->next_index - 1);
-    if (code != ERROR_NONE) {
-        raft_configuration_close(&view.configuration);
-        return code;
-    }
-    group->stored.snapshot = copy_snapshot(&view, record->payload, record->payload_bytes);
-    group_machine_keep_snapshot(group, header, copy_bytes(record->payload, record->payload_bytes),
-                                record->payload_bytes);
+    uint8_t *bytes = malloc(record->payload_bytes);
+    if (bytes == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "snapshot");
+    memcpy(bytes, record->payload, record->payload_bytes);
+    group_machine_keep_snapshot(group, header, bytes, record->payload_bytes);
+    stored->snapshot_index = header->index;
+    stored->snapshot_term = header->term;
+    stored->membership_index = header->membership_index;
+    stored->membership = &view->membership;
     return ERROR_NONE;
 }
 
-enum error_code group_stored_read(struct group *group, struct error *error)
+static enum error_code read_stored(struct group *group, const struct journal_group *recovered,
+                                   struct error *error)
+{
+    struct consensus_stored stored = {.term = recovered->term, .vote = recovered->vote};
+    struct snapshot_view view;
+    enum error_code code = ERROR_NONE;
+    if (recovered->has_snapshot)
+        code = read_snapshot(group, recovered, &stored, &view, error);
+    else if (recovered->first_index != 1)
+        code = error_set(error, ERROR_CORRUPT, "the first entry is %llu, without a snapshot",
+                         (unsigned long long)recovered->first_index);
+    if (code == ERROR_NONE && stored.term == 0) {
+        if (recovered->has_snapshot || recovered->next_index != 2)
+            return error_set(error, ERROR_CORRUPT, "entries without a term");
+        /* The founders became durable, but not the term behind them; so nothing was sent. */
+        stored.term = 1;
+        group_store_term(group, 1);
+    }
+    if (code == ERROR_NONE)
+        code = make_consensus(group, &stored, error);
+    /* A snapshot is taken so often that the entries behind it are few. */
+    if (code == ERROR_NONE)
+        code = journal_recovery_read(group->recovery, recovered, stored.snapshot_index + 1,
+                                     recovered->next_index, read_entry, group, error);
+    return code;
+}
+
+/* Not yet in the group, but perhaps asked for its vote. */
+static enum error_code read_vote_only(struct group *group, const struct journal_group *recovered,
+                                      struct error *error)
+{
+    struct consensus_stored stored = {0};
+    if (recovered != NULL)
+        stored = (struct consensus_stored){.term = recovered->term, .vote = recovered->vote};
+    return make_consensus(group, &stored, error);
+}
+
+enum error_code group_bring_up(struct group *group, struct error *error)
 {
     const struct journal_group *recovered =
         group->recovery == NULL ? NULL : journal_recovery_find(group->recovery, group->id);
-    group->next_index = 1;
-    group->stored.start_index = 1;
-    if (recovered != NULL) {
-        if (recovered->damaged)
-            return error_set(error, ERROR_CORRUPT, "acknowledged records are lost");
-        if (recovered->first_index == 0 || recovered->next_index < recovered->first_index)
-            return error_set(error, ERROR_CORRUPT, "range of entries");
-        enum error_code code = ERROR_NONE;
-        if (recovered->has_snapshot)
-            code = read_snapshot(group, recovered, error);
-        else if (recovered->first_index != 1)
-            code = error_set(error, ERROR_CORRUPT, "the first entry is %llu, without a snapshot",
-                             (unsigned long long)recovered->first_index);
-        if (code == ERROR_NONE)
-            code = read_entries(group, recovered, group->snapshot.index, error);
-        if (code != ERROR_NONE)
-            return code;
-        group->next_index = recovered->next_index;
-        group->stored.term = group->stored_term = recovered->term;
-        group->stored.vote = recovered->vote;
+    if (recovered != NULL && recovered->damaged)
+        return error_set(error, ERROR_CORRUPT, "acknowledged records are lost");
+    if (recovered != NULL &&
+        (recovered->first_index == 0 || recovered->next_index < recovered->first_index))
+        return error_set(error, ERROR_CORRUPT, "range of entries");
+
+    bool has_log = recovered != NULL && (recovered->has_snapshot || recovered->next_index > 1);
+    bool has_voted = recovered != NULL && (recovered->term > 1 || recovered->vote != 0);
+    enum error_code code;
+    if (has_log)
+        code = read_stored(group, recovered, error);
+    else if (group->founders.count > 0 && !has_voted)
+        code = found(group, error);
+    else
+        code = read_vote_only(group, recovered, error);
+    if (code == ERROR_NONE && group->snapshot.index > 0)
+        code = group_machine_restore(group, error);
+    if (code == ERROR_NONE) {
+        group->phase = GROUP_PHASE_RUNNING;
+        consensus_start(group->consensus, group_now_ms(group));
     }
-
-    if (group->stored.term == 0 && group->next_index == 2 && group->snapshot.index == 0) {
-        /* The founders became durable, but not the term behind them; so nothing was sent. */
-        group->stored.term = 1;
-        group_store_metadata(group, 1, 0);
-    }
-    bool nothing = group->next_index == 1 && group->snapshot.index == 0;
-    if (nothing && group->stored.term <= 1 && group->stored.vote == 0 && group->founders.n > 0) {
-        write_founders(group);
-        group->next_index = 2;
-    } else if (!nothing && group->stored.term == 0) {
-        return error_set(error, ERROR_CORRUPT, "entries without a term");
-    }
-    return ERROR_NONE;
-}
-
-/* libraft's own tracer formats into static buffers, shared by all threads, and is switched on by
- * an environment variable. This one never is. */
-static void trace_nothing(struct raft_tracer *tracer, const char *file, int line,
-                          const char *message)
-{
-    (void)tracer;
-    (void)file;
-    (void)line;
-    (void)message;
-}
-
-static struct raft_tracer silent_tracer = {.enabled = false, .emit = trace_nothing};
-
-/* --- Start --------------------------------------------------------------------------------- */
-
-enum error_code group_raft_start(struct group *group, struct error *error)
-{
-    const struct group_host_options *options = &group->host->options;
-    struct raft *raft = &group->raft;
-
-    /* The address is for messages, which find their way by id. */
-    int result = raft_init(raft, &group->io, &group->fsm, options->node_id, "-");
-    if (result != 0)
-        return error_set(error, ERROR_INVALID, "init: %s", raft_strerror(result));
-    raft->data = group;
-    group->initialized = true;
-    raft->tracer = &silent_tracer;
-    raft_set_heartbeat_timeout(raft, options->heartbeat_ms);
-    raft_set_election_timeout(raft, options->election_ms);
-    raft_set_pre_vote(raft, true);
-    raft_set_snapshot_threshold(raft, UINT_MAX);
-    raft_set_snapshot_trailing(raft, 1);
-
-    result = raft_start(raft);
-    group_stored_clear(group); /* what was not taken */
-    if (result == 0 && raft->state != RAFT_UNAVAILABLE)
-        return ERROR_NONE;
-    return error_set(error, result == RAFT_NOMEM ? ERROR_OUT_OF_MEMORY : ERROR_CORRUPT, "start: %s",
-                     result != 0 ? raft_strerror(result) : raft_errmsg(raft));
-}
-
-/* --- Starting anew ------------------------------------------------------------------------- */
-
-void group_stored_copy(struct group *group, uint64_t cut_index)
-{
-    struct raft *raft = &group->raft;
-    struct group_stored *stored = &group->stored;
-    assert(stored->entries == NULL && stored->snapshot == NULL);
-
-    stored->term = raft->current_term;
-    stored->vote = raft->voted_for;
-    if (group->snapshot.index > 0) {
-        struct snapshot_view view;
-        struct error error;
-        enum error_code code =
-            snapshot_decode(group->snapshot_bytes, group->snapshot_size, &view, &error);
-        assert(code == ERROR_NONE); /* it was encoded or checked here */
-        (void)code;
-        stored->snapshot = copy_snapshot(&view, group->snapshot_bytes, group->snapshot_size);
-    }
-    uint64_t first_index = group->snapshot.index + 1;
-    size_t count = cut_index > first_index ? cut_index - first_index : 0;
-    stored->start_index = first_index;
-    stored->entries = count == 0 ? NULL : raft_calloc(count, sizeof *stored->entries);
-    for (size_t i = 0; i < count; i++) {
-        const struct raft_entry *entry = log_view_entry(raft, first_index + i);
-        assert(entry != NULL);
-        stored->entries[i] = (struct raft_entry){
-            .term = entry->term,
-            .type = entry->type,
-            .buf = {.base = copy_bytes(entry->buf.base, entry->buf.len), .len = entry->buf.len},
-        };
-    }
-    stored->entry_count = count;
-}
-
-static void reopen_closed(struct raft *raft)
-{
-    struct group *group = raft->data;
-    group->consensus_closing = false;
-    group->initialized = false;
-    if (group->phase == GROUP_PHASE_CLOSING) {
-        group_finish_close(group);
-        return;
-    }
-    if (group->phase == GROUP_PHASE_STOPPED)
-        return; /* the journal was lost meanwhile */
-    assert(group->phase == GROUP_PHASE_REOPENING);
-    struct error error;
-    enum error_code code = group_raft_start(group, &error);
-    if (code != ERROR_NONE) {
-        error_wrap(&error, "start anew");
-        group_stop(group, &error);
-        return;
-    }
-    group->phase = GROUP_PHASE_RUNNING;
-    group_after_step(group);
-    group_receive_parked(group);
-}
-
-void group_reopen(struct group *group, uint64_t cut_index)
-{
-    assert(group->phase == GROUP_PHASE_RUNNING);
-    assert(cut_index > group->raft.commit_index && group_machine_is_idle(group));
-    log_event(LOG_INFO, "group", "starting consensus anew", "group=%llu cut_index=%llu",
-              (unsigned long long)group->id, (unsigned long long)cut_index);
-
-    group_stored_copy(group, cut_index);
-    journal_truncate(group->host->options.journal, group->id, cut_index, NULL);
-    group->next_index = cut_index;
-    group->phase = GROUP_PHASE_REOPENING;
-    group->filter = (struct raft_filter){0};
-    group->host->statistics.reopened++;
-    group->consensus_closing = true;
-    raft_close(&group->raft, reopen_closed);
+    return code;
 }

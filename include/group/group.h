@@ -1,9 +1,8 @@
 /*
  * group - one replica of a Raft group, and the host that all groups of a loop share.
  *
- * Consensus is canonical/raft behind a filter of our own (cluster/group/README.md,
- * docs/decisions/0001-raft-filter-rules.md); nothing of it shows here, so that another core can
- * take its place. Not thread-safe: a host and its groups belong to one loop thread.
+ * It binds consensus (consensus/consensus.h) to the journal, the transport and the state machine of
+ * its owner. Not thread-safe: a host and its groups belong to one loop thread.
  *
  * Life of a group: the journal is recovered and opened with the group among those it adopts, then
  * group_create, group_start (restores the state machine; what the journal recovered is replayed
@@ -21,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "consensus/membership.h"
 #include "group/state_machine.h"
 #include "group/transport.h"
 
@@ -30,8 +30,6 @@ struct journal_recovery;
 
 enum {
     GROUP_PAYLOAD_BYTES_MAX = 8 * 1024 * 1024,
-    GROUP_MEMBERS_MAX = 16,
-    GROUP_ADDRESS_BYTES_MAX = 255,
 };
 
 /* --- Host ---------------------------------------------------------------------------------- */
@@ -58,8 +56,7 @@ struct group_host_options {
     void (*fatal)(void *context, uint64_t group_id, const struct error *error);
     void *fatal_context;
 
-    /* Rules of docs/decisions/0001-raft-filter-rules.md to leave out, as bits: only for tests,
-     * to show that each of them is needed. */
+    /* Bits 1 << enum consensus_rule to leave out: only for tests, to show that each is needed. */
     uint32_t unsafe_disabled_rules;
 };
 
@@ -87,14 +84,6 @@ void group_host_journal_lost(struct group_host *host);
 
 /* --- Life ---------------------------------------------------------------------------------- */
 
-enum group_role { GROUP_ROLE_STANDBY, GROUP_ROLE_VOTER, GROUP_ROLE_SPARE };
-
-struct group_member {
-    uint64_t node_id;
-    enum group_role role;
-    char address[GROUP_ADDRESS_BYTES_MAX + 1]; /* NUL-terminated, unique in the group */
-};
-
 struct group_options {
     uint64_t group_id; /* > 0, unique in the cluster; its records in the journal bear it */
 
@@ -108,7 +97,7 @@ struct group_options {
      * The first members, the same on every one of them, written when nothing is stored. None:
      * an empty replica that waits to be added by a leader.
      */
-    const struct group_member *founders;
+    const struct consensus_member *founders;
     size_t founder_count;
 };
 
@@ -163,10 +152,10 @@ struct group_request {
     /* The group's. */
     struct group *group;
     struct group_request *next;
+    uint64_t term;
     enum group_outcome outcome;
     uint64_t started_ns;
     size_t payload_bytes;
-    void *implementation[8];
 };
 
 /* Memory for a payload of `size_bytes` in (0, GROUP_PAYLOAD_BYTES_MAX], aligned to 8; NULL when
@@ -196,14 +185,14 @@ enum error_code group_barrier(struct group *group, struct group_request *request
 
 enum group_change_kind {
     GROUP_CHANGE_ADD,    /* as spare; nothing is sent to it yet */
-    GROUP_CHANGE_ASSIGN, /* another role; a standby becomes voter once it caught up */
+    GROUP_CHANGE_ASSIGN, /* another role; a standby becomes voter when it has caught up */
     GROUP_CHANGE_REMOVE,
 };
 
 struct group_change {
     enum group_change_kind kind;
     uint64_t node_id;
-    enum group_role role; /* for ASSIGN */
+    enum consensus_role role; /* for ASSIGN */
     const char *address;  /* for ADD; copied */
 };
 
@@ -256,8 +245,8 @@ struct group_status {
 
 void group_status(const struct group *group, struct group_status *status_out);
 
-/* The current members, at most GROUP_MEMBERS_MAX; returns how many. */
-size_t group_members(const struct group *group, struct group_member *members_out);
+/* The current members, at most CONSENSUS_MEMBERS_MAX; returns how many. */
+size_t group_members(const struct group *group, struct consensus_member *members_out);
 
 /* Counters since the host was made, all groups together. */
 struct group_statistics {
@@ -278,8 +267,6 @@ struct group_statistics {
     uint64_t messages_sent;
     uint64_t messages_received;
     uint64_t messages_dropped;  /* malformed or for nobody */
-    uint64_t messages_filtered; /* by the rules that guard consensus */
-    uint64_t reopened;          /* times a group was rebuilt from what is stored */
     uint64_t in_flight_bytes;   /* now */
     uint64_t log_bytes;         /* now */
 };

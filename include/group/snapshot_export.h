@@ -20,7 +20,7 @@ enum { GROUP_EXPORT_TERM = 1 };
 struct group_export {
     uint64_t group_id;
     uint64_t index; /* the last entry whose effect the state holds, at least 1 */
-    const struct group_member *members; /* of the new group */
+    const struct consensus_member *members; /* of the new group */
     size_t member_count;
 };
 

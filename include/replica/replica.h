@@ -46,7 +46,7 @@ struct replica_options {
     uint64_t group_id;
     /* NULL for a new group; stays open until the replica is ready, since it is replayed from. */
     const struct journal_recovery *recovery;
-    const struct group_member *founders;
+    const struct consensus_member *founders;
     size_t founder_count;
     /* This replica can't go on; the process must end. */
     void (*fatal)(void *context, const struct error *error);

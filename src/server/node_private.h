@@ -148,7 +148,7 @@ void self_write_stop(struct self_write *self_write, void (*stopped)(void *contex
 void node_drain(struct node *node);
 
 /* node_storage.c: the only member of this node's groups. */
-extern const struct group_member NODE_FOUNDER;
+extern const struct consensus_member NODE_FOUNDER;
 
 /* node_snapshot.c: a copy of the data directory; as api_program has it. */
 void node_snapshot(struct node *node, enum api_snapshot_head head, struct scheduler *origin,

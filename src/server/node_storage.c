@@ -20,8 +20,8 @@ enum {
     HEAD_SPARES_BYTES = 32 * 1024 * 1024,
 };
 
-const struct group_member NODE_FOUNDER = {
-    .node_id = NODE_ID, .role = GROUP_ROLE_VOTER, .address = "node-1"};
+const struct consensus_member NODE_FOUNDER = {
+    .node_id = NODE_ID, .role = CONSENSUS_ROLE_VOTER, .address = "node-1"};
 
 /* --- What the journal says -------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "../../cluster/group/group_private.h"
-#include "../../cluster/group/log_view.h"
+#include "../../cluster/group/group_private.h"
 #include "base/checksum.h"
 
 /* --- Failures and lists -------------------------------------------------------------------- */
@@ -91,9 +91,10 @@ void checker_committed(struct cluster *cluster, size_t group_number, uint64_t no
 
 /* --- Votes --------------------------------------------------------------------------------- */
 
-static const struct raft *raft_of(const struct cluster *cluster, size_t node, size_t group_number)
+static const struct consensus *consensus_of(const struct cluster *cluster, size_t node,
+                                            size_t group_number)
 {
-    return &cluster->nodes[node].machines[group_number].group->raft;
+    return cluster->nodes[node].machines[group_number].group->consensus;
 }
 
 /* The candidate that has the vote of this node, counted from 1; 0 when nobody was seen to. */
@@ -131,15 +132,16 @@ static void note_vote(struct cluster *cluster, size_t group_number, uint64_t ter
 static void check_election(struct cluster *cluster, size_t group_number, uint64_t term,
                            uint64_t leader)
 {
-    const struct raft_configuration *members =
-        &raft_of(cluster, leader - 1, group_number)->configuration;
+    const struct membership *membership =
+        consensus_membership(consensus_of(cluster, leader - 1, group_number));
     unsigned voters = 0, votes = 0;
-    for (unsigned i = 0; i < members->n; i++) {
-        if (members->servers[i].role != RAFT_VOTER)
+    for (size_t i = 0; i < membership->count; i++) {
+        const struct consensus_member *member = &membership->members[i];
+        if (member->role != CONSENSUS_ROLE_VOTER)
             continue;
         voters++;
-        votes += members->servers[i].id == leader ||
-                 vote_of(&cluster->votes, group_number, term, members->servers[i].id) == leader;
+        votes += member->node_id == leader ||
+                 vote_of(&cluster->votes, group_number, term, member->node_id) == leader;
     }
     if (2 * votes <= voters)
         cluster_fail(cluster, "node %llu leads in term %llu by %u votes of %u",
@@ -180,47 +182,44 @@ void checker_leaders(struct cluster *cluster)
 /* --- Messages ------------------------------------------------------------------------------ */
 
 void checker_sent(struct cluster *cluster, size_t from, size_t group_number,
-                  const struct raft_message *message, size_t to)
+                  const struct consensus_message *message, size_t to)
 {
-    const struct raft *raft = raft_of(cluster, from, group_number);
-    if (message->type == RAFT_IO_REQUEST_VOTE && !message->request_vote.pre_vote) {
-        const struct raft_request_vote *vote = &message->request_vote;
-        note_vote(cluster, group_number, vote->term, from + 1, from + 1);
-        /* It may have waited for its term to be durable, and be overtaken by a leader. */
-        if (raft->state == RAFT_CANDIDATE && vote->term == raft->current_term &&
-            vote->last_log_index > raft->last_stored)
-            cluster_fail(cluster, "node %zu stands with entry %llu, and has %llu on the disk",
-                         from + 1, (unsigned long long)vote->last_log_index,
-                         (unsigned long long)raft->last_stored);
-    } else if (message->type == RAFT_IO_REQUEST_VOTE_RESULT) {
-        const struct raft_request_vote_result *answer = &message->request_vote_result;
-        if (answer->vote_granted && answer->pre_vote != raft_tribool_true)
-            note_vote(cluster, group_number, answer->term, from + 1, to + 1);
-    } else if (message->type == RAFT_IO_APPEND_ENTRIES_RESULT) {
-        const struct raft_append_entries_result *answer = &message->append_entries_result;
-        if (answer->rejected == 0 && answer->last_log_index > raft->last_stored)
+    struct consensus_status status;
+    consensus_status(consensus_of(cluster, from, group_number), &status);
+    if (message->type == CONSENSUS_VOTE && !message->vote.pre_vote) {
+        note_vote(cluster, group_number, message->term, from + 1, from + 1);
+    } else if (message->type == CONSENSUS_VOTE_RESULT) {
+        const struct consensus_vote_result *answer = &message->vote_result;
+        if (answer->granted && !answer->pre_vote)
+            note_vote(cluster, group_number, message->term, from + 1, to + 1);
+    } else if (message->type == CONSENSUS_APPEND_RESULT) {
+        const struct consensus_append_result *answer = &message->append_result;
+        /* It may have waited for its term to be durable while a snapshot took the place of the log. */
+        bool installs = status.stored_index < status.base_index;
+        if (answer->matched_index > status.stored_index && !installs)
             cluster_fail(cluster, "node %zu acknowledges entry %llu, and has %llu on the disk",
-                         from + 1, (unsigned long long)answer->last_log_index,
-                         (unsigned long long)raft->last_stored);
+                         from + 1, (unsigned long long)answer->matched_index,
+                         (unsigned long long)status.stored_index);
     }
 }
 
 void checker_received(struct cluster *cluster, size_t from, size_t group_number,
-                      const struct raft_message *message, size_t to)
+                      const struct consensus_message *message, size_t to)
 {
-    const struct raft_append_entries_result *answer = &message->append_entries_result;
-    if (message->type != RAFT_IO_APPEND_ENTRIES_RESULT || answer->rejected != 0 ||
-        !cluster->nodes[from].alive)
+    const struct consensus_append_result *answer = &message->append_result;
+    if (message->type != CONSENSUS_APPEND_RESULT || !cluster->nodes[from].alive)
         return;
-    const struct raft *follower = raft_of(cluster, from, group_number);
-    const struct raft *leader = raft_of(cluster, to, group_number);
-    if (leader->state != RAFT_LEADER || leader->current_term != answer->term ||
-        follower->current_term != answer->term)
+    const struct consensus *follower = consensus_of(cluster, from, group_number);
+    const struct consensus *leader = consensus_of(cluster, to, group_number);
+    struct consensus_status theirs, ours;
+    consensus_status(follower, &theirs);
+    consensus_status(leader, &ours);
+    if (ours.state != CONSENSUS_LEADER || ours.term != message->term || theirs.term != message->term)
         return;
-    raft_term ours = log_view_term(leader, answer->last_log_index);
-    raft_term theirs = log_view_term(follower, answer->last_log_index);
-    if (ours != 0 && theirs != 0 && ours != theirs)
+    uint64_t our_term = consensus_term_at(leader, answer->matched_index);
+    uint64_t their_term = consensus_term_at(follower, answer->matched_index);
+    if (our_term != 0 && their_term != 0 && our_term != their_term)
         cluster_fail(cluster, "node %zu acknowledges entry %llu of term %llu, and has that of %llu",
-                     from + 1, (unsigned long long)answer->last_log_index, (unsigned long long)ours,
-                     (unsigned long long)theirs);
+                     from + 1, (unsigned long long)answer->matched_index,
+                     (unsigned long long)our_term, (unsigned long long)their_term);
 }

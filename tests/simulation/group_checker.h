@@ -11,7 +11,6 @@
 #ifndef GROUP_CHECKER_H
 #define GROUP_CHECKER_H
 
-#include <raft.h>
 
 #include "group_cluster.h"
 
@@ -33,8 +32,8 @@ void checker_leaders(struct cluster *cluster);
 
 /* A node sends this, and another one gets it; nodes count from 0. */
 void checker_sent(struct cluster *cluster, size_t from, size_t group_number,
-                  const struct raft_message *message, size_t to);
+                  const struct consensus_message *message, size_t to);
 void checker_received(struct cluster *cluster, size_t from, size_t group_number,
-                      const struct raft_message *message, size_t to);
+                      const struct consensus_message *message, size_t to);
 
 #endif

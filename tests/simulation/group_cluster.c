@@ -45,10 +45,10 @@ void cluster_start(struct cluster *cluster, size_t number)
     if (group_host_create(&options, &node->host, &error) != ERROR_NONE)
         cluster_fail(cluster, "host: %s", error.message);
 
-    struct group_member founders[CLUSTER_NODES_MAX] = {0};
+    struct consensus_member founders[CLUSTER_NODES_MAX] = {0};
     for (size_t i = 0; i < settings->founder_count; i++) {
         founders[i].node_id = i + 1;
-        founders[i].role = GROUP_ROLE_VOTER;
+        founders[i].role = CONSENSUS_ROLE_VOTER;
         snprintf(founders[i].address, sizeof founders[i].address, "node-%zu", i + 1);
     }
     node->alive = true;
@@ -93,9 +93,7 @@ static void begin_to_close_groups(struct cluster_node *node)
     cluster->counts.snapshots += statistics.snapshots_stored;
     cluster->counts.installs += statistics.snapshots_installed;
     cluster->counts.replayed += statistics.entries_replayed;
-    cluster->counts.reopened += statistics.reopened;
     cluster->counts.elections += statistics.elections_won;
-    cluster->counts.filtered += statistics.messages_filtered;
     for (size_t g = 0; g < cluster->settings.group_count; g++) {
         node->closing++;
         group_close(node->machines[g].group, part_closed, node);
@@ -317,7 +315,7 @@ enum error_code cluster_propose(struct cluster *cluster, size_t node, size_t gro
 }
 
 bool cluster_change(struct cluster *cluster, size_t node, size_t group_number,
-                    enum group_change_kind kind, size_t member, enum group_role role)
+                    enum group_change_kind kind, size_t member, enum consensus_role role)
 {
     char address[32];
     snprintf(address, sizeof address, "node-%zu", member + 1);

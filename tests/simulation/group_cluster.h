@@ -19,7 +19,7 @@ enum { CLUSTER_NODES_MAX = 5, CLUSTER_GROUPS_MAX = 3 };
 struct cluster;
 struct cluster_node;
 struct letter;
-struct raft_message;
+struct consensus_message;
 
 struct cluster_settings {
     uint64_t seed;
@@ -96,7 +96,7 @@ struct cluster_node {
 struct cluster_counts {
     uint64_t proposals, acknowledged, unknown;
     uint64_t crashes, messages, lost, duplicated, reordered;
-    uint64_t snapshots, installs, replayed, reopened, elections, filtered;
+    uint64_t snapshots, installs, replayed, elections;
     uint64_t member_changes, transfers, duels, slow_followers, rivals, majorities, scripts;
 };
 
@@ -114,7 +114,7 @@ struct cluster {
     /* Letters that a scenario holds back: those that `holds` says it of, until they are released
      * or dropped. NULL: none. */
     bool (*holds)(struct cluster *cluster, size_t from, size_t to,
-                  const struct raft_message *message);
+                  const struct consensus_message *message);
     struct letter *held; /* the last one first */
 
     /* Checker, a group each. */
@@ -167,7 +167,7 @@ enum error_code cluster_propose(struct cluster *cluster, size_t node, size_t gro
 
 /* Ask for a change of members or a transfer (role unused); false when it was refused. */
 bool cluster_change(struct cluster *cluster, size_t node, size_t group_number,
-                    enum group_change_kind kind, size_t member, enum group_role role);
+                    enum group_change_kind kind, size_t member, enum consensus_role role);
 bool cluster_transfer(struct cluster *cluster, size_t node, size_t group_number, size_t member);
 
 /* What is applied now becomes files, and needs no log any more. */

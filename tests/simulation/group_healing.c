@@ -52,14 +52,14 @@ static bool is_led_without(struct cluster *cluster, size_t dead, size_t group_nu
 {
     bool is_known = false;
     for (size_t i = 0; i < cluster->settings.node_count; i++) {
-        struct group_member members[GROUP_MEMBERS_MAX];
+        struct consensus_member members[CONSENSUS_MEMBERS_MAX];
         if (i == dead)
             continue;
         size_t count = group_members(cluster->nodes[i].machines[group_number].group, members);
         size_t voters = 0, alive = 0;
         for (size_t m = 0; m < count; m++) {
-            voters += members[m].role == GROUP_ROLE_VOTER;
-            alive += members[m].role == GROUP_ROLE_VOTER && members[m].node_id != dead + 1;
+            voters += members[m].role == CONSENSUS_ROLE_VOTER;
+            alive += members[m].role == CONSENSUS_ROLE_VOTER && members[m].node_id != dead + 1;
         }
         if (2 * alive <= voters && count > 0)
             return false;
@@ -91,10 +91,10 @@ void cluster_heal_and_check(struct cluster *cluster)
         if (leader == SIZE_MAX || cluster_propose(cluster, leader, g, 16) != ERROR_NONE)
             cluster_fail(cluster, "the leader takes nothing");
         cluster_run_for(cluster, 5000);
-        struct group_member members[GROUP_MEMBERS_MAX];
+        struct consensus_member members[CONSENSUS_MEMBERS_MAX];
         size_t count = group_members(cluster->nodes[leader].machines[g].group, members);
         for (size_t i = 0; i < count; i++)
-            if (members[i].role != GROUP_ROLE_SPARE)
+            if (members[i].role != CONSENSUS_ROLE_SPARE)
                 check_replica(cluster, members[i].node_id - 1, g);
     }
     if (cluster->requests_out != 0)

@@ -42,7 +42,7 @@ static void letter_destroy(struct letter *letter)
     free(letter);
 }
 
-static void letter_read(const struct letter *letter, struct raft_message *message_out)
+static void letter_read(const struct letter *letter, struct received_message *message_out)
 {
     struct error error;
     if (message_decode(letter->bytes, letter->size_bytes, message_out, &error) != ERROR_NONE)
@@ -57,10 +57,10 @@ static void deliver(void *argument)
     struct cluster *cluster = letter->cluster;
     struct cluster_node *node = &cluster->nodes[letter->to];
     if (node->alive && !cluster->cut[letter->from][letter->to]) {
-        struct raft_message message;
+        struct received_message message;
         letter_read(letter, &message);
-        checker_received(cluster, letter->from, letter->group_id - 1, &message, letter->to);
-        message_clear(&message);
+        checker_received(cluster, letter->from, letter->group_id - 1, &message.message, letter->to);
+        received_message_clear(&message);
         group_host_receive(node->host, letter->group_id, letter->from + 1, letter->bytes,
                            letter->size_bytes);
     }
@@ -81,7 +81,7 @@ static void post(struct letter *letter)
 }
 
 /* Whether it is held back; takes it then. */
-static bool hold(struct letter *letter, const struct raft_message *message)
+static bool hold(struct letter *letter, const struct consensus_message *message)
 {
     struct cluster *cluster = letter->cluster;
     if (cluster->holds == NULL || !cluster->holds(cluster, letter->from, letter->to, message))
@@ -100,23 +100,23 @@ static bool transport_send(struct group_transport *self, uint64_t group_id, uint
     bool reachable = node->alive && to < cluster->settings.node_count && !cluster->cut[from][to];
     cluster->counts.messages++;
     struct letter *letter = letter_create(cluster, from, to, group_id, bytes, size_bytes);
-    struct raft_message message;
+    struct received_message message;
     letter_read(letter, &message);
     if (node->alive)
-        checker_sent(cluster, from, group_id - 1, &message, to);
+        checker_sent(cluster, from, group_id - 1, &message.message, to);
     if (!reachable) {
         letter_destroy(letter);
     } else if (random_below(&cluster->random.base, 1000) < cluster->loss_per_thousand) {
         cluster->counts.lost++;
         letter_destroy(letter);
-    } else if (!hold(letter, &message)) {
+    } else if (!hold(letter, &message.message)) {
         post(letter);
         if (random_below(&cluster->random.base, 1000) < cluster->duplicate_per_thousand) {
             cluster->counts.duplicated++;
             post(letter_create(cluster, from, to, group_id, bytes, size_bytes));
         }
     }
-    message_clear(&message);
+    received_message_clear(&message);
     free(bytes);
     return reachable;
 }

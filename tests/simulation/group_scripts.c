@@ -1,6 +1,5 @@
 #include "group_scripts.h"
 
-#include <raft.h>
 #include <string.h>
 
 #include "../../cluster/group/group_private.h"
@@ -14,15 +13,10 @@ static size_t other(const struct cluster *cluster, size_t node, size_t distance)
     return (node + distance) % cluster->settings.node_count;
 }
 
-static const struct raft *raft_of(const struct cluster *cluster, size_t node)
+static struct consensus_status consensus_of(const struct cluster *cluster, size_t node)
 {
-    return &cluster->nodes[node].machines[GROUP].group->raft;
-}
-
-static struct group_status status_of(const struct cluster *cluster, size_t node)
-{
-    struct group_status status;
-    group_status(cluster->nodes[node].machines[GROUP].group, &status);
+    struct consensus_status status;
+    consensus_status(cluster->nodes[node].machines[GROUP].group->consensus, &status);
     return status;
 }
 
@@ -49,12 +43,7 @@ static bool await(struct cluster *cluster, condition is_met, size_t node, uint64
 
 static bool leads(const struct cluster *cluster, size_t node)
 {
-    return cluster->nodes[node].alive && raft_of(cluster, node)->state == RAFT_LEADER;
-}
-
-static bool follows(const struct cluster *cluster, size_t node)
-{
-    return raft_of(cluster, node)->state != RAFT_LEADER;
+    return cluster->nodes[node].alive && consensus_of(cluster, node).state == CONSENSUS_LEADER;
 }
 
 /* Another node than `former`, and whether it takes proposals or not; SIZE_MAX: none in time. */
@@ -97,9 +86,8 @@ static bool write_slowly(struct cluster *cluster, size_t leader, size_t slow, si
         if (!propose(cluster, leader))
             return false;
     cluster_run_for(cluster, 50);
-    const struct raft *raft = raft_of(cluster, slow);
     isolate(cluster, leader);
-    return raft->last_stored < status_of(cluster, slow).last_index;
+    return consensus_of(cluster, slow).stored_index < consensus_of(cluster, slow).last_index;
 }
 
 /*
@@ -124,7 +112,7 @@ static bool late_answer(struct cluster *cluster)
             link_nodes(cluster, leader, i, false);
     if (!propose(cluster, leader) || !propose(cluster, leader))
         return false;
-    if (raft_of(cluster, slow)->follower_state.current_leader.id != leader + 1)
+    if (consensus_of(cluster, slow).leader_id != leader + 1)
         return false;
     group_medium_set_delay(cluster->nodes[slow].medium, 0);
     cluster_run_for(cluster, SLOW_DISK_MS);
@@ -132,10 +120,10 @@ static bool late_answer(struct cluster *cluster)
 }
 
 static bool holds_entries(struct cluster *cluster, size_t from, size_t to,
-                          const struct raft_message *message)
+                          const struct consensus_message *message)
 {
     (void)cluster, (void)from, (void)to;
-    return message->type == RAFT_IO_APPEND_ENTRIES;
+    return message->type == CONSENSUS_APPEND;
 }
 
 /*
@@ -172,74 +160,14 @@ static bool written_twice(struct cluster *cluster)
     return true;
 }
 
-/* --- Rule 4: a second vote ------------------------------------------------------------------- */
-
-static bool stands(const struct cluster *cluster, size_t node)
-{
-    return raft_of(cluster, node)->state == RAFT_CANDIDATE;
-}
-
-static bool asks_for_votes(const struct cluster *cluster, size_t node)
-{
-    return stands(cluster, node) && !raft_of(cluster, node)->candidate_state.in_pre_vote;
-}
-
-static bool holds_requests(struct cluster *cluster, size_t from, size_t to,
-                           const struct raft_message *message)
-{
-    (void)cluster, (void)from, (void)to;
-    return message->type == RAFT_IO_REQUEST_VOTE;
-}
+/* --- Rules 18 and 19: nobody stands who could win -------------------------------------------- */
 
 static bool holds_real_requests(struct cluster *cluster, size_t from, size_t to,
-                                const struct raft_message *message)
+                                const struct consensus_message *message)
 {
-    return holds_requests(cluster, from, to, message) && !message->request_vote.pre_vote;
+    (void)cluster, (void)from, (void)to;
+    return message->type == CONSENSUS_VOTE && !message->vote.pre_vote;
 }
-
-/*
- * Rule 4: a leader that is cut off hands over in vain, and follows. The other two stand at once,
- * one of them the node it meant to hand over to, and both ask it last.
- */
-static bool second_vote(struct cluster *cluster)
-{
-    size_t former = cluster_leader(cluster, GROUP);
-    size_t heir = other(cluster, former, 1), rival = other(cluster, former, 2);
-    /* It has heard of them in this window of time, and leads on to the end of the next. */
-    raft_time window_start = raft_of(cluster, former)->election_timer_start;
-    while (raft_of(cluster, former)->election_timer_start == window_start)
-        cluster_run_for(cluster, STEP_MS);
-    cluster_run_for(cluster, 300);
-    isolate(cluster, former);
-    cluster->holds = holds_requests;
-    if (!await(cluster, stands, heir, ELECTION_MS_MAX) ||
-        !await(cluster, stands, rival, ELECTION_MS_MAX) || !leads(cluster, former) ||
-        !cluster_transfer(cluster, former, GROUP, heir) ||
-        !await(cluster, follows, former, ELECTION_MS_MAX))
-        return false;
-    /* Each tells the other that it may stand. */
-    cluster->holds = holds_real_requests;
-    cluster_release_letters(cluster, heir);
-    cluster_release_letters(cluster, rival);
-    link_nodes(cluster, former, heir, true);
-    link_nodes(cluster, former, rival, true);
-    if (!await(cluster, asks_for_votes, heir, 10) || !await(cluster, asks_for_votes, rival, 10))
-        return false;
-    cluster_run_for(cluster, 20); /* until their own votes are on the disk */
-    cluster->holds = NULL;
-    /* The rival has the vote, and does not know it yet. */
-    cluster_release_letters(cluster, rival);
-    for (size_t i = 0; i < 1000 && raft_of(cluster, former)->voted_for != rival + 1; i++)
-        (void)simulated_scheduler_step(&cluster->world->scheduler);
-    if (raft_of(cluster, former)->voted_for != rival + 1)
-        return false;
-    bool hands_over = raft_of(cluster, former)->transfer != NULL;
-    cluster_release_letters(cluster, heir);
-    cluster_run_for(cluster, 100);
-    return hands_over;
-}
-
-/* --- Rules 18 and 19: nobody stands who could win -------------------------------------------- */
 
 /*
  * Rule 18: the node with the longest log asks for a term that the other one has behind it, and the
@@ -254,15 +182,15 @@ static bool low_term(struct cluster *cluster)
     /* The others stand in one term after the other, and nobody hears it. */
     cluster->holds = holds_real_requests;
     size_t high = other(cluster, former, 1), low = other(cluster, former, 2);
-    uint64_t term = raft_of(cluster, former)->current_term;
+    uint64_t term = consensus_of(cluster, former).term;
     for (uint64_t waited = 0; waited < 10 * ELECTION_MS_MAX; waited += STEP_MS) {
-        if (raft_of(cluster, high)->current_term >= term + 3)
+        if (consensus_of(cluster, high).term >= term + 3)
             break;
         cluster_run_for(cluster, STEP_MS);
     }
     cluster->holds = NULL;
     cluster_drop_letters(cluster);
-    if (raft_of(cluster, high)->current_term < term + 3 || leads(cluster, former))
+    if (consensus_of(cluster, high).term < term + 3 || leads(cluster, former))
         return false;
     cluster_crash(cluster, low);
     cluster_crash(cluster, high); /* it asks for pre-votes again */
@@ -282,7 +210,7 @@ static bool own_demotion(struct cluster *cluster)
     size_t demoted = other(cluster, former, 1 + cluster_below(cluster, 3));
     isolate(cluster, former);
     link_nodes(cluster, former, demoted, true);
-    if (!cluster_change(cluster, former, GROUP, GROUP_CHANGE_ASSIGN, demoted, GROUP_ROLE_STANDBY))
+    if (!cluster_change(cluster, former, GROUP, GROUP_CHANGE_ASSIGN, demoted, CONSENSUS_ROLE_STANDBY))
         return false;
     cluster_run_for(cluster, 400);
     cluster_crash(cluster, former);
@@ -294,8 +222,7 @@ static bool own_demotion(struct cluster *cluster)
 
 static const struct group_script SCRIPTS[] = {
     {"late_answer", 5, late_answer},   {"written_twice", 5, written_twice},
-    {"second_vote", 3, second_vote},   {"low_term", 3, low_term},
-    {"own_demotion", 4, own_demotion},
+    {"low_term", 3, low_term},         {"own_demotion", 4, own_demotion},
 };
 
 const struct group_script *group_script_find(struct text name)

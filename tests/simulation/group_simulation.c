@@ -11,7 +11,7 @@
  * --script runs one of group_scripts.h instead of the steps.
  *
  * --without-rule (again for another one) leaves out a rule of
- * docs/decisions/0001-raft-filter-rules.md, --lying makes the log answer before it is durable; both
+ * enum consensus_rule, --lying makes the log answer before it is durable; both
  * must fail, and the exit code then is 2.
  */
 #include <signal.h>
@@ -136,24 +136,24 @@ static void change_members(struct cluster *cluster)
     size_t member = cluster_below(cluster, (uint32_t)cluster->settings.node_count);
     if (leader == SIZE_MAX)
         return;
-    struct group_member members[GROUP_MEMBERS_MAX];
+    struct consensus_member members[CONSENSUS_MEMBERS_MAX];
     size_t count = group_members(cluster->nodes[leader].machines[group].group, members), voters = 0;
-    const struct group_member *found = NULL;
+    const struct consensus_member *found = NULL;
     for (size_t i = 0; i < count; i++) {
-        voters += members[i].role == GROUP_ROLE_VOTER;
+        voters += members[i].role == CONSENSUS_ROLE_VOTER;
         if (members[i].node_id == member + 1)
             found = &members[i];
     }
-    bool may_lose = found == NULL || found->role != GROUP_ROLE_VOTER || voters > 2;
+    bool may_lose = found == NULL || found->role != CONSENSUS_ROLE_VOTER || voters > 2;
     if (found == NULL)
-        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ADD, member, GROUP_ROLE_SPARE);
-    else if (found->role == GROUP_ROLE_SPARE && cluster_below(cluster, 4) == 0)
-        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_REMOVE, member, GROUP_ROLE_SPARE);
+        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ADD, member, CONSENSUS_ROLE_SPARE);
+    else if (found->role == CONSENSUS_ROLE_SPARE && cluster_below(cluster, 4) == 0)
+        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_REMOVE, member, CONSENSUS_ROLE_SPARE);
     else if (may_lose && cluster_below(cluster, 3) == 0)
         (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ASSIGN, member,
-                             cluster_below(cluster, 2) ? GROUP_ROLE_STANDBY : GROUP_ROLE_SPARE);
+                             cluster_below(cluster, 2) ? CONSENSUS_ROLE_STANDBY : CONSENSUS_ROLE_SPARE);
     else if (cluster_below(cluster, 2) == 0)
-        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ASSIGN, member, GROUP_ROLE_VOTER);
+        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ASSIGN, member, CONSENSUS_ROLE_VOTER);
     else
         (void)cluster_transfer(cluster, leader, group, member);
 }
@@ -216,7 +216,7 @@ static void print_status(struct cluster *cluster)
                 (unsigned long long)status.stored_index, (unsigned long long)status.delivered_index,
                 (unsigned long long)machine->applied_index,
                 (unsigned long long)status.snapshot_index, (unsigned long long)status.frozen_index);
-            struct group_member members[GROUP_MEMBERS_MAX];
+            struct consensus_member members[CONSENSUS_MEMBERS_MAX];
             size_t count = group_members(machine->group, members);
             for (size_t m = 0; m < count; m++)
                 printf(" %llu%c", (unsigned long long)members[m].node_id, "sv-"[members[m].role]);
@@ -292,8 +292,8 @@ enum { COUNTS = sizeof(struct cluster_counts) / sizeof(uint64_t) };
 
 static const char *const COUNT_NAMES[COUNTS] = {
     "proposals",  "acknowledged", "unknown",        "crashes",   "messages", "lost",
-    "duplicated", "delayed",      "snapshots",      "installs",  "replayed", "reopened",
-    "elections",  "filtered",     "member_changes", "transfers", "duels",    "slow_followers",
+    "duplicated", "delayed",      "snapshots",      "installs",  "replayed",
+    "elections",  "member_changes", "transfers", "duels",    "slow_followers",
     "rivals",     "majorities",   "scripts",
 };
 
@@ -368,10 +368,10 @@ static bool read_option(struct options *options, struct text argument)
     return false;
 }
 
-/* Without a rule libraft may well end the process: that was noticed too. */
+/* Without a rule consensus may well end the process: that was noticed too. */
 static void on_crash(int signal)
 {
-    static const char MESSAGE[] = "seed: libraft crashed\n";
+    static const char MESSAGE[] = "seed: consensus crashed\n";
     (void)signal;
     (void)!write(STDOUT_FILENO, MESSAGE, sizeof MESSAGE - 1);
     _exit(2);

@@ -70,8 +70,8 @@ static enum error_code open_journal(struct shard_node *node, struct error *error
 
 static enum error_code open_replica(struct shard_node *node, size_t number, struct error *error)
 {
-    static const struct group_member FOUNDER = {
-        .node_id = 1, .role = GROUP_ROLE_VOTER, .address = "node-1"};
+    static const struct consensus_member FOUNDER = {
+        .node_id = 1, .role = CONSENSUS_ROLE_VOTER, .address = "node-1"};
     snprintf(node->directories[number], sizeof node->directories[number], "shards/%04zu", number);
     struct replica_options options = {
         .environment = &node->environment->base,

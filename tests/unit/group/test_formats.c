@@ -18,10 +18,10 @@
 
 static struct raft_configuration three_members(void)
 {
-    struct group_member members[] = {
-        {.node_id = 1, .role = GROUP_ROLE_VOTER, .address = "a:1"},
-        {.node_id = 7, .role = GROUP_ROLE_STANDBY, .address = "b:1"},
-        {.node_id = 9, .role = GROUP_ROLE_SPARE, .address = "c:1"},
+    struct consensus_member members[] = {
+        {.node_id = 1, .role = CONSENSUS_ROLE_VOTER, .address = "a:1"},
+        {.node_id = 7, .role = CONSENSUS_ROLE_STANDBY, .address = "b:1"},
+        {.node_id = 9, .role = CONSENSUS_ROLE_SPARE, .address = "c:1"},
     };
     struct raft_configuration configuration;
     struct error error;
@@ -57,10 +57,10 @@ static void assert_is_sample(const uint8_t *bytes, size_t size)
     assert_memory_equal(&view.header, &SAMPLE, sizeof SAMPLE);
     assert_int_equal(view.state_bytes, 8);
     assert_memory_equal(view.state, "manifest", 8);
-    struct group_member members[GROUP_MEMBERS_MAX];
+    struct consensus_member members[CONSENSUS_MEMBERS_MAX];
     assert_int_equal(members_from_configuration(&view.configuration, members), 3);
     assert_int_equal(members[1].node_id, 7);
-    assert_int_equal(members[1].role, GROUP_ROLE_STANDBY);
+    assert_int_equal(members[1].role, CONSENSUS_ROLE_STANDBY);
     assert_string_equal(members[2].address, "c:1");
     raft_configuration_close(&view.configuration);
 }
@@ -111,8 +111,8 @@ static void no_torn_or_altered_snapshot_is_read(void **state)
 static void an_exported_snapshot_needs_no_log(void **state)
 {
     (void)state;
-    static const struct group_member FOUNDER = {
-        .node_id = 5, .role = GROUP_ROLE_VOTER, .address = "e:1"};
+    static const struct consensus_member FOUNDER = {
+        .node_id = 5, .role = CONSENSUS_ROLE_VOTER, .address = "e:1"};
     const struct group_export export = {.group_id = 9, .index = 77, .members = &FOUNDER, 1};
     struct byte_buffer buffer = {0};
     struct snapshot_view view;
@@ -127,7 +127,7 @@ static void an_exported_snapshot_needs_no_log(void **state)
     assert_int_equal(view.header.position.frozen_index, 77);
     assert_int_equal(view.state_bytes, 8);
     assert_memory_equal(view.state, "manifest", 8);
-    struct group_member members[GROUP_MEMBERS_MAX];
+    struct consensus_member members[CONSENSUS_MEMBERS_MAX];
     assert_int_equal(members_from_configuration(&view.configuration, members), 1);
     assert_int_equal(members[0].node_id, 5);
     raft_configuration_close(&view.configuration);
@@ -174,9 +174,9 @@ static void members_of_an_entry_are_those_that_libraft_encoded(void **state)
 static void members_with_the_same_id_or_address_are_refused(void **state)
 {
     (void)state;
-    struct group_member members[] = {
-        {.node_id = 1, .role = GROUP_ROLE_VOTER, .address = "a"},
-        {.node_id = 2, .role = GROUP_ROLE_VOTER, .address = "a"},
+    struct consensus_member members[] = {
+        {.node_id = 1, .role = CONSENSUS_ROLE_VOTER, .address = "a"},
+        {.node_id = 2, .role = CONSENSUS_ROLE_VOTER, .address = "a"},
     };
     struct raft_configuration configuration;
     struct error error;
@@ -185,7 +185,7 @@ static void members_with_the_same_id_or_address_are_refused(void **state)
     members[1].node_id = 1;
     assert_int_equal(members_to_configuration(members, 2, &configuration, &error), ERROR_INVALID);
     assert_int_equal(
-        members_to_configuration(members, GROUP_MEMBERS_MAX + 1, &configuration, &error),
+        members_to_configuration(members, CONSENSUS_MEMBERS_MAX + 1, &configuration, &error),
         ERROR_INVALID);
 }
 

@@ -452,9 +452,9 @@ static void founders_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
     struct cluster *cluster = one_node(52);
-    struct group_member founders[2] = {
-        {.node_id = 1, .role = GROUP_ROLE_VOTER, .address = "a"},
-        {.node_id = 1, .role = GROUP_ROLE_VOTER, .address = "b"},
+    struct consensus_member founders[2] = {
+        {.node_id = 1, .role = CONSENSUS_ROLE_VOTER, .address = "a"},
+        {.node_id = 1, .role = CONSENSUS_ROLE_VOTER, .address = "b"},
     };
     struct group_options options = {.group_id = 9, .founders = founders, .founder_count = 2};
     struct cluster_machine machine = {.base.operations = &MACHINE_OPERATIONS};

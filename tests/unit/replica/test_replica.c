@@ -53,8 +53,8 @@ static void on_closed(void *context)
 
 static void node_open(struct node *node)
 {
-    static const struct group_member FOUNDER = {
-        .node_id = 1, .role = GROUP_ROLE_VOTER, .address = "node-1"};
+    static const struct consensus_member FOUNDER = {
+        .node_id = 1, .role = CONSENSUS_ROLE_VOTER, .address = "node-1"};
     struct error error;
     struct journal_recovery_options recovery = {.directory = "journal"};
     assert_int_equal(page_cache_create(1 << 20, &node->cache, &error), ERROR_NONE);
