@@ -10,7 +10,6 @@ endfunction()
 
 require_library(uv libuv)
 require_library(uring liburing)
-require_library(raft raft)
 require_library(zstd libzstd)
 require_library(openssl openssl)
 require_library(curl libcurl)

@@ -39,7 +39,8 @@ enum error_code consensus_change(struct consensus *consensus, const struct membe
     if (batch != NULL) {
         for (size_t i = 0; i < buffer.size; i++)
             batch->bytes[i] = buffer.bytes[i];
-        index = consensus_propose(consensus, CONSENSUS_MEMBERSHIP, batch, batch->bytes, buffer.size);
+        index =
+            consensus_propose(consensus, CONSENSUS_MEMBERSHIP, batch, batch->bytes, buffer.size);
         consensus_batch_unref(batch);
     }
     byte_buffer_clear(&buffer);
@@ -68,11 +69,11 @@ enum error_code consensus_transfer(struct consensus *consensus, uint64_t node_id
         .node_id = node_id,
         .due_ms = consensus->now_ms + consensus->options.election_ms,
     };
-    transfer_advance(consensus);
+    handover_advance(consensus);
     return ERROR_NONE;
 }
 
-void transfer_advance(struct consensus *consensus)
+void handover_advance(struct consensus *consensus)
 {
     struct transfer *transfer = &consensus->transfer;
     if (transfer->node_id == 0)

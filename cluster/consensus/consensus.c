@@ -120,7 +120,8 @@ bool consensus_install(struct consensus *consensus, const struct consensus_insta
     assert(pushed); /* there is room for one, always */
     (void)pushed;
     consensus->base_write = ++consensus->writes_begun;
-    /* Until the snapshot is durable the disk has the log before it, as far as that was committed. */
+    /* Until the snapshot is durable the disk has the log before it, as far as that was committed.
+     */
     if (consensus->stored_index > consensus->commit_index)
         consensus->stored_index = consensus->commit_index;
     consensus->commit_index = install->index;

@@ -51,13 +51,14 @@ struct consensus {
     uint64_t term;
     uint64_t vote;
     struct consensus_log log;
-    struct membership_version *memberships; /* [membership_count], rising; the first as of the base */
+    struct membership_version
+        *memberships; /* [membership_count], rising; the first as of the base */
     size_t membership_count;
     size_t membership_capacity;
 
     uint64_t writes_begun; /* the number of the newest */
     uint64_t writes_done;
-    uint64_t base_write;   /* of the snapshot that was installed as the base */
+    uint64_t base_write; /* of the snapshot that was installed as the base */
     uint64_t stored_index;
     uint64_t commit_index;
 
@@ -162,6 +163,6 @@ void leader_commit(struct consensus *consensus);
 
 /* --- change.c ------------------------------------------------------------------------------ */
 
-void transfer_advance(struct consensus *consensus);
+void handover_advance(struct consensus *consensus);
 
 #endif

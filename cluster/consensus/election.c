@@ -50,8 +50,8 @@ void become_follower(struct consensus *consensus, uint64_t term, uint64_t leader
 /* --- Standing ------------------------------------------------------------------------------ */
 
 /*
- * Whether it may ask for votes: it has one itself in the newest membership, or had one in those whose
- * replacement is not known to be committed. It may then be the only one with the newest log
+ * Whether it may ask for votes: it has one itself in the newest membership, or had one in those
+ * whose replacement is not known to be committed. It may then be the only one with the newest log
  * (dissertation, 4.2.2).
  */
 static bool may_stand(const struct consensus *consensus)
@@ -214,8 +214,8 @@ void receive_vote(struct consensus *consensus, uint64_t from_node,
             return; /* it is not even told: the term would go on rising */
         become_follower(consensus, message->term, 0);
     }
-    bool is_free = consensus->vote == 0 || consensus->vote == from_node ||
-                   !rule_on(consensus, RULE_ONE_VOTE);
+    bool is_free =
+        consensus->vote == 0 || consensus->vote == from_node || !rule_on(consensus, RULE_ONE_VOTE);
     bool granted = !refused && message->term == consensus->term && is_free &&
                    consensus->state != CONSENSUS_LEADER;
     if (granted) {

@@ -89,8 +89,8 @@ static bool hear_leader(struct consensus *consensus, uint64_t from_node)
 
 /* --- Entries ------------------------------------------------------------------------------- */
 
-/* Entries [*position_io, entry_count) of the message that are not in the log; what contradicts them is
- * cut off. False when that is committed. */
+/* Entries [*position_io, entry_count) of the message that are not in the log; what contradicts them
+ * is cut off. False when that is committed. */
 static bool skip_known(struct consensus *consensus, const struct consensus_append *append,
                        size_t *position_io)
 {
@@ -158,7 +158,11 @@ void receive_append(struct consensus *consensus, uint64_t from_node,
     size_t position = known < append->entry_count ? (size_t)known : append->entry_count;
     uint64_t matched = consensus->commit_index;
     if (known == 0 && !fits(consensus, append->previous_index, append->previous_term)) {
-        reject(consensus, from_node, append);
+        if (append->previous_index > 0 && append->previous_index == consensus->commit_index)
+            consensus_fail(consensus, "a leader without the committed entry",
+                           consensus->commit_index);
+        else
+            reject(consensus, from_node, append);
         return;
     }
     if (known <= append->entry_count) {
@@ -186,10 +190,11 @@ void receive_install(struct consensus *consensus, uint64_t from_node,
     const struct consensus_install *install = &message->install;
     if (tell_newer_term(consensus, from_node, message) || !hear_leader(consensus, from_node))
         return;
-    if (install->index > consensus->commit_index &&
+    bool guarded = rule_on(consensus, RULE_INSTALL_WHEN_BEHIND);
+    if (install->index > consensus->commit_index && guarded &&
         consensus_log_term(&consensus->log, install->index) == install->term)
         commit_to(consensus, install->index); /* a snapshot is of what is committed */
-    if (install->index > consensus->commit_index) {
+    if (install->index > consensus->commit_index || !guarded) {
         struct consensus_world *world = consensus->options.world;
         world->operations->snapshot_offered(world, from_node, install);
         return;

@@ -49,8 +49,8 @@ static bool send_append(struct consensus *consensus, struct progress *progress,
     return true;
 }
 
-/* An append without entries, behind an entry that the peer has: it can't be in the way of others, nor
- * be refused. */
+/* An append without entries, behind an entry that the peer has: it can't be in the way of others,
+ * nor be refused. */
 static void send_heartbeat(struct consensus *consensus, struct progress *progress)
 {
     uint64_t index = progress->matched_index;
@@ -226,8 +226,7 @@ void leader_follow_membership(struct consensus *consensus)
     consensus->progress_count = kept;
     for (size_t i = 0; i < membership->count; i++) {
         const struct consensus_member *member = &membership->members[i];
-        if (member->node_id == consensus->options.node_id ||
-            member->role == CONSENSUS_ROLE_SPARE ||
+        if (member->node_id == consensus->options.node_id || member->role == CONSENSUS_ROLE_SPARE ||
             progress_find(consensus, member->node_id) != NULL)
             continue;
         consensus->progress[consensus->progress_count++] = (struct progress){
@@ -369,7 +368,7 @@ void leader_tick(struct consensus *consensus)
         become_follower(consensus, consensus->term, 0);
         return;
     }
-    transfer_advance(consensus);
+    handover_advance(consensus);
     heartbeat_all(consensus);
 }
 
@@ -389,6 +388,8 @@ static void take_rejection(struct consensus *consensus, struct progress *progres
         next_index = result->rejected_index;
     if (next_index <= progress->matched_index)
         next_index = progress->matched_index + 1;
+    if (progress->state == PROGRESS_PROBE && next_index == progress->next_index)
+        return; /* no further back: not before the next heartbeat */
     begin_probing(consensus, progress, next_index);
 }
 
@@ -431,16 +432,15 @@ void receive_append_result(struct consensus *consensus, uint64_t from_node,
     if (consensus->state != CONSENSUS_LEADER)
         return;
     replicate(consensus, progress);
-    transfer_advance(consensus);
+    handover_advance(consensus);
 }
 
 bool consensus_peer(const struct consensus *consensus, uint64_t node_id,
                     struct consensus_peer *peer_out)
 {
-    const struct progress *progress =
-        consensus->state == CONSENSUS_LEADER
-            ? progress_find((struct consensus *)consensus, node_id)
-            : NULL;
+    const struct progress *progress = consensus->state == CONSENSUS_LEADER
+                                          ? progress_find((struct consensus *)consensus, node_id)
+                                          : NULL;
     if (progress == NULL)
         return false;
     *peer_out = (struct consensus_peer){

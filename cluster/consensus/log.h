@@ -48,8 +48,7 @@ uint64_t consensus_log_term(const struct consensus_log *log, uint64_t index);
 const struct consensus_entry *consensus_log_entry(const struct consensus_log *log, uint64_t index);
 
 /* Bytes of entries (after_index, index] with overhead, as far as they are in memory. */
-uint64_t consensus_log_bytes(const struct consensus_log *log, uint64_t after_index,
-                             uint64_t index);
+uint64_t consensus_log_bytes(const struct consensus_log *log, uint64_t after_index, uint64_t index);
 
 /* Number of the write that carries an entry to the disk; 0 when it is there, or not in memory. */
 uint64_t consensus_log_write(const struct consensus_log *log, uint64_t index);

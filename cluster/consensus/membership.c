@@ -39,8 +39,8 @@ static const struct consensus_member *find_address(const struct membership *memb
 
 /* --- Changing ------------------------------------------------------------------------------ */
 
-enum error_code membership_set(struct membership *membership,
-                               const struct consensus_member *member, struct error *error)
+enum error_code membership_set(struct membership *membership, const struct consensus_member *member,
+                               struct error *error)
 {
     if (member->node_id == 0 || member->role > CONSENSUS_ROLE_SPARE || member->address[0] == '\0')
         return error_set(error, ERROR_INVALID, "members: id, role or address of member %llu",

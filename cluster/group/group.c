@@ -159,7 +159,7 @@ static void answer_transfer(struct group *group, const struct consensus_status *
     struct group_request *request = group->transfer;
     group->transfer = NULL;
     group_answer(group, request,
-                 leads                                      ? GROUP_OUTCOME_FAILED
+                 leads                                       ? GROUP_OUTCOME_FAILED
                  : status->leader_id == group->transfer_node ? GROUP_OUTCOME_COMMITTED
                                                              : GROUP_OUTCOME_UNKNOWN);
 }

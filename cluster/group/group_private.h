@@ -83,7 +83,7 @@ struct group {
     struct group_write *writes;  /* on their way, of any kind, the newest first */
     unsigned metadata_in_flight; /* of them: nothing is sent meanwhile */
     bool snapshot_in_flight;     /* of them */
-    bool install_in_flight;      /* of them; until the machine is restored nothing is handed to it */
+    bool install_in_flight; /* of them; until the machine is restored nothing is handed to it */
     uint64_t bytes_since_snapshot;
 
     /* Messages. */
@@ -189,8 +189,7 @@ void outbox_clear(struct group *group);
 
 /* Hand one entry to the state machine. Errors: CORRUPT. */
 enum error_code group_machine_deliver(struct group *group, uint64_t index, uint64_t term,
-                                      const uint8_t *bytes, size_t size_bytes,
-                                      struct error *error);
+                                      const uint8_t *bytes, size_t size_bytes, struct error *error);
 
 /* Hand over what is committed. */
 void group_machine_deliver_committed(struct group *group);

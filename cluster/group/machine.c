@@ -93,8 +93,8 @@ static bool encode_snapshot(struct group *group, struct snapshot_header *header,
     header->term = consensus_term_at(group->consensus, header->index);
     if (header->term == 0)
         return false;
-    const struct membership *membership = consensus_membership_at(
-        group->consensus, header->index, &header->membership_index);
+    const struct membership *membership =
+        consensus_membership_at(group->consensus, header->index, &header->membership_index);
     snapshot_encode_head(header, membership, buffer);
     byte_buffer_append(buffer, state->bytes, state->size);
     snapshot_encode_end(buffer, 0);
@@ -105,7 +105,8 @@ static bool encode_snapshot(struct group *group, struct snapshot_header *header,
     return report_no_snapshot(group, &error);
 }
 
-/* With peers, so much of the log stays in memory that one which is a little behind needs no snapshot. */
+/* With peers, so much of the log stays in memory that one which is a little behind needs no
+ * snapshot. */
 void group_machine_compact(struct group *group)
 {
     uint64_t index = consumed_index(group);

@@ -166,8 +166,8 @@ static enum error_code decode_append(struct byte_reader *reader, struct received
     return code;
 }
 
-static enum error_code decode_install(struct byte_reader *reader,
-                                      struct received_message *received, struct error *error)
+static enum error_code decode_install(struct byte_reader *reader, struct received_message *received,
+                                      struct error *error)
 {
     struct consensus_install *install = &received->message.install;
     install->index = byte_reader_u64(reader);

@@ -27,8 +27,8 @@ struct received_message {
 };
 
 /*
- * Read a message. What `message` points to belongs to `received_out` or, the state of an install, to
- * `bytes`; received_message_clear releases it.
+ * Read a message. What `message` points to belongs to `received_out` or, the state of an install,
+ * to `bytes`; received_message_clear releases it.
  *
  * Errors: CORRUPT, UNSUPPORTED (another version), OUT_OF_MEMORY.
  */

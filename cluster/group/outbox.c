@@ -1,9 +1,9 @@
 /*
  * outbox - messages on their way out of a group.
  *
- * A vote or a term that is told to others must survive a crash. Consensus sets both without waiting;
- * the record goes to the journal, and every message that consensus sends until it is durable is kept
- * here, in order. No sync on the loop.
+ * A vote or a term that is told to others must survive a crash. Consensus sets both without
+ * waiting; the record goes to the journal, and every message that consensus sends until it is
+ * durable is kept here, in order. No sync on the loop.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -28,8 +28,7 @@ static enum error_code check_snapshot(const struct group *group,
 }
 
 /* The disk is full: what is refused here comes again when there is room; a heartbeat passes. */
-static bool is_refused_for_space(const struct group *group,
-                                 const struct consensus_message *message)
+static bool is_refused_for_space(const struct group *group, const struct consensus_message *message)
 {
     return message->type == CONSENSUS_APPEND && message->append.entry_count > 0 &&
            journal_space(group->host->options.journal) != JOURNAL_SPACE_OK;
@@ -97,8 +96,8 @@ void group_offer_try(struct group *group)
 {
     struct group_offer *offer = &group->offer;
     /* What the machine was given lies in the log, which is replaced. */
-    if (offer->bytes == NULL || group->phase != GROUP_PHASE_RUNNING ||
-        group->snapshot_in_flight || group->install_in_flight || !group_machine_is_idle(group))
+    if (offer->bytes == NULL || group->phase != GROUP_PHASE_RUNNING || group->snapshot_in_flight ||
+        group->install_in_flight || !group_machine_is_idle(group))
         return;
     struct consensus_install install = {
         .index = offer->header.index,

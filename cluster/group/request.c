@@ -115,9 +115,8 @@ static enum error_code add_member(const struct group_change *change, struct memb
         .node_id = change->node_id,
         .role = CONSENSUS_ROLE_SPARE,
     };
-    if (change->address == NULL ||
-        snprintf(member.address, sizeof member.address, "%s", change->address) >=
-            (int)sizeof member.address)
+    if (change->address == NULL || snprintf(member.address, sizeof member.address, "%s",
+                                            change->address) >= (int)sizeof member.address)
         return error_set(error, ERROR_INVALID, "address of node %llu",
                          (unsigned long long)change->node_id);
     return membership_set(membership, &member, error);
@@ -144,8 +143,8 @@ static enum error_code change_member(const struct group_change *change,
 
 /* A vote for who is far behind could stop the group: until it caught up nothing would be committed
  * without it. */
-static enum error_code check_promotion(const struct group *group,
-                                       const struct group_change *change, struct error *error)
+static enum error_code check_promotion(const struct group *group, const struct group_change *change,
+                                       struct error *error)
 {
     if (change->kind != GROUP_CHANGE_ASSIGN || change->role != CONSENSUS_ROLE_VOTER ||
         change->node_id == group->host->options.node_id)

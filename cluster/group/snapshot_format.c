@@ -12,8 +12,7 @@ enum { CHECKSUM_BYTES = 4 };
 
 /* --- Encoding ------------------------------------------------------------------------------ */
 
-void snapshot_encode_head(const struct snapshot_header *header,
-                          const struct membership *membership,
+void snapshot_encode_head(const struct snapshot_header *header, const struct membership *membership,
                           struct byte_buffer *buffer)
 {
     assert(header->membership_index <= header->index);

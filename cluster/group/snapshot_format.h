@@ -30,8 +30,7 @@ struct snapshot_header {
  * Append a snapshot to `buffer` in two steps: the head, then (by the caller) the bytes of the
  * state machine, then the end, which needs the size of `buffer` before the head.
  */
-void snapshot_encode_head(const struct snapshot_header *header,
-                          const struct membership *membership,
+void snapshot_encode_head(const struct snapshot_header *header, const struct membership *membership,
                           struct byte_buffer *buffer);
 void snapshot_encode_end(struct byte_buffer *buffer, size_t start);
 

@@ -1,8 +1,8 @@
 /*
  * storage - what consensus asks of the world: the shared journal and the outbox.
  *
- * No write fails: the journal ends the process when it can't. No completion runs inside the call that
- * submitted it.
+ * No write fails: the journal ends the process when it can't. No completion runs inside the call
+ * that submitted it.
  */
 #include <assert.h>
 #include <stddef.h>

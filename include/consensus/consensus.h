@@ -2,13 +2,13 @@
  * consensus - Raft for one replica of one group, without disk, network or clock.
  *
  * What happens (time, a message, a proposal, a finished write) comes in by function; what must
- * follow (write this, send that) goes out through `struct consensus_world`. Everything in between is
- * computed here, in the thread of the caller, so that the same calls give the same state: the tests
- * and simulations of a whole cluster drive it from one seed.
+ * follow (write this, send that) goes out through `struct consensus_world`. Everything in between
+ * is computed here, in the thread of the caller, so that the same calls give the same state: the
+ * tests and simulations of a whole cluster drive it from one seed.
  *
  * Raft as in Ongaro's dissertation ("Consensus: Bridging Theory and Practice", 2014): single-server
- * changes of members (chapter 4), log compaction (5), leadership transfer (3.10), reads by a round of
- * heartbeats (6.4), pre-vote (9.6). Which rules keep it safe, one by one: docs/decisions/0023.
+ * changes of members (chapter 4), log compaction (5), leadership transfer (3.10), reads by a round
+ * of heartbeats (6.4), pre-vote (9.6). Which rules keep it safe, one by one: docs/decisions/0023.
  *
  * The operations of the world never call back: they note what is to be done, and return.
  */
@@ -114,8 +114,8 @@ struct consensus_world_operations {
     bool (*send)(struct consensus_world *self, uint64_t node_id,
                  const struct consensus_message *message);
 
-    /* A peer needs entries that are not in memory any more: consensus_send_snapshot, or not, then it
-     * is asked for again. */
+    /* A peer needs entries that are not in memory any more: consensus_send_snapshot, or not, then
+     * it is asked for again. */
     void (*snapshot_needed)(struct consensus_world *self, uint64_t node_id);
 
     /* The leader sent a snapshot: consensus_install when it is fit to take the place of the log.
@@ -133,32 +133,32 @@ struct consensus_world {
 /* What keeps it safe, each with a bit to leave it out in tests that show that it is needed
  * (docs/decisions/0023). */
 enum consensus_rule {
-    RULE_ANSWER_ONLY_MATCHED = 1,  /* an answer covers what was compared with the leader's log */
-    RULE_ANSWER_ONLY_STORED,       /* and is durable */
-    RULE_MATCHED_OF_THIS_TERM,     /* with the log of the leader of this term */
-    RULE_OWN_TERM_COMMITS,         /* only an entry of the leader's term is committed by counting */
-    RULE_ONE_VOTE,                 /* one vote a term, */
-    RULE_HOLD_UNTIL_DURABLE,       /* durable before it is told (the owner's) */
-    RULE_VOTE_FOR_COMPLETE_LOGS,   /* for who has at least what is here */
-    RULE_TRUNCATION_VOIDS_WRITES,  /* a write of what was cut off stores nothing */
-    RULE_MEMBERSHIP_ROLLS_BACK,    /* with the entry that made it */
-    RULE_ONE_CHANGE,               /* one change of members at a time, */
-    RULE_CHANGE_IN_OWN_TERM,       /* behind a committed entry of the leader's term */
-    RULE_FORMER_VOTER_STANDS,      /* until its demotion is committed */
-    RULE_VOTE_WITHOUT_VOTE,        /* the candidate's membership counts, not the voter's */
-    RULE_NEW_TERM_ALONE,           /* a single voter leads in a new term after a start */
-    RULE_PRE_VOTE_TELLS_TERM,      /* a refused pre-vote carries the term */
-    RULE_INSTALL_WHEN_BEHIND,      /* a snapshot replaces only a log that lacks it */
+    RULE_ANSWER_ONLY_MATCHED = 1, /* an answer covers what was compared with the leader's log */
+    RULE_ANSWER_ONLY_STORED,      /* and is durable */
+    RULE_MATCHED_OF_THIS_TERM,    /* with the log of the leader of this term */
+    RULE_OWN_TERM_COMMITS,        /* only an entry of the leader's term is committed by counting */
+    RULE_ONE_VOTE,                /* one vote a term, */
+    RULE_HOLD_UNTIL_DURABLE,      /* durable before it is told (the owner's) */
+    RULE_VOTE_FOR_COMPLETE_LOGS,  /* for who has at least what is here */
+    RULE_TRUNCATION_VOIDS_WRITES, /* a write of what was cut off stores nothing */
+    RULE_MEMBERSHIP_ROLLS_BACK,   /* with the entry that made it */
+    RULE_ONE_CHANGE,              /* one change of members at a time, */
+    RULE_CHANGE_IN_OWN_TERM,      /* behind a committed entry of the leader's term */
+    RULE_FORMER_VOTER_STANDS,     /* until its demotion is committed */
+    RULE_VOTE_WITHOUT_VOTE,       /* the candidate's membership counts, not the voter's */
+    RULE_NEW_TERM_ALONE,          /* a single voter leads in a new term after a start */
+    RULE_PRE_VOTE_TELLS_TERM,     /* a refused pre-vote carries the term */
+    RULE_INSTALL_WHEN_BEHIND,     /* a snapshot replaces only a log that lacks it */
 };
 
 struct consensus_options {
     uint64_t node_id;
     struct consensus_world *world;
-    struct random *random;     /* for the lengths of elections */
-    uint64_t heartbeat_ms;     /* consensus_tick is called at least so often */
-    uint64_t election_ms;      /* a follower stands after one to two times this */
-    uint64_t window_bytes;     /* sent to a peer and not acknowledged */
-    uint64_t message_bytes;    /* of entries in one message, but at least one entry */
+    struct random *random;          /* for the lengths of elections */
+    uint64_t heartbeat_ms;          /* consensus_tick is called at least so often */
+    uint64_t election_ms;           /* a follower stands after one to two times this */
+    uint64_t window_bytes;          /* sent to a peer and not acknowledged */
+    uint64_t message_bytes;         /* of entries in one message, but at least one entry */
     uint32_t unsafe_disabled_rules; /* bits 1 << rule */
 };
 
@@ -206,27 +206,26 @@ void consensus_flush(struct consensus *consensus);
 
 /* --- Leading ------------------------------------------------------------------------------- */
 
-/* Append an entry, whose batch gets a reference. Index of the entry; 0: not the leader, a transfer is
- * under way, or no memory. */
+/* Append an entry, whose batch gets a reference. Index of the entry; 0: not the leader, a transfer
+ * is under way, or no memory. */
 uint64_t consensus_propose(struct consensus *consensus, enum consensus_kind kind,
-                           struct consensus_batch *batch, const uint8_t *bytes,
-                           size_t size_bytes);
+                           struct consensus_batch *batch, const uint8_t *bytes, size_t size_bytes);
 
 /* A membership that differs in one member from the newest. Index of its entry. Errors: UNAVAILABLE
- * (not the leader, or nothing of its term is committed), CONFLICT (the change before is not committed),
- * OUT_OF_MEMORY. */
+ * (not the leader, or nothing of its term is committed), CONFLICT (the change before is not
+ * committed), OUT_OF_MEMORY. */
 enum error_code consensus_change(struct consensus *consensus, const struct membership *membership,
                                  uint64_t *index_out, struct error *error);
 
-/* Have a voter stand for election once it has the whole log; nothing is proposed until then, or until
- * `election_ms` are over. Errors: UNAVAILABLE, INVALID (not a voter), CONFLICT. */
+/* Have a voter stand for election once it has the whole log; nothing is proposed until then, or
+ * until `election_ms` are over. Errors: UNAVAILABLE, INVALID (not a voter), CONFLICT. */
 enum error_code consensus_transfer(struct consensus *consensus, uint64_t node_id,
                                    struct error *error);
 
 /*
  * Begin a round of heartbeats: once consensus_read_round reached *round_out, this replica was still
- * leader after the call, so that a state which has applied *index_out is as new as any answer before
- * the call. Errors: UNAVAILABLE.
+ * leader after the call, so that a state which has applied *index_out is as new as any answer
+ * before the call. Errors: UNAVAILABLE.
  */
 enum error_code consensus_read_begin(struct consensus *consensus, uint64_t *round_out,
                                      uint64_t *index_out, struct error *error);
@@ -243,8 +242,8 @@ void consensus_compact(struct consensus *consensus, uint64_t index);
 
 /*
  * Take a snapshot for the log: everything before is dropped, and what follows comes behind it. The
- * owner writes both to the disk as one, in order with `append`; consensus_written tells when. False,
- * and nothing happened: the log here is not behind it any more.
+ * owner writes both to the disk as one, in order with `append`; consensus_written tells when.
+ * False, and nothing happened: the log here is not behind it any more.
  */
 bool consensus_install(struct consensus *consensus, const struct consensus_install *install);
 
@@ -260,9 +259,9 @@ struct consensus_status {
     enum consensus_state state;
     uint64_t term;
     uint64_t vote;
-    uint64_t leader_id;        /* 0 when unknown */
-    uint64_t leader_heard_ms;  /* when it was heard last, or a majority heard this leader */
-    uint64_t own_index;        /* of the first entry of a leader's term; 0 when it does not lead */
+    uint64_t leader_id;       /* 0 when unknown */
+    uint64_t leader_heard_ms; /* when it was heard last, or a majority heard this leader */
+    uint64_t own_index;       /* of the first entry of a leader's term; 0 when it does not lead */
     uint64_t commit_index;
     uint64_t last_index;
     uint64_t stored_index;     /* durable here */

@@ -50,8 +50,8 @@ size_t membership_voter_count(const struct membership *membership);
 
 /* Change one member, or add it at the end. Errors: INVALID (too many, no address or one that is
  * taken). */
-enum error_code membership_set(struct membership *membership,
-                               const struct consensus_member *member, struct error *error);
+enum error_code membership_set(struct membership *membership, const struct consensus_member *member,
+                               struct error *error);
 
 /* False when it was no member. */
 bool membership_remove(struct membership *membership, uint64_t node_id);

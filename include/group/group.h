@@ -193,7 +193,7 @@ struct group_change {
     enum group_change_kind kind;
     uint64_t node_id;
     enum consensus_role role; /* for ASSIGN */
-    const char *address;  /* for ADD; copied */
+    const char *address;      /* for ADD; copied */
 };
 
 /* One change at a time; a leader does not take its own vote. Errors: UNAVAILABLE, CONFLICT (one
@@ -266,9 +266,9 @@ struct group_statistics {
     uint64_t entries_replayed; /* of them at a start, from the journal before the snapshot */
     uint64_t messages_sent;
     uint64_t messages_received;
-    uint64_t messages_dropped;  /* malformed or for nobody */
-    uint64_t in_flight_bytes;   /* now */
-    uint64_t log_bytes;         /* now */
+    uint64_t messages_dropped; /* malformed or for nobody */
+    uint64_t in_flight_bytes;  /* now */
+    uint64_t log_bytes;        /* now */
 };
 
 void group_host_statistics(const struct group_host *host, struct group_statistics *out);

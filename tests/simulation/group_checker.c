@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../../cluster/group/group_private.h"
+#include "../../cluster/consensus/consensus_private.h"
 #include "../../cluster/group/group_private.h"
 #include "base/checksum.h"
 
@@ -166,6 +166,19 @@ void checker_leader(struct cluster *cluster, size_t group_number, uint64_t term,
     cluster_values_append(leaders, term, node);
 }
 
+/* The newest membership is that of an entry in the log. */
+static void check_membership(struct cluster *cluster, size_t node, size_t group_number)
+{
+    const struct consensus *consensus = consensus_of(cluster, node, group_number);
+    struct consensus_status status;
+    consensus_status(consensus, &status);
+    const struct consensus_entry *entry = consensus_entry(consensus, status.membership_index);
+    if (status.membership_index > status.last_index ||
+        (entry != NULL && entry->kind != CONSENSUS_MEMBERSHIP))
+        cluster_fail(cluster, "node %zu goes by members of entry %llu, which is not there",
+                     node + 1, (unsigned long long)status.membership_index);
+}
+
 void checker_leaders(struct cluster *cluster)
 {
     for (size_t i = 0; i < cluster->settings.node_count; i++) {
@@ -175,6 +188,7 @@ void checker_leaders(struct cluster *cluster)
             group_status(node->machines[g].group, &status);
             if (status.state == GROUP_STATE_LEADER)
                 checker_leader(cluster, g, status.term, node->id);
+            check_membership(cluster, i, g);
         }
     }
 }
@@ -184,8 +198,7 @@ void checker_leaders(struct cluster *cluster)
 void checker_sent(struct cluster *cluster, size_t from, size_t group_number,
                   const struct consensus_message *message, size_t to)
 {
-    struct consensus_status status;
-    consensus_status(consensus_of(cluster, from, group_number), &status);
+    const struct consensus *consensus = consensus_of(cluster, from, group_number);
     if (message->type == CONSENSUS_VOTE && !message->vote.pre_vote) {
         note_vote(cluster, group_number, message->term, from + 1, from + 1);
     } else if (message->type == CONSENSUS_VOTE_RESULT) {
@@ -194,12 +207,10 @@ void checker_sent(struct cluster *cluster, size_t from, size_t group_number,
             note_vote(cluster, group_number, message->term, from + 1, to + 1);
     } else if (message->type == CONSENSUS_APPEND_RESULT) {
         const struct consensus_append_result *answer = &message->append_result;
-        /* It may have waited for its term to be durable while a snapshot took the place of the log. */
-        bool installs = status.stored_index < status.base_index;
-        if (answer->matched_index > status.stored_index && !installs)
-            cluster_fail(cluster, "node %zu acknowledges entry %llu, and has %llu on the disk",
-                         from + 1, (unsigned long long)answer->matched_index,
-                         (unsigned long long)status.stored_index);
+        uint64_t write = consensus_log_write(&consensus->log, answer->matched_index);
+        if (write > consensus->writes_done)
+            cluster_fail(cluster, "node %zu acknowledges entry %llu, which is not on its disk",
+                         from + 1, (unsigned long long)answer->matched_index);
     }
 }
 
@@ -214,7 +225,8 @@ void checker_received(struct cluster *cluster, size_t from, size_t group_number,
     struct consensus_status theirs, ours;
     consensus_status(follower, &theirs);
     consensus_status(leader, &ours);
-    if (ours.state != CONSENSUS_LEADER || ours.term != message->term || theirs.term != message->term)
+    if (ours.state != CONSENSUS_LEADER || ours.term != message->term ||
+        theirs.term != message->term)
         return;
     uint64_t our_term = consensus_term_at(leader, answer->matched_index);
     uint64_t their_term = consensus_term_at(follower, answer->matched_index);

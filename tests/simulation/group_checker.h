@@ -11,7 +11,6 @@
 #ifndef GROUP_CHECKER_H
 #define GROUP_CHECKER_H
 
-
 #include "group_cluster.h"
 
 void cluster_values_append(struct cluster_values *values, uint64_t index, uint64_t value);

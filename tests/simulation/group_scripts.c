@@ -70,7 +70,7 @@ static void expect_leader(struct cluster *cluster)
         cluster_fail(cluster, "no leader of a majority for a minute");
 }
 
-/* --- Rules 3 and 6: a write that ends late --------------------------------------------------- */
+/* --- A write that ends late --------------------------------------------------- */
 
 enum { SLOW_DISK_MS = 100000 };
 
@@ -91,7 +91,7 @@ static bool write_slowly(struct cluster *cluster, size_t leader, size_t slow, si
 }
 
 /*
- * Rule 3: the write of a former leader's entries ends when there is another leader, which has
+ * The write of a former leader's entries ends when there is another leader, which has
  * entries of its own under their indexes, and takes the answer for one about these.
  */
 static bool late_answer(struct cluster *cluster)
@@ -127,7 +127,7 @@ static bool holds_entries(struct cluster *cluster, size_t from, size_t to,
 }
 
 /*
- * Rule 6: entries are truncated by the next leader and come again from the one after it, which is
+ * Entries are truncated by the next leader and come again from the one after it, which is
  * the one that wrote them, while their first write is still under way.
  */
 static bool written_twice(struct cluster *cluster)
@@ -160,7 +160,7 @@ static bool written_twice(struct cluster *cluster)
     return true;
 }
 
-/* --- Rules 18 and 19: nobody stands who could win -------------------------------------------- */
+/* --- Nobody stands who could win -------------------------------------------- */
 
 static bool holds_real_requests(struct cluster *cluster, size_t from, size_t to,
                                 const struct consensus_message *message)
@@ -170,7 +170,7 @@ static bool holds_real_requests(struct cluster *cluster, size_t from, size_t to,
 }
 
 /*
- * Rule 18: the node with the longest log asks for a term that the other one has behind it, and the
+ * The node with the longest log asks for a term that the other one has behind it, and the
  * refusal does not tell it so. Pre-votes never raise a term.
  */
 static bool low_term(struct cluster *cluster)
@@ -201,7 +201,7 @@ static bool low_term(struct cluster *cluster)
 }
 
 /*
- * Rule 19: a voter hears of its demotion before it is committed, and nobody else does but the
+ * A voter hears of its demotion before it is committed, and nobody else does but the
  * leader, which is gone then. Without its vote there is no majority of those who know nothing.
  */
 static bool own_demotion(struct cluster *cluster)
@@ -210,7 +210,8 @@ static bool own_demotion(struct cluster *cluster)
     size_t demoted = other(cluster, former, 1 + cluster_below(cluster, 3));
     isolate(cluster, former);
     link_nodes(cluster, former, demoted, true);
-    if (!cluster_change(cluster, former, GROUP, GROUP_CHANGE_ASSIGN, demoted, CONSENSUS_ROLE_STANDBY))
+    if (!cluster_change(cluster, former, GROUP, GROUP_CHANGE_ASSIGN, demoted,
+                        CONSENSUS_ROLE_STANDBY))
         return false;
     cluster_run_for(cluster, 400);
     cluster_crash(cluster, former);
@@ -218,11 +219,111 @@ static bool own_demotion(struct cluster *cluster)
     return true;
 }
 
+/* --- Changes of members that make majorities without a common member ---------------------------
+ */
+
+/* The five nodes by their part in a script; [0] leads. */
+struct cast {
+    size_t nodes[5];
+};
+
+static struct cast cast_from(const struct cluster *cluster, size_t leader)
+{
+    struct cast cast;
+    for (size_t i = 0; i < 5; i++)
+        cast.nodes[i] = other(cluster, leader, i);
+    return cast;
+}
+
+/* Take the vote of a node, and have that committed. */
+static bool demote(struct cluster *cluster, size_t leader, size_t node)
+{
+    bool taken =
+        cluster_change(cluster, leader, GROUP, GROUP_CHANGE_ASSIGN, node, CONSENSUS_ROLE_STANDBY);
+    cluster_run_for(cluster, 500);
+    return taken && leads(cluster, leader);
+}
+
+static void split(struct cluster *cluster, const struct cast *cast, size_t first_count)
+{
+    for (size_t i = 0; i < 5; i++)
+        for (size_t k = 0; k < i; k++)
+            link_nodes(cluster, cast->nodes[i], cast->nodes[k],
+                       (i < first_count) == (k < first_count));
+}
+
+/*
+ * One change at a time: a leader of three voters gives votes to two more at once, and is cut off
+ * with them. They are three of five; the other two are two of three.
+ */
+static bool two_changes(struct cluster *cluster)
+{
+    struct cast cast = cast_from(cluster, cluster_leader(cluster, GROUP));
+    const size_t *nodes = cast.nodes;
+    if (!demote(cluster, nodes[0], nodes[1]) || !demote(cluster, nodes[0], nodes[2]))
+        return false;
+    split(cluster, &cast, 3);
+    (void)cluster_change(cluster, nodes[0], GROUP, GROUP_CHANGE_ASSIGN, nodes[1],
+                         CONSENSUS_ROLE_VOTER);
+    (void)cluster_change(cluster, nodes[0], GROUP, GROUP_CHANGE_ASSIGN, nodes[2],
+                         CONSENSUS_ROLE_VOTER);
+    (void)propose(cluster, nodes[0]);
+    cluster_run_for(cluster, ELECTION_MS_MAX);
+    return true;
+}
+
+/* As group_change_members, which refuses by itself what consensus must refuse too. */
+static void remove_member(struct cluster *cluster, size_t leader, size_t node)
+{
+    struct group *group = cluster->nodes[leader].machines[GROUP].group;
+    struct membership membership = *consensus_membership(group->consensus);
+    struct error error;
+    uint64_t index;
+    (void)membership_remove(&membership, node + 1);
+    (void)consensus_change(group->consensus, &membership, &index, &error);
+    group_after_step(group);
+}
+
+/*
+ * A change only behind an entry of the own term: a leader of four voters gives a fifth one a vote
+ * and is cut off with it. The next leader removes the first before anything of its term is
+ * committed, and so commits that with two of three. The first comes back with the fifth and the one
+ * that heard nothing of it, as three of five.
+ */
+static bool early_change(struct cluster *cluster)
+{
+    struct cast cast = cast_from(cluster, cluster_leader(cluster, GROUP));
+    const size_t *nodes = cast.nodes;
+    if (!demote(cluster, nodes[0], nodes[1]))
+        return false;
+    split(cluster, &cast, 2);
+    if (!cluster_change(cluster, nodes[0], GROUP, GROUP_CHANGE_ASSIGN, nodes[1],
+                        CONSENSUS_ROLE_VOTER))
+        return false;
+    cluster_run_for(cluster, 50);
+    cluster->holds = holds_entries;
+    size_t next = await_leader(cluster, nodes[0]);
+    cluster->holds = NULL;
+    cluster_drop_letters(cluster);
+    if (next == SIZE_MAX || next == nodes[1])
+        return false;
+    size_t silent = nodes[2] == next ? nodes[3] : nodes[2];
+    isolate(cluster, silent);
+    remove_member(cluster, next, nodes[0]);
+    cluster_run_for(cluster, 1000);
+    isolate(cluster, next);
+    link_nodes(cluster, silent, nodes[0], true);
+    link_nodes(cluster, silent, nodes[1], true);
+    cluster_run_for(cluster, 2 * ELECTION_MS_MAX);
+    return true;
+}
+
 /* --- All of them ----------------------------------------------------------------------------- */
 
 static const struct group_script SCRIPTS[] = {
-    {"late_answer", 5, late_answer},   {"written_twice", 5, written_twice},
-    {"low_term", 3, low_term},         {"own_demotion", 4, own_demotion},
+    {"late_answer", 5, late_answer}, {"written_twice", 5, written_twice},
+    {"low_term", 3, low_term},       {"own_demotion", 4, own_demotion},
+    {"two_changes", 5, two_changes}, {"early_change", 5, early_change},
 };
 
 const struct group_script *group_script_find(struct text name)

@@ -1,6 +1,6 @@
 /*
- * group_scripts - one rule of docs/decisions/0001-raft-filter-rules.md each: the order of messages
- * and writes in which libraft goes wrong without it. Chance does not find them in thousands of
+ * group_scripts - one rule of docs/decisions/0023-own-consensus.md each: the order of messages
+ * and writes in which something goes wrong without it. Chance does not find them in thousands of
  * seeds, since they need three or four things at their time; the seed still chooses who they happen
  * to and when elections begin.
  */

@@ -146,14 +146,18 @@ static void change_members(struct cluster *cluster)
     }
     bool may_lose = found == NULL || found->role != CONSENSUS_ROLE_VOTER || voters > 2;
     if (found == NULL)
-        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ADD, member, CONSENSUS_ROLE_SPARE);
+        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ADD, member,
+                             CONSENSUS_ROLE_SPARE);
     else if (found->role == CONSENSUS_ROLE_SPARE && cluster_below(cluster, 4) == 0)
-        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_REMOVE, member, CONSENSUS_ROLE_SPARE);
+        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_REMOVE, member,
+                             CONSENSUS_ROLE_SPARE);
     else if (may_lose && cluster_below(cluster, 3) == 0)
         (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ASSIGN, member,
-                             cluster_below(cluster, 2) ? CONSENSUS_ROLE_STANDBY : CONSENSUS_ROLE_SPARE);
+                             cluster_below(cluster, 2) ? CONSENSUS_ROLE_STANDBY
+                                                       : CONSENSUS_ROLE_SPARE);
     else if (cluster_below(cluster, 2) == 0)
-        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ASSIGN, member, CONSENSUS_ROLE_VOTER);
+        (void)cluster_change(cluster, leader, group, GROUP_CHANGE_ASSIGN, member,
+                             CONSENSUS_ROLE_VOTER);
     else
         (void)cluster_transfer(cluster, leader, group, member);
 }
@@ -291,10 +295,10 @@ static bool run_seed(uint64_t seed, const struct options *options, struct cluste
 enum { COUNTS = sizeof(struct cluster_counts) / sizeof(uint64_t) };
 
 static const char *const COUNT_NAMES[COUNTS] = {
-    "proposals",  "acknowledged", "unknown",        "crashes",   "messages", "lost",
-    "duplicated", "delayed",      "snapshots",      "installs",  "replayed",
-    "elections",  "member_changes", "transfers", "duels",    "slow_followers",
-    "rivals",     "majorities",   "scripts",
+    "proposals",      "acknowledged", "unknown",        "crashes",   "messages",
+    "lost",           "duplicated",   "delayed",        "snapshots", "installs",
+    "replayed",       "elections",    "member_changes", "transfers", "duels",
+    "slow_followers", "rivals",       "majorities",     "scripts",
 };
 
 static void print_counts(const struct cluster_counts *counts)

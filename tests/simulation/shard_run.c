@@ -28,14 +28,6 @@ void run_fail(struct run *run, const char *what, const char *message)
         snprintf(run->failure, sizeof run->failure, "%s: %s", what, message);
 }
 
-/* A start that a rotten file stops is the end of a process; libraft then drops what it was given to
- * load. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:group_stored_read\n";
-}
-
 void run_step_until_quiet(struct run *run)
 {
     for (size_t i = 0;

@@ -58,8 +58,8 @@ def check_file(path, module, floors, problems):
 
 
 def check_libraries(path, module, problems):
-    """libuv and liburing only in platform, libraft only in group, the HTTP parser only in http."""
-    owners = {"uv.h": "platform", "liburing.h": "platform", "raft.h": "group",
+    """libuv and liburing only in platform, the HTTP parser only in http."""
+    owners = {"uv.h": "platform", "liburing.h": "platform",
               "llhttp.h": "http", "llhttp/llhttp.h": "http"}
     for number, line in enumerate(open(path, encoding="utf-8"), 1):
         match = re.match(r"#include <([^>]+)>", line)

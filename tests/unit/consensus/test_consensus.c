@@ -1,0 +1,334 @@
+/* What a replica does, call by call; that a cluster of them is safe is the simulation's to show. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "replicas.c" /* only one file of a unit test is compiled */
+
+static size_t led(struct replicas *replicas)
+{
+    for (int i = 0; i < 100 && replicas_leader(replicas) == SIZE_MAX; i++)
+        replicas_run(replicas, HEARTBEAT_MS);
+    size_t leader = replicas_leader(replicas);
+    assert_int_not_equal(leader, SIZE_MAX);
+    replicas_run(replicas, 2 * HEARTBEAT_MS);
+    return leader;
+}
+
+/* --- Elections ----------------------------------------------------------------------------- */
+
+static void a_single_voter_leads_at_once_in_a_new_term(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(1, 0);
+    assert_int_equal(replicas_leader(replicas), 0);
+    assert_int_equal(replicas_status(replicas, 0).term, 2);
+    assert_int_equal(replicas_status(replicas, 0).commit_index, 1);
+    replicas_deliver(replicas); /* its barrier is on the disk */
+    assert_int_equal(replicas_status(replicas, 0).commit_index, 2);
+    replicas_destroy(replicas);
+}
+
+static void one_of_three_is_elected_and_stays(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas);
+    uint64_t term = replicas_status(replicas, leader).term;
+    replicas_run(replicas, 20 * ELECTION_MS);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(replicas_status(replicas, i).term, term);
+        assert_int_equal(replicas_status(replicas, i).leader_id, leader + 1);
+    }
+    replicas_destroy(replicas);
+}
+
+static void a_leader_alone_steps_down_and_comes_back_without_disturbing(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t former = led(replicas);
+    replicas_isolate(replicas, former, true);
+    replicas_run(replicas, 5 * ELECTION_MS);
+    assert_int_not_equal(replicas_status(replicas, former).state, CONSENSUS_LEADER);
+    size_t leader = replicas_leader(replicas);
+    uint64_t term = replicas_status(replicas, leader).term;
+    assert_int_not_equal(leader, former);
+    replicas_isolate(replicas, former, false);
+    replicas_run(replicas, 5 * ELECTION_MS);
+    assert_int_equal(replicas_status(replicas, leader).term, term);
+    assert_int_equal(replicas_status(replicas, former).leader_id, leader + 1);
+    replicas_destroy(replicas);
+}
+
+static void a_standby_gets_the_log_and_never_stands(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 2);
+    assert_int_equal(replicas_leader(replicas), 0);
+    uint64_t index = replicas_propose(replicas, 0, 10);
+    replicas_run(replicas, HEARTBEAT_MS);
+    assert_int_equal(replicas_status(replicas, 2).commit_index, index);
+    replicas_isolate(replicas, 0, true);
+    replicas_run(replicas, 10 * ELECTION_MS);
+    assert_int_equal(replicas_status(replicas, 1).state, CONSENSUS_FOLLOWER);
+    assert_int_equal(replicas_status(replicas, 2).state, CONSENSUS_FOLLOWER);
+    replicas_destroy(replicas);
+}
+
+static void leadership_goes_to_whom_it_is_handed(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas), heir = (leader + 1) % 3;
+    struct error error;
+    struct consensus *consensus = replicas->items[leader].consensus;
+    assert_int_equal(consensus_transfer(consensus, leader + 1, &error), ERROR_INVALID);
+    assert_int_equal(consensus_transfer(consensus, 9, &error), ERROR_INVALID);
+    assert_int_equal(consensus_transfer(consensus, heir + 1, &error), ERROR_NONE);
+    assert_int_equal(consensus_transfer(consensus, heir + 1, &error), ERROR_CONFLICT);
+    assert_int_equal(replicas_propose(replicas, leader, 10), 0);
+    replicas_deliver(replicas); /* at once, not after an election's time */
+    assert_int_equal(replicas_leader(replicas), heir);
+    replicas_destroy(replicas);
+}
+
+static void a_transfer_to_who_does_not_answer_ends_by_itself(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas), heir = (leader + 1) % 3;
+    struct error error;
+    replicas_isolate(replicas, heir, true);
+    (void)replicas_propose(replicas, leader, 10); /* which the heir lacks */
+    assert_int_equal(consensus_transfer(replicas->items[leader].consensus, heir + 1, &error),
+                     ERROR_NONE);
+    replicas_run(replicas, 2 * ELECTION_MS);
+    assert_int_equal(replicas_leader(replicas), leader);
+    assert_int_not_equal(replicas_propose(replicas, leader, 10), 0);
+    replicas_destroy(replicas);
+}
+
+/* --- Entries ------------------------------------------------------------------------------- */
+
+static void an_entry_is_committed_by_two_disks_of_three(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas);
+    for (size_t i = 0; i < 3; i++)
+        replicas->items[i].has_slow_disk = true;
+    uint64_t index = replicas_propose(replicas, leader, 10);
+    replicas_deliver(replicas);
+    assert_int_equal(replicas_status(replicas, leader).commit_index, index - 1);
+    /* Those of the followers will do: the leader's own is only one of three. */
+    replicas_finish_writes(replicas, (leader + 1) % 3);
+    replicas_deliver(replicas);
+    assert_int_equal(replicas_status(replicas, leader).commit_index, index - 1);
+    replicas_finish_writes(replicas, (leader + 2) % 3);
+    replicas_deliver(replicas);
+    assert_int_equal(replicas_status(replicas, leader).commit_index, index);
+    assert_int_equal(replicas_status(replicas, leader).stored_index, index - 1);
+    replicas_destroy(replicas);
+}
+
+static void followers_hear_at_the_end_of_the_turn_what_is_committed(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas);
+    uint64_t index = replicas_propose(replicas, leader, 10);
+    replicas_deliver(replicas);
+    consensus_flush(replicas->items[leader].consensus);
+    replicas_deliver(replicas);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(replicas_status(replicas, i).commit_index, index);
+    uint64_t sent = replicas->sent[CONSENSUS_APPEND];
+    consensus_flush(replicas->items[leader].consensus);
+    assert_int_equal(replicas->sent[CONSENSUS_APPEND], sent); /* once */
+    replicas_destroy(replicas);
+}
+
+static void a_peer_that_does_not_answer_costs_a_window(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas), silent = (leader + 1) % 3, other = (leader + 2) % 3;
+    replicas->items[silent].has_slow_disk = true;
+    uint64_t before = replicas->bytes_sent[CONSENSUS_APPEND], last = 0;
+    for (int i = 0; i < 100; i++) {
+        last = replicas_propose(replicas, leader, 900);
+        replicas_deliver(replicas);
+    }
+    assert_int_equal(replicas_status(replicas, leader).commit_index, last);
+    uint64_t bytes = replicas->bytes_sent[CONSENSUS_APPEND] - before;
+    assert_in_range(bytes, 100 * 900, 100 * 900 + 11000);
+    replicas_finish_writes(replicas, silent);
+    replicas->items[silent].has_slow_disk = false;
+    replicas_run(replicas, HEARTBEAT_MS);
+    assert_int_equal(replicas_status(replicas, silent).commit_index, last);
+    assert_int_equal(replicas_status(replicas, other).commit_index, last);
+    replicas_destroy(replicas);
+}
+
+static void what_gets_lost_is_sent_again(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas), deaf = (leader + 1) % 3;
+    replicas->cut[leader][deaf] = true;
+    uint64_t last = 0;
+    for (int i = 0; i < 5; i++)
+        last = replicas_propose(replicas, leader, 10);
+    replicas_deliver(replicas);
+    replicas->cut[leader][deaf] = false;
+    assert_true(replicas_status(replicas, deaf).last_index < last);
+    consensus_peer_lost(replicas->items[leader].consensus, deaf + 1);
+    replicas_run(replicas, HEARTBEAT_MS);
+    assert_int_equal(replicas_status(replicas, deaf).commit_index, last);
+
+    /* Nobody noticed: there is no progress, or the next entry does not fit. */
+    replicas->cut[leader][deaf] = true;
+    (void)replicas_propose(replicas, leader, 10);
+    replicas_deliver(replicas);
+    replicas->cut[leader][deaf] = false;
+    last = replicas_propose(replicas, leader, 10);
+    replicas_run(replicas, HEARTBEAT_MS);
+    assert_int_equal(replicas_status(replicas, deaf).commit_index, last);
+    replicas_destroy(replicas);
+}
+
+static void what_only_a_former_leader_has_is_cut_off(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t former = led(replicas);
+    replicas_isolate(replicas, former, true);
+    uint64_t index = replicas_propose(replicas, former, 10);
+    (void)replicas_propose(replicas, former, 10);
+    replicas_run(replicas, 5 * ELECTION_MS);
+    size_t leader = replicas_leader(replicas);
+    assert_int_not_equal(leader, former);
+    for (int i = 0; i < 3; i++)
+        (void)replicas_propose(replicas, leader, 20);
+    replicas_isolate(replicas, former, false);
+    replicas_run(replicas, 2 * ELECTION_MS);
+    assert_int_equal(replicas->items[former].truncated_at, index);
+    assert_int_equal(replicas_status(replicas, former).commit_index,
+                     replicas_status(replicas, leader).last_index);
+    assert_int_equal(consensus_entry(replicas->items[former].consensus, index + 1)->size_bytes, 20);
+    replicas_destroy(replicas);
+}
+
+/* --- Snapshots ----------------------------------------------------------------------------- */
+
+static void a_peer_gets_a_snapshot_for_what_is_not_in_memory(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas), behind = (leader + 1) % 3;
+    struct consensus *consensus = replicas->items[leader].consensus;
+    replicas_isolate(replicas, behind, true);
+    for (int i = 0; i < 20; i++)
+        (void)replicas_propose(replicas, leader, 10);
+    replicas_run(replicas, HEARTBEAT_MS);
+    struct consensus_status status = replicas_status(replicas, leader);
+    consensus_compact(consensus, status.commit_index);
+    assert_int_equal(replicas_status(replicas, leader).base_index, status.commit_index);
+    assert_int_equal(replicas_status(replicas, leader).log_bytes, 0);
+    replicas_isolate(replicas, behind, false);
+    replicas_run(replicas, 3 * ELECTION_MS);
+    assert_int_equal(replicas->items[leader].asked_for, behind + 1);
+
+    uint64_t membership_index;
+    const struct membership *membership =
+        consensus_membership_at(consensus, status.commit_index, &membership_index);
+    struct consensus_install install = {
+        .index = status.commit_index,
+        .term = consensus_term_at(consensus, status.commit_index),
+        .membership_index = membership_index,
+        .membership = membership,
+        .bytes = (const uint8_t *)"state",
+        .size_bytes = 5,
+    };
+    consensus_send_snapshot(consensus, behind + 1, &install);
+    uint64_t last = replicas_propose(replicas, leader, 10);
+    replicas_run(replicas, 2 * HEARTBEAT_MS);
+    assert_int_equal(replicas->items[behind].offered, status.commit_index);
+    assert_int_equal(replicas_status(replicas, behind).base_index, status.commit_index);
+    assert_int_equal(replicas_status(replicas, behind).commit_index, last);
+    assert_int_equal(replicas_status(replicas, behind).stored_index, last);
+    replicas_destroy(replicas);
+}
+
+/* --- Members and reads --------------------------------------------------------------------- */
+
+static void a_change_counts_from_the_moment_it_is_in_the_log(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas), gone = (leader + 1) % 3;
+    struct consensus *consensus = replicas->items[leader].consensus;
+    struct membership membership = *consensus_membership(consensus);
+    struct error error;
+    uint64_t index;
+    assert_true(membership_remove(&membership, gone + 1));
+    assert_int_equal(consensus_change(consensus, &membership, &index, &error), ERROR_NONE);
+    assert_int_equal(consensus_membership(consensus)->count, 2);
+    assert_int_equal(consensus_change(consensus, &membership, &index, &error), ERROR_CONFLICT);
+    replicas_run(replicas, HEARTBEAT_MS);
+    assert_int_equal(replicas_status(replicas, leader).commit_index, index);
+    /* Both are needed now. */
+    replicas_isolate(replicas, 3 - leader - gone, true);
+    uint64_t next = replicas_propose(replicas, leader, 10);
+    replicas_run(replicas, HEARTBEAT_MS);
+    assert_int_equal(replicas_status(replicas, leader).commit_index, next - 1);
+    replicas_destroy(replicas);
+}
+
+static void a_read_is_confirmed_by_a_round_that_a_majority_answered(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas);
+    struct consensus *consensus = replicas->items[leader].consensus;
+    struct error error;
+    uint64_t round, index;
+    assert_int_equal(consensus_read_begin(consensus, &round, &index, &error), ERROR_NONE);
+    assert_int_equal(index, replicas_status(replicas, leader).commit_index);
+    assert_true(consensus_read_round(consensus) < round);
+    replicas_deliver(replicas);
+    assert_int_equal(consensus_read_round(consensus), round);
+
+    replicas_isolate(replicas, leader, true);
+    assert_int_equal(consensus_read_begin(consensus, &round, &index, &error), ERROR_NONE);
+    replicas_run(replicas, HEARTBEAT_MS);
+    assert_true(consensus_read_round(consensus) < round);
+    assert_int_equal(
+        consensus_read_begin(replicas->items[(leader + 1) % 3].consensus, &round, &index, &error),
+        ERROR_UNAVAILABLE);
+    replicas_destroy(replicas);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_single_voter_leads_at_once_in_a_new_term),
+        cmocka_unit_test(one_of_three_is_elected_and_stays),
+        cmocka_unit_test(a_leader_alone_steps_down_and_comes_back_without_disturbing),
+        cmocka_unit_test(a_standby_gets_the_log_and_never_stands),
+        cmocka_unit_test(leadership_goes_to_whom_it_is_handed),
+        cmocka_unit_test(a_transfer_to_who_does_not_answer_ends_by_itself),
+        cmocka_unit_test(an_entry_is_committed_by_two_disks_of_three),
+        cmocka_unit_test(followers_hear_at_the_end_of_the_turn_what_is_committed),
+        cmocka_unit_test(a_peer_that_does_not_answer_costs_a_window),
+        cmocka_unit_test(what_gets_lost_is_sent_again),
+        cmocka_unit_test(what_only_a_former_leader_has_is_cut_off),
+        cmocka_unit_test(a_peer_gets_a_snapshot_for_what_is_not_in_memory),
+        cmocka_unit_test(a_change_counts_from_the_moment_it_is_in_the_log),
+        cmocka_unit_test(a_read_is_confirmed_by_a_round_that_a_majority_answered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
