@@ -10,8 +10,8 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
 build_packages='build-essential ccache cmake ninja-build pkg-config python3
-    libcmocka-dev libcurl4-openssl-dev libjansson-dev libjemalloc-dev libraft-dev libre2-dev
-    libsnappy-dev libssl-dev liburing-dev libuv1-dev libxxhash-dev libyaml-dev libzstd-dev
+    libcmocka-dev libcrypt-dev libcurl4-openssl-dev libjansson-dev libjemalloc-dev libraft-dev
+    libre2-dev libsnappy-dev libssl-dev liburing-dev libuv1-dev libxxhash-dev libyaml-dev libzstd-dev
     zlib1g-dev'
 test_packages='clang clang-format libclang-rt-14-dev llvm shellcheck
     ca-certificates curl openssl procps zstd prometheus prometheus-node-exporter'
