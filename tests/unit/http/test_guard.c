@@ -7,7 +7,7 @@ static sem_t holding;
 static struct http_request *held;
 static bool refuses;
 
-static size_t gone_count;
+static _Atomic size_t gone_count;
 
 static void on_gone(void *context)
 {
