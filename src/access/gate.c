@@ -432,7 +432,7 @@ void gate_destroy(struct gate *gate)
     policy_unref(atomic_load(&gate->policy));
     password_queue_destroy(gate->passwords);
     pthread_mutex_destroy(&gate->mutex);
-    explicit_bzero(gate, sizeof *gate);
+    digest_key_clear(&gate->key);
     free(gate);
 }
 
