@@ -1,20 +1,21 @@
 #!/bin/sh
 # Installs what a build and the tests need, from Debian 12's packages.
 #
-#     deploy/install-dependencies.sh [--benchmarks]
+#     deploy/install-dependencies.sh [--build-only | --benchmarks]
 #
-# --benchmarks adds the peers that tests/benchmark measures against. Does nothing when all is there.
+# --build-only leaves out what the tests need; --benchmarks adds the peers that tests/benchmark measures
+# against. Does nothing when all is there.
 # Services that come with packages are neither started nor enabled.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 
 build_packages='build-essential ccache cmake ninja-build pkg-config python3
-    libcmocka-dev libcurl4-openssl-dev libjansson-dev libjemalloc-dev libre2-dev
+    libcmocka-dev libcrypt-dev libcurl4-openssl-dev libjansson-dev libjemalloc-dev libre2-dev
     libsnappy-dev libssl-dev liburing-dev libuv1-dev libxxhash-dev libyaml-dev libzstd-dev
     zlib1g-dev'
 test_packages='clang clang-format libclang-rt-14-dev llvm shellcheck
-    ca-certificates curl openssl procps zstd prometheus prometheus-node-exporter'
+    ca-certificates curl openssl procps python3-yaml zstd prometheus prometheus-node-exporter'
 benchmark_packages='victoria-metrics'
 
 fail() {
@@ -25,8 +26,9 @@ fail() {
 wanted="$build_packages $test_packages"
 for argument in "$@"; do
     case $argument in
+    --build-only) wanted=$build_packages ;;
     --benchmarks) wanted="$wanted $benchmark_packages" ;;
-    *) fail "unknown argument '$argument'; known is --benchmarks" ;;
+    *) fail "unknown argument '$argument'; known are --build-only, --benchmarks" ;;
     esac
 done
 

@@ -114,6 +114,22 @@ void http_request_on_gone(struct http_request *request, void (*gone)(void *conte
 /* Whether the client has gone. */
 bool http_request_is_gone(const struct http_request *request);
 
+/* --- Who asks ---------------------------------------------------------------------------- */
+
+/* As the guard of the server (http/server.h) found out. Empty texts: it does not matter. */
+struct http_identity {
+    struct text name;
+    struct text tenant; /* the only one that this client may read and write */
+};
+
+/* The texts live as long as the request. */
+void http_request_set_identity(struct http_request *request, struct http_identity identity);
+struct http_identity http_request_identity(const struct http_request *request);
+
+/* Let a held request go on. On its loop, in a turn of its own; the request may be over, and its
+ * memory gone, when this returns. */
+void http_request_admit(struct http_request *request);
+
 /* --- The answer, whole ------------------------------------------------------------------- */
 
 enum http_body_life {

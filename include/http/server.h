@@ -53,14 +53,30 @@ struct http_access {
 enum http_admission {
     HTTP_ADMITTED,
     HTTP_REFUSED, /* the hook has answered by http_respond */
+    HTTP_HELD,    /* guards only: http_request_admit or an answer follows, whatever happens */
+};
+
+/*
+ * Who may ask at all. Each may be NULL.
+ *
+ * `authenticate` runs when the head is complete and well formed, before anything else is said about
+ * it: whether a path exists is for those who may ask. Nothing of the body is read while a request
+ * is held, but for what came with the head.
+ */
+struct http_guard {
+    void *context;
+    enum http_admission (*authenticate)(void *context, struct http_request *request);
+    /* As http_hooks.decorate, after it. */
+    size_t (*decorate)(void *context, struct http_request *request, struct http_header *headers,
+                       size_t capacity);
 };
 
 /* Each may be NULL. */
 struct http_hooks {
     void *context;
     /*
-     * The route is known and the head complete, the body is not read: the place to authenticate
-     * and to shed load. No body, no form parameters here.
+     * The route is known and the head complete, the guard let it pass, the body is not read: the
+     * place to shed load. No body, no form parameters here. Never HTTP_HELD.
      */
     enum http_admission (*admit)(void *context, struct http_request *request);
     /*
@@ -88,6 +104,7 @@ struct http_server_options {
     const struct http_router *router;
     struct http_budget *budget;
     struct http_hooks hooks;
+    struct http_guard guard;
 
     size_t target_bytes_max;   /* of the request target; 64 KiB; 414 */
     size_t header_bytes_max;   /* of all headers; 64 KiB; 431 */

@@ -62,7 +62,9 @@ static bool whose(struct http_request *request, struct text *tenant, const struc
 {
     const struct api_options *options = &api_of(request)->options;
     struct text header;
-    bool is_named = http_request_header(request, TEXT("X-Scope-OrgID"), &header) && header.size > 0;
+    bool is_named =
+        http_request_identity(request).tenant.size > 0 ||
+        (http_request_header(request, TEXT("X-Scope-OrgID"), &header) && header.size > 0);
     *out = NULL;
     if (!options->tenants_enabled || (options->admin_enabled && !is_named))
         return true;

@@ -42,6 +42,7 @@ enum api_error {
     API_UNAVAILABLE,  /* 503 */
     API_NOT_FOUND,    /* 404 */
     API_UNAUTHORIZED, /* 401 */
+    API_FORBIDDEN,    /* 403 */
     API_DISABLED,     /* 500, as "unavailable": asking again does not help */
     API_ERRORS
 };
@@ -127,7 +128,8 @@ enum { NANOSECONDS_PER_MILLISECOND = 1000000 };
 
 /* Endpoints, by file. */
 void api_write(struct http_request *request); /* write.c */
-/* write.c: refuse writes before their body, of clients that ask first. A hook of the servers. */
+/* write.c: refuse what is not for the client's tenant, and writes before their body, of clients
+ * that ask first. A hook of the servers. */
 enum http_admission api_admit(void *context, struct http_request *request);
 void api_query(struct http_request *request);               /* query.c */
 void api_query_range(struct http_request *request);         /* query.c */

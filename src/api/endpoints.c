@@ -165,3 +165,22 @@ const struct api_parameter *api_parameter_find(struct text name)
             return &PARAMETERS[i];
     return NULL;
 }
+
+bool api_is_of_the_node(const char *route)
+{
+    static const char *const PATHS[] = {
+        "/metrics",       "/-/reload",           "/status/runtimeinfo", "/status/flags",
+        "/status/config", "/status/tsdb/blocks", "/status/walreplay",   "/status/self_metrics",
+        "/cluster",
+    };
+    struct text whole = text_of(route);
+    for (size_t i = 0; i < sizeof PATHS / sizeof PATHS[0]; i++)
+        if (text_ends_with(whole, text_of(PATHS[i])))
+            return true;
+    struct api_endpoints admin = api_admin_endpoints();
+    for (size_t i = 0; i < admin.count; i++)
+        if (text_equal(whole, text_of(admin.entries[i].path)) ||
+            text_equal(whole, text_of(admin.entries[i].prefixed)))
+            return true;
+    return false;
+}

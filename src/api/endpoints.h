@@ -4,6 +4,8 @@
 #ifndef API_ENDPOINTS_H
 #define API_ENDPOINTS_H
 
+#include <stdbool.h>
+
 #include "http/router.h"
 
 /* What a successful answer is. */
@@ -36,6 +38,10 @@ struct api_endpoints api_endpoints(void);
 
 /* Those that only administrators have. */
 struct api_endpoints api_admin_endpoints(void);
+
+/* Whether a route of the router is about the node as a whole: nothing for who is bound to a tenant.
+ */
+bool api_is_of_the_node(const char *route);
 
 /* A parameter, whichever endpoint takes it. */
 struct api_parameter {

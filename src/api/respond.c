@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/limits.h"
+#include "model/tenant.h"
 
 #include "api_private.h"
 
@@ -19,7 +19,7 @@ static const struct error_form ERROR_FORMS[API_ERRORS] = {
     [API_CANCELED] = {499, "canceled"},    [API_TIMEOUT] = {503, "timeout"},
     [API_INTERNAL] = {500, "internal"},    [API_UNAVAILABLE] = {503, "unavailable"},
     [API_NOT_FOUND] = {404, "not_found"},  [API_UNAUTHORIZED] = {401, "unauthorized"},
-    [API_DISABLED] = {500, "unavailable"},
+    [API_DISABLED] = {500, "unavailable"}, [API_FORBIDDEN] = {403, "forbidden"},
 };
 
 unsigned api_error_status(enum api_error kind)
@@ -124,33 +124,22 @@ void api_respond_text(struct http_request *request, unsigned status, const char 
 
 /* --- Tenant and parameters -------------------------------------------------------------------- */
 
-/* The characters that Mimir allows, so that tenants can move here. */
-static bool tenant_is_valid(struct text tenant)
-{
-    if (tenant.size == 0 || tenant.size > TENANT_ID_BYTES_MAX || text_equal(tenant, TEXT(".")) ||
-        text_equal(tenant, TEXT("..")))
-        return false;
-    for (size_t i = 0; i < tenant.size; i++) {
-        char c = tenant.data[i];
-        bool alphanumeric =
-            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!alphanumeric && (c == '\0' || strchr("!-_.*'()", c) == NULL))
-            return false;
-    }
-    return true;
-}
-
 bool api_tenant(struct http_request *request, struct text *tenant_out)
 {
     *tenant_out = TEXT("anonymous");
     if (!api_of(request)->options.tenants_enabled)
         return true;
+    struct text bound = http_request_identity(request).tenant;
+    if (bound.size > 0) { /* the guard has refused it with the header of another */
+        *tenant_out = bound;
+        return true;
+    }
     if (!http_request_header(request, TEXT("X-Scope-OrgID"), tenant_out) || tenant_out->size == 0) {
         api_respond_error(request, API_UNAUTHORIZED,
                           "no org id: the header X-Scope-OrgID must name the tenant");
         return false;
     }
-    if (!tenant_is_valid(*tenant_out)) {
+    if (!tenant_id_is_valid(*tenant_out)) {
         api_respond_error(request, API_BAD_DATA,
                           "the tenant in X-Scope-OrgID is too long or has characters other "
                           "than letters, digits and !-_.*'()");

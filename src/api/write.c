@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include "api_private.h"
+#include "endpoints.h"
 
 /* --- Negotiation ------------------------------------------------------------------------------ */
 
@@ -228,6 +229,12 @@ enum http_admission api_admit(void *context, struct http_request *request)
     (void)context;
     enum write_version version;
     struct text expect, tenant;
+    const char *route = http_request_route(request);
+    if (http_request_identity(request).tenant.size > 0 && route != NULL &&
+        api_is_of_the_node(route)) {
+        api_respond_error(request, API_FORBIDDEN, "this is not for the token of a tenant");
+        return HTTP_REFUSED;
+    }
     /* Others send their body all the same: they are answered when it is read. */
     bool asks_first = http_request_header(request, TEXT("Expect"), &expect);
     return asks_first && is_write(request) && !read_head(request, &version, &tenant)

@@ -172,10 +172,14 @@ static void append_header(struct byte_buffer *head, struct text name, struct tex
 static void append_decorations(struct http_request *request, struct byte_buffer *head)
 {
     const struct http_hooks *hooks = &request->server->options.hooks;
-    if (hooks->decorate == NULL)
-        return;
+    const struct http_guard *guard = &request->server->options.guard;
     struct http_header headers[DECORATIONS_MAX];
-    size_t count = hooks->decorate(hooks->context, request, headers, DECORATIONS_MAX);
+    size_t count = 0;
+    if (hooks->decorate != NULL)
+        count = hooks->decorate(hooks->context, request, headers, DECORATIONS_MAX);
+    assert(count <= DECORATIONS_MAX);
+    if (guard->decorate != NULL)
+        count += guard->decorate(guard->context, request, headers + count, DECORATIONS_MAX - count);
     assert(count <= DECORATIONS_MAX);
     for (size_t i = 0; i < count; i++)
         append_header(head, headers[i].name, headers[i].value);
@@ -205,6 +209,7 @@ void answer_head_begin(struct http_request *request, const struct http_response 
 {
     assert(request->answer == ANSWER_NONE);
     assert(response->status >= 200 && response->status <= 599);
+    request->is_held = false;
     request->answer = ANSWER_BEGUN;
     request->status = response->status;
     request->has_no_body =

@@ -107,7 +107,7 @@ void connection_close(struct connection *connection)
     struct http_request *request = connection->active;
     if (request == NULL)
         return;
-    if (request->was_dispatched || request->answer != ANSWER_NONE) {
+    if (request->was_dispatched || request->is_held || request->answer != ANSWER_NONE) {
         request_notify_gone(request); /* whoever answers it ends it */
     } else {
         connection->active = NULL;
@@ -165,7 +165,7 @@ bool connection_can_continue(const struct connection *connection,
         return false;
     if (connection->phase == PHASE_HANDLING)
         return true;
-    if (connection->phase != PHASE_BODY)
+    if (connection->phase != PHASE_BODY && connection->phase != PHASE_GUARD)
         return false; /* in the middle of a head */
     if (!request->head.has_body)
         return true;
@@ -182,12 +182,16 @@ void connection_answered(struct connection *connection, struct http_request *req
     request->connection = NULL;
     if (connection->is_closing)
         return;
-    if (!request->keep_alive || connection->server->is_draining)
+    if (!request->keep_alive || connection->server->is_draining) {
         connection_finish(connection);
-    else if (connection->phase == PHASE_BODY)
+    } else if (connection->phase == PHASE_BODY) {
         connection->phase = PHASE_SKIP; /* with the body's deadline */
-    else
+    } else if (connection->phase == PHASE_GUARD) {
+        connection_enter(connection, PHASE_SKIP, options_of(connection)->body_timeout_ms);
+        resume_later(connection);
+    } else {
         connection_next_request(connection);
+    }
     if (!connection->is_feeding)
         connection_arm(connection);
 }
@@ -238,6 +242,7 @@ static void on_ended(void *context)
     case PHASE_BODY:
         connection_close(connection); /* half a request */
         break;
+    case PHASE_GUARD:
     case PHASE_HANDLING:
         /* It may still want the answer, but nobody can tell: work for it is given up. */
         request_notify_gone(connection->active);
@@ -314,6 +319,7 @@ static void on_overdue(struct connection *connection)
     case PHASE_LAST:
         connection_close(connection);
         break;
+    case PHASE_GUARD:
     case PHASE_HANDLING:
     case PHASE_FULL:
         break; /* whoever answers has its own time limit */

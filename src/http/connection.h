@@ -7,6 +7,7 @@
  *      |                               v
  *      +------------------------------ SKIP (the rest of the body is passed over)
  *
+ *     HEAD -> GUARD -> BODY, or SKIP: while the guard finds out who asks, nothing is parsed.
  *     any -> LAST: nothing more is read, what is queued is sent, then the client is given a
  *     moment to close first, so that our closing does not destroy the answer on its way.
  *
@@ -26,6 +27,7 @@
 enum connection_phase {
     PHASE_IDLE,
     PHASE_HEAD,
+    PHASE_GUARD,
     PHASE_BODY,
     PHASE_SKIP,
     PHASE_HANDLING,

@@ -41,14 +41,21 @@ static uint64_t body_bytes_max(const struct http_request *request)
     return of_route > 0 ? of_route : request->server->options.body_bytes_max;
 }
 
+static enum http_admission authenticate(struct http_request *request)
+{
+    const struct http_guard *guard = &request->server->options.guard;
+    return guard->authenticate == NULL ? HTTP_ADMITTED
+                                       : guard->authenticate(guard->context, request);
+}
+
 static enum http_admission admit(struct http_request *request)
 {
     const struct http_hooks *hooks = &request->server->options.hooks;
     return hooks->admit == NULL ? HTTP_ADMITTED : hooks->admit(hooks->context, request);
 }
 
-/* Decide from the head alone. 0, or the status to answer. */
-static unsigned check_head(struct http_request *request, const char **reason_out)
+/* What is asked for, if anything. 0, or the status to answer. */
+static unsigned find_route(struct http_request *request, const char **reason_out)
 {
     struct http_server *server = request->server;
     struct error error;
@@ -60,6 +67,12 @@ static unsigned check_head(struct http_request *request, const char **reason_out
     *reason_out = code == ERROR_INVALID ? "malformed path" : "out of memory";
     if (code != ERROR_NONE)
         return code == ERROR_INVALID ? 400 : 503;
+    return 0;
+}
+
+/* Decide from the head alone. 0, or the status to answer. */
+static unsigned check_head(struct http_request *request, const char **reason_out)
+{
     *reason_out = "no such path";
     if (request->match.pattern == NULL && request->method != HTTP_OPTIONS)
         return 404;
@@ -77,11 +90,10 @@ static unsigned check_head(struct http_request *request, const char **reason_out
     return 0;
 }
 
-static void on_head(struct connection *connection)
+/* The guard has let it pass. */
+static void receive_body(struct connection *connection)
 {
     struct http_request *request = connection->active;
-    request->head = *message_parser_head(connection->parser);
-    connection_enter(connection, PHASE_BODY, connection->server->options.body_timeout_ms);
     const char *reason;
     unsigned status = check_head(request, &reason);
     if (status != 0) {
@@ -97,6 +109,41 @@ static void on_head(struct connection *connection)
     if (request->head.has_body && request->head.minor >= 1 &&
         http_request_header(request, TEXT("Expect"), &expect))
         answer_continue(request);
+}
+
+static void on_head(struct connection *connection)
+{
+    struct http_request *request = connection->active;
+    request->head = *message_parser_head(connection->parser);
+    connection_enter(connection, PHASE_BODY, connection->server->options.body_timeout_ms);
+    const char *reason;
+    unsigned status = find_route(request, &reason);
+    if (status != 0) {
+        answer_error(request, status, reason);
+        return;
+    }
+    switch (authenticate(request)) {
+    case HTTP_ADMITTED:
+        receive_body(connection);
+        break;
+    case HTTP_HELD:
+        assert(connection->active == request && request->answer == ANSWER_NONE);
+        request->is_held = true;
+        connection_enter(connection, PHASE_GUARD, UINT64_MAX);
+        break;
+    case HTTP_REFUSED:
+        assert(connection->active != request || request->answer != ANSWER_NONE);
+        break;
+    }
+}
+
+void intake_admitted(struct connection *connection)
+{
+    assert(connection->phase == PHASE_GUARD && !connection->is_feeding);
+    connection_enter(connection, PHASE_BODY, connection->server->options.body_timeout_ms);
+    receive_body(connection);
+    if (!connection->is_closing)
+        intake_resume(connection); /* at once: a head without a body is a whole message */
 }
 
 /* From inside the parser: no answer here, see body_failure. */
@@ -220,6 +267,7 @@ static void feed(struct connection *connection, const uint8_t *bytes, size_t siz
         case PHASE_SKIP:
             goes_on = step(connection, &bytes, &size);
             break;
+        case PHASE_GUARD:
         case PHASE_HANDLING:
         case PHASE_FULL:
             goes_on = false;
@@ -238,10 +286,19 @@ static void feed(struct connection *connection, const uint8_t *bytes, size_t siz
 
 void intake_resume(struct connection *connection)
 {
+    bool is_within = connection->phase == PHASE_BODY || connection->phase == PHASE_SKIP;
     if (connection->pending_size > 0)
         feed(connection, connection->pending, connection->pending_size);
-    if (!connection->is_closing)
-        stream_resume(connection->stream);
+    else if (is_within)
+        feed(connection, connection->server->read_buffer, 0);
+    if (connection->is_closing)
+        return;
+    if (connection->is_ended &&
+        (connection->phase == PHASE_HEAD || connection->phase == PHASE_BODY)) {
+        connection_close(connection); /* half a request, and its client left while it was held */
+        return;
+    }
+    stream_resume(connection->stream);
 }
 
 /* --- Bytes --------------------------------------------------------------------------- */
@@ -265,8 +322,8 @@ static bool allocate_body(struct connection *connection, uint8_t **target_out, s
 void intake_allocate(void *context, uint8_t **target_out, size_t *size_out)
 {
     struct connection *connection = context;
-    bool waits = connection->phase == PHASE_HANDLING || connection->phase == PHASE_FULL ||
-                 connection->pending_size > 0;
+    bool waits = connection->phase == PHASE_GUARD || connection->phase == PHASE_HANDLING ||
+                 connection->phase == PHASE_FULL || connection->pending_size > 0;
     if (waits && connection->phase != PHASE_LAST) {
         /* Reading goes on to see the client leave. */
         if (connection->pending == NULL)

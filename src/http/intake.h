@@ -14,6 +14,9 @@
 
 #include "connection.h"
 
+/* The guard lets the active request go on, after it was held. */
+void intake_admitted(struct connection *connection);
+
 /* As struct stream_events has them, with a connection as context. */
 void intake_allocate(void *context, uint8_t **target_out, size_t *size_out);
 void intake_received(void *context, size_t size);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "connection.h"
+#include "intake.h"
 #include "platform/clock.h"
 #include "request_state.h"
 #include "server_state.h"
@@ -322,6 +323,32 @@ struct arena *http_request_arena(struct http_request *request)
 struct scheduler *http_request_scheduler(const struct http_request *request)
 {
     return request->server->scheduler;
+}
+
+void http_request_set_identity(struct http_request *request, struct http_identity identity)
+{
+    request->identity = identity;
+}
+
+struct http_identity http_request_identity(const struct http_request *request)
+{
+    return request->identity;
+}
+
+void http_request_admit(struct http_request *request)
+{
+    assert(scheduler_on_loop(request->server->scheduler));
+    assert(request->is_held && request->answer == ANSWER_NONE);
+    request->is_held = false;
+    struct connection *connection = request->connection;
+    if (connection != NULL && !connection->is_closing) {
+        intake_admitted(connection);
+        return;
+    }
+    if (connection != NULL)
+        connection->active = NULL;
+    request->connection = NULL;
+    request_release(request);
 }
 
 void *http_request_context(const struct http_request *request)

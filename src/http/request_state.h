@@ -44,6 +44,8 @@ struct http_request {
     struct route_match match;
     struct text remote_address;
     bool is_encrypted;
+    bool is_held; /* by the guard */
+    struct http_identity identity;
     uint64_t start_ns;
     uint8_t *body; /* [body_capacity], malloc */
     size_t body_size;

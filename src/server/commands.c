@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/web_config.h"
 #include "block/block_inspect.h"
 #include "platform/disk_uring.h"
+#include "platform/tls.h"
 #include "shard/metadata_file.h"
 
 /* A file at a path of the machine, as a disk that holds its folder sees it. */
@@ -96,4 +98,36 @@ int command_block_inspect(const char *path)
 int command_block_verify(const char *path)
 {
     return with_file(path, verify);
+}
+
+/* The certificates it names are read too. */
+static enum error_code check_certificates(const struct web_config *config, struct error *error)
+{
+    struct tls_context *tls = NULL;
+    if (config->certificate_path == NULL)
+        return ERROR_NONE;
+    struct tls_options options = {config->certificate_path, config->key_path,
+                                  config->client_ca_path};
+    enum error_code code = tls_context_create(&options, &tls, error);
+    tls_context_destroy(tls);
+    return code;
+}
+
+int command_check_web_config(const char *path)
+{
+    struct web_config *config = NULL;
+    struct error error;
+    enum error_code code = web_config_load(path, &config, &error);
+    if (code == ERROR_NONE)
+        code = check_certificates(config, &error);
+    if (code == ERROR_NONE)
+        printf("%s: sound, %zu users, %zu tokens, %zu headers, %s\n", path, config->user_count,
+               config->token_count, config->header_count,
+               config->certificate_path == NULL ? "no TLS"
+               : config->client_ca_path == NULL ? "TLS"
+                                                : "TLS with certificates of clients");
+    else
+        fprintf(stderr, "gnomon: %s\n", error.message);
+    web_config_destroy(config);
+    return code == ERROR_NONE ? 0 : 1;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/web_config.h"
 #include "base/log.h"
 #include "platform/tls.h"
 
@@ -24,6 +25,7 @@ static const char USAGE[] =
     "  gnomon serve [--config FILE] [--NAME=VALUE ...]   run a node\n"
     "  gnomon check config [--config FILE] [--NAME=VALUE ...]\n"
     "                                                    check settings and print them\n"
+    "  gnomon check web-config FILE                      check a file for http.web_config\n"
     "  gnomon block inspect FILE                         what a part, segment or block holds\n"
     "  gnomon block verify FILE                          read all of it, check every checksum\n"
     "  gnomon version\n"
@@ -77,13 +79,16 @@ static int check_config(int count, char **arguments)
     struct settings settings;
     struct error error;
     struct byte_buffer buffer = {0};
+    struct web_config *config;
     struct tls_context *tls;
     if (is_help(count, arguments))
         return settings_help("check config");
     if (settings_load(count, arguments, &settings, &error) != ERROR_NONE ||
-        node_open_tls(&settings, &tls, &error) != ERROR_NONE)
+        node_load_web_config(&settings, &config, &error) != ERROR_NONE ||
+        node_open_tls(&settings, config, &tls, &error) != ERROR_NONE)
         return fail(&error);
     tls_context_destroy(tls);
+    web_config_destroy(config);
     settings_print(&settings, &buffer);
     printf("%.*s", (int)buffer.size, (const char *)buffer.bytes);
     byte_buffer_clear(&buffer);
@@ -103,6 +108,8 @@ int main(int count, char **arguments)
         return serve(count - 2, arguments + 2);
     if (is_command(count, arguments, "check", "config"))
         return check_config(count - 3, arguments + 3);
+    if (is_command(count, arguments, "check", "web-config") && count == 4)
+        return command_check_web_config(arguments[3]);
     if (is_command(count, arguments, "block", "inspect") && count == 4)
         return command_block_inspect(arguments[3]);
     if (is_command(count, arguments, "block", "verify") && count == 4)

@@ -87,7 +87,7 @@ static void release(struct node *node)
     head_spares_unref(node->head_spares);
     page_cache_destroy(node->cache);
     disk_uring_destroy(node->blocking_disk);
-    tls_context_destroy(node->tls);
+    node_close_access(node);
     metrics_destroy(node->metrics);
     byte_buffer_clear(&node->config_yaml);
     free(node->shown_settings);

@@ -13,11 +13,17 @@
 
 struct node;
 struct tls_context;
+struct web_config;
 
-/* Certificate, key and trust as the settings name them; *tls_out is NULL without TLS. Errors: as
- * tls_context_create. */
-enum error_code node_open_tls(const struct settings *settings, struct tls_context **tls_out,
-                              struct error *error);
+/* http.web_config, checked against the other settings; *config_out is NULL without one. Errors: as
+ * web_config_load. */
+enum error_code node_load_web_config(const struct settings *settings,
+                                     struct web_config **config_out, struct error *error);
+
+/* Certificate, key and trust as the settings or the web config (NULL: none) name them; *tls_out is
+ * NULL without TLS. Errors: as tls_context_create. */
+enum error_code node_open_tls(const struct settings *settings, const struct web_config *config,
+                              struct tls_context **tls_out, struct error *error);
 
 /* `settings` outlives the node. Blocking. Errors: any, with what to do. */
 enum error_code node_open(const struct settings *settings, struct node **node_out,

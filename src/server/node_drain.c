@@ -197,6 +197,7 @@ static void drain_server(struct task *task)
 static void drain_servers(void *context)
 {
     struct node *node = context;
+    gate_stop(node->gate);
     node->next_step = settle_shards;
     run_step(node, drain_server);
 }

@@ -148,6 +148,7 @@ enum error_code node_open_servers(struct node *node, struct error *error)
             .router = node->router,
             .budget = &node->http_budget,
             .hooks = api_hooks(node->api),
+            .guard = gate_guard(node->gate),
             .body_bytes_max = settings->http_body_bytes_max,
             .idle_timeout_ms = (uint64_t)settings->http_idle_timeout_ms,
         };

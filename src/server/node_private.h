@@ -4,8 +4,10 @@
 #ifndef SERVER_NODE_PRIVATE_H
 #define SERVER_NODE_PRIVATE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
+#include "access/gate.h"
 #include "api/api.h"
 #include "block/page_cache.h"
 #include "frontend/frontend.h"
@@ -70,6 +72,9 @@ struct node {
     struct page_cache *cache;
     struct head_spares *head_spares;
     struct tls_context *tls;
+    char *tls_paths[3]; /* of the web config: certificate, key, client CA; NULL: none */
+    struct gate *gate;
+    pthread_mutex_t reload_mutex;
     struct disk *blocking_disk;
     struct journal_recovery *recovery;         /* NULL once all shards are ready */
     struct journal_recovery *closing_recovery; /* a worker's, then NULL */
@@ -122,6 +127,12 @@ enum error_code node_open_frontend(struct node *node, struct error *error);
 enum error_code node_open_ingest(struct node *node, struct error *error);
 enum error_code node_open_api(struct node *node, struct error *error);
 enum error_code node_open_servers(struct node *node, struct error *error);
+
+/* node_access.c: who may ask. */
+enum error_code node_open_access(struct node *node, struct error *error);
+void node_close_access(struct node *node);
+/* Read http.web_config and certificates again; on error the former stay. Any thread. */
+enum error_code node_reload(struct node *node, struct error *error);
 
 /* node_upkeep.c: before the loops run; node_drain stops it. */
 void node_start_upkeep(struct node *node);

@@ -1,8 +1,6 @@
 /* What the API asks of the program: readiness, reload, flush, deletion. */
 #include <stdlib.h>
 
-#include "base/log.h"
-
 #include "node_private.h"
 
 /* --- Readiness and reload --------------------------------------------------------------------- */
@@ -22,14 +20,7 @@ static enum error_code check_ready(void *context, struct error *error)
 
 static enum error_code reload(void *context, struct error *error)
 {
-    struct node *node = context;
-    if (node->tls != NULL) {
-        enum error_code code = tls_context_reload(node->tls, error);
-        if (code != ERROR_NONE)
-            return code;
-    }
-    log_event(LOG_INFO, "server", "reloaded", "tls=%s", node->tls != NULL ? "true" : "false");
-    return ERROR_NONE;
+    return node_reload(context, error);
 }
 
 /* --- Flush ------------------------------------------------------------------------------------ */

@@ -82,21 +82,6 @@ static void tell_recovery(const struct node *node)
               (unsigned long long)(clock_monotonic_ms(clock_system()) - node->opened_ms));
 }
 
-enum error_code node_open_tls(const struct settings *settings, struct tls_context **tls_out,
-                              struct error *error)
-{
-    const char *client_ca = settings->http_tls_client_ca;
-    struct tls_options options = {
-        .certificate_path = settings->http_tls_certificate,
-        .key_path = settings->http_tls_key,
-        .client_ca_path = client_ca[0] == '\0' ? NULL : client_ca,
-    };
-    *tls_out = NULL;
-    if (settings->http_tls_certificate[0] == '\0')
-        return ERROR_NONE;
-    return tls_context_create(&options, tls_out, error);
-}
-
 enum error_code node_open_shared(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
@@ -114,7 +99,7 @@ enum error_code node_open_shared(struct node *node, struct error *error)
         code = disk_uring_create(settings->storage_directory, NULL, DISK_ENGINE_BEST,
                                  &node->blocking_disk, error);
     if (code == ERROR_NONE)
-        code = node_open_tls(settings, &node->tls, error);
+        code = node_open_access(node, error);
     if (code != ERROR_NONE)
         return code;
     struct journal_recovery_options recovery = {.directory = "journal", .pool = node->pool};

@@ -30,6 +30,8 @@ static const struct setting SETTINGS[] = {
     SETTING("http.tls.key", TYPE_TEXT, http_tls_key, "", 0, PATH_BYTES_MAX, "PEM file of its key"),
     SETTING("http.tls.client_ca", TYPE_TEXT, http_tls_client_ca, "", 0, PATH_BYTES_MAX,
             "PEM file; clients must then show a certificate it signed"),
+    SETTING("http.web_config", TYPE_TEXT, http_web_config, "", 0, PATH_BYTES_MAX,
+            "YAML file of users, tokens, TLS and headers, as Prometheus has it"),
     SETTING("http.max_connections", TYPE_COUNT, http_connections_max, "4096", 1, 1000000,
             "connections open at once; beyond: 503"),
     SETTING("http.max_body", TYPE_SIZE, http_body_bytes_max, "40MiB", 1024, 1u << 30,

@@ -24,6 +24,7 @@ struct settings {
     const char *http_tls_certificate; /* "": none */
     const char *http_tls_key;
     const char *http_tls_client_ca;
+    const char *http_web_config; /* "": none */
     uint64_t http_connections_max;
     uint64_t http_body_bytes_max;
     int64_t http_idle_timeout_ms;

@@ -29,6 +29,7 @@ static struct {
     size_t sent;
     size_t part_bytes;
     int answers_late;
+    int is_held;
     int is_shut;
 } client;
 
@@ -78,6 +79,30 @@ static void stream(struct http_request *request)
     http_response_begin(request, &(struct http_response){.status = 200});
     http_response_write(request, http_request_body(request), HTTP_BODY_BORROWED);
     http_response_end(request);
+}
+
+/* --- Guard ------------------------------------------------------------------------------- */
+
+static void decide(struct timer *timer)
+{
+    struct http_request *request = ((struct late *)timer)->request;
+    if (http_request_query(request).size % 2 == 0)
+        http_request_admit(request);
+    else
+        http_respond(request, &(struct http_response){.status = 401});
+}
+
+static enum http_admission authenticate(void *context, struct http_request *request)
+{
+    (void)context;
+    struct late *late = NULL;
+    if (client.is_held)
+        late = arena_allocate(http_request_arena(request), sizeof *late);
+    if (late == NULL)
+        return HTTP_ADMITTED;
+    *late = (struct late){.timer = {.fire = decide, .heap_index = TIMER_IDLE}, .request = request};
+    scheduler_timer_start(http_request_scheduler(request), &late->timer, 0);
+    return HTTP_HELD;
 }
 
 /* --- Client ------------------------------------------------------------------------------ */
@@ -131,6 +156,7 @@ static void set_up(void)
         .address = "127.0.0.1:0",
         .router = router,
         .budget = &budget,
+        .guard = {.authenticate = authenticate},
         .target_bytes_max = 300,
         .header_bytes_max = 1000,
         .body_bytes_max = 5000,
@@ -153,6 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     client.timer = (struct timer){.fire = client_turn, .heap_index = TIMER_IDLE};
     client.part_bytes = (size - 1) / (bytes[0] % 8 + 1) + 1;
     client.answers_late = bytes[0] >> 7;
+    client.is_held = bytes[0] >> 6 & 1;
     client.bytes = bytes + 1;
     client.size = size - 1;
     client.sent = 0;
