@@ -72,6 +72,7 @@ void cluster_check_majority(struct cluster *cluster)
 {
     size_t dead = cluster_below(cluster, (uint32_t)cluster->settings.node_count);
     heal(cluster, dead);
+    cluster_run_for(cluster, 5000); /* what it had sent may still change the members */
     for (size_t g = 0; g < cluster->settings.group_count; g++) {
         if (!is_led_without(cluster, dead, g))
             continue;
