@@ -57,6 +57,7 @@ struct simulated_stream {
     struct piece *travelling_last;
     uint64_t due_ns;      /* of the last piece sent by this end */
     size_t references;    /* events under way that name it */
+    struct task finish;   /* behind the tasks that are deferred already */
     uint64_t deadline_ns; /* of connecting */
     bool is_flushing;
     bool is_delivering;
@@ -392,9 +393,10 @@ static void simulated_resume(struct network_stream *self)
         deliver_later(stream, 0);
 }
 
-static void close_run(void *argument)
+static void finish_run(struct task *task)
 {
-    struct simulated_stream *stream = argument;
+    struct simulated_stream *stream =
+        (struct simulated_stream *)((char *)task - offsetof(struct simulated_stream, finish));
     struct error error;
     error_set(&error, ERROR_CLOSED, "connection: closed");
     while (stream->first != NULL) {
@@ -422,7 +424,9 @@ static void simulated_close(struct network_stream *self)
     /* Writes that the system did not take are lost; what it took still arrives. */
     if (stream->other != NULL)
         send_piece(stream, piece_create(PIECE_END, 0));
-    stream_after(stream, 0, close_run);
+    stream->references++;
+    stream->finish.run = finish_run;
+    scheduler_defer(&stream->network->scheduler->base, &stream->finish);
 }
 
 static size_t simulated_queued_bytes(const struct network_stream *self)
