@@ -214,9 +214,16 @@ static void pump_run(struct task *task)
 
 /* --- Ends ---------------------------------------------------------------------------------- */
 
+void connection_greeted(struct connection *connection)
+{
+    connection->transport->greetings -= connection->is_greeting;
+    connection->is_greeting = false;
+}
+
 /* Everything that depends on the connection ends. */
 static void let_go(struct connection *connection, const struct error *error)
 {
+    connection_greeted(connection);
     struct link *link = connection->link;
     connection->link = NULL;
     requests_lost(connection, error);
@@ -604,13 +611,16 @@ enum error_code connection_dial(struct link *link, struct error *error)
 
 void connection_accept(struct transport *transport, struct network_stream *stream)
 {
-    struct connection *connection = transport->is_closing ? NULL : create(transport);
+    bool is_welcome = !transport->is_closing && transport->greetings < GREETINGS_MAX;
+    struct connection *connection = is_welcome ? create(transport) : NULL;
     if (connection == NULL) {
         network_stream_close(stream);
         return;
     }
     connection->state = CONNECTION_GREETING;
     connection->deadline_ms = transport_now_ms(transport) + HELLO_TIMEOUT_MS;
+    connection->is_greeting = true;
+    transport->greetings++;
     begin(connection, stream);
 }
 

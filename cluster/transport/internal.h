@@ -27,10 +27,11 @@ enum {
     BACKOFF_MS_MIN = 100,
     BACKOFF_MS_MAX = 2000,
 
-    /* With one more frame and what the system holds unsent (64 KiB, as much again when it rounds
-     * up) this is what a control frame waits behind: 256 KiB. */
+    /* With one more frame and what the system holds unsent (48 KiB and a segment of 64 KiB) this
+     * is what a control frame waits behind: less than 256 KiB. */
     WINDOW_BYTES = 64 * 1024,
     SLOTS = 64,
+    GREETINGS_MAX = 128, /* accepted, hello not read */
     INPUT_BYTES = 2 * FRAME_BYTES_MAX,
     EXCHANGE_BUCKETS = 64,
     REQUEST_WINDOW_BYTES = 256 * 1024,
@@ -60,6 +61,7 @@ struct transport {
     uint64_t last_tick_ms;
     uint64_t request_id_last;
     uint64_t strangers_refused;
+    size_t greetings; /* of accepted connections */
     struct log_limit stranger_log;
     bool is_closing;
     uint64_t close_deadline_ms;
@@ -134,6 +136,7 @@ struct connection {
     bool is_leaving;      /* we said goodbye */
     bool is_being_left;   /* the other side did */
     bool is_pumping;      /* the task is deferred */
+    bool is_greeting;     /* counted as such */
     bool was_refused;     /* by the other side, which said so in its own words */
     uint64_t incarnation; /* of the other side, when it stands */
     uint64_t features;    /* that both have */
@@ -212,6 +215,9 @@ void connection_refuse(struct connection *connection, enum refusal reason, const
 /* Say goodbye, close when nothing is open any more. */
 void connection_leave(struct connection *connection);
 void connection_close_if_done(struct connection *connection);
+
+/* It stands or is over: no longer one of those whose hello is awaited. */
+void connection_greeted(struct connection *connection);
 
 /* Pings and deadlines. */
 void connection_tick(struct connection *connection, uint64_t now_ms);

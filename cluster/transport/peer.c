@@ -147,6 +147,7 @@ void link_stand(struct link *link, struct connection *connection)
     link->standing = connection;
     connection->peer = peer;
     connection->state = CONNECTION_STANDING;
+    connection_greeted(connection);
     connection->received_ms = connection->sent_ms = connection->used_ms =
         transport_now_ms(transport);
     if (dialing != NULL && is_rightful(peer, connection)) {
@@ -168,7 +169,9 @@ void link_lost(struct link *link, struct connection *connection, const struct er
     if (link->standing == connection) {
         link->standing = NULL;
         link->peer->statistics.disconnects++;
-        report(link, LOG_INFO, "connection to peer lost", error);
+        /* What was refused has its line already. */
+        if (!connection->was_refused && connection->state != CONNECTION_REFUSING)
+            report(link, LOG_INFO, "connection to peer lost", error);
         peer_notify(link->peer);
         link_dial_later(link, grace_ms(link) + random_until(link->peer->transport, BACKOFF_MS_MIN));
     } else if (link->dialing == connection) {
@@ -176,7 +179,6 @@ void link_lost(struct link *link, struct connection *connection, const struct er
         if (link->standing != NULL)
             return;
         link->peer->statistics.failures++;
-        /* What was refused has its line already. */
         if (!connection->was_refused && connection->state != CONNECTION_REFUSING)
             report(link, LOG_WARNING, "no connection to peer", error);
         requests_fail(link, error);

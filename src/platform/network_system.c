@@ -17,9 +17,9 @@ enum {
     CONNECT_TIMEOUT_MS_DEFAULT = 5000,
     PREAMBLE_TIMEOUT_MS = 5000,
     ARRIVALS_MAX = 256, /* accepted, lane not known yet */
-    /* What waits in the system in front of a heartbeat; about as much again is on its way through
-     * the stream. */
-    UNSENT_BYTES_MAX = 64 * 1024,
+    /* What waits in the system in front of a heartbeat. It looks before each segment, so that there
+     * may be 64 KiB more. */
+    UNSENT_BYTES_MAX = 48 * 1024,
 };
 
 struct network_system {

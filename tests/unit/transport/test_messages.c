@@ -290,7 +290,7 @@ static void faults_change_neither_order_nor_bytes(void **state)
 {
     (void)state;
     uint64_t lost = 0, arrived = 0;
-    for (uint64_t seed = 1; seed <= 150; seed++) {
+    for (uint64_t seed = 1; seed <= 60; seed++) {
         start(seed);
         begin();
         struct random_generator random;

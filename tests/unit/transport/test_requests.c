@@ -396,7 +396,7 @@ static void faults_never_end_one_twice_or_not_at_all(void **state)
     enum { ASKED = 60 };
     static struct asked all[ASKED];
     uint64_t ends[ERROR_CODES] = {0};
-    for (uint64_t seed = 1; seed <= 60; seed++) {
+    for (uint64_t seed = 1; seed <= 40; seed++) {
         memset(all, 0, sizeof all);
         start(seed);
         one->options.queued_bytes_max[TRANSPORT_REQUEST] = 400000;
@@ -432,7 +432,7 @@ static void faults_never_end_one_twice_or_not_at_all(void **state)
         assert_int_equal(statistics_of(one, other).queued_bytes[TRANSPORT_REQUEST], 0);
         end();
     }
-    assert_true(ends[ERROR_NONE] > 500 && ends[ERROR_CLOSED] > 0 && ends[ERROR_TIMEOUT] > 0 &&
+    assert_true(ends[ERROR_NONE] > 300 && ends[ERROR_CLOSED] > 0 && ends[ERROR_TIMEOUT] > 0 &&
                 ends[ERROR_CANCELED] > 0 && ends[ERROR_UNAVAILABLE] > 0 &&
                 ends[ERROR_CONFLICT] > 0);
 }
