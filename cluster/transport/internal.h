@@ -18,8 +18,9 @@
 
 enum {
     TICK_MS = 250,
-    PING_AFTER_MS = 1000, /* without sending anything else */
-    DEAD_AFTER_MS = 5000, /* without receiving anything */
+    PING_AFTER_MS = 1000,  /* without sending anything else */
+    DOUBT_AFTER_MS = 2000, /* without receiving anything a new connection is as good */
+    DEAD_AFTER_MS = 5000,  /* without receiving anything */
     CONNECT_TIMEOUT_MS = 3000,
     HELLO_TIMEOUT_MS = 5000,
     REFUSAL_LINGER_MS = 1000, /* for the other end to read why */

@@ -36,6 +36,8 @@ bool link_prefers(const struct link *link, const struct connection *connection)
         return true;
     if (standing->is_leaving || standing->is_being_left)
         return true;
+    if (transport_now_ms(link->peer->transport) >= standing->received_ms + DOUBT_AFTER_MS)
+        return true; /* the other side gave it up, and the word of it was lost */
     return is_rightful(link->peer, connection);
 }
 

@@ -66,6 +66,7 @@ struct simulated_stream {
     bool is_over; /* ended, failed or reset: nothing more arrives */
     bool is_closing;
     bool is_closed;
+    bool is_lost; /* the other end is not told */
 };
 
 static struct simulated_stream *stream_of(struct network_stream *self)
@@ -422,7 +423,7 @@ static void simulated_close(struct network_stream *self)
     assert(!stream->is_closing);
     stream->is_closing = true;
     /* Writes that the system did not take are lost; what it took still arrives. */
-    if (stream->other != NULL)
+    if (stream->other != NULL && !stream->is_lost)
         send_piece(stream, piece_create(PIECE_END, 0));
     stream->references++;
     stream->finish.run = finish_run;
@@ -672,6 +673,15 @@ void simulated_network_cut(struct simulated_network *network, size_t one, size_t
             (stream->from == other && stream->to == one)) {
             network->counts.cuts++;
             stream_after(stream, random_between(network, 0, 2000000), cut_run);
+        }
+}
+
+void simulated_network_lose(struct simulated_network *network, size_t here, size_t there)
+{
+    for (struct simulated_stream *stream = network->streams; stream != NULL; stream = stream->next)
+        if (stream->from == here && stream->to == there) {
+            stream->is_lost = true;
+            stream_after(stream, 0, cut_run);
         }
 }
 

@@ -82,6 +82,9 @@ void simulated_network_partition(struct simulated_network *network, size_t one, 
 /* All connections between the two. */
 void simulated_network_cut(struct simulated_network *network, size_t one, size_t other);
 
+/* The ends at `here` of connections to `there` fail, and the other ends hear nothing of it. */
+void simulated_network_lose(struct simulated_network *network, size_t here, size_t there);
+
 /* Open ends of streams, closed ones that are not gone yet included. */
 size_t simulated_network_stream_count(const struct simulated_network *network);
 

@@ -131,6 +131,36 @@ static void a_node_that_starts_anew_is_met_again(void **state)
     world_end();
 }
 
+static void a_loop_that_stood_still_keeps_its_connections(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        world_start(seed);
+        pair_open(&one, &other);
+        run_ms(3000);
+        world_clock.now_ns += UINT64_C(20000000000); /* nobody ran, nobody read */
+        run_ms(3000);
+        assert_int_equal(one->disconnected + other->disconnected, 0);
+        world_end();
+    }
+}
+
+static void who_lost_a_connection_alone_is_let_in_again(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        world_start(seed);
+        pair_open(&one, &other);
+        run_ms(3000);
+        /* One end goes, and the other hears nothing of it: a firewall forgot the connection. */
+        simulated_network_lose(&wires, seed % 2, 1 - seed % 2);
+        run_ms(4500);
+        assert_true(statistics_of(seed % 2 ? other : one, seed % 2 ? one : other).disconnects > 0);
+        assert_true(is_connected(one, 0, other) && is_connected(other, 0, one));
+        world_end();
+    }
+}
+
 /* --- Refusals ------------------------------------------------------------------------------ */
 
 static void assert_refused(void)
@@ -304,6 +334,8 @@ int main(void)
         cmocka_unit_test(a_lost_connection_comes_back),
         cmocka_unit_test(silence_is_noticed_and_ends),
         cmocka_unit_test(a_node_that_starts_anew_is_met_again),
+        cmocka_unit_test(a_loop_that_stood_still_keeps_its_connections),
+        cmocka_unit_test(who_lost_a_connection_alone_is_let_in_again),
         cmocka_unit_test(another_cluster_is_refused),
         cmocka_unit_test(who_has_no_cluster_yet_may_talk_to_any),
         cmocka_unit_test(who_joins_another_cluster_is_left),
