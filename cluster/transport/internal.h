@@ -199,14 +199,6 @@ static inline uint64_t transport_now_ns(const struct transport *transport)
 enum error_code connection_dial(struct link *link, struct error *error);
 void connection_accept(struct transport *transport, struct network_stream *stream);
 
-/* Queue; the frames leave at the end of the turn. */
-void connection_push(struct connection *connection, struct outgoing *outgoing);
-void connection_pump_later(struct connection *connection);
-
-/* A frame of the transport's own. When memory is out the connection is closed. */
-void connection_say(struct connection *connection, enum frame_type type, enum transport_class class,
-                    uint64_t id, const void *bytes, size_t size);
-
 /* Close now; everything on it is lost. */
 void connection_close(struct connection *connection, const struct error *error);
 
@@ -223,11 +215,25 @@ void connection_greeted(struct connection *connection);
 /* Pings and deadlines. */
 void connection_tick(struct connection *connection, uint64_t now_ms);
 
-/* Give one up that is in no queue any more: budgets, the memory. */
-void connection_drop(struct connection *connection, struct outgoing *outgoing);
-
 /* The other side does not keep to the protocol. */
 void connection_break(struct connection *connection, const struct error *error);
+
+/* --- pump.c -------------------------------------------------------------------------------- */
+
+/* The slots; false when memory is out. */
+bool pump_create(struct connection *connection);
+void pump_destroy(struct connection *connection);
+
+/* Queue; the frames leave at the end of the turn. */
+void connection_push(struct connection *connection, struct outgoing *outgoing);
+void connection_pump_later(struct connection *connection);
+
+/* A frame of the transport's own. When memory is out the connection is closed. */
+void connection_say(struct connection *connection, enum frame_type type, enum transport_class class,
+                    uint64_t id, const void *bytes, size_t size);
+
+/* Give one up that is in no queue any more: budgets, the memory. */
+void connection_drop(struct connection *connection, struct outgoing *outgoing);
 
 /* --- greeting.c ---------------------------------------------------------------------------- */
 
