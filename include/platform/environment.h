@@ -2,7 +2,8 @@
  * environment - the world of one loop thread: disk, clock, randomness, work.
  *
  * Storage and consensus code reach the world through it only, so that the simulation can stand
- * in for all of it from one seed. The transport between nodes joins as `network`.
+ * in for all of it from one seed. The transport between nodes stands on `network`
+ * (platform/network.h).
  */
 #ifndef PLATFORM_ENVIRONMENT_H
 #define PLATFORM_ENVIRONMENT_H

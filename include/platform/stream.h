@@ -1,5 +1,5 @@
 /*
- * stream - accepted byte streams on a loop, plain TCP or TLS behind one face.
+ * stream - byte streams on a loop, plain TCP or TLS behind one face.
  *
  * A listener hands each connection to its owner as a `struct stream`, at once: a TLS handshake
  * runs behind it, and what is written meanwhile waits. Reads go straight into memory that the
@@ -44,6 +44,10 @@ struct stream_events {
     void (*failed)(void *context, const struct error *error);
     /* After stream_close and the last `done`: the stream is gone. */
     void (*closed)(void *context);
+    /* An outgoing connection stands, TLS included; before any `received`. NULL: nobody asks. */
+    void (*connected)(void *context);
+    /* The system took bytes: stream_queued_bytes is less than it was. NULL: nobody asks. */
+    void (*sent)(void *context);
 };
 
 struct stream_vector {
@@ -90,6 +94,28 @@ size_t stream_queued_bytes(const struct stream *stream);
 uint64_t stream_sent_bytes(const struct stream *stream);
 
 bool stream_is_encrypted(const struct stream *stream);
+
+/*
+ * A stream over a connected socket, which is the stream's from now on, also on failure. It is the
+ * client's side when it was connected here (`connected` is called then).
+ * Errors: IO, OUT_OF_MEMORY.
+ */
+enum stream_side { STREAM_SERVER, STREAM_CLIENT };
+
+struct stream_socket {
+    int descriptor;
+    enum stream_side side;
+    struct tls_context *tls;           /* NULL: plain; outlives the stream */
+    uint64_t tls_handshake_timeout_ms; /* 0: 10 s */
+    int unsent_bytes_max;              /* in the system, roughly; 0: as many as it likes */
+};
+
+enum error_code stream_adopt(struct loop *loop, const struct stream_socket *socket,
+                             struct stream **stream_out, struct error *error);
+
+/* The socket leaves the stream, which must not have written and is then only to be closed; a
+ * connection whose first bytes say which loop it belongs to. Errors: IO, LIMIT. */
+enum error_code stream_release(struct stream *stream, int *descriptor_out, struct error *error);
 
 /* --- Listeners --------------------------------------------------------------------------- */
 

@@ -1,7 +1,9 @@
 /*
- * tls - certificate, key and trust of a server, reloadable while it serves.
+ * tls - certificate, key and trust of a server or a node, reloadable while it serves.
  *
- * A context is shared by the listeners of all loops. Sessions keep the credentials they started
+ * A context is shared by the listeners of all loops. With a CA it serves outgoing connections too:
+ * between nodes each side shows its certificate and verifies the other's by the CA, whatever name
+ * it is for. Sessions keep the credentials they started
  * with; a reload is for new connections. TLS 1.2 and 1.3, no renegotiation; "http/1.1" is chosen
  * when a client negotiates the protocol (ALPN). Thread-safe.
  */
@@ -18,7 +20,9 @@ struct tls_context;
 struct tls_options {
     const char *certificate_path; /* the server's, followed by its intermediates */
     const char *key_path;
-    const char *client_ca_path; /* NULL: clients show no certificate; otherwise they must */
+    /* NULL: clients show no certificate; otherwise they must. The servers that this context
+     * connects to must have one of the same CA. */
+    const char *client_ca_path;
 };
 
 /*

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "base/log.h"
 #include "platform/stream.h"
 #include "stream_state.h"
@@ -13,7 +14,6 @@
 enum {
     BACKLOG_DEFAULT = 1024,
     HANDSHAKE_TIMEOUT_MS_DEFAULT = 10000,
-    HOST_MAX = 255,
     REOPEN_AFTER_MS = 100,
 };
 
@@ -43,31 +43,6 @@ struct listener {
 
 /* --- Addresses --------------------------------------------------------------------------- */
 
-/* Cut "host:port" and "[host]:port"; an empty host is all addresses. */
-static enum error_code address_split(const char *address, char *host, size_t host_bytes,
-                                     const char **port_out, struct error *error)
-{
-    const char *colon = strrchr(address, ':');
-    uint64_t port;
-    if (colon == NULL || !text_to_uint64(text_of(colon + 1), &port) || port > UINT16_MAX)
-        return error_set(error, ERROR_INVALID, "listen '%s': must be host:port", address);
-    size_t size = (size_t)(colon - address);
-    const char *start = address;
-    if (size >= 2 && start[0] == '[' && start[size - 1] == ']') {
-        start++;
-        size -= 2;
-    } else if (memchr(start, ':', size) != NULL) {
-        return error_set(error, ERROR_INVALID, "listen '%s': write IPv6 as [address]:port",
-                         address);
-    }
-    if (size >= host_bytes)
-        return error_set(error, ERROR_INVALID, "listen '%s': name too long", address);
-    memcpy(host, start, size);
-    host[size] = '\0';
-    *port_out = colon + 1;
-    return ERROR_NONE;
-}
-
 enum sharing { PORT_SHARED, PORT_ALONE };
 
 /* A bound socket for the first of `candidates` that works. */
@@ -96,9 +71,9 @@ static int bind_first(const struct addrinfo *candidates, enum sharing sharing, i
 static enum error_code bind_address(const char *address, enum sharing sharing, int *descriptor_out,
                                     struct error *error)
 {
-    char host[HOST_MAX + 1];
+    char host[ADDRESS_HOST_MAX + 1];
     const char *port = NULL;
-    enum error_code code = address_split(address, host, sizeof host, &port, error);
+    enum error_code code = address_split("listen", address, host, sizeof host, &port, error);
     if (code != ERROR_NONE)
         return code;
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};

@@ -2,9 +2,13 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "stream_state.h"
@@ -24,6 +28,8 @@ enum {
     FLUSH_VECTORS_MAX = 64,
     WAITING_BYTES_MAX = 64 * 1024, /* progress is visible once a piece */
     CIPHER_BYTES_MAX = 128 * 1024,
+    RECORD_BYTES = 16 * 1024, /* what one TLS record takes */
+    HANDSHAKE_TIMEOUT_MS_DEFAULT = 10000,
     KEEPALIVE_S = 60,
 };
 
@@ -37,6 +43,7 @@ struct stream {
     struct stream_write *last;
     size_t queued_bytes; /* of them, not yet sent or encrypted */
     uint64_t sent_bytes;
+    uint64_t told_bytes; /* of them, by the event `sent` */
     uv_write_t write;
     size_t waiting_bytes; /* under way in `write`; 0: nothing is */
     uv_shutdown_t shutdown;
@@ -50,6 +57,8 @@ struct stream {
     struct task flush;
     struct task pump;   /* reads what is decrypted after a pause */
     struct task finish; /* after other tasks: close the handle */
+    enum stream_side side;
+    bool told_connected;
     bool flush_deferred;
     bool pump_deferred;
     bool paused;
@@ -195,6 +204,38 @@ static void on_written(uv_write_t *request, int status)
     flush_defer(stream);
 }
 
+/*
+ * The next bytes of the queue, at most a record of them: where they are when the next vector alone
+ * fills it, otherwise gathered, so that a header does not become a record of its own.
+ */
+static size_t next_record(struct stream *stream, const uint8_t **bytes_out)
+{
+    uint8_t *scratch = loop_scratch(stream->loop);
+    size_t size = 0;
+    _Static_assert((size_t)RECORD_BYTES <= (size_t)LOOP_SCRATCH_BYTES,
+                   "a record is gathered there");
+    *bytes_out = scratch;
+    for (struct stream_write *write = stream->first; write != NULL; write = write->next) {
+        size_t skip = write->byte_position;
+        for (size_t i = write->vector_position; i < write->vector_count; i++, skip = 0) {
+            const uint8_t *bytes = (const uint8_t *)write->vectors[i].bytes + skip;
+            size_t left = write->vectors[i].size - skip;
+            if (size == 0 && left >= RECORD_BYTES) {
+                *bytes_out = bytes;
+                return RECORD_BYTES;
+            }
+            if (left > RECORD_BYTES - size)
+                left = RECORD_BYTES - size;
+            if (left > 0)
+                memcpy(scratch + size, bytes, left);
+            size += left;
+            if (size == RECORD_BYTES)
+                return size;
+        }
+    }
+    return size;
+}
+
 /* Encrypt the queue until there is enough to send. */
 static void encrypt(struct stream *stream)
 {
@@ -202,19 +243,12 @@ static void encrypt(struct stream *stream)
     /* Nothing may move the bytes that the system is about to read. */
     assert(stream->waiting_bytes == 0);
     while (!stream->closing && stream->first != NULL && stream->cipher.size < CIPHER_BYTES_MAX) {
-        struct stream_write *write = stream->first;
-        if (write->vector_position == write->vector_count) { /* nothing in it */
-            advance(stream, 0);
-            continue;
-        }
-        const struct stream_vector *vector = &write->vectors[write->vector_position];
-        size_t left = vector->size - write->byte_position;
+        const uint8_t *bytes;
+        size_t size = next_record(stream, &bytes);
         size_t taken = 0;
         enum tls_progress progress = TLS_PROGRESS;
-        if (left > 0)
-            progress = tls_session_write(stream->tls,
-                                         (const uint8_t *)vector->bytes + write->byte_position,
-                                         left, &taken, &error);
+        if (size > 0)
+            progress = tls_session_write(stream->tls, bytes, size, &taken, &error);
         if (progress == TLS_FAILED)
             fail(stream, &error);
         if (progress != TLS_PROGRESS)
@@ -295,9 +329,25 @@ static void flush_run(struct task *task)
     struct stream *stream = (struct stream *)((char *)task - offsetof(struct stream, flush));
     stream->flush_deferred = false;
     flush(stream);
+    if (stream->closing || stream->failed || stream->told_bytes == stream->sent_bytes)
+        return;
+    stream->told_bytes = stream->sent_bytes;
+    if (stream->events != NULL && stream->events->sent != NULL)
+        stream->events->sent(stream->context);
 }
 
 /* --- Reading ----------------------------------------------------------------------------- */
+
+/* Once, when an outgoing connection stands. */
+static void tell_connected(struct stream *stream)
+{
+    if (stream->told_connected || stream->side != STREAM_CLIENT || stream->closing ||
+        stream->failed || (stream->tls != NULL && !tls_session_is_established(stream->tls)))
+        return;
+    stream->told_connected = true;
+    if (stream->events->connected != NULL)
+        stream->events->connected(stream->context);
+}
 
 /* Hand out what is decrypted, until there is no more or the owner has no room. */
 static void pump(struct stream *stream)
@@ -312,7 +362,11 @@ static void pump(struct stream *stream)
             return;
         }
         size_t received = 0;
-        switch (tls_session_read(stream->tls, target, size, &received, &error)) {
+        enum tls_progress progress = tls_session_read(stream->tls, target, size, &received, &error);
+        tell_connected(stream);
+        if (stream->closing)
+            return;
+        switch (progress) {
         case TLS_PROGRESS:
             stream->events->received(stream->context, received);
             continue;
@@ -334,8 +388,19 @@ static void pump_run(struct task *task)
 {
     struct stream *stream = (struct stream *)((char *)task - offsetof(struct stream, pump));
     stream->pump_deferred = false;
-    pump(stream);
+    if (stream->tls != NULL)
+        pump(stream);
+    else
+        tell_connected(stream);
     flush_defer(stream);
+}
+
+static void pump_defer(struct stream *stream)
+{
+    if (stream->pump_deferred)
+        return;
+    stream->pump_deferred = true;
+    scheduler_defer(scheduler_of(stream), &stream->pump);
 }
 
 static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
@@ -447,9 +512,9 @@ size_t stream_address_format(const struct sockaddr_storage *address, char *targe
     return (size_t)written;
 }
 
-enum error_code stream_accept(struct loop *loop, uv_stream_t *listening, struct tls_context *tls,
-                              uint64_t handshake_timeout_ms, struct stream **stream_out,
-                              struct error *error)
+/* Without a socket yet. */
+static enum error_code stream_create(struct loop *loop, uint64_t handshake_timeout_ms,
+                                     struct stream **stream_out, struct error *error)
 {
     struct stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL)
@@ -459,30 +524,95 @@ enum error_code stream_accept(struct loop *loop, uv_stream_t *listening, struct 
     stream->pump.run = pump_run;
     stream->finish.run = finish_run;
     stream->handshake = (struct timer){.fire = on_handshake_timeout, .heap_index = TIMER_IDLE};
-    stream->handshake_timeout_ms = handshake_timeout_ms;
+    stream->handshake_timeout_ms =
+        handshake_timeout_ms > 0 ? handshake_timeout_ms : HANDSHAKE_TIMEOUT_MS_DEFAULT;
     int status = uv_tcp_init(loop_uv(loop), &stream->tcp);
     if (status < 0) {
         free(stream);
         return error_set_uv(error, status, "stream");
     }
     stream->tcp.data = stream->write.data = stream;
-    enum error_code code = ERROR_NONE;
-    status = uv_accept(listening, (uv_stream_t *)&stream->tcp);
-    if (status < 0)
-        code = error_set_uv(error, status, "accept");
-    else if (tls != NULL)
-        code = tls_session_create(tls, &stream->tls, error);
-    if (code != ERROR_NONE) {
-        uv_close((uv_handle_t *)&stream->tcp, on_dropped);
-        return code;
-    }
+    *stream_out = stream;
+    return ERROR_NONE;
+}
+
+static void stream_connected(struct stream *stream)
+{
     uv_tcp_nodelay(&stream->tcp, 1);
     uv_tcp_keepalive(&stream->tcp, 1, KEEPALIVE_S);
     struct sockaddr_storage address = {0};
     int address_bytes = sizeof address;
     uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&address, &address_bytes);
     stream->remote_size = stream_address_format(&address, stream->remote, sizeof stream->remote);
+}
+
+enum error_code stream_accept(struct loop *loop, uv_stream_t *listening, struct tls_context *tls,
+                              uint64_t handshake_timeout_ms, struct stream **stream_out,
+                              struct error *error)
+{
+    struct stream *stream;
+    enum error_code code = stream_create(loop, handshake_timeout_ms, &stream, error);
+    if (code != ERROR_NONE)
+        return code;
+    int status = uv_accept(listening, (uv_stream_t *)&stream->tcp);
+    if (status < 0)
+        code = error_set_uv(error, status, "accept");
+    else if (tls != NULL)
+        code = tls_session_create(tls, TLS_SERVER, &stream->tls, error);
+    if (code != ERROR_NONE) {
+        uv_close((uv_handle_t *)&stream->tcp, on_dropped);
+        return code;
+    }
+    stream_connected(stream);
     *stream_out = stream;
+    return ERROR_NONE;
+}
+
+enum error_code stream_adopt(struct loop *loop, const struct stream_socket *socket,
+                             struct stream **stream_out, struct error *error)
+{
+    struct stream *stream;
+    enum error_code code = stream_create(loop, socket->tls_handshake_timeout_ms, &stream, error);
+    if (code != ERROR_NONE) {
+        close(socket->descriptor);
+        return code;
+    }
+    stream->side = socket->side;
+    int status = uv_tcp_open(&stream->tcp, socket->descriptor);
+    if (status < 0) {
+        close(socket->descriptor);
+        code = error_set_uv(error, status, "stream");
+    } else if (socket->tls != NULL) {
+        code =
+            tls_session_create(socket->tls, socket->side == STREAM_CLIENT ? TLS_CLIENT : TLS_SERVER,
+                               &stream->tls, error);
+    }
+    if (code != ERROR_NONE) {
+        uv_close((uv_handle_t *)&stream->tcp, on_dropped);
+        return code;
+    }
+    /* Only a wish: where it is unknown the system keeps more. */
+    if (socket->unsent_bytes_max > 0)
+        setsockopt(socket->descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &socket->unsent_bytes_max,
+                   sizeof socket->unsent_bytes_max);
+    stream_connected(stream);
+    *stream_out = stream;
+    return ERROR_NONE;
+}
+
+/* The handle keeps its descriptor until it is closed, which does not end the connection. */
+enum error_code stream_release(struct stream *stream, int *descriptor_out, struct error *error)
+{
+    assert(stream->tls == NULL && stream->first == NULL && stream->sent_bytes == 0);
+    uv_os_fd_t descriptor;
+    int status = uv_fileno((uv_handle_t *)&stream->tcp, &descriptor);
+    if (status < 0)
+        return error_set_uv(error, status, "stream");
+    uv_read_stop((uv_stream_t *)&stream->tcp);
+    int copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0)
+        return error_set_errno(error, errno, "stream");
+    *descriptor_out = copy;
     return ERROR_NONE;
 }
 
@@ -497,6 +627,8 @@ void stream_begin(struct stream *stream, const struct stream_events *events, voi
     if (stream->tls != NULL)
         scheduler_timer_start(scheduler_of(stream), &stream->handshake,
                               stream->handshake_timeout_ms);
+    if (stream->side == STREAM_CLIENT)
+        pump_defer(stream); /* begins the handshake */
 }
 
 void stream_pause(struct stream *stream)
@@ -514,10 +646,8 @@ void stream_resume(struct stream *stream)
         return;
     uv_read_start((uv_stream_t *)&stream->tcp, on_allocate, on_read);
     /* What came before the pause may be waiting decrypted, where no socket event shows it. */
-    if (stream->tls != NULL && !stream->pump_deferred) {
-        stream->pump_deferred = true;
-        scheduler_defer(scheduler_of(stream), &stream->pump);
-    }
+    if (stream->tls != NULL)
+        pump_defer(stream);
 }
 
 void stream_write(struct stream *stream, struct stream_write *write)

@@ -111,7 +111,7 @@ static enum error_code load(const struct tls_context *context, SSL_CTX **loaded_
                             struct error *error)
 {
     ERR_clear_error();
-    SSL_CTX *loaded = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *loaded = SSL_CTX_new(TLS_method());
     if (loaded == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "tls: out of memory");
     SSL_CTX_set_min_proto_version(loaded, TLS1_2_VERSION);
@@ -198,6 +198,11 @@ int64_t tls_context_expiry_s(struct tls_context *context)
     int converted = ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &broken_down);
     pthread_mutex_unlock(&context->mutex);
     return converted == 1 ? (int64_t)timegm(&broken_down) : 0;
+}
+
+bool tls_context_is_mutual(const struct tls_context *context)
+{
+    return context->client_ca_path != NULL;
 }
 
 SSL *tls_context_session(struct tls_context *context)

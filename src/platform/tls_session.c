@@ -15,9 +15,10 @@ struct tls_session {
     BIO *outgoing;
 };
 
-enum error_code tls_session_create(struct tls_context *context, struct tls_session **session_out,
-                                   struct error *error)
+enum error_code tls_session_create(struct tls_context *context, enum tls_side side,
+                                   struct tls_session **session_out, struct error *error)
 {
+    assert(side == TLS_SERVER || tls_context_is_mutual(context));
     struct tls_session *session = calloc(1, sizeof *session);
     SSL *ssl = tls_context_session(context);
     BIO *incoming = BIO_new(BIO_s_mem());
@@ -32,7 +33,10 @@ enum error_code tls_session_create(struct tls_context *context, struct tls_sessi
     }
     BIO_set_mem_eof_return(incoming, -1); /* an empty BIO means wait, not end */
     SSL_set_bio(ssl, incoming, outgoing);
-    SSL_set_accept_state(ssl);
+    if (side == TLS_CLIENT)
+        SSL_set_connect_state(ssl);
+    else
+        SSL_set_accept_state(ssl);
     *session = (struct tls_session){.ssl = ssl, .incoming = incoming, .outgoing = outgoing};
     *session_out = session;
     return ERROR_NONE;

@@ -1,5 +1,5 @@
 /*
- * tls_session - the server's side of one TLS connection, bytes in and bytes out, no sockets.
+ * tls_session - one side of a TLS connection, bytes in and bytes out, no sockets.
  *
  * Ciphertext is fed and taken through memory BIOs. Not thread-safe: owned by a stream.
  */
@@ -23,9 +23,11 @@ enum tls_progress {
     TLS_FAILED,   /* error is set; there may be an alert to send */
 };
 
-/* With the credentials in use now. Errors: OUT_OF_MEMORY. */
-enum error_code tls_session_create(struct tls_context *context, struct tls_session **session_out,
-                                   struct error *error);
+enum tls_side { TLS_SERVER, TLS_CLIENT };
+
+/* With the credentials in use now; a client's context is mutual. Errors: OUT_OF_MEMORY. */
+enum error_code tls_session_create(struct tls_context *context, enum tls_side side,
+                                   struct tls_session **session_out, struct error *error);
 void tls_session_destroy(struct tls_session *session);
 
 /* Ciphertext from the peer; copied. False when memory is out. */

@@ -27,7 +27,9 @@ static void write_certificate(const char *path, X509 *certificate)
     fclose(file);
 }
 
-static X509 *self_sign(EVP_PKEY *key, const char *name, int64_t valid_s)
+/* Signed by `authority`, or by itself without one. */
+static X509 *sign(EVP_PKEY *key, const char *name, int64_t valid_s, X509 *authority,
+                  EVP_PKEY *authority_key)
 {
     X509 *certificate = X509_new();
     assert(certificate != NULL);
@@ -38,12 +40,14 @@ static X509 *self_sign(EVP_PKEY *key, const char *name, int64_t valid_s)
     X509_set_pubkey(certificate, key);
     X509_NAME *subject = X509_get_subject_name(certificate);
     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
-    X509_set_issuer_name(certificate, subject);
-    X509_EXTENSION *authority =
-        X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
-    X509_add_ext(certificate, authority, -1);
-    X509_EXTENSION_free(authority);
-    int size = X509_sign(certificate, key, EVP_sha256());
+    X509_set_issuer_name(certificate,
+                         authority == NULL ? subject : X509_get_subject_name(authority));
+    X509_EXTENSION *constraints =
+        X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints,
+                            authority == NULL ? "critical,CA:TRUE" : "critical,CA:FALSE");
+    X509_add_ext(certificate, constraints, -1);
+    X509_EXTENSION_free(constraints);
+    int size = X509_sign(certificate, authority == NULL ? key : authority_key, EVP_sha256());
     assert(size > 0);
     return certificate;
 }
@@ -52,14 +56,14 @@ void credentials_replace(struct credentials *credentials, const char *name, int6
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     assert(key != NULL);
-    X509 *certificate = self_sign(key, name, valid_s);
+    X509 *certificate = sign(key, name, valid_s, NULL, NULL);
     write_key(credentials->key_path, key);
     write_certificate(credentials->certificate_path, certificate);
     X509_free(certificate);
     EVP_PKEY_free(key);
 }
 
-void credentials_create(struct credentials *credentials, const char *name, int64_t valid_s)
+static void make_folder(struct credentials *credentials)
 {
     snprintf(credentials->directory, sizeof credentials->directory, "/tmp/credentials-XXXXXX");
     const char *made = mkdtemp(credentials->directory);
@@ -68,7 +72,36 @@ void credentials_create(struct credentials *credentials, const char *name, int64
              "%.100s/certificate.pem", credentials->directory);
     snprintf(credentials->key_path, sizeof credentials->key_path, "%.100s/key.pem",
              credentials->directory);
+}
+
+void credentials_create(struct credentials *credentials, const char *name, int64_t valid_s)
+{
+    make_folder(credentials);
     credentials_replace(credentials, name, valid_s);
+}
+
+void credentials_create_signed(struct credentials *credentials, const char *name, int64_t valid_s,
+                               const struct credentials *authority)
+{
+    make_folder(credentials);
+    FILE *file = fopen(authority->key_path, "r");
+    assert(file != NULL);
+    EVP_PKEY *authority_key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+    fclose(file);
+    file = fopen(authority->certificate_path, "r");
+    assert(file != NULL);
+    X509 *authority_certificate = PEM_read_X509(file, NULL, NULL, NULL);
+    fclose(file);
+    assert(authority_key != NULL && authority_certificate != NULL);
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    assert(key != NULL);
+    X509 *certificate = sign(key, name, valid_s, authority_certificate, authority_key);
+    write_key(credentials->key_path, key);
+    write_certificate(credentials->certificate_path, certificate);
+    X509_free(certificate);
+    X509_free(authority_certificate);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(authority_key);
 }
 
 void credentials_remove(struct credentials *credentials)

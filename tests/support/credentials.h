@@ -20,6 +20,10 @@ void credentials_create(struct credentials *credentials, const char *name, int64
 /* Put new ones in the place of the old. */
 void credentials_replace(struct credentials *credentials, const char *name, int64_t valid_s);
 
+/* A key and a certificate that `authority` signed: who trusts that one takes this. */
+void credentials_create_signed(struct credentials *credentials, const char *name, int64_t valid_s,
+                               const struct credentials *authority);
+
 /* Remove the files and the folder. */
 void credentials_remove(struct credentials *credentials);
 
