@@ -27,6 +27,7 @@ struct progress {
     uint64_t node_id;
     enum progress_state state;
     bool probe_sent;
+    bool is_blocked; /* the world takes no more for now */
     uint64_t next_index;
     uint64_t matched_index;
     uint64_t snapshot_index; /* sent; 0: asked for */

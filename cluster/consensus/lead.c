@@ -112,7 +112,7 @@ static void replicate(struct consensus *consensus, struct progress *progress)
 {
     if (progress->state == PROGRESS_PROBE && !progress->probe_sent)
         probe(consensus, progress);
-    while (progress->state == PROGRESS_PIPELINE &&
+    while (progress->state == PROGRESS_PIPELINE && !progress->is_blocked &&
            progress->next_index <= consensus_log_last_index(&consensus->log)) {
         if (progress->next_index <= consensus->log.base_index) {
             begin_probing(consensus, progress, progress->next_index);
@@ -124,10 +124,7 @@ static void replicate(struct consensus *consensus, struct progress *progress)
             return;
         size_t count = gather(consensus, progress);
         if (count == 0 || !send_append(consensus, progress, sent_index, count)) {
-            /* The next heartbeat tries again. */
-            progress->state = PROGRESS_PROBE;
-            progress->next_index = progress->matched_index + 1;
-            progress->probe_sent = true;
+            progress->is_blocked = true;
             return;
         }
         if (sent_index == progress->matched_index)
@@ -155,6 +152,8 @@ static void heartbeat(struct consensus *consensus, struct progress *progress)
         if (progress->next_index - 1 > progress->matched_index &&
             silent_ms > STALLED_ELECTIONS * election_ms)
             begin_probing(consensus, progress, progress->matched_index + 1);
+        progress->is_blocked = false;
+        replicate(consensus, progress);
         break;
     case PROGRESS_SNAPSHOT:
         send_heartbeat(consensus, progress);
@@ -208,7 +207,18 @@ void consensus_peer_lost(struct consensus *consensus, uint64_t node_id)
         return;
     progress->state = PROGRESS_PROBE;
     progress->next_index = progress->matched_index + 1;
+    progress->is_blocked = false;
     progress->probe_sent = true;
+}
+
+void consensus_peer_drained(struct consensus *consensus, uint64_t node_id)
+{
+    struct progress *progress =
+        consensus->state == CONSENSUS_LEADER ? progress_find(consensus, node_id) : NULL;
+    if (progress == NULL)
+        return;
+    progress->is_blocked = false;
+    replicate(consensus, progress);
 }
 
 /* --- Leading ------------------------------------------------------------------------------- */

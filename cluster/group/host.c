@@ -79,6 +79,25 @@ void group_host_receive(struct group_host *host, uint64_t group_id, uint64_t fro
     host->statistics.messages_dropped++;
 }
 
+static bool takes_part(const struct group *group)
+{
+    return group->phase == GROUP_PHASE_RUNNING;
+}
+
+void group_host_peer_lost(struct group_host *host, uint64_t node_id)
+{
+    for (struct group *group = host->groups; group != NULL; group = group->next)
+        if (takes_part(group))
+            consensus_peer_lost(group->consensus, node_id);
+}
+
+void group_host_peer_drained(struct group_host *host, uint64_t node_id)
+{
+    for (struct group *group = host->groups; group != NULL; group = group->next)
+        if (takes_part(group))
+            consensus_peer_drained(group->consensus, node_id);
+}
+
 void group_host_statistics(const struct group_host *host, struct group_statistics *out)
 {
     *out = host->statistics;

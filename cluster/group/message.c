@@ -10,7 +10,8 @@
 
 enum {
     MESSAGE_VERSION = 1,
-    ENTRY_HEADER_BYTES = 16, /* term, size, kind */
+    ENTRY_HEADER_BYTES = 16,   /* term, size, kind */
+    HEARTBEAT_BYTES = 16 + 40, /* an append without entries */
     FLAG_DISRUPT_LEADER = 1,
     FLAG_PRE_VOTE = 2,
     FLAG_GRANTED = 1,
@@ -255,6 +256,12 @@ enum error_code message_decode(const uint8_t *bytes, size_t size_bytes,
     if (code != ERROR_NONE)
         received_message_clear(received_out);
     return code;
+}
+
+bool message_is_bulky(const uint8_t *bytes, size_t size_bytes)
+{
+    return size_bytes > HEARTBEAT_BYTES &&
+           (bytes[1] == CONSENSUS_APPEND || bytes[1] == CONSENSUS_INSTALL);
 }
 
 void received_message_clear(struct received_message *received)

@@ -7,6 +7,7 @@
 #ifndef GROUP_MESSAGE_H
 #define GROUP_MESSAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,9 @@ struct received_message {
  */
 enum error_code message_decode(const uint8_t *bytes, size_t size_bytes,
                                struct received_message *received_out, struct error *error);
+
+/* Whether encoded bytes are entries or a snapshot, which may be large. */
+bool message_is_bulky(const uint8_t *bytes, size_t size_bytes);
 
 void received_message_clear(struct received_message *received);
 

@@ -10,8 +10,8 @@
 /* --- Consensus ----------------------------------------------------------------------------- */
 
 enum {
-    MESSAGE_BYTES_MAX = 1024 * 1024, /* of entries in one message */
-    WINDOW_BYTES_MAX = 8 * 1024 * 1024,
+    MESSAGE_BYTES_MAX = 1024 * 1024,    /* of entries in one message */
+    WINDOW_BYTES_MAX = 4 * 1024 * 1024, /* to one peer; what its channel in the transport holds */
 };
 
 static enum error_code make_consensus(struct group *group, const struct consensus_stored *stored,

@@ -110,7 +110,7 @@ struct consensus_world_operations {
     /* Drop entries >= index from the disk. */
     void (*truncate)(struct consensus_world *self, uint64_t index);
 
-    /* The message is borrowed in the call. False: it can't be sent now, and is lost. */
+    /* The message is borrowed in the call. False: it can't be sent now. */
     bool (*send)(struct consensus_world *self, uint64_t node_id,
                  const struct consensus_message *message);
 
@@ -200,6 +200,9 @@ void consensus_written(struct consensus *consensus);
 
 /* What was sent to a peer and not acknowledged is lost. */
 void consensus_peer_lost(struct consensus *consensus, uint64_t node_id);
+
+/* What the world refused to send to it may go now. It is also tried with each heartbeat. */
+void consensus_peer_drained(struct consensus *consensus, uint64_t node_id);
 
 /* At the end of a turn: tell followers what is committed, where no entry will. */
 void consensus_flush(struct consensus *consensus);

@@ -76,6 +76,12 @@ void group_host_destroy(struct group_host *host);
 void group_host_receive(struct group_host *host, uint64_t group_id, uint64_t from_node,
                         const uint8_t *bytes, size_t size_bytes);
 
+/* What was sent to the node and not answered is lost: its connection is gone. */
+void group_host_peer_lost(struct group_host *host, uint64_t node_id);
+
+/* The transport has room again for a node that it refused messages for. */
+void group_host_peer_drained(struct group_host *host, uint64_t node_id);
+
 /*
  * The journal failed: groups stop at once, and what they wait for will not come. For an orderly
  * end all the same: call this from the journal's `fatal`, close the journal, then every group.

@@ -8,6 +8,7 @@
 #include "group_checker.h"
 #include "group_machine.h"
 #include "group_network.h"
+#include "group_wires.h"
 
 /* --- Nodes --------------------------------------------------------------------------------- */
 
@@ -31,10 +32,13 @@ void cluster_start(struct cluster *cluster, size_t number)
     if (node->journal == NULL)
         cluster_fail(cluster, "node %zu: %s", number + 1, error.message);
     node->transport = (struct cluster_transport){.base = {&NETWORK_OPERATIONS}, .node = node};
+    struct group_transport *transport = &node->transport.base;
+    if (cluster->wires != NULL)
+        transport = wires_open(cluster->wires, node);
     struct group_host_options options = {
         .environment = &cluster->world->base,
         .journal = node->journal,
-        .transport = settings->node_count > 1 ? &node->transport.base : NULL,
+        .transport = settings->node_count > 1 ? transport : NULL,
         .node_id = node->id,
         .snapshot_log_bytes = settings->snapshot_log_bytes,
         .in_flight_bytes_max = settings->in_flight_bytes_max,
@@ -52,6 +56,8 @@ void cluster_start(struct cluster *cluster, size_t number)
         snprintf(founders[i].address, sizeof founders[i].address, "node-%zu", i + 1);
     }
     node->alive = true;
+    if (cluster->wires != NULL)
+        wires_attach(cluster->wires, node);
     for (size_t g = 0; g < settings->group_count; g++) {
         struct cluster_machine *machine = &node->machines[g];
         *machine = (struct cluster_machine){
@@ -88,6 +94,8 @@ static void await_closed(struct cluster_node *node)
 static void begin_to_close_groups(struct cluster_node *node)
 {
     struct cluster *cluster = node->cluster;
+    if (cluster->wires != NULL)
+        wires_detach(cluster->wires, node);
     struct group_statistics statistics;
     group_host_statistics(node->host, &statistics);
     cluster->counts.snapshots += statistics.snapshots_stored;
@@ -119,6 +127,12 @@ static void close_groups(struct cluster_node *node)
     end_closing_groups(node);
 }
 
+static void close_wires(struct cluster_node *node, bool is_crash)
+{
+    if (node->cluster->wires != NULL)
+        wires_close(node->cluster->wires, node, is_crash);
+}
+
 static void close_journal(struct cluster_node *node)
 {
     node->closing++;
@@ -137,6 +151,7 @@ void cluster_crash(struct cluster *cluster, size_t number)
     group_host_journal_lost(node->host);
     close_journal(node);
     close_groups(node);
+    close_wires(node, true);
     journal_recovery_close(node->recovery);
     node->recovery = NULL;
 }
@@ -151,6 +166,7 @@ void cluster_crash_over_stop(struct cluster *cluster, size_t number)
     group_medium_crash(node->medium);
     group_host_journal_lost(node->host);
     end_closing_groups(node);
+    close_wires(node, true);
     close_journal(node);
     journal_recovery_close(node->recovery);
     node->recovery = NULL;
@@ -162,6 +178,7 @@ void cluster_stop(struct cluster *cluster, size_t number)
     assert(node->alive);
     node->alive = false;
     close_groups(node);
+    close_wires(node, false);
     close_journal(node);
     journal_recovery_close(node->recovery);
     node->recovery = NULL;
@@ -177,6 +194,8 @@ struct cluster *cluster_create(const struct cluster_settings *settings)
     assert(cluster != NULL);
     cluster->settings = *settings;
     cluster->world = simulated_environment_create(settings->seed);
+    if (settings->over_transport)
+        cluster->wires = wires_create(cluster);
     cluster->next_value = 1;
     random_generator_init(&cluster->random, settings->seed * 7 + 5);
     for (size_t i = 0; i < settings->node_count; i++) {
@@ -196,6 +215,8 @@ void cluster_destroy(struct cluster *cluster)
     cluster_drop_letters(cluster);
     while (simulated_scheduler_step(&cluster->world->scheduler))
         ;
+    if (cluster->wires != NULL)
+        wires_destroy(cluster->wires);
     for (size_t i = 0; i < cluster->settings.node_count; i++) {
         group_medium_destroy(cluster->nodes[i].medium);
         for (size_t g = 0; g < CLUSTER_GROUPS_MAX; g++)
@@ -226,6 +247,8 @@ void cluster_run_for(struct cluster *cluster, uint64_t milliseconds)
             break;
         }
         checker_leaders(cluster);
+        if (cluster->wires != NULL)
+            wires_follow(cluster->wires);
     }
 }
 

@@ -19,6 +19,7 @@ enum { CLUSTER_NODES_MAX = 5, CLUSTER_GROUPS_MAX = 3 };
 struct cluster;
 struct cluster_node;
 struct letter;
+struct cluster_wires;
 struct consensus_message;
 
 struct cluster_settings {
@@ -30,6 +31,7 @@ struct cluster_settings {
     uint32_t disabled_rules;
     uint64_t snapshot_log_bytes; /* 0: the default */
     uint64_t in_flight_bytes_max;
+    bool over_transport; /* real transports carry what the nodes say, see group_wires.h */
 };
 
 struct cluster_value {
@@ -97,7 +99,7 @@ struct cluster_counts {
     uint64_t proposals, acknowledged, unknown;
     uint64_t crashes, messages, lost, duplicated, reordered;
     uint64_t snapshots, installs, replayed, elections;
-    uint64_t member_changes, transfers, duels, slow_followers, rivals, majorities, scripts;
+    uint64_t member_changes, transfers, duels, slow_followers, rivals, majorities, scripts, cuts;
 };
 
 struct cluster {
@@ -107,6 +109,7 @@ struct cluster {
     struct cluster_node nodes[CLUSTER_NODES_MAX];
 
     /* Network. */
+    struct cluster_wires *wires;                    /* NULL: letters */
     bool cut[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX]; /* [from][to] */
     uint32_t loss_per_thousand, duplicate_per_thousand;
     uint64_t delay_ms_max;

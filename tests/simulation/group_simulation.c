@@ -33,6 +33,7 @@ struct options {
     uint32_t without_rules; /* a bit each */
     bool lying;
     bool until_failure;
+    bool over_transport;                       /* in place of letters */
     bool no_members, no_snapshots, no_crashes; /* to narrow a failure down */
     bool only_duels; /* of the scenarios: as the seeds were run that once failed */
     const struct group_script *script; /* NULL: steps */
@@ -249,6 +250,7 @@ static struct cluster_settings choose_settings(uint64_t seed, const struct optio
         .seed = seed,
         .medium_mode = options->lying ? MEDIUM_LYING : MEDIUM_DURABLE,
         .disabled_rules = options->without_rules,
+        .over_transport = options->over_transport,
     };
     if (options->script != NULL) {
         settings.node_count = settings.founder_count = options->script->founders;
@@ -298,7 +300,7 @@ static const char *const COUNT_NAMES[COUNTS] = {
     "proposals",      "acknowledged", "unknown",        "crashes",   "messages",
     "lost",           "duplicated",   "delayed",        "snapshots", "installs",
     "replayed",       "elections",    "member_changes", "transfers", "duels",
-    "slow_followers", "rivals",       "majorities",     "scripts",
+    "slow_followers", "rivals",       "majorities",     "scripts",   "cuts",
 };
 
 static void print_counts(const struct cluster_counts *counts)
@@ -315,7 +317,7 @@ static bool counts_are_full(const struct cluster_counts *counts)
     const uint64_t *values = (const uint64_t *)counts;
     bool full = true;
     for (size_t i = 0; i < COUNTS; i++) {
-        if (values[i] != 0 || &values[i] == &counts->scripts)
+        if (values[i] != 0 || &values[i] == &counts->scripts || &values[i] == &counts->cuts)
             continue;
         printf("never happened: %s\n", COUNT_NAMES[i]);
         full = false;
@@ -328,8 +330,8 @@ static bool is_default_run(const struct options *options)
     enum { SEEDS_FOR_ALL = 100 };
     return options->last_seed - options->first_seed + 1 >= SEEDS_FOR_ALL && options->nodes == 0 &&
            options->without_rules == 0 && !options->lying && !options->only_duels &&
-           options->script == NULL && !options->no_members && !options->no_snapshots &&
-           !options->no_crashes;
+           !options->over_transport && options->script == NULL && !options->no_members &&
+           !options->no_snapshots && !options->no_crashes;
 }
 
 static bool read_option(struct options *options, struct text argument)
@@ -361,6 +363,8 @@ static bool read_option(struct options *options, struct text argument)
         return options->lying = true;
     if (text_equal(name, TEXT("--until-failure")))
         return options->until_failure = true;
+    if (text_equal(name, TEXT("--over-transport")))
+        return options->over_transport = true;
     if (text_equal(name, TEXT("--only-duels")))
         return options->only_duels = true;
     if (text_equal(name, TEXT("--no-members")))

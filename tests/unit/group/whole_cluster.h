@@ -11,5 +11,6 @@
 #include "../../simulation/group_healing.c"
 #include "../../simulation/group_machine.c"
 #include "../../simulation/group_network.c"
+#include "../../simulation/group_wires.c"
 
 #endif
