@@ -101,6 +101,11 @@ void consensus_compact(struct consensus *consensus, uint64_t index)
     memberships_forget(consensus);
 }
 
+void consensus_forget(struct consensus *consensus, uint64_t index)
+{
+    consensus_log_forget(&consensus->log, index);
+}
+
 bool consensus_install(struct consensus *consensus, const struct consensus_install *install)
 {
     if (consensus->failure.code != ERROR_NONE || consensus->state == CONSENSUS_LEADER)

@@ -19,7 +19,7 @@ struct membership_version {
  *   PROBE ---answer fits---> PIPELINE      one message, then wait; many, as far as the window goes
  *     ^ \--<--rejected, lost--/
  *     |
- *     +--<--installed or too long-- SNAPSHOT   entries it needs are not in memory
+ *     +--<--installed or too long-- SNAPSHOT   entries it needs are not known any more
  */
 enum progress_state { PROGRESS_PROBE, PROGRESS_PIPELINE, PROGRESS_SNAPSHOT };
 
@@ -28,6 +28,7 @@ struct progress {
     enum progress_state state;
     bool probe_sent;
     bool is_blocked; /* the world takes no more for now */
+    bool is_reading; /* what comes next, from the disk */
     uint64_t next_index;
     uint64_t matched_index;
     uint64_t snapshot_index; /* sent; 0: asked for */

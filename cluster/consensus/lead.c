@@ -25,7 +25,8 @@ struct progress *progress_find(struct consensus *consensus, uint64_t node_id)
 }
 
 static bool send_append(struct consensus *consensus, struct progress *progress,
-                        uint64_t previous_index, size_t count)
+                        uint64_t previous_index, const struct consensus_entry *entries,
+                        size_t count)
 {
     uint64_t last_index = previous_index + count;
     struct consensus_message message = {
@@ -38,7 +39,7 @@ static bool send_append(struct consensus *consensus, struct progress *progress,
                 .commit_index =
                     consensus->commit_index < last_index ? consensus->commit_index : last_index,
                 .round = consensus->round,
-                .entries = consensus->scratch,
+                .entries = entries,
                 .entry_count = count,
             },
     };
@@ -49,29 +50,42 @@ static bool send_append(struct consensus *consensus, struct progress *progress,
     return true;
 }
 
+/* Whether an append may begin behind the entry: its term is known, and what follows is somewhere.
+ */
+static bool is_known(const struct consensus *consensus, uint64_t index)
+{
+    const struct consensus_log *log = &consensus->log;
+    if (index == 0 && log->base_index > 0)
+        return log->term_count > 0 && log->terms[0].first_index <= 1;
+    return index == log->base_index || consensus_log_term(log, index) != 0;
+}
+
 /* An append without entries, behind an entry that the peer has: it can't be in the way of others,
  * nor be refused. */
 static void send_heartbeat(struct consensus *consensus, struct progress *progress)
 {
-    uint64_t index = progress->matched_index;
-    if (index < consensus->log.base_index)
-        index = 0;
-    (void)send_append(consensus, progress, index, 0);
+    uint64_t index = is_known(consensus, progress->matched_index) ? progress->matched_index : 0;
+    (void)send_append(consensus, progress, index, NULL, 0);
+}
+
+static void begin_snapshot(struct consensus *consensus, struct progress *progress)
+{
+    struct consensus_world *world = consensus->options.world;
+    progress->state = PROGRESS_SNAPSHOT;
+    progress->snapshot_index = 0;
+    progress->advanced_ms = consensus->now_ms;
+    send_heartbeat(consensus, progress);
+    world->operations->snapshot_needed(world, progress->node_id);
 }
 
 static void probe(struct consensus *consensus, struct progress *progress)
 {
-    struct consensus_world *world = consensus->options.world;
-    if (progress->next_index <= consensus->log.base_index) {
-        progress->state = PROGRESS_SNAPSHOT;
-        progress->snapshot_index = 0;
-        progress->advanced_ms = consensus->now_ms;
-        send_heartbeat(consensus, progress);
-        world->operations->snapshot_needed(world, progress->node_id);
+    if (!is_known(consensus, progress->next_index - 1)) {
+        begin_snapshot(consensus, progress);
         return;
     }
     progress->probe_sent = true;
-    (void)send_append(consensus, progress, progress->next_index - 1, 0);
+    (void)send_append(consensus, progress, progress->next_index - 1, NULL, 0);
 }
 
 static void begin_probing(struct consensus *consensus, struct progress *progress,
@@ -79,6 +93,7 @@ static void begin_probing(struct consensus *consensus, struct progress *progress
 {
     progress->state = PROGRESS_PROBE;
     progress->next_index = next_index;
+    progress->is_reading = false;
     probe(consensus, progress);
 }
 
@@ -108,6 +123,17 @@ static size_t gather(struct consensus *consensus, const struct progress *progres
     return count;
 }
 
+/* From the disk, one message after the other: what is not in memory was not sent for long. */
+static void read_next(struct consensus *consensus, struct progress *progress)
+{
+    struct consensus_world *world = consensus->options.world;
+    if (progress->is_reading || progress->next_index - 1 > progress->matched_index)
+        return;
+    progress->is_reading = true;
+    world->operations->entries_needed(world, progress->node_id, progress->next_index,
+                                      consensus->log.base_index + 1);
+}
+
 static void replicate(struct consensus *consensus, struct progress *progress)
 {
     if (progress->state == PROGRESS_PROBE && !progress->probe_sent)
@@ -115,7 +141,7 @@ static void replicate(struct consensus *consensus, struct progress *progress)
     while (progress->state == PROGRESS_PIPELINE && !progress->is_blocked &&
            progress->next_index <= consensus_log_last_index(&consensus->log)) {
         if (progress->next_index <= consensus->log.base_index) {
-            begin_probing(consensus, progress, progress->next_index);
+            read_next(consensus, progress);
             return;
         }
         uint64_t sent_index = progress->next_index - 1;
@@ -123,7 +149,8 @@ static void replicate(struct consensus *consensus, struct progress *progress)
             consensus->options.window_bytes)
             return;
         size_t count = gather(consensus, progress);
-        if (count == 0 || !send_append(consensus, progress, sent_index, count)) {
+        if (count == 0 ||
+            !send_append(consensus, progress, sent_index, consensus->scratch, count)) {
             progress->is_blocked = true;
             return;
         }
@@ -181,6 +208,27 @@ void leader_flush(struct consensus *consensus)
     }
 }
 
+void consensus_send_stored(struct consensus *consensus, uint64_t node_id, uint64_t first_index,
+                           const struct consensus_entry *entries, size_t entry_count)
+{
+    struct progress *progress =
+        consensus->state == CONSENSUS_LEADER ? progress_find(consensus, node_id) : NULL;
+    if (progress == NULL || !progress->is_reading)
+        return;
+    progress->is_reading = false;
+    if (progress->state != PROGRESS_PIPELINE || progress->next_index != first_index)
+        return;
+    if (entry_count == 0 || !is_known(consensus, first_index - 1)) {
+        begin_snapshot(consensus, progress);
+        return;
+    }
+    progress->advanced_ms = consensus->now_ms;
+    if (send_append(consensus, progress, first_index - 1, entries, entry_count))
+        progress->next_index += entry_count;
+    else
+        progress->is_blocked = true;
+}
+
 void consensus_send_snapshot(struct consensus *consensus, uint64_t node_id,
                              const struct consensus_install *install)
 {
@@ -207,7 +255,7 @@ void consensus_peer_lost(struct consensus *consensus, uint64_t node_id)
         return;
     progress->state = PROGRESS_PROBE;
     progress->next_index = progress->matched_index + 1;
-    progress->is_blocked = false;
+    progress->is_blocked = progress->is_reading = false;
     progress->probe_sent = true;
 }
 
@@ -409,7 +457,7 @@ static void take_match(struct consensus *consensus, struct progress *progress, u
         progress->matched_index = index;
         progress->advanced_ms = consensus->now_ms;
     }
-    bool reaches_log = progress->matched_index >= consensus->log.base_index;
+    bool reaches_log = is_known(consensus, progress->matched_index);
     if (progress->next_index <= progress->matched_index)
         progress->next_index = progress->matched_index + 1;
     if (progress->state == PROGRESS_SNAPSHOT && reaches_log) {

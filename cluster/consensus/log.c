@@ -47,6 +47,7 @@ void consensus_log_clear(struct consensus_log *log)
     for (size_t i = 0; i < log->count; i++)
         consensus_batch_unref(item_at(log, i)->entry.batch);
     free(log->items);
+    free(log->terms);
     consensus_log_init(log, 0, 0);
 }
 
@@ -67,10 +68,20 @@ const struct consensus_entry *consensus_log_entry(const struct consensus_log *lo
     return &item_at(log, (size_t)(index - log->base_index - 1))->entry;
 }
 
+static uint64_t former_term(const struct consensus_log *log, uint64_t index)
+{
+    for (size_t i = log->term_count; i > 0; i--)
+        if (log->terms[i - 1].first_index <= index)
+            return log->terms[i - 1].term;
+    return 0;
+}
+
 uint64_t consensus_log_term(const struct consensus_log *log, uint64_t index)
 {
     if (index == log->base_index)
         return log->base_term;
+    if (index < log->base_index)
+        return former_term(log, index);
     const struct consensus_entry *entry = consensus_log_entry(log, index);
     return entry == NULL ? 0 : entry->term;
 }
@@ -136,12 +147,45 @@ void consensus_log_truncate(struct consensus_log *log, uint64_t index)
         consensus_batch_unref(item_at(log, --log->count)->entry.batch);
 }
 
+/* Without memory the terms before are not known any more: who needs them gets a snapshot. */
+static void note_term(struct consensus_log *log, uint64_t index, uint64_t term)
+{
+    if (log->term_count > 0 && log->terms[log->term_count - 1].term == term)
+        return;
+    if (log->term_count == log->term_capacity) {
+        size_t capacity = log->term_capacity * 2 + 4;
+        struct log_term *terms = realloc(log->terms, capacity * sizeof *terms);
+        if (terms == NULL) {
+            log->term_count = 0;
+            return;
+        }
+        log->terms = terms;
+        log->term_capacity = capacity;
+    }
+    log->terms[log->term_count++] = (struct log_term){.first_index = index, .term = term};
+}
+
+void consensus_log_forget(struct consensus_log *log, uint64_t index)
+{
+    size_t gone = 0;
+    while (gone + 1 < log->term_count && log->terms[gone + 1].first_index <= index)
+        gone++;
+    log->term_count -= gone;
+    for (size_t i = 0; gone > 0 && i < log->term_count; i++)
+        log->terms[i] = log->terms[i + gone];
+    if (log->term_count > 0 && log->terms[0].first_index < index)
+        log->terms[0].first_index = index;
+}
+
 void consensus_log_compact(struct consensus_log *log, uint64_t index)
 {
     assert(index <= consensus_log_last_index(log));
+    if (log->term_count == 0 && log->base_index > 0 && index > log->base_index)
+        note_term(log, log->base_index, log->base_term);
     while (log->base_index < index) {
         struct log_item *item = item_at(log, 0);
         consensus_batch_unref(item->entry.batch);
+        note_term(log, log->base_index + 1, item->entry.term);
         log->base_index++;
         log->base_term = item->entry.term;
         log->base_offset = item->end_offset;

@@ -24,6 +24,12 @@ struct log_item {
     uint64_t write;      /* the number of the write that carries it to the disk; 0: it is there */
 };
 
+/* A term and the first of its entries that is known. */
+struct log_term {
+    uint64_t first_index;
+    uint64_t term;
+};
+
 struct consensus_log {
     struct log_item *items; /* ring [capacity] */
     size_t capacity;        /* a power of two, or 0 */
@@ -32,6 +38,9 @@ struct consensus_log {
     uint64_t base_index; /* 0 at the beginning of the log */
     uint64_t base_term;
     uint64_t base_offset;
+    /* Of entries that are not in memory any more, and of the base: [term_count], rising. */
+    struct log_term *terms;
+    size_t term_count, term_capacity;
 };
 
 /* Empty, behind the entry (index, term). */
@@ -41,7 +50,8 @@ void consensus_log_clear(struct consensus_log *log);
 uint64_t consensus_log_last_index(const struct consensus_log *log);
 uint64_t consensus_log_last_term(const struct consensus_log *log);
 
-/* Of an entry in memory or of the base; 0 when it is not known. */
+/* Of an entry that is or was in memory, or of the first base; 0 when it is not known, or forgotten.
+ */
 uint64_t consensus_log_term(const struct consensus_log *log, uint64_t index);
 
 /* NULL when it is not in memory. */
@@ -59,6 +69,9 @@ bool consensus_log_append(struct consensus_log *log, const struct consensus_entr
 
 /* Drop entries >= index, which is above the base. */
 void consensus_log_truncate(struct consensus_log *log, uint64_t index);
+
+/* Of entries before `index` not even the term is wanted any more. */
+void consensus_log_forget(struct consensus_log *log, uint64_t index);
 
 /* Drop entries <= index from memory; it becomes the base. */
 void consensus_log_compact(struct consensus_log *log, uint64_t index);

@@ -110,7 +110,8 @@ static void run_task(struct task *task)
     if (group->phase == GROUP_PHASE_CLOSING) {
         if (group->host->journal_lost)
             group_writes_cancel(group);
-        if (!group->task_queued && group->writes == NULL && group_replay_leave(group))
+        if (!group->task_queued && group->writes == NULL && group->reads_in_flight == 0 &&
+            group_replay_leave(group))
             group_free(group);
         return;
     }

@@ -51,6 +51,13 @@ struct group_write {
     size_t size_bytes;
 };
 
+/* Entries for a peer, on their way from the disk. */
+struct group_read {
+    struct journal_read base;
+    struct group *group;
+    uint64_t node_id;
+};
+
 /* A message that waits until term and vote are durable. */
 struct group_outgoing {
     struct group_outgoing *next;
@@ -85,6 +92,7 @@ struct group {
     bool snapshot_in_flight;     /* of them */
     bool install_in_flight; /* of them; until the machine is restored nothing is handed to it */
     uint64_t bytes_since_snapshot;
+    size_t reads_in_flight;
 
     /* Messages. */
     struct group_outgoing *outbox;

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "group_private.h"
 
 enum {
@@ -56,6 +57,9 @@ static void snapshot_taken(struct group_write *write)
     if (group->phase != GROUP_PHASE_RUNNING)
         return;
     group->machine->operations->snapshot_stored(group->machine, &group->snapshot.position);
+    consensus_forget(group->consensus, group->snapshot.position.frozen_index < group->snapshot.index
+                                           ? group->snapshot.position.frozen_index
+                                           : group->snapshot.index);
     group_machine_compact(group);
 }
 
@@ -217,6 +221,68 @@ void group_store_snapshot(struct group *group, const struct snapshot_header *hea
     journal_set_snapshot(group->host->options.journal, group->id, &record, &write->base);
 }
 
+/* --- Reading ------------------------------------------------------------------------------- */
+
+static bool entry_of(const struct journal_entry *record, struct consensus_entry *entry_out)
+{
+    if (record->kind < CONSENSUS_COMMAND || record->kind > CONSENSUS_MEMBERSHIP ||
+        record->version != (record->kind == CONSENSUS_MEMBERSHIP ? MEMBERSHIP_PAYLOAD_VERSION
+                                                                 : ENTRY_PAYLOAD_VERSION))
+        return false;
+    *entry_out = (struct consensus_entry){
+        .term = record->term,
+        .kind = (enum consensus_kind)record->kind,
+        .size_bytes = record->payload_bytes,
+        .bytes = record->payload,
+    };
+    return true;
+}
+
+static void entries_read(struct journal_read *base, const struct journal_entry *records,
+                         size_t count, const struct error *error)
+{
+    struct group_read *read = (struct group_read *)base;
+    struct group *group = read->group;
+    struct consensus_entry *entries = group_memory((count + 1) * sizeof *entries);
+    for (size_t i = 0; i < count; i++)
+        if (!entry_of(&records[i], &entries[i]))
+            count = i;
+    if (count == 0 && error->code != ERROR_NOT_FOUND)
+        log_event(LOG_WARNING, "group", "entries for a peer can't be read",
+                  "group=%llu index=%llu message=\"%s\"", (unsigned long long)group->id,
+                  (unsigned long long)base->first_index, error->message);
+    if (group->phase == GROUP_PHASE_RUNNING) {
+        group->host->statistics.entries_read_back += count;
+        consensus_send_stored(group->consensus, read->node_id, base->first_index, entries, count);
+    }
+    group->reads_in_flight--;
+    free(entries);
+    free(read);
+    group_wake(group);
+}
+
+static void world_entries_needed(struct consensus_world *world, uint64_t node_id,
+                                 uint64_t first_index, uint64_t end_index)
+{
+    struct group *group = group_of(world);
+    struct group_read *read = group_memory(sizeof *read);
+    *read = (struct group_read){
+        .base =
+            {
+                .group = group->id,
+                .first_index = first_index,
+                .end_index = end_index,
+                .done = entries_read,
+            },
+        .group = group,
+        .node_id = node_id,
+    };
+    group->reads_in_flight++;
+    journal_read(group->host->options.journal, &read->base);
+}
+
+/* --- Snapshots for peers ------------------------------------------------------------------- */
+
 static void world_snapshot_needed(struct consensus_world *world, uint64_t node_id)
 {
     struct group *group = group_of(world);
@@ -250,6 +316,7 @@ const struct consensus_world_operations group_world_operations = {
     .append = world_append,
     .truncate = world_truncate,
     .send = world_send,
+    .entries_needed = world_entries_needed,
     .snapshot_needed = world_snapshot_needed,
     .snapshot_offered = world_snapshot_offered,
 };

@@ -114,8 +114,13 @@ struct consensus_world_operations {
     bool (*send)(struct consensus_world *self, uint64_t node_id,
                  const struct consensus_message *message);
 
-    /* A peer needs entries that are not in memory any more: consensus_send_snapshot, or not, then
-     * it is asked for again. */
+    /* A peer needs entries from `first_index` to before `end_index`, which are only on the disk:
+     * consensus_send_stored follows, whatever comes of it. */
+    void (*entries_needed)(struct consensus_world *self, uint64_t node_id, uint64_t first_index,
+                           uint64_t end_index);
+
+    /* A peer needs entries that are not known any more: consensus_send_snapshot, or not, then it is
+     * asked for again. */
     void (*snapshot_needed)(struct consensus_world *self, uint64_t node_id);
 
     /* The leader sent a snapshot: consensus_install when it is fit to take the place of the log.
@@ -234,6 +239,11 @@ enum error_code consensus_read_begin(struct consensus *consensus, uint64_t *roun
                                      uint64_t *index_out, struct error *error);
 uint64_t consensus_read_round(const struct consensus *consensus);
 
+/* Send a peer `entry_count` entries that were read from the disk, from `first_index` on; none: they
+ * are not there, and it gets a snapshot. */
+void consensus_send_stored(struct consensus *consensus, uint64_t node_id, uint64_t first_index,
+                           const struct consensus_entry *entries, size_t entry_count);
+
 /* Send a peer the state in place of the log up to it. */
 void consensus_send_snapshot(struct consensus *consensus, uint64_t node_id,
                              const struct consensus_install *install);
@@ -242,6 +252,10 @@ void consensus_send_snapshot(struct consensus *consensus, uint64_t node_id,
 
 /* Drop entries up to `index` from memory as far as they are committed and durable. */
 void consensus_compact(struct consensus *consensus, uint64_t index);
+
+/* Entries before `index` are not on the disk any more either: a peer that needs them gets a
+ * snapshot. */
+void consensus_forget(struct consensus *consensus, uint64_t index);
 
 /*
  * Take a snapshot for the log: everything before is dropped, and what follows comes behind it. The
@@ -289,7 +303,7 @@ const struct membership *consensus_membership_at(const struct consensus *consens
 /* NULL when it is not in memory. */
 const struct consensus_entry *consensus_entry(const struct consensus *consensus, uint64_t index);
 
-/* Term of an entry in memory or of the base; 0 when unknown. */
+/* Term of an entry that is or was in memory, or of the base; 0 when unknown. */
 uint64_t consensus_term_at(const struct consensus *consensus, uint64_t index);
 
 /* Bytes of entries (after_index, index], 64 more for each, as far as they are in memory. */

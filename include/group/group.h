@@ -269,7 +269,8 @@ struct group_statistics {
     uint64_t snapshots_installed;
     uint64_t snapshot_bytes;
     uint64_t entries_delivered;
-    uint64_t entries_replayed; /* of them at a start, from the journal before the snapshot */
+    uint64_t entries_replayed;  /* of them at a start, from the journal before the snapshot */
+    uint64_t entries_read_back; /* from the disk, for peers that are behind */
     uint64_t messages_sent;
     uint64_t messages_received;
     uint64_t messages_dropped; /* malformed or for nobody */

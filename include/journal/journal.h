@@ -194,6 +194,24 @@ struct journal_range {
 struct journal_range journal_group_range(const struct journal *journal, uint64_t group);
 
 /*
+ * Entries read back from the disk while the journal runs, for who keeps only the newest in memory.
+ * The caller's until `done`, which is on the loop and not inside the call, also in a journal that
+ * closes.
+ */
+struct journal_read {
+    uint64_t group;
+    uint64_t first_index;
+    uint64_t end_index; /* read up to here, but no more than about a MiB; at least one */
+    /* `entries` [count], from first_index on, until it returns. None, with an error: NOT_FOUND (not
+     * there, or not any more), IO, CORRUPT, OUT_OF_MEMORY. */
+    void (*done)(struct journal_read *read, const struct journal_entry *entries, size_t count,
+                 const struct error *error);
+};
+
+/* The entries must be durable. */
+void journal_read(struct journal *journal, struct journal_read *read);
+
+/*
  * The group whose live records hold back the oldest segment, for whoever decides which group is
  * frozen next; false when only the segment in use is live.
  */

@@ -118,6 +118,8 @@ static const struct loop_metric LOOP_METRICS[] = {
             "Entries given to the shards."),
     COUNTER("group_entries_replayed_total", figures.groups.entries_replayed, 1,
             "Of them at the start, from the log."),
+    COUNTER("group_entries_read_back_total", figures.groups.entries_read_back, 1,
+            "Entries read from the disk for replicas that were behind."),
     GAUGE("group_in_flight_bytes", figures.groups.in_flight_bytes, 1,
           "Proposals not committed yet."),
     GAUGE("group_log_bytes", figures.groups.log_bytes, 1, "Log that consensus keeps in memory."),

@@ -101,6 +101,7 @@ static void begin_to_close_groups(struct cluster_node *node)
     cluster->counts.snapshots += statistics.snapshots_stored;
     cluster->counts.installs += statistics.snapshots_installed;
     cluster->counts.replayed += statistics.entries_replayed;
+    cluster->counts.read_back += statistics.entries_read_back;
     cluster->counts.elections += statistics.elections_won;
     for (size_t g = 0; g < cluster->settings.group_count; g++) {
         node->closing++;

@@ -98,7 +98,7 @@ struct cluster_node {
 struct cluster_counts {
     uint64_t proposals, acknowledged, unknown;
     uint64_t crashes, messages, lost, duplicated, reordered;
-    uint64_t snapshots, installs, replayed, elections;
+    uint64_t snapshots, installs, replayed, read_back, elections;
     uint64_t member_changes, transfers, duels, slow_followers, rivals, majorities, scripts, cuts;
 };
 

@@ -91,8 +91,8 @@ static bool hold(struct letter *letter, const struct consensus_message *message)
     return true;
 }
 
-static bool transport_send(struct group_transport *self, uint64_t group_id, uint64_t node_id,
-                           uint8_t *bytes, size_t size_bytes)
+static bool letter_send(struct group_transport *self, uint64_t group_id, uint64_t node_id,
+                        uint8_t *bytes, size_t size_bytes)
 {
     struct cluster_node *node = ((struct cluster_transport *)self)->node;
     struct cluster *cluster = node->cluster;
@@ -121,7 +121,7 @@ static bool transport_send(struct group_transport *self, uint64_t group_id, uint
     return reachable;
 }
 
-const struct group_transport_operations NETWORK_OPERATIONS = {.send = transport_send};
+const struct group_transport_operations NETWORK_OPERATIONS = {.send = letter_send};
 
 /* --- Held back ----------------------------------------------------------------------------- */
 

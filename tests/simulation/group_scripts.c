@@ -318,12 +318,79 @@ static bool early_change(struct cluster *cluster)
     return true;
 }
 
+/* --- Entries of former terms -------------------------------------------------------------------
+ */
+
+enum { LARGE_BYTES = 1200 * 1000 }; /* so that nothing else fits into its message */
+
+static bool holds_own_entries(struct cluster *cluster, size_t from, size_t to,
+                              const struct consensus_message *message)
+{
+    return holds_entries(cluster, from, to, message) && message->append.entry_count > 0 &&
+           message->append.entries[0].term == message->term;
+}
+
+/* The leader of the nodes [first, first + count) of the cast; SIZE_MAX: none in time. */
+static size_t await_leader_of(struct cluster *cluster, const struct cast *cast, size_t first,
+                              size_t count)
+{
+    for (uint64_t waited = 0; waited < 2 * ELECTION_MS_MAX; waited += STEP_MS) {
+        for (size_t i = first; i < first + count; i++)
+            if (leads(cluster, cast->nodes[i]))
+                return cast->nodes[i];
+        cluster_run_for(cluster, STEP_MS);
+    }
+    return SIZE_MAX;
+}
+
+/*
+ * Figure 3.7 of the dissertation: a leader's entry is on two of five, another leader has one of its
+ * own in that place, and the first comes back and brings its old entry to a third. Counting makes
+ * that a majority, and the other leader replaces it all the same.
+ */
+static bool former_entry(struct cluster *cluster)
+{
+    struct cast cast = cast_from(cluster, cluster_leader(cluster, GROUP));
+    const size_t *nodes = cast.nodes;
+    split(cluster, &cast, 2);
+    if (cluster_propose(cluster, nodes[0], GROUP, LARGE_BYTES) != ERROR_NONE)
+        return false;
+    cluster_run_for(cluster, 100);
+    isolate(cluster, nodes[0]);
+    cluster->holds = holds_entries;
+    size_t rival = await_leader_of(cluster, &cast, 2, 3);
+    if (rival == SIZE_MAX)
+        return false;
+    cluster_drop_letters(cluster);
+    cluster->holds = holds_own_entries;
+    size_t third = nodes[2] == rival ? nodes[3] : nodes[2];
+    for (size_t i = 2; i < 5; i++)
+        isolate(cluster, nodes[i]);
+    link_nodes(cluster, nodes[0], nodes[1], true);
+    link_nodes(cluster, third, nodes[0], true);
+    link_nodes(cluster, third, nodes[1], true);
+    cluster_run_for(cluster, 3000); /* until the first knows that it leads nobody */
+    size_t again = await_leader_of(cluster, &cast, 0, 2);
+    if (again == SIZE_MAX)
+        return false;
+    cluster_run_for(cluster, 1000);
+    isolate(cluster, nodes[0]);
+    isolate(cluster, nodes[1]);
+    cluster->holds = NULL;
+    cluster_drop_letters(cluster);
+    for (size_t i = 2; i < 5; i++)
+        link_nodes(cluster, rival, nodes[i], nodes[i] != rival);
+    cluster_run_for(cluster, ELECTION_MS_MAX);
+    return true;
+}
+
 /* --- All of them ----------------------------------------------------------------------------- */
 
 static const struct group_script SCRIPTS[] = {
-    {"late_answer", 5, late_answer}, {"written_twice", 5, written_twice},
-    {"low_term", 3, low_term},       {"own_demotion", 4, own_demotion},
-    {"two_changes", 5, two_changes}, {"early_change", 5, early_change},
+    {"late_answer", 5, late_answer},   {"written_twice", 5, written_twice},
+    {"low_term", 3, low_term},         {"own_demotion", 4, own_demotion},
+    {"two_changes", 5, two_changes},   {"early_change", 5, early_change},
+    {"former_entry", 5, former_entry},
 };
 
 const struct group_script *group_script_find(struct text name)

@@ -297,10 +297,10 @@ static bool run_seed(uint64_t seed, const struct options *options, struct cluste
 enum { COUNTS = sizeof(struct cluster_counts) / sizeof(uint64_t) };
 
 static const char *const COUNT_NAMES[COUNTS] = {
-    "proposals",      "acknowledged", "unknown",        "crashes",   "messages",
-    "lost",           "duplicated",   "delayed",        "snapshots", "installs",
-    "replayed",       "elections",    "member_changes", "transfers", "duels",
-    "slow_followers", "rivals",       "majorities",     "scripts",   "cuts",
+    "proposals",  "acknowledged",   "unknown",   "crashes",  "messages",       "lost",
+    "duplicated", "delayed",        "snapshots", "installs", "replayed",       "read_back",
+    "elections",  "member_changes", "transfers", "duels",    "slow_followers", "rivals",
+    "majorities", "scripts",        "cuts",
 };
 
 static void print_counts(const struct cluster_counts *counts)

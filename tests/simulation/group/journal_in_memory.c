@@ -53,7 +53,7 @@ struct journal {
     uint64_t next_group[GROUPS_MAX];
     size_t next_count;
     bool batch_under_way;
-    size_t lies; /* on their way */
+    size_t lies; /* on their way, as reads are */
     bool crashed;
     void (*closed)(void *context);
     void *closed_context;
@@ -312,6 +312,47 @@ static void tell_lie(void *argument)
     free(lie);
     journal->lies--;
     journal_free_if_closed(journal);
+}
+
+/* --- Reading ------------------------------------------------------------------------------- */
+
+struct reading {
+    struct journal *journal;
+    struct journal_read *read;
+};
+
+enum { READ_ENTRIES_MAX = 8 };
+
+static void finish_read(void *argument)
+{
+    struct reading *reading = argument;
+    struct journal *journal = reading->journal;
+    struct journal_read *read = reading->read;
+    const struct stored_group *group = stored_group(journal->medium, read->group);
+    struct journal_entry entries[READ_ENTRIES_MAX];
+    size_t count = 0;
+    struct error error = {0};
+    for (uint64_t index = read->first_index;
+         index < read->end_index && count < READ_ENTRIES_MAX && index >= group->view.first_index &&
+         index < group->view.next_index && !journal->crashed;
+         index++)
+        entries[count++] = group->entries[index - group->view.first_index].entry;
+    if (count == 0)
+        error_set(&error, ERROR_NOT_FOUND, "not there");
+    free(reading);
+    journal->lies--;
+    read->done(read, entries, count, &error);
+    journal_free_if_closed(journal);
+}
+
+void journal_read(struct journal *journal, struct journal_read *read)
+{
+    struct reading *reading = malloc(sizeof *reading);
+    assert(reading != NULL);
+    *reading = (struct reading){.journal = journal, .read = read};
+    journal->lies++;
+    simulated_scheduler_after(journal->medium->scheduler, choose_delay_ns(journal->medium),
+                              finish_read, reading);
 }
 
 static struct operation *submit(struct journal *journal, enum operation_kind kind, uint64_t group,

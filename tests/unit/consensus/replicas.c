@@ -72,6 +72,15 @@ static bool send_message(struct consensus_world *world, uint64_t node_id,
     return true;
 }
 
+static void entries_needed(struct consensus_world *world, uint64_t node_id, uint64_t first_index,
+                           uint64_t end_index)
+{
+    struct replica *replica = replica_of(world);
+    replica->reads_for = node_id;
+    replica->read_first = first_index;
+    replica->read_end = end_index;
+}
+
 static void snapshot_needed(struct consensus_world *world, uint64_t node_id)
 {
     replica_of(world)->asked_for = node_id;
@@ -92,6 +101,7 @@ static const struct consensus_world_operations WORLD = {
     .append = append,
     .truncate = truncate_log,
     .send = send_message,
+    .entries_needed = entries_needed,
     .snapshot_needed = snapshot_needed,
     .snapshot_offered = snapshot_offered,
 };

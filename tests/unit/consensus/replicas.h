@@ -17,8 +17,10 @@ struct replica {
     size_t writes;         /* begun and not finished */
     bool has_slow_disk;    /* they wait for finish_writes */
     uint64_t truncated_at; /* last */
-    uint64_t asked_for;    /* node that needs a snapshot; 0: none */
-    uint64_t offered;      /* index of the snapshot that a leader sent; 0: none */
+    uint64_t reads_for;    /* node that needs entries from the disk; 0: none */
+    uint64_t read_first, read_end;
+    uint64_t asked_for; /* node that needs a snapshot; 0: none */
+    uint64_t offered;   /* index of the snapshot that a leader sent; 0: none */
     bool refuses_to_send;
 };
 

@@ -236,6 +236,7 @@ static void a_peer_gets_a_snapshot_for_what_is_not_in_memory(void **state)
     replicas_run(replicas, HEARTBEAT_MS);
     struct consensus_status status = replicas_status(replicas, leader);
     consensus_compact(consensus, status.commit_index);
+    consensus_forget(consensus, status.commit_index);
     assert_int_equal(replicas_status(replicas, leader).base_index, status.commit_index);
     assert_int_equal(replicas_status(replicas, leader).log_bytes, 0);
     replicas_isolate(replicas, behind, false);
@@ -260,6 +261,56 @@ static void a_peer_gets_a_snapshot_for_what_is_not_in_memory(void **state)
     assert_int_equal(replicas_status(replicas, behind).base_index, status.commit_index);
     assert_int_equal(replicas_status(replicas, behind).commit_index, last);
     assert_int_equal(replicas_status(replicas, behind).stored_index, last);
+    replicas_destroy(replicas);
+}
+
+static void a_peer_gets_from_the_disk_what_is_not_in_memory(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas), behind = (leader + 1) % 3;
+    struct consensus *consensus = replicas->items[leader].consensus;
+    replicas_isolate(replicas, behind, true);
+    uint64_t first = replicas_propose(replicas, leader, 10);
+    uint64_t term = replicas_status(replicas, leader).term;
+    for (int i = 0; i < 20; i++)
+        (void)replicas_propose(replicas, leader, 10);
+    replicas_run(replicas, HEARTBEAT_MS);
+    uint64_t base = replicas_status(replicas, leader).commit_index - 5;
+    consensus_compact(consensus, base);
+    replicas_isolate(replicas, behind, false);
+    replicas_run(replicas, 3 * ELECTION_MS);
+    assert_int_equal(replicas->items[leader].asked_for, 0);
+    assert_int_equal(replicas->items[leader].reads_for, behind + 1);
+    assert_int_equal(replicas->items[leader].read_first, first);
+    assert_int_equal(replicas->items[leader].read_end, base + 1);
+
+    /* The disk gives as many at once as it likes. */
+    static const uint8_t BYTES[10] = "yyyyyyyyyy";
+    struct consensus_entry entries[8];
+    for (size_t i = 0; i < 8; i++)
+        entries[i] = (struct consensus_entry){
+            .term = term, .kind = CONSENSUS_COMMAND, .size_bytes = 10, .bytes = BYTES};
+    for (uint64_t index = first; index <= base; index += 8) {
+        size_t count = base + 1 - index < 8 ? (size_t)(base + 1 - index) : 8;
+        assert_int_equal(replicas->items[leader].read_first, index);
+        consensus_send_stored(consensus, behind + 1, index, entries, count);
+        replicas_deliver(replicas);
+    }
+    replicas_run(replicas, HEARTBEAT_MS);
+    assert_int_equal(replicas_status(replicas, behind).commit_index,
+                     replicas_status(replicas, leader).commit_index);
+
+    /* What is gone from the disk comes as a snapshot. */
+    replicas_isolate(replicas, behind, true);
+    for (int i = 0; i < 10; i++)
+        (void)replicas_propose(replicas, leader, 10);
+    replicas_run(replicas, HEARTBEAT_MS);
+    consensus_compact(consensus, replicas_status(replicas, leader).commit_index);
+    replicas_isolate(replicas, behind, false);
+    replicas_run(replicas, 3 * ELECTION_MS);
+    consensus_send_stored(consensus, behind + 1, replicas->items[leader].read_first, NULL, 0);
+    assert_int_equal(replicas->items[leader].asked_for, behind + 1);
     replicas_destroy(replicas);
 }
 
@@ -327,6 +378,7 @@ int main(void)
         cmocka_unit_test(what_gets_lost_is_sent_again),
         cmocka_unit_test(what_only_a_former_leader_has_is_cut_off),
         cmocka_unit_test(a_peer_gets_a_snapshot_for_what_is_not_in_memory),
+        cmocka_unit_test(a_peer_gets_from_the_disk_what_is_not_in_memory),
         cmocka_unit_test(a_change_counts_from_the_moment_it_is_in_the_log),
         cmocka_unit_test(a_read_is_confirmed_by_a_round_that_a_majority_answered),
     };

@@ -16,7 +16,7 @@
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
-    return "leak:transport_send\nleak:deliver\n";
+    return "leak:letter_send\nleak:deliver\n";
 }
 
 static void cut_both_ways(struct cluster *cluster, size_t left, size_t right, bool cut)
