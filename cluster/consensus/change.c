@@ -1,7 +1,7 @@
 /*
  * change - of members and of leaders, and reads that a leader vouches for.
  */
-#include <assert.h>
+#include <string.h>
 
 #include "consensus_private.h"
 
@@ -37,8 +37,7 @@ enum error_code consensus_change(struct consensus *consensus, const struct membe
     struct consensus_batch *batch = buffer.failed ? NULL : consensus_batch_create(buffer.size);
     uint64_t index = 0;
     if (batch != NULL) {
-        for (size_t i = 0; i < buffer.size; i++)
-            batch->bytes[i] = buffer.bytes[i];
+        memcpy(batch->bytes, buffer.bytes, buffer.size);
         index =
             consensus_propose(consensus, CONSENSUS_MEMBERSHIP, batch, batch->bytes, buffer.size);
         consensus_batch_unref(batch);

@@ -158,7 +158,8 @@ void receive_append_result(struct consensus *consensus, uint64_t from_node,
 /* Send what there is to whoever can take it. */
 void replicate_all(struct consensus *consensus);
 void heartbeat_all(struct consensus *consensus);
-struct progress *progress_find(struct consensus *consensus, uint64_t node_id);
+/* NULL when it is no peer of this leader. */
+struct progress *progress_find(const struct consensus *consensus, uint64_t node_id);
 
 /* Commit what a majority has. */
 void leader_commit(struct consensus *consensus);

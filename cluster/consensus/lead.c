@@ -16,11 +16,11 @@ enum {
 
 /* --- Sending ------------------------------------------------------------------------------- */
 
-struct progress *progress_find(struct consensus *consensus, uint64_t node_id)
+struct progress *progress_find(const struct consensus *consensus, uint64_t node_id)
 {
     for (size_t i = 0; i < consensus->progress_count; i++)
         if (consensus->progress[i].node_id == node_id)
-            return &consensus->progress[i];
+            return (struct progress *)&consensus->progress[i];
     return NULL;
 }
 
@@ -362,8 +362,7 @@ static uint64_t of_majority(const struct consensus *consensus,
             continue;
         uint64_t of_member = own;
         if (member->node_id != consensus->options.node_id) {
-            const struct progress *progress =
-                progress_find((struct consensus *)consensus, member->node_id);
+            const struct progress *progress = progress_find(consensus, member->node_id);
             of_member = progress == NULL ? 0 : value(progress);
         }
         size_t position = count++;
@@ -496,9 +495,8 @@ void receive_append_result(struct consensus *consensus, uint64_t from_node,
 bool consensus_peer(const struct consensus *consensus, uint64_t node_id,
                     struct consensus_peer *peer_out)
 {
-    const struct progress *progress = consensus->state == CONSENSUS_LEADER
-                                          ? progress_find((struct consensus *)consensus, node_id)
-                                          : NULL;
+    const struct progress *progress =
+        consensus->state == CONSENSUS_LEADER ? progress_find(consensus, node_id) : NULL;
     if (progress == NULL)
         return false;
     *peer_out = (struct consensus_peer){

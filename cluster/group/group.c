@@ -219,11 +219,8 @@ enum error_code group_create(struct group_host *host, const struct group_options
 {
     if (options->group_id == 0)
         return error_set(error, ERROR_INVALID, "group: id 0");
-    for (struct group *other = host->groups; other != NULL; other = other->next) {
-        if (other->id == options->group_id)
-            return error_set(error, ERROR_EXISTS, "group %llu",
-                             (unsigned long long)options->group_id);
-    }
+    if (group_host_find(host, options->group_id) != NULL)
+        return error_set(error, ERROR_EXISTS, "group %llu", (unsigned long long)options->group_id);
     struct group *group = calloc(1, sizeof *group);
     if (group == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "group");
@@ -242,8 +239,7 @@ enum error_code group_create(struct group_host *host, const struct group_options
     group->answered_end = &group->answered;
     group->pending_end = &group->pending;
 
-    group->next = host->groups;
-    host->groups = group;
+    group_host_add(host, group);
     *group_out = group;
     return ERROR_NONE;
 }
@@ -284,11 +280,7 @@ void group_close(struct group *group, void (*closed)(void *context), void *conte
 void group_free(struct group *group)
 {
     assert(group->writes == NULL);
-    struct group **link = &group->host->groups;
-    while (*link != group)
-        link = &(*link)->next;
-    *link = group->next;
-
+    group_host_remove(group->host, group);
     void (*closed)(void *context) = group->closed;
     void *context = group->closed_context;
     outbox_clear(group);

@@ -10,12 +10,15 @@
 #include "platform/environment.h"
 #include "snapshot_format.h"
 
+enum { HOST_BUCKETS = 256 };
+
 struct group_host {
     struct group_host_options options;
     bool journal_lost;
     struct timer tick;
-    struct journal_replay *replay; /* while a group of it is replayed */
-    struct group *groups;          /* by `next` */
+    struct journal_replay *replay;       /* while a group of it is replayed */
+    struct group *groups;                /* by `next` */
+    struct group *buckets[HOST_BUCKETS]; /* the same by id, by `next_in_bucket` */
     struct group_statistics statistics;
 };
 
@@ -77,6 +80,7 @@ struct group_offer {
 struct group {
     struct group_host *host;
     struct group *next;
+    struct group *next_in_bucket;
     uint64_t id;
     struct state_machine *machine;
     const struct journal_recovery *recovery;
@@ -145,6 +149,13 @@ static inline uint64_t group_now_ms(const struct group *group)
 {
     return clock_monotonic_ms(group->host->options.environment->clock);
 }
+
+/* --- host.c -------------------------------------------------------------------------------- */
+
+/* NULL when it is not there. */
+struct group *group_host_find(const struct group_host *host, uint64_t group_id);
+void group_host_add(struct group_host *host, struct group *group);
+void group_host_remove(struct group_host *host, struct group *group);
 
 /* --- group.c ------------------------------------------------------------------------------- */
 

@@ -66,17 +66,53 @@ void group_host_destroy(struct group_host *host)
     free(host);
 }
 
+/* --- Groups -------------------------------------------------------------------------------- */
+
+static struct group **bucket_of(struct group_host *host, uint64_t group_id)
+{
+    return &host->buckets[group_id % HOST_BUCKETS];
+}
+
+struct group *group_host_find(const struct group_host *host, uint64_t group_id)
+{
+    struct group *group = host->buckets[group_id % HOST_BUCKETS];
+    while (group != NULL && group->id != group_id)
+        group = group->next_in_bucket;
+    return group;
+}
+
+void group_host_add(struct group_host *host, struct group *group)
+{
+    struct group **bucket = bucket_of(host, group->id);
+    group->next_in_bucket = *bucket;
+    *bucket = group;
+    group->next = host->groups;
+    host->groups = group;
+}
+
+void group_host_remove(struct group_host *host, struct group *group)
+{
+    struct group **link = bucket_of(host, group->id);
+    while (*link != group)
+        link = &(*link)->next_in_bucket;
+    *link = group->next_in_bucket;
+    link = &host->groups;
+    while (*link != group)
+        link = &(*link)->next;
+    *link = group->next;
+}
+
+/* --- From the transport -------------------------------------------------------------------- */
+
 void group_host_receive(struct group_host *host, uint64_t group_id, uint64_t from_node,
                         const uint8_t *bytes, size_t size_bytes)
 {
     assert(scheduler_on_loop(host->options.environment->scheduler));
-    for (struct group *group = host->groups; group != NULL; group = group->next) {
-        if (group->id == group_id) {
-            group_receive(group, from_node, bytes, size_bytes);
-            return;
-        }
-    }
-    host->statistics.messages_dropped++;
+    struct group *group = group_host_find(host, group_id);
+    if (group != NULL)
+        group_receive(group, from_node, bytes, size_bytes);
+    else
+        host->statistics.messages_dropped++;
 }
 
 static bool takes_part(const struct group *group)
