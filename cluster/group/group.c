@@ -99,6 +99,7 @@ static void run_task(struct task *task)
     group->task_queued = false;
     if (group->phase == GROUP_PHASE_RUNNING) {
         struct consensus_status status;
+        group_confirm_begin(group);
         consensus_flush(group->consensus);
         consensus_status(group->consensus, &status);
         group->flushed_index = status.commit_index;
@@ -206,6 +207,7 @@ void group_after_step(struct group *group)
     follow_leadership(group, &status);
     answer_pending(group, &status);
     answer_transfer(group, &status);
+    group_confirm_answer(group);
     group_machine_snapshot(group);
     if (status.state == CONSENSUS_LEADER && status.commit_index > group->flushed_index)
         group_wake(group); /* tells the followers */
@@ -238,6 +240,7 @@ enum error_code group_create(struct group_host *host, const struct group_options
     group->outbox_end = &group->outbox;
     group->answered_end = &group->answered;
     group->pending_end = &group->pending;
+    group->confirming_end = &group->confirming;
 
     group_host_add(host, group);
     *group_out = group;
@@ -271,6 +274,8 @@ void group_close(struct group *group, void (*closed)(void *context), void *conte
         group_answer(group, request, GROUP_OUTCOME_UNKNOWN);
     }
     group->pending_end = &group->pending;
+    if (group->consensus != NULL)
+        group_confirm_answer(group);
     if (group->transfer != NULL)
         group_answer(group, group->transfer, GROUP_OUTCOME_UNKNOWN);
     group->transfer = NULL;

@@ -133,6 +133,9 @@ struct group {
     uint64_t announced_term; /* what the state machine was told last; 0: it follows */
     struct group_request *pending; /* proposed, by index */
     struct group_request **pending_end;
+    struct group_request *confirming; /* asked for in a round that is on its way, or in the next */
+    struct group_request **confirming_end;
+    bool confirmation_wanted; /* the last ones are in no round yet */
     struct group_request *transfer;
     uint64_t transfer_node;
     uint64_t transfer_due_ms;
@@ -177,6 +180,14 @@ void group_stop(struct group *group, const struct error *error);
 
 /* It is closed: tell the owner. */
 void group_free(struct group *group);
+
+/* --- request.c ----------------------------------------------------------------------------- */
+
+/* Begin a round for those that are in none. */
+void group_confirm_begin(struct group *group);
+
+/* Answer those whose round is over; all of them when this replica does not lead any more. */
+void group_confirm_answer(struct group *group);
 
 /* --- storage.c ----------------------------------------------------------------------------- */
 

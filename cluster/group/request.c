@@ -103,6 +103,57 @@ enum error_code group_barrier(struct group *group, struct group_request *request
     return ERROR_NONE;
 }
 
+/* --- Reads --------------------------------------------------------------------------------- */
+
+enum error_code group_confirm_lead(struct group *group, struct group_request *request,
+                                   struct error *error)
+{
+    enum error_code code = check_ready(group, error);
+    if (code != ERROR_NONE)
+        return code;
+    begin(group, request, 0);
+    request->round = 0;
+    request->term = group->leading_term;
+    *group->confirming_end = request;
+    group->confirming_end = &request->next;
+    group->confirmation_wanted = true;
+    group_wake(group);
+    return ERROR_NONE;
+}
+
+void group_confirm_begin(struct group *group)
+{
+    struct error error;
+    uint64_t round, index;
+    if (!group->confirmation_wanted)
+        return;
+    group->confirmation_wanted = false;
+    if (consensus_read_begin(group->consensus, &round, &index, &error) == ERROR_NONE)
+        for (struct group_request *request = group->confirming; request != NULL;
+             request = request->next)
+            if (request->round == 0) {
+                request->round = round;
+                request->index = index;
+            }
+    group_after_step(group);
+}
+
+void group_confirm_answer(struct group *group)
+{
+    uint64_t round = consensus_read_round(group->consensus);
+    while (group->confirming != NULL) {
+        struct group_request *request = group->confirming;
+        bool still_leads = request->term == group->leading_term;
+        bool is_confirmed = still_leads && request->round != 0 && request->round <= round;
+        if (!is_confirmed && still_leads)
+            return;
+        group->confirming = request->next;
+        if (group->confirming == NULL)
+            group->confirming_end = &group->confirming;
+        group_answer(group, request, is_confirmed ? GROUP_OUTCOME_COMMITTED : GROUP_OUTCOME_FAILED);
+    }
+}
+
 /* --- Members ------------------------------------------------------------------------------- */
 
 static enum error_code add_member(const struct group_change *change, struct membership *membership,

@@ -159,6 +159,7 @@ struct group_request {
     struct group *group;
     struct group_request *next;
     uint64_t term;
+    uint64_t round;
     enum group_outcome outcome;
     uint64_t started_ns;
     size_t payload_bytes;
@@ -188,6 +189,14 @@ enum error_code group_propose(struct group *group, struct group_request *request
  */
 enum error_code group_barrier(struct group *group, struct group_request *request,
                               struct error *error);
+
+/*
+ * COMMITTED proves that this replica still led after the call: a state machine that has applied
+ * `request->index` is then as new as any answer before the call. Costs a round of heartbeats for
+ * all that ask in one turn, and no entry. FAILED: it leads no longer. Errors: UNAVAILABLE.
+ */
+enum error_code group_confirm_lead(struct group *group, struct group_request *request,
+                                   struct error *error);
 
 enum group_change_kind {
     GROUP_CHANGE_ADD,    /* as spare; nothing is sent to it yet */

@@ -110,6 +110,54 @@ static void the_answer_comes_after_the_entry_was_delivered_and_not_inside_the_ca
     cluster_destroy(cluster);
 }
 
+struct confirmation {
+    struct group_request base;
+    enum group_outcome outcome;
+    bool done;
+};
+
+static void note_confirmation(struct group_request *base, enum group_outcome outcome)
+{
+    struct confirmation *confirmation = (struct confirmation *)base;
+    confirmation->outcome = outcome;
+    confirmation->done = true;
+}
+
+static struct confirmation confirm(struct cluster *cluster, size_t node, uint64_t milliseconds)
+{
+    struct confirmation confirmation = {.base.done = note_confirmation};
+    struct error error;
+    assert_int_equal(
+        group_confirm_lead(cluster->nodes[node].machines[0].group, &confirmation.base, &error),
+        ERROR_NONE);
+    assert_false(confirmation.done); /* not inside the call */
+    cluster_run_for(cluster, milliseconds);
+    assert_true(confirmation.done);
+    return confirmation;
+}
+
+static void a_leader_that_is_heard_may_answer_reads_and_one_that_is_not_may_not(void **state)
+{
+    (void)state;
+    struct cluster_settings settings = {
+        .seed = 5, .node_count = 3, .group_count = 1, .founder_count = 3};
+    struct cluster *cluster = cluster_create(&settings);
+    for (size_t i = 0; i < 3; i++)
+        cluster_start(cluster, i);
+    assert_true(cluster_await_leader(cluster, 0, 20000));
+    size_t leader = cluster_leader(cluster, 0);
+    assert_int_equal(cluster_propose(cluster, leader, 0, 8), ERROR_NONE);
+    cluster_run_for(cluster, 100);
+    struct confirmation heard = confirm(cluster, leader, 50); /* less than a heartbeat */
+    assert_int_equal(heard.outcome, GROUP_OUTCOME_COMMITTED);
+    assert_true(heard.base.index > 0);
+    for (size_t i = 0; i < 3; i++)
+        cluster->cut[leader][i] = cluster->cut[i][leader] = true;
+    assert_int_equal(confirm(cluster, leader, 5000).outcome, GROUP_OUTCOME_FAILED);
+    cluster_heal_and_check(cluster);
+    cluster_destroy(cluster);
+}
+
 static void what_is_in_flight_is_limited(void **state)
 {
     (void)state;
@@ -474,6 +522,7 @@ int main(void)
         cmocka_unit_test(a_single_voter_leads_without_waiting_for_an_election),
         cmocka_unit_test(proposals_are_applied_once_in_order_and_then_answered),
         cmocka_unit_test(the_answer_comes_after_the_entry_was_delivered_and_not_inside_the_call),
+        cmocka_unit_test(a_leader_that_is_heard_may_answer_reads_and_one_that_is_not_may_not),
         cmocka_unit_test(what_is_in_flight_is_limited),
         cmocka_unit_test(payloads_of_no_or_too_many_bytes_are_refused),
         cmocka_unit_test(a_restart_applies_exactly_what_was_committed),
