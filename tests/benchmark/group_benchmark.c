@@ -451,6 +451,23 @@ static void measure_groups(size_t groups, const size_t *sizes, const size_t *dep
     nodes_close();
 }
 
+/* What groups cost that nobody asks for anything. */
+static void measure_idle(size_t groups)
+{
+    group_count = groups;
+    nodes_open();
+    for (int i = 0; i < 300 && leaders() < group_count; i++)
+        usleep(100 * 1000);
+    usleep(1000 * 1000);
+    double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID), wall = seconds(CLOCK_MONOTONIC);
+    usleep((useconds_t)run_ms * 1000);
+    cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    wall = seconds(CLOCK_MONOTONIC) - wall;
+    printf("| %zu | %.2f |\n", groups, cpu / wall * 1000 / NODES);
+    fflush(stdout);
+    nodes_close();
+}
+
 int main(int count, char **arguments)
 {
     static const size_t SIZES[] = {65536, 65536, 65536, 262144, 262144, 262144, 1 << 20, 1 << 20};
@@ -478,6 +495,11 @@ int main(int count, char **arguments)
         measure_groups(32, SMALL, SMALL_DEPTHS, 2);
     }
     tls_context_destroy(tls);
+    tls = NULL;
+    puts("\n| idle groups | CPU ms a second, each node |\n|---|---|");
+    static const size_t IDLE[] = {1, 16, 64, 256};
+    for (size_t i = 0; i < sizeof IDLE / sizeof IDLE[0]; i++)
+        measure_idle(IDLE[i]);
     worker_pool_destroy(workers);
     credentials_remove(&credentials);
     return failed > 0;
