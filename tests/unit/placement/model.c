@@ -249,16 +249,57 @@ static void remember_sight(struct model *model)
     model->old_sight.observation.shards = model->old_sight.shards;
 }
 
+/* Left, dead for too long, or one too many and dead: it need not wait. */
+static bool goes_anyway(const struct model *model, const struct model_sight *sight,
+                        const struct cluster_shard *shard, uint64_t node_id)
+{
+    const struct cluster_node *node = cluster_state_find_node(model->state, node_id);
+    if (node->state == CLUSTER_NODE_LEFT)
+        return true;
+    for (size_t i = 0; i < sight->observation.node_count; i++) {
+        const struct placement_node_view *view = &sight->nodes[i];
+        if (view->node_id == node_id && !view->alive)
+            return shard->replicas.count > cluster_state_facts(model->state)->replication ||
+                   sight->observation.now_ms - view->dead_since_ms >=
+                       model->limits.replace_after_ms;
+    }
+    return false;
+}
+
+/* As the planner saw it. */
+static bool was_healthy(const struct model *model, const struct model_sight *sight,
+                        uint32_t shard_id, uint64_t node_id)
+{
+    const struct placement_shard_view *view = &sight->shards[shard_id];
+    bool alive = false;
+    for (size_t i = 0; i < sight->observation.node_count; i++)
+        alive = alive || (sight->nodes[i].node_id == node_id && sight->nodes[i].alive);
+    for (size_t i = 0; i < view->member_count; i++)
+        if (view->members[i].node_id == node_id)
+            return alive && view->members[i].role == PLACEMENT_VOTER &&
+                   view->members[i].bytes_behind <= model->limits.caught_up_bytes;
+    return false;
+}
+
 /* One replica of a shard changes at a time, and one that could stay only when all are healthy. */
-static void check_assign(const struct model *model, const struct cluster_assign *assign)
+static void check_assign(const struct model *model, const struct model_sight *sight,
+                         const struct cluster_assign *assign)
 {
     const struct cluster_shard *shard = cluster_state_find_shard(model->state, assign->shard_id);
-    uint32_t gone = 0, come = 0;
-    for (uint32_t i = 0; i < shard->replicas.count; i++)
-        gone += !cluster_replicas_has(&assign->replicas, shard->replicas.node_ids[i]);
+    uint32_t gone = 0, come = 0, ill = 0;
+    bool anyway = true;
+    for (uint32_t i = 0; i < shard->replicas.count; i++) {
+        uint64_t node_id = shard->replicas.node_ids[i];
+        ill += !was_healthy(model, sight, assign->shard_id, node_id);
+        if (cluster_replicas_has(&assign->replicas, node_id))
+            continue;
+        gone++;
+        anyway = goes_anyway(model, sight, shard, node_id);
+    }
     for (uint32_t i = 0; i < assign->replicas.count; i++)
         come += !cluster_replicas_has(&shard->replicas, assign->replicas.node_ids[i]);
     assert_true(gone <= 1 && come <= 1 && gone + come > 0);
+    assert_true(anyway || ill == 0);
 }
 
 static void propose(struct model *model, const struct cluster_assign *assign)
@@ -267,10 +308,11 @@ static void propose(struct model *model, const struct cluster_assign *assign)
     model->assigns += model_apply(model, &entry) == CLUSTER_ACCEPTED;
 }
 
-static bool carry_out(struct model *model, const struct placement_plan *plan)
+static bool carry_out(struct model *model, const struct model_sight *sight,
+                      const struct placement_plan *plan)
 {
     for (size_t i = 0; i < plan->assign_count; i++) {
-        check_assign(model, &plan->assigns[i]);
+        check_assign(model, sight, &plan->assigns[i]);
         if (!model->reliable && happens(model, 10))
             continue; /* lost */
         if (!model->reliable && happens(model, 20))
@@ -301,7 +343,7 @@ static bool plan(struct model *model)
     assert_int_equal(
         placement_plan(model->state, &sight->observation, &model->limits, arena, &plan, &error),
         ERROR_NONE);
-    bool planned = carry_out(model, &plan);
+    bool planned = carry_out(model, sight, &plan);
     arena_destroy(arena);
     return planned;
 }

@@ -172,18 +172,55 @@ static void leaders_leave_a_slow_disk_and_return(void **state)
     model_destroy(model);
 }
 
-/* 32 leaders on 6 nodes are 6 6 5 5 5 5: the two sixes are not in one zone. */
+/* Nodes 1 and 3 of one zone lead two shards each, 2 and 4 of the other one each. */
 static void leaders_are_even_over_zones_too(void **state)
 {
     (void)state;
-    struct model *model = settled_model(6, 3, 32, 3);
-    uint32_t zones[3] = {0};
-    for (uint64_t id = 1; id <= 6; id++) {
-        assert_in_range(leads_of_node(model, id), 5, 6);
-        zones[(id - 1) % 3] += leads_of_node(model, id);
+    static const uint64_t LEADERS[] = {1, 1, 3, 3, 2, 4};
+    struct model *model = settled_model(4, 2, 6, 4);
+    for (size_t i = 0; i < 6; i++)
+        model->groups[i].view.leader = LEADERS[i];
+    assert_true(model_settle(model, TICKS_MAX));
+    assert_int_equal(leads_of_node(model, 1) + leads_of_node(model, 3), 3);
+    for (uint64_t id = 1; id <= 4; id++)
+        assert_in_range(leads_of_node(model, id), 1, 2);
+    model_destroy(model);
+}
+
+static void set_zone(struct model *model, uint64_t node_id, const char *zone)
+{
+    struct cluster_entry entry = {
+        .kind = CLUSTER_UPDATE_NODE,
+        .update_node = {node_id, cluster_state_find_node(model->state, node_id)->traits}};
+    snprintf(entry.update_node.traits.zone, sizeof entry.update_node.traits.zone, "%s", zone);
+    assert_int_equal(model_apply(model, &entry), CLUSTER_ACCEPTED);
+}
+
+/*
+ * Node 1 has three replicas, 2, 3 and 4 one each, in a zone of their own: all shards of node 1 are
+ * there as well, so none can go there. By way of 5 or 6 it can.
+ */
+static void a_chain_of_moves_evens_what_one_cannot(void **state)
+{
+    (void)state;
+    static const struct cluster_replicas REPLICAS[] = {
+        {2, {1, 2}}, {2, {1, 3}}, {2, {1, 4}}, {2, {5, 6}}, {2, {5, 6}}};
+    static const char *const ZONES[] = {"a", "b", "b", "b", "c", "d"};
+    struct model *model = settled_model(6, 1, 5, 2);
+    for (uint64_t id = 1; id <= 6; id++)
+        set_zone(model, id, ZONES[id - 1]);
+    for (uint32_t i = 0; i < 5; i++) {
+        const struct cluster_shard *shard = cluster_state_find_shard(model->state, i);
+        struct cluster_entry entry = {.kind = CLUSTER_ASSIGN,
+                                      .assign = {i, shard->generation, REPLICAS[i]}};
+        assert_int_equal(model_apply(model, &entry), CLUSTER_ACCEPTED);
+        begin_group(model, i);
     }
-    for (size_t i = 0; i < 3; i++)
-        assert_in_range(zones[i], 10, 11);
+    assert_int_equal(replicas_of_node(model, 1), 3);
+    assert_true(model_settle(model, TICKS_MAX));
+    for (uint64_t id = 1; id <= 6; id++)
+        assert_in_range(replicas_of_node(model, id), 1, 2);
+    assert_int_equal(model->assigns, 2);
     model_destroy(model);
 }
 
@@ -269,6 +306,7 @@ int main(void)
         cmocka_unit_test(a_new_zone_is_used),
         cmocka_unit_test(leaders_leave_a_slow_disk_and_return),
         cmocka_unit_test(leaders_are_even_over_zones_too),
+        cmocka_unit_test(a_chain_of_moves_evens_what_one_cannot),
         cmocka_unit_test(few_shards_move_at_a_time),
         cmocka_unit_test(a_split_shard_moves_like_any_other),
         cmocka_unit_test(a_shard_of_one_slot_is_not_split),
