@@ -70,15 +70,20 @@ static void observe_node(struct planner *planner, struct planner_node *node,
     node->may_lead = node->takes && !view->slow_disk;
 }
 
-/* What is copied uses up the limits. Members that are only to go do not: they may have to wait for
- * a node that is dead, and nothing else may wait for them. */
-static void count_moves(struct planner *planner, struct planner_shard *shard,
-                        const struct placement_observation *observation)
+/* A desired replica without a vote yet, on a node that is there to get it. */
+static bool is_being_made(const struct planner_shard *shard, const struct planner_node *node)
+{
+    const struct placement_member *member = view_of_member(shard->view, node->node->node_id);
+    return node->alive && !node->leaves_soon && (member == NULL || member->role != PLACEMENT_VOTER);
+}
+
+/* What is being made uses up the limits. Members that are only to go do not: they may have to wait
+ * for a node that is dead, and nothing else may wait for them. Nor do voters that lag. */
+static void count_moves(struct planner *planner, struct planner_shard *shard)
 {
     for (uint32_t i = 0; i < shard->count; i++) {
         struct planner_node *node = &planner->nodes[shard->replicas[i]];
-        if (!node->alive ||
-            member_is_healthy(observation, planner->limits, shard->view, node->node->node_id))
+        if (!is_being_made(shard, node))
             continue;
         node->coming++;
         shard->moving = true;
@@ -97,21 +102,16 @@ static void observe_shard(struct planner *planner, struct planner_shard *shard,
     shard->view = view_of_shard(observation, shard->shard->shard_id);
     if (shard->view == NULL)
         return;
-    shard->calm = true;
-    for (uint32_t i = 0; i < shard->count; i++) {
-        const struct planner_node *node = &planner->nodes[shard->replicas[i]];
-        bool healthy =
-            member_is_healthy(observation, planner->limits, shard->view, node->node->node_id);
-        shard->healthy += healthy;
-        if (node->alive && !healthy && !node->leaves_soon)
-            shard->calm = false;
-    }
+    for (uint32_t i = 0; i < shard->count; i++)
+        shard->healthy += member_is_healthy(observation, planner->limits, shard->view,
+                                            planner->nodes[shard->replicas[i]].node->node_id);
     shard->whole = shard->healthy == shard->count && shard->view->member_count == shard->count;
     shard->leader = planner_place(planner, shard->view->leader);
     if (shard->leader != PLACE_NONE)
         planner->nodes[shard->leader].leads++;
     planner->transfers += shard->view->transferring;
-    count_moves(planner, shard, observation);
+    count_moves(planner, shard);
+    shard->calm = !shard->moving;
 }
 
 void planner_observe(struct planner *planner, const struct placement_observation *observation)

@@ -27,11 +27,11 @@ struct planner_node {
 struct planner_shard {
     const struct cluster_shard *shard;
     const struct placement_shard_view *view; /* NULL: no leader is known */
-    bool calm;        /* there is a leader, and no desired replica on a node that is alive lags */
-    bool whole;       /* members are those desired, all are healthy */
-    bool moving;      /* a replica is being made, or is to be by this plan */
-    bool touched;     /* its replicas, by this plan */
-    bool handed_over; /* its leadership, by this plan */
+    bool calm;                               /* there is a leader, and no replica is being made */
+    bool whole;                              /* members are those desired, all are healthy */
+    bool moving;                             /* a replica is being made, or is to be by this plan */
+    bool touched;                            /* its replicas, by this plan */
+    bool handed_over;                        /* its leadership, by this plan */
     uint32_t healthy;
     uint32_t count;
     uint16_t replicas[CLUSTER_REPLICAS_MAX + 1]; /* [count] places; one more while it moves */

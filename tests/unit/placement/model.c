@@ -281,6 +281,25 @@ static bool was_healthy(const struct model *model, const struct model_sight *sig
     return false;
 }
 
+/* Replicas that somebody is making, as far as the planner saw. */
+static uint32_t count_made(const struct model *model, const struct model_sight *sight,
+                           const struct cluster_shard *shard)
+{
+    uint32_t made = 0;
+    const struct placement_shard_view *view = &sight->shards[shard->shard_id];
+    for (uint32_t i = 0; i < shard->replicas.count; i++) {
+        uint64_t node_id = shard->replicas.node_ids[i];
+        bool votes = false, alive = false;
+        for (size_t k = 0; k < view->member_count; k++)
+            votes = votes || (view->members[k].node_id == node_id &&
+                              view->members[k].role == PLACEMENT_VOTER);
+        for (size_t k = 0; k < sight->observation.node_count; k++)
+            alive = alive || (sight->nodes[k].node_id == node_id && sight->nodes[k].alive);
+        made += alive && !votes && !goes_anyway(model, sight, shard, node_id);
+    }
+    return made;
+}
+
 /* One replica of a shard changes at a time, and one that could stay only when all are healthy. */
 static void check_assign(const struct model *model, const struct model_sight *sight,
                          const struct cluster_assign *assign)
@@ -300,6 +319,7 @@ static void check_assign(const struct model *model, const struct model_sight *si
         come += !cluster_replicas_has(&shard->replicas, assign->replicas.node_ids[i]);
     assert_true(gone <= 1 && come <= 1 && gone + come > 0);
     assert_true(anyway || ill == 0);
+    assert_int_equal(count_made(model, sight, shard), 0);
 }
 
 static void propose(struct model *model, const struct cluster_assign *assign)
