@@ -87,9 +87,10 @@ struct placement_plan {
 /*
  * What to change next. In this order: replicas on nodes that left or are dead for too long get
  * substitutes, missing ones are added, draining nodes are emptied, superfluous replicas go; those
- * that share a zone while another is free are moved, then counts per node are evened. All but the
- * first two only where the whole shard is healthy, one replica of a shard at a time. Leaders leave
- * draining nodes and slow disks, and are evened over nodes, then over zones of equal size.
+ * that share a zone while another is free are moved, then counts per node are evened. One replica
+ * of a shard at a time, and what could stay where it is only where the whole shard is healthy. A
+ * replica is given up without a substitute only when its node has left. Leaders leave draining
+ * nodes and slow disks, and are evened over nodes, then over zones of equal size.
  *
  * An empty plan is a steady state, or one that waits. Memory is from `arena`.
  *
