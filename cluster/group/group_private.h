@@ -119,6 +119,7 @@ struct group {
     uint8_t *snapshot_bytes;         /* [snapshot_size], from malloc */
     size_t snapshot_size;
     bool snapshot_wanted;
+    bool snapshot_failed; /* not again before the next tick */
 
     /* Replay at the start. */
     struct journal_replay_part *replay_part; /* until its last payload is released */

@@ -129,7 +129,7 @@ void group_machine_snapshot(struct group *group)
 {
     bool due = group->snapshot_wanted ||
                group->bytes_since_snapshot >= group->host->options.snapshot_log_bytes;
-    if (!due || group->snapshot_in_flight || group->install_in_flight ||
+    if (!due || group->snapshot_failed || group->snapshot_in_flight || group->install_in_flight ||
         group->offer.bytes != NULL || group->replaying || group->handled_index == 0)
         return;
     struct snapshot_header header = {.index = group->handled_index};
@@ -138,6 +138,7 @@ void group_machine_snapshot(struct group *group)
         fill_state(group, group->machine->operations->snapshot, &state, &header.position) &&
         encode_snapshot(group, &header, &state, &buffer);
     byte_buffer_clear(&state);
+    group->snapshot_failed = !built;
     if (!built)
         return;
     group->snapshot_wanted = false;

@@ -122,6 +122,7 @@ void group_tick(struct group *group)
 {
     if (group->phase != GROUP_PHASE_RUNNING)
         return;
+    group->snapshot_failed = false;
     consensus_tick(group->consensus, group_now_ms(group));
     group_after_step(group);
     group_offer_try(group);
