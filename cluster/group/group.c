@@ -329,7 +329,11 @@ void group_status(const struct group *group, struct group_status *status_out)
         .replaying = group->replaying,
         .term = status.term,
         .leader_id = running ? status.leader_id : 0,
+        .leader_heard_ms = status.leader_heard_ms,
         .commit_index = status.commit_index,
+        .is_current = running && !group->replaying && !group->install_in_flight &&
+                      group->handled_index >= status.told_index,
+        .transferring = running && status.transferring,
         .last_index = running ? status.last_index : 0,
         .stored_index = status.stored_index,
         .delivered_index = group->delivered_index,

@@ -247,8 +247,11 @@ struct group_status {
     bool ready;     /* leader, and the barrier of its term is applied: takes proposals */
     bool replaying; /* what was stored before the start is still being handed to `apply` */
     uint64_t term;
-    uint64_t leader_id; /* 0 when unknown */
+    uint64_t leader_id;       /* 0 when unknown */
+    uint64_t leader_heard_ms; /* monotonic; when it was heard last, or a majority heard this one */
     uint64_t commit_index;
+    bool is_current; /* all that a leader said is committed was handed to `apply` */
+    bool transferring;
     uint64_t last_index;
     uint64_t stored_index;    /* durable here */
     uint64_t delivered_index; /* last entry given to `apply` */

@@ -80,6 +80,7 @@ static void apply_slice(struct replica *replica)
     }
     replay_count(replica, replica->applied_index + 1 - replica->replay_first_index);
     group_applied(replica->group);
+    replica_show(replica);
     replica_acknowledge(replica);
     replica_count_unfrozen(replica);
     replica_lead_when_applied(replica);
