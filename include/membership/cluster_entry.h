@@ -53,8 +53,9 @@ struct cluster_founding_shard {
 struct cluster_found {
     uint8_t cluster_id[CLUSTER_ID_BYTES];
     char name[CLUSTER_NAME_BYTES_MAX + 1];
-    uint32_t version;                       /* of the state machine; all founders support it */
-    uint32_t replication;                   /* 1..CLUSTER_REPLICAS_MAX */
+    uint32_t version;     /* of the state machine; all founders support it */
+    uint32_t replication; /* 1..CLUSTER_REPLICAS_MAX */
+    uint32_t spread;      /* over how many slots one target is spread, 1..SLOT_COUNT */
     const struct cluster_founder *founders; /* [founder_count], names rising */
     size_t founder_count;
     const struct cluster_founding_shard *shards; /* [shard_count], by shard id, groups rising */

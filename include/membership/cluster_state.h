@@ -37,6 +37,7 @@ struct cluster_facts {
     char name[CLUSTER_NAME_BYTES_MAX + 1];
     uint32_t version;          /* state-machine version in force */
     uint32_t replication;      /* replicas that a shard shall have */
+    uint32_t spread;           /* over how many slots one target is spread */
     uint64_t index;            /* of the entry that changed the state last: its version number */
     uint64_t slot_map_version; /* rises with every split, from 1 */
     uint64_t next_node_id;

@@ -18,6 +18,7 @@ struct formation_options {
     uint32_t shard_count; /* 1..CLUSTER_SHARDS_MAX */
     uint32_t replication; /* 1..CLUSTER_REPLICAS_MAX; fewer nodes keep fewer replicas, for now */
     uint32_t version;     /* of the state machine */
+    uint32_t spread;      /* over how many slots one target is spread, 1..SLOT_COUNT */
     uint64_t first_group; /* id of the group of shard 0; others follow */
 };
 
