@@ -16,6 +16,7 @@
 #include "http/server.h"
 #include "ingest/ingest.h"
 #include "replica/replica.h"
+#include "replica/replica_table.h"
 #include "telemetry/metrics.h"
 
 struct api;
@@ -62,8 +63,7 @@ struct api_program {
 struct api_options {
     const struct api_loop *loops; /* [loop_count], copied */
     size_t loop_count;
-    struct replica *const *replicas; /* [shard_count], outlives the api */
-    size_t shard_count;
+    struct replica_table *replicas; /* of this node; outlives the api */
     struct frontend *frontend;
     struct metrics *metrics;
     struct clock *clock;

@@ -140,6 +140,16 @@ void replica_flush(struct replica *replica, struct shard_flush *flush);
 /* On the loop: freeze and drop the log before it, for a quick next start; `done` when over. */
 void replica_settle(struct replica *replica, void (*done)(void *context), void *context);
 
+/* --- Members: on the loop --------------------------------------------------------------------- */
+
+/* As the functions of the group that they are named after. */
+size_t replica_members(const struct replica *replica, struct consensus_member *members_out);
+size_t replica_peers(const struct replica *replica, struct group_peer *peers_out);
+enum error_code replica_change_members(struct replica *replica, struct group_request *request,
+                                       const struct group_change *change, struct error *error);
+enum error_code replica_transfer(struct replica *replica, struct group_request *request,
+                                 uint64_t node_id, struct error *error);
+
 void replica_group_status(const struct replica *replica, struct group_status *status_out);
 
 #endif

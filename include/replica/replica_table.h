@@ -38,4 +38,8 @@ bool replica_table_is_held(const struct replica_table *table, uint32_t shard_id)
 struct replica *replica_table_hold(struct replica_table *table, uint32_t shard_id);
 void replica_table_release(struct replica_table *table, uint32_t shard_id);
 
+/* Each replica that is there, by shard; held while it is visited. */
+typedef void replica_visit(void *context, uint32_t shard_id, struct replica *replica);
+void replica_table_visit(struct replica_table *table, replica_visit *visit, void *context);
+
 #endif

@@ -7,6 +7,7 @@
  *   answer.c   every write and entry is answered once
  *   apply.c    committed entries into the shard
  *   fresh.c    who may read from it
+ *   members.c  for who decides about them
  *   freeze.c   when the shard freezes
  *   machine.c  snapshots and leadership, as the group asks for them
  */

@@ -79,3 +79,15 @@ void replica_table_release(struct replica_table *table, uint32_t shard_id)
     assert(shard_id < table->shard_max);
     atomic_fetch_sub(&table->slots[shard_id].holders, 1);
 }
+
+void replica_table_visit(struct replica_table *table, replica_visit *visit, void *context)
+{
+    uint32_t end = replica_table_end(table);
+    for (uint32_t shard = 0; shard < end; shard++) {
+        struct replica *replica = replica_table_hold(table, shard);
+        if (replica == NULL)
+            continue;
+        visit(context, shard, replica);
+        replica_table_release(table, shard);
+    }
+}

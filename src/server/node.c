@@ -74,6 +74,8 @@ static void release(struct node *node)
         ingest_destroy(node->loops[i].ingest);
         group_host_destroy(node->loops[i].host);
     }
+    hosting_destroy(node->hosting);
+    replica_table_destroy(node->replicas);
     frontend_destroy(node->frontend);
     api_destroy(node->api);
     http_router_destroy(node->router);
@@ -92,9 +94,6 @@ static void release(struct node *node)
     byte_buffer_clear(&node->config_yaml);
     free(node->shown_settings);
     free(node->loops);
-    free(node->replicas);
-    free(node->directories);
-    free(node->loop_of_shard);
     data_directory_close(node->directory);
     free(node);
 }

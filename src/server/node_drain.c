@@ -85,25 +85,15 @@ static void close_journals(struct node *node)
 /* --- Replicas close
  * --------------------------------------------------------------------------------- */
 
-static void replica_closed(void *context)
+static void replicas_closed(void *context)
 {
-    struct node_loop *loop = context;
-    if (--loop->closing == 0)
-        step_done(loop);
+    step_done(context);
 }
 
 static void close_loop_replicas(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
-    struct node *node = loop->node;
-    loop->closing = 1;
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
-        if (node->loop_of_shard[shard] != loop->number)
-            continue;
-        loop->closing++;
-        replica_close(node->replicas[shard], replica_closed, loop);
-    }
-    replica_closed(loop);
+    hosting_close(loop->node->hosting, loop->number, replicas_closed, loop);
 }
 
 static void close_replicas(struct node *node)
@@ -148,6 +138,16 @@ static uint64_t settle_grace_ms(const struct node *node)
                                                            : SETTLE_GRACE_LEAST_MS;
 }
 
+static void settle_replica(void *context, uint32_t shard_id, struct replica *replica)
+{
+    struct node_loop *loop = context;
+    (void)shard_id;
+    if (!replica_is_ready(replica))
+        return;
+    loop->settling++;
+    replica_settle(replica, replica_settled, loop);
+}
+
 static void settle_loop(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
@@ -155,12 +155,7 @@ static void settle_loop(struct task *task)
     loop->settling = 1;
     loop->settle_timer = (struct timer){.fire = settle_timeout, .heap_index = TIMER_IDLE};
     scheduler_timer_start(loop->environment.scheduler, &loop->settle_timer, settle_grace_ms(node));
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
-        if (node->loop_of_shard[shard] != loop->number || !replica_is_ready(node->replicas[shard]))
-            continue;
-        loop->settling++;
-        replica_settle(node->replicas[shard], replica_settled, loop);
-    }
+    hosting_visit_loop(node->hosting, loop->number, settle_replica, loop);
     replica_settled(loop);
 }
 
@@ -179,18 +174,16 @@ static void server_drained(void *context)
 }
 
 /* Flushes may take as long as merges do: they are not waited for. */
-static void cancel_flushes(struct node_loop *loop)
+static void cancel_flushes(void *context, uint32_t shard_id, struct replica *replica)
 {
-    struct node *node = loop->node;
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
-        if (node->loop_of_shard[shard] == loop->number)
-            shard_cancel_flushes(replica_shard(node->replicas[shard]));
+    (void)context, (void)shard_id;
+    shard_cancel_flushes(replica_shard(replica));
 }
 
 static void drain_server(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
-    cancel_flushes(loop);
+    hosting_visit_loop(loop->node->hosting, loop->number, cancel_flushes, NULL);
     http_server_drain(loop->server, DRAIN_GRACE_MS, server_drained, loop);
 }
 

@@ -13,6 +13,7 @@
 #include "frontend/frontend.h"
 #include "group/group.h"
 #include "head/head_spares.h"
+#include "hosting/hosting.h"
 #include "http/server.h"
 #include "ingest/ingest.h"
 #include "journal/journal.h"
@@ -53,7 +54,6 @@ struct node_loop {
     struct http_server *server;
     struct loop_figures figures;
     size_t settling; /* replicas that still write their last freeze */
-    size_t closing;  /* replicas not closed yet */
     bool settled;
     struct timer settle_timer;
     struct task task; /* to the loop: a step of the shutdown */
@@ -82,10 +82,10 @@ struct node {
     struct replica_node replica_node;
     struct node_loop *loops; /* [loop_count] */
     size_t loop_count;
-    uint32_t *loop_of_shard;   /* [topology.shard_count]; fixed from the opening on */
-    struct replica **replicas; /* [topology.shard_count] */
-    _Atomic uint64_t series;   /* of all shards, alive */
-    char (*directories)[64];   /* of the shards */
+    struct replica_table *replicas;
+    struct hosting *hosting;
+    struct replica **direct;
+    _Atomic uint64_t series; /* of all shards, alive */
     struct slot_map slots;
     struct frontend *frontend;
     struct api *api;

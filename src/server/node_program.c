@@ -32,6 +32,7 @@ struct flush_one {
     struct task task;
     struct flush_all *all;
     struct node *node;
+    uint32_t shard_id;
     struct replica *replica;
     struct journal *journal; /* of the same loop */
 };
@@ -61,6 +62,7 @@ static void shard_flushed(struct shard_flush *flush, const struct error *error)
 {
     struct flush_one *one = (struct flush_one *)flush;
     struct flush_all *all = one->all;
+    replica_table_release(one->node->replicas, one->shard_id);
     if (error->code == ERROR_NONE)
         journal_trim(one->journal); /* the log before it is not needed any more */
     else
@@ -84,7 +86,7 @@ static void flush_on_loop(struct task *task)
 
 static struct node_loop *loop_of_shard(struct node *node, uint32_t shard)
 {
-    return &node->loops[node->loop_of_shard[shard]];
+    return &node->loops[hosting_loop_of(node->hosting, shard)];
 }
 
 static void flush(void *context, enum flush_reach reach, struct scheduler *origin,
@@ -107,8 +109,9 @@ static void flush(void *context, enum flush_reach reach, struct scheduler *origi
         struct flush_one *one = &all->shards[shard];
         one->all = all;
         one->node = node;
+        one->shard_id = shard;
         one->flush.reach = reach;
-        one->replica = node->replicas[shard];
+        one->replica = replica_table_hold(node->replicas, shard);
         one->journal = loop_of_shard(node, shard)->journal;
         one->task.run = flush_on_loop;
         scheduler_post(loop_of_shard(node, shard)->environment.scheduler, &one->task);
@@ -188,7 +191,7 @@ static void delete_series(void *context, struct scheduler *origin, struct text t
             scheduler_defer(origin, &one->task);
             continue;
         }
-        replica_propose(node->replicas[shard], &one->entry);
+        replica_propose(node->direct[shard], &one->entry);
     }
     byte_buffer_clear(&entry);
 }
