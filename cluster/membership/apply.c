@@ -75,6 +75,7 @@ static enum error_code apply_found(struct cluster_state *state, const struct clu
     memcpy(facts->name, found->name, sizeof facts->name);
     facts->version = found->version;
     facts->replication = found->replication;
+    facts->spread = found->spread;
     facts->slot_map_version = 1;
     facts->next_node_id = found->founder_count + 1;
     facts->next_group_id = found->shards[found->shard_count - 1].group_id + 1;

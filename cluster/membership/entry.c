@@ -69,6 +69,8 @@ static enum error_code check_found(const struct cluster_found *found, struct err
         return invalid(error, "version");
     if (found->replication == 0 || found->replication > CLUSTER_REPLICAS_MAX)
         return invalid(error, "replication");
+    if (found->spread == 0 || found->spread > SLOT_COUNT)
+        return invalid(error, "spread");
     enum error_code code = check_founders(found, error);
     if (code == ERROR_NONE)
         code = check_founding_shards(found, error);
@@ -149,6 +151,7 @@ static void encode_found(struct byte_buffer *buffer, const struct cluster_found 
     byte_buffer_text(buffer, text_of(found->name));
     byte_buffer_varint(buffer, found->version);
     byte_buffer_varint(buffer, found->replication);
+    byte_buffer_varint(buffer, found->spread);
     byte_buffer_varint(buffer, found->founder_count);
     for (size_t i = 0; i < found->founder_count; i++) {
         encode_identity(buffer, &found->founders[i].identity);
@@ -273,6 +276,7 @@ static void decode_found(struct byte_reader *reader, struct arena *arena,
     decode_string(reader, found->name, sizeof found->name);
     found->version = decode_number(reader, UINT32_MAX);
     found->replication = decode_number(reader, CLUSTER_REPLICAS_MAX);
+    found->spread = decode_number(reader, SLOT_COUNT);
     decode_founders(reader, arena, found, memory_out);
     size_t count = decode_count(reader, CLUSTER_SHARDS_MAX, SHARD_BYTES_MIN);
     struct cluster_founding_shard *shards = allocate(arena, count, sizeof *shards, memory_out);

@@ -18,6 +18,7 @@ static void encode_facts(struct byte_buffer *buffer, const struct cluster_facts 
     byte_buffer_text(buffer, text_of(facts->name));
     byte_buffer_varint(buffer, facts->version);
     byte_buffer_varint(buffer, facts->replication);
+    byte_buffer_varint(buffer, facts->spread);
     byte_buffer_varint(buffer, facts->index);
     byte_buffer_varint(buffer, facts->slot_map_version);
     byte_buffer_varint(buffer, facts->next_node_id);
@@ -78,12 +79,13 @@ static void decode_facts(struct byte_reader *reader, struct cluster_facts *facts
     facts->founded = founded == 1;
     facts->version = decode_number(reader, UINT32_MAX);
     facts->replication = decode_number(reader, CLUSTER_REPLICAS_MAX);
+    facts->spread = decode_number(reader, SLOT_COUNT);
     facts->index = byte_reader_varint(reader);
     facts->slot_map_version = byte_reader_varint(reader);
     facts->next_node_id = byte_reader_varint(reader);
     facts->next_group_id = byte_reader_varint(reader);
     bool whole = facts->name[0] != '\0' && facts->version > 0 && facts->replication > 0 &&
-                 facts->index > 0 && facts->slot_map_version > 0;
+                 facts->spread > 0 && facts->index > 0 && facts->slot_map_version > 0;
     static const struct cluster_facts NONE;
     bool nothing = memcmp(facts, &NONE, sizeof NONE) == 0;
     if (founded > 1 || (facts->founded ? !whole : !nothing))

@@ -113,6 +113,8 @@ static enum error_code check_options(const struct cluster_founder *peers, size_t
         return error_set(error, ERROR_INVALID, "formation: %u shards", options->shard_count);
     if (options->replication == 0 || options->replication > CLUSTER_REPLICAS_MAX)
         return error_set(error, ERROR_INVALID, "formation: replication %u", options->replication);
+    if (options->spread == 0 || options->spread > SLOT_COUNT)
+        return error_set(error, ERROR_INVALID, "formation: spread %u", options->spread);
     if (options->first_group == 0 || strlen(options->name) > CLUSTER_NAME_BYTES_MAX)
         return error_set(error, ERROR_INVALID, "formation: name or group");
     return ERROR_NONE;
@@ -147,6 +149,7 @@ enum error_code formation_found(const struct cluster_founder *peers, size_t peer
     memcpy(found->name, options->name, strlen(options->name));
     found->version = options->version;
     found->replication = options->replication;
+    found->spread = options->spread;
     found->founders = founders;
     found->founder_count = peer_count;
     found->shards = shards;

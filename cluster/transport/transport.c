@@ -195,7 +195,8 @@ void transport_on_message(struct transport *transport, uint16_t kind, transport_
 void transport_on_request(struct transport *transport, uint16_t kind, transport_serve *serve,
                           void *context)
 {
-    assert(kind < TRANSPORT_KINDS_MAX && transport->servers[kind].serve == NULL);
+    assert(kind < TRANSPORT_KINDS_MAX);
+    assert(serve == NULL || transport->servers[kind].serve == NULL);
     transport->servers[kind] = (struct handler){.serve = serve, .context = context};
 }
 

@@ -233,7 +233,8 @@ struct transport_answer_events {
 typedef void transport_serve(void *context, struct transport_answer *answer,
                              const struct transport_question *question);
 
-/* Once for each kind, before the first connection. Others are answered UNSUPPORTED. */
+/* Once for each kind, before the first connection. Others are answered UNSUPPORTED. NULL: no more
+ * of them, from now on; answers that were begun are still to be ended. */
 void transport_on_request(struct transport *transport, uint16_t kind, transport_serve *serve,
                           void *context);
 

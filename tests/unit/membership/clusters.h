@@ -60,6 +60,7 @@ static inline void founding_init(struct founding *founding)
     snprintf(found->name, sizeof found->name, "east");
     found->version = 1;
     found->replication = 3;
+    found->spread = 4;
     found->founders = founding->founders;
     found->founder_count = FOUNDERS;
     found->shards = founding->shards;

@@ -132,6 +132,12 @@ static void a_founding_that_no_one_could_read_is_not_encoded(void **state)
     founding_init(&founding);
     founding.entry.found.replication = CLUSTER_REPLICAS_MAX + 1;
     assert_refused(&founding.entry);
+    founding_init(&founding);
+    founding.entry.found.spread = 0;
+    assert_refused(&founding.entry);
+    founding_init(&founding);
+    founding.entry.found.spread = SLOT_COUNT + 1;
+    assert_refused(&founding.entry);
 }
 
 static void what_a_node_says_of_itself_is_checked(void **state)

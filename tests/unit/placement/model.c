@@ -469,6 +469,7 @@ static void found_cluster(struct model *model, const struct model_options *optio
     struct formation_options formation = {.name = "model",
                                           .shard_count = options->shard_count,
                                           .replication = options->replication,
+                                          .spread = 4,
                                           .version = 1,
                                           .first_group = 1};
     assert_int_equal(formation_found(peers, options->node_count, &formation, arena, &entry, &error),

@@ -12,8 +12,12 @@
 
 enum { PEERS = 5 };
 
-static const struct formation_options OPTIONS = {
-    .name = "east", .shard_count = 32, .replication = 3, .version = 1, .first_group = 1};
+static const struct formation_options OPTIONS = {.name = "east",
+                                                 .shard_count = 32,
+                                                 .replication = 3,
+                                                 .spread = 4,
+                                                 .version = 1,
+                                                 .first_group = 1};
 
 /* Names "n0".. in zones "z0", "z1", "z2". */
 static void make_peers(struct cluster_founder *peers)
@@ -136,6 +140,9 @@ static void what_cannot_be_founded_is_refused(void **state)
     assert_int_equal(formation_found(peers, PEERS, &options, arena, &entry, &error), ERROR_INVALID);
     options = OPTIONS;
     options.replication = 0;
+    assert_int_equal(formation_found(peers, PEERS, &options, arena, &entry, &error), ERROR_INVALID);
+    options = OPTIONS;
+    options.spread = 0;
     assert_int_equal(formation_found(peers, PEERS, &options, arena, &entry, &error), ERROR_INVALID);
     peers[3].identity = peers[1].identity;
     assert_int_equal(formation_found(peers, PEERS, &OPTIONS, arena, &entry, &error), ERROR_INVALID);

@@ -42,8 +42,12 @@ static void a_plan_survives_the_failure_of_every_allocation(void **state)
 static void so_does_formation(void **state)
 {
     (void)state;
-    static const struct formation_options OPTIONS = {
-        .name = "x", .shard_count = 4096, .replication = 3, .version = 1, .first_group = 1};
+    static const struct formation_options OPTIONS = {.name = "x",
+                                                     .shard_count = 4096,
+                                                     .replication = 3,
+                                                     .spread = 4,
+                                                     .version = 1,
+                                                     .first_group = 1};
     struct cluster_founder peer = {.identity.name = "a",
                                    .traits = {.address = "a:1", .roles = CLUSTER_ROLES_ALL}};
     enum error_code code = ERROR_OUT_OF_MEMORY;
