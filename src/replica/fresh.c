@@ -7,6 +7,7 @@ void replica_show(struct replica *replica)
     group_status(replica->group, &status);
     atomic_store(&replica->shown_index, replica->applied_index);
     atomic_store(&replica->leader_id, status.leader_id);
+    replica_replay_check(replica, &status);
     if (status.leader_id != 0 && status.is_current && replica->entries == NULL &&
         !replica->closing && !replica->stopped)
         atomic_store(&replica->fresh_until_ms, status.leader_heard_ms + REPLICA_STALE_MS);

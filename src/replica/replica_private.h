@@ -139,6 +139,8 @@ bool replica_shard_asks(void *context, const uint8_t *entry, size_t size_bytes);
 /* This replica can't go on: nothing is applied nor acknowledged any more. */
 void replica_stop(struct replica *replica, const struct error *error);
 void replica_lead_when_applied(struct replica *replica);
+/* Whether what the start found is applied. */
+void replica_replay_check(struct replica *replica, const struct group_status *status);
 void replica_machine_apply(struct state_machine *self, const struct group_entry *entry);
 void replica_apply_run(struct task *task);
 void replica_apply_again(struct timer *timer);

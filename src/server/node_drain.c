@@ -2,8 +2,8 @@
  * From SIGTERM to the end: answer what has begun, freeze and snapshot so that the next start has
  * little to replay, close from the top down.
  *
- *   flushes canceled, servers drained -> shards settled -> replicas closed
- *   -> journals closed -> loops stopped
+ *   leaders handed over -> flushes canceled, servers drained -> shards settled (alone)
+ *   -> meta group closed -> replicas closed -> network closed -> journals closed -> loops stopped
  *
  * Each loop does a step and tells loop 0; the next step begins when all have done it.
  */
@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 
+#include "node_cluster.h"
 #include "node_private.h"
 
 static struct scheduler *first_loop(struct node *node)
@@ -82,6 +83,29 @@ static void close_journals(struct node *node)
     run_step(node, close_journal);
 }
 
+/* --- Network closes ----------------------------------------------------------------------------
+ */
+
+static void network_closed(void *context)
+{
+    step_done(context);
+}
+
+static void close_network(struct task *task)
+{
+    node_cluster_close_network(loop_of_task(task), network_closed, loop_of_task(task));
+}
+
+static void close_networks(struct node *node)
+{
+    if (node->cluster == NULL) {
+        close_journals(node);
+        return;
+    }
+    node->next_step = close_journals;
+    run_step(node, close_network);
+}
+
 /* --- Replicas close
  * --------------------------------------------------------------------------------- */
 
@@ -99,8 +123,24 @@ static void close_loop_replicas(struct task *task)
 static void close_replicas(struct node *node)
 {
     scheduler_timer_stop(first_loop(node), &node->upkeep);
-    node->next_step = close_journals;
+    node->next_step = close_networks;
     run_step(node, close_loop_replicas);
+}
+
+/* --- The meta group closes ---------------------------------------------------------------------
+ */
+
+static void meta_closed(void *context)
+{
+    close_replicas(context);
+}
+
+static void close_meta(struct node *node)
+{
+    if (node->cluster == NULL)
+        close_replicas(node);
+    else
+        node_cluster_close_meta(node, meta_closed, node);
 }
 
 /* --- Shards settle
@@ -159,9 +199,14 @@ static void settle_loop(struct task *task)
     replica_settled(loop);
 }
 
+/* In a cluster others go on with what is in memory, and come back with it. */
 static void settle_shards(struct node *node)
 {
-    node->next_step = close_replicas;
+    if (node->cluster != NULL) {
+        close_meta(node);
+        return;
+    }
+    node->next_step = close_meta;
     run_step(node, settle_loop);
 }
 
@@ -187,12 +232,36 @@ static void drain_server(struct task *task)
     http_server_drain(loop->server, DRAIN_GRACE_MS, server_drained, loop);
 }
 
-static void drain_servers(void *context)
+static void drain_servers(struct node *node)
 {
-    struct node *node = context;
     gate_stop(node->gate);
     node->next_step = settle_shards;
     run_step(node, drain_server);
+}
+
+/* --- Leaders are handed over -------------------------------------------------------------------
+ */
+
+static void handed_over(void *context)
+{
+    step_done(context);
+}
+
+static void hand_over(struct task *task)
+{
+    node_cluster_hand_over(loop_of_task(task), handed_over, loop_of_task(task));
+}
+
+/* While requests are still taken: they find the new leaders. */
+static void hand_over_leaders(void *context)
+{
+    struct node *node = context;
+    if (node->cluster == NULL) {
+        drain_servers(node);
+        return;
+    }
+    node->next_step = drain_servers;
+    run_step(node, hand_over);
 }
 
 void node_drain(struct node *node)
@@ -202,7 +271,7 @@ void node_drain(struct node *node)
     node->draining_since_ms = clock_monotonic_ms(clock_system());
     log_event(LOG_INFO, "server", "shutting down", "");
     if (node->self_write != NULL)
-        self_write_stop(node->self_write, drain_servers, node);
+        self_write_stop(node->self_write, hand_over_leaders, node);
     else
-        drain_servers(node);
+        hand_over_leaders(node);
 }

@@ -19,14 +19,14 @@ enum error_code node_open_frontend(struct node *node, struct error *error)
     if (sources == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "frontend");
     node->direct = calloc(shards, sizeof *node->direct);
-    for (uint32_t shard = 0; shard < shards; shard++) {
+    for (uint32_t shard = 0; node->cluster == NULL && shard < shards; shard++) {
         node->direct[shard] = replica_table_hold(node->replicas, shard);
         sources[shard] = shard_source(replica_shard(node->direct[shard]));
         replica_table_release(node->replicas, shard);
     }
     struct frontend_options options = {
         .shards = sources,
-        .shard_count = shards,
+        .shard_count = node->cluster == NULL ? shards : 0,
         .pool = node->pool,
         .clock = clock_system(),
         .lookback_ms = settings->query_lookback_ms,

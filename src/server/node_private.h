@@ -12,6 +12,7 @@
 #include "block/page_cache.h"
 #include "frontend/frontend.h"
 #include "group/group.h"
+#include "group/link.h"
 #include "head/head_spares.h"
 #include "hosting/hosting.h"
 #include "http/server.h"
@@ -25,6 +26,7 @@
 #include "platform/worker_pool.h"
 #include "replica/replica.h"
 #include "telemetry/metrics.h"
+#include "transport/transport.h"
 
 #include "loop_figures.h"
 #include "node.h"
@@ -50,6 +52,14 @@ struct node_loop {
     struct environment environment;
     struct journal *journal;
     struct group_host *host;
+    struct transport *transport; /* NULL: alone, or closed */
+    struct group_link *link;
+    struct cluster_view *view; /* of node_peers.c */
+    struct task identified_task;
+    struct task follow_task;
+    _Atomic bool follow_queued;
+    void (*network_closed)(void *context);
+    void *network_closed_context;
     struct ingest *ingest;
     struct http_server *server;
     struct loop_figures figures;
@@ -62,8 +72,11 @@ struct node_loop {
     struct task step_task; /* to loop 0: the step is done */
 };
 
+struct node_cluster;
+
 struct node {
     const struct settings *settings;
+    struct node_cluster *cluster; /* NULL: alone */
     struct data_directory *directory;
     struct topology topology;
     struct metrics *metrics;
@@ -121,6 +134,8 @@ void node_fatal_error(void *context, const struct error *error);
 enum error_code node_open_directory(struct node *node, struct error *error);
 enum error_code node_open_shared(struct node *node, struct error *error);
 enum error_code node_open_storage(struct node *node, struct error *error);
+/* The groups of a loop; with its link when it has one. */
+enum error_code node_open_host(struct node_loop *loop, uint64_t node_id, struct error *error);
 
 /* node_floors.c: on top of it. */
 enum error_code node_open_frontend(struct node *node, struct error *error);
@@ -133,6 +148,9 @@ enum error_code node_open_access(struct node *node, struct error *error);
 void node_close_access(struct node *node);
 /* Read http.web_config and certificates again; on error the former stay. Any thread. */
 enum error_code node_reload(struct node *node, struct error *error);
+
+/* node_cluster.c: how replicas are kept where the cluster wants them. */
+struct placement_limits node_placement_limits(const struct node *node);
 
 /* node_upkeep.c: before the loops run; node_drain stops it. */
 void node_start_upkeep(struct node *node);

@@ -1,6 +1,7 @@
 /* What the API asks of the program: readiness, reload, flush, deletion. */
 #include <stdlib.h>
 
+#include "node_cluster.h"
 #include "node_private.h"
 
 /* --- Readiness and reload --------------------------------------------------------------------- */
@@ -10,6 +11,8 @@ static enum error_code check_ready(void *context, struct error *error)
     struct node *node = context;
     if (atomic_load(&node->draining))
         return error_set(error, ERROR_UNAVAILABLE, "shutting down");
+    if (node->cluster != NULL)
+        return node_cluster_check_ready(node, error);
     if (node_shards_are_ready(node))
         return ERROR_NONE;
     struct replica_replay replay = node_replay(node);

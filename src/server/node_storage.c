@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 
+#include "node_cluster.h"
+#include "node_identity.h"
 #include "node_private.h"
 #include "shard_loops.h"
 
@@ -53,13 +55,25 @@ static enum disk_engine engine_of(const struct settings *settings)
                                                              : DISK_ENGINE_BEST;
 }
 
-enum error_code node_open_directory(struct node *node, struct error *error)
+/* A node that was one of a cluster would go on by itself with what it has. */
+static enum error_code check_alone(const struct settings *settings, struct error *error)
+{
+    bool belongs;
+    enum error_code code = node_identity_exists(settings->storage_directory, &belongs, error);
+    if (code == ERROR_NONE && belongs)
+        code =
+            error_set(error, ERROR_INVALID,
+                      "'%s' belongs to a cluster: set cluster.listen and cluster.peers as before",
+                      settings->storage_directory);
+    return code;
+}
+
+static enum error_code open_alone(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
     struct topology wanted = {(uint32_t)settings->cluster_shards,
                               (uint32_t)settings->cluster_spread};
-    enum error_code code = data_directory_open(settings->storage_directory, DATA_FORMAT_VERSION,
-                                               &node->directory, error);
+    enum error_code code = check_alone(settings, error);
     if (code == ERROR_NONE)
         code = topology_open(settings->storage_directory, &wanted, &node->topology, error);
     if (code != ERROR_NONE)
@@ -67,6 +81,19 @@ enum error_code node_open_directory(struct node *node, struct error *error)
     if (node->topology.shard_count != wanted.shard_count || node->topology.spread != wanted.spread)
         log_event(LOG_WARNING, "server", "the data directory keeps the shards it was made with",
                   "shards=%u spread=%u", node->topology.shard_count, node->topology.spread);
+    return ERROR_NONE;
+}
+
+enum error_code node_open_directory(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    enum error_code code = data_directory_open(settings->storage_directory, DATA_FORMAT_VERSION,
+                                               &node->directory, error);
+    if (code == ERROR_NONE)
+        code = settings_are_clustered(settings) ? node_cluster_prepare(node, error)
+                                                : open_alone(node, error);
+    if (code != ERROR_NONE)
+        return code;
     slot_map_init(&node->slots, node->topology.shard_count);
     node_sweep_snapshots(settings->storage_directory);
     return ERROR_NONE;
@@ -116,10 +143,17 @@ static size_t adopted_groups(const struct node *node, const uint32_t *loop_of_sh
                              uint64_t *groups)
 {
     size_t count = 0;
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
-        if (loop_of_shard[shard] == loop &&
-            journal_recovery_find(node->recovery, hosting_group_of(shard)) != NULL)
-            groups[count++] = hosting_group_of(shard);
+    for (size_t i = 0; i < journal_recovery_group_count(node->recovery); i++) {
+        uint64_t group = journal_recovery_group(node->recovery, i)->group;
+        uint64_t shard = group - hosting_group_of(0);
+        uint64_t keeper = 0; /* of the meta group, too */
+        if (shard < CLUSTER_SHARDS_MAX)
+            keeper = node->cluster != NULL || shard >= node->topology.shard_count
+                         ? shard % node->loop_count
+                         : loop_of_shard[shard];
+        if (keeper == loop)
+            groups[count++] = group;
+    }
     return count;
 }
 
@@ -144,7 +178,7 @@ static enum error_code open_storage_loop(struct node *node, size_t number,
         .clock = clock_system(),
         .random = random_system(),
     };
-    uint64_t *groups = calloc(node->topology.shard_count, sizeof *groups);
+    uint64_t *groups = calloc(journal_recovery_group_count(node->recovery) + 1, sizeof *groups);
     if (groups == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "groups of a loop");
     struct journal_options journal_options = {.directory = "journal", .lane = (uint32_t)number};
@@ -153,15 +187,25 @@ static enum error_code open_storage_loop(struct node *node, size_t number,
     code = journal_open(&loop->environment, &journal_options, &events, node->recovery, groups,
                         adopted_groups(node, loop_of_shard, number, groups), &loop->journal, error);
     free(groups);
-    if (code != ERROR_NONE)
-        return code;
-    struct group_host_options host_options = {
+    if (code == ERROR_NONE)
+        code = node->cluster != NULL ? node_peers_open(loop, error)
+                                     : node_open_host(loop, NODE_ID, error);
+    return code;
+}
+
+enum error_code node_open_host(struct node_loop *loop, uint64_t node_id, struct error *error)
+{
+    struct group_host_options options = {
         .environment = &loop->environment,
         .journal = loop->journal,
-        .node_id = NODE_ID,
+        .transport = loop->link == NULL ? NULL : group_link_transport(loop->link),
+        .node_id = node_id,
         .fatal = fatal_group,
     };
-    return group_host_create(&host_options, &loop->host, error);
+    enum error_code code = group_host_create(&options, &loop->host, error);
+    if (code == ERROR_NONE && loop->link != NULL)
+        group_link_deliver_to(loop->link, loop->host);
+    return code;
 }
 
 /* What each of the shards may have, so that all have no more than about `limit`; 0 stays 0. */
@@ -197,13 +241,16 @@ static enum error_code open_hosting(struct node *node, struct error *error)
         return error_set(error, ERROR_OUT_OF_MEMORY, "hosting");
     for (size_t i = 0; i < node->loop_count; i++)
         loops[i] = (struct hosting_loop_options){.environment = &node->loops[i].environment,
-                                                 .journal = node->loops[i].journal};
+                                                 .journal = node->loops[i].journal,
+                                                 .transport = node->loops[i].transport};
     struct hosting_options options = {
         .loops = loops,
         .loop_count = node->loop_count,
         .table = node->replicas,
         .node = &node->replica_node,
+        .board = node->cluster == NULL ? NULL : node->cluster->board,
         .shard = shard_options_of(node),
+        .limits = node_placement_limits(node),
         .fatal = node_fatal_error,
     };
     enum error_code code = hosting_create(&options, &node->hosting, error);
@@ -241,6 +288,8 @@ static enum error_code open_loops(struct node *node, uint32_t *loop_of_shard, st
         code = open_storage_loop(node, i, loop_of_shard, error);
     if (code == ERROR_NONE)
         code = open_hosting(node, error);
+    if (node->cluster != NULL)
+        return code == ERROR_NONE ? node_cluster_open(node, error) : code;
     if (code == ERROR_NONE)
         code = hosting_deal(node->hosting, loop_of_shard, node->topology.shard_count, error);
     for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++)

@@ -1,6 +1,7 @@
 /* What a node looks after now and then: when it is ready, and the size of its files. */
 #include "base/log.h"
 
+#include "node_cluster.h"
 #include "node_private.h"
 
 static struct scheduler *first_loop_of(struct node *node)
@@ -130,6 +131,12 @@ static void release_recovery(struct node *node)
     scheduler_submit(first_loop_of(node), &node->close_recovery);
 }
 
+/* Nobody looks into the recovered log any more. */
+static bool is_replayed(const struct node *node)
+{
+    return node->cluster == NULL ? node_shards_are_ready(node) : node_cluster_is_replayed(node);
+}
+
 enum {
     UPKEEP_MS = 100,
     UPKEEPS_PER_SIZE_CHECK = 20,
@@ -140,7 +147,9 @@ enum {
 static void upkeep(struct timer *timer)
 {
     struct node *node = (struct node *)((char *)timer - offsetof(struct node, upkeep));
-    if (node->recovery != NULL && node_shards_are_ready(node)) {
+    if (node->cluster != NULL)
+        node_cluster_look(node);
+    if (node->recovery != NULL && is_replayed(node)) {
         tell_replay(node, "ready");
         release_recovery(node);
     } else if (node->recovery != NULL &&
