@@ -143,34 +143,6 @@ void api_status_walreplay(struct http_request *request)
     api_respond_data(request, &data);
 }
 
-/* --- Cluster ---------------------------------------------------------------------------------- */
-
-static void append_replica(void *context, uint32_t shard_id, struct replica *replica)
-{
-    struct byte_buffer *data = context;
-    struct shard_statistics statistics;
-    shard_read_statistics(replica_shard(replica), &statistics);
-    json_raw(data, data->bytes[data->size - 1] == '[' ? TEXT("{") : TEXT(",{"));
-    json_integer_field(data, "shard", shard_id);
-    json_field_name(data, "ready");
-    json_raw(data, replica_is_ready(replica) ? TEXT("true") : TEXT("false"));
-    json_integer_field(data, "series", (int64_t)statistics.series_count);
-    json_integer_field(data, "appliedIndex", (int64_t)statistics.applied_index);
-    json_integer_field(data, "parts", (int64_t)statistics.part_count);
-    json_integer_field(data, "blocks", (int64_t)statistics.block_count);
-    json_raw(data, TEXT("}"));
-}
-
-void api_cluster(struct http_request *request)
-{
-    struct api *api = api_of(request);
-    struct byte_buffer data = {0};
-    json_raw(&data, TEXT("{\"shards\":["));
-    replica_table_visit(api->options.replicas, append_replica, &data);
-    json_raw(&data, TEXT("]}"));
-    api_respond_data(request, &data);
-}
-
 /* --- Health and metrics ----------------------------------------------------------------------- */
 
 void api_healthy(struct http_request *request)

@@ -4,6 +4,8 @@
  *
  *   node_cluster.c        opening, identity, what the meta group says
  *   node_peers.c          transports of the loops, peers by the state
+ *   node_cluster_status.c the picture that operators get, and what they ask for
+ *   cluster_json.c        that picture as JSON
  *   node_cluster_end.c    leaving: leaders handed over, meta group and network closed
  */
 #ifndef SERVER_NODE_CLUSTER_H

@@ -187,6 +187,15 @@ void node_snapshot(struct node *node, enum api_snapshot_head head, struct schedu
 /* Remove what a crash has left of snapshots that were not whole. Before any is made. */
 void node_sweep_snapshots(const char *storage_directory);
 
+/* node_cluster_status.c: as api_program has them. */
+void node_describe_cluster(struct node *node, struct scheduler *origin,
+                           void (*done)(void *argument, struct byte_buffer *json,
+                                        const struct error *error),
+                           void *argument);
+void node_command_cluster(struct node *node, const struct api_cluster_command *command,
+                          struct scheduler *origin,
+                          void (*done)(void *argument, const struct error *error), void *argument);
+
 /* node_program.c: what the API asks of the program. */
 struct api_program node_program(struct node *node);
 

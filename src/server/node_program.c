@@ -206,6 +206,21 @@ static void snapshot(void *context, enum api_snapshot_head head, struct schedule
     node_snapshot(context, head, origin, done, argument);
 }
 
+static void describe_cluster(void *context, struct scheduler *origin,
+                             void (*done)(void *argument, struct byte_buffer *json,
+                                          const struct error *error),
+                             void *argument)
+{
+    node_describe_cluster(context, origin, done, argument);
+}
+
+static void command_cluster(void *context, const struct api_cluster_command *command,
+                            struct scheduler *origin,
+                            void (*done)(void *argument, const struct error *error), void *argument)
+{
+    node_command_cluster(context, command, origin, done, argument);
+}
+
 struct api_program node_program(struct node *node)
 {
     return (struct api_program){
@@ -214,6 +229,8 @@ struct api_program node_program(struct node *node)
         .flush = flush,
         .snapshot = snapshot,
         .delete_series = delete_series,
+        .describe_cluster = describe_cluster,
+        .command_cluster = command_cluster,
         .check_ready = check_ready,
     };
 }
