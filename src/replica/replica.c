@@ -121,6 +121,11 @@ void replica_close(struct replica *replica, void (*closed)(void *context), void 
 
 /* --- State ---------------------------------------------------------------------------------- */
 
+struct scheduler *replica_scheduler(const struct replica *replica)
+{
+    return loop_of(replica);
+}
+
 struct shard *replica_shard(struct replica *replica)
 {
     return replica->shard;
