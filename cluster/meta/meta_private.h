@@ -131,8 +131,9 @@ struct meta {
 
 uint64_t meta_now_ms(const struct meta *meta);
 const struct meta_events *meta_events_of(const struct meta *meta);
-void meta_wake(struct meta *meta);     /* tick at once */
-void meta_released(struct meta *meta); /* one of `outstanding` is gone */
+void meta_wake(struct meta *meta);        /* tick at once */
+void meta_released(struct meta *meta);    /* one of `outstanding` is gone */
+void meta_handed_over(struct meta *meta); /* or not; if it closes, it goes on */
 bool meta_is_closing(const struct meta *meta);
 bool meta_leads(const struct meta *meta);      /* and takes proposals */
 uint64_t meta_leader(const struct meta *meta); /* 0: not known */
@@ -184,8 +185,11 @@ void ask_refuse(struct ask *ask, enum error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 struct meta *ask_meta(const struct ask *ask);
 
-/* Answers `call` on this node, which leads. */
-void ask_locally(struct call *call, enum operation operation, struct bytes body);
+/* A question of this node itself, which leads. NULL: no memory. `call_answered` follows the
+ * dispatch, perhaps inside it, unless it is detached: nobody waits any more. */
+struct ask *ask_create(struct call *call);
+void ask_dispatch(struct ask *ask, enum operation operation, struct bytes body);
+void ask_detach(struct ask *ask);
 
 /* For the transport. */
 transport_serve serve_leader_question;
@@ -281,6 +285,7 @@ bool members_hand_over(struct meta *meta);
 size_t members_voters_wanted(size_t count);
 
 /* The founders as the first members of the group: [CONSENSUS_MEMBERS_MAX]; how many. */
-size_t members_of_founders(size_t founder_count, struct consensus_member *members_out);
+size_t members_of_founders(const struct meta *meta, size_t founder_count,
+                           struct consensus_member *members_out);
 
 #endif

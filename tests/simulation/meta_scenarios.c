@@ -46,6 +46,8 @@ static void check_all(struct world *world)
 {
     world_require(world, requests_are_over, CALM_MS, "the end of requests");
     world_require(world, all_is_settled, LONG_MS, "all is as desired");
+    world_run_ms(world, 5000); /* what was heard before a partition is old by then */
+    world_require(world, all_is_settled, LONG_MS, "all is as desired");
     world_check_settings(world);
     node_observe(world_any(world));
 }
@@ -415,6 +417,123 @@ static void shards_are_split(struct world *world)
     check_all(world);
 }
 
+/* Also the one that leads. */
+static void a_leader_is_removed(struct world *world)
+{
+    form(world, 4);
+    struct node *leader = await_leader(world);
+    struct meta_command command = {
+        .kind = META_REMOVE_NODE, .node_id = leader->node_id, .force = META_FORCED};
+    require_command(world_any(world), &command);
+    for (int i = 0; !leader->is_dismissed || world_leader(world) == leader; i++) {
+        if (i == 1200)
+            world_fail(world, "who has left still leads");
+        world_run_ms(world, 50);
+    }
+    world_run_ms(world, 3000);
+    node_stop(leader);
+    check_all(world);
+}
+
+/* --- Many ------------------------------------------------------------------------------------ */
+
+/* More nodes than the group has members: the others follow. */
+static void more_nodes_than_members(struct world *world)
+{
+    world->members_max = 3;
+    form(world, 5);
+    struct node *sixth = world_add(world, "f", "f");
+    node_knows(sixth, &world->nodes[4]);
+    node_start(sixth);
+    world_require(world, all_are_members, CALM_MS, "six");
+    propose_some(world, 10);
+    check_all(world);
+    struct node *node = world_any(world);
+    node_crash(node);
+    propose_some(world, 5);
+    node_start(node);
+    check_all(world);
+    /* A place becomes free. */
+    struct meta_command command = {.kind = META_REMOVE_NODE, .node_id = 1, .force = META_FORCED};
+    require_command(&world->nodes[3], &command);
+    world_run_ms(world, 5000);
+    node_stop(&world->nodes[0]);
+    check_all(world);
+}
+
+/* --- Programs and clocks -----------------------------------------------------------------------
+ */
+
+static bool version_is_2(struct world *world)
+{
+    struct node *node = world_any(world);
+    return cluster_state_facts(meta_state(node->meta))->version == 2;
+}
+
+static void a_version_rises_when_all_have_it(struct world *world)
+{
+    form(world, 3);
+    for (size_t i = 0; i < 3; i++) {
+        if (version_is_2(world))
+            world_fail(world, "a version that a node does not support");
+        node_stop(&world->nodes[i]);
+        world->nodes[i].version_max = 2;
+        world_run_ms(world, world_below(world, 3000));
+        node_start(&world->nodes[i]);
+        world_require(world, all_are_members, CALM_MS, "members again");
+        world_run_ms(world, 3000);
+    }
+    world_require(world, version_is_2, CALM_MS, "the new version");
+    check_all(world);
+}
+
+static void one_clock_does_not_count(struct world *world)
+{
+    form(world, 3);
+    world->nodes[world_below(world, 3)].clock.ahead_ms = 86400000;
+    world_run_ms(world, 5000);
+    for (size_t i = 0; i < 3; i++) {
+        struct clock *clock = &world->base->clock.base;
+        int64_t away_ms = world->nodes[i].agreed_ms - clock_now_ms(clock);
+        if (away_ms > 5000 || away_ms < -5000)
+            world_fail(world, "the agreed time is %lld ms away", (long long)away_ms);
+    }
+    check_all(world);
+}
+
+static uint64_t slow_id;
+
+static bool slow_leads_nothing(struct world *world)
+{
+    for (size_t i = 0; i < 8; i++)
+        if (world->shards[i].leader == slow_id)
+            return false;
+    return true;
+}
+
+static bool all_know_the_leaders(struct world *world)
+{
+    for (size_t k = 0; k < world->node_count; k++)
+        for (size_t i = 0; i < 8; i++)
+            if (world->nodes[k].shard_leaders[i] != world->shards[i].leader)
+                return false;
+    return true;
+}
+
+static void slow_disks_do_not_lead(struct world *world)
+{
+    form(world, 3);
+    world_require(world, all_is_settled, CALM_MS, "all is as desired");
+    struct node *node = world_any(world);
+    slow_id = node->node_id;
+    node->slow_disk = true;
+    world_require(world, slow_leads_nothing, LONG_MS, "others lead");
+    world_require(world, all_know_the_leaders, CALM_MS, "all nodes know the leaders");
+    check_all(world);
+    if (!slow_leads_nothing(world))
+        world_fail(world, "a slow disk leads");
+}
+
 /* --- Chance ---------------------------------------------------------------------------------- */
 
 static void disturb(struct world *world)
@@ -499,6 +618,11 @@ const struct scenario SCENARIOS[] = {
     {"the_dead_are_replaced", the_dead_are_replaced},
     {"nodes_are_drained_and_removed", nodes_are_drained_and_removed},
     {"shards_are_split", shards_are_split},
+    {"a_leader_is_removed", a_leader_is_removed},
+    {"more_nodes_than_members", more_nodes_than_members},
+    {"a_version_rises_when_all_have_it", a_version_rises_when_all_have_it},
+    {"one_clock_does_not_count", one_clock_does_not_count},
+    {"slow_disks_do_not_lead", slow_disks_do_not_lead},
     {"chance", chance},
 };
 const size_t SCENARIO_COUNT = sizeof SCENARIOS / sizeof SCENARIOS[0];

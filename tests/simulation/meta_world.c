@@ -143,6 +143,13 @@ void node_wipe(struct node *node)
     byte_buffer_clear(&node->identity);
     node->identity = (struct byte_buffer){0};
     make_directory(node);
+    /* A cluster that only this directory knew of is none. */
+    struct world *world = node->world;
+    for (size_t i = 0; i < world->node_count; i++)
+        if (world->nodes[i].identity.size > 0)
+            return;
+    world->has_cluster = false;
+    memset(world->directory_of_id, 0, sizeof world->directory_of_id);
 }
 
 /* --- Events -------------------------------------------------------------------------------- */
@@ -246,6 +253,8 @@ static void on_identified(void *context, const uint8_t cluster_id[CLUSTER_ID_BYT
 {
     struct node *node = context;
     struct transport_identity identity = {.node_id = node_id};
+    if (!node->is_alive)
+        return; /* it is being taken apart */
     if (node->is_identified)
         world_fail(node->world, "node %s: identified twice", node->name);
     if (node->identity.size == 0)
@@ -455,6 +464,7 @@ static void open_meta(struct node *node)
         .stored = node->identity.bytes,
         .stored_bytes = node->identity.size,
         .recovery = node->recovery,
+        .members_max = node->world->members_max,
         .limits = {.replace_after_ms = (int64_t)node->world->replace_after_ms,
                    .transfer_pause_ms = 3000},
         .events = &META_EVENTS,

@@ -118,6 +118,7 @@ struct world {
     uint64_t store_delay_ms_max;
     uint32_t store_failures_per_hundred;
     uint64_t replace_after_ms;
+    size_t members_max; /* of the meta group; 0: the most */
     struct world_counts *counts;
     bool is_ending;
     jmp_buf *on_failure;
