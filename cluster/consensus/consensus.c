@@ -310,6 +310,8 @@ void consensus_status(const struct consensus *consensus, struct consensus_status
         .leader_heard_ms = consensus->leader_heard_ms,
         .own_index = consensus->state == CONSENSUS_LEADER ? consensus->own_index : 0,
         .commit_index = consensus->commit_index,
+        .told_index = consensus->told_index > consensus->commit_index ? consensus->told_index
+                                                                      : consensus->commit_index,
         .last_index = last_index,
         .stored_index = consensus->stored_index,
         .base_index = log->base_index,

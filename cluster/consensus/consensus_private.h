@@ -72,6 +72,7 @@ struct consensus {
     /* Following: the log is the leader's of this term up to here. */
     uint64_t matched_index;
     uint64_t answered_index; /* durable part of it that the leader was told */
+    uint64_t told_index;     /* committed, as leaders said, be it here or not */
 
     /* Standing. */
     bool pre_vote;
@@ -123,6 +124,7 @@ bool send_message(struct consensus *consensus, uint64_t node_id,
 
 /* Follow in `term`, which is at least the present one; leader_id 0: whoever will lead. */
 void become_follower(struct consensus *consensus, uint64_t term, uint64_t leader_id);
+void vote_for_leader(struct consensus *consensus, uint64_t leader_id);
 void election_restart_timer(struct consensus *consensus);
 void election_tick(struct consensus *consensus);
 void election_begin_alone(struct consensus *consensus);

@@ -33,6 +33,14 @@ static void set_term(struct consensus *consensus, uint64_t term, uint64_t vote)
     world->operations->store_metadata(world, term, vote);
 }
 
+/* The vote has no effect any more but this: a member that was removed, with its log and votes, and
+ * added again can't help another candidate of this term. */
+void vote_for_leader(struct consensus *consensus, uint64_t leader_id)
+{
+    assert(consensus->vote == 0);
+    set_term(consensus, consensus->term, leader_id);
+}
+
 void become_follower(struct consensus *consensus, uint64_t term, uint64_t leader_id)
 {
     assert(term >= consensus->term);

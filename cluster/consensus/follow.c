@@ -82,6 +82,8 @@ static bool hear_leader(struct consensus *consensus, uint64_t from_node)
         return false;
     if (consensus->state == CONSENSUS_CANDIDATE || consensus->leader_id == 0)
         become_follower(consensus, consensus->term, from_node);
+    if (consensus->vote == 0)
+        vote_for_leader(consensus, from_node);
     consensus->leader_heard_ms = consensus->now_ms;
     election_restart_timer(consensus);
     return true;
@@ -151,6 +153,8 @@ void receive_append(struct consensus *consensus, uint64_t from_node,
     if (tell_newer_term(consensus, from_node, message) || !hear_leader(consensus, from_node))
         return;
 
+    if (append->commit_index > consensus->told_index)
+        consensus->told_index = append->commit_index;
     /* What is committed here is in the log of every leader of a later term. */
     uint64_t known = 0;
     if (append->previous_index < consensus->commit_index)

@@ -36,8 +36,7 @@ static bool send_append(struct consensus *consensus, struct progress *progress,
             {
                 .previous_index = previous_index,
                 .previous_term = consensus_log_term(&consensus->log, previous_index),
-                .commit_index =
-                    consensus->commit_index < last_index ? consensus->commit_index : last_index,
+                .commit_index = consensus->commit_index,
                 .round = consensus->round,
                 .entries = entries,
                 .entry_count = count,
@@ -45,8 +44,9 @@ static bool send_append(struct consensus *consensus, struct progress *progress,
     };
     if (!send_message(consensus, progress->node_id, &message))
         return false;
-    if (message.append.commit_index > progress->commit_sent)
-        progress->commit_sent = message.append.commit_index;
+    uint64_t usable = consensus->commit_index < last_index ? consensus->commit_index : last_index;
+    if (usable > progress->commit_sent)
+        progress->commit_sent = usable;
     return true;
 }
 

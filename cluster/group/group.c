@@ -329,7 +329,12 @@ void group_status(const struct group *group, struct group_status *status_out)
         .replaying = group->replaying,
         .term = status.term,
         .leader_id = running ? status.leader_id : 0,
+        .leader_heard_ms = status.leader_heard_ms,
         .commit_index = status.commit_index,
+        .is_current = running && !group->replaying && !group->install_in_flight &&
+                      group->handled_index >= status.told_index,
+        .transferring = running && status.transferring,
+        .is_changing = running && status.membership_index > status.commit_index,
         .last_index = running ? status.last_index : 0,
         .stored_index = status.stored_index,
         .delivered_index = group->delivered_index,
@@ -347,5 +352,46 @@ size_t group_members(const struct group *group, struct consensus_member *members
     const struct membership *membership = consensus_membership(group->consensus);
     for (size_t i = 0; i < membership->count; i++)
         members_out[i] = membership->members[i];
+    return membership->count;
+}
+
+/* Log after an index; what is not in memory is taken for as much an entry as what is. */
+static uint64_t bytes_after(const struct group *group, const struct consensus_status *status,
+                            uint64_t index)
+{
+    const struct consensus *consensus = group->consensus;
+    if (index >= status->last_index)
+        return 0;
+    if (index >= status->base_index)
+        return consensus_bytes(consensus, index, status->last_index);
+    uint64_t entries = status->last_index - status->base_index;
+    uint64_t mean = entries == 0 ? 0 : status->log_bytes / entries;
+    return status->log_bytes + (status->base_index - index) * (mean + 1);
+}
+
+size_t group_peers(const struct group *group, struct group_peer *peers_out)
+{
+    if (group->phase != GROUP_PHASE_RUNNING)
+        return 0;
+    struct consensus_status status;
+    consensus_status(group->consensus, &status);
+    if (status.state != CONSENSUS_LEADER)
+        return 0;
+    const struct membership *membership = consensus_membership(group->consensus);
+    for (size_t i = 0; i < membership->count; i++) {
+        const struct consensus_member *member = &membership->members[i];
+        struct consensus_peer peer = {0};
+        bool is_self = member->node_id == group->host->options.node_id;
+        peers_out[i] = (struct group_peer){.node_id = member->node_id, .role = member->role};
+        if (is_self)
+            peer.matched_index = status.last_index;
+        else if (consensus_peer(group->consensus, member->node_id, &peer))
+            peers_out[i].is_heard =
+                group_now_ms(group) - peer.answered_ms < group->host->options.election_ms;
+        peers_out[i].is_heard |= is_self;
+        peers_out[i].is_installing = peer.is_installing;
+        peers_out[i].matched_index = peer.matched_index;
+        peers_out[i].bytes_behind = bytes_after(group, &status, peer.matched_index);
+    }
     return membership->count;
 }

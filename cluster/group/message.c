@@ -154,8 +154,6 @@ static enum error_code decode_append(struct byte_reader *reader, struct received
     if (append->previous_index > UINT64_MAX / 2 ||
         (append->previous_index == 0) != (append->previous_term == 0))
         return malformed(error, "previous entry");
-    if (append->commit_index > append->previous_index + count)
-        return malformed(error, "commit index beyond the entries");
     const uint8_t *headers = byte_reader_take(reader, (size_t)count * ENTRY_HEADER_BYTES);
     if (headers == NULL)
         return malformed(error, "entries cut off");

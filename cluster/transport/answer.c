@@ -40,7 +40,7 @@ static void detach(struct transport_answer *answer)
         answer->next->link = answer->link;
     connection->answer_count--;
     answer->connection = NULL;
-    connection_pump_later(connection); /* it may have been the last */
+    peer_connection_pump_later(connection); /* it may have been the last */
 }
 
 static void notify_run(struct task *task)
@@ -103,7 +103,7 @@ static void say_end(struct connection *connection, enum transport_class class, u
 {
     uint8_t bytes[END_BYTES_MAX];
     size_t size = end_encode(error, bytes);
-    connection_say(connection, FRAME_END, class, id, bytes, size);
+    peer_connection_say(connection, FRAME_END, class, id, bytes, size);
 }
 
 static void finish(struct transport_answer *answer)
@@ -121,7 +121,7 @@ static void queue_turn(struct transport_answer *answer)
         answer->credit_bytes == 0)
         return;
     answer->is_queued = true;
-    connection_push(answer->connection, &answer->turn);
+    peer_connection_push(answer->connection, &answer->turn);
 }
 
 size_t answer_next(const struct transport_answer *answer)
@@ -248,7 +248,7 @@ void answer_serve(struct connection *connection, const struct frame *frame,
     if (code == ERROR_NONE && find(connection, frame->id) != NULL)
         code = error_set(&error, ERROR_CORRUPT, "request: its number is in use");
     if (code != ERROR_NONE) {
-        connection_break(connection, &error);
+        peer_connection_break(connection, &error);
         return;
     }
     const struct handler *handler =
@@ -286,7 +286,7 @@ void answer_credit(struct connection *connection, const struct frame *frame)
     if (frame->payload_bytes != 4) {
         struct error error;
         error_set(&error, ERROR_CORRUPT, "credit: %u bytes", frame->payload_bytes);
-        connection_break(connection, &error);
+        peer_connection_break(connection, &error);
         return;
     }
     if (answer == NULL)

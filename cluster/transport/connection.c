@@ -14,7 +14,7 @@
 
 /* --- Ends ---------------------------------------------------------------------------------- */
 
-void connection_greeted(struct connection *connection)
+void peer_connection_greeted(struct connection *connection)
 {
     connection->transport->greetings -= connection->is_greeting;
     connection->is_greeting = false;
@@ -23,7 +23,7 @@ void connection_greeted(struct connection *connection)
 /* Everything that depends on the connection ends. */
 static void let_go(struct connection *connection, const struct error *error)
 {
-    connection_greeted(connection);
+    peer_connection_greeted(connection);
     struct link *link = connection->link;
     connection->link = NULL;
     requests_lost(connection, error);
@@ -32,14 +32,14 @@ static void let_go(struct connection *connection, const struct error *error)
         while (connection->queues.classes[i].first != NULL) {
             struct outgoing *outgoing = connection->queues.classes[i].first;
             outgoing_remove(&connection->queues, outgoing);
-            connection_drop(connection, outgoing);
+            peer_connection_drop(connection, outgoing);
         }
     connection->peer = NULL;
     if (link != NULL)
         link_lost(link, connection, error);
 }
 
-void connection_close(struct connection *connection, const struct error *error)
+void peer_connection_close(struct connection *connection, const struct error *error)
 {
     if (connection->state == CONNECTION_CLOSING)
         return;
@@ -48,7 +48,7 @@ void connection_close(struct connection *connection, const struct error *error)
     let_go(connection, error);
 }
 
-void connection_refuse(struct connection *connection, enum refusal reason, const char *text)
+void peer_connection_refuse(struct connection *connection, enum refusal reason, const char *text)
 {
     if (connection->state == CONNECTION_CLOSING || connection->state == CONNECTION_REFUSING)
         return;
@@ -59,10 +59,10 @@ void connection_refuse(struct connection *connection, enum refusal reason, const
     connection->state = CONNECTION_REFUSING;
     connection->deadline_ms = transport_now_ms(connection->transport) + REFUSAL_LINGER_MS;
     let_go(connection, &error);
-    connection_say(connection, FRAME_REFUSED, TRANSPORT_CONTROL, 0, bytes, size);
+    peer_connection_say(connection, FRAME_REFUSED, TRANSPORT_CONTROL, 0, bytes, size);
 }
 
-void connection_break(struct connection *connection, const struct error *error)
+void peer_connection_break(struct connection *connection, const struct error *error)
 {
     static struct log_limit limit = {.interval_ms = 10000, .burst = 5};
     char reason[ERROR_MESSAGE_MAX + 2];
@@ -78,7 +78,7 @@ void connection_break(struct connection *connection, const struct error *error)
                   TEXT_ARGUMENTS(remote), log_quote(reason, sizeof reason, text_of(error->message)),
                   (unsigned long long)suppressed);
     }
-    connection_refuse(connection, REFUSED_PROTOCOL, error->message);
+    peer_connection_refuse(connection, REFUSED_PROTOCOL, error->message);
 }
 
 static bool is_idle(const struct connection *connection)
@@ -89,23 +89,23 @@ static bool is_idle(const struct connection *connection)
 }
 
 /* Who was told goodbye closes, so that nothing on its way is lost. */
-void connection_close_if_done(struct connection *connection)
+void peer_connection_close_if_done(struct connection *connection)
 {
     if (connection->state != CONNECTION_STANDING || !connection->is_being_left ||
         !is_idle(connection))
         return;
     struct error error;
     error_set(&error, ERROR_CLOSED, "the other node said goodbye");
-    connection_close(connection, &error);
+    peer_connection_close(connection, &error);
 }
 
-void connection_leave(struct connection *connection)
+void peer_connection_leave(struct connection *connection)
 {
     if (connection->state != CONNECTION_STANDING || connection->is_leaving)
         return;
     connection->is_leaving = true;
     connection->deadline_ms = transport_now_ms(connection->transport) + DEAD_AFTER_MS;
-    connection_say(connection, FRAME_GOODBYE, TRANSPORT_CONTROL, 0, NULL, 0);
+    peer_connection_say(connection, FRAME_GOODBYE, TRANSPORT_CONTROL, 0, NULL, 0);
 }
 
 /* --- Receiving ----------------------------------------------------------------------------- */
@@ -115,9 +115,9 @@ static void take_ping(struct connection *connection, const struct frame *frame)
     struct error error;
     if (frame->payload_bytes != 8) {
         error_set(&error, ERROR_CORRUPT, "ping: %u bytes", frame->payload_bytes);
-        connection_break(connection, &error);
+        peer_connection_break(connection, &error);
     } else if (frame->type == FRAME_PING) {
-        connection_say(connection, FRAME_PONG, TRANSPORT_CONTROL, 0, frame->payload, 8);
+        peer_connection_say(connection, FRAME_PONG, TRANSPORT_CONTROL, 0, frame->payload, 8);
     } else {
         uint64_t sent_ns = load_u64(frame->payload);
         uint64_t now_ns = transport_now_ns(connection->transport);
@@ -148,14 +148,14 @@ static void take_part(struct connection *connection, const struct frame *frame)
     if (!has_right_class(connection, frame)) {
         error_set(&error, ERROR_CORRUPT, "frame: type %d of class %d here", (int)frame->type,
                   (int)frame->class);
-        connection_break(connection, &error);
+        peer_connection_break(connection, &error);
         return;
     }
     size_t extra = frame->type == FRAME_REQUEST ? REQUEST_HEAD_BYTES : 0;
     if (assembly_take(&connection->assemblies[frame->class], frame,
                       connection->transport->options.message_bytes_max + extra, &assembled,
                       &error) != ERROR_NONE) {
-        connection_break(connection, &error);
+        peer_connection_break(connection, &error);
         return;
     }
     if (!assembled.is_complete)
@@ -198,7 +198,7 @@ static void take_standing(struct connection *connection, const struct frame *fra
         return;
     case FRAME_GOODBYE:
         connection->is_being_left = true;
-        connection_pump_later(connection);
+        peer_connection_pump_later(connection);
         return;
     case FRAME_IDENTITY:
         greeting_identity(connection, frame);
@@ -211,7 +211,7 @@ static void take_standing(struct connection *connection, const struct frame *fra
         break;
     }
     error_set(&error, ERROR_CORRUPT, "frame: type %d where it may not be", (int)frame->type);
-    connection_break(connection, &error);
+    peer_connection_break(connection, &error);
 }
 
 static void take(struct connection *connection, const struct frame *frame)
@@ -225,7 +225,7 @@ static void take(struct connection *connection, const struct frame *frame)
         greeting_refused(connection, frame);
     } else {
         error_set(&error, ERROR_CORRUPT, "frame: type %d before hello", (int)frame->type);
-        connection_break(connection, &error);
+        peer_connection_break(connection, &error);
     }
 }
 
@@ -246,7 +246,7 @@ static void on_received(void *context, size_t size)
         size_t frame_bytes;
         if (frame_decode(connection->input + position, connection->input_bytes - position, &frame,
                          &frame_bytes, &error) != ERROR_NONE) {
-            connection_break(connection, &error);
+            peer_connection_break(connection, &error);
             break;
         }
         if (frame_bytes == 0)
@@ -275,7 +275,7 @@ static void on_ended(void *context)
 {
     struct error error;
     error_set(&error, ERROR_CLOSED, "closed by the other node");
-    connection_close(context, &error);
+    peer_connection_close(context, &error);
 }
 
 static void on_failed(void *context, const struct error *error)
@@ -296,7 +296,7 @@ static void on_failed(void *context, const struct error *error)
                       (unsigned long long)suppressed);
         }
     }
-    connection_close(connection, error);
+    peer_connection_close(connection, error);
 }
 
 static void destroy(struct connection *connection)
@@ -331,7 +331,7 @@ static void on_connected(void *context)
 
 static void on_sent(void *context)
 {
-    connection_pump_later(context);
+    peer_connection_pump_later(context);
 }
 
 static const struct stream_events EVENTS = {
@@ -372,7 +372,7 @@ static void begin(struct connection *connection, struct network_stream *stream)
     network_stream_begin(stream, &EVENTS, connection);
 }
 
-enum error_code connection_dial(struct link *link, struct error *error)
+enum error_code peer_connection_dial(struct link *link, struct error *error)
 {
     struct transport_peer *peer = link->peer;
     struct connection *connection = create(peer->transport);
@@ -398,7 +398,7 @@ enum error_code connection_dial(struct link *link, struct error *error)
     return ERROR_NONE;
 }
 
-void connection_accept(struct transport *transport, struct network_stream *stream)
+void peer_connection_accept(struct transport *transport, struct network_stream *stream)
 {
     bool is_welcome = !transport->is_closing && transport->greetings < GREETINGS_MAX;
     struct connection *connection = is_welcome ? create(transport) : NULL;
@@ -420,7 +420,7 @@ static void ping(struct connection *connection, uint64_t now_ms)
     uint8_t bytes[8];
     connection->pinged_ms = now_ms;
     store_u64(bytes, transport_now_ns(connection->transport));
-    connection_say(connection, FRAME_PING, TRANSPORT_CONTROL, 0, bytes, sizeof bytes);
+    peer_connection_say(connection, FRAME_PING, TRANSPORT_CONTROL, 0, bytes, sizeof bytes);
 }
 
 static void tick_standing(struct connection *connection, uint64_t now_ms)
@@ -428,12 +428,12 @@ static void tick_standing(struct connection *connection, uint64_t now_ms)
     struct error error;
     if (now_ms >= connection->received_ms + DEAD_AFTER_MS) {
         error_set(&error, ERROR_TIMEOUT, "nothing arrived for %d ms", DEAD_AFTER_MS);
-        connection_close(connection, &error);
+        peer_connection_close(connection, &error);
         return;
     }
     if (connection->is_leaving && now_ms >= connection->deadline_ms) {
         error_set(&error, ERROR_CLOSED, "left");
-        connection_close(connection, &error);
+        peer_connection_close(connection, &error);
         return;
     }
     /* Some traffic all the time still wants its round trip measured. */
@@ -444,10 +444,10 @@ static void tick_standing(struct connection *connection, uint64_t now_ms)
     if (connection->kind == CONNECTION_BULK && connection->is_dialed &&
         now_ms >= connection->used_ms + connection->transport->options.bulk_idle_ms &&
         is_idle(connection))
-        connection_leave(connection);
+        peer_connection_leave(connection);
 }
 
-void connection_tick(struct connection *connection, uint64_t now_ms)
+void peer_connection_tick(struct connection *connection, uint64_t now_ms)
 {
     struct error error;
     switch (connection->state) {
@@ -456,7 +456,7 @@ void connection_tick(struct connection *connection, uint64_t now_ms)
         if (now_ms < connection->deadline_ms)
             break;
         error_set(&error, ERROR_TIMEOUT, "no hello in %d ms", HELLO_TIMEOUT_MS);
-        connection_close(connection, &error);
+        peer_connection_close(connection, &error);
         break;
     case CONNECTION_STANDING:
         tick_standing(connection, now_ms);

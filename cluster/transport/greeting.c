@@ -37,7 +37,7 @@ static void refuse(struct connection *connection, struct text name, enum refusal
     /* Two that dialed at once, or a node that stops: nothing for an operator. */
     if (reason != REFUSED_DUPLICATE && reason != REFUSED_LEAVING)
         report(connection, name, "peer refused", text_of(text));
-    connection_refuse(connection, reason, text);
+    peer_connection_refuse(connection, reason, text);
 }
 
 /* --- Sending ------------------------------------------------------------------------------- */
@@ -62,7 +62,7 @@ void greeting_send(struct connection *connection)
         .address = text_of(transport->address),
     };
     size_t size = hello_encode(&hello, bytes);
-    connection_say(connection, FRAME_HELLO, TRANSPORT_CONTROL, 0, bytes, size);
+    peer_connection_say(connection, FRAME_HELLO, TRANSPORT_CONTROL, 0, bytes, size);
 }
 
 /* --- Judging ------------------------------------------------------------------------------- */
@@ -191,7 +191,7 @@ void greeting_take(struct connection *connection, const struct frame *frame)
     struct error error;
     struct verdict verdict = {0};
     if (hello_decode(frame->payload, frame->payload_bytes, &hello, &error) != ERROR_NONE) {
-        connection_break(connection, &error);
+        peer_connection_break(connection, &error);
         return;
     }
     judge(connection, &hello, &verdict);
@@ -205,7 +205,7 @@ void greeting_take(struct connection *connection, const struct frame *frame)
     struct link *link = peer_link(peer, hello.kind, hello.lane);
     if (link == NULL) {
         error_set(&error, ERROR_OUT_OF_MEMORY, "out of memory");
-        connection_close(connection, &error);
+        peer_connection_close(connection, &error);
         return;
     }
     if (connection->is_dialed && link != connection->link) {
@@ -234,7 +234,7 @@ void greeting_refused(struct connection *connection, const struct frame *frame)
     struct error error;
     if (refusal_decode(frame->payload, frame->payload_bytes, &reason, &text, &error) !=
         ERROR_NONE) {
-        connection_break(connection, &error);
+        peer_connection_break(connection, &error);
         return;
     }
     struct text name = TEXT("unknown");
@@ -244,7 +244,7 @@ void greeting_refused(struct connection *connection, const struct frame *frame)
         report(connection, name, "refused by peer", text);
     connection->was_refused = true;
     error_set(&error, ERROR_CLOSED, "refused: %.*s", TEXT_ARGUMENTS(text));
-    connection_close(connection, &error);
+    peer_connection_close(connection, &error);
 }
 
 /* --- Identity that becomes known ----------------------------------------------------------- */
@@ -255,7 +255,7 @@ void greeting_identity(struct connection *connection, const struct frame *frame)
     struct transport *transport = connection->transport;
     if (frame->payload_bytes != TRANSPORT_CLUSTER_ID_BYTES + 8) {
         error_set(&error, ERROR_CORRUPT, "identity: %u bytes", frame->payload_bytes);
-        connection_break(connection, &error);
+        peer_connection_break(connection, &error);
         return;
     }
     uint64_t node_id = load_u64(frame->payload + TRANSPORT_CLUSTER_ID_BYTES);
@@ -280,5 +280,6 @@ void transport_set_identity(struct transport *transport, const struct transport_
     for (struct connection *connection = transport->connections; connection != NULL;
          connection = connection->next)
         if (connection->state == CONNECTION_STANDING)
-            connection_say(connection, FRAME_IDENTITY, TRANSPORT_CONTROL, 0, bytes, sizeof bytes);
+            peer_connection_say(connection, FRAME_IDENTITY, TRANSPORT_CONTROL, 0, bytes,
+                                sizeof bytes);
 }

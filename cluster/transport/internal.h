@@ -196,27 +196,27 @@ static inline uint64_t transport_now_ns(const struct transport *transport)
 /* --- connection.c -------------------------------------------------------------------------- */
 
 /* Dial for `link`. Errors: as of network_connect. */
-enum error_code connection_dial(struct link *link, struct error *error);
-void connection_accept(struct transport *transport, struct network_stream *stream);
+enum error_code peer_connection_dial(struct link *link, struct error *error);
+void peer_connection_accept(struct transport *transport, struct network_stream *stream);
 
 /* Close now; everything on it is lost. */
-void connection_close(struct connection *connection, const struct error *error);
+void peer_connection_close(struct connection *connection, const struct error *error);
 
 /* Say why, then close. */
-void connection_refuse(struct connection *connection, enum refusal reason, const char *text);
+void peer_connection_refuse(struct connection *connection, enum refusal reason, const char *text);
 
 /* Say goodbye, close when nothing is open any more. */
-void connection_leave(struct connection *connection);
-void connection_close_if_done(struct connection *connection);
+void peer_connection_leave(struct connection *connection);
+void peer_connection_close_if_done(struct connection *connection);
 
 /* It stands or is over: no longer one of those whose hello is awaited. */
-void connection_greeted(struct connection *connection);
+void peer_connection_greeted(struct connection *connection);
 
 /* Pings and deadlines. */
-void connection_tick(struct connection *connection, uint64_t now_ms);
+void peer_connection_tick(struct connection *connection, uint64_t now_ms);
 
 /* The other side does not keep to the protocol. */
-void connection_break(struct connection *connection, const struct error *error);
+void peer_connection_break(struct connection *connection, const struct error *error);
 
 /* --- pump.c -------------------------------------------------------------------------------- */
 
@@ -225,15 +225,15 @@ bool pump_create(struct connection *connection);
 void pump_destroy(struct connection *connection);
 
 /* Queue; the frames leave at the end of the turn. */
-void connection_push(struct connection *connection, struct outgoing *outgoing);
-void connection_pump_later(struct connection *connection);
+void peer_connection_push(struct connection *connection, struct outgoing *outgoing);
+void peer_connection_pump_later(struct connection *connection);
 
 /* A frame of the transport's own. When memory is out the connection is closed. */
-void connection_say(struct connection *connection, enum frame_type type, enum transport_class class,
-                    uint64_t id, const void *bytes, size_t size);
+void peer_connection_say(struct connection *connection, enum frame_type type,
+                         enum transport_class class, uint64_t id, const void *bytes, size_t size);
 
 /* Give one up that is in no queue any more: budgets, the memory. */
-void connection_drop(struct connection *connection, struct outgoing *outgoing);
+void peer_connection_drop(struct connection *connection, struct outgoing *outgoing);
 
 /* --- greeting.c ---------------------------------------------------------------------------- */
 

@@ -96,7 +96,7 @@ static void on_redial(struct timer *timer)
 {
     struct link *link = (struct link *)((char *)timer - offsetof(struct link, redial));
     struct error error;
-    if (!may_dial(link) || connection_dial(link, &error) == ERROR_NONE)
+    if (!may_dial(link) || peer_connection_dial(link, &error) == ERROR_NONE)
         return;
     link->peer->statistics.failures++;
     report(link, LOG_WARNING, "no connection to peer", &error);
@@ -134,7 +134,7 @@ static void replace(struct link *link, struct connection *former)
     link->standing = NULL;
     former->link = NULL; /* nothing is to be dialed for it */
     link->peer->statistics.disconnects++;
-    connection_close(former, &error);
+    peer_connection_close(former, &error);
 }
 
 void link_stand(struct link *link, struct connection *connection)
@@ -149,7 +149,7 @@ void link_stand(struct link *link, struct connection *connection)
     link->standing = connection;
     connection->peer = peer;
     connection->state = CONNECTION_STANDING;
-    connection_greeted(connection);
+    peer_connection_greeted(connection);
     connection->received_ms = connection->sent_ms = connection->used_ms =
         transport_now_ms(transport);
     if (dialing != NULL && is_rightful(peer, connection)) {
@@ -157,7 +157,7 @@ void link_stand(struct link *link, struct connection *connection)
         error_set(&error, ERROR_CLOSED, "not needed");
         link->dialing = NULL;
         dialing->link = NULL;
-        connection_close(dialing, &error);
+        peer_connection_close(dialing, &error);
     }
     link->backoff_ms = BACKOFF_MS_MIN;
     scheduler_timer_stop(transport->scheduler, &link->redial);
@@ -264,7 +264,7 @@ static void close_one(struct connection **connection, const struct error *error)
     if (closing == NULL)
         return;
     closing->link = NULL;
-    connection_close(closing, error);
+    peer_connection_close(closing, error);
 }
 
 void transport_remove_peer(struct transport_peer *peer)

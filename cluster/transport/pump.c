@@ -12,7 +12,7 @@ static bool can_send(const struct connection *connection)
            connection->state == CONNECTION_REFUSING;
 }
 
-void connection_pump_later(struct connection *connection)
+void peer_connection_pump_later(struct connection *connection)
 {
     if (connection->is_pumping || !can_send(connection))
         return;
@@ -20,24 +20,24 @@ void connection_pump_later(struct connection *connection)
     scheduler_defer(connection->transport->scheduler, &connection->pump);
 }
 
-void connection_push(struct connection *connection, struct outgoing *outgoing)
+void peer_connection_push(struct connection *connection, struct outgoing *outgoing)
 {
     outgoing_push(&connection->queues, outgoing);
-    connection_pump_later(connection);
+    peer_connection_pump_later(connection);
 }
 
-void connection_say(struct connection *connection, enum frame_type type, enum transport_class class,
-                    uint64_t id, const void *bytes, size_t size)
+void peer_connection_say(struct connection *connection, enum frame_type type,
+                         enum transport_class class, uint64_t id, const void *bytes, size_t size)
 {
     struct outgoing *outgoing = outgoing_copy(type, class, bytes, size);
     if (outgoing == NULL) {
         struct error error;
         error_set(&error, ERROR_OUT_OF_MEMORY, "out of memory");
-        connection_close(connection, &error);
+        peer_connection_close(connection, &error);
         return;
     }
     outgoing->id = id;
-    connection_push(connection, outgoing);
+    peer_connection_push(connection, outgoing);
 }
 
 /* --- Budgets ------------------------------------------------------------------------------- */
@@ -70,7 +70,7 @@ static void release(struct connection *connection, struct outgoing *outgoing, ui
         channel_release(&peer->accounts, outgoing->account, bytes);
 }
 
-void connection_drop(struct connection *connection, struct outgoing *outgoing)
+void peer_connection_drop(struct connection *connection, struct outgoing *outgoing)
 {
     release(connection, outgoing, UINT64_MAX);
     if (outgoing->type == FRAME_MESSAGE && connection->peer != NULL)
@@ -203,7 +203,7 @@ static void pump_run(struct task *task)
         if (connection->peer != NULL)
             tell_drained(connection->peer, class);
     }
-    connection_close_if_done(connection);
+    peer_connection_close_if_done(connection);
 }
 
 bool pump_create(struct connection *connection)

@@ -24,7 +24,7 @@ static void unlink_request(struct transport_request *request)
     if (request->connection == NULL)
         return;
     request->connection->asked_count--;
-    connection_pump_later(request->connection); /* it may have been the last */
+    peer_connection_pump_later(request->connection); /* it may have been the last */
 }
 
 static void insert(struct transport_request *request, struct transport_request **list)
@@ -62,10 +62,10 @@ static void withdraw(struct transport_request *request)
         return;
     if (outgoing != NULL && outgoing->position == 0) {
         outgoing_remove(&connection->queues, outgoing);
-        connection_drop(connection, outgoing);
+        peer_connection_drop(connection, outgoing);
     } else {
         /* In the class of the request, so that it does not come before it. */
-        connection_say(connection, FRAME_CANCEL, request->class, request->id, NULL, 0);
+        peer_connection_say(connection, FRAME_CANCEL, request->class, request->id, NULL, 0);
     }
 }
 
@@ -155,7 +155,7 @@ static void start(struct transport_request *request, struct connection *connecti
     request->connection = connection;
     insert(request, &connection->asked[request->id % EXCHANGE_BUCKETS]);
     connection->asked_count++;
-    connection_push(connection, outgoing);
+    peer_connection_push(connection, outgoing);
 }
 
 static void start_bulk(struct transport_request *request)
@@ -251,7 +251,7 @@ void request_piece(struct connection *connection, const struct frame *frame)
         struct error error;
         error_set(&error, ERROR_CORRUPT, "answer: %u bytes beyond its window",
                   frame->payload_bytes);
-        connection_break(connection, &error);
+        peer_connection_break(connection, &error);
         return;
     }
     request->unconsumed_bytes += frame->payload_bytes;
@@ -274,8 +274,8 @@ void transport_consume(struct transport_request *request, size_t size)
     store_u32(bytes, request->consumed_bytes);
     request->unconsumed_bytes -= request->consumed_bytes;
     request->consumed_bytes = 0;
-    connection_say(request->connection, FRAME_CREDIT, TRANSPORT_CONTROL, request->id, bytes,
-                   sizeof bytes);
+    peer_connection_say(request->connection, FRAME_CREDIT, TRANSPORT_CONTROL, request->id, bytes,
+                        sizeof bytes);
 }
 
 void request_end(struct connection *connection, const struct frame *frame)
@@ -285,7 +285,7 @@ void request_end(struct connection *connection, const struct frame *frame)
     if (request == NULL)
         return;
     if (end_decode(frame->payload, frame->payload_bytes, &request->error, &error) != ERROR_NONE)
-        connection_break(connection, &error);
+        peer_connection_break(connection, &error);
     else
         finish(request);
 }

@@ -71,7 +71,7 @@ static void close_all(struct transport *transport)
     error_set(&error, ERROR_CLOSED, "node %s is stopping", transport->name);
     for (struct connection *one = transport->connections; one != NULL; one = next) {
         next = one->next;
-        connection_close(one, &error);
+        peer_connection_close(one, &error);
     }
 }
 
@@ -94,9 +94,9 @@ void transport_close(struct transport *transport, uint64_t patience_ms,
         }
     for (struct connection *one = transport->connections; one != NULL; one = one->next)
         if (one->state != CONNECTION_STANDING || patience_ms == 0)
-            connection_close(one, &error);
+            peer_connection_close(one, &error);
         else
-            connection_leave(one);
+            peer_connection_leave(one);
     for (struct connection *one = transport->connections; one != NULL; one = one->next)
         one->deadline_ms = transport->close_deadline_ms;
     transport_check_closed(transport);
@@ -115,7 +115,7 @@ static void on_tick(struct timer *timer)
         /* While this loop stood still nobody read what may well have arrived. */
         if (late_ms > PING_AFTER_MS && one->received_ms + late_ms <= now_ms)
             one->received_ms += late_ms;
-        connection_tick(one, now_ms);
+        peer_connection_tick(one, now_ms);
     }
     if (transport->is_closing && now_ms >= transport->close_deadline_ms)
         close_all(transport);
@@ -127,7 +127,7 @@ static void on_tick(struct timer *timer)
 
 static void on_accepted(void *context, struct network_stream *stream)
 {
-    connection_accept(context, stream);
+    peer_connection_accept(context, stream);
 }
 
 static enum error_code check_options(const struct transport_options *options, struct error *error)
@@ -253,7 +253,7 @@ bool transport_send(struct transport_peer *peer, enum transport_class class,
     outgoing->account = account;
     outgoing->charged_bytes = size;
     peer->statistics.queued_bytes[class] += size;
-    connection_push(connection, outgoing);
+    peer_connection_push(connection, outgoing);
     return true;
 }
 

@@ -16,6 +16,7 @@
 #include "http/server.h"
 #include "ingest/ingest.h"
 #include "replica/replica.h"
+#include "replica/replica_table.h"
 #include "telemetry/metrics.h"
 
 struct api;
@@ -34,6 +35,24 @@ struct api_setting {
 
 /* Whether a snapshot has what is in memory only. */
 enum api_snapshot_head { API_SNAPSHOT_WITH_HEAD, API_SNAPSHOT_SKIPS_HEAD };
+
+/* What an operator asks of a cluster. */
+enum api_cluster_action {
+    API_CLUSTER_DRAIN,   /* `node` */
+    API_CLUSTER_UNDRAIN, /* `node` */
+    API_CLUSTER_REMOVE,  /* `node`, `force` */
+    API_CLUSTER_REBALANCE,
+    API_CLUSTER_REPLICATION, /* `number` */
+    API_CLUSTER_ACTIONS
+};
+
+/* Lives during the call. */
+struct api_cluster_command {
+    enum api_cluster_action action;
+    struct text node;
+    uint64_t number;
+    bool force; /* the node is gone for good, whatever it looks like */
+};
 
 /* What the program itself does when asked. */
 struct api_program {
@@ -55,6 +74,17 @@ struct api_program {
                           const struct matcher *const *matchers, size_t matcher_count,
                           int64_t start_ms, int64_t end_ms,
                           void (*done)(void *argument, const struct error *error), void *argument);
+    /* The nodes and shards as JSON, the value of `data`; `done` runs on `origin` with it, whose
+     * memory it clears, or an error that lives during the call. */
+    void (*describe_cluster)(void *context, struct scheduler *origin,
+                             void (*done)(void *argument, struct byte_buffer *json,
+                                          const struct error *error),
+                             void *argument);
+    /* `done` runs on `origin` with the outcome, an error that lives during the call. */
+    void (*command_cluster)(void *context, const struct api_cluster_command *command,
+                            struct scheduler *origin,
+                            void (*done)(void *argument, const struct error *error),
+                            void *argument);
     /* NONE, or UNAVAILABLE with the reason, for people. Any thread. */
     enum error_code (*check_ready)(void *context, struct error *error);
 };
@@ -62,8 +92,7 @@ struct api_program {
 struct api_options {
     const struct api_loop *loops; /* [loop_count], copied */
     size_t loop_count;
-    struct replica *const *replicas; /* [shard_count], outlives the api */
-    size_t shard_count;
+    struct replica_table *replicas; /* of this node; outlives the api */
     struct frontend *frontend;
     struct metrics *metrics;
     struct clock *clock;

@@ -40,9 +40,9 @@ enum consensus_message_type {
 /* Entries behind `previous_index`; none: a heartbeat. */
 struct consensus_append {
     uint64_t previous_index;
-    uint64_t previous_term; /* 0 exactly when the index is */
-    uint64_t commit_index;  /* of the leader, at most the last index of this message */
-    uint64_t round;         /* of heartbeats, see consensus_read_begin */
+    uint64_t previous_term;                /* 0 exactly when the index is */
+    uint64_t commit_index;                 /* of the leader, be it in this message or not */
+    uint64_t round;                        /* of heartbeats, see consensus_read_begin */
     const struct consensus_entry *entries; /* [entry_count] */
     size_t entry_count;
 };
@@ -280,6 +280,7 @@ struct consensus_status {
     uint64_t leader_heard_ms; /* when it was heard last, or a majority heard this leader */
     uint64_t own_index;       /* of the first entry of a leader's term; 0 when it does not lead */
     uint64_t commit_index;
+    uint64_t told_index; /* the highest that a leader said is committed, be it here or not */
     uint64_t last_index;
     uint64_t stored_index;     /* durable here */
     uint64_t base_index;       /* entries above it are in memory */

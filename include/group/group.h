@@ -247,8 +247,12 @@ struct group_status {
     bool ready;     /* leader, and the barrier of its term is applied: takes proposals */
     bool replaying; /* what was stored before the start is still being handed to `apply` */
     uint64_t term;
-    uint64_t leader_id; /* 0 when unknown */
+    uint64_t leader_id;       /* 0 when unknown */
+    uint64_t leader_heard_ms; /* monotonic; when it was heard last, or a majority heard this one */
     uint64_t commit_index;
+    bool is_current; /* all that a leader said is committed was handed to `apply` */
+    bool transferring;
+    bool is_changing; /* a change of members is not committed yet */
     uint64_t last_index;
     uint64_t stored_index;    /* durable here */
     uint64_t delivered_index; /* last entry given to `apply` */
@@ -262,6 +266,20 @@ void group_status(const struct group *group, struct group_status *status_out);
 
 /* The current members, at most CONSENSUS_MEMBERS_MAX; returns how many. */
 size_t group_members(const struct group *group, struct consensus_member *members_out);
+
+/* A member, as its leader sees it. */
+struct group_peer {
+    uint64_t node_id;
+    enum consensus_role role;
+    uint64_t matched_index;
+    uint64_t bytes_behind; /* of log; an estimate where the log is not in memory */
+    bool is_installing;    /* it was sent a snapshot that it has not taken yet */
+    bool is_heard;         /* it answered a moment ago */
+};
+
+/* All members with the leader itself, at most CONSENSUS_MEMBERS_MAX; 0 unless this replica leads.
+ */
+size_t group_peers(const struct group *group, struct group_peer *peers_out);
 
 /* Counters since the host was made, all groups together. */
 struct group_statistics {

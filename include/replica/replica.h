@@ -19,6 +19,8 @@
 
 struct replica;
 
+enum { REPLICA_STALE_MS = 5000 };
+
 /* What the replicas of a node share. */
 struct replica_node {
     uint64_t unfrozen_bytes_max; /* log since the last freezes, all shards together; 80 MiB */
@@ -73,6 +75,7 @@ struct replica_write {
 
     /* Outcome: NONE (stored as write.* says), UNAVAILABLE (send again), OUT_OF_MEMORY. */
     struct error error;
+    uint64_t index; /* of the log: whoever has applied it has the write */
 
     /* The replica's. */
     struct replica *replica;
@@ -109,6 +112,19 @@ struct shard *replica_shard(struct replica *replica);
 /* Leading, and everything acknowledged before is readable. Any thread. */
 bool replica_is_ready(const struct replica *replica);
 
+/*
+ * Whether queries may be answered from here: it leads, or follows a leader that was heard in the
+ * last seconds (REPLICA_STALE_MS) and had applied all that this leader had said is committed; and
+ * it has applied `least_index`. Any thread.
+ */
+bool replica_is_readable(const struct replica *replica, uint64_t least_index);
+
+/* The node that leads, as far as is known here; 0: not known. Any thread. */
+uint64_t replica_leader(const struct replica *replica);
+
+/* The last entry that is applied. Any thread. */
+uint64_t replica_applied_index(const struct replica *replica);
+
 /* What a start applies: entries of the log, those that an earlier life applied among them. */
 struct replica_replay {
     uint64_t entries;
@@ -123,6 +139,16 @@ void replica_flush(struct replica *replica, struct shard_flush *flush);
 
 /* On the loop: freeze and drop the log before it, for a quick next start; `done` when over. */
 void replica_settle(struct replica *replica, void (*done)(void *context), void *context);
+
+/* --- Members: on the loop --------------------------------------------------------------------- */
+
+/* As the functions of the group that they are named after. */
+size_t replica_members(const struct replica *replica, struct consensus_member *members_out);
+size_t replica_peers(const struct replica *replica, struct group_peer *peers_out);
+enum error_code replica_change_members(struct replica *replica, struct group_request *request,
+                                       const struct group_change *change, struct error *error);
+enum error_code replica_transfer(struct replica *replica, struct group_request *request,
+                                 uint64_t node_id, struct error *error);
 
 void replica_group_status(const struct replica *replica, struct group_status *status_out);
 

@@ -158,6 +158,11 @@ void api_openapi(struct http_request *request);        /* openapi.c */
 void api_active_queries(struct http_request *request); /* active_queries.c */
 void api_kill_query(struct http_request *request);     /* active_queries.c */
 void api_cluster(struct http_request *request);
+void api_cluster_drain(struct http_request *request);
+void api_cluster_undrain(struct http_request *request);
+void api_cluster_remove(struct http_request *request);
+void api_cluster_rebalance(struct http_request *request);
+void api_cluster_replication(struct http_request *request);
 void api_healthy(struct http_request *request);
 void api_ready(struct http_request *request);
 void api_metrics(struct http_request *request);

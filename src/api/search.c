@@ -307,6 +307,15 @@ static bool note_metadata(void *context, struct text name, const struct metric_m
     return true;
 }
 
+static void search_replica(void *context, uint32_t shard_id, struct replica *replica)
+{
+    (void)shard_id;
+    struct metadata_search *finding = context;
+    if (!finding->out_of_memory)
+        shard_visit_metadata(replica_shard(replica), finding->lookup->tenant, note_metadata,
+                             finding);
+}
+
 static enum error_code find_metadata(struct api_lookup *lookup, struct error *error)
 {
     struct search *search = lookup->state;
@@ -319,9 +328,7 @@ static enum error_code find_metadata(struct api_lookup *lookup, struct error *er
     for (size_t i = 0; i < lookup->item_count; i++)
         finding.by_name[i] = &search->matches[i];
     qsort(finding.by_name, lookup->item_count, sizeof(struct match *), compare_values);
-    for (size_t s = 0; s < lookup->api->options.shard_count && !finding.out_of_memory; s++)
-        shard_visit_metadata(replica_shard(lookup->api->options.replicas[s]), lookup->tenant,
-                             note_metadata, &finding);
+    replica_table_visit(lookup->api->options.replicas, search_replica, &finding);
     return finding.out_of_memory ? api_memory_error(error) : ERROR_NONE;
 }
 

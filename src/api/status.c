@@ -44,21 +44,26 @@ static const char *format_time(char *target, size_t size, int64_t time_ms)
     return target;
 }
 
+static void add_statistics(void *context, uint32_t shard_id, struct replica *replica)
+{
+    (void)shard_id;
+    struct shard_statistics *sum = context;
+    struct shard_statistics part;
+    shard_read_statistics(replica_shard(replica), &part);
+    sum->series_count += part.series_count;
+    sum->head_series_count += part.head_series_count;
+    sum->block_count += part.block_count;
+    sum->part_count += part.part_count;
+    if (part.oldest_ms < sum->oldest_ms)
+        sum->oldest_ms = part.oldest_ms;
+    if (part.newest_ms > sum->newest_ms)
+        sum->newest_ms = part.newest_ms;
+}
+
 struct shard_statistics api_sum_statistics(struct api *api)
 {
     struct shard_statistics sum = {.oldest_ms = INT64_MAX, .newest_ms = INT64_MIN};
-    for (size_t i = 0; i < api->options.shard_count; i++) {
-        struct shard_statistics part;
-        shard_read_statistics(replica_shard(api->options.replicas[i]), &part);
-        sum.series_count += part.series_count;
-        sum.head_series_count += part.head_series_count;
-        sum.block_count += part.block_count;
-        sum.part_count += part.part_count;
-        if (part.oldest_ms < sum.oldest_ms)
-            sum.oldest_ms = part.oldest_ms;
-        if (part.newest_ms > sum.newest_ms)
-            sum.newest_ms = part.newest_ms;
-    }
+    replica_table_visit(api->options.replicas, add_statistics, &sum);
     return sum;
 }
 
@@ -113,18 +118,21 @@ void api_status_config(struct http_request *request)
     api_respond_data(request, &data);
 }
 
+static void add_replay(void *context, uint32_t shard_id, struct replica *replica)
+{
+    (void)shard_id;
+    struct replica_replay *all = context;
+    struct replica_replay one = replica_replay(replica);
+    all->entries += one.entries;
+    all->applied += one.applied;
+}
+
 /* Prometheus counts segments of its log here; ours are of any size, so it is entries. */
 void api_status_walreplay(struct http_request *request)
 {
-    struct api *api = api_of(request);
     struct replica_replay all = {0};
-    bool done = true;
-    for (size_t i = 0; i < api->options.shard_count; i++) {
-        struct replica_replay one = replica_replay(api->options.replicas[i]);
-        all.entries += one.entries;
-        all.applied += one.applied;
-        done = done && one.applied == one.entries;
-    }
+    replica_table_visit(api_of(request)->options.replicas, add_replay, &all);
+    bool done = all.applied == all.entries;
     struct byte_buffer data = {0};
     json_raw(&data, TEXT("{"));
     json_integer_field(&data, "min", 0);
@@ -132,30 +140,6 @@ void api_status_walreplay(struct http_request *request)
     json_integer_field(&data, "current", (int64_t)all.applied);
     json_string_field(&data, "state", done ? "done" : "in progress");
     json_raw(&data, TEXT("}"));
-    api_respond_data(request, &data);
-}
-
-/* --- Cluster ---------------------------------------------------------------------------------- */
-
-void api_cluster(struct http_request *request)
-{
-    struct api *api = api_of(request);
-    struct byte_buffer data = {0};
-    json_raw(&data, TEXT("{\"shards\":["));
-    for (size_t i = 0; i < api->options.shard_count; i++) {
-        struct shard_statistics statistics;
-        shard_read_statistics(replica_shard(api->options.replicas[i]), &statistics);
-        json_raw(&data, i > 0 ? TEXT(",{") : TEXT("{"));
-        json_integer_field(&data, "shard", (int64_t)i);
-        json_field_name(&data, "ready");
-        json_raw(&data, replica_is_ready(api->options.replicas[i]) ? TEXT("true") : TEXT("false"));
-        json_integer_field(&data, "series", (int64_t)statistics.series_count);
-        json_integer_field(&data, "appliedIndex", (int64_t)statistics.applied_index);
-        json_integer_field(&data, "parts", (int64_t)statistics.part_count);
-        json_integer_field(&data, "blocks", (int64_t)statistics.block_count);
-        json_raw(&data, TEXT("}"));
-    }
-    json_raw(&data, TEXT("]}"));
     api_respond_data(request, &data);
 }
 

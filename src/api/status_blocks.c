@@ -50,15 +50,19 @@ static void append_block(void *context, const struct shard_block_status *block)
     json_raw(json, TEXT("}"));
 }
 
+static void append_blocks(void *context, uint32_t shard_id, struct replica *replica)
+{
+    struct listing *listing = context;
+    listing->shard = shard_id;
+    shard_visit_blocks(replica_shard(replica), append_block, listing);
+}
+
 void api_status_blocks(struct http_request *request)
 {
     struct api *api = api_of(request);
     struct listing listing = {.shard = 0};
     json_raw(&listing.json, TEXT("{\"blocks\":["));
-    for (size_t i = 0; i < api->options.shard_count; i++) {
-        listing.shard = (uint32_t)i;
-        shard_visit_blocks(replica_shard(api->options.replicas[i]), append_block, &listing);
-    }
+    replica_table_visit(api->options.replicas, append_blocks, &listing);
     json_raw(&listing.json, TEXT("]}"));
     api_respond_data(request, &listing.json);
 }

@@ -19,6 +19,7 @@ void replica_answer(struct replica_write *write)
                               memory_order_relaxed);
     shard_resolver_destroy(write->resolver);
     write->resolver = NULL;
+    write->index = write->replica->applied_index;
     write->task.run = answer_task;
     scheduler_post(write->origin, &write->task);
 }

@@ -17,6 +17,12 @@ static void replay_count(struct replica *replica, uint64_t applied)
         shard_replay_end(replica->shard);
 }
 
+void replica_replay_check(struct replica *replica, const struct group_status *status)
+{
+    if (!status->replaying && replica->entries == NULL && status->state != GROUP_STATE_UNAVAILABLE)
+        replay_count(replica, replica->replay_entries); /* what else was there waits for a leader */
+}
+
 void replica_lead_when_applied(struct replica *replica)
 {
     if (!replica->elected || atomic_load(&replica->ready) || replica->entries != NULL ||
@@ -80,6 +86,7 @@ static void apply_slice(struct replica *replica)
     }
     replay_count(replica, replica->applied_index + 1 - replica->replay_first_index);
     group_applied(replica->group);
+    replica_show(replica);
     replica_acknowledge(replica);
     replica_count_unfrozen(replica);
     replica_lead_when_applied(replica);

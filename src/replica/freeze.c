@@ -91,6 +91,10 @@ static void settle_without(struct replica *replica)
 void replica_upkeep(struct timer *timer)
 {
     struct replica *replica = (struct replica *)((char *)timer - offsetof(struct replica, upkeep));
+    replica_show(replica);
+    scheduler_timer_start(loop_of(replica), timer, SHOW_MS);
+    if (++replica->shown_count % SHOWS_PER_UPKEEP != 0)
+        return;
     settle_without(replica);
     replica_count_unfrozen(replica);
     if (atomic_load(&replica->ready)) {
@@ -98,7 +102,6 @@ void replica_upkeep(struct timer *timer)
             shard_freeze(replica->shard);
         shard_maintain(replica->shard);
     }
-    scheduler_timer_start(loop_of(replica), timer, UPKEEP_MS);
 }
 
 /* --- Settling ------------------------------------------------------------------------------- */

@@ -73,7 +73,7 @@ enum error_code replica_start(struct replica *replica, struct error *error)
         replica->replay_entries = status.last_index - replica->applied_index;
     if (replica->replay_entries > 0)
         shard_replay_begin(replica->shard);
-    scheduler_timer_start(loop_of(replica), &replica->upkeep, UPKEEP_MS);
+    scheduler_timer_start(loop_of(replica), &replica->upkeep, SHOW_MS);
     return ERROR_NONE;
 }
 

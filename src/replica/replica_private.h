@@ -6,6 +6,8 @@
  *   propose.c  entries that are no writes
  *   answer.c   every write and entry is answered once
  *   apply.c    committed entries into the shard
+ *   fresh.c    who may read from it
+ *   members.c  for who decides about them
  *   freeze.c   when the shard freezes
  *   machine.c  snapshots and leadership, as the group asks for them
  */
@@ -18,7 +20,8 @@
 #include "replica/replica.h"
 
 enum {
-    UPKEEP_MS = 1000,
+    SHOW_MS = 250,
+    SHOWS_PER_UPKEEP = 4,
     /* More than can be in flight. */
     REFUSED_KEPT = 8,
 };
@@ -82,6 +85,12 @@ struct replica {
     size_t resolving;
 
     struct timer upkeep;
+    uint64_t shown_count;
+
+    /* For readers of any thread. */
+    _Atomic uint64_t shown_index;    /* applied */
+    _Atomic uint64_t fresh_until_ms; /* monotonic; of a follower */
+    _Atomic uint64_t leader_id;
 
     /* Settling and closing. */
     void (*settled)(void *context);
@@ -130,9 +139,14 @@ bool replica_shard_asks(void *context, const uint8_t *entry, size_t size_bytes);
 /* This replica can't go on: nothing is applied nor acknowledged any more. */
 void replica_stop(struct replica *replica, const struct error *error);
 void replica_lead_when_applied(struct replica *replica);
+/* Whether what the start found is applied. */
+void replica_replay_check(struct replica *replica, const struct group_status *status);
 void replica_machine_apply(struct state_machine *self, const struct group_entry *entry);
 void replica_apply_run(struct task *task);
 void replica_apply_again(struct timer *timer);
+
+/* fresh.c: tell readers how new this replica is. */
+void replica_show(struct replica *replica);
 
 /* freeze.c */
 /* Keep the node's totals; freezes when too much is unfrozen. */

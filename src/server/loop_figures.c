@@ -4,9 +4,10 @@ enum { COPY_MS = 1000 };
 
 static void copy_now(struct loop_figures *figures)
 {
-    struct figures copy;
+    struct figures copy = {0};
     journal_get_statistics(figures->journal, &copy.journal);
-    group_host_statistics(figures->host, &copy.groups);
+    if (*figures->host != NULL)
+        group_host_statistics(*figures->host, &copy.groups);
     ingest_read_statistics(figures->ingest, &copy.ingest);
     pthread_mutex_lock(&figures->lock);
     figures->copy = copy;
@@ -22,7 +23,7 @@ static void copy_again(struct timer *timer)
 }
 
 void loop_figures_start(struct loop_figures *figures, struct scheduler *scheduler,
-                        const struct journal *journal, const struct group_host *host,
+                        const struct journal *journal, struct group_host *const *host,
                         const struct ingest *ingest)
 {
     *figures = (struct loop_figures){

@@ -22,7 +22,7 @@ struct figures {
 struct loop_figures {
     struct scheduler *scheduler;
     const struct journal *journal;
-    const struct group_host *host;
+    struct group_host *const *host; /* may be NULL, for now */
     const struct ingest *ingest;
     struct timer timer;
     pthread_mutex_t lock; /* of `copy` */
@@ -31,7 +31,7 @@ struct loop_figures {
 
 /* On the loop, or before it runs. Copies at once, then every second. */
 void loop_figures_start(struct loop_figures *figures, struct scheduler *scheduler,
-                        const struct journal *journal, const struct group_host *host,
+                        const struct journal *journal, struct group_host *const *host,
                         const struct ingest *ingest);
 
 /* On the loop, before its journal closes. Reading goes on with the last copy. */

@@ -5,6 +5,7 @@
 
 #include "access/web_config.h"
 #include "base/log.h"
+#include "cli/cluster_command.h"
 #include "platform/tls.h"
 
 #include "commands.h"
@@ -26,6 +27,7 @@ static const char USAGE[] =
     "  gnomon check config [--config FILE] [--NAME=VALUE ...]\n"
     "                                                    check settings and print them\n"
     "  gnomon check web-config FILE                      check a file for http.web_config\n"
+    "  gnomon cluster status|drain|remove|...            look at a cluster, change it (--help)\n"
     "  gnomon block inspect FILE                         what a part, segment or block holds\n"
     "  gnomon block verify FILE                          read all of it, check every checksum\n"
     "  gnomon version\n"
@@ -110,6 +112,8 @@ int main(int count, char **arguments)
         return check_config(count - 3, arguments + 3);
     if (is_command(count, arguments, "check", "web-config") && count == 4)
         return command_check_web_config(arguments[3]);
+    if (is_command(count, arguments, "cluster", NULL))
+        return cluster_command(count - 2, arguments + 2);
     if (is_command(count, arguments, "block", "inspect") && count == 4)
         return command_block_inspect(arguments[3]);
     if (is_command(count, arguments, "block", "verify") && count == 4)

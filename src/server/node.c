@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "platform/random.h"
 
+#include "node_cluster.h"
 #include "node_private.h"
 
 /* --- Signals and the end ---------------------------------------------------------------------- */
@@ -73,7 +74,10 @@ static void release(struct node *node)
     for (size_t i = 0; i < node->loop_count; i++) {
         ingest_destroy(node->loops[i].ingest);
         group_host_destroy(node->loops[i].host);
+        group_link_destroy(node->loops[i].link);
     }
+    hosting_destroy(node->hosting);
+    replica_table_destroy(node->replicas);
     frontend_destroy(node->frontend);
     api_destroy(node->api);
     http_router_destroy(node->router);
@@ -84,6 +88,7 @@ static void release(struct node *node)
         disk_uring_destroy(node->loops[i].disk);
         loop_destroy(node->loops[i].loop);
     }
+    node_cluster_release(node);
     head_spares_unref(node->head_spares);
     page_cache_destroy(node->cache);
     disk_uring_destroy(node->blocking_disk);
@@ -92,9 +97,6 @@ static void release(struct node *node)
     byte_buffer_clear(&node->config_yaml);
     free(node->shown_settings);
     free(node->loops);
-    free(node->replicas);
-    free(node->directories);
-    free(node->loop_of_shard);
     data_directory_close(node->directory);
     free(node);
 }
@@ -103,13 +105,15 @@ void node_run(struct node *node)
 {
     struct error error;
     node_start_upkeep(node);
+    if (node->cluster != NULL)
+        node_cluster_start(node);
     if (node->settings->telemetry_self_write &&
         self_write_start(node, &node->self_write, &error) != ERROR_NONE)
         log_event(LOG_WARNING, "server", "own metrics are not written", "error=\"%s\"",
                   error.message);
     for (size_t i = 0; i < node->loop_count; i++)
         loop_figures_start(&node->loops[i].figures, node->loops[i].environment.scheduler,
-                           node->loops[i].journal, node->loops[i].host, node->loops[i].ingest);
+                           node->loops[i].journal, &node->loops[i].host, node->loops[i].ingest);
     for (size_t i = 1; i < node->loop_count; i++) {
         if (loop_start(node->loops[i].loop, &error) != ERROR_NONE)
             node_fatal_error(NULL, &error);

@@ -2,8 +2,8 @@
  * From SIGTERM to the end: answer what has begun, freeze and snapshot so that the next start has
  * little to replay, close from the top down.
  *
- *   flushes canceled, servers drained -> shards settled -> replicas closed
- *   -> journals closed -> loops stopped
+ *   leaders handed over -> flushes canceled, servers drained -> shards settled (alone)
+ *   -> meta group closed -> replicas closed -> network closed -> journals closed -> loops stopped
  *
  * Each loop does a step and tells loop 0; the next step begins when all have done it.
  */
@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 
+#include "node_cluster.h"
 #include "node_private.h"
 
 static struct scheduler *first_loop(struct node *node)
@@ -82,35 +83,64 @@ static void close_journals(struct node *node)
     run_step(node, close_journal);
 }
 
+/* --- Network closes ----------------------------------------------------------------------------
+ */
+
+static void network_closed(void *context)
+{
+    step_done(context);
+}
+
+static void close_network(struct task *task)
+{
+    node_cluster_close_network(loop_of_task(task), network_closed, loop_of_task(task));
+}
+
+static void close_networks(struct node *node)
+{
+    if (node->cluster == NULL) {
+        close_journals(node);
+        return;
+    }
+    node->next_step = close_journals;
+    run_step(node, close_network);
+}
+
 /* --- Replicas close
  * --------------------------------------------------------------------------------- */
 
-static void replica_closed(void *context)
+static void replicas_closed(void *context)
 {
-    struct node_loop *loop = context;
-    if (--loop->closing == 0)
-        step_done(loop);
+    step_done(context);
 }
 
 static void close_loop_replicas(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
-    struct node *node = loop->node;
-    loop->closing = 1;
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
-        if (node->loop_of_shard[shard] != loop->number)
-            continue;
-        loop->closing++;
-        replica_close(node->replicas[shard], replica_closed, loop);
-    }
-    replica_closed(loop);
+    hosting_close(loop->node->hosting, loop->number, replicas_closed, loop);
 }
 
 static void close_replicas(struct node *node)
 {
     scheduler_timer_stop(first_loop(node), &node->upkeep);
-    node->next_step = close_journals;
+    node->next_step = close_networks;
     run_step(node, close_loop_replicas);
+}
+
+/* --- The meta group closes ---------------------------------------------------------------------
+ */
+
+static void meta_closed(void *context)
+{
+    close_replicas(context);
+}
+
+static void close_meta(struct node *node)
+{
+    if (node->cluster == NULL)
+        close_replicas(node);
+    else
+        node_cluster_close_meta(node, meta_closed, node);
 }
 
 /* --- Shards settle
@@ -148,6 +178,16 @@ static uint64_t settle_grace_ms(const struct node *node)
                                                            : SETTLE_GRACE_LEAST_MS;
 }
 
+static void settle_replica(void *context, uint32_t shard_id, struct replica *replica)
+{
+    struct node_loop *loop = context;
+    (void)shard_id;
+    if (!replica_is_ready(replica))
+        return;
+    loop->settling++;
+    replica_settle(replica, replica_settled, loop);
+}
+
 static void settle_loop(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
@@ -155,18 +195,18 @@ static void settle_loop(struct task *task)
     loop->settling = 1;
     loop->settle_timer = (struct timer){.fire = settle_timeout, .heap_index = TIMER_IDLE};
     scheduler_timer_start(loop->environment.scheduler, &loop->settle_timer, settle_grace_ms(node));
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
-        if (node->loop_of_shard[shard] != loop->number || !replica_is_ready(node->replicas[shard]))
-            continue;
-        loop->settling++;
-        replica_settle(node->replicas[shard], replica_settled, loop);
-    }
+    hosting_visit_loop(node->hosting, loop->number, settle_replica, loop);
     replica_settled(loop);
 }
 
+/* In a cluster others go on with what is in memory, and come back with it. */
 static void settle_shards(struct node *node)
 {
-    node->next_step = close_replicas;
+    if (node->cluster != NULL) {
+        close_meta(node);
+        return;
+    }
+    node->next_step = close_meta;
     run_step(node, settle_loop);
 }
 
@@ -179,27 +219,49 @@ static void server_drained(void *context)
 }
 
 /* Flushes may take as long as merges do: they are not waited for. */
-static void cancel_flushes(struct node_loop *loop)
+static void cancel_flushes(void *context, uint32_t shard_id, struct replica *replica)
 {
-    struct node *node = loop->node;
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
-        if (node->loop_of_shard[shard] == loop->number)
-            shard_cancel_flushes(replica_shard(node->replicas[shard]));
+    (void)context, (void)shard_id;
+    shard_cancel_flushes(replica_shard(replica));
 }
 
 static void drain_server(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
-    cancel_flushes(loop);
+    hosting_visit_loop(loop->node->hosting, loop->number, cancel_flushes, NULL);
     http_server_drain(loop->server, DRAIN_GRACE_MS, server_drained, loop);
 }
 
-static void drain_servers(void *context)
+static void drain_servers(struct node *node)
 {
-    struct node *node = context;
     gate_stop(node->gate);
     node->next_step = settle_shards;
     run_step(node, drain_server);
+}
+
+/* --- Leaders are handed over -------------------------------------------------------------------
+ */
+
+static void handed_over(void *context)
+{
+    step_done(context);
+}
+
+static void hand_over(struct task *task)
+{
+    node_cluster_hand_over(loop_of_task(task), handed_over, loop_of_task(task));
+}
+
+/* While requests are still taken: they find the new leaders. */
+static void hand_over_leaders(void *context)
+{
+    struct node *node = context;
+    if (node->cluster == NULL) {
+        drain_servers(node);
+        return;
+    }
+    node->next_step = drain_servers;
+    run_step(node, hand_over);
 }
 
 void node_drain(struct node *node)
@@ -209,7 +271,7 @@ void node_drain(struct node *node)
     node->draining_since_ms = clock_monotonic_ms(clock_system());
     log_event(LOG_INFO, "server", "shutting down", "");
     if (node->self_write != NULL)
-        self_write_stop(node->self_write, drain_servers, node);
+        self_write_stop(node->self_write, hand_over_leaders, node);
     else
-        drain_servers(node);
+        hand_over_leaders(node);
 }

@@ -18,11 +18,15 @@ enum error_code node_open_frontend(struct node *node, struct error *error)
     struct series_source **sources = calloc(shards, sizeof *sources);
     if (sources == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "frontend");
-    for (uint32_t shard = 0; shard < shards; shard++)
-        sources[shard] = shard_source(replica_shard(node->replicas[shard]));
+    node->direct = calloc(shards, sizeof *node->direct);
+    for (uint32_t shard = 0; node->cluster == NULL && shard < shards; shard++) {
+        node->direct[shard] = replica_table_hold(node->replicas, shard);
+        sources[shard] = shard_source(replica_shard(node->direct[shard]));
+        replica_table_release(node->replicas, shard);
+    }
     struct frontend_options options = {
         .shards = sources,
-        .shard_count = shards,
+        .shard_count = node->cluster == NULL ? shards : 0,
         .pool = node->pool,
         .clock = clock_system(),
         .lookback_ms = settings->query_lookback_ms,
@@ -49,7 +53,7 @@ enum error_code node_open_ingest(struct node *node, struct error *error)
         struct ingest_options options = {
             .scheduler = node->loops[i].environment.scheduler,
             .clock = clock_system(),
-            .replicas = node->replicas,
+            .replicas = node->direct,
             .slots = &node->slots,
             .spread = node->topology.spread,
             .hash_seed = node->hash_seed,
@@ -92,7 +96,6 @@ enum error_code node_open_api(struct node *node, struct error *error)
         .loops = loops,
         .loop_count = node->loop_count,
         .replicas = node->replicas,
-        .shard_count = node->topology.shard_count,
         .frontend = node->frontend,
         .metrics = node->metrics,
         .clock = clock_system(),

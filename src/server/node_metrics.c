@@ -87,23 +87,34 @@ static const struct shard_metric SHARD_METRICS[] = {
 
 enum { SHARD_METRIC_COUNT = sizeof SHARD_METRICS / sizeof SHARD_METRICS[0] };
 
+struct shard_collector {
+    struct metric_emitter emitter;
+    const struct shard_metric *metric;
+};
+
+static void collect_shard(void *context, uint32_t shard_id, struct replica *replica)
+{
+    struct shard_collector *collector = context;
+    const struct shard_metric *metric = collector->metric;
+    struct shard_statistics statistics;
+    uint64_t value;
+    char name[16];
+    shard_read_statistics(replica_shard(replica), &statistics);
+    memcpy(&value, (char *)&statistics + metric->offset, sizeof value);
+    snprintf(name, sizeof name, "%u", shard_id);
+    struct metric_label label = {"shard", name};
+    metric_emit(&collector->emitter, metric->name, metric->help, metric->kind, &label, 1,
+                (double)value);
+}
+
 /* Families first, shards inside: samples of a family must stand together. */
 static void collect_shards(void *context, metric_visit *visit, void *visit_context)
 {
     struct node *node = context;
-    struct metric_emitter emitter = {visit, visit_context};
+    struct shard_collector collector = {.emitter = {visit, visit_context}};
     for (size_t metric = 0; metric < SHARD_METRIC_COUNT; metric++) {
-        for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
-            struct shard_statistics statistics;
-            uint64_t value;
-            char name[16];
-            shard_read_statistics(replica_shard(node->replicas[shard]), &statistics);
-            memcpy(&value, (char *)&statistics + SHARD_METRICS[metric].offset, sizeof value);
-            snprintf(name, sizeof name, "%u", shard);
-            struct metric_label label = {"shard", name};
-            metric_emit(&emitter, SHARD_METRICS[metric].name, SHARD_METRICS[metric].help,
-                        SHARD_METRICS[metric].kind, &label, 1, (double)value);
-        }
+        collector.metric = &SHARD_METRICS[metric];
+        replica_table_visit(node->replicas, collect_shard, &collector);
     }
 }
 

@@ -12,7 +12,9 @@
 #include "block/page_cache.h"
 #include "frontend/frontend.h"
 #include "group/group.h"
+#include "group/link.h"
 #include "head/head_spares.h"
+#include "hosting/hosting.h"
 #include "http/server.h"
 #include "ingest/ingest.h"
 #include "journal/journal.h"
@@ -24,6 +26,7 @@
 #include "platform/worker_pool.h"
 #include "replica/replica.h"
 #include "telemetry/metrics.h"
+#include "transport/transport.h"
 
 #include "loop_figures.h"
 #include "node.h"
@@ -49,11 +52,18 @@ struct node_loop {
     struct environment environment;
     struct journal *journal;
     struct group_host *host;
+    struct transport *transport; /* NULL: alone, or closed */
+    struct group_link *link;
+    struct cluster_view *view; /* of node_peers.c */
+    struct task identified_task;
+    struct task follow_task;
+    _Atomic bool follow_queued;
+    void (*network_closed)(void *context);
+    void *network_closed_context;
     struct ingest *ingest;
     struct http_server *server;
     struct loop_figures figures;
     size_t settling; /* replicas that still write their last freeze */
-    size_t closing;  /* replicas not closed yet */
     bool settled;
     struct timer settle_timer;
     struct task task; /* to the loop: a step of the shutdown */
@@ -62,8 +72,11 @@ struct node_loop {
     struct task step_task; /* to loop 0: the step is done */
 };
 
+struct node_cluster;
+
 struct node {
     const struct settings *settings;
+    struct node_cluster *cluster; /* NULL: alone */
     struct data_directory *directory;
     struct topology topology;
     struct metrics *metrics;
@@ -82,10 +95,10 @@ struct node {
     struct replica_node replica_node;
     struct node_loop *loops; /* [loop_count] */
     size_t loop_count;
-    uint32_t *loop_of_shard;   /* [topology.shard_count]; fixed from the opening on */
-    struct replica **replicas; /* [topology.shard_count] */
-    _Atomic uint64_t series;   /* of all shards, alive */
-    char (*directories)[64];   /* of the shards */
+    struct replica_table *replicas;
+    struct hosting *hosting;
+    struct replica **direct;
+    _Atomic uint64_t series; /* of all shards, alive */
     struct slot_map slots;
     struct frontend *frontend;
     struct api *api;
@@ -121,6 +134,8 @@ void node_fatal_error(void *context, const struct error *error);
 enum error_code node_open_directory(struct node *node, struct error *error);
 enum error_code node_open_shared(struct node *node, struct error *error);
 enum error_code node_open_storage(struct node *node, struct error *error);
+/* The groups of a loop; with its link when it has one. */
+enum error_code node_open_host(struct node_loop *loop, uint64_t node_id, struct error *error);
 
 /* node_floors.c: on top of it. */
 enum error_code node_open_frontend(struct node *node, struct error *error);
@@ -133,6 +148,9 @@ enum error_code node_open_access(struct node *node, struct error *error);
 void node_close_access(struct node *node);
 /* Read http.web_config and certificates again; on error the former stay. Any thread. */
 enum error_code node_reload(struct node *node, struct error *error);
+
+/* node_cluster.c: how replicas are kept where the cluster wants them. */
+struct placement_limits node_placement_limits(const struct node *node);
 
 /* node_upkeep.c: before the loops run; node_drain stops it. */
 void node_start_upkeep(struct node *node);
@@ -168,6 +186,15 @@ void node_snapshot(struct node *node, enum api_snapshot_head head, struct schedu
 
 /* Remove what a crash has left of snapshots that were not whole. Before any is made. */
 void node_sweep_snapshots(const char *storage_directory);
+
+/* node_cluster_status.c: as api_program has them. */
+void node_describe_cluster(struct node *node, struct scheduler *origin,
+                           void (*done)(void *argument, struct byte_buffer *json,
+                                        const struct error *error),
+                           void *argument);
+void node_command_cluster(struct node *node, const struct api_cluster_command *command,
+                          struct scheduler *origin,
+                          void (*done)(void *argument, const struct error *error), void *argument);
 
 /* node_program.c: what the API asks of the program. */
 struct api_program node_program(struct node *node);

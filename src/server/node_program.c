@@ -1,6 +1,7 @@
 /* What the API asks of the program: readiness, reload, flush, deletion. */
 #include <stdlib.h>
 
+#include "node_cluster.h"
 #include "node_private.h"
 
 /* --- Readiness and reload --------------------------------------------------------------------- */
@@ -10,6 +11,8 @@ static enum error_code check_ready(void *context, struct error *error)
     struct node *node = context;
     if (atomic_load(&node->draining))
         return error_set(error, ERROR_UNAVAILABLE, "shutting down");
+    if (node->cluster != NULL)
+        return node_cluster_check_ready(node, error);
     if (node_shards_are_ready(node))
         return ERROR_NONE;
     struct replica_replay replay = node_replay(node);
@@ -32,6 +35,7 @@ struct flush_one {
     struct task task;
     struct flush_all *all;
     struct node *node;
+    uint32_t shard_id;
     struct replica *replica;
     struct journal *journal; /* of the same loop */
 };
@@ -61,6 +65,7 @@ static void shard_flushed(struct shard_flush *flush, const struct error *error)
 {
     struct flush_one *one = (struct flush_one *)flush;
     struct flush_all *all = one->all;
+    replica_table_release(one->node->replicas, one->shard_id);
     if (error->code == ERROR_NONE)
         journal_trim(one->journal); /* the log before it is not needed any more */
     else
@@ -84,7 +89,7 @@ static void flush_on_loop(struct task *task)
 
 static struct node_loop *loop_of_shard(struct node *node, uint32_t shard)
 {
-    return &node->loops[node->loop_of_shard[shard]];
+    return &node->loops[hosting_loop_of(node->hosting, shard)];
 }
 
 static void flush(void *context, enum flush_reach reach, struct scheduler *origin,
@@ -107,8 +112,9 @@ static void flush(void *context, enum flush_reach reach, struct scheduler *origi
         struct flush_one *one = &all->shards[shard];
         one->all = all;
         one->node = node;
+        one->shard_id = shard;
         one->flush.reach = reach;
-        one->replica = node->replicas[shard];
+        one->replica = replica_table_hold(node->replicas, shard);
         one->journal = loop_of_shard(node, shard)->journal;
         one->task.run = flush_on_loop;
         scheduler_post(loop_of_shard(node, shard)->environment.scheduler, &one->task);
@@ -188,7 +194,7 @@ static void delete_series(void *context, struct scheduler *origin, struct text t
             scheduler_defer(origin, &one->task);
             continue;
         }
-        replica_propose(node->replicas[shard], &one->entry);
+        replica_propose(node->direct[shard], &one->entry);
     }
     byte_buffer_clear(&entry);
 }
@@ -200,6 +206,21 @@ static void snapshot(void *context, enum api_snapshot_head head, struct schedule
     node_snapshot(context, head, origin, done, argument);
 }
 
+static void describe_cluster(void *context, struct scheduler *origin,
+                             void (*done)(void *argument, struct byte_buffer *json,
+                                          const struct error *error),
+                             void *argument)
+{
+    node_describe_cluster(context, origin, done, argument);
+}
+
+static void command_cluster(void *context, const struct api_cluster_command *command,
+                            struct scheduler *origin,
+                            void (*done)(void *argument, const struct error *error), void *argument)
+{
+    node_command_cluster(context, command, origin, done, argument);
+}
+
 struct api_program node_program(struct node *node)
 {
     return (struct api_program){
@@ -208,6 +229,8 @@ struct api_program node_program(struct node *node)
         .flush = flush,
         .snapshot = snapshot,
         .delete_series = delete_series,
+        .describe_cluster = describe_cluster,
+        .command_cluster = command_cluster,
         .check_ready = check_ready,
     };
 }

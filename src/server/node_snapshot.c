@@ -139,6 +139,9 @@ static void complete_done(struct job *job)
     all->done(all->argument, all->name, &all->error);
     for (size_t i = 0; i < all->shard_count; i++)
         byte_buffer_clear(&all->shards[i].copy.manifest);
+    for (size_t i = 0; i < all->shard_count; i++)
+        if (all->shards[i].replica != NULL)
+            replica_table_release(all->node->replicas, (uint32_t)i);
     free(all);
 }
 
@@ -198,11 +201,10 @@ static void prepare_done(struct job *job)
     struct node *node = all->node;
     for (uint32_t shard = 0; shard < all->shard_count; shard++) {
         struct snapshot_one *one = &all->shards[shard];
-        struct node_loop *loop = &node->loops[node->loop_of_shard[shard]];
+        struct node_loop *loop = &node->loops[hosting_loop_of(node->hosting, shard)];
         one->all = all;
-        one->replica = node->replicas[shard];
-        snprintf(one->directory, sizeof one->directory, "%s/%s", all->folder,
-                 node->directories[shard]);
+        one->replica = replica_table_hold(node->replicas, shard);
+        snprintf(one->directory, sizeof one->directory, "%s/shards/%04u", all->folder, shard);
         one->task.run = copy_on_loop;
         scheduler_post(loop->environment.scheduler, &one->task);
     }

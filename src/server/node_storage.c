@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 
+#include "node_cluster.h"
+#include "node_identity.h"
 #include "node_private.h"
 #include "shard_loops.h"
 
@@ -53,13 +55,25 @@ static enum disk_engine engine_of(const struct settings *settings)
                                                              : DISK_ENGINE_BEST;
 }
 
-enum error_code node_open_directory(struct node *node, struct error *error)
+/* A node that was one of a cluster would go on by itself with what it has. */
+static enum error_code check_alone(const struct settings *settings, struct error *error)
+{
+    bool belongs;
+    enum error_code code = node_identity_exists(settings->storage_directory, &belongs, error);
+    if (code == ERROR_NONE && belongs)
+        code =
+            error_set(error, ERROR_INVALID,
+                      "'%s' belongs to a cluster: set cluster.listen and cluster.peers as before",
+                      settings->storage_directory);
+    return code;
+}
+
+static enum error_code open_alone(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
     struct topology wanted = {(uint32_t)settings->cluster_shards,
                               (uint32_t)settings->cluster_spread};
-    enum error_code code = data_directory_open(settings->storage_directory, DATA_FORMAT_VERSION,
-                                               &node->directory, error);
+    enum error_code code = check_alone(settings, error);
     if (code == ERROR_NONE)
         code = topology_open(settings->storage_directory, &wanted, &node->topology, error);
     if (code != ERROR_NONE)
@@ -67,6 +81,19 @@ enum error_code node_open_directory(struct node *node, struct error *error)
     if (node->topology.shard_count != wanted.shard_count || node->topology.spread != wanted.spread)
         log_event(LOG_WARNING, "server", "the data directory keeps the shards it was made with",
                   "shards=%u spread=%u", node->topology.shard_count, node->topology.spread);
+    return ERROR_NONE;
+}
+
+enum error_code node_open_directory(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    enum error_code code = data_directory_open(settings->storage_directory, DATA_FORMAT_VERSION,
+                                               &node->directory, error);
+    if (code == ERROR_NONE)
+        code = settings_are_clustered(settings) ? node_cluster_prepare(node, error)
+                                                : open_alone(node, error);
+    if (code != ERROR_NONE)
+        return code;
     slot_map_init(&node->slots, node->topology.shard_count);
     node_sweep_snapshots(settings->storage_directory);
     return ERROR_NONE;
@@ -112,17 +139,26 @@ enum error_code node_open_shared(struct node *node, struct error *error)
 }
 
 /* The groups of this loop that the journal knew. */
-static size_t adopted_groups(const struct node *node, size_t loop, uint64_t *groups)
+static size_t adopted_groups(const struct node *node, const uint32_t *loop_of_shard, size_t loop,
+                             uint64_t *groups)
 {
     size_t count = 0;
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
-        if (node->loop_of_shard[shard] == loop &&
-            journal_recovery_find(node->recovery, shard + 1) != NULL)
-            groups[count++] = shard + 1;
+    for (size_t i = 0; i < journal_recovery_group_count(node->recovery); i++) {
+        uint64_t group = journal_recovery_group(node->recovery, i)->group;
+        uint64_t shard = group - hosting_group_of(0);
+        uint64_t keeper = 0; /* of the meta group, too */
+        if (shard < CLUSTER_SHARDS_MAX)
+            keeper = node->cluster != NULL || shard >= node->topology.shard_count
+                         ? shard % node->loop_count
+                         : loop_of_shard[shard];
+        if (keeper == loop)
+            groups[count++] = group;
+    }
     return count;
 }
 
-static enum error_code open_storage_loop(struct node *node, size_t number, struct error *error)
+static enum error_code open_storage_loop(struct node *node, size_t number,
+                                         const uint32_t *loop_of_shard, struct error *error)
 {
     struct node_loop *loop = &node->loops[number];
     char name[16];
@@ -142,24 +178,34 @@ static enum error_code open_storage_loop(struct node *node, size_t number, struc
         .clock = clock_system(),
         .random = random_system(),
     };
-    uint64_t *groups = calloc(node->topology.shard_count, sizeof *groups);
+    uint64_t *groups = calloc(journal_recovery_group_count(node->recovery) + 1, sizeof *groups);
     if (groups == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "groups of a loop");
     struct journal_options journal_options = {.directory = "journal", .lane = (uint32_t)number};
     struct journal_events events = {
         .context = node, .fatal = node_fatal_error, .space_changed = space_changed};
     code = journal_open(&loop->environment, &journal_options, &events, node->recovery, groups,
-                        adopted_groups(node, number, groups), &loop->journal, error);
+                        adopted_groups(node, loop_of_shard, number, groups), &loop->journal, error);
     free(groups);
-    if (code != ERROR_NONE)
-        return code;
-    struct group_host_options host_options = {
+    if (code == ERROR_NONE)
+        code = node->cluster != NULL ? node_peers_open(loop, error)
+                                     : node_open_host(loop, NODE_ID, error);
+    return code;
+}
+
+enum error_code node_open_host(struct node_loop *loop, uint64_t node_id, struct error *error)
+{
+    struct group_host_options options = {
         .environment = &loop->environment,
         .journal = loop->journal,
-        .node_id = NODE_ID,
+        .transport = loop->link == NULL ? NULL : group_link_transport(loop->link),
+        .node_id = node_id,
         .fatal = fatal_group,
     };
-    return group_host_create(&host_options, &loop->host, error);
+    enum error_code code = group_host_create(&options, &loop->host, error);
+    if (code == ERROR_NONE && loop->link != NULL)
+        group_link_deliver_to(loop->link, loop->host);
+    return code;
 }
 
 /* What each of the shards may have, so that all have no more than about `limit`; 0 stays 0. */
@@ -168,56 +214,61 @@ static uint32_t share_of(uint64_t limit, uint32_t shards)
     return (uint32_t)((limit + shards - 1) / shards);
 }
 
-static enum error_code open_replica(struct node *node, uint32_t shard, struct error *error)
+/* What all shards of the node have in common. */
+static struct shard_options shard_options_of(struct node *node)
 {
     const struct settings *settings = node->settings;
-    struct node_loop *loop = &node->loops[node->loop_of_shard[shard]];
     uint32_t shards = node->topology.shard_count;
-    snprintf(node->directories[shard], sizeof node->directories[shard], "shards/%04u", shard);
-    struct replica_options options = {
-        .environment = &loop->environment,
-        .host = loop->host,
+    return (struct shard_options){
+        .cache = node->cache,
+        .hash_seed = node->hash_seed,
+        .future_window_ms = settings->ingest_future_window_ms,
+        .quiet_ms = SERIES_QUIET_MS,
+        .metadata_quiet_periods = METADATA_QUIET_PERIODS,
+        .retention_ms = settings->storage_retention_ms,
+        .series_max = settings->ingest_max_series,
+        .node_series = &node->series,
+        .exemplars_max = share_of(settings->ingest_max_exemplars, shards),
+        .metadata_max = share_of(settings->ingest_max_metadata, shards),
+        .head_spares = node->head_spares,
+    };
+}
+
+static enum error_code open_hosting(struct node *node, struct error *error)
+{
+    struct hosting_loop_options *loops = calloc(node->loop_count, sizeof *loops);
+    if (loops == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "hosting");
+    for (size_t i = 0; i < node->loop_count; i++)
+        loops[i] = (struct hosting_loop_options){.environment = &node->loops[i].environment,
+                                                 .journal = node->loops[i].journal,
+                                                 .transport = node->loops[i].transport};
+    struct hosting_options options = {
+        .loops = loops,
+        .loop_count = node->loop_count,
+        .table = node->replicas,
         .node = &node->replica_node,
-        .shard =
-            {
-                .cache = node->cache,
-                .shard_id = shard,
-                .directory = node->directories[shard],
-                .hash_seed = node->hash_seed,
-                .future_window_ms = settings->ingest_future_window_ms,
-                .quiet_ms = SERIES_QUIET_MS,
-                .metadata_quiet_periods = METADATA_QUIET_PERIODS,
-                .retention_ms = settings->storage_retention_ms,
-                .series_max = settings->ingest_max_series,
-                .node_series = &node->series,
-                .exemplars_max = share_of(settings->ingest_max_exemplars, shards),
-                .metadata_max = share_of(settings->ingest_max_metadata, shards),
-                .head_spares = node->head_spares,
-            },
-        .group_id = shard + 1,
-        .recovery = node->recovery,
-        .founders = &NODE_FOUNDER,
-        .founder_count = 1,
+        .board = node->cluster == NULL ? NULL : node->cluster->board,
+        .shard = shard_options_of(node),
+        .limits = node_placement_limits(node),
         .fatal = node_fatal_error,
     };
-    enum error_code code = replica_create(&options, &node->replicas[shard], error);
-    if (code == ERROR_NONE)
-        code = replica_start(node->replicas[shard], error);
-    return code == ERROR_NONE ? code : error_wrap(error, "shard %u", shard);
+    enum error_code code = hosting_create(&options, &node->hosting, error);
+    free(loops);
+    return code;
 }
 
 /* By how many entries are to be replayed: they are of about one size, requests go to all shards. */
-static enum error_code deal_shards(struct node *node, struct error *error)
+static enum error_code deal_shards(const struct node *node, uint32_t *loop_of_shard,
+                                   struct error *error)
 {
     uint32_t shards = node->topology.shard_count;
     uint64_t *replayed = calloc(shards, sizeof *replayed);
-    node->loop_of_shard = calloc(shards, sizeof *node->loop_of_shard);
-    if (replayed == NULL || node->loop_of_shard == NULL) {
-        free(replayed);
+    if (replayed == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "node");
-    }
     for (uint32_t shard = 0; shard < shards; shard++) {
-        const struct journal_group *group = journal_recovery_find(node->recovery, shard + 1);
+        const struct journal_group *group =
+            journal_recovery_find(node->recovery, hosting_group_of(shard));
         if (group == NULL)
             continue;
         uint64_t first = group->first_index;
@@ -225,31 +276,46 @@ static enum error_code deal_shards(struct node *node, struct error *error)
             first = group->snapshot.index + 1;
         replayed[shard] = group->next_index > first ? group->next_index - first : 0;
     }
-    shard_loops_deal(replayed, shards, (uint32_t)node->loop_count, node->loop_of_shard);
+    shard_loops_deal(replayed, shards, (uint32_t)node->loop_count, loop_of_shard);
     free(replayed);
     return ERROR_NONE;
+}
+
+static enum error_code open_loops(struct node *node, uint32_t *loop_of_shard, struct error *error)
+{
+    enum error_code code = deal_shards(node, loop_of_shard, error);
+    for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++)
+        code = open_storage_loop(node, i, loop_of_shard, error);
+    if (code == ERROR_NONE)
+        code = open_hosting(node, error);
+    if (node->cluster != NULL)
+        return code == ERROR_NONE ? node_cluster_open(node, error) : code;
+    if (code == ERROR_NONE)
+        code = hosting_deal(node->hosting, loop_of_shard, node->topology.shard_count, error);
+    for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++)
+        code = hosting_open(node->hosting, i, node->loops[i].host, NODE_ID, node->recovery, error);
+    return code;
 }
 
 enum error_code node_open_storage(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
-    uint32_t shards = node->topology.shard_count;
     node->loop_count = (size_t)settings->threads;
     node->loops = calloc(node->loop_count, sizeof *node->loops);
-    node->replicas = calloc(shards, sizeof *node->replicas);
-    node->directories = calloc(shards, sizeof *node->directories);
-    if (node->loops == NULL || node->replicas == NULL || node->directories == NULL)
+    uint32_t *loop_of_shard = calloc(node->topology.shard_count, sizeof *loop_of_shard);
+    if (node->loops == NULL || loop_of_shard == NULL) {
+        free(loop_of_shard);
         return error_set(error, ERROR_OUT_OF_MEMORY, "node");
+    }
     node->replica_node = (struct replica_node){
         .unfrozen_bytes_max = settings->storage_unfrozen_bytes,
         .unfrozen_series_bytes = UNFROZEN_SERIES_BYTES,
         .unfrozen_age_max_ms = settings->storage_freeze_interval_ms,
         .queued_bytes_max = 256u << 20,
     };
-    enum error_code code = deal_shards(node, error);
-    for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++)
-        code = open_storage_loop(node, i, error);
-    for (uint32_t shard = 0; code == ERROR_NONE && shard < shards; shard++)
-        code = open_replica(node, shard, error);
+    enum error_code code = replica_table_create(CLUSTER_SHARDS_MAX, &node->replicas, error);
+    if (code == ERROR_NONE)
+        code = open_loops(node, loop_of_shard, error);
+    free(loop_of_shard);
     return code;
 }

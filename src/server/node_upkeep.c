@@ -1,6 +1,7 @@
 /* What a node looks after now and then: when it is ready, and the size of its files. */
 #include "base/log.h"
 
+#include "node_cluster.h"
 #include "node_private.h"
 
 static struct scheduler *first_loop_of(struct node *node)
@@ -8,19 +9,28 @@ static struct scheduler *first_loop_of(struct node *node)
     return node->loops[0].environment.scheduler;
 }
 
-/* Of parts and blocks; *first_cutoff_ms is where the file ends that ends first. */
-static uint64_t stored_bytes(struct node *node, int64_t *first_cutoff_ms)
+/* Parts and blocks of all shards. */
+struct stored {
+    uint64_t bytes;
+    int64_t first_cutoff_ms; /* where the file ends that ends first */
+};
+
+static void add_stored(void *context, uint32_t shard_id, struct replica *replica)
 {
-    uint64_t bytes = 0;
-    *first_cutoff_ms = INT64_MAX;
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
-        struct shard_statistics statistics;
-        shard_read_statistics(replica_shard(node->replicas[shard]), &statistics);
-        bytes += statistics.part_bytes + statistics.block_bytes;
-        if (statistics.first_cutoff_ms < *first_cutoff_ms)
-            *first_cutoff_ms = statistics.first_cutoff_ms;
-    }
-    return bytes;
+    (void)shard_id;
+    struct stored *stored = context;
+    struct shard_statistics statistics;
+    shard_read_statistics(replica_shard(replica), &statistics);
+    stored->bytes += statistics.part_bytes + statistics.block_bytes;
+    if (statistics.first_cutoff_ms < stored->first_cutoff_ms)
+        stored->first_cutoff_ms = statistics.first_cutoff_ms;
+}
+
+static void retain_replica(void *context, uint32_t shard_id, struct replica *replica)
+{
+    (void)shard_id;
+    struct node *node = context;
+    shard_retain_from(replica_shard(replica), atomic_load(&node->size_cutoff_ms));
 }
 
 static void retain(struct task *task)
@@ -31,22 +41,21 @@ static void retain(struct task *task)
     atomic_store(&loop->retain_queued, false);
     if (atomic_load(&node->draining))
         return;
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
-        if (node->loop_of_shard[shard] == loop->number)
-            shard_retain_from(replica_shard(node->replicas[shard]),
-                              atomic_load(&node->size_cutoff_ms));
+    hosting_visit_loop(node->hosting, loop->number, retain_replica, node);
 }
 
 /* The files that end first go, one step at a time, until the size fits. Not those that begin first:
  * a single old sample would keep its file, and with it all that are younger. True: not yet. */
 static bool enforce_size(struct node *node)
 {
-    int64_t cutoff_ms;
-    uint64_t bytes = stored_bytes(node, &cutoff_ms);
-    if (node->settings->storage_retention_bytes == 0 ||
-        bytes <= node->settings->storage_retention_bytes || cutoff_ms == INT64_MAX)
+    struct stored stored = {.first_cutoff_ms = INT64_MAX};
+    if (node->settings->storage_retention_bytes == 0)
         return false;
-    atomic_store(&node->size_cutoff_ms, cutoff_ms);
+    replica_table_visit(node->replicas, add_stored, &stored);
+    if (stored.bytes <= node->settings->storage_retention_bytes ||
+        stored.first_cutoff_ms == INT64_MAX)
+        return false;
+    atomic_store(&node->size_cutoff_ms, stored.first_cutoff_ms);
     for (size_t i = 0; i < node->loop_count; i++) {
         struct node_loop *loop = &node->loops[i];
         if (atomic_exchange(&loop->retain_queued, true))
@@ -59,22 +68,33 @@ static bool enforce_size(struct node *node)
 
 /* --- Replay ----------------------------------------------------------------------------------- */
 
+static void check_replica(void *context, uint32_t shard_id, struct replica *replica)
+{
+    (void)shard_id;
+    bool *ready = context;
+    *ready = *ready && replica_is_ready(replica);
+}
+
 bool node_shards_are_ready(const struct node *node)
 {
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++)
-        if (!replica_is_ready(node->replicas[shard]))
-            return false;
-    return true;
+    bool ready = true;
+    replica_table_visit(node->replicas, check_replica, &ready);
+    return ready;
+}
+
+static void add_replay(void *context, uint32_t shard_id, struct replica *replica)
+{
+    (void)shard_id;
+    struct replica_replay *all = context;
+    struct replica_replay one = replica_replay(replica);
+    all->entries += one.entries;
+    all->applied += one.applied;
 }
 
 struct replica_replay node_replay(const struct node *node)
 {
     struct replica_replay all = {0};
-    for (uint32_t shard = 0; shard < node->topology.shard_count; shard++) {
-        struct replica_replay one = replica_replay(node->replicas[shard]);
-        all.entries += one.entries;
-        all.applied += one.applied;
-    }
+    replica_table_visit(node->replicas, add_replay, &all);
     return all;
 }
 
@@ -111,6 +131,12 @@ static void release_recovery(struct node *node)
     scheduler_submit(first_loop_of(node), &node->close_recovery);
 }
 
+/* Nobody looks into the recovered log any more. */
+static bool is_replayed(const struct node *node)
+{
+    return node->cluster == NULL ? node_shards_are_ready(node) : node_cluster_is_replayed(node);
+}
+
 enum {
     UPKEEP_MS = 100,
     UPKEEPS_PER_SIZE_CHECK = 20,
@@ -121,7 +147,9 @@ enum {
 static void upkeep(struct timer *timer)
 {
     struct node *node = (struct node *)((char *)timer - offsetof(struct node, upkeep));
-    if (node->recovery != NULL && node_shards_are_ready(node)) {
+    if (node->cluster != NULL)
+        node_cluster_look(node);
+    if (node->recovery != NULL && is_replayed(node)) {
         tell_replay(node, "ready");
         release_recovery(node);
     } else if (node->recovery != NULL &&

@@ -18,7 +18,12 @@
 #define AGE_MS_MAX (365000 * DAY_MS)
 #define ANY        UINT64_MAX
 
-enum { PATH_BYTES_MAX = 3000, NAME_BYTES_MAX = 100 };
+enum {
+    PATH_BYTES_MAX = 3000,
+    NODE_NAME_BYTES_MAX = 63,
+    PEER_ADDRESS_BYTES_MAX = 255,
+    PEERS_BYTES_MAX = 100000,
+};
 
 static const struct setting SETTINGS[] = {
     SETTING("http.listen", TYPE_ADDRESS, http_listen, "127.0.0.1:9009", 0, 0,
@@ -52,14 +57,33 @@ static const struct setting SETTINGS[] = {
             DAY_MS, "longest time that samples stay in memory and log only"),
     SETTING("storage.engine", TYPE_CHOICE, storage_engine, "auto", 0, 0,
             "auto, io_uring or pwritev2"),
-    SETTING("cluster.name", TYPE_TEXT, cluster_name, "gnomon", 1, NAME_BYTES_MAX,
+    SETTING("cluster.name", TYPE_TEXT, cluster_name, "gnomon", 1, NODE_NAME_BYTES_MAX,
             "name of this cluster"),
-    SETTING("cluster.node", TYPE_TEXT, cluster_node, "node-1", 1, NAME_BYTES_MAX,
+    SETTING("cluster.node", TYPE_TEXT, cluster_node, "node-1", 1, NODE_NAME_BYTES_MAX,
             "stable name of this node"),
-    SETTING("cluster.shards", TYPE_COUNT, cluster_shards, "4", 1, 1024,
-            "shards of a new data directory"),
+    SETTING("cluster.listen", TYPE_TEXT, cluster_listen, "", 0, PEER_ADDRESS_BYTES_MAX,
+            "address for other nodes; with cluster.peers or alone it makes the node one of a "
+            "cluster"),
+    SETTING("cluster.advertise", TYPE_TEXT, cluster_advertise, "", 0, PEER_ADDRESS_BYTES_MAX,
+            "where others find it; by default its own entry in cluster.peers, or cluster.listen"),
+    SETTING("cluster.peers", TYPE_TEXT, cluster_peers, "", 0, PEERS_BYTES_MAX,
+            "name=host:port,... of the first nodes; one that comes later names any of them"),
+    SETTING("cluster.zone", TYPE_TEXT, cluster_zone, "", 0, NODE_NAME_BYTES_MAX,
+            "replicas of a shard are spread over zones"),
+    SETTING("cluster.shards", TYPE_COUNT, cluster_shards, "auto", 1, 4096,
+            "shards at creation; by default 4 of a node alone, 32 of a cluster"),
     SETTING("cluster.spread", TYPE_COUNT, cluster_spread, "4", 1, 4096,
-            "over how many slots one target is spread, for a new data directory"),
+            "over how many slots one target is spread, at creation"),
+    SETTING("cluster.replication", TYPE_COUNT, cluster_replication, "auto", 1, 7,
+            "replicas of a shard, at creation; by default 1 of a node alone, 3 of a cluster"),
+    SETTING("cluster.replace_after", TYPE_DURATION, cluster_replace_after_ms, "30m", 1000,
+            AGE_MS_MAX, "the replicas of a node that is dead for so long are made anew on others"),
+    SETTING("cluster.tls.certificate", TYPE_TEXT, cluster_tls_certificate, "", 0, PATH_BYTES_MAX,
+            "PEM file of the certificate that this node shows to others"),
+    SETTING("cluster.tls.key", TYPE_TEXT, cluster_tls_key, "", 0, PATH_BYTES_MAX,
+            "PEM file of its key"),
+    SETTING("cluster.tls.ca", TYPE_TEXT, cluster_tls_ca, "", 0, PATH_BYTES_MAX,
+            "PEM file; other nodes must show a certificate that it signed"),
     SETTING("ingest.future_window", TYPE_DURATION, ingest_future_window_ms, "10m", 0, AGE_MS_MAX,
             "how far ahead of the clock a sample may be"),
     SETTING("ingest.max_series", TYPE_COUNT, ingest_max_series, "auto", 0, ANY,
@@ -191,6 +215,11 @@ static enum error_code parse_all(struct settings *settings, struct error *error)
         if (code != ERROR_NONE)
             return code;
     }
+    bool has_certificate = settings->cluster_tls_certificate[0] != '\0';
+    if (has_certificate != (settings->cluster_tls_key[0] != '\0') ||
+        has_certificate != (settings->cluster_tls_ca[0] != '\0'))
+        return error_set(error, ERROR_INVALID,
+                         "cluster.tls.certificate, cluster.tls.key and cluster.tls.ca go together");
     if ((settings->http_tls_certificate[0] == '\0') != (settings->http_tls_key[0] == '\0'))
         return error_set(error, ERROR_INVALID, "http.tls.certificate and http.tls.key go together");
     if (settings->http_tls_client_ca[0] != '\0' && settings->http_tls_certificate[0] == '\0')

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "promql/parser.h"
 
-enum { SETTINGS_MAX = 64 };
+enum { SETTINGS_MAX = 96 };
 
 struct settings {
     const char *http_listen;
@@ -39,8 +39,17 @@ struct settings {
 
     const char *cluster_name;
     const char *cluster_node;
+    const char *cluster_listen;    /* "": none */
+    const char *cluster_advertise; /* "": see settings_cluster_address */
+    const char *cluster_peers;     /* "": none */
+    const char *cluster_zone;
     uint64_t cluster_shards;
     uint64_t cluster_spread;
+    uint64_t cluster_replication;
+    int64_t cluster_replace_after_ms;
+    const char *cluster_tls_certificate; /* "": none */
+    const char *cluster_tls_key;
+    const char *cluster_tls_ca;
 
     int64_t ingest_future_window_ms;
     uint64_t ingest_max_series;
@@ -82,6 +91,12 @@ enum error_code settings_load(int count, char *const *arguments, struct settings
                               struct error *error);
 
 void settings_clear(struct settings *settings);
+
+/* Whether the node is one of a cluster, if only of one so far. */
+static inline bool settings_are_clustered(const struct settings *settings)
+{
+    return settings->cluster_listen[0] != '\0' || settings->cluster_peers[0] != '\0';
+}
 
 /* The effective settings as YAML, nested at the dots; secrets left out. */
 void settings_print(const struct settings *settings, struct byte_buffer *buffer);

@@ -162,7 +162,11 @@ void setting_automatic_value(const struct settings *settings, const char *name, 
         snprintf(target, size, "%s", is_loopback(settings->http_listen) ? "true" : "false");
         return;
     }
-    if (strcmp(name, "storage.cache") == 0)
+    if (strcmp(name, "cluster.shards") == 0)
+        value = settings_are_clustered(settings) ? 32 : 4;
+    else if (strcmp(name, "cluster.replication") == 0)
+        value = settings_are_clustered(settings) ? 3 : 1;
+    else if (strcmp(name, "storage.cache") == 0)
         value = memory / 16;
     else if (strcmp(name, "query.memory") == 0)
         value = memory / 4;

@@ -1,12 +1,13 @@
 #include "topology.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/checksum.h"
+
+#include "stored_file.h"
 
 enum { CONTENT_BYTES_MAX = 128, PATH_BYTES_MAX = 4096, SHARDS_MAX = 4096 };
 
@@ -51,39 +52,6 @@ static enum error_code read_topology(FILE *file, const char *path, struct topolo
     return parse_content(path, content, size, topology_out, error);
 }
 
-static enum error_code sync_directory(const char *directory, struct error *error)
-{
-    int folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder >= 0 && fsync(folder) == 0) {
-        close(folder);
-        return ERROR_NONE;
-    }
-    int problem = errno;
-    if (folder >= 0)
-        close(folder);
-    return error_set_errno(error, problem, "sync '%s'", directory);
-}
-
-static enum error_code write_topology(const char *directory, const char *path,
-                                      const struct topology *wanted, struct error *error)
-{
-    char temporary[PATH_BYTES_MAX + 4], content[CONTENT_BYTES_MAX];
-    snprintf(temporary, sizeof temporary, "%s.new", path);
-    FILE *file = fopen(temporary, "we");
-    if (file == NULL)
-        return error_set_errno(error, errno, "create '%s'", temporary);
-    size_t size = format_content(wanted, content);
-    errno = 0;
-    bool failed =
-        fwrite(content, 1, size, file) != size || fflush(file) != 0 || fsync(fileno(file)) != 0;
-    int problem = errno;
-    if (fclose(file) != 0 || failed)
-        return error_set_errno(error, problem == 0 ? EIO : problem, "write '%s'", temporary);
-    if (rename(temporary, path) != 0)
-        return error_set_errno(error, errno, "rename '%s'", temporary);
-    return sync_directory(directory, error);
-}
-
 /* Whether anything was stored: the file was there then, and what it said is not known. */
 static bool holds_data(const char *directory)
 {
@@ -109,8 +77,10 @@ enum error_code topology_open(const char *directory, const struct topology *want
                          "copy of the data directory",
                          path);
     if (file == NULL) {
+        char content[CONTENT_BYTES_MAX];
         *topology_out = *wanted;
-        return write_topology(directory, path, wanted, error);
+        return stored_file_write(directory, "topology", content, format_content(wanted, content),
+                                 error);
     }
     enum error_code code = read_topology(file, path, topology_out, error);
     fclose(file);

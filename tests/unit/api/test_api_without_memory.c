@@ -11,6 +11,7 @@
 enum { SERIES = 8, SAMPLES = 50, START_SECONDS = 1700000000, FAULTS_MAX = 3000 };
 
 struct fixture {
+    struct replica_table *replicas;
     struct site site;
     struct series_memory *memory;
     struct frontend *frontend;
@@ -73,9 +74,11 @@ static int set_up(void **state)
     };
     assert_int_equal(frontend_create(&frontend_options, &fixture->frontend, &error), ERROR_NONE);
     fixture->loop.scheduler = loop_scheduler(site->loop);
+    assert_int_equal(replica_table_create(1, &fixture->replicas, &error), ERROR_NONE);
     struct api_options options = {
         .loops = &fixture->loop,
         .loop_count = 1,
+        .replicas = fixture->replicas,
         .frontend = fixture->frontend,
         .metrics = fixture->metrics,
         .clock = frontend_options.clock,
@@ -97,6 +100,7 @@ static int tear_down(void **state)
     site_close(&fixture->site);
     api_destroy(fixture->api);
     frontend_destroy(fixture->frontend);
+    replica_table_destroy(fixture->replicas);
     metrics_destroy(fixture->metrics);
     series_memory_destroy(fixture->memory);
     worker_pool_destroy(fixture->site.workers);

@@ -1,0 +1,92 @@
+/* The cluster: what it looks like, and what operators ask of it. */
+#include "api_private.h"
+
+/* --- Looking ---------------------------------------------------------------------------------- */
+
+static void described(void *argument, struct byte_buffer *json, const struct error *error)
+{
+    if (error->code != ERROR_NONE) {
+        byte_buffer_clear(json);
+        api_respond_code(argument, error, API_UNAVAILABLE);
+    } else {
+        api_respond_data(argument, json);
+    }
+}
+
+void api_cluster(struct http_request *request)
+{
+    struct api *api = api_of(request);
+    api->options.program.describe_cluster(api->options.program.context,
+                                          http_request_scheduler(request), described, request);
+}
+
+/* --- Commands --------------------------------------------------------------------------------- */
+
+static void commanded(void *argument, const struct error *error)
+{
+    if (error->code == ERROR_NONE)
+        api_respond_status(argument, 204);
+    else if (error->code == ERROR_NOT_FOUND)
+        api_respond_code(argument, error, API_NOT_FOUND);
+    else if (error->code == ERROR_TIMEOUT || error->code == ERROR_CLOSED ||
+             error->code == ERROR_UNAVAILABLE)
+        api_respond_code(argument, error, API_UNAVAILABLE);
+    else
+        api_respond_error(argument, API_BAD_DATA, error->message);
+}
+
+static void command(struct http_request *request, enum api_cluster_action action)
+{
+    struct api *api = api_of(request);
+    const struct http_parameters *parameters;
+    struct api_cluster_command asked = {.action = action};
+    struct text text;
+    struct error error;
+    int64_t number = 0;
+    if (!api_parameters(request, &parameters))
+        return;
+    bool takes_node = action <= API_CLUSTER_REMOVE;
+    if (takes_node &&
+        (!http_parameters_find(parameters, TEXT("node"), &asked.node) || asked.node.size == 0)) {
+        error_set(&error, ERROR_INVALID, "the parameter 'node' names the node");
+        api_respond_code(request, &error, API_BAD_DATA);
+        return;
+    }
+    if (action == API_CLUSTER_REPLICATION &&
+        (!http_parameters_find(parameters, TEXT("number"), &text) ||
+         !text_to_int64(text, &number) || number < 1)) {
+        error_set(&error, ERROR_INVALID, "the parameter 'number' says how many replicas");
+        api_respond_code(request, &error, API_BAD_DATA);
+        return;
+    }
+    asked.number = (uint64_t)number;
+    asked.force =
+        http_parameters_find(parameters, TEXT("force"), &text) && text_equal(text, TEXT("true"));
+    api->options.program.command_cluster(api->options.program.context, &asked,
+                                         http_request_scheduler(request), commanded, request);
+}
+
+void api_cluster_drain(struct http_request *request)
+{
+    command(request, API_CLUSTER_DRAIN);
+}
+
+void api_cluster_undrain(struct http_request *request)
+{
+    command(request, API_CLUSTER_UNDRAIN);
+}
+
+void api_cluster_remove(struct http_request *request)
+{
+    command(request, API_CLUSTER_REMOVE);
+}
+
+void api_cluster_rebalance(struct http_request *request)
+{
+    command(request, API_CLUSTER_REBALANCE);
+}
+
+void api_cluster_replication(struct http_request *request)
+{
+    command(request, API_CLUSTER_REPLICATION);
+}

@@ -1,0 +1,194 @@
+#include "cli/cluster_command.h"
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/node_client.h"
+
+#include "cluster_status.h"
+
+const char CLUSTER_COMMAND_USAGE[] =
+    "gnomon cluster COMMAND [--url=http://127.0.0.1:9009] [--user=NAME:PASSWORD]\n"
+    "               [--token-file=FILE] [--ca=FILE]\n"
+    "\n"
+    "  status [--json]          nodes, and the shards that are not as they shall be\n"
+    "  drain NODE [--wait]      move its replicas and leaders to other nodes\n"
+    "  undrain NODE             let it have replicas again\n"
+    "  remove NODE [--force]    it has left for good: its replicas are made anew elsewhere.\n"
+    "                           --force: although it is alive, or others have not its replicas "
+    "yet\n"
+    "  rebalance                even leaders and replicas now\n"
+    "  replication NUMBER       how many replicas each shard shall have\n"
+    "\n"
+    "Any node of the cluster may be asked. Commands need http.admin on that node.\n";
+
+enum { TIMEOUT_SECONDS = 30, TOKEN_BYTES_MAX = 4096, FORM_BYTES_MAX = 512, POLL_SECONDS = 2 };
+
+struct call {
+    struct node_client client;
+    char token[TOKEN_BYTES_MAX];
+    const char *operand; /* of the command; NULL: none */
+    bool as_json;
+    bool waits;
+    bool forced;
+};
+
+/* --- Options --------------------------------------------------------------------------------- */
+
+static int complain(const char *format, const char *what)
+{
+    fprintf(stderr, "gnomon cluster: ");
+    fprintf(stderr, format, what);
+    fprintf(stderr, "\n");
+    return 2;
+}
+
+static bool read_token(struct call *call, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    size_t size = fread(call->token, 1, sizeof call->token - 1, file);
+    fclose(file);
+    call->token[size] = '\0';
+    call->token[strcspn(call->token, "\r\n")] = '\0';
+    call->client.token = call->token;
+    return size > 0;
+}
+
+/* Whether `argument` is --name=value. */
+static bool takes(const char *argument, const char *name, const char **value_out)
+{
+    size_t size = strlen(name);
+    if (strncmp(argument, name, size) != 0 || argument[size] != '=')
+        return false;
+    *value_out = argument + size + 1;
+    return true;
+}
+
+static int read_options(int count, char **arguments, struct call *call)
+{
+    const char *value;
+    *call = (struct call){
+        .client = {.url = "http://127.0.0.1:9009", .timeout_seconds = TIMEOUT_SECONDS}};
+    for (int i = 0; i < count; i++) {
+        if (takes(arguments[i], "--url", &call->client.url) ||
+            takes(arguments[i], "--user", &call->client.user) ||
+            takes(arguments[i], "--ca", &call->client.ca_path))
+            continue;
+        if (takes(arguments[i], "--token-file", &value)) {
+            if (!read_token(call, value))
+                return complain("no token in '%s'", value);
+        } else if (strcmp(arguments[i], "--json") == 0)
+            call->as_json = true;
+        else if (strcmp(arguments[i], "--wait") == 0)
+            call->waits = true;
+        else if (strcmp(arguments[i], "--force") == 0)
+            call->forced = true;
+        else if (arguments[i][0] == '-')
+            return complain("no such option: '%s'", arguments[i]);
+        else if (call->operand != NULL)
+            return complain("what is '%s' for?", arguments[i]);
+        else
+            call->operand = arguments[i];
+    }
+    return 0;
+}
+
+/* --- Commands -------------------------------------------------------------------------------- */
+
+static int fail(const struct error *error)
+{
+    fprintf(stderr, "gnomon cluster: %s\n", error->message);
+    return 1;
+}
+
+static int status(struct call *call)
+{
+    json_t *cluster;
+    struct error error;
+    if (node_client_get(&call->client, "/api/v1/cluster", &cluster, &error) != ERROR_NONE)
+        return fail(&error);
+    if (call->as_json) {
+        json_dumpf(cluster, stdout, JSON_INDENT(2));
+        printf("\n");
+    } else {
+        cluster_status_print(cluster, stdout);
+    }
+    json_decref(cluster);
+    return 0;
+}
+
+/* Until nothing of the node is left to be moved. */
+static int wait_for_drain(struct call *call)
+{
+    for (;;) {
+        json_t *cluster;
+        struct error error;
+        if (node_client_get(&call->client, "/api/v1/cluster", &cluster, &error) != ERROR_NONE)
+            return fail(&error);
+        bool goes_on = cluster_status_drain(cluster, call->operand, stdout);
+        fflush(stdout);
+        json_decref(cluster);
+        if (!goes_on)
+            return 0;
+        sleep(POLL_SECONDS);
+    }
+}
+
+struct command {
+    const char *name;
+    const char *path;
+    const char *parameter; /* that the operand is; NULL: it has none */
+};
+
+static const struct command COMMANDS[] = {
+    {"drain", "/api/v1/admin/cluster/drain", "node"},
+    {"undrain", "/api/v1/admin/cluster/undrain", "node"},
+    {"remove", "/api/v1/admin/cluster/remove", "node"},
+    {"rebalance", "/api/v1/admin/cluster/rebalance", NULL},
+    {"replication", "/api/v1/admin/cluster/replication", "number"},
+};
+
+static int order(const struct command *command, struct call *call)
+{
+    char form[FORM_BYTES_MAX] = "";
+    struct error error;
+    if ((command->parameter == NULL) != (call->operand == NULL))
+        return complain(command->parameter == NULL ? "'%s' takes no name" : "'%s' of which node?",
+                        command->name);
+    if (call->operand != NULL) {
+        char *escaped = node_client_escape(call->operand);
+        snprintf(form, sizeof form, "%s=%s%s", command->parameter, escaped == NULL ? "" : escaped,
+                 call->forced ? "&force=true" : "");
+        free(escaped);
+    }
+    if (node_client_post(&call->client, command->path, form, &error) != ERROR_NONE)
+        return fail(&error);
+    return call->waits ? wait_for_drain(call) : 0;
+}
+
+int cluster_command(int count, char **arguments)
+{
+    struct call call;
+    if (count == 0 || strcmp(arguments[0], "--help") == 0 || strcmp(arguments[0], "help") == 0) {
+        fputs(CLUSTER_COMMAND_USAGE, count == 0 ? stderr : stdout);
+        return count == 0 ? 2 : 0;
+    }
+    int code = read_options(count - 1, arguments + 1, &call);
+    if (code != 0)
+        return code;
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (strcmp(arguments[0], "status") == 0)
+        return call.operand == NULL ? status(&call) : complain("'%s'?", call.operand);
+    for (size_t i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++)
+        if (strcmp(arguments[0], COMMANDS[i].name) == 0)
+            return order(&COMMANDS[i], &call);
+    complain("no such command: '%s'", arguments[0]);
+    fputs(CLUSTER_COMMAND_USAGE, stderr);
+    return 2;
+}

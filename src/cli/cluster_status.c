@@ -1,0 +1,149 @@
+#include "cluster_status.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+/* --- Parts of the answer --------------------------------------------------------------------- */
+
+static const char *text_in(json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text == NULL ? "-" : text;
+}
+
+static long long number_in(json_t *object, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(object, name));
+}
+
+static bool truth_in(json_t *object, const char *name)
+{
+    return json_is_true(json_object_get(object, name));
+}
+
+/* Bytes for people. */
+static const char *format_bytes(char *target, size_t size, double bytes)
+{
+    static const char *const UNITS[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    size_t unit = 0;
+    while (bytes >= 1024 && unit + 1 < sizeof UNITS / sizeof UNITS[0]) {
+        bytes /= 1024;
+        unit++;
+    }
+    snprintf(target, size, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, UNITS[unit]);
+    return target;
+}
+
+/* --- Nodes ----------------------------------------------------------------------------------- */
+
+static void print_node(json_t *node, bool observed, FILE *out)
+{
+    char heard[32] = "-", drained[64] = "";
+    json_t *seconds = json_object_get(node, "heardSecondsAgo");
+    json_t *draining = json_object_get(node, "draining");
+    if (seconds != NULL)
+        snprintf(heard, sizeof heard, "%.1fs", json_number_value(seconds));
+    if (draining != NULL)
+        snprintf(drained, sizeof drained, "  %lld of %lld replicas moved",
+                 number_in(draining, "done"), number_in(draining, "planned"));
+    const char *alive = !observed ? "?" : truth_in(node, "alive") ? "yes" : "NO";
+    fprintf(out, "%-16s %-10s %-9s %-5s %-8s %8lld %8lld  %s%s%s%s\n", text_in(node, "name"),
+            text_in(node, "zone"), text_in(node, "state"), alive, heard,
+            number_in(node, "replicas"), number_in(node, "leaders"), text_in(node, "address"),
+            truth_in(node, "slowDisk") ? "  SLOW DISK" : "",
+            truth_in(node, "stopping") ? "  stopping" : "", drained);
+}
+
+/* --- Shards ---------------------------------------------------------------------------------- */
+
+/* A shard is shown by itself when something about it is not as it shall be. */
+static bool is_remarkable(json_t *shard)
+{
+    json_t *replica;
+    size_t i;
+    if (!json_is_string(json_object_get(shard, "leader")) || !truth_in(shard, "settled"))
+        return true;
+    json_array_foreach(json_object_get(shard, "replicas"), i,
+                       replica) if (number_in(replica, "bytesBehind") > (16 << 20)) return true;
+    return false;
+}
+
+static void print_shard(json_t *shard, FILE *out)
+{
+    char bytes[32];
+    json_t *replica;
+    size_t i;
+    fprintf(out, "%5lld  %-16s %10s ", number_in(shard, "shard"), text_in(shard, "leader"),
+            format_bytes(bytes, sizeof bytes, (double)number_in(shard, "sizeBytes")));
+    json_array_foreach(json_object_get(shard, "replicas"), i, replica)
+    {
+        long long behind = number_in(replica, "bytesBehind");
+        fprintf(out, " %s:%s%s", text_in(replica, "node"), text_in(replica, "role"),
+                truth_in(replica, "desired") ? "" : "(leaving)");
+        if (behind > 0)
+            fprintf(out, "(-%s)", format_bytes(bytes, sizeof bytes, (double)behind));
+    }
+    fprintf(out, "\n");
+}
+
+static void print_shards(json_t *cluster, FILE *out)
+{
+    json_t *shards = json_object_get(cluster, "shards");
+    json_t *shard;
+    size_t i, remarkable = 0;
+    json_array_foreach(shards, i, shard) remarkable += is_remarkable(shard);
+    fprintf(out, "\n%zu shards, %zu as desired\n", json_array_size(shards),
+            json_array_size(shards) - remarkable);
+    if (remarkable > 0)
+        fprintf(out, "%5s  %-16s %10s  %s\n", "SHARD", "LEADER", "SIZE", "REPLICAS");
+    json_array_foreach(shards, i, shard) if (is_remarkable(shard)) print_shard(shard, out);
+}
+
+/* --- Public ---------------------------------------------------------------------------------- */
+
+void cluster_status_print(json_t *cluster, FILE *out)
+{
+    if (truth_in(cluster, "alone")) {
+        fprintf(out, "this node is alone: it has no cluster.listen; %zu shards\n",
+                json_array_size(json_object_get(cluster, "shards")));
+        return;
+    }
+    bool observed = truth_in(cluster, "observed");
+    json_t *progress = json_object_get(cluster, "progress");
+    json_t *node;
+    size_t i;
+    fprintf(out, "cluster %s (%s), replication %lld, as %s sees it\n", text_in(cluster, "name"),
+            text_in(cluster, "id"), number_in(cluster, "replication"), text_in(cluster, "node"));
+    if (!observed)
+        fprintf(out, "NO LEADER OF THE META GROUP: what follows is what is desired, not what is\n");
+    else
+        fprintf(out, "meta group led by %s; %lld of %lld replicas healthy\n",
+                text_in(cluster, "metaLeader"), number_in(progress, "done"),
+                number_in(progress, "planned"));
+    fprintf(out, "\n%-16s %-10s %-9s %-5s %-8s %8s %8s  %s\n", "NODE", "ZONE", "STATE", "ALIVE",
+            "HEARD", "REPLICAS", "LEADERS", "ADDRESS");
+    json_array_foreach(json_object_get(cluster, "nodes"), i, node) print_node(node, observed, out);
+    print_shards(cluster, out);
+}
+
+bool cluster_status_drain(json_t *cluster, const char *name, FILE *out)
+{
+    json_t *node;
+    size_t i;
+    json_array_foreach(json_object_get(cluster, "nodes"), i, node)
+    {
+        if (strcmp(text_in(node, "name"), name) != 0)
+            continue;
+        json_t *draining = json_object_get(node, "draining");
+        char bytes[32];
+        if (draining == NULL)
+            continue;
+        fprintf(out, "%s: %lld of %lld replicas moved, %s to copy, leads %lld\n", name,
+                number_in(draining, "done"), number_in(draining, "planned"),
+                format_bytes(bytes, sizeof bytes, (double)number_in(draining, "bytesLeft")),
+                number_in(node, "leaders"));
+        return number_in(draining, "done") < number_in(draining, "planned") ||
+               number_in(node, "leaders") > 0;
+    }
+    return false;
+}

@@ -1,0 +1,189 @@
+/*
+ * hosting_private - the replicas of a loop, shared by the files of this module.
+ *
+ *   hosting.c   life, looking
+ *   resident.c  one replica: made, removed
+ *   steps.c     what a leader does about the members of its group, and giving leadership away
+ *   farewell.c  whether a group still has this node
+ *   report.c    what the meta group is told
+ */
+#ifndef HOSTING_HOSTING_PRIVATE_H
+#define HOSTING_HOSTING_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "hosting/hosting.h"
+#include "journal/journal.h"
+#include "membership/cluster_board.h"
+#include "transport/transport.h"
+
+enum {
+    HOSTING_TICK_MS = 250,
+    HAND_OVER_TICK_MS = 20,
+    /* So many are made a tick: each makes some directories. */
+    CREATIONS_PER_TICK = 8,
+    DIRECTORY_BYTES_MAX = 32,
+};
+
+enum resident_state {
+    RESIDENT_RUNNING,
+    RESIDENT_TAKEN,   /* out of the table, somebody may still hold it */
+    RESIDENT_CLOSING, /* the replica ends */
+    RESIDENT_DELETING /* its log and files go */
+};
+
+/* One question under way: whether a group still has this node. */
+struct farewell_request {
+    struct transport_request base; /* first */
+    struct hosting_loop *loop;
+    struct resident *resident; /* NULL: it is gone */
+    uint8_t answer;
+};
+
+struct resident {
+    struct resident *next;
+    struct hosting_loop *loop;
+    uint32_t shard_id;
+    enum resident_state state;
+    struct replica *replica; /* NULL once it is closed */
+    char directory[DIRECTORY_BYTES_MAX];
+
+    /* Leading. */
+    uint64_t led_since_ms; /* 0: it does not */
+    struct group_request request;
+    bool is_asking; /* `request` is out */
+
+    /* Leaving. */
+    uint64_t unwanted_since_ms; /* 0: it is desired */
+    struct farewell_request *farewell;
+    size_t farewell_turn; /* which of the other nodes is asked next */
+    bool is_removed;      /* for good, not only closed */
+    struct timer retry;
+    struct journal_request deletion;
+    struct job removal;
+};
+
+struct hosting_loop {
+    struct hosting *hosting;
+    size_t number;
+    struct hosting_loop_options options;
+    struct group_host *host; /* NULL until opened */
+    uint64_t node_id;
+    struct resident *residents;
+    struct cluster_view *view; /* NULL: none yet */
+    bool has_missing;          /* replicas may be desired that are not there */
+    size_t farewells;          /* questions out */
+    struct timer tick;
+    uint64_t slow_until_ms;
+    struct group_peer peers[CONSENSUS_MEMBERS_MAX]; /* while one group is looked at */
+    _Atomic uint64_t leading, missing;
+
+    /* Ending. */
+    _Atomic bool handing_over;
+    uint64_t hand_over_until_ms;
+    void (*handed_over)(void *context);
+    void *handed_over_context;
+    _Atomic bool closing;
+    void (*closed)(void *context);
+    void *closed_context;
+    struct task closed_task;
+
+    /* Under the mutex: what this loop's replicas lead. */
+    struct meta_shard_report *reports; /* [report_count] */
+    size_t report_count;
+    size_t report_capacity;
+    bool slow_disk;
+};
+
+struct hosting {
+    struct hosting_options options;
+    uint32_t *loop_of_shard; /* [dealt] */
+    uint32_t dealt;
+
+    pthread_mutex_t mutex;
+    uint64_t *alive; /* [alive_count], rising; what was observed last */
+    size_t alive_count;
+    uint64_t *leaders; /* [leader_count], by shard */
+    size_t leader_count;
+    bool has_observed;
+    struct meta_shard_report *gathered; /* [gathered_capacity], the reporter's */
+    size_t gathered_capacity;
+
+    _Atomic uint64_t replicas;
+    _Atomic uint64_t created_total, removed_total, steps_total, transfers_total;
+    size_t loop_count;
+    struct hosting_loop loops[]; /* [loop_count] */
+};
+
+static inline struct scheduler *scheduler_of(const struct hosting_loop *loop)
+{
+    return loop->options.environment->scheduler;
+}
+
+static inline uint64_t loop_now_ms(const struct hosting_loop *loop)
+{
+    return clock_monotonic_ms(loop->options.environment->clock);
+}
+
+/* NULL: nothing is known of the cluster. */
+static inline const struct cluster_state *state_of(const struct hosting_loop *loop)
+{
+    return loop->view == NULL ? NULL : cluster_view_state(loop->view);
+}
+
+/* --- hosting.c ------------------------------------------------------------------------------- */
+
+/* When the loop ends and nothing of it is left, tell. */
+void hosting_loop_check_closed(struct hosting_loop *loop);
+
+/* --- resident.c ------------------------------------------------------------------------------ */
+
+struct resident *resident_find(const struct hosting_loop *loop, uint32_t shard_id);
+
+/* Blocking. `recovery`: NULL for one that is new; `founders`: NULL to wait for a leader. */
+enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
+                              const struct journal_recovery *recovery,
+                              const struct consensus_member *founders, size_t founder_count,
+                              struct error *error);
+
+/* Make what the cluster desires here and is not there. */
+void residents_make_missing(struct hosting_loop *loop);
+
+/* The group does not have this node any more: replica, log and files go. */
+void resident_remove(struct resident *resident);
+
+/* The next step of those that are on their way out. */
+void resident_go_on(struct resident *resident);
+
+/* The loop ends: close the replica. */
+void resident_close(struct resident *resident);
+
+/* --- steps.c --------------------------------------------------------------------------------- */
+
+/* Of a member in the log of its group; unique there, and the same on every node. */
+void hosting_member_address(uint64_t node_id, char *target, size_t size);
+
+/* Note what this node leads, and take the next steps there. */
+void residents_lead(struct hosting_loop *loop);
+
+/* The members of a group led here, as placement sees them. */
+void resident_observe(const struct resident *resident, struct placement_shard_view *view_out);
+
+/* Give leadership away, as hosting_hand_over says. */
+void residents_hand_over(struct hosting_loop *loop);
+
+/* --- farewell.c ------------------------------------------------------------------------------ */
+
+/* Look whether the replica is to go. */
+void resident_consider_leaving(struct resident *resident);
+void farewell_forget(struct resident *resident);
+void farewell_serve(void *context, struct transport_answer *answer,
+                    const struct transport_question *question);
+
+/* --- report.c -------------------------------------------------------------------------------- */
+
+/* Of this loop, for whoever reports. */
+void residents_report(struct hosting_loop *loop);
+
+#endif

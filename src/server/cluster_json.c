@@ -1,0 +1,214 @@
+#include "cluster_json.h"
+
+#include <string.h>
+
+#include "wire/json_writer.h"
+
+/* --- Fields ---------------------------------------------------------------------------------- */
+
+static void name_field(struct byte_buffer *json, const char *name)
+{
+    uint8_t last = json->size == 0 ? '{' : json->bytes[json->size - 1];
+    if (last != '{' && last != '[')
+        json_raw(json, TEXT(","));
+    json_string(json, text_of(name));
+    json_raw(json, TEXT(":"));
+}
+
+static void number_field(struct byte_buffer *json, const char *name, uint64_t value)
+{
+    name_field(json, name);
+    json_integer(json, (int64_t)value);
+}
+
+static void text_field(struct byte_buffer *json, const char *name, const char *value)
+{
+    name_field(json, name);
+    json_string(json, text_of(value));
+}
+
+static void truth_field(struct byte_buffer *json, const char *name, bool value)
+{
+    name_field(json, name);
+    json_raw(json, value ? TEXT("true") : TEXT("false"));
+}
+
+/* The name of a node, or null. */
+static void node_field(struct byte_buffer *json, const char *name,
+                       const struct cluster_state *state, uint64_t node_id)
+{
+    const struct cluster_node *node = node_id == 0 ? NULL : cluster_state_find_node(state, node_id);
+    name_field(json, name);
+    if (node == NULL)
+        json_raw(json, TEXT("null"));
+    else
+        json_string(json, text_of(node->identity.name));
+}
+
+static void progress_fields(struct byte_buffer *json, const struct placement_progress *progress)
+{
+    number_field(json, "planned", progress->planned);
+    number_field(json, "done", progress->done);
+    number_field(json, "bytesLeft", progress->bytes_left);
+}
+
+static void next_element(struct byte_buffer *json)
+{
+    json_raw(json, json->size > 0 && json->bytes[json->size - 1] == '[' ? TEXT("{") : TEXT(",{"));
+}
+
+/* --- Nodes ----------------------------------------------------------------------------------- */
+
+static uint64_t count_leaders(const struct placement_observation *placement, uint64_t node_id)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < placement->shard_count; i++)
+        count += placement->shards[i].leader == node_id;
+    return count;
+}
+
+static void observed_fields(struct byte_buffer *json, const struct meta_observation *observation,
+                            size_t position)
+{
+    const struct placement_node_view *view = &observation->placement.nodes[position];
+    const struct meta_observed_node *observed = &observation->nodes[position];
+    truth_field(json, "alive", view->alive);
+    truth_field(json, "slowDisk", view->slow_disk);
+    truth_field(json, "stopping", observed->stopping);
+    if (observed->heard_ms_ago != UINT64_MAX) {
+        name_field(json, "heardSecondsAgo");
+        json_double(json, (double)observed->heard_ms_ago / 1000);
+        name_field(json, "clockAheadSeconds");
+        json_double(json, (double)observed->clock_ahead_ms / 1000);
+    }
+    number_field(json, "leaders", count_leaders(&observation->placement, view->node_id));
+    truth_field(json, "metaVoter", observed->is_member && observed->role == PLACEMENT_VOTER);
+}
+
+static void append_node(struct byte_buffer *json, const struct meta_observation *observation,
+                        const struct cluster_node *node, size_t position)
+{
+    next_element(json);
+    number_field(json, "id", node->node_id);
+    text_field(json, "name", node->identity.name);
+    text_field(json, "address", node->traits.address);
+    text_field(json, "zone", node->traits.zone);
+    text_field(json, "state", cluster_node_state_name(node->state));
+    number_field(json, "replicas", cluster_state_replica_count(observation->state, node->node_id));
+    if (position < observation->placement.node_count)
+        observed_fields(json, observation, position);
+    if (node->state == CLUSTER_NODE_DRAINING && observation->drains != NULL) {
+        name_field(json, "draining");
+        json_raw(json, TEXT("{"));
+        progress_fields(json, &observation->drains[position]);
+        json_raw(json, TEXT("}"));
+    }
+    json_raw(json, TEXT("}"));
+}
+
+/* --- Shards ---------------------------------------------------------------------------------- */
+
+static const struct placement_member *find_member(const struct placement_shard_view *view,
+                                                  uint64_t node_id)
+{
+    for (size_t i = 0; view != NULL && i < view->member_count; i++)
+        if (view->members[i].node_id == node_id)
+            return &view->members[i];
+    return NULL;
+}
+
+static void append_replica(struct byte_buffer *json, const struct cluster_state *state,
+                           const struct placement_shard_view *view, uint64_t node_id, bool desired)
+{
+    static const char *const ROLES[] = {
+        [PLACEMENT_STANDBY] = "standby", [PLACEMENT_VOTER] = "voter", [PLACEMENT_SPARE] = "spare"};
+    const struct placement_member *member = find_member(view, node_id);
+    next_element(json);
+    node_field(json, "node", state, node_id);
+    text_field(json, "role", member == NULL ? "missing" : ROLES[member->role]);
+    truth_field(json, "desired", desired);
+    if (member != NULL) {
+        truth_field(json, "leader", view->leader == node_id);
+        number_field(json, "bytesBehind", member->bytes_behind);
+    }
+    json_raw(json, TEXT("}"));
+}
+
+static void append_shard(struct byte_buffer *json, const struct meta_observation *observation,
+                         const struct cluster_shard *shard)
+{
+    const struct placement_observation *placement = &observation->placement;
+    const struct placement_shard_view *view =
+        shard->shard_id < placement->shard_count && placement->shards[shard->shard_id].leader != 0
+            ? &placement->shards[shard->shard_id]
+            : NULL;
+    next_element(json);
+    number_field(json, "shard", shard->shard_id);
+    number_field(json, "group", shard->group_id);
+    number_field(json, "slots", shard->slot_count);
+    number_field(json, "generation", shard->generation);
+    node_field(json, "leader", observation->state, view == NULL ? 0 : view->leader);
+    if (view != NULL) {
+        number_field(json, "sizeBytes", view->size_bytes);
+        truth_field(json, "settled",
+                    placement_is_settled(observation->state, placement, shard->shard_id));
+    }
+    name_field(json, "replicas");
+    json_raw(json, TEXT("["));
+    for (uint32_t i = 0; i < shard->replicas.count; i++)
+        append_replica(json, observation->state, view, shard->replicas.node_ids[i], true);
+    for (size_t i = 0; view != NULL && i < view->member_count; i++)
+        if (!cluster_replicas_has(&shard->replicas, view->members[i].node_id))
+            append_replica(json, observation->state, view, view->members[i].node_id, false);
+    json_raw(json, TEXT("]}"));
+}
+
+/* --- The whole ------------------------------------------------------------------------------- */
+
+static void append_id(struct byte_buffer *json, const uint8_t id[CLUSTER_ID_BYTES])
+{
+    static const char DIGITS[] = "0123456789abcdef";
+    char text[2 * CLUSTER_ID_BYTES + 1] = {0};
+    for (size_t i = 0; i < CLUSTER_ID_BYTES; i++) {
+        text[2 * i] = DIGITS[id[i] >> 4];
+        text[2 * i + 1] = DIGITS[id[i] & 15];
+    }
+    text_field(json, "id", text);
+}
+
+void cluster_json(const struct meta_observation *observation, const char *node_name,
+                  struct byte_buffer *json)
+{
+    const struct cluster_state *state = observation->state;
+    const struct cluster_facts *facts = cluster_state_facts(state);
+    size_t node_count, shard_count;
+    const struct cluster_node *nodes = cluster_state_nodes(state, &node_count);
+    const struct cluster_shard *shards = cluster_state_shards(state, &shard_count);
+    json_raw(json, TEXT("{"));
+    text_field(json, "name", facts->name);
+    append_id(json, facts->cluster_id);
+    text_field(json, "node", node_name);
+    truth_field(json, "observed", observation->leader != 0);
+    node_field(json, "metaLeader", state, observation->leader);
+    number_field(json, "version", facts->version);
+    number_field(json, "replication", facts->replication);
+    number_field(json, "stateIndex", facts->index);
+    if (observation->leader != 0) {
+        name_field(json, "agreedTime");
+        json_timestamp(json, observation->agreed_ms);
+        name_field(json, "progress");
+        json_raw(json, TEXT("{"));
+        progress_fields(json, &observation->progress);
+        json_raw(json, TEXT("}"));
+    }
+    name_field(json, "nodes");
+    json_raw(json, TEXT("["));
+    for (size_t i = 0; i < node_count; i++)
+        append_node(json, observation, &nodes[i], i);
+    json_raw(json, TEXT("]"));
+    name_field(json, "shards");
+    json_raw(json, TEXT("["));
+    for (size_t i = 0; i < shard_count; i++)
+        append_shard(json, observation, &shards[i]);
+    json_raw(json, TEXT("]}"));
+}

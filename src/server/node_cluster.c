@@ -1,0 +1,370 @@
+#include "node_cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "platform/random.h"
+
+#include "node_identity.h"
+
+/* --- Preparing ------------------------------------------------------------------------------- */
+
+static enum error_code open_tls(struct node_cluster *cluster, const struct settings *settings,
+                                struct error *error)
+{
+    if (settings->cluster_tls_certificate[0] == '\0')
+        return ERROR_NONE;
+    struct tls_options options = {
+        .certificate_path = settings->cluster_tls_certificate,
+        .key_path = settings->cluster_tls_key,
+        .client_ca_path = settings->cluster_tls_ca,
+    };
+    return tls_context_create(&options, &cluster->tls, error);
+}
+
+/* Shards that were founded without a cluster keep number and spread. */
+static enum error_code find_former_shards(struct node_cluster *cluster, struct error *error)
+{
+    struct node *node = cluster->node;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/topology", node->settings->storage_directory);
+    node->topology = (struct topology){(uint32_t)node->settings->cluster_shards,
+                                       (uint32_t)node->settings->cluster_spread};
+    if (access(path, F_OK) != 0)
+        return ERROR_NONE;
+    cluster->was_alone = cluster->stored.size == 0;
+    return topology_open(node->settings->storage_directory, &node->topology, &node->topology,
+                         error);
+}
+
+enum error_code node_cluster_prepare(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    struct node_cluster *cluster = calloc(1, sizeof *cluster);
+    if (cluster == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "cluster");
+    node->cluster = cluster;
+    cluster->node = node;
+    cluster->incarnation = random_next(random_system()) | 1;
+    pthread_mutex_init(&cluster->mutex, NULL);
+    enum error_code code = cluster_addresses_read(settings, &cluster->addresses, error);
+    if (code == ERROR_NONE)
+        code = node_identity_directory(settings->storage_directory, cluster->directory_id, error);
+    if (code == ERROR_NONE)
+        code = node_identity_read(settings->storage_directory, &cluster->stored, error);
+    if (code == ERROR_NONE)
+        code = find_former_shards(cluster, error);
+    if (code == ERROR_NONE)
+        code = open_tls(cluster, settings, error);
+    if (code == ERROR_NONE)
+        code = cluster_board_create(&cluster->board, error);
+    if (code == ERROR_NONE) {
+        cluster->lanes = network_lanes_create((uint32_t)settings->threads);
+        if (cluster->lanes == NULL)
+            code = error_set(error, ERROR_OUT_OF_MEMORY, "network");
+    }
+    return code;
+}
+
+/* --- Identity -------------------------------------------------------------------------------- */
+
+static void store_run(struct job *job)
+{
+    struct node_cluster *cluster =
+        (struct node_cluster *)((char *)job - offsetof(struct node_cluster, store));
+    error_clear(&cluster->store_error);
+    (void)node_identity_write(cluster->node->settings->storage_directory, cluster->store_bytes,
+                              cluster->store_size, &cluster->store_error); /* its code is kept */
+}
+
+static void store_done(struct job *job)
+{
+    struct node_cluster *cluster =
+        (struct node_cluster *)((char *)job - offsetof(struct node_cluster, store));
+    meta_stored(cluster->meta, &cluster->store_error);
+}
+
+static void on_store_identity(void *context, const uint8_t *bytes, size_t size_bytes)
+{
+    struct node *node = context;
+    struct node_cluster *cluster = node->cluster;
+    cluster->store_bytes = bytes;
+    cluster->store_size = size_bytes;
+    cluster->store = (struct job){.run = store_run, .done = store_done, .class = JOB_STORAGE};
+    scheduler_submit(node->loops[0].environment.scheduler, &cluster->store);
+}
+
+static void identified_on_loop(struct task *task)
+{
+    struct node_loop *loop =
+        (struct node_loop *)((char *)task - offsetof(struct node_loop, identified_task));
+    struct error error;
+    if (node_peers_identified(loop, &error) != ERROR_NONE)
+        node_fatal_error(NULL, &error);
+}
+
+static void on_identified(void *context, const uint8_t cluster_id[CLUSTER_ID_BYTES],
+                          uint64_t node_id)
+{
+    struct node *node = context;
+    struct node_cluster *cluster = node->cluster;
+    struct error error;
+    cluster->node_id = node_id;
+    memcpy(cluster->cluster_id, cluster_id, CLUSTER_ID_BYTES);
+    char id[2 * CLUSTER_ID_BYTES + 1];
+    for (size_t i = 0; i < CLUSTER_ID_BYTES; i++)
+        snprintf(id + 2 * i, 3, "%02x", cluster_id[i]);
+    log_event(LOG_INFO, "server", "this node is one of a cluster", "cluster=%s node=%llu", id,
+              (unsigned long long)node_id);
+    for (size_t i = 1; i < node->loop_count; i++) {
+        node->loops[i].identified_task.run = identified_on_loop;
+        scheduler_post(node->loops[i].environment.scheduler, &node->loops[i].identified_task);
+    }
+    enum error_code code = node_peers_identified(&node->loops[0], &error);
+    if (code == ERROR_NONE)
+        code = meta_attach(cluster->meta, node->loops[0].host, &error);
+    if (code != ERROR_NONE)
+        node_fatal_error(NULL, &error);
+    atomic_store(&cluster->is_identified, true);
+}
+
+bool node_cluster_is_replayed(const struct node *node)
+{
+    const struct node_cluster *cluster = node->cluster;
+    struct meta_status meta;
+    struct hosting_statistics hosting;
+    if (cluster->meta == NULL || atomic_load(&cluster->loops_opened) < node->loop_count)
+        return false;
+    meta_status(cluster->meta, &meta);
+    hosting_read_statistics(node->hosting, &hosting);
+    return !meta.replaying && hosting.replaying == 0;
+}
+
+/* --- What the meta group says ---------------------------------------------------------------- */
+
+static void follow_on_loop(struct task *task)
+{
+    struct node_loop *loop =
+        (struct node_loop *)((char *)task - offsetof(struct node_loop, follow_task));
+    atomic_store(&loop->follow_queued, false);
+    node_peers_follow(loop);
+}
+
+static void on_changed(void *context, const struct cluster_state *state)
+{
+    struct node *node = context;
+    struct error error;
+    if (cluster_board_post(node->cluster->board, state, &error) != ERROR_NONE) {
+        log_event(LOG_ERROR, "server", "the state of the cluster can't be shown", "error=\"%s\"",
+                  error.message);
+        return; /* the next change has it all */
+    }
+    for (size_t i = 0; i < node->loop_count; i++) {
+        struct node_loop *loop = &node->loops[i];
+        if (atomic_exchange(&loop->follow_queued, true))
+            continue;
+        loop->follow_task.run = follow_on_loop;
+        scheduler_post(loop->environment.scheduler, &loop->follow_task);
+    }
+}
+
+static void on_observed(void *context, const struct meta_view *view)
+{
+    struct node *node = context;
+    for (size_t shard = 0; shard < view->shard_count; shard++)
+        if (view->shard_leaders[shard] != 0 &&
+            cluster_board_leader(node->cluster->board, (uint32_t)shard) == 0)
+            cluster_board_note_leader(node->cluster->board, (uint32_t)shard,
+                                      view->shard_leaders[shard]);
+    atomic_store(&node->cluster->agreed_ms, view->agreed_ms);
+    hosting_observed(node->hosting, view);
+}
+
+static void on_report(void *context, struct meta_report *report_out)
+{
+    struct node *node = context;
+    hosting_report(node->hosting, report_out);
+    report_out->stopping |= atomic_load(&node->draining);
+}
+
+static void on_transfer(void *context, uint32_t shard_id, uint64_t to_node)
+{
+    struct node *node = context;
+    hosting_transfer(node->hosting, shard_id, to_node);
+}
+
+static void on_dismissed(void *context, const char *reason)
+{
+    struct error error;
+    (void)context;
+    error_set(&error, ERROR_CONFLICT,
+              "the cluster does not have this node any more: %s; to come back it needs an empty "
+              "storage.directory",
+              reason);
+    node_fatal_error(NULL, &error);
+}
+
+static const struct meta_events META_EVENTS = {
+    .store_identity = on_store_identity,
+    .identified = on_identified,
+    .changed = on_changed,
+    .observed = on_observed,
+    .report = on_report,
+    .transfer = on_transfer,
+    .dismissed = on_dismissed,
+    .fatal = node_fatal_error,
+};
+
+/* --- Life ------------------------------------------------------------------------------------ */
+
+static enum error_code fill_traits(const struct node *node, struct meta_options *options,
+                                   struct error *error)
+{
+    const struct settings *settings = node->settings;
+    snprintf(options->identity.name, sizeof options->identity.name, "%s", settings->cluster_node);
+    memcpy(options->identity.directory_id, node->cluster->directory_id, CLUSTER_DIRECTORY_ID_BYTES);
+    snprintf(options->traits.address, sizeof options->traits.address, "%s",
+             node->cluster->addresses.advertise);
+    snprintf(options->traits.zone, sizeof options->traits.zone, "%s", settings->cluster_zone);
+    options->traits.roles = CLUSTER_ROLES_ALL;
+    options->traits.version_min = 1;
+    options->traits.version_max = CLUSTER_VERSION_MAX;
+    return cluster_node_check(&options->identity, &options->traits, error);
+}
+
+enum error_code node_cluster_open(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    struct node_cluster *cluster = node->cluster;
+    struct meta_options options = {
+        .environment = &node->loops[0].environment,
+        .transport = node->loops[0].transport,
+        .peers = cluster->addresses.peers,
+        .peer_count = cluster->addresses.peer_count,
+        .formation =
+            {
+                .name = settings->cluster_name,
+                .shard_count = node->topology.shard_count,
+                .replication = (uint32_t)settings->cluster_replication,
+                .spread = node->topology.spread,
+                .version = 1,
+                .first_group = hosting_group_of(0),
+            },
+        .directory = cluster->was_alone ? META_DIRECTORY_HOLDS_SHARDS : META_DIRECTORY_NEW,
+        .stored = cluster->stored.bytes,
+        .stored_bytes = cluster->stored.size,
+        .recovery =
+            journal_recovery_find(node->recovery, META_GROUP_ID) == NULL ? NULL : node->recovery,
+        .limits = node_placement_limits(node),
+        .events = &META_EVENTS,
+        .context = node,
+    };
+    enum error_code code = fill_traits(node, &options, error);
+    if (code == ERROR_NONE)
+        code = meta_create(&options, &cluster->meta, error);
+    return code;
+}
+
+void node_cluster_start(struct node *node)
+{
+    meta_start(node->cluster->meta);
+}
+
+void node_cluster_release(struct node *node)
+{
+    struct node_cluster *cluster = node->cluster;
+    if (cluster == NULL)
+        return;
+    for (size_t i = 0; i < node->loop_count; i++)
+        cluster_view_unref(node->loops[i].view);
+    network_lanes_destroy(cluster->lanes);
+    cluster_board_destroy(cluster->board);
+    tls_context_destroy(cluster->tls);
+    cluster_addresses_clear(&cluster->addresses);
+    byte_buffer_clear(&cluster->stored);
+    pthread_mutex_destroy(&cluster->mutex);
+    free(cluster);
+}
+
+/* --- Readiness ------------------------------------------------------------------------------- */
+
+struct placement_limits node_placement_limits(const struct node *node)
+{
+    return (struct placement_limits){
+        .replace_after_ms = node->settings->cluster_replace_after_ms,
+        .caught_up_bytes = 1 << 20,
+        .moves_total = 8,
+        .moves_per_node = 2,
+        .transfers_total = 4,
+        .transfer_pause_ms = 30 * 1000,
+    };
+}
+
+void node_cluster_look(struct node *node)
+{
+    struct node_cluster *cluster = node->cluster;
+    struct meta_status status;
+    if (cluster->meta == NULL)
+        return; /* it is closed */
+    meta_status(cluster->meta, &status);
+    pthread_mutex_lock(&cluster->mutex);
+    snprintf(cluster->waiting_for, sizeof cluster->waiting_for, "%s", status.waiting_for);
+    pthread_mutex_unlock(&cluster->mutex);
+}
+
+/* The first shard that nobody is known to lead; CLUSTER_SHARD_NONE: all are led. */
+static uint32_t find_leaderless(const struct node_cluster *cluster, const struct cluster_view *view)
+{
+    size_t count;
+    (void)cluster_state_shards(cluster_view_state(view), &count);
+    for (uint32_t shard = 0; shard < count; shard++)
+        if (cluster_board_leader(cluster->board, shard) == 0)
+            return shard;
+    return CLUSTER_SHARD_NONE;
+}
+
+static enum error_code check_state(struct node *node, const struct cluster_view *view,
+                                   struct error *error)
+{
+    struct hosting_statistics hosting;
+    if (view == NULL || cluster_state_facts(cluster_view_state(view))->index == 0)
+        return error_set(error, ERROR_UNAVAILABLE, "the state of the cluster is not known yet");
+    hosting_read_statistics(node->hosting, &hosting);
+    if (hosting.missing > 0)
+        return error_set(error, ERROR_UNAVAILABLE, "%llu replicas are still to be made",
+                         (unsigned long long)hosting.missing);
+    if (hosting.replaying > 0) {
+        struct replica_replay replay = node_replay(node);
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "shards replay their logs, %llu of %llu entries are applied",
+                         (unsigned long long)replay.applied, (unsigned long long)replay.entries);
+    }
+    uint32_t leaderless = find_leaderless(node->cluster, view);
+    if (leaderless != CLUSTER_SHARD_NONE)
+        return error_set(error, ERROR_UNAVAILABLE, "shard %u has no leader yet", leaderless);
+    return ERROR_NONE;
+}
+
+/* What others lack is not for this node to say: once it was ready it is until it ends. */
+enum error_code node_cluster_check_ready(struct node *node, struct error *error)
+{
+    struct node_cluster *cluster = node->cluster;
+    if (atomic_load(&cluster->was_ready))
+        return ERROR_NONE;
+    if (!atomic_load(&cluster->is_identified)) {
+        pthread_mutex_lock(&cluster->mutex);
+        enum error_code code =
+            error_set(error, ERROR_UNAVAILABLE, "not in a cluster yet: %s", cluster->waiting_for);
+        pthread_mutex_unlock(&cluster->mutex);
+        return code;
+    }
+    struct cluster_view *view = cluster_board_view(cluster->board);
+    enum error_code code = check_state(node, view, error);
+    cluster_view_unref(view);
+    if (code == ERROR_NONE)
+        atomic_store(&cluster->was_ready, true);
+    return code;
+}
