@@ -80,7 +80,6 @@ struct meta {
     /* Seeking. */
     struct seek_peer *peers; /* [peer_count], without the node itself, names rising */
     size_t peer_count;
-    struct arena *seek_arena; /* of the candidate */
     uint8_t candidate[CLUSTER_ID_BYTES];
     struct byte_buffer candidate_entry;
     uint64_t candidate_of; /* hash of what it was made from */
@@ -260,7 +259,6 @@ bool leadership_observe(const struct meta *meta, struct arena *arena,
 
 /* --- What happens each tick ------------------------------------------------------------------ */
 
-void seek_start(struct meta *meta);
 void seek_tick(struct meta *meta);
 void seek_stop(struct meta *meta);
 enum error_code seek_create(struct meta *meta, const struct meta_options *options,
