@@ -345,6 +345,51 @@ static void the_dead_are_replaced(struct world *world)
     check_all(world);
 }
 
+static size_t count_votes(struct world *world, const char *zone)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < world->node_count; i++)
+        count +=
+            world->nodes[i].has_vote && (zone == NULL || strcmp(world->nodes[i].zone, zone) == 0);
+    return count;
+}
+
+/* Five votes, in all zones; who is dead for long gives his to another. */
+static void votes_follow_the_living(struct world *world)
+{
+    world_add_founders(world, 5);
+    for (size_t i = 0; i < 5; i++)
+        strcpy(world->nodes[i].zone, i < 3 ? "x" : "y");
+    start_in_turns(world);
+    world_require(world, all_are_members, CALM_MS, "five");
+    for (int i = 0; i < 2; i++) {
+        char name[2] = {(char)('f' + i), '\0'};
+        struct node *node = world_add(world, name, name);
+        strcpy(node->zone, "w");
+        node_knows(node, &world->nodes[world_below(world, 5)]);
+        node_start(node);
+    }
+    world_require(world, all_are_members, CALM_MS, "seven");
+    check_all(world);
+    world_run_ms(world, 10000);
+    node_observe(world_any(world));
+    size_t in_w = count_votes(world, "w"), in_y = count_votes(world, "y");
+    if (count_votes(world, NULL) != 5 || count_votes(world, "x") > 2 || in_w == 0 || in_y == 0)
+        world_fail(world, "%zu votes, %zu in zone w, %zu in zone y", count_votes(world, NULL), in_w,
+                   in_y);
+    struct node *dead = world_any(world);
+    while (!dead->has_vote)
+        dead = world_any(world);
+    node_crash(dead);
+    world_run_ms(world, world->replace_after_ms + 20000);
+    node_observe(world_any(world));
+    if (dead->has_vote || count_votes(world, NULL) != 5)
+        world_fail(world, "%zu votes%s", count_votes(world, NULL),
+                   dead->has_vote ? ", one of the dead" : "");
+    node_start(dead);
+    check_all(world);
+}
+
 /* --- Commands -------------------------------------------------------------------------------- */
 
 static uint64_t drained_id;
@@ -616,6 +661,7 @@ const struct scenario SCENARIOS[] = {
     {"leaders_crash", leaders_crash},
     {"all_restart", all_restart},
     {"the_dead_are_replaced", the_dead_are_replaced},
+    {"votes_follow_the_living", votes_follow_the_living},
     {"nodes_are_drained_and_removed", nodes_are_drained_and_removed},
     {"shards_are_split", shards_are_split},
     {"a_leader_is_removed", a_leader_is_removed},

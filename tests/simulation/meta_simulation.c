@@ -1,7 +1,7 @@
 /*
  * meta_simulation - clusters form, change and fail, on simulated disks, network and time.
  *
- *     meta_simulation [--seeds=1-20] [--scenario=name] [--verbose]
+ *     meta_simulation [--seeds=1-60] [--scenario=name] [--verbose]
  *
  * Every scenario with every seed; a failed one prints its seed.
  */
@@ -76,7 +76,7 @@ static bool print_counts(const struct world_counts *counts)
 
 int main(int count, char **arguments)
 {
-    struct options options = {.first_seed = 1, .last_seed = 15, .level = LOG_NOTHING};
+    struct options options = {.first_seed = 1, .last_seed = 60, .level = LOG_NOTHING};
     struct world_counts counts = {0};
     uint64_t runs = 0, failures = 0;
     for (int i = 1; i < count; i++)

@@ -817,13 +817,20 @@ static void observe_done(struct meta_observe *observe, const struct meta_observa
         world_fail(world, "the picture's leader is not alive");
     size_t count, voters = 0;
     const struct cluster_node *nodes = cluster_state_nodes(observation->state, &count);
+    for (size_t i = 0; i < world->node_count; i++)
+        world->nodes[i].has_vote = false;
     for (size_t i = 0; i < count; i++) {
         bool is_alive = world_find(world, nodes[i].node_id) != NULL;
         if (nodes[i].state != CLUSTER_NODE_LEFT &&
             observation->placement.nodes[i].alive != is_alive)
             world_fail(world, "the picture has node %llu %s", (unsigned long long)nodes[i].node_id,
                        is_alive ? "dead" : "alive");
-        voters += observation->nodes[i].is_member && observation->nodes[i].role == PLACEMENT_VOTER;
+        bool has_vote =
+            observation->nodes[i].is_member && observation->nodes[i].role == PLACEMENT_VOTER;
+        voters += has_vote;
+        for (size_t k = 0; k < world->node_count; k++)
+            if (world->nodes[k].node_id == nodes[i].node_id)
+                world->nodes[k].has_vote = has_vote;
     }
     if (voters == 0 || voters > META_VOTERS_MAX)
         world_fail(world, "%zu voters", voters);

@@ -74,6 +74,7 @@ struct node {
     uint64_t observed_count;
     int64_t agreed_ms;
     uint64_t meta_leader;
+    bool has_vote;                            /* in the latest picture */
     size_t alive_count;                       /* of the latest view */
     uint64_t shard_leaders[WORLD_SHARDS_MAX]; /* of the latest view */
     size_t shard_leader_count;
