@@ -304,6 +304,42 @@ static void leaders_crash(struct world *world)
     check_all(world);
 }
 
+/* Who stops hands over: nobody waits for an election. */
+static void leaders_stop(struct world *world)
+{
+    form(world, 3);
+    for (int i = 0; i < 3; i++) {
+        struct node *leader = await_leader(world);
+        node_stop(leader);
+        world_run_ms(world, 300);
+        if (world_leader(world) == NULL)
+            world_fail(world, "nobody leads after an orderly end");
+        node_start(leader);
+        world_require(world, all_are_members, CALM_MS, "members again");
+    }
+    check_all(world);
+}
+
+/* One that leads and is alone takes nothing, says so in time, and others go on. */
+static void leaders_are_cut_off(struct world *world)
+{
+    form(world, 3 + 2 * world_below(world, 2));
+    for (int i = 0; i < 3; i++) {
+        struct node *leader = await_leader(world);
+        world_isolate(world, leader, true);
+        node_propose(leader);
+        propose_some(world, 3);
+        world_run_ms(world, 4000); /* longer than a proposal waits */
+        if (world->requests_out > 0)
+            world_fail(world, "%llu proposals without an answer",
+                       (unsigned long long)world->requests_out);
+        world_run_ms(world, world_below(world, 10000));
+        world_heal(world);
+        world_require(world, all_are_members, CALM_MS, "members again");
+    }
+    check_all(world);
+}
+
 static void all_restart(struct world *world)
 {
     form(world, 3 + world_below(world, 3));
@@ -470,6 +506,8 @@ static void a_leader_is_removed(struct world *world)
     struct meta_command command = {
         .kind = META_REMOVE_NODE, .node_id = leader->node_id, .force = META_FORCED};
     require_command(world_any(world), &command);
+    command.kind = META_UNDRAIN_NODE; /* what the log says to it is what is answered */
+    expect_refusal(world_any(world), &command, ERROR_CONFLICT);
     for (int i = 0; !leader->is_dismissed || world_leader(world) == leader; i++) {
         if (i == 1200)
             world_fail(world, "who has left still leads");
@@ -659,6 +697,8 @@ const struct scenario SCENARIOS[] = {
     {"a_node_comes_back_empty", a_node_comes_back_empty},
     {"a_node_moves", a_node_moves},
     {"leaders_crash", leaders_crash},
+    {"leaders_stop", leaders_stop},
+    {"leaders_are_cut_off", leaders_are_cut_off},
     {"all_restart", all_restart},
     {"the_dead_are_replaced", the_dead_are_replaced},
     {"votes_follow_the_living", votes_follow_the_living},
