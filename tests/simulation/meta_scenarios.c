@@ -174,6 +174,40 @@ static void a_founder_is_wiped(struct world *world)
     check_all(world);
 }
 
+static bool is_seeking(const struct node *node)
+{
+    struct meta_status status;
+    meta_status(node->meta, &status);
+    return status.phase == META_PHASE_SEEKING;
+}
+
+/*
+ * a hears b and c; b hears a only, and then the c that came after. Were it enough to hear from all,
+ * a would found with the one c, and b with the other and with what a said before.
+ */
+static void two_see_different_founders(struct world *world)
+{
+    world_add_founders(world, 3);
+    struct node *a = &world->nodes[0], *b = &world->nodes[1], *c = &world->nodes[2];
+    world_partition(world, b, c, true);
+    node_start(a);
+    node_start(b);
+    world_run_ms(world, 1000 + world_below(world, 1000));
+    node_start(c);
+    for (int i = 0; i < 40 && is_seeking(a); i++)
+        world_run_ms(world, 50);
+    world_isolate(world, a, true);
+    node_crash(c);
+    node_wipe(c);
+    world_heal(world);
+    world_isolate(world, a, true);
+    node_start(c);
+    world_run_ms(world, world_below(world, 10000));
+    world_heal(world);
+    world_require(world, all_are_members, CALM_MS, "a cluster of all");
+    check_all(world);
+}
+
 /* --- Joining --------------------------------------------------------------------------------- */
 
 static void a_fourth_joins(struct world *world)
@@ -542,6 +576,10 @@ static void more_nodes_than_members(struct world *world)
     world_run_ms(world, 5000);
     node_stop(&world->nodes[0]);
     check_all(world);
+    world_run_ms(world, 5000);
+    node_observe(world_any(world));
+    if (count_votes(world, NULL) != 3 || world->nodes[0].has_vote)
+        world_fail(world, "nobody took the place of who left");
 }
 
 /* --- Programs and clocks -----------------------------------------------------------------------
@@ -691,6 +729,7 @@ const struct scenario SCENARIOS[] = {
     {"partitions_while_forming", partitions_while_forming},
     {"different_settings_do_not_form", different_settings_do_not_form},
     {"a_founder_is_wiped", a_founder_is_wiped},
+    {"two_see_different_founders", two_see_different_founders},
     {"a_fourth_joins", a_fourth_joins},
     {"others_join_one", others_join_one},
     {"a_name_is_taken", a_name_is_taken},
