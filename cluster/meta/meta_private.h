@@ -226,10 +226,14 @@ struct heard_shard {
 /* What a leader has heard since it leads. */
 struct leadership {
     uint64_t since_ms;
-    struct heard_node *nodes; /* [node_count] */
+    struct heard_node *nodes; /* [node_count], by id */
     size_t node_count, node_capacity;
     struct heard_shard *shards; /* [shard_count], by shard id */
     size_t shard_count;
+
+    /* The answer to reports, the same for all nodes for a moment: there may be a thousand. */
+    struct byte_buffer answer;
+    uint64_t answer_ms;
 
     uint64_t previous_index; /* of the state, a tick ago */
     bool plans_now;          /* as an operator asked, whatever the pause */
