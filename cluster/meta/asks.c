@@ -83,17 +83,21 @@ static struct ask *create(struct meta *meta)
     return ask;
 }
 
-void ask_locally(struct call *call, enum operation operation, struct bytes body)
+struct ask *ask_create(struct call *call)
 {
-    struct meta *meta = call_meta(call);
-    struct ask *ask = create(meta);
-    if (ask == NULL) {
-        struct error error;
-        error_set(&error, ERROR_OUT_OF_MEMORY, "question to the leader");
-        call_answered(call, (struct bytes){0}, &error);
-        return;
-    }
-    ask->call = call;
+    struct ask *ask = create(call_meta(call));
+    if (ask != NULL)
+        ask->call = call;
+    return ask;
+}
+
+void ask_detach(struct ask *ask)
+{
+    ask->call = NULL;
+}
+
+void ask_dispatch(struct ask *ask, enum operation operation, struct bytes body)
+{
     SERVES[operation](ask, body);
 }
 

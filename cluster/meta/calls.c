@@ -24,7 +24,7 @@ struct call {
     uint64_t deadline_ms;
     bool is_forward; /* to one peer, once */
     bool is_asking;  /* `request` is out */
-    bool is_local;   /* an ask of this node has it */
+    struct ask *ask; /* of this node, which answers it */
     bool is_over;
     unsigned tries;
     struct timer timer;
@@ -62,7 +62,7 @@ static void finish_run(struct task *task)
 /* With call->error. */
 static void end(struct call *call)
 {
-    assert(!call->is_over && !call->is_asking && !call->is_local);
+    assert(!call->is_over && !call->is_asking && call->ask == NULL);
     call->is_over = true;
     scheduler_timer_stop(call->meta->scheduler, &call->timer);
     scheduler_defer(call->meta->scheduler, &call->finish);
@@ -204,6 +204,29 @@ static struct transport_peer *choose_peer(struct call *call)
     return is_connected && call->tries % 2 == 0 ? peer : next_peer(meta);
 }
 
+/* A leader that has lost its majority does not know for how long: the deadline holds here too. */
+static void ask_here(struct call *call)
+{
+    struct meta *meta = call->meta;
+    call->ask = ask_create(call);
+    if (call->ask == NULL) {
+        error_set(&call->error, ERROR_OUT_OF_MEMORY, "question to the leader");
+        end_or_wait(call);
+        return;
+    }
+    scheduler_timer_start(meta->scheduler, &call->timer, call->deadline_ms - meta_now_ms(meta));
+    ask_dispatch(call->ask, call->question.operation,
+                 (struct bytes){call->body.bytes, call->body.size});
+}
+
+static void give_up_ask(struct call *call)
+{
+    ask_detach(call->ask);
+    call->ask = NULL;
+    error_set(&call->error, ERROR_TIMEOUT, "the meta group did not take it in time");
+    end_or_wait(call);
+}
+
 static void try_once(struct call *call)
 {
     struct meta *meta = call->meta;
@@ -214,9 +237,7 @@ static void try_once(struct call *call)
         return;
     }
     if (meta_leads(meta)) {
-        call->is_local = true;
-        ask_locally(call, call->question.operation,
-                    (struct bytes){call->body.bytes, call->body.size});
+        ask_here(call);
         return;
     }
     struct transport_peer *peer = choose_peer(call);
@@ -232,7 +253,8 @@ static void try_once(struct call *call)
 
 void call_answered(struct call *call, struct bytes answer, const struct error *error)
 {
-    call->is_local = false;
+    call->ask = NULL;
+    scheduler_timer_stop(call->meta->scheduler, &call->timer);
     byte_buffer_reset(&call->answer);
     call->answer.failed = false;
     call->error = *error;
@@ -250,7 +272,11 @@ void call_answered(struct call *call, struct bytes answer, const struct error *e
 
 static void on_timer(struct timer *timer)
 {
-    try_once((struct call *)((char *)timer - offsetof(struct call, timer)));
+    struct call *call = (struct call *)((char *)timer - offsetof(struct call, timer));
+    if (call->ask != NULL)
+        give_up_ask(call);
+    else
+        try_once(call);
 }
 
 static struct call *create(struct meta *meta, const struct question *question, uint64_t timeout_ms,
@@ -309,9 +335,11 @@ bool call_forward(struct meta *meta, struct transport_peer *peer, const struct q
 void calls_cancel(struct meta *meta)
 {
     for (struct call *call = meta->calls; call != NULL; call = call->next) {
-        if (call->is_over || call->is_local)
+        if (call->is_over)
             continue;
-        if (call->is_asking)
+        if (call->ask != NULL)
+            give_up_ask(call);
+        else if (call->is_asking)
             transport_cancel(&call->request);
         else
             end_or_wait(call);

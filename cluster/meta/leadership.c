@@ -19,17 +19,31 @@ void leadership_destroy(struct leadership *leadership)
         return;
     free(leadership->nodes);
     free(leadership->shards);
+    byte_buffer_clear(&leadership->answer);
     free(leadership);
 }
 
 /* --- Nodes --------------------------------------------------------------------------------- */
 
+/* Where it is, or belongs. */
+static size_t place_of(const struct leadership *leadership, uint64_t node_id)
+{
+    size_t low = 0, high = leadership->node_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (leadership->nodes[middle].node_id < node_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 const struct heard_node *leadership_find(const struct leadership *leadership, uint64_t node_id)
 {
-    for (size_t i = 0; i < leadership->node_count; i++)
-        if (leadership->nodes[i].node_id == node_id)
-            return &leadership->nodes[i];
-    return NULL;
+    size_t place = place_of(leadership, node_id);
+    bool there = place < leadership->node_count && leadership->nodes[place].node_id == node_id;
+    return there ? &leadership->nodes[place] : NULL;
 }
 
 uint64_t leadership_heard_ms(const struct leadership *leadership, uint64_t node_id)
@@ -63,7 +77,10 @@ static struct heard_node *add_node(struct leadership *leadership, uint64_t node_
         leadership->nodes = nodes;
         leadership->node_capacity = capacity;
     }
-    heard = &leadership->nodes[leadership->node_count++];
+    size_t place = place_of(leadership, node_id);
+    heard = &leadership->nodes[place];
+    memmove(heard + 1, heard, (leadership->node_count - place) * sizeof *heard);
+    leadership->node_count++;
     *heard = (struct heard_node){.node_id = node_id};
     return heard;
 }

@@ -25,10 +25,12 @@ static void address_of(uint64_t node_id, char *address, size_t size)
     snprintf(address, size, "node-%llu", (unsigned long long)node_id);
 }
 
-size_t members_of_founders(size_t founder_count, struct consensus_member *members_out)
+size_t members_of_founders(const struct meta *meta, size_t founder_count,
+                           struct consensus_member *members_out)
 {
     size_t voters = members_voters_wanted(founder_count);
-    size_t count = founder_count < CONSENSUS_MEMBERS_MAX ? founder_count : CONSENSUS_MEMBERS_MAX;
+    size_t most = meta->options.members_max;
+    size_t count = founder_count < most ? founder_count : most;
     for (size_t i = 0; i < count; i++) {
         members_out[i] = (struct consensus_member){
             .node_id = i + 1,
@@ -180,9 +182,8 @@ static void on_transferred(struct group_request *request, enum group_outcome out
     struct meta *meta = (struct meta *)((char *)request - offsetof(struct meta, transfer));
     (void)outcome; /* planned again, if need be */
     meta->is_transferring = false;
+    meta_handed_over(meta);
     meta_released(meta);
-    if (meta_is_closing(meta))
-        scheduler_timer_start(meta->scheduler, &meta->patience, 0);
 }
 
 /* To a voter that is alive and shall be one; the node that leads is to have no vote, or ends. */
@@ -232,7 +233,7 @@ static bool add_one(struct member_plan *plan)
 {
     size_t count;
     const struct cluster_node *nodes = cluster_state_nodes(plan->meta->state, &count);
-    if (plan->member_count == CONSENSUS_MEMBERS_MAX)
+    if (plan->member_count >= plan->meta->options.members_max)
         return false;
     for (size_t i = 0; i < count; i++) {
         char address[CONSENSUS_ADDRESS_BYTES_MAX + 1];

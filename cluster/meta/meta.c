@@ -152,8 +152,8 @@ static enum error_code founding_members(const struct meta *meta,
     if (code == ERROR_NONE && entry.kind != CLUSTER_FOUND)
         code = error_set(error, ERROR_CORRUPT, "the stored founding is another entry");
     /* Beyond the members a founder is added like any other node. */
-    if (code == ERROR_NONE && meta->node_id <= CONSENSUS_MEMBERS_MAX)
-        *count_out = members_of_founders(entry.found.founder_count, members);
+    if (code == ERROR_NONE && meta->node_id <= meta->options.members_max)
+        *count_out = members_of_founders(meta, entry.found.founder_count, members);
     arena_destroy(arena);
     return code;
 }
@@ -189,8 +189,14 @@ static void member_tick(struct meta *meta)
 {
     join_hello(meta);
     report_send(meta);
-    if (meta_leads(meta))
-        plan_tick(meta);
+    plan_tick(meta);
+    members_step(meta);
+}
+
+/* A leader that has left goes on until another voter has taken over. */
+static void dismissed_tick(struct meta *meta)
+{
+    plan_tick(meta);
     members_step(meta);
 }
 
@@ -221,6 +227,8 @@ static void on_tick(struct timer *timer)
         member_tick(meta);
         return;
     case META_PHASE_DISMISSED:
+        dismissed_tick(meta);
+        return;
     case META_PHASE_CLOSING:
         return;
     }
@@ -241,6 +249,8 @@ static void fill_defaults(struct meta_options *options)
     default_to(&options->alive_ms, ALIVE_MS);
     default_to(&options->takeover_ms, TAKEOVER_MS);
     default_to(&options->formation.first_group, 1);
+    if (options->members_max == 0 || options->members_max > CONSENSUS_MEMBERS_MAX)
+        options->members_max = CONSENSUS_MEMBERS_MAX;
     default_to(&limits->caught_up_bytes, CAUGHT_UP_BYTES);
     if (limits->replace_after_ms == 0)
         limits->replace_after_ms = REPLACE_AFTER_MS;
@@ -413,6 +423,12 @@ static void close_group(struct meta *meta)
         group_close(meta->group, group_closed, meta);
     else
         meta_released(meta);
+}
+
+void meta_handed_over(struct meta *meta)
+{
+    if (meta_is_closing(meta) && !meta->is_group_closing)
+        scheduler_timer_start(meta->scheduler, &meta->patience, 0);
 }
 
 static void on_patience(struct timer *timer)

@@ -80,7 +80,6 @@ struct meta {
     /* Seeking. */
     struct seek_peer *peers; /* [peer_count], without the node itself, names rising */
     size_t peer_count;
-    struct arena *seek_arena; /* of the candidate */
     uint8_t candidate[CLUSTER_ID_BYTES];
     struct byte_buffer candidate_entry;
     uint64_t candidate_of; /* hash of what it was made from */
@@ -131,8 +130,9 @@ struct meta {
 
 uint64_t meta_now_ms(const struct meta *meta);
 const struct meta_events *meta_events_of(const struct meta *meta);
-void meta_wake(struct meta *meta);     /* tick at once */
-void meta_released(struct meta *meta); /* one of `outstanding` is gone */
+void meta_wake(struct meta *meta);        /* tick at once */
+void meta_released(struct meta *meta);    /* one of `outstanding` is gone */
+void meta_handed_over(struct meta *meta); /* or not; if it closes, it goes on */
 bool meta_is_closing(const struct meta *meta);
 bool meta_leads(const struct meta *meta);      /* and takes proposals */
 uint64_t meta_leader(const struct meta *meta); /* 0: not known */
@@ -184,8 +184,11 @@ void ask_refuse(struct ask *ask, enum error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 struct meta *ask_meta(const struct ask *ask);
 
-/* Answers `call` on this node, which leads. */
-void ask_locally(struct call *call, enum operation operation, struct bytes body);
+/* A question of this node itself, which leads. NULL: no memory. `call_answered` follows the
+ * dispatch, perhaps inside it, unless it is detached: nobody waits any more. */
+struct ask *ask_create(struct call *call);
+void ask_dispatch(struct ask *ask, enum operation operation, struct bytes body);
+void ask_detach(struct ask *ask);
 
 /* For the transport. */
 transport_serve serve_leader_question;
@@ -223,10 +226,14 @@ struct heard_shard {
 /* What a leader has heard since it leads. */
 struct leadership {
     uint64_t since_ms;
-    struct heard_node *nodes; /* [node_count] */
+    struct heard_node *nodes; /* [node_count], by id */
     size_t node_count, node_capacity;
     struct heard_shard *shards; /* [shard_count], by shard id */
     size_t shard_count;
+
+    /* The answer to reports, the same for all nodes for a moment: there may be a thousand. */
+    struct byte_buffer answer;
+    uint64_t answer_ms;
 
     uint64_t previous_index; /* of the state, a tick ago */
     bool plans_now;          /* as an operator asked, whatever the pause */
@@ -256,7 +263,6 @@ bool leadership_observe(const struct meta *meta, struct arena *arena,
 
 /* --- What happens each tick ------------------------------------------------------------------ */
 
-void seek_start(struct meta *meta);
 void seek_tick(struct meta *meta);
 void seek_stop(struct meta *meta);
 enum error_code seek_create(struct meta *meta, const struct meta_options *options,
@@ -281,6 +287,7 @@ bool members_hand_over(struct meta *meta);
 size_t members_voters_wanted(size_t count);
 
 /* The founders as the first members of the group: [CONSENSUS_MEMBERS_MAX]; how many. */
-size_t members_of_founders(size_t founder_count, struct consensus_member *members_out);
+size_t members_of_founders(const struct meta *meta, size_t founder_count,
+                           struct consensus_member *members_out);
 
 #endif

@@ -122,7 +122,7 @@ void serve_transfer(void *context, struct transport_answer *answer,
     struct transfer transfer;
     struct error error = {0};
     if (transfer_decode(question->body, question->size, &transfer, &error) == ERROR_NONE &&
-        meta->phase != META_PHASE_MEMBER)
+        meta->phase != META_PHASE_MEMBER && meta->phase != META_PHASE_DISMISSED)
         error_set(&error, ERROR_UNAVAILABLE, "node %s is no member", meta->options.identity.name);
     if (error.code == ERROR_NONE)
         meta_events_of(meta)->transfer(meta->options.context, transfer.shard_id, transfer.to_node);

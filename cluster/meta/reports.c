@@ -4,7 +4,7 @@
 #include "meta_private.h"
 
 /* A newer state is asked for when it did not come by itself in this time. */
-enum { BEHIND_COUNT = 2, FETCH_TIMEOUT_TICKS = 10 };
+enum { BEHIND_COUNT = 2, FETCH_TIMEOUT_TICKS = 10, ANSWERS_PER_TICK = 10 };
 
 /* --- The leader's side ----------------------------------------------------------------------- */
 
@@ -43,30 +43,62 @@ static bool fill_view(const struct meta *meta, struct arena *arena, struct meta_
     return true;
 }
 
-static void answer_report(struct ask *ask, struct arena *arena, struct bytes body)
+/* False: no memory. */
+static bool make_answer(struct meta *meta, struct arena *arena)
+{
+    struct leadership *leadership = meta->leadership;
+    struct report_answer answer = {.state_index = cluster_state_facts(meta->state)->index};
+    byte_buffer_reset(&leadership->answer);
+    if (!fill_view(meta, arena, &answer.view))
+        return false;
+    report_answer_encode(&answer, &leadership->answer);
+    leadership->answer_ms = meta_now_ms(meta);
+    return true;
+}
+
+static void answer_heard(struct ask *ask, struct arena *arena)
 {
     struct meta *meta = ask_meta(ask);
-    struct report report;
-    struct report_answer answer = {.state_index = cluster_state_facts(meta->state)->index};
-    struct error error;
-    if (report_decode(body, arena, &report, &error) != ERROR_NONE) {
-        ask_fail(ask, &error);
+    struct leadership *leadership = meta->leadership;
+    struct byte_buffer *answer = &leadership->answer;
+    uint64_t age_ms = meta_now_ms(meta) - leadership->answer_ms;
+    bool is_fresh = answer->size > 0 && age_ms < meta->options.tick_ms / ANSWERS_PER_TICK;
+    if ((is_fresh || make_answer(meta, arena)) && !answer->failed) {
+        ask_end(ask, (struct bytes){answer->bytes, answer->size});
         return;
     }
-    if (!cluster_state_facts(meta->state)->founded) {
-        ask_refuse(ask, ERROR_UNAVAILABLE, "there is no cluster yet");
-        return;
-    }
-    answer.is_dismissed = !is_of_cluster(meta, &report);
-    bool heard = answer.is_dismissed || leadership_hear(meta, &report);
+    byte_buffer_clear(answer); /* to begin anew */
+    ask_refuse(ask, ERROR_OUT_OF_MEMORY, "report");
+}
+
+static void answer_dismissed(struct ask *ask)
+{
+    struct meta *meta = ask_meta(ask);
+    struct report_answer answer = {.is_dismissed = true, .view = {.leader = meta->node_id}};
     struct byte_buffer bytes = {0};
-    if (heard && fill_view(meta, arena, &answer.view))
-        report_answer_encode(&answer, &bytes);
-    if (bytes.size == 0 || bytes.failed)
+    report_answer_encode(&answer, &bytes);
+    if (bytes.failed)
         ask_refuse(ask, ERROR_OUT_OF_MEMORY, "report");
     else
         ask_end(ask, (struct bytes){bytes.bytes, bytes.size});
     byte_buffer_clear(&bytes);
+}
+
+static void answer_report(struct ask *ask, struct arena *arena, struct bytes body)
+{
+    struct meta *meta = ask_meta(ask);
+    struct report report;
+    struct error error;
+    if (report_decode(body, arena, &report, &error) != ERROR_NONE)
+        ask_fail(ask, &error);
+    else if (!cluster_state_facts(meta->state)->founded)
+        ask_refuse(ask, ERROR_UNAVAILABLE, "there is no cluster yet");
+    else if (!is_of_cluster(meta, &report))
+        answer_dismissed(ask);
+    else if (!leadership_hear(meta, &report))
+        ask_refuse(ask, ERROR_OUT_OF_MEMORY, "report");
+    else
+        answer_heard(ask, arena);
 }
 
 void serve_report(struct ask *ask, struct bytes body)

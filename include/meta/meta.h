@@ -152,6 +152,8 @@ struct meta_options {
                                      * transfer_pause_ms 0: 30 s */
     bool holds_version;             /* the leader does not raise the state-machine version */
 
+    size_t members_max;   /* of the group: 0, the most, which is CONSENSUS_MEMBERS_MAX; fewer for
+                           * tests, the same on all nodes */
     uint64_t tick_ms;     /* 1000: reports, plans, tries */
     uint64_t alive_ms;    /* 3000: a node that was heard so lately is alive */
     uint64_t takeover_ms; /* 5000: a name is another directory's after so long a silence */
