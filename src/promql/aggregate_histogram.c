@@ -5,12 +5,8 @@
 
 /* --- State ----------------------------------------------------------------------------------- */
 
-static struct histogram_sums *sums_open(const struct aggregation_plan *plan,
-                                        struct aggregation_group *group, struct arena *arena)
+struct histogram_sums *aggregation_sums_create(struct arena *arena, size_t count)
 {
-    if (group->histograms != NULL)
-        return group->histograms;
-    size_t count = plan->steps.count;
     size_t words = step_words(count);
     struct histogram_sums *sums = arena_array(arena, 1, sizeof *sums);
     if (sums == NULL)
@@ -24,8 +20,20 @@ static struct histogram_sums *sums_open(const struct aggregation_plan *plan,
     if (sums->sums == NULL || sums->counts == NULL || sums->has_float == NULL ||
         sums->incompatible == NULL || sums->seen_reset == NULL || sums->seen_no_reset == NULL)
         return NULL;
+    return sums;
+}
+
+static struct histogram_sums *sums_open(const struct aggregation_plan *plan,
+                                        struct aggregation_group *group, struct arena *arena)
+{
+    if (group->histograms != NULL)
+        return group->histograms;
+    struct histogram_sums *sums = aggregation_sums_create(arena, plan->steps.count);
+    if (sums == NULL)
+        return NULL;
     /* All values so far were floats. */
-    memcpy(sums->has_float, group->present, words * sizeof *sums->has_float);
+    memcpy(sums->has_float, group->present,
+           step_words(plan->steps.count) * sizeof *sums->has_float);
     group->histograms = sums;
     return sums;
 }
