@@ -152,7 +152,9 @@ enum error_code aggregation_histograms_finish(const struct aggregation_plan *pla
     size_t count = plan->steps.count;
     for (size_t step = step_next(group->present, count, 0); step < count;
          step = step_next(group->present, count, step + 1)) {
-        if (sums->sums[step] == NULL)
+        /* Of incompatible ones there need not be a sum, when a part brought them all. */
+        bool is_incompatible = step_is_present(sums->incompatible, step);
+        if (sums->sums[step] == NULL && !is_incompatible)
             continue;
         if (step_is_present(sums->has_float, step)) {
             evaluation_annotate(plan->evaluation, PROMQL_WARNING, plan->operand_position,
@@ -161,7 +163,7 @@ enum error_code aggregation_histograms_finish(const struct aggregation_plan *pla
             sums->sums[step] = NULL;
             continue;
         }
-        if (step_is_present(sums->incompatible, step)) {
+        if (is_incompatible) {
             struct text name = text_quote(arena, group->metric_name);
             evaluation_annotate(plan->evaluation, PROMQL_WARNING, plan->operand_position,
                                 "vector contains a mix of histograms with exponential and custom "
