@@ -54,6 +54,14 @@ struct aggregation_group *aggregation_group_of(const struct aggregation_plan *pl
     return group;
 }
 
+/* Of several names the least, in whichever order series come. */
+static void group_name(struct aggregation_group *group, struct text name, struct arena *arena)
+{
+    if (name.size > 0 &&
+        (group->metric_name.size == 0 || text_compare(name, group->metric_name) < 0))
+        group->metric_name = arena_copy_text(arena, name);
+}
+
 enum error_code aggregation_merge_group(const struct aggregation_plan *plan,
                                         struct aggregation_groups *groups, struct labels labels,
                                         const struct aggregation_group *other, struct error *error)
@@ -62,8 +70,7 @@ enum error_code aggregation_merge_group(const struct aggregation_plan *plan,
     if (group == NULL)
         return evaluation_out_of_memory(plan->evaluation, error);
     group->drops_name |= other->drops_name;
-    if (group->metric_name.data == NULL && other->metric_name.data != NULL)
-        group->metric_name = arena_copy_text(groups->arena, other->metric_name);
+    group_name(group, other->metric_name, groups->arena);
     return aggregation_operations_of(plan->node->operation)
         ->merge(plan, group, other, groups->arena, error);
 }
@@ -136,9 +143,8 @@ static enum error_code aggregate_visit(void *context, struct lane *lane, size_t 
     if (group == NULL)
         return evaluation_out_of_memory(plan->evaluation, error);
     group->drops_name |= identity.drops_name;
-    if (vector->histograms != NULL && group->metric_name.data == NULL)
-        group->metric_name =
-            arena_copy_text(part->groups->arena, labels_get(identity.labels, LABEL_METRIC_NAME));
+    if (vector->histograms != NULL)
+        group_name(group, labels_get(identity.labels, LABEL_METRIC_NAME), part->groups->arena);
     return aggregation_operations_of(plan->node->operation)
         ->add(plan, group, vector, part->groups->arena, error);
 }

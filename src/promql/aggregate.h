@@ -22,7 +22,7 @@ struct aggregation_group {
     uint64_t *incremental;    /* avg: steps whose sum would overflow, `values` is the mean */
     struct value_list *lists; /* quantile: [steps] */
     struct histogram_sums *histograms; /* sum, avg: NULL without native histograms */
-    struct text metric_name;           /* of the first series with histograms, for annotations */
+    struct text metric_name;           /* the least of series with histograms, for annotations */
     bool drops_name;
 };
 

@@ -12,7 +12,10 @@ struct split_places {
     size_t place_count;
     struct worker_pool *pool;
     struct split_faults faults;
+    bool checks_texts;
     size_t request_count;
+    size_t under_way;
+    size_t under_way_max;
     uint64_t answer_bytes;
     struct byte_buffer latest;
 };
@@ -67,6 +70,7 @@ static void split_close(struct promql_distribution *self)
     struct split_distribution *split = (struct split_distribution *)self;
     for (size_t place = 0; place < split->places->place_count; place++)
         byte_buffer_clear(&split->answers[place]);
+    split->places->under_way--;
     free(split);
 }
 
@@ -94,9 +98,27 @@ static void place_answer(struct split_places *places, size_t place,
         .source = series_memory_source(places->memories[place]),
         .pool = places->pool,
         .clock = clock_system(),
+        .samples_max = places->faults.samples_max,
+        .memory_max_bytes = places->faults.memory_bytes,
     };
     struct buffer_sink sink = {.sink.write = buffer_write, .buffer = answer};
     (void)promql_partial_run(&request, &environment, &sink.sink, &error); /* told in the answer */
+}
+
+/* The text that is sent means what stood in the query. */
+static void text_check(const struct promql_partial_request *request)
+{
+    struct arena *arena = arena_create(0);
+    struct promql_query query = {0};
+    struct error error;
+    struct promql_options options = {.features = request->features};
+    enum error_code code = promql_parse(request->expression, &options, arena, &query, &error);
+    if (code != ERROR_NONE || !promql_equal(query.root, request->tree)) {
+        fprintf(stderr, "text of a sub-expression: %.*s\n", TEXT_ARGUMENTS(request->expression));
+        abort();
+    }
+    promql_query_clear(&query);
+    arena_destroy(arena);
 }
 
 static enum error_code split_begin(struct promql_distributor *self,
@@ -109,6 +131,8 @@ static enum error_code split_begin(struct promql_distributor *self,
         *distribution_out = NULL;
         return ERROR_NONE;
     }
+    if (places->checks_texts)
+        text_check(request);
     struct split_distribution *split = calloc(1, sizeof *split);
     if (split == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "distribution");
@@ -116,15 +140,22 @@ static enum error_code split_begin(struct promql_distributor *self,
     split->distribution.place_count = places->place_count;
     split->places = places;
     places->request_count++;
+    if (++places->under_way > places->under_way_max)
+        places->under_way_max = places->under_way;
     byte_buffer_reset(&places->latest);
     byte_buffer_append(&places->latest, request->expression.data, request->expression.size);
     struct byte_buffer bytes = {0};
     promql_partial_request_encode(request, &bytes);
-    for (size_t place = 0; place < places->place_count; place++) {
+    for (size_t place = 0; place < places->place_count && !bytes.failed; place++) {
         place_answer(places, place, &bytes, &split->answers[place]);
         places->answer_bytes += split->answers[place].size;
     }
+    bool is_whole = !bytes.failed;
     byte_buffer_clear(&bytes);
+    if (!is_whole) {
+        split_close(&split->distribution);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "request");
+    }
     *distribution_out = &split->distribution;
     return ERROR_NONE;
 }
@@ -141,6 +172,7 @@ struct split_places *split_places_create(const struct series_memory *memory, siz
     places->distributor.operations = &DISTRIBUTOR_OPERATIONS;
     places->place_count = place_count;
     places->pool = pool;
+    places->checks_texts = true;
     for (size_t place = 0; place < place_count; place++)
         places->memories[place] = series_memory_create();
     for (size_t i = 0; i < series_memory_count(memory); i++) {
@@ -179,11 +211,22 @@ struct promql_distributor *split_places_distributor(struct split_places *places)
 void split_places_set_faults(struct split_places *places, struct split_faults faults)
 {
     places->faults = faults;
+    places->checks_texts = false;
 }
 
 size_t split_places_request_count(const struct split_places *places)
 {
     return places->request_count;
+}
+
+size_t split_places_under_way_max(const struct split_places *places)
+{
+    return places->under_way_max;
+}
+
+size_t split_places_under_way(const struct split_places *places)
+{
+    return places->under_way;
 }
 
 uint64_t split_places_answer_bytes(const struct split_places *places)
