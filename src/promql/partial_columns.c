@@ -315,10 +315,10 @@ static void side_encode(struct byte_buffer *buffer, enum histogram_kind kind,
         byte_buffer_varint(buffer, spans[i].length);
     }
     _Static_assert(sizeof *buckets == sizeof(double), "buckets are a column of numbers");
-    if (kind == HISTOGRAM_FLOAT) {
+    if (kind == HISTOGRAM_FLOAT && bucket_count > 0)
         values_encode(buffer, &buckets->real, bucket_count);
+    if (kind == HISTOGRAM_FLOAT)
         return;
-    }
     for (uint32_t i = 0; i < bucket_count; i++)
         byte_buffer_varint(buffer, buckets[i].integer);
 }
