@@ -228,7 +228,7 @@ enum error_code columns_select(struct evaluation *evaluation, const struct selec
         return error_wrap(error, "expanding series");
     evaluation->series_selected += selection->set->count;
     struct text name = selected_name(selector);
-    bool has_type_or_unit = some_has_type_or_unit(selection->set);
+    bool has_type_or_unit = name.size > 0 && some_has_type_or_unit(selection->set);
     evaluation->has_type_or_unit |= has_type_or_unit;
     selection->source = (struct columns_source){
         .operations = &SELECTION_OPERATIONS,
