@@ -10,6 +10,11 @@
  *   engine ──request──▶ distributor ──bytes──▶ promql_partial_run in each place (promql/partial.h)
  *          ◀──────────── bytes of each place's answer, in pieces ────────────
  *
+ * A place that has series but can't evaluate (another make, an older version) takes part all the
+ * same: the distributor runs promql_partial_run over a series_source of it on its own side. A place
+ * that may be left out when it fails midway must be read to its end before the engine gets it: what
+ * was merged can't be taken back.
+ *
  * The bytes: docs/protocols/sub-query.md.
  */
 #ifndef PROMQL_DISTRIBUTION_H

@@ -3,6 +3,10 @@
  *
  * The other side of promql/distribution.h. The answer is bytes that are handed out in pieces while
  * it is computed; memory holds a few pieces, and the groups of an aggregation.
+ *
+ * Who asks waits on a worker of its own node meanwhile. So nodes that ask each other need workers
+ * for this that never wait for answers: with one class of workers for both, each could wait for the
+ * other.
  */
 #ifndef PROMQL_PARTIAL_H
 #define PROMQL_PARTIAL_H
@@ -25,7 +29,10 @@ enum {
 
 /* Takes the pieces of an answer in order, one at a time, on whichever thread of the query. */
 struct promql_partial_sink {
-    /* May block (flow control). An error ends the evaluation. `bytes` are not kept. */
+    /*
+     * May block (flow control), but must not need a worker of the query's pool to go on: all of
+     * them may be waiting for it. An error ends the evaluation. `bytes` are not kept.
+     */
     enum error_code (*write)(struct promql_partial_sink *self, const uint8_t *bytes, size_t size,
                              struct error *error);
 };

@@ -205,8 +205,7 @@ enum error_code answer_annotations_decode(struct byte_reader payload, struct eva
     while (byte_reader_left(&payload) > 0) {
         uint8_t kind = byte_reader_u8(&payload);
         struct text message = byte_reader_text(&payload);
-        if (payload.failed || kind > 1 || message.size > ANSWER_MESSAGE_BYTES_MAX ||
-            !text_is_utf8(message))
+        if (payload.failed || kind > 1 || message.size > ANSWER_MESSAGE_BYTES_MAX)
             return answer_corrupt(error);
         evaluation_annotate_text(evaluation, kind == 0 ? PROMQL_WARNING : PROMQL_INFO, message);
     }
@@ -255,7 +254,7 @@ enum error_code answer_error_decode(struct byte_reader payload, struct error *er
 {
     uint8_t number = byte_reader_u8(&payload);
     struct text message = byte_reader_text(&payload);
-    if (payload.failed || byte_reader_left(&payload) > 0 || !text_is_utf8(message))
+    if (payload.failed || byte_reader_left(&payload) > 0)
         return answer_corrupt(error);
     enum error_code code = ERROR_UNAVAILABLE; /* a number from the future */
     if (number > 0 && number < ERROR_NUMBER_COUNT)
@@ -279,11 +278,7 @@ void promql_partial_answer_without(const struct promql_partial_request *request,
     static const struct text PREFIX = {"PromQL warning: ", sizeof "PromQL warning: " - 1};
     byte_buffer_append(&message, PREFIX.data, PREFIX.size);
     size_t room = ANSWER_MESSAGE_BYTES_MAX - PREFIX.size;
-    bool is_whole = warning.size <= room && text_is_utf8(warning);
-    if (is_whole)
-        byte_buffer_append(&message, warning.data, warning.size);
-    else
-        byte_buffer_append(&message, "a place is left out", sizeof "a place is left out" - 1);
+    byte_buffer_append(&message, warning.data, warning.size < room ? warning.size : room);
     struct promql_annotation annotation = {PROMQL_WARNING,
                                            {(const char *)message.bytes, message.size}};
     answer_annotations_encode(&annotation, 1, &payload);
