@@ -218,6 +218,7 @@ enum error_code columns_select(struct evaluation *evaluation, const struct selec
         .end_ms = last_ms,
         .need = need,
         .canceled = evaluation->options.canceled,
+        .deadline_ns = evaluation->options.deadline_ns,
         .arena = evaluation->arena,
     };
     uint64_t before_ns = clock_monotonic_ns(evaluation->options.clock);
