@@ -136,8 +136,9 @@ static void on_piece(struct transport_request *request, const uint8_t *bytes, si
     struct call *call = (struct call *)request; /* first */
     struct fanout *fanout = call->fanout;
     uint64_t now_ns = fanout_now_ns(fanout);
-    atomic_store_explicit(&fanout_health(fanout, call->node_id)->heard_ns, now_ns,
-                          memory_order_relaxed);
+    struct fanout_health *health = fanout_health(fanout, call->node_id);
+    atomic_store_explicit(&health->heard_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&health->avoid_until_ns, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&fanout->counters.received_bytes, size, memory_order_relaxed);
     struct call_chunk *chunk = malloc(sizeof *chunk + size);
     if (chunk != NULL) {
