@@ -11,8 +11,7 @@ struct call {
     struct fanout_loop *loop;
     struct inbox *inbox;
     uint64_t node_id;
-    uint64_t began_ns; /* the loop's */
-    bool has_begun;    /* the loop's: `done` has not come */
+    bool has_begun; /* the loop's: `done` has not come */
     _Atomic size_t references;
     struct task begin_task;
     struct task consume_task;
@@ -25,7 +24,6 @@ struct call {
     struct call_chunk **last;
     bool is_over;
     struct error error;
-    uint64_t heard_ns;
 };
 
 /* --- Inbox ----------------------------------------------------------------------------------- */
@@ -147,8 +145,6 @@ static void on_piece(struct transport_request *request, const uint8_t *bytes, si
         memcpy(chunk->bytes, bytes, size);
     }
     pthread_mutex_lock(&call->inbox->mutex);
-    bool is_first = call->heard_ns == 0;
-    call->heard_ns = now_ns;
     if (chunk != NULL) {
         *call->last = chunk;
         call->last = &chunk->next;
@@ -157,8 +153,6 @@ static void on_piece(struct transport_request *request, const uint8_t *bytes, si
     }
     tell(call->inbox);
     pthread_mutex_unlock(&call->inbox->mutex);
-    if (is_first)
-        latency_add(&fanout->first_bytes, now_ns - call->began_ns);
     if (chunk == NULL)
         transport_cancel(request);
 }
@@ -198,7 +192,6 @@ static void begin(struct call *call)
     } else {
         struct shared_bytes *body = call->request.body;
         call->has_begun = true;
-        call->began_ns = fanout_now_ns(call->fanout);
         atomic_fetch_add(&call->references, 1);
         transport_ask(peer, &call->request);
         /* The transport has its own reference. */
@@ -278,7 +271,6 @@ void call_take(struct call *call, struct call_news *news_out)
         .chunks = call->first,
         .is_over = call->is_over,
         .error.code = ERROR_NONE,
-        .heard_ns = call->heard_ns,
     };
     if (call->is_over)
         news_out->error = call->error;

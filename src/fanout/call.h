@@ -49,7 +49,6 @@ struct call_news {
     struct call_chunk *chunks; /* in order; NULL: nothing new */
     bool is_over;              /* no more chunks will come: `error` is the outcome */
     struct error error;
-    uint64_t heard_ns; /* when bytes came last; 0: none yet */
 };
 
 /* `body`: a reference is taken. Errors: UNAVAILABLE (no loop), OUT_OF_MEMORY. */

@@ -42,7 +42,11 @@ static enum error_code add_shards(struct exchange *exchange, struct error *error
     }
     exchange->shards =
         arena_array(exchange->options.arena, exchange->shard_count, sizeof *exchange->shards);
-    if (exchange->shards == NULL)
+    exchange->here =
+        arena_array(exchange->options.arena, exchange->shard_count, sizeof *exchange->here);
+    exchange->here_replicas = arena_array(exchange->options.arena, exchange->shard_count,
+                                          sizeof *exchange->here_replicas);
+    if (exchange->shards == NULL || exchange->here == NULL || exchange->here_replicas == NULL)
         return out_of_memory(error);
     for (size_t i = 0; i < exchange->shard_count; i++) {
         struct exchange_shard *shard = &exchange->shards[i];
@@ -257,38 +261,87 @@ static void hedge_silent(struct exchange *exchange, uint64_t now_ns, uint64_t *w
 
 /* --- Running --------------------------------------------------------------------------------- */
 
-static enum error_code run_here(struct exchange *exchange, size_t index, struct error *error)
+static enum error_code not_answered_here(struct exchange *exchange, struct exchange_shard *shard,
+                                         struct error *error)
 {
-    struct exchange_shard *shard = &exchange->shards[index];
-    shard->runs_here = false;
-    enum error_code code = ERROR_NONE;
-    if (exchange->options.question->read == FANOUT_READ_STRONG)
-        code = no_wait_applies() ? error_set(error, ERROR_WOULD_WAIT, "a leader is to be confirmed")
-                                 : exchange_confirm(exchange, &shard->replica, error);
-    struct fanout_replicas *replicas = exchange->fanout->options.replicas;
-    uint64_t version = replicas->operations->applied_index(replicas, &shard->replica);
-    if (code == ERROR_NONE)
-        code = exchange->options.local(exchange->options.context, index, &shard->replica, error);
-    if (code == ERROR_NONE) {
-        shard->answer.is_local = true;
-        shard->answer.version = version;
-        exchange_finish_shard(exchange, shard);
-        return ERROR_NONE;
-    }
-    if (code == ERROR_OUT_OF_MEMORY || exchange_is_final(code))
-        return code;
-    exchange_note_reason(exchange, shard, code, error->message);
+    if (error->code == ERROR_OUT_OF_MEMORY || exchange_is_final(error->code))
+        return error->code;
+    exchange_note_reason(exchange, shard, error->code, error->message);
     return ERROR_NONE;
 }
 
-/* The first that is to be answered here. */
+static enum error_code confirm_here(struct exchange *exchange, struct exchange_shard *shard,
+                                    struct error *error)
+{
+    if (exchange->options.question->read != FANOUT_READ_STRONG)
+        return ERROR_NONE;
+    return no_wait_applies() ? error_set(error, ERROR_WOULD_WAIT, "a leader is to be confirmed")
+                             : exchange_confirm(exchange, &shard->replica, error);
+}
+
+/* The shards that are to be answered here together: one, or in mode GROUPS all of them. Those whose
+ * replicas do not lead as they must are left out. */
+static enum error_code gather_here(struct exchange *exchange, struct exchange_group *group_out,
+                                   struct error *error)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < exchange->shard_count; i++) {
+        struct exchange_shard *shard = &exchange->shards[i];
+        if (!shard->runs_here)
+            continue;
+        shard->runs_here = false;
+        enum error_code code = confirm_here(exchange, shard, error);
+        if (code == ERROR_NONE)
+            exchange->here[count++] = i;
+        else
+            code = not_answered_here(exchange, shard, error);
+        if (code != ERROR_NONE)
+            return code;
+        if (exchange->options.mode == EXCHANGE_SHARDS)
+            break;
+    }
+    struct fanout_replicas *replicas = exchange->fanout->options.replicas;
+    for (size_t i = 0; i < count; i++) {
+        struct exchange_shard *shard = &exchange->shards[exchange->here[i]];
+        exchange->here_replicas[i] = shard->replica;
+        shard->answer.version = replicas->operations->applied_index(replicas, &shard->replica);
+    }
+    *group_out = (struct exchange_group){exchange->here, exchange->here_replicas, count};
+    return ERROR_NONE;
+}
+
+static enum error_code run_here(struct exchange *exchange, struct error *error)
+{
+    struct exchange_group group;
+    struct answer_frame *frames = NULL;
+    enum error_code code = gather_here(exchange, &group, error);
+    if (code != ERROR_NONE || group.count == 0)
+        return code;
+    code = exchange->options.local(exchange->options.context, &group, &frames, error);
+    for (size_t i = 0; i < group.count; i++) {
+        struct exchange_shard *shard = &exchange->shards[group.indexes[i]];
+        if (code != ERROR_NONE) {
+            enum error_code outcome = not_answered_here(exchange, shard, error);
+            if (outcome != ERROR_NONE)
+                return outcome;
+            continue;
+        }
+        shard->answer.is_local = true;
+        shard->answer.first = i == 0 ? frames : NULL;
+        shard->answer.group = group.indexes[0];
+        exchange_finish_shard(exchange, shard);
+    }
+    return ERROR_NONE;
+}
+
+/* What is to be answered here next. */
 static enum error_code run_next_here(struct exchange *exchange, bool *ran_out, struct error *error)
 {
     *ran_out = false;
     for (size_t i = 0; i < exchange->shard_count; i++)
         if (exchange->shards[i].runs_here) {
             *ran_out = true;
-            return run_here(exchange, i, error);
+            return run_here(exchange, error);
         }
     return ERROR_NONE;
 }
@@ -334,8 +387,16 @@ static enum error_code step(struct exchange *exchange, struct error *error)
     return ERROR_NONE;
 }
 
+enum error_code exchange_begin(struct exchange *exchange, struct error *error)
+{
+    enum error_code code = choose_all(exchange, error);
+    return code == ERROR_NONE ? exchange_ask(exchange, error) : code;
+}
+
 enum error_code exchange_run(struct exchange *exchange, struct error *error)
 {
+    if (exchange->answers != NULL)
+        return ERROR_NONE;
     enum error_code code = ERROR_NONE;
     while (code == ERROR_NONE && exchange->done_count < exchange->shard_count)
         code = step(exchange, error);

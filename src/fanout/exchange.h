@@ -33,19 +33,34 @@ struct exchange_answer {
     bool truncated;
     bool damaged;
     uint64_t version;
+    /* Position of the lowest of the shards that were answered together: the frames are there. */
+    size_t group;
+};
+
+enum exchange_mode {
+    EXCHANGE_SHARDS, /* each shard has an answer of its own */
+    EXCHANGE_GROUPS, /* those that one replica holder was asked for have one together */
+};
+
+/* Shards answered together by replicas of this node, all held as long as the exchange. */
+struct exchange_group {
+    const size_t *indexes;                 /* [count], positions, rising */
+    const struct fanout_replica *replicas; /* [count] */
+    size_t count;
 };
 
 /* Lives as long as the exchange. */
 struct exchange_options {
     struct fanout *fanout;
+    enum exchange_mode mode;
     struct question *question; /* its shards are filled in; `read` and `kind` are set */
     struct arena *arena;       /* for all that lives as long as the exchange */
     const atomic_bool *canceled;
     uint64_t deadline_ns; /* monotonic; 0: none but the fanout's */
-    /* Answer for the shard at position `index` from a replica that stays held as long as the
-     * exchange. Called again for a shard only after an error. */
-    enum error_code (*local)(void *context, size_t index, const struct fanout_replica *replica,
-                             struct error *error);
+    /* Answer for one shard (or, in mode GROUPS, several). Called again for a shard only after an
+     * error. Frames that it sets stay its own. */
+    enum error_code (*local)(void *context, const struct exchange_group *group,
+                             struct answer_frame **frames_out, struct error *error);
     void *context;
 };
 
@@ -54,6 +69,9 @@ struct exchange_options {
 enum error_code exchange_create(const struct exchange_options *options,
                                 struct exchange **exchange_out, size_t *count_out,
                                 struct error *error);
+
+/* Ask whoever is chosen first, without waiting. Errors: as of a run. */
+enum error_code exchange_begin(struct exchange *exchange, struct error *error);
 
 /* Until all shards have answered. Errors: UNAVAILABLE (names a shard), WOULD_WAIT, CANCELED,
  * TIMEOUT, LIMIT, OUT_OF_MEMORY, and others of sources. */

@@ -42,12 +42,15 @@ static void call_end(struct exchange_call *call)
     }
 }
 
-static bool is_wanted(const struct exchange_call *call)
+/* One answer for several shards is of no use when one of them is answered already. */
+static bool is_wanted(const struct exchange *exchange, const struct exchange_call *call)
 {
-    for (size_t i = 0; i < call->answer_count; i++)
-        if (!call->answers[i].is_over && !call->answers[i].shard->is_done)
-            return true;
-    return false;
+    size_t open = 0, done = 0;
+    for (size_t i = 0; i < call->answer_count; i++) {
+        open += !call->answers[i].is_over;
+        done += !call->answers[i].is_over && call->answers[i].shard->is_done;
+    }
+    return exchange->options.mode == EXCHANGE_GROUPS ? open > 0 && done == 0 : open > done;
 }
 
 void exchange_finish_shard(struct exchange *exchange, struct exchange_shard *shard)
@@ -63,7 +66,7 @@ void exchange_finish_shard(struct exchange *exchange, struct exchange_shard *sha
 static void drop_unwanted(struct exchange *exchange)
 {
     for (struct exchange_call *call = exchange->calls; call != NULL; call = call->next)
-        if (call->call != NULL && !is_wanted(call))
+        if (call->call != NULL && !is_wanted(exchange, call))
             call_end(call);
 }
 
@@ -137,7 +140,8 @@ static enum error_code ask_node(struct exchange *exchange, size_t first, uint64_
         shard->open_calls++;
     }
     call->node_id = node_id;
-    call->progress_ns = fanout_now_ns(exchange->fanout);
+    call->last = &call->first;
+    call->began_ns = call->progress_ns = fanout_now_ns(exchange->fanout);
     struct shared_bytes *body;
     enum error_code code = encode(exchange, call, &body, error);
     if (code != ERROR_NONE)
@@ -199,7 +203,8 @@ static enum error_code on_shard(struct exchange *exchange, struct exchange_call 
         struct cluster_board *board = exchange->fanout->options.board;
         if (status.leader == call->node_id && board != NULL)
             cluster_board_note_leader(board, status.shard_id, call->node_id);
-        call->current = answer;
+        if (exchange->options.mode == EXCHANGE_SHARDS)
+            call->current = answer;
         return ERROR_NONE;
     }
     exchange_redirected(exchange, call, &status);
@@ -216,14 +221,62 @@ static enum error_code on_data(struct exchange *exchange, struct exchange_call *
                                const struct frame *frame, struct error *error)
 {
     struct call_answer *answer = call->current;
-    if (answer == NULL)
+    bool is_group = exchange->options.mode == EXCHANGE_GROUPS;
+    if (answer == NULL && !is_group)
         return corrupt(error, "data of no shard");
     struct answer_frame *kept = arena_allocate(exchange->options.arena, sizeof *kept);
     if (kept == NULL)
         return out_of_memory(error);
     *kept = (struct answer_frame){.bytes = frame->payload, .size = frame->size};
-    *answer->last = kept;
-    answer->last = &kept->next;
+    struct answer_frame ***last = is_group ? &call->last : &answer->last;
+    **last = kept;
+    *last = &kept->next;
+    return ERROR_NONE;
+}
+
+static void adopt(struct exchange *exchange, struct call_answer *answer, size_t group)
+{
+    struct exchange_shard *shard = answer->shard;
+    shard->answer.truncated = answer->end.truncated;
+    shard->answer.damaged = answer->end.damaged;
+    shard->answer.version = answer->end.version;
+    shard->answer.group = group;
+    exchange_finish_shard(exchange, shard);
+}
+
+/* The answer of a group counts when that of every shard in it does. */
+static void finish_group(struct exchange *exchange, struct exchange_call *call)
+{
+    struct exchange_shard *lowest = NULL;
+    for (size_t i = 0; i < call->answer_count; i++) {
+        const struct call_answer *answer = &call->answers[i];
+        if (!answer->is_over && (!answer->is_whole || answer->shard->is_done))
+            return;
+        if (!answer->is_over && lowest == NULL)
+            lowest = answer->shard;
+    }
+    if (lowest == NULL)
+        return;
+    lowest->answer.first = call->first;
+    for (size_t i = 0; i < call->answer_count; i++) {
+        struct call_answer *answer = &call->answers[i];
+        if (answer->is_over)
+            continue;
+        answer->is_over = true;
+        answer->shard->open_calls--;
+        adopt(exchange, answer, (size_t)(lowest - exchange->shards));
+    }
+}
+
+static enum error_code on_group_end(struct exchange *exchange, struct exchange_call *call,
+                                    const struct frame_shard_end *end, struct error *error)
+{
+    struct call_answer *answer = answer_of(call, end->shard_id);
+    if (answer == NULL || !answer->is_begun || answer->is_over || answer->is_whole)
+        return corrupt(error, "the end of another shard");
+    answer->is_whole = true;
+    answer->end = *end;
+    finish_group(exchange, call);
     return ERROR_NONE;
 }
 
@@ -235,6 +288,8 @@ static enum error_code on_shard_end(struct exchange *exchange, struct exchange_c
     enum error_code code = frame_shard_end_decode(frame->payload, frame->size, &end, error);
     if (code != ERROR_NONE)
         return code;
+    if (exchange->options.mode == EXCHANGE_GROUPS)
+        return on_group_end(exchange, call, &end, error);
     if (answer == NULL || answer->shard->answer.shard_id != end.shard_id)
         return corrupt(error, "the end of another shard");
     call->current = NULL;
@@ -244,17 +299,26 @@ static enum error_code on_shard_end(struct exchange *exchange, struct exchange_c
     if (shard->is_done)
         return ERROR_NONE;
     shard->answer.first = answer->first;
-    shard->answer.truncated = end.truncated;
-    shard->answer.damaged = end.damaged;
-    shard->answer.version = end.version;
-    exchange_finish_shard(exchange, shard);
+    answer->end = end;
+    adopt(exchange, answer, (size_t)(shard - exchange->shards));
     return ERROR_NONE;
 }
 
 static enum error_code on_frame(struct exchange *exchange, struct exchange_call *call,
                                 const struct frame *frame, struct error *error)
 {
+    if (frame->type == FRAME_ALIVE)
+        return frame->size == 0 ? ERROR_NONE : corrupt(error, "a sign of life with a payload");
+    uint64_t now_ns = fanout_now_ns(exchange->fanout);
+    if (!call->has_answered)
+        latency_add(&exchange->fanout->first_bytes, now_ns - call->began_ns);
+    call->has_answered = true;
+    call->is_hedged = false;
+    call->checked_ns = 0;
+    call->progress_ns = now_ns;
     switch (frame->type) {
+    case FRAME_ALIVE:
+        break;
     case FRAME_SHARD:
         return on_shard(exchange, call, frame, error);
     case FRAME_DATA:
@@ -285,11 +349,11 @@ static enum error_code take_bytes(struct exchange *exchange, struct exchange_cal
 }
 
 /* The outcome of what another node could not do is not that of the query. */
-static enum error_code outcome_of(const struct exchange_call *call, const struct call_news *news,
-                                  struct error *error)
+static enum error_code outcome_of(const struct exchange *exchange, const struct exchange_call *call,
+                                  const struct call_news *news, struct error *error)
 {
     if (news->error.code == ERROR_NONE)
-        return is_wanted(call) ? corrupt(error, "it ended too early") : ERROR_NONE;
+        return is_wanted(exchange, call) ? corrupt(error, "it ended too early") : ERROR_NONE;
     *error = news->error;
     if (error->code == ERROR_OUT_OF_MEMORY)
         error->code = ERROR_UNAVAILABLE;
@@ -301,11 +365,6 @@ static enum error_code collect(struct exchange *exchange, struct exchange_call *
 {
     struct call_news news;
     call_take(call->call, &news);
-    if (news.chunks != NULL) {
-        call->progress_ns = fanout_now_ns(exchange->fanout);
-        call->checked_ns = 0;
-        call->is_hedged = false;
-    }
     enum error_code code = ERROR_NONE;
     while (news.chunks != NULL) {
         struct call_chunk *chunk = news.chunks;
@@ -319,14 +378,14 @@ static enum error_code collect(struct exchange *exchange, struct exchange_call *
     if (code == ERROR_NONE && !news.is_over)
         return ERROR_NONE;
     if (code == ERROR_NONE)
-        code = outcome_of(call, &news, error);
+        code = outcome_of(exchange, call, &news, error);
     if (code == ERROR_NONE) {
         fanout_allow_hedge(exchange->fanout);
         call_end(call);
         return ERROR_NONE;
     }
     error_wrap(error, "node %llu", (unsigned long long)call->node_id);
-    if (exchange_is_final(code) && is_wanted(call))
+    if (exchange_is_final(code) && is_wanted(exchange, call))
         return code;
     call_failed(exchange, call, error);
     return ERROR_NONE;

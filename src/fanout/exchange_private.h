@@ -35,7 +35,9 @@ struct call_answer {
     struct answer_frame *first;
     struct answer_frame **last;
     bool is_begun;
-    bool is_over; /* refused, or whole */
+    bool is_over;  /* refused, or whole */
+    bool is_whole; /* in a group, whose other shards are not yet */
+    struct frame_shard_end end;
 };
 
 struct exchange_call {
@@ -48,7 +50,11 @@ struct exchange_call {
     struct frame_reader reader;
     struct call_answer *answers; /* [answer_count] */
     size_t answer_count;
-    struct call_answer *current;
+    struct call_answer *current; /* mode SHARDS */
+    struct answer_frame *first;  /* mode GROUPS */
+    struct answer_frame **last;
+    bool has_answered; /* with more than that it is alive */
+    uint64_t began_ns;
 };
 
 struct exchange {
@@ -66,6 +72,8 @@ struct exchange {
     uint64_t give_up_ns;
     uint64_t pause_ms;
     size_t salt;
+    size_t *here; /* [shard_count], positions of those that are answered here together */
+    struct fanout_replica *here_replicas;
 };
 
 /* --- exchange_choose.c ----------------------------------------------------------------------- */

@@ -55,7 +55,7 @@ static enum error_code read_head(struct frame_reader *reader, struct arena *aren
 {
     reader->size = load_u32(reader->head);
     unsigned type = reader->head[4];
-    if (type < FRAME_SHARD || type > FRAME_SHARD_END)
+    if (type < FRAME_SHARD || type > FRAME_ALIVE)
         return error_set(error, ERROR_UNSUPPORTED, "answer: a frame of type %u", type);
     if (reader->size > FRAME_PAYLOAD_BYTES_MAX)
         return error_set(error, ERROR_CORRUPT, "answer: a frame of %zu bytes", reader->size);

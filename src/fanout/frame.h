@@ -18,6 +18,7 @@ enum frame_type {
     FRAME_SHARD = 1, /* what follows is of this shard; or why nothing does */
     FRAME_DATA = 2,
     FRAME_SHARD_END = 3,
+    FRAME_ALIVE = 4, /* it is being worked on; no payload */
 };
 
 enum {

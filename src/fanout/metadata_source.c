@@ -17,18 +17,18 @@ static bool visit(void *context, struct text metric_name, const struct metric_me
     return !asking->is_ended;
 }
 
-static enum error_code answer_here(void *context, size_t index,
-                                   const struct fanout_replica *replica, struct error *error)
+static enum error_code answer_here(void *context, const struct exchange_group *group,
+                                   struct answer_frame **frames_out, struct error *error)
 {
     struct asking *asking = context;
     struct fanout_replicas *replicas = asking->fanout->options.replicas;
     struct metadata_request request = *asking->request;
     bool damaged = false;
-    (void)index;
+    (void)frames_out;
     request.visit = visit;
     request.context = asking;
-    enum error_code code =
-        replicas->operations->visit_metadata(replicas, replica, &request, &damaged, error);
+    enum error_code code = replicas->operations->visit_metadata(replicas, &group->replicas[0],
+                                                                &request, &damaged, error);
     asking->damaged |= damaged;
     return code;
 }

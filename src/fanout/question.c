@@ -27,6 +27,10 @@ void question_encode(const struct question *question, struct byte_buffer *buffer
         byte_buffer_varint(buffer, question->shards[i].least_index);
         next = question->shards[i].shard_id + 1;
     }
+    if (question->kind == QUESTION_PARTIAL) {
+        byte_buffer_text(buffer, question->partial);
+        return;
+    }
     byte_buffer_text(buffer, question->tenant);
     byte_buffer_text(buffer, question->name);
     if (question->kind == QUESTION_METADATA)
@@ -95,9 +99,20 @@ static enum error_code decode_matchers(struct byte_reader *reader, struct arena 
     return ERROR_NONE;
 }
 
-static enum error_code decode_selection(struct byte_reader *reader, struct arena *arena,
-                                        struct question *question, struct error *error)
+static enum error_code decode_subject(struct byte_reader *reader, struct arena *arena,
+                                      struct question *question, struct error *error)
 {
+    if (question->kind == QUESTION_PARTIAL) {
+        question->partial = byte_reader_text(reader);
+        return reader->failed ? corrupt(error, "a sub-query") : ERROR_NONE;
+    }
+    question->tenant = byte_reader_text(reader);
+    question->name = byte_reader_text(reader);
+    if (reader->failed || question->tenant.size > TENANT_ID_BYTES_MAX ||
+        question->name.size > LABEL_SET_BYTES_MAX)
+        return corrupt(error, "a name");
+    if (question->kind == QUESTION_METADATA)
+        return ERROR_NONE;
     question->start_ms = byte_reader_zigzag(reader);
     question->end_ms = byte_reader_zigzag(reader);
     unsigned need = byte_reader_u8(reader);
@@ -125,13 +140,7 @@ enum error_code question_decode(const uint8_t *bytes, size_t size, enum question
     enum error_code code = decode_shards(&reader, arena, &question, error);
     if (code != ERROR_NONE)
         return code;
-    question.tenant = byte_reader_text(&reader);
-    question.name = byte_reader_text(&reader);
-    if (reader.failed || question.tenant.size > TENANT_ID_BYTES_MAX ||
-        question.name.size > LABEL_SET_BYTES_MAX)
-        return corrupt(error, "a name");
-    if (kind != QUESTION_METADATA)
-        code = decode_selection(&reader, arena, &question, error);
+    code = decode_subject(&reader, arena, &question, error);
     if (code == ERROR_NONE && byte_reader_left(&reader) > 0)
         code = corrupt(error, "bytes behind its end");
     if (code != ERROR_NONE) {

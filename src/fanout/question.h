@@ -22,8 +22,9 @@ enum question_kind {
     QUESTION_LABEL_VALUES = 22,
     QUESTION_EXEMPLARS = 23,
     QUESTION_METADATA = 24,
+    QUESTION_PARTIAL = 25, /* one answer for all shards together */
 };
-enum { QUESTION_KIND_FIRST = QUESTION_SELECT, QUESTION_KIND_LAST = QUESTION_METADATA };
+enum { QUESTION_KIND_FIRST = QUESTION_SELECT, QUESTION_KIND_LAST = QUESTION_PARTIAL };
 
 enum { QUESTION_VERSION = 1, QUESTION_MATCHERS_MAX = 1000 };
 
@@ -37,6 +38,8 @@ struct question {
     enum fanout_read read;
     const struct question_shard *shards; /* [shard_count], by id */
     size_t shard_count;
+
+    struct text partial; /* PARTIAL: the bytes of a sub-query, and nothing of what follows */
 
     struct text tenant;
     struct text name; /* LABEL_VALUES: of the label; METADATA: of the metric, or empty */

@@ -147,6 +147,7 @@ static enum error_code open_kind(struct serve_records *records, struct error *er
         return series_source_exemplars(source, &request, &records->exemplars, &records->count,
                                        error);
     case QUESTION_METADATA:
+    case QUESTION_PARTIAL:
         break;
     }
     return open_metadata(records, error);
@@ -245,6 +246,7 @@ static enum error_code add_record(struct serve_records *records, struct byte_buf
         record_write_exemplars(buffer, &records->exemplars[index]);
         return ERROR_NONE;
     case QUESTION_METADATA:
+    case QUESTION_PARTIAL:
         break;
     }
     record = &records->metadata[index];

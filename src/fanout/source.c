@@ -41,10 +41,12 @@ static enum error_code add_series(struct asking *asking, const struct series_exe
     return ERROR_NONE;
 }
 
-static enum error_code answer_here(void *context, size_t index,
-                                   const struct fanout_replica *replica, struct error *error)
+static enum error_code answer_here(void *context, const struct exchange_group *group,
+                                   struct answer_frame **frames_out, struct error *error)
 {
     struct asking *asking = context;
+    const struct fanout_replica *replica = &group->replicas[0];
+    (void)frames_out;
     struct fanout_replicas *replicas = asking->fanout->options.replicas;
     struct series_source *source = replicas->operations->source(replicas, replica);
     const struct series_request *request = asking->request;
@@ -54,7 +56,7 @@ static enum error_code answer_here(void *context, size_t index,
     case QUESTION_SELECT:
         code = series_source_select(source, request, &set, error);
         if (code == ERROR_NONE)
-            fanout_set_put(asking->set, index, set);
+            fanout_set_put(asking->set, group->indexes[0], set);
         return code;
     case QUESTION_LABEL_NAMES:
         return series_source_label_names(source, request, asking->texts, error);
@@ -63,6 +65,7 @@ static enum error_code answer_here(void *context, size_t index,
                                           error);
     case QUESTION_EXEMPLARS:
     case QUESTION_METADATA:
+    case QUESTION_PARTIAL:
         break;
     }
     struct series_exemplars *found;

@@ -335,6 +335,7 @@ static inline struct cluster_state *cluster_of_three(void)
     snprintf(found->name, sizeof found->name, "test");
     found->version = 1;
     found->replication = 3;
+    found->spread = 4;
     found->founders = founders;
     found->founder_count = NODES;
     found->shards = shards;
