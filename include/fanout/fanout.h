@@ -16,6 +16,7 @@
 #ifndef FANOUT_FANOUT_H
 #define FANOUT_FANOUT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,8 @@
 #include "membership/cluster_board.h"
 #include "platform/clock.h"
 #include "platform/scheduler.h"
+#include "platform/worker_pool.h"
+#include "promql/distribution.h"
 #include "promql/metadata_source.h"
 #include "promql/series_source.h"
 #include "replica/replica_table.h"
@@ -47,9 +50,12 @@ struct fanout_options {
     struct cluster_board *board;      /* outlives the fanout; NULL: a node alone */
     struct fanout_replicas *replicas; /* of this node (fanout/replicas.h); outlives the fanout */
     struct clock *clock;
-    size_t loop_count;            /* of this node, each with its transport; 0: a node alone */
-    struct arena_account *memory; /* what answers to other nodes are charged to; NULL: none */
-    uint64_t timeout_ms;          /* of a question without a deadline: 2 min */
+    size_t loop_count;               /* of this node, each with its transport; 0: a node alone */
+    struct arena_account *memory;    /* what answers to other nodes are charged to; NULL: none */
+    struct worker_pool *pool;        /* that sub-queries are shared by; NULL: each has one thread */
+    uint64_t query_memory_max_bytes; /* of a sub-query; 0: no limit of its own */
+    uint64_t samples_max;            /* held by a sub-query at once; 0: as it asks for */
+    uint64_t timeout_ms;             /* of a question without a deadline: 2 min */
     /* While no replica of a shard can be read, it is tried again for so long: 3 s. */
     uint64_t patience_ms;
     uint64_t hedge_ms_min,
@@ -94,6 +100,26 @@ struct series_source *fanout_source(struct fanout *fanout, enum fanout_read read
 
 /* Likewise what is known of metrics. */
 struct metadata_source *fanout_metadata(struct fanout *fanout, enum fanout_read read);
+
+/*
+ * Sub-queries of one query, sent to where the series are: one to each node, for all shards that it
+ * is asked about. Declines while all shards are led here. The caller's memory, as long as the
+ * query.
+ */
+struct fanout_distributor {
+    struct promql_distributor base; /* first */
+    struct fanout *fanout;
+    enum fanout_read read;
+    const atomic_bool *canceled;  /* of the query; NULL: never */
+    struct arena_account *memory; /* what answers are charged to; NULL: none */
+};
+
+/* Returns what the engine is given: NULL while all shards are led here, so that short queries stay
+ * on their loops. */
+struct promql_distributor *fanout_distributor_init(struct fanout_distributor *distributor,
+                                                   struct fanout *fanout, enum fanout_read read,
+                                                   const atomic_bool *canceled,
+                                                   struct arena_account *memory);
 
 /* --- Looking --------------------------------------------------------------------------------- */
 

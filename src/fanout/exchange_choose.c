@@ -106,6 +106,33 @@ enum choice exchange_choose(struct exchange *exchange, struct exchange_shard *sh
     return choice;
 }
 
+static bool leads(struct fanout *fanout, uint32_t shard_id)
+{
+    struct fanout_replicas *replicas = fanout->options.replicas;
+    struct fanout_replica replica;
+    if (!replicas->operations->hold(replicas, shard_id, &replica))
+        return false;
+    bool is_ready = replicas->operations->is_ready(replicas, &replica);
+    replicas->operations->release(replicas, &replica);
+    return is_ready;
+}
+
+bool fanout_leads_all(struct fanout *fanout)
+{
+    if (fanout->options.board == NULL)
+        return true;
+    struct cluster_view *view = cluster_board_view(fanout->options.board);
+    if (view == NULL)
+        return true; /* then nobody else is known */
+    size_t count;
+    const struct cluster_shard *shards = cluster_state_shards(cluster_view_state(view), &count);
+    bool leads_all = true;
+    for (size_t i = 0; leads_all && i < count; i++)
+        leads_all = leads(fanout, shards[i].shard_id);
+    cluster_view_unref(view);
+    return leads_all;
+}
+
 void exchange_redirected(struct exchange *exchange, const struct exchange_call *call,
                          const struct frame_shard *status)
 {

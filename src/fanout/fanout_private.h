@@ -91,6 +91,9 @@ void fanout_allow_hedge(struct fanout *fanout);
 /* After how long a silence another node is asked. */
 uint64_t fanout_hedge_ns(struct fanout *fanout);
 
+/* Whether no other node need be asked for any shard. */
+bool fanout_leads_all(struct fanout *fanout);
+
 /* source.c, metadata_source.c */
 extern const struct series_source_operations FANOUT_SOURCE_OPERATIONS;
 extern const struct metadata_source_operations FANOUT_METADATA_OPERATIONS;

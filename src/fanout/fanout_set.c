@@ -222,7 +222,8 @@ static enum error_code read_answer(struct fanout_set *set, const struct exchange
 
 enum error_code fanout_set_complete(struct fanout_set *set, struct error *error)
 {
-    const struct exchange_answer *answers = exchange_answers(set->exchange);
+    const struct exchange_answer *answers =
+        set->exchange == NULL ? NULL : exchange_answers(set->exchange);
     size_t limit = set->request->series_limit == 0 ? SIZE_MAX : set->request->series_limit;
     size_t total = 0;
     for (size_t i = 0; i < set->part_count; i++) {

@@ -10,7 +10,8 @@
 
 struct fanout_set;
 
-/* For `count` shards, in the request's arena. It owns the exchange. NULL when memory is out. */
+/* For `count` shards, in the request's arena. It owns the exchange; NULL: all shards are put here.
+ * NULL when memory is out. */
 struct fanout_set *fanout_set_create(const struct series_request *request,
                                      struct exchange *exchange, size_t count);
 

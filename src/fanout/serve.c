@@ -1,20 +1,30 @@
 /*
  * Questions of other nodes, on the loop that they came to.
  *
- *   question ─▶ job: decode ─▶ confirm (strong reads) ─▶ job: a piece ─▶ written ─▶ writable
+ *   question ─▶ job: decode ─▶ confirm (strong reads) ─▶ job: pieces ─▶ written ─▶ writable
  *                                                          ▲ one ahead of what is written │
  *                                                          └──────────────────────────────┘
  *
- * A worker makes one piece and goes; while the asker is slow nothing runs.
+ * For series a job makes one piece and goes: while the asker is slow nothing runs. A sub-query is
+ * evaluated by one job, whose pieces wait here. While there is nothing to write, the asker is told
+ * now and then that it is being worked on.
  */
 #include <assert.h>
+#include <pthread.h>
 #include <stdlib.h>
 
+#include "frame.h"
 #include "serve_work.h"
 
-enum { NS_PER_MS = 1000 * 1000, TIMEOUT_MS_MAX = 24 * 3600 * 1000 };
+enum { NS_PER_MS = 1000 * 1000, TIMEOUT_MS_MAX = 24 * 3600 * 1000, ALIVE_MS = 20 };
+
+struct piece {
+    struct piece *next;
+    struct shared_bytes *bytes;
+};
 
 struct serving {
+    struct serve_outlet outlet; /* first */
     struct fanout *fanout;
     struct fanout_loop *loop;
     struct transport_answer *answer;
@@ -26,14 +36,21 @@ struct serving {
     /* The loop's. */
     bool is_running; /* a job, or confirmations */
     bool is_writing; /* the transport has a piece that was not taken */
-    struct shared_bytes *ready;
+    struct timer alive;
+
+    /* Under the mutex. */
+    pthread_mutex_t mutex;
+    struct piece *first;
+    struct piece **last;
+    bool is_poked; /* the task is on its way */
+    bool lacks_memory;
+    struct task poke_task;
 
     /* Whose turn it is. */
     struct job job;
     struct serve_work *work; /* NULL: not begun, or over */
     bool has_begun;
-    bool is_finished; /* the last piece was made, or there is an error */
-    struct shared_bytes *made;
+    bool is_finished; /* all pieces were made, or there is an error */
     struct error error;
     struct serve_confirm *confirms; /* [confirm_count] to be started; NULL: none are */
     size_t confirm_count;
@@ -41,18 +58,58 @@ struct serving {
     struct task confirmed_task;
 };
 
-/* --- Ends ------------------------------------------------------------------------------------ */
+/* --- Pieces ---------------------------------------------------------------------------------- */
 
-static void end(struct serving *serving)
+static void put(struct serving *serving, struct shared_bytes *bytes)
 {
-    struct fanout *fanout = serving->fanout;
-    assert(serving->work == NULL && !serving->is_running);
-    transport_answer_end(serving->answer, &serving->error);
-    shared_bytes_unref(serving->ready);
-    shared_bytes_unref(serving->body);
-    free(serving);
-    atomic_fetch_sub(&fanout->serving, 1);
+    struct piece *piece = malloc(sizeof *piece);
+    if (piece != NULL)
+        *piece = (struct piece){.bytes = bytes};
+    else
+        shared_bytes_unref(bytes);
+    pthread_mutex_lock(&serving->mutex);
+    if (piece != NULL) {
+        *serving->last = piece;
+        serving->last = &piece->next;
+    }
+    serving->lacks_memory |= piece == NULL;
+    bool pokes = !serving->is_poked && serving->kind == QUESTION_PARTIAL;
+    serving->is_poked |= pokes;
+    pthread_mutex_unlock(&serving->mutex);
+    if (pokes)
+        scheduler_post(serving->loop->scheduler, &serving->poke_task);
 }
+
+static void outlet_put(struct serve_outlet *self, struct shared_bytes *bytes)
+{
+    put((struct serving *)self, bytes);
+}
+
+/* NULL: none waits. */
+static struct shared_bytes *take(struct serving *serving)
+{
+    pthread_mutex_lock(&serving->mutex);
+    struct piece *piece = serving->first;
+    if (piece != NULL)
+        serving->first = piece->next;
+    if (serving->first == NULL)
+        serving->last = &serving->first;
+    pthread_mutex_unlock(&serving->mutex);
+    struct shared_bytes *bytes = piece == NULL ? NULL : piece->bytes;
+    free(piece);
+    return bytes;
+}
+
+static bool has_pieces(struct serving *serving, bool *is_poked_out)
+{
+    pthread_mutex_lock(&serving->mutex);
+    bool has = serving->first != NULL;
+    *is_poked_out = serving->is_poked;
+    pthread_mutex_unlock(&serving->mutex);
+    return has;
+}
+
+/* --- On a worker ----------------------------------------------------------------------------- */
 
 static void finish_work(struct serving *serving)
 {
@@ -61,41 +118,72 @@ static void finish_work(struct serving *serving)
     serving->is_finished = true;
 }
 
-/* --- On a worker ----------------------------------------------------------------------------- */
+static enum error_code begin_work(struct serving *serving)
+{
+    struct serve_work_options options = {
+        .fanout = serving->fanout,
+        .kind = serving->kind,
+        .bytes = serving->body->bytes,
+        .size = serving->body->size,
+        .canceled = &serving->is_canceled,
+        .deadline_ns = serving->deadline_ns,
+    };
+    serving->has_begun = true;
+    enum error_code code = serve_work_create(&options, &serving->work, &serving->error);
+    if (code == ERROR_NONE)
+        serving->confirms = serve_work_confirms(serving->work, &serving->confirm_count);
+    return code;
+}
+
+static enum error_code make_pieces(struct serving *serving, bool *is_last_out)
+{
+    struct shared_bytes *piece;
+    *is_last_out = true;
+    if (serving->kind == QUESTION_PARTIAL)
+        return serve_work_partial(serving->work, &serving->outlet, &serving->error);
+    enum error_code code = serve_work_next(serving->work, &piece, is_last_out, &serving->error);
+    if (code == ERROR_NONE)
+        put(serving, piece);
+    return code;
+}
 
 static void run(struct job *job)
 {
     struct serving *serving = (struct serving *)((char *)job - offsetof(struct serving, job));
     enum error_code code = ERROR_NONE;
     bool is_last = false;
-    if (atomic_load(&serving->is_canceled)) {
-        error_set(&serving->error, ERROR_CANCELED, "canceled");
-        finish_work(serving);
-        return;
-    }
-    if (!serving->has_begun) {
-        struct serve_work_options options = {
-            .fanout = serving->fanout,
-            .kind = serving->kind,
-            .bytes = serving->body->bytes,
-            .size = serving->body->size,
-            .canceled = &serving->is_canceled,
-            .deadline_ns = serving->deadline_ns,
-        };
-        serving->has_begun = true;
-        code = serve_work_create(&options, &serving->work, &serving->error);
-        if (code == ERROR_NONE)
-            serving->confirms = serve_work_confirms(serving->work, &serving->confirm_count);
-        if (serving->confirms != NULL)
-            return; /* the loop goes on with them */
-    }
+    if (atomic_load(&serving->is_canceled))
+        code = error_set(&serving->error, ERROR_CANCELED, "canceled");
+    else if (!serving->has_begun)
+        code = begin_work(serving);
+    if (code == ERROR_NONE && serving->confirms != NULL)
+        return; /* the loop goes on with them */
     if (code == ERROR_NONE)
-        code = serve_work_next(serving->work, &serving->made, &is_last, &serving->error);
+        code = make_pieces(serving, &is_last);
+    if (code == ERROR_NONE)
+        error_clear(&serving->error);
     if (code != ERROR_NONE || is_last)
         finish_work(serving);
 }
 
 /* --- On the loop ----------------------------------------------------------------------------- */
+
+static void end(struct serving *serving)
+{
+    struct fanout *fanout = serving->fanout;
+    struct shared_bytes *bytes;
+    assert(serving->work == NULL && !serving->is_running);
+    scheduler_timer_stop(serving->loop->scheduler, &serving->alive);
+    if (serving->lacks_memory && serving->error.code == ERROR_NONE)
+        error_set(&serving->error, ERROR_UNAVAILABLE, "out of memory");
+    while ((bytes = take(serving)) != NULL)
+        shared_bytes_unref(bytes);
+    transport_answer_end(serving->answer, &serving->error);
+    pthread_mutex_destroy(&serving->mutex);
+    shared_bytes_unref(serving->body);
+    free(serving);
+    atomic_fetch_sub(&fanout->serving, 1);
+}
 
 static void submit(struct serving *serving)
 {
@@ -104,8 +192,11 @@ static void submit(struct serving *serving)
     scheduler_submit(serving->loop->scheduler, &serving->job);
 }
 
-static void write_piece(struct serving *serving, struct shared_bytes *piece)
+static void write_next(struct serving *serving)
 {
+    struct shared_bytes *piece = serving->is_writing ? NULL : take(serving);
+    if (piece == NULL)
+        return;
     serving->is_writing = true;
     atomic_fetch_add_explicit(&serving->fanout->counters.sent_bytes, piece->size,
                               memory_order_relaxed);
@@ -116,29 +207,44 @@ static void write_piece(struct serving *serving, struct shared_bytes *piece)
 /* Go on with whatever can be done. */
 static void advance(struct serving *serving)
 {
-    bool is_canceled = atomic_load(&serving->is_canceled);
-    if (serving->is_running)
+    bool is_canceled = atomic_load(&serving->is_canceled), is_poked;
+    if (!is_canceled)
+        write_next(serving);
+    bool is_empty = !has_pieces(serving, &is_poked);
+    if (serving->is_running || is_poked)
         return;
-    if (is_canceled && serving->work != NULL) {
-        submit(serving); /* to let go of it */
-        return;
-    }
-    if (serving->is_finished && (is_canceled || serving->ready == NULL)) {
+    if (serving->is_finished && (is_canceled || is_empty))
         end(serving); /* after what is being written */
-        return;
-    }
-    if (serving->ready != NULL && !serving->is_writing) {
-        struct shared_bytes *piece = serving->ready;
-        serving->ready = NULL;
-        write_piece(serving, piece);
-        if (serving->is_finished) {
-            end(serving);
-            return;
-        }
-    }
-    if (!serving->is_finished && serving->ready == NULL)
-        submit(serving);
+    else if (!serving->is_finished && (is_canceled || is_empty))
+        submit(serving); /* when it is canceled, to let go of the work */
 }
+
+static void on_poke(struct task *task)
+{
+    struct serving *serving =
+        (struct serving *)((char *)task - offsetof(struct serving, poke_task));
+    pthread_mutex_lock(&serving->mutex);
+    serving->is_poked = false;
+    pthread_mutex_unlock(&serving->mutex);
+    advance(serving);
+}
+
+static void on_alive(struct timer *timer)
+{
+    struct serving *serving = (struct serving *)((char *)timer - offsetof(struct serving, alive));
+    static const uint8_t SIGN[FRAME_HEAD_BYTES] = {0, 0, 0, 0, FRAME_ALIVE};
+    scheduler_timer_start(serving->loop->scheduler, timer, ALIVE_MS);
+    if (serving->is_writing || atomic_load(&serving->is_canceled))
+        return;
+    struct shared_bytes *sign = shared_bytes_copy(SIGN, sizeof SIGN);
+    if (sign == NULL)
+        return;
+    serving->is_writing = true;
+    transport_answer_write(serving->answer, sign);
+    shared_bytes_unref(sign);
+}
+
+/* --- Confirmations --------------------------------------------------------------------------- */
 
 static void on_confirms_over(struct task *task)
 {
@@ -182,14 +288,13 @@ static void on_job_done(struct job *job)
 {
     struct serving *serving = (struct serving *)((char *)job - offsetof(struct serving, job));
     serving->is_running = false;
-    if (serving->confirms != NULL) {
+    if (serving->confirms != NULL)
         start_confirms(serving);
-        return;
-    }
-    serving->ready = serving->made;
-    serving->made = NULL;
-    advance(serving);
+    else
+        advance(serving);
 }
+
+/* --- Questions ------------------------------------------------------------------------------- */
 
 static void on_writable(void *context, struct transport_answer *answer)
 {
@@ -212,15 +317,43 @@ static const struct transport_answer_events ANSWER_EVENTS = {
     .cancelled = on_canceled,
 };
 
-/* --- Questions ------------------------------------------------------------------------------- */
-
-static void refuse(struct fanout *fanout, struct transport_answer *answer, enum error_code code,
-                   const char *reason)
+static void refuse(struct fanout *fanout, struct transport_answer *answer, const char *reason)
 {
     struct error error;
+    atomic_fetch_sub(&fanout->serving, 1);
     atomic_fetch_add_explicit(&fanout->counters.refused, 1, memory_order_relaxed);
-    error_set(&error, code, "%s", reason);
+    error_set(&error, ERROR_UNAVAILABLE, "%s", reason);
     transport_answer_end(answer, &error);
+}
+
+static struct serving *serving_create(struct fanout_loop *loop, struct transport_answer *answer,
+                                      const struct transport_question *question)
+{
+    struct serving *serving = calloc(1, sizeof *serving);
+    struct shared_bytes *body = shared_bytes_copy(question->body, question->size);
+    if (serving == NULL || body == NULL) {
+        free(serving);
+        shared_bytes_unref(body);
+        return NULL;
+    }
+    uint64_t timeout_ms =
+        question->timeout_ms < TIMEOUT_MS_MAX ? question->timeout_ms : TIMEOUT_MS_MAX;
+    *serving = (struct serving){
+        .outlet.put = outlet_put,
+        .fanout = loop->fanout,
+        .loop = loop,
+        .answer = answer,
+        .kind = (enum question_kind)question->kind,
+        .deadline_ns = fanout_now_ns(loop->fanout) + timeout_ms * NS_PER_MS,
+        .body = body,
+        .alive = {.fire = on_alive, .heap_index = TIMER_IDLE},
+        .poke_task.run = on_poke,
+        .job = {.run = run, .done = on_job_done, .class = JOB_SUBQUERY},
+        .confirmed_task.run = on_confirms_over,
+    };
+    serving->last = &serving->first;
+    pthread_mutex_init(&serving->mutex, NULL);
+    return serving;
 }
 
 static void serve(void *context, struct transport_answer *answer,
@@ -229,33 +362,17 @@ static void serve(void *context, struct transport_answer *answer,
     struct fanout_loop *loop = context;
     struct fanout *fanout = loop->fanout;
     if (atomic_fetch_add(&fanout->serving, 1) >= fanout->options.serving_max) {
-        atomic_fetch_sub(&fanout->serving, 1);
-        refuse(fanout, answer, ERROR_UNAVAILABLE, "too many questions at once");
+        refuse(fanout, answer, "too many questions at once");
         return;
     }
-    struct serving *serving = calloc(1, sizeof *serving);
-    struct shared_bytes *body = shared_bytes_copy(question->body, question->size);
-    if (serving == NULL || body == NULL) {
-        free(serving);
-        shared_bytes_unref(body);
-        atomic_fetch_sub(&fanout->serving, 1);
-        refuse(fanout, answer, ERROR_UNAVAILABLE, "out of memory");
+    struct serving *serving = serving_create(loop, answer, question);
+    if (serving == NULL) {
+        refuse(fanout, answer, "out of memory");
         return;
     }
-    uint64_t timeout_ms =
-        question->timeout_ms < TIMEOUT_MS_MAX ? question->timeout_ms : TIMEOUT_MS_MAX;
-    *serving = (struct serving){
-        .fanout = fanout,
-        .loop = loop,
-        .answer = answer,
-        .kind = (enum question_kind)question->kind,
-        .deadline_ns = fanout_now_ns(fanout) + timeout_ms * NS_PER_MS,
-        .body = body,
-        .job = {.run = run, .done = on_job_done, .class = JOB_SUBQUERY},
-        .confirmed_task.run = on_confirms_over,
-    };
     atomic_fetch_add_explicit(&fanout->counters.served, 1, memory_order_relaxed);
     transport_answer_begin(answer, &ANSWER_EVENTS, serving);
+    scheduler_timer_start(loop->scheduler, &serving->alive, ALIVE_MS);
     submit(serving);
 }
 

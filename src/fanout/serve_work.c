@@ -3,34 +3,18 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "frame.h"
 #include "serve_records.h"
+#include "serve_work_private.h"
 
 /* The first piece is small, so that the asker soon hears. */
 enum { PIECE_BYTES_MIN = 16 * 1024, PIECE_BYTES_MAX = 256 * 1024, FRAME_BYTES = 64 * 1024 };
-
-struct serve_work {
-    struct serve_work_options options;
-    struct arena *arena; /* the question */
-    struct question question;
-    struct serve_confirm *confirms; /* [shard_count]; strong reads */
-    size_t next;                    /* shard */
-    size_t piece_bytes;
-    struct byte_buffer buffer;
-    /* Of the shard that is being sent. */
-    struct fanout_replica replica;
-    bool is_held;
-    uint64_t version;
-    struct arena *shard_arena; /* NULL: none is */
-    struct serve_records *records;
-};
 
 static enum error_code out_of_memory(struct error *error)
 {
     return error_set(error, ERROR_OUT_OF_MEMORY, "answers to other nodes need too much memory");
 }
 
-static struct arena *charged_arena(struct fanout *fanout)
+struct arena *serve_arena(struct fanout *fanout)
 {
     struct arena_account *account = fanout->options.memory;
     return account == NULL ? arena_create(0) : arena_create_charged(account);
@@ -46,7 +30,7 @@ enum error_code serve_work_create(const struct serve_work_options *options,
         return out_of_memory(error);
     work->options = *options;
     work->piece_bytes = PIECE_BYTES_MIN;
-    work->arena = charged_arena(options->fanout);
+    work->arena = serve_arena(options->fanout);
     enum error_code code = work->arena == NULL
                                ? out_of_memory(error)
                                : question_decode(options->bytes, options->size, options->kind,
@@ -104,42 +88,56 @@ struct serve_confirm *serve_work_confirms(struct serve_work *work, size_t *count
 
 /* --- Shards ---------------------------------------------------------------------------------- */
 
-static bool may_be_read(const struct serve_work *work, const struct question_shard *shard)
+static bool may_be_read(const struct serve_work *work, size_t index,
+                        const struct fanout_replica *replica)
 {
     struct fanout_replicas *replicas = work->options.fanout->options.replicas;
     if (work->question.read == FANOUT_READ_STRONG)
-        return work->confirms != NULL && work->confirms[work->next].is_confirmed;
-    return replicas->operations->is_ready(replicas, &work->replica) ||
-           replicas->operations->is_readable(replicas, &work->replica, shard->least_index);
+        return work->confirms != NULL && work->confirms[index].is_confirmed;
+    return replicas->operations->is_ready(replicas, replica) ||
+           replicas->operations->is_readable(replicas, replica,
+                                             work->question.shards[index].least_index);
 }
 
 /* Who leads: this node itself, or whom its replica follows. */
-static uint64_t leader_of(const struct serve_work *work)
+static uint64_t leader_of(const struct serve_work *work, const struct fanout_replica *replica)
 {
     struct fanout_replicas *replicas = work->options.fanout->options.replicas;
-    return replicas->operations->is_ready(replicas, &work->replica)
+    return replicas->operations->is_ready(replicas, replica)
                ? atomic_load(&work->options.fanout->node_id)
-               : replicas->operations->leader(replicas, &work->replica);
+               : replicas->operations->leader(replicas, replica);
+}
+
+bool serve_hold(struct serve_work *work, size_t index, struct byte_buffer *buffer,
+                struct fanout_replica *replica_out)
+{
+    struct fanout_replicas *replicas = work->options.fanout->options.replicas;
+    struct frame_shard status = {.shard_id = work->question.shards[index].shard_id,
+                                 .status = FRAME_STATUS_ABSENT};
+    struct fanout_replica replica;
+    if (replicas->operations->hold(replicas, status.shard_id, &replica)) {
+        status.leader = leader_of(work, &replica);
+        status.status =
+            may_be_read(work, index, &replica) ? FRAME_STATUS_OK : FRAME_STATUS_UNREADABLE;
+        if (status.status == FRAME_STATUS_OK)
+            *replica_out = replica;
+        else
+            replicas->operations->release(replicas, &replica);
+    }
+    frame_shard_encode(buffer, &status);
+    return status.status == FRAME_STATUS_OK;
 }
 
 static enum error_code open_shard(struct serve_work *work, struct error *error)
 {
     struct fanout_replicas *replicas = work->options.fanout->options.replicas;
-    const struct question_shard *shard = &work->question.shards[work->next];
-    struct frame_shard status = {.shard_id = shard->shard_id, .status = FRAME_STATUS_ABSENT};
-    work->is_held = replicas->operations->hold(replicas, shard->shard_id, &work->replica);
-    if (work->is_held) {
-        status.leader = leader_of(work);
-        status.status = may_be_read(work, shard) ? FRAME_STATUS_OK : FRAME_STATUS_UNREADABLE;
-    }
-    frame_shard_encode(&work->buffer, &status);
-    if (status.status != FRAME_STATUS_OK) {
-        close_shard(work);
+    work->is_held = serve_hold(work, work->next, &work->buffer, &work->replica);
+    if (!work->is_held) {
         work->next++;
         return ERROR_NONE;
     }
     work->version = replicas->operations->applied_index(replicas, &work->replica);
-    work->shard_arena = charged_arena(work->options.fanout);
+    work->shard_arena = serve_arena(work->options.fanout);
     if (work->shard_arena == NULL)
         return out_of_memory(error);
     struct serve_records_options options = {

@@ -42,6 +42,18 @@ struct serve_confirm *serve_work_confirms(struct serve_work *work, size_t *count
 enum error_code serve_work_next(struct serve_work *work, struct shared_bytes **piece_out,
                                 bool *finished_out, struct error *error);
 
+/* Takes pieces of whole frames, with the reference. */
+struct serve_outlet {
+    void (*put)(struct serve_outlet *self, struct shared_bytes *piece);
+};
+
+/*
+ * Instead, for a sub-query: the whole answer, in pieces, while it is computed. It never waits for
+ * the asker. Errors: CORRUPT, UNSUPPORTED, and those after which another replica should be asked.
+ */
+enum error_code serve_work_partial(struct serve_work *work, struct serve_outlet *outlet,
+                                   struct error *error);
+
 void serve_work_destroy(struct serve_work *work); /* NULL is fine */
 
 #endif

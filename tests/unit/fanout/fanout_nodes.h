@@ -308,7 +308,7 @@ static inline void lead_by_turns(void)
             replica->leader = 1 + shard % NODES;
             replica->is_ready = replica->leader == id;
             replica->is_readable = true;
-            replica->applied = 100;
+            replica->applied = 1000;
         }
 }
 
