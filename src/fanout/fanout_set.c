@@ -24,7 +24,7 @@ struct fanout_set {
 /* What reads one shard. */
 struct part_reader {
     struct series_reader *local;
-    struct series_decoder *remote;
+    struct answer_decoder *remote;
 };
 
 struct fanout_reader {
@@ -123,12 +123,12 @@ static enum error_code part_read(const struct part *part, struct part_reader *re
     if (part->local != NULL && reader->local == NULL)
         code = series_reader_open(part->local, &reader->local, error);
     if (part->local == NULL && reader->remote == NULL)
-        code = series_decoder_create(&reader->remote, error);
+        code = answer_decoder_create(&reader->remote, error);
     if (code != ERROR_NONE)
         return code;
     return part->local != NULL
                ? series_reader_read(reader->local, index, columns_out, error)
-               : series_decoder_read(reader->remote, part->remote, index, columns_out, error);
+               : answer_decoder_read(reader->remote, part->remote, index, columns_out, error);
 }
 
 static enum error_code set_read(struct series_reader *self, size_t index,
@@ -152,7 +152,7 @@ static void set_reader_close(struct series_reader *self)
     struct fanout_set *set = (struct fanout_set *)self->set;
     for (size_t i = 0; i < set->part_count; i++) {
         series_reader_close(reader->parts[i].local);
-        series_decoder_destroy(reader->parts[i].remote);
+        answer_decoder_destroy(reader->parts[i].remote);
     }
     free(reader);
 }

@@ -82,13 +82,13 @@ enum error_code series_list_add(struct series_list *list, const uint8_t *bytes, 
                                 struct error *error);
 
 /* What reads samples; one thread at a time. */
-struct series_decoder;
-enum error_code series_decoder_create(struct series_decoder **decoder_out, struct error *error);
-void series_decoder_destroy(struct series_decoder *decoder); /* NULL is fine */
+struct answer_decoder;
+enum error_code answer_decoder_create(struct answer_decoder **decoder_out, struct error *error);
+void answer_decoder_destroy(struct answer_decoder *decoder); /* NULL is fine */
 
 /* Valid until the next call. timestamps_id: number of the column and 1. Errors: CORRUPT,
  * UNSUPPORTED, OUT_OF_MEMORY. */
-enum error_code series_decoder_read(struct series_decoder *decoder, const struct series_list *list,
+enum error_code answer_decoder_read(struct answer_decoder *decoder, const struct series_list *list,
                                     size_t index, struct sample_columns *columns_out,
                                     struct error *error);
 

@@ -144,7 +144,7 @@ enum error_code series_list_add(struct series_list *list, const uint8_t *bytes, 
 
 /* --- Samples --------------------------------------------------------------------------------- */
 
-struct series_decoder {
+struct answer_decoder {
     struct arena *histograms_arena; /* NULL until needed */
     const struct series_list *list; /* that `column` is of */
     uint32_t column;                /* that is decoded; SERIES_COLUMN_NONE: none */
@@ -157,19 +157,19 @@ struct series_decoder {
     struct codec_scratch scratch;
 };
 
-enum error_code series_decoder_create(struct series_decoder **decoder_out, struct error *error)
+enum error_code answer_decoder_create(struct answer_decoder **decoder_out, struct error *error)
 {
-    struct series_decoder *decoder = malloc(sizeof *decoder);
+    struct answer_decoder *decoder = malloc(sizeof *decoder);
     if (decoder == NULL)
         return out_of_memory(error);
     /* The scratch needs nothing. */
-    memset(decoder, 0, offsetof(struct series_decoder, scratch));
+    memset(decoder, 0, offsetof(struct answer_decoder, scratch));
     decoder->column = SERIES_COLUMN_NONE;
     *decoder_out = decoder;
     return ERROR_NONE;
 }
 
-void series_decoder_destroy(struct series_decoder *decoder)
+void answer_decoder_destroy(struct answer_decoder *decoder)
 {
     if (decoder == NULL)
         return;
@@ -181,7 +181,7 @@ void series_decoder_destroy(struct series_decoder *decoder)
     free(decoder);
 }
 
-static enum error_code reserve(struct series_decoder *decoder, size_t count, struct error *error)
+static enum error_code reserve(struct answer_decoder *decoder, size_t count, struct error *error)
 {
     if (count <= decoder->capacity)
         return ERROR_NONE;
@@ -200,7 +200,7 @@ static enum error_code reserve(struct series_decoder *decoder, size_t count, str
     return ERROR_NONE;
 }
 
-static enum error_code decode_column(struct series_decoder *decoder, const struct series_list *list,
+static enum error_code decode_column(struct answer_decoder *decoder, const struct series_list *list,
                                      uint32_t number, struct error *error)
 {
     if (decoder->list == list && decoder->column == number)
@@ -224,7 +224,7 @@ static enum error_code decode_column(struct series_decoder *decoder, const struc
     return ERROR_NONE;
 }
 
-static enum error_code decode_values(struct series_decoder *decoder, struct byte_reader *reader,
+static enum error_code decode_values(struct answer_decoder *decoder, struct byte_reader *reader,
                                      size_t count, double *values, struct error *error)
 {
     uint16_t size = byte_reader_u16(reader);
@@ -234,7 +234,7 @@ static enum error_code decode_values(struct series_decoder *decoder, struct byte
     return value_codec_decode(bytes, size, count, &decoder->scratch, values, error);
 }
 
-static enum error_code decode_mixed(struct series_decoder *decoder, struct byte_reader *reader,
+static enum error_code decode_mixed(struct answer_decoder *decoder, struct byte_reader *reader,
                                     size_t first, size_t count, struct error *error)
 {
     double floats[CHUNK_SAMPLES_MAX];
@@ -267,7 +267,7 @@ static enum error_code decode_mixed(struct series_decoder *decoder, struct byte_
     return ERROR_NONE;
 }
 
-static enum error_code prepare_histograms(struct series_decoder *decoder, size_t count,
+static enum error_code prepare_histograms(struct answer_decoder *decoder, size_t count,
                                           struct error *error)
 {
     if (decoder->histograms_arena == NULL)
@@ -286,7 +286,7 @@ static enum error_code prepare_histograms(struct series_decoder *decoder, size_t
     return ERROR_NONE;
 }
 
-static enum error_code decode_body(struct series_decoder *decoder, const struct series_entry *entry,
+static enum error_code decode_body(struct answer_decoder *decoder, const struct series_entry *entry,
                                    struct error *error)
 {
     struct byte_reader reader = byte_reader_over(entry->body, entry->body_bytes);
@@ -314,7 +314,7 @@ static enum error_code decode_body(struct series_decoder *decoder, const struct 
     return code;
 }
 
-static enum error_code decode_single(struct series_decoder *decoder, const struct series_list *list,
+static enum error_code decode_single(struct answer_decoder *decoder, const struct series_list *list,
                                      const struct series_entry *entry, struct error *error)
 {
     struct byte_reader reader = byte_reader_over(entry->body, entry->body_bytes);
@@ -328,7 +328,7 @@ static enum error_code decode_single(struct series_decoder *decoder, const struc
     return ERROR_NONE;
 }
 
-enum error_code series_decoder_read(struct series_decoder *decoder, const struct series_list *list,
+enum error_code answer_decoder_read(struct answer_decoder *decoder, const struct series_list *list,
                                     size_t index, struct sample_columns *columns_out,
                                     struct error *error)
 {

@@ -36,19 +36,19 @@ static void check_columns(const struct sample_columns *columns, struct arena *ar
 
 static void read_list(const struct series_list *list, struct arena *arena)
 {
-    struct series_decoder *decoder;
+    struct answer_decoder *decoder;
     struct error error;
-    if (series_decoder_create(&decoder, &error) != ERROR_NONE)
+    if (answer_decoder_create(&decoder, &error) != ERROR_NONE)
         return;
     for (size_t i = 0; i < list->count; i++) {
         struct sample_columns columns;
         struct labels labels = list->entries[i].labels;
         require(labels_decode(labels.bytes, labels.size, &labels, &error) == ERROR_NONE);
         if (list->need != SERIES_NEED_LABELS &&
-            series_decoder_read(decoder, list, i, &columns, &error) == ERROR_NONE)
+            answer_decoder_read(decoder, list, i, &columns, &error) == ERROR_NONE)
             check_columns(&columns, arena);
     }
-    series_decoder_destroy(decoder);
+    answer_decoder_destroy(decoder);
 }
 
 static void read_records(const struct frame *frame, struct arena *arena)

@@ -310,7 +310,7 @@ static void compare_random_queries(enum way way)
     unsigned with_series = 0;
     for (unsigned i = 0; i < QUERIES; i++)
         with_series += expect_same(vector(2), i % 2 == 0, 1 + i % NODES, way);
-    assert_true(with_series > QUERIES / 2);
+    assert_true(with_series > QUERIES / 3);
 }
 
 static void series_of_all_nodes_make_the_same_answers(void **state)

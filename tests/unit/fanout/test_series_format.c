@@ -184,23 +184,23 @@ static void every_kind_of_series_comes_back(void **state)
         add(&writer, &buffers[i * 3 / SERIES], &series[i]);
     }
     struct series_list list = list_init(SERIES_NEED_ALL);
-    struct series_decoder *decoder;
+    struct answer_decoder *decoder;
     struct error error;
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(series_list_add(&list, buffers[i].bytes, buffers[i].size, &error),
                          ERROR_NONE);
     assert_int_equal(list.count, SERIES);
     assert_true(list.column_count < SERIES / 5); /* ten share one */
-    assert_int_equal(series_decoder_create(&decoder, &error), ERROR_NONE);
+    assert_int_equal(answer_decoder_create(&decoder, &error), ERROR_NONE);
     /* In order, and at random. */
     for (size_t i = 0; i < 3 * SERIES; i++) {
         size_t index = i < SERIES ? i : random_next() % SERIES;
         struct sample_columns columns;
         assert_true(labels_equal(list.entries[index].labels, series[index].labels));
-        assert_int_equal(series_decoder_read(decoder, &list, index, &columns, &error), ERROR_NONE);
+        assert_int_equal(answer_decoder_read(decoder, &list, index, &columns, &error), ERROR_NONE);
         expect_equal(&series[index].columns, &columns);
     }
-    series_decoder_destroy(decoder);
+    answer_decoder_destroy(decoder);
     writer_end(&writer);
     for (size_t i = 0; i < 3; i++)
         byte_buffer_clear(&buffers[i]);
@@ -275,16 +275,16 @@ static void samples_outside_of_the_range_are_refused(void **state)
         struct series_writer writer = writer_init();
         struct byte_buffer buffer = {0};
         struct series_list list = list_init(SERIES_NEED_ALL);
-        struct series_decoder *decoder;
+        struct answer_decoder *decoder;
         struct sample_columns columns;
         struct error error;
         struct series series = series_of(0, count, 1);
         add(&writer, &buffer, &series);
         list.end_ms = series.columns.timestamps_ms[count - 1] - 1;
         assert_int_equal(series_list_add(&list, buffer.bytes, buffer.size, &error), ERROR_NONE);
-        assert_int_equal(series_decoder_create(&decoder, &error), ERROR_NONE);
-        assert_int_equal(series_decoder_read(decoder, &list, 0, &columns, &error), ERROR_CORRUPT);
-        series_decoder_destroy(decoder);
+        assert_int_equal(answer_decoder_create(&decoder, &error), ERROR_NONE);
+        assert_int_equal(answer_decoder_read(decoder, &list, 0, &columns, &error), ERROR_CORRUPT);
+        answer_decoder_destroy(decoder);
         writer_end(&writer);
         byte_buffer_clear(&buffer);
     }
@@ -296,13 +296,13 @@ static void damaged_bytes_are_noticed_or_harmless(void **state)
     (void)state;
     struct series_writer writer = writer_init();
     struct byte_buffer buffer = {0};
-    struct series_decoder *decoder;
+    struct answer_decoder *decoder;
     struct error error;
     for (unsigned i = 0; i < 15; i++) {
         struct series series = series_of(i, i % 4 == 3 ? 1 : 30, 1 + i / 4);
         add(&writer, &buffer, &series);
     }
-    assert_int_equal(series_decoder_create(&decoder, &error), ERROR_NONE);
+    assert_int_equal(answer_decoder_create(&decoder, &error), ERROR_NONE);
     size_t noticed = 0;
     for (size_t round = 0; round < 2 * buffer.size; round++) {
         bool is_cut = round < buffer.size;
@@ -318,7 +318,7 @@ static void damaged_bytes_are_noticed_or_harmless(void **state)
         noticed += code != ERROR_NONE;
         for (size_t i = 0; i < list.count; i++) {
             struct sample_columns columns;
-            code = series_decoder_read(decoder, &list, i, &columns, &error);
+            code = answer_decoder_read(decoder, &list, i, &columns, &error);
             noticed += code != ERROR_NONE;
             for (size_t k = 1; code == ERROR_NONE && k < columns.count; k++)
                 assert_true(columns.timestamps_ms[k - 1] < columns.timestamps_ms[k]);
@@ -326,11 +326,11 @@ static void damaged_bytes_are_noticed_or_harmless(void **state)
         arena_destroy(list_arena);
         free(bytes);
         /* The next list may be at the same address. */
-        series_decoder_destroy(decoder);
-        assert_int_equal(series_decoder_create(&decoder, &error), ERROR_NONE);
+        answer_decoder_destroy(decoder);
+        assert_int_equal(answer_decoder_create(&decoder, &error), ERROR_NONE);
     }
     assert_true(noticed > buffer.size);
-    series_decoder_destroy(decoder);
+    answer_decoder_destroy(decoder);
     writer_end(&writer);
     byte_buffer_clear(&buffer);
 }
