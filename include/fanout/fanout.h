@@ -51,7 +51,6 @@ struct fanout_options {
     struct fanout_replicas *replicas; /* of this node (fanout/replicas.h); outlives the fanout */
     struct clock *clock;
     size_t loop_count;               /* of this node, each with its transport; 0: a node alone */
-    struct arena_account *memory;    /* what answers to other nodes are charged to; NULL: none */
     struct worker_pool *pool;        /* that sub-queries are shared by; NULL: each has one thread */
     uint64_t query_memory_max_bytes; /* of a sub-query; 0: no limit of its own */
     uint64_t samples_max;            /* held by a sub-query at once; 0: as it asks for */
@@ -72,6 +71,9 @@ enum error_code fanout_create(const struct fanout_options *options, struct fanou
 /* No query may be under way, and the transports must be closed or never have been attached. NULL is
  * fine. */
 void fanout_destroy(struct fanout *fanout);
+
+/* What answers to other nodes are charged to, before the first question; without: nobody. */
+void fanout_set_memory(struct fanout *fanout, struct arena_account *memory);
 
 /* Who this node is in the cluster, as soon as it is known. */
 void fanout_set_node(struct fanout *fanout, uint64_t node_id);

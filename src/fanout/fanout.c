@@ -73,6 +73,11 @@ void fanout_destroy(struct fanout *fanout)
     free(fanout);
 }
 
+void fanout_set_memory(struct fanout *fanout, struct arena_account *memory)
+{
+    fanout->memory = memory;
+}
+
 void fanout_set_node(struct fanout *fanout, uint64_t node_id)
 {
     atomic_store(&fanout->node_id, node_id);

@@ -54,8 +54,9 @@ struct fanout_counters {
 
 struct fanout {
     struct fanout_options options;
-    _Atomic uint64_t node_id;  /* 0: not yet known */
-    struct fanout_loop *loops; /* [options.loop_count] */
+    struct arena_account *memory; /* NULL: nobody pays */
+    _Atomic uint64_t node_id;     /* 0: not yet known */
+    struct fanout_loop *loops;    /* [options.loop_count] */
     _Atomic size_t next_loop;
     struct fanout_source sources[FANOUT_READS];
     struct fanout_metadata_source metadata[FANOUT_READS];

@@ -52,7 +52,7 @@ static enum error_code evaluate(struct serve_work *work, const struct fanout_rep
         .count = count,
         .deadline_ns = work->options.deadline_ns,
         .canceled = work->options.canceled,
-        .memory = work->options.fanout->options.memory,
+        .memory = work->options.fanout->memory,
     };
     code = partial_run(&run, &sink->base, error);
     if (code != ERROR_NONE)

@@ -16,7 +16,7 @@ static enum error_code out_of_memory(struct error *error)
 
 struct arena *serve_arena(struct fanout *fanout)
 {
-    struct arena_account *account = fanout->options.memory;
+    struct arena_account *account = fanout->memory;
     return account == NULL ? arena_create(0) : arena_create_charged(account);
 }
 
