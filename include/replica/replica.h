@@ -120,6 +120,24 @@ struct replica_entry {
 /* Any thread. */
 void replica_propose(struct replica *replica, struct replica_entry *entry);
 
+/* --- Confirming ------------------------------------------------------------------------------ */
+
+/* Whether this replica still leads; the caller's until `done`. */
+struct replica_confirm {
+    /* On the replica's loop. NONE: what was committed anywhere before the call is applied here.
+     * UNAVAILABLE: it does not lead. */
+    void (*done)(struct replica_confirm *confirm, const struct error *error);
+
+    /* The replica's. */
+    struct replica *replica;
+    struct replica_confirm *next;
+    struct group_request request;
+    struct task task;
+};
+
+/* A round of heartbeats, shared by all that ask in one turn. Any thread, while it is held. */
+void replica_confirm(struct replica *replica, struct replica_confirm *confirm);
+
 /* --- State ----------------------------------------------------------------------------------- */
 
 /* The loop that it belongs to. Any thread. */

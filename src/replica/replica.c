@@ -116,6 +116,7 @@ void replica_close(struct replica *replica, void (*closed)(void *context), void 
         replica_batch_finish(batch, "shutting down");
     }
     replica->committed_last = &replica->committed;
+    replica_confirm_answer(replica, "shutting down");
     group_close(replica->group, group_closed, replica);
 }
 
