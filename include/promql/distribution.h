@@ -44,16 +44,21 @@ enum promql_partial_mode {
     PROMQL_PARTIAL_GROUPS = 2,
 };
 
+/* How values of answers are written: fast, or short as blocks are, which costs some 40 ns a value
+ * and halves what decimals take. */
+enum promql_partial_packing { PROMQL_PARTIAL_FAST, PROMQL_PARTIAL_SHORT };
+
 /*
  * One sub-expression of a query. Made by the engine, alive as long as the query; or decoded, alive
  * as long as the arena.
  */
 struct promql_partial_request {
     enum promql_partial_mode mode;
-    struct text tenant;
-    struct text expression; /* as it stands in the query */
-    uint32_t line;          /* where it begins there, both from 1; annotations name places in the */
-    uint32_t column;        /* whole query */
+    enum promql_partial_packing packing; /* the engine wants FAST; for the way to a distant place */
+    struct text tenant;                  /* a distributor sends a copy with SHORT */
+    struct text expression;              /* as it stands in the query */
+    uint32_t line;   /* where it begins there, both from 1; annotations name places in the */
+    uint32_t column; /* whole query */
     enum promql_features features;
 
     /* The whole query: @ start(), step() ... An instant query has step 0. */
@@ -128,7 +133,8 @@ struct promql_distribution {
 struct promql_distributor_operations {
     /*
      * Send a sub-expression to all places, without waiting for answers: the engine begins all that
-     * a query has before it reads the first. `request` lives until the distribution is closed.
+     * a query has before it reads the first. `request` lives until the distribution is closed; what
+     * is sent may be a copy with another tenant, timeout or packing.
      * NULL in *distribution_out declines: the engine evaluates from its series_source.
      */
     enum error_code (*begin)(struct promql_distributor *self,

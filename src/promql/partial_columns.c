@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/limits.h"
+#include "codec/value_codec.h"
 
 /* --- Which steps ----------------------------------------------------------------------------- */
 
@@ -86,6 +87,13 @@ enum values_form {
     VALUES_EQUAL = 1,    /* 8 bytes, all have these bits */
     VALUES_INTEGERS = 2, /* zigzag of the difference to the value before, the first to 0 */
     VALUES_XOR = 3,      /* what differs from the bits before, below */
+    VALUES_PACKED = 4,   /* chunks of CHUNK_SAMPLES_MAX: size, payload of the value codec */
+};
+
+enum {
+    PACK_COUNT_MIN = 16,  /* fewer values are not worth it */
+    PACK_BYTES_MIN = 2,   /* nor what takes so few bytes a value already */
+    PACK_SKIP_AFTER = 15, /* columns, after one that did not pack */
 };
 
 #define INTEGER_MAX 9007199254740992.0 /* 2^53: all integers up to it are doubles */
@@ -166,20 +174,60 @@ static void xor_encode(struct byte_buffer *buffer, const double *values, size_t 
     }
 }
 
-void values_encode(struct byte_buffer *buffer, const double *values, size_t count)
+/* Whether packing has saved a quarter of `other_bytes`; if not, the buffer is as before. */
+static bool values_pack(struct byte_buffer *buffer, const double *values, size_t count,
+                        size_t other_bytes, struct values_packer *packer)
+{
+    if (packer == NULL || packer->scratch == NULL || count < PACK_COUNT_MIN ||
+        other_bytes <= PACK_BYTES_MIN * count)
+        return false;
+    if (packer->skipped > 0) {
+        packer->skipped--;
+        return false;
+    }
+    size_t before = buffer->size;
+    byte_buffer_u8(buffer, VALUES_PACKED);
+    for (size_t first = 0; first < count && buffer->size - before <= other_bytes / 4 * 3;
+         first += CHUNK_SAMPLES_MAX) {
+        uint8_t payload[VALUE_CODEC_BYTES_MAX];
+        size_t left = count - first;
+        size_t size =
+            value_codec_encode(values + first, left < CHUNK_SAMPLES_MAX ? left : CHUNK_SAMPLES_MAX,
+                               packer->scratch, payload);
+        byte_buffer_varint(buffer, size);
+        byte_buffer_append(buffer, payload, size);
+    }
+    if (buffer->failed || buffer->size - before <= other_bytes / 4 * 3)
+        return true;
+    buffer->size = before;
+    packer->skipped = PACK_SKIP_AFTER;
+    return false;
+}
+
+static size_t least(size_t left, size_t right)
+{
+    return left < right ? left : right;
+}
+
+void values_encode(struct byte_buffer *buffer, const double *values, size_t count,
+                   struct values_packer *packer)
 {
     if (count == 0)
         return;
     struct values_sizes sizes = values_measure(values, count);
     size_t raw_bytes = count * sizeof *values;
+    size_t plain_bytes = least(raw_bytes, sizes.xor_bytes);
+    if (sizes.are_integers)
+        plain_bytes = least(plain_bytes, sizes.integer_bytes);
     if (sizes.are_equal) {
         byte_buffer_u8(buffer, VALUES_EQUAL);
         byte_buffer_u64(buffer, double_to_bits(values[0]));
-    } else if (sizes.are_integers && sizes.integer_bytes <= sizes.xor_bytes &&
-               sizes.integer_bytes < raw_bytes) {
+    } else if (values_pack(buffer, values, count, plain_bytes, packer)) {
+        return;
+    } else if (sizes.are_integers && sizes.integer_bytes == plain_bytes) {
         byte_buffer_u8(buffer, VALUES_INTEGERS);
         integers_encode(buffer, values, count);
-    } else if (sizes.xor_bytes < raw_bytes) {
+    } else if (sizes.xor_bytes == plain_bytes && sizes.xor_bytes < raw_bytes) {
         byte_buffer_u8(buffer, VALUES_XOR);
         xor_encode(buffer, values, count);
     } else {
@@ -224,7 +272,23 @@ static void xor_decode(struct byte_reader *reader, double *values, size_t count)
     }
 }
 
-void values_decode(struct byte_reader *reader, double *values, size_t count)
+static void packed_decode(struct byte_reader *reader, double *values, size_t count,
+                          struct codec_scratch *unpacking)
+{
+    for (size_t first = 0; first < count; first += CHUNK_SAMPLES_MAX) {
+        struct error error; /* the reader's failure is all that counts */
+        struct text payload = byte_reader_text(reader);
+        if (reader->failed || value_codec_decode((const uint8_t *)payload.data, payload.size,
+                                                 least(count - first, CHUNK_SAMPLES_MAX), unpacking,
+                                                 values + first, &error) != ERROR_NONE) {
+            steps_fail(reader);
+            return;
+        }
+    }
+}
+
+void values_decode(struct byte_reader *reader, double *values, size_t count,
+                   struct codec_scratch *unpacking)
 {
     if (count == 0)
         return;
@@ -251,17 +315,23 @@ void values_decode(struct byte_reader *reader, double *values, size_t count)
     case VALUES_XOR:
         xor_decode(reader, values, count);
         return;
+    case VALUES_PACKED:
+        if (unpacking == NULL)
+            steps_fail(reader);
+        else
+            packed_decode(reader, values, count, unpacking);
+        return;
     default:
         steps_fail(reader);
     }
 }
 
 bool column_encode(struct byte_buffer *buffer, const double *values, const uint64_t *present,
-                   size_t step_count, struct arena *scratch)
+                   size_t step_count, struct values_packer *packer, struct arena *scratch)
 {
     size_t count = steps_present_count(present, step_count);
     if (count == step_count) {
-        values_encode(buffer, values, count);
+        values_encode(buffer, values, count, packer);
         return true;
     }
     double *dense = arena_allocate(scratch, count * sizeof *dense);
@@ -271,15 +341,15 @@ bool column_encode(struct byte_buffer *buffer, const double *values, const uint6
     for (size_t step = step_next(present, step_count, 0); step < step_count;
          step = step_next(present, step_count, step + 1))
         dense[next++] = values[step];
-    values_encode(buffer, dense, count);
+    values_encode(buffer, dense, count, packer);
     return true;
 }
 
 void column_decode(struct byte_reader *reader, double *values, const uint64_t *present,
-                   size_t step_count)
+                   size_t step_count, struct codec_scratch *unpacking)
 {
     size_t count = steps_present_count(present, step_count);
-    values_decode(reader, values, count);
+    values_decode(reader, values, count, unpacking);
     if (reader->failed || count == step_count)
         return;
     /* Spread them from the end, in place: each goes up or stays. */
@@ -316,7 +386,7 @@ static void side_encode(struct byte_buffer *buffer, enum histogram_kind kind,
     }
     _Static_assert(sizeof *buckets == sizeof(double), "buckets are a column of numbers");
     if (kind == HISTOGRAM_FLOAT && bucket_count > 0)
-        values_encode(buffer, &buckets->real, bucket_count);
+        values_encode(buffer, &buckets->real, bucket_count, NULL);
     if (kind == HISTOGRAM_FLOAT)
         return;
     for (uint32_t i = 0; i < bucket_count; i++)
@@ -339,7 +409,7 @@ void histogram_encode(struct byte_buffer *buffer, const struct histogram *histog
     if (histogram->schema != HISTOGRAM_SCHEMA_CUSTOM)
         return;
     byte_buffer_varint(buffer, histogram->custom_bound_count);
-    values_encode(buffer, histogram->custom_bounds, histogram->custom_bound_count);
+    values_encode(buffer, histogram->custom_bounds, histogram->custom_bound_count, NULL);
 }
 
 static union histogram_number number_decode(struct byte_reader *reader, enum histogram_kind kind)
@@ -398,7 +468,7 @@ static bool side_decode(struct byte_reader *reader, enum histogram_kind kind, st
     if (side->buckets == NULL)
         return false;
     if (kind == HISTOGRAM_FLOAT)
-        values_decode(reader, &side->buckets->real, side->bucket_count);
+        values_decode(reader, &side->buckets->real, side->bucket_count, NULL);
     for (uint32_t i = 0; kind == HISTOGRAM_INTEGER && i < side->bucket_count; i++)
         side->buckets[i].integer = byte_reader_varint(reader);
     return true;
@@ -415,7 +485,7 @@ static bool bounds_decode(struct byte_reader *reader, struct arena *arena,
     double *bounds = arena_array(arena, (size_t)count, sizeof *bounds);
     if (bounds == NULL)
         return false;
-    values_decode(reader, bounds, (size_t)count);
+    values_decode(reader, bounds, (size_t)count, NULL);
     for (size_t i = 0; i < count && !reader->failed; i++)
         if (isnan(bounds[i]) || bounds[i] == INFINITY || (i > 0 && bounds[i - 1] >= bounds[i]))
             steps_fail(reader);

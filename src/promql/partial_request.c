@@ -7,7 +7,8 @@
 enum request_flags {
     REQUEST_EXPERIMENTAL = 1,
     REQUEST_COUNTS_STEPS = 2,
-    REQUEST_FLAGS_KNOWN = 3,
+    REQUEST_SHORT = 4,
+    REQUEST_FLAGS_KNOWN = 7,
 };
 
 /* Times of requests are far from overflow whatever is added to them once. */
@@ -18,9 +19,11 @@ void promql_partial_request_encode(const struct promql_partial_request *request,
 {
     byte_buffer_u8(buffer, PROMQL_PARTIAL_VERSION);
     byte_buffer_u8(buffer, (uint8_t)request->mode);
-    byte_buffer_u8(buffer,
-                   (uint8_t)((request->features == PROMQL_EXPERIMENTAL ? REQUEST_EXPERIMENTAL : 0) |
-                             (request->counts_steps ? REQUEST_COUNTS_STEPS : 0)));
+    unsigned flags = 0;
+    flags |= request->features == PROMQL_EXPERIMENTAL ? REQUEST_EXPERIMENTAL : 0;
+    flags |= request->counts_steps ? REQUEST_COUNTS_STEPS : 0;
+    flags |= request->packing == PROMQL_PARTIAL_SHORT ? REQUEST_SHORT : 0;
+    byte_buffer_u8(buffer, (uint8_t)flags);
     byte_buffer_text(buffer, request->tenant);
     byte_buffer_text(buffer, request->expression);
     byte_buffer_varint(buffer, request->line);
@@ -56,6 +59,7 @@ static enum error_code head_decode(struct byte_reader *reader,
         return error_set(error, ERROR_UNSUPPORTED, "sub-query: unknown flags %d", flags);
     request->mode = (enum promql_partial_mode)mode;
     request->features = flags & REQUEST_EXPERIMENTAL ? PROMQL_EXPERIMENTAL : PROMQL_STABLE;
+    request->packing = flags & REQUEST_SHORT ? PROMQL_PARTIAL_SHORT : PROMQL_PARTIAL_FAST;
     request->counts_steps = (flags & REQUEST_COUNTS_STEPS) != 0;
     return ERROR_NONE;
 }

@@ -10,9 +10,10 @@ enum row_flags {
 
 /* --- Encoding -------------------------------------------------------------------------------- */
 
-void rows_encoder_init(struct rows_encoder *encoder, size_t step_count)
+void rows_encoder_init(struct rows_encoder *encoder, size_t step_count,
+                       struct codec_scratch *packing)
 {
-    *encoder = (struct rows_encoder){.step_count = step_count};
+    *encoder = (struct rows_encoder){.step_count = step_count, .packer.scratch = packing};
 }
 
 void rows_encoder_clear(struct rows_encoder *encoder)
@@ -81,7 +82,7 @@ static bool encode_mixed(struct rows_encoder *encoder, const struct step_vector 
     for (size_t step = step_next(histograms, count, 0); step < count;
          step = step_next(histograms, count, step + 1))
         histogram_encode(&encoder->rows, vector->histograms[step]);
-    return column_encode(&encoder->rows, vector->values, floats, count, scratch);
+    return column_encode(&encoder->rows, vector->values, floats, count, &encoder->packer, scratch);
 }
 
 bool rows_encode_series(struct rows_encoder *encoder, struct series_identity identity,
@@ -93,7 +94,7 @@ bool rows_encode_series(struct rows_encoder *encoder, struct series_identity ide
     encode_head(encoder, identity.drops_name, has_histograms, identity.labels, vector->present);
     bool is_done = has_histograms ? encode_mixed(encoder, vector, scratch)
                                   : column_encode(&encoder->rows, vector->values, vector->present,
-                                                  encoder->step_count, scratch);
+                                                  encoder->step_count, &encoder->packer, scratch);
     return is_done && encode_is_done(encoder);
 }
 
@@ -115,7 +116,7 @@ static bool encode_sums(struct rows_encoder *encoder, const struct aggregation_g
     steps_encode(rows, sums->seen_reset, count);
     steps_encode(rows, sums->seen_no_reset, count);
     steps_encode(rows, present, count);
-    if (!column_encode(rows, sums->counts, present, count, scratch))
+    if (!column_encode(rows, sums->counts, present, count, &encoder->packer, scratch))
         return false;
     for (size_t step = step_next(present, count, 0); step < count;
          step = step_next(present, count, step + 1))
@@ -133,8 +134,8 @@ bool rows_encode_group(struct rows_encoder *encoder, struct labels labels,
     const double *const columns[] = {group->values, group->compensation, group->counts,
                                      group->means};
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
-        if (columns[i] != NULL &&
-            !column_encode(&encoder->rows, columns[i], group->present, count, scratch))
+        if (columns[i] != NULL && !column_encode(&encoder->rows, columns[i], group->present, count,
+                                                 &encoder->packer, scratch))
             return false;
     if (group->incremental != NULL)
         steps_encode(&encoder->rows, group->incremental, count);
@@ -149,6 +150,9 @@ enum error_code rows_decoder_init(struct rows_decoder *decoder, struct evaluatio
                                   size_t step_count, struct arena *arena, struct error *error)
 {
     *decoder = (struct rows_decoder){.evaluation = evaluation, .step_count = step_count};
+    decoder->unpacking = arena_allocate(arena, sizeof *decoder->unpacking);
+    if (decoder->unpacking == NULL)
+        return evaluation_out_of_memory(evaluation, error);
     for (size_t i = 0; i < 2; i++) {
         decoder->labels[i] = arena_allocate(arena, LABEL_SET_BYTES_MAX);
         if (decoder->labels[i] == NULL)
@@ -241,7 +245,7 @@ static enum error_code decode_mixed(struct rows_decoder *decoder, struct step_ve
         if (vector->histograms[step] == NULL)
             return row_failed(decoder, error);
     }
-    column_decode(reader, vector->values, floats, count);
+    column_decode(reader, vector->values, floats, count, decoder->unpacking);
     for (size_t step = step_next(steps, count, 0); step < count;
          step = step_next(steps, count, step + 1))
         vector->values[step] = 0;
@@ -265,7 +269,8 @@ enum error_code rows_decode_series(struct rows_decoder *decoder, struct store *s
         return row_corrupt(error);
     if (head.flags & ROW_HAS_HISTOGRAMS)
         return decode_mixed(decoder, vector, store->arena, error);
-    column_decode(&decoder->reader, vector->values, vector->present, decoder->step_count);
+    column_decode(&decoder->reader, vector->values, vector->present, decoder->step_count,
+                  decoder->unpacking);
     return decoder->reader.failed ? row_corrupt(error) : ERROR_NONE;
 }
 
@@ -284,7 +289,7 @@ static enum error_code decode_sums(struct rows_decoder *decoder, struct arena *a
     steps_decode(reader, sums->seen_reset, count);
     steps_decode(reader, sums->seen_no_reset, count);
     steps_decode(reader, present, count);
-    column_decode(reader, sums->counts, present, count);
+    column_decode(reader, sums->counts, present, count, decoder->unpacking);
     if (reader->failed)
         return row_corrupt(error);
     for (size_t step = step_next(present, count, 0); step < count;
@@ -317,7 +322,7 @@ enum error_code rows_decode_group(struct rows_decoder *decoder, const struct agg
     double *const columns[] = {group.values, group.compensation, group.counts, group.means};
     for (size_t i = 0; i < sizeof columns / sizeof columns[0] && !reader->failed; i++)
         if (columns[i] != NULL)
-            column_decode(reader, columns[i], group.present, count);
+            column_decode(reader, columns[i], group.present, count, decoder->unpacking);
     if (group.incremental != NULL)
         steps_decode(reader, group.incremental, count);
     if (reader->failed)

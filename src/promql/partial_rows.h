@@ -15,10 +15,13 @@ struct rows_encoder {
     size_t step_count;
     struct byte_buffer rows;
     struct byte_buffer previous; /* labels of the row before */
-    uint64_t row_count;          /* since rows_encoder_init */
+    struct values_packer packer;
+    uint64_t row_count; /* since rows_encoder_init */
 };
 
-void rows_encoder_init(struct rows_encoder *encoder, size_t step_count);
+/* `packing` is used by one encoder at a time; NULL: values are not packed. */
+void rows_encoder_init(struct rows_encoder *encoder, size_t step_count,
+                       struct codec_scratch *packing);
 void rows_encoder_clear(struct rows_encoder *encoder);
 
 /* Begin a new frame. */
@@ -35,6 +38,7 @@ struct rows_decoder {
     size_t step_count;
     struct byte_reader reader;
     struct labels previous;
+    struct codec_scratch *unpacking;
     uint8_t *labels[2]; /* [LABEL_SET_BYTES_MAX], in turn: of this row and the one before */
     size_t turn;
 };

@@ -77,6 +77,8 @@ struct series_run {
     struct answer_writer *writer;
     struct stream *stream;
     struct partition partition;
+    enum promql_partial_packing packing;
+    struct codec_scratch **scratches; /* [lane_count], of packing: NULL until a lane needs it */
     pthread_mutex_t lock;
     pthread_cond_t turn_has_come;
     size_t turn;        /* the part that may write */
@@ -137,9 +139,17 @@ static enum error_code series_part_run(void *context, struct lane *lane, size_t 
 {
     struct series_run *run = context;
     struct series_part state = {.run = run, .part = part};
-    rows_encoder_init(&state.encoder, run->stream->steps.count);
-    enum error_code code = vector_stream_visit_part(run->stream, lane, run->partition, part,
-                                                    series_visit_row, &state, error);
+    struct codec_scratch **scratch = &run->scratches[lane->index];
+    enum error_code code = ERROR_NONE;
+    if (*scratch == NULL && run->packing == PROMQL_PARTIAL_SHORT) {
+        *scratch = arena_allocate(lane->memory, sizeof **scratch);
+        if (*scratch == NULL)
+            code = evaluation_out_of_memory(run->stream->evaluation, error);
+    }
+    rows_encoder_init(&state.encoder, run->stream->steps.count, *scratch);
+    if (code == ERROR_NONE)
+        code = vector_stream_visit_part(run->stream, lane, run->partition, part, series_visit_row,
+                                        &state, error);
     if (code == ERROR_NONE)
         code = series_flush(&state, error);
     rows_encoder_clear(&state.encoder);
@@ -163,8 +173,12 @@ static enum error_code series_write(struct answer_writer *writer,
         .writer = writer,
         .stream = stream,
         .partition = vector_stream_partition(stream),
+        .packing = request->packing,
+        .scratches = arena_array(evaluation->arena, evaluation->lane_count, sizeof *run.scratches),
         .failed_part = SIZE_MAX,
     };
+    if (run.scratches == NULL)
+        return evaluation_out_of_memory(evaluation, error);
     pthread_mutex_init(&run.lock, NULL);
     pthread_cond_init(&run.turn_has_come, NULL);
     code = evaluation_run_parts(evaluation, run.partition, series_part_run, &run, error);
@@ -195,13 +209,20 @@ static bool operation_has_groups(enum aggregation operation)
 }
 
 static enum error_code groups_encode(struct answer_writer *writer, struct evaluation *evaluation,
+                                     enum promql_partial_packing packing,
                                      const struct aggregation_groups *groups, size_t step_count,
                                      struct error *error)
 {
     struct rows_encoder encoder;
     struct arena *scratch = evaluation->lanes[0].scratch;
+    struct codec_scratch *packing_scratch = NULL;
+    if (packing == PROMQL_PARTIAL_SHORT) {
+        packing_scratch = arena_allocate(evaluation->arena, sizeof *packing_scratch);
+        if (packing_scratch == NULL)
+            return evaluation_out_of_memory(evaluation, error);
+    }
     enum error_code code = ERROR_NONE;
-    rows_encoder_init(&encoder, step_count);
+    rows_encoder_init(&encoder, step_count, packing_scratch);
     for (size_t i = 0; code == ERROR_NONE && i < groups->table.count; i++) {
         arena_reset(scratch);
         if (!rows_encode_group(&encoder, groups->table.labels[i], &groups->groups[i], scratch))
@@ -238,7 +259,7 @@ static enum error_code groups_write(struct answer_writer *writer,
     code = aggregation_collect(plan, input, &groups, error);
     if (code != ERROR_NONE)
         return code;
-    code = groups_encode(writer, evaluation, &groups, steps->count, error);
+    code = groups_encode(writer, evaluation, request->packing, &groups, steps->count, error);
     aggregation_groups_clear(&groups);
     return code;
 }

@@ -70,6 +70,8 @@ static double query_seconds(struct promql_execution_options options, const char 
 int main(int argument_count, char **arguments)
 {
     static const char *const QUERIES[] = {
+        "requests_total",
+        "requests_total * 0.01",
         "rate(requests_total[5m])",
         "sum(rate(requests_total[5m]))",
         "sum by (group) (rate(requests_total[5m]))",
@@ -90,16 +92,22 @@ int main(int argument_count, char **arguments)
     };
     printf("%zu series, %lld steps, %d places\n", series_count,
            (long long)((options.end_ms - options.start_ms) / options.step_ms + 1), PLACES);
-    printf("%-48s %10s %10s %14s\n", "", "here ms", "places ms", "bytes");
+    printf("%-48s %10s %10s %12s %10s %12s\n", "", "here ms", "places ms", "bytes", "short ms",
+           "bytes");
     for (size_t i = 0; i < sizeof QUERIES / sizeof QUERIES[0]; i++) {
         struct promql_execution_options spread = options;
         spread.distributor = split_places_distributor(places);
         double here = query_seconds(options, QUERIES[i]);
-        uint64_t before = split_places_answer_bytes(places);
-        double there = query_seconds(spread, QUERIES[i]);
-        uint64_t bytes = (split_places_answer_bytes(places) - before) / ROUNDS;
-        printf("%-48s %10.1f %10.1f %14llu\n", QUERIES[i], here * 1e3, there * 1e3,
-               (unsigned long long)bytes);
+        printf("%-48s %10.1f", QUERIES[i], here * 1e3);
+        for (enum promql_partial_packing packing = PROMQL_PARTIAL_FAST;
+             packing <= PROMQL_PARTIAL_SHORT; packing++) {
+            split_places_set_packing(places, packing);
+            uint64_t before = split_places_answer_bytes(places);
+            double there = query_seconds(spread, QUERIES[i]);
+            uint64_t bytes = (split_places_answer_bytes(places) - before) / ROUNDS;
+            printf(" %10.1f %12llu", there * 1e3, (unsigned long long)bytes);
+        }
+        printf("\n");
     }
     split_places_destroy(places);
     series_memory_destroy(memory);

@@ -12,6 +12,7 @@ struct split_places {
     size_t place_count;
     struct worker_pool *pool;
     struct split_faults faults;
+    enum promql_partial_packing packing;
     bool checks_texts;
     size_t request_count;
     size_t under_way;
@@ -145,7 +146,9 @@ static enum error_code split_begin(struct promql_distributor *self,
     byte_buffer_reset(&places->latest);
     byte_buffer_append(&places->latest, request->expression.data, request->expression.size);
     struct byte_buffer bytes = {0};
-    promql_partial_request_encode(request, &bytes);
+    struct promql_partial_request sent = *request;
+    sent.packing = places->packing;
+    promql_partial_request_encode(&sent, &bytes);
     for (size_t place = 0; place < places->place_count && !bytes.failed; place++) {
         place_answer(places, place, &bytes, &split->answers[place]);
         places->answer_bytes += split->answers[place].size;
@@ -212,6 +215,11 @@ void split_places_set_faults(struct split_places *places, struct split_faults fa
 {
     places->faults = faults;
     places->checks_texts = false;
+}
+
+void split_places_set_packing(struct split_places *places, enum promql_partial_packing packing)
+{
+    places->packing = packing;
 }
 
 size_t split_places_request_count(const struct split_places *places)

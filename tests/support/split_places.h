@@ -32,6 +32,9 @@ struct promql_distributor *split_places_distributor(struct split_places *places)
 /* Texts of requests are not looked at from now on; they are until then. */
 void split_places_set_faults(struct split_places *places, struct split_faults faults);
 
+/* How places write their answers from now on; FAST at first. */
+void split_places_set_packing(struct split_places *places, enum promql_partial_packing packing);
+
 /* Since the places were made. */
 size_t split_places_request_count(const struct split_places *places);
 /* Begun and not yet closed: now, and at most. */

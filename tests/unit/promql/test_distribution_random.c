@@ -622,6 +622,7 @@ static int fixture_open(void **state)
     for (size_t i = 0; i < 3; i++)
         fixture->places[i] =
             split_places_create(fixture->memory, COUNTS[i], i == 1 ? fixture->pool : NULL);
+    split_places_set_packing(fixture->places[2], PROMQL_PARTIAL_SHORT);
     *state = fixture;
     return 0;
 }

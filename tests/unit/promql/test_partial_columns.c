@@ -9,7 +9,7 @@
 
 #include "partial_columns.h"
 
-enum { STEPS_MAX = 200 };
+enum { STEPS_MAX = 200, VALUES_MAX = 1000 };
 
 static int arena_open(void **state)
 {
@@ -85,24 +85,34 @@ static void steps_beyond_the_last_are_refused(void **state)
 
 /* --- Values ---------------------------------------------------------------------------------- */
 
-static size_t values_round_trip(const double *values, size_t count)
+static size_t values_pack_and_unpack(const double *values, size_t count,
+                                     struct values_packer *packer)
 {
+    static struct codec_scratch unpacking;
     struct byte_buffer buffer = {0};
-    double decoded[STEPS_MAX];
-    values_encode(&buffer, values, count);
+    double decoded[VALUES_MAX];
+    values_encode(&buffer, values, count, packer);
     struct byte_reader reader = byte_reader_over(buffer.bytes, buffer.size);
-    values_decode(&reader, decoded, count);
+    values_decode(&reader, decoded, count, &unpacking);
     assert_false(reader.failed);
     assert_int_equal(byte_reader_left(&reader), 0);
     assert_memory_equal(decoded, values, count * sizeof *values);
     size_t size = buffer.size;
     for (size_t cut = 0; cut < size; cut++) {
         reader = byte_reader_over(buffer.bytes, cut);
-        values_decode(&reader, decoded, count);
+        values_decode(&reader, decoded, count, &unpacking);
         assert_true(reader.failed);
     }
     byte_buffer_clear(&buffer);
     return size;
+}
+
+static size_t values_round_trip(const double *values, size_t count)
+{
+    static struct codec_scratch scratch;
+    struct values_packer packer = {.scratch = &scratch};
+    values_pack_and_unpack(values, count, &packer);
+    return values_pack_and_unpack(values, count, NULL);
 }
 
 static void values_come_back_to_the_bit(void **state)
@@ -156,9 +166,48 @@ static void values_that_nobody_writes_are_refused(void **state)
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         double value;
         struct byte_reader reader = byte_reader_over(CASES[i].bytes, CASES[i].size);
-        values_decode(&reader, &value, 1);
+        values_decode(&reader, &value, 1, NULL);
         assert_true(reader.failed);
     }
+}
+
+/* Percentages, prices: what storage packs well. */
+static void decimals_are_packed_as_blocks_pack_them(void **state)
+{
+    (void)state;
+    static struct codec_scratch scratch;
+    struct values_packer packer = {.scratch = &scratch};
+    double decimals[VALUES_MAX], noise[VALUES_MAX];
+    for (size_t i = 0; i < VALUES_MAX; i++) {
+        decimals[i] = (double)(i * 7919 % 1000) / 100;
+        noise[i] = sin((double)i);
+    }
+    for (size_t count = 1; count <= VALUES_MAX; count += 97)
+        values_pack_and_unpack(decimals, count, &packer);
+    assert_true(values_pack_and_unpack(decimals, VALUES_MAX, &packer) < 2 * VALUES_MAX);
+    assert_true(values_pack_and_unpack(decimals, VALUES_MAX, NULL) > 6 * VALUES_MAX);
+    /* What does not pack keeps some after it from being tried. */
+    values_pack_and_unpack(noise, VALUES_MAX, &packer);
+    assert_true(values_pack_and_unpack(decimals, VALUES_MAX, &packer) > 6 * VALUES_MAX);
+    for (int i = 0; i < 20; i++)
+        values_pack_and_unpack(decimals, VALUES_MAX, &packer);
+    assert_true(values_pack_and_unpack(decimals, VALUES_MAX, &packer) < 2 * VALUES_MAX);
+}
+
+static void packed_values_need_room_for_unpacking(void **state)
+{
+    (void)state;
+    static struct codec_scratch scratch;
+    struct values_packer packer = {.scratch = &scratch};
+    struct byte_buffer buffer = {0};
+    double values[100];
+    for (size_t i = 0; i < 100; i++)
+        values[i] = (double)(i * 7919 % 1000) / 100;
+    values_encode(&buffer, values, 100, &packer);
+    struct byte_reader reader = byte_reader_over(buffer.bytes, buffer.size);
+    values_decode(&reader, values, 100, NULL);
+    assert_true(reader.failed);
+    byte_buffer_clear(&buffer);
 }
 
 static void a_column_holds_the_values_of_its_steps_alone(void **state)
@@ -171,9 +220,9 @@ static void a_column_holds_the_values_of_its_steps_alone(void **state)
             step_set_present(present, i);
     }
     struct byte_buffer buffer = {0};
-    assert_true(column_encode(&buffer, values, present, STEPS_MAX, *state));
+    assert_true(column_encode(&buffer, values, present, STEPS_MAX, NULL, *state));
     struct byte_reader reader = byte_reader_over(buffer.bytes, buffer.size);
-    column_decode(&reader, decoded, present, STEPS_MAX);
+    column_decode(&reader, decoded, present, STEPS_MAX, NULL);
     assert_false(reader.failed);
     for (size_t i = 1; i < STEPS_MAX; i += 3)
         assert_true(decoded[i] == values[i]);
@@ -301,6 +350,8 @@ int main(void)
         cmocka_unit_test(steps_beyond_the_last_are_refused),
         cmocka_unit_test(values_come_back_to_the_bit),
         cmocka_unit_test(values_that_nobody_writes_are_refused),
+        cmocka_unit_test(decimals_are_packed_as_blocks_pack_them),
+        cmocka_unit_test(packed_values_need_room_for_unpacking),
         WITH_ARENA(a_column_holds_the_values_of_its_steps_alone),
         WITH_ARENA(histograms_come_back_to_the_bit),
         WITH_ARENA(histograms_that_cannot_be_calculated_with_are_refused),

@@ -125,17 +125,33 @@ static void an_answer_has_the_same_bytes_with_any_number_of_threads(void **state
         request_make("count_values by (group) (\"v\", a)", PROMQL_PARTIAL_GROUPS),
         request_make("topk by (group) (2, a)", PROMQL_PARTIAL_SERIES),
     };
-    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+    for (size_t i = 0; i < 2 * sizeof requests / sizeof requests[0]; i++) {
+        struct promql_partial_request request = requests[i / 2];
+        request.packing = i % 2 == 0 ? PROMQL_PARTIAL_FAST : PROMQL_PARTIAL_SHORT;
         struct keeping_sink alone = {0};
         struct keeping_sink together = {0};
         struct error error;
-        assert_int_equal(run(fixture, NULL, &requests[i], &alone, &error), ERROR_NONE);
-        assert_int_equal(run(fixture, fixture->pool, &requests[i], &together, &error), ERROR_NONE);
+        assert_int_equal(run(fixture, NULL, &request, &alone, &error), ERROR_NONE);
+        assert_int_equal(run(fixture, fixture->pool, &request, &together, &error), ERROR_NONE);
         assert_int_equal(alone.bytes.size, together.bytes.size);
         assert_memory_equal(alone.bytes.bytes, together.bytes.bytes, alone.bytes.size);
         byte_buffer_clear(&alone.bytes);
         byte_buffer_clear(&together.bytes);
     }
+}
+
+static void a_short_answer_is_shorter(void **state)
+{
+    struct fixture *fixture = *state;
+    struct promql_partial_request request = request_make("a * 7.77", PROMQL_PARTIAL_SERIES);
+    struct keeping_sink sinks[2] = {0};
+    struct error error;
+    assert_int_equal(run(fixture, NULL, &request, &sinks[0], &error), ERROR_NONE);
+    request.packing = PROMQL_PARTIAL_SHORT;
+    assert_int_equal(run(fixture, NULL, &request, &sinks[1], &error), ERROR_NONE);
+    assert_true(sinks[1].bytes.size * 3 < sinks[0].bytes.size * 2);
+    byte_buffer_clear(&sinks[0].bytes);
+    byte_buffer_clear(&sinks[1].bytes);
 }
 
 static void an_answer_comes_in_pieces(void **state)
@@ -209,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_has_the_same_bytes_with_any_number_of_threads),
+        cmocka_unit_test(a_short_answer_is_shorter),
         cmocka_unit_test(an_answer_comes_in_pieces),
         cmocka_unit_test(a_sink_that_refuses_ends_the_evaluation),
         cmocka_unit_test(what_fails_in_the_middle_is_the_end_of_the_answer),
