@@ -1,11 +1,16 @@
-"""Proves that the checker notices: a sample is deleted, one altered, one invented, behind its back."""
+"""Proves that the tools work: the network delays and cuts as told, and the checker notices when a
+sample is deleted, one altered, one invented, behind its back.
+"""
 import time
 
+import cluster as nodes
 import remote_write as rw
 from checker import final, findings
+from network import CLIENTS
 from workload import history
 
 LOAD_S = 5
+DELAY_MS = 150
 EXPECTED = {"lost", "altered", "invented"}
 
 
@@ -35,6 +40,34 @@ class Lines:
         pass
 
 
+def seconds_of(node, timeout_s=5):
+    """Of a request, None when nothing comes back."""
+    began = time.monotonic()
+    try:
+        node.ask("/-/healthy", timeout_s=timeout_s)
+    except nodes.Unreachable:
+        return None
+    return time.monotonic() - began
+
+
+def check_network(run, cluster):
+    network, node = cluster.network, cluster.nodes[0]
+    directions = ((CLIENTS, node.name), (node.name, CLIENTS))
+    for origin, target in directions:
+        network.path(origin, target, delay_ms=DELAY_MS)
+        # There and back: once for the connection, once for the answer; one of the two is slow.
+        seconds = seconds_of(node)
+        if seconds is None or seconds < 2 * DELAY_MS / 1000 * 0.9:
+            run.findings.add("network", f"{DELAY_MS} ms from {origin} to {target} cost {seconds} s")
+        network.heal()
+        network.cut([origin], [target])
+        if seconds_of(node, timeout_s=1) is not None:
+            run.findings.add("network", f"{origin} reaches {target} though that is cut")
+        network.heal()
+        if seconds_of(node) is None:
+            run.findings.add("network", f"{origin} does not reach {target} though that is healed")
+
+
 def spoil(node, writer):
     first, second = writer.batches[0], writer.batches[1]
     unused_ms = first.timestamp_ms + 1
@@ -49,6 +82,7 @@ def perform(run, cluster, stop_load):
     """Returns the number of samples compared."""
     time.sleep(LOAD_S)
     stop_load()
+    check_network(run, cluster)
     found = findings.Findings(Lines())
     compared = final.check_node(cluster.nodes[0], run.history, found, "before")
     for line in found.lines():
