@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ HTTP_PORT, PEER_PORT = 9009, 9010
 ZONES = ("east", "west", "north")
 READY_DEADLINE_S = 120
 END_DEADLINE_S = 60
+BEHIND_BYTES = 1 << 20 # a write or two under way
 
 
 class Unreachable(Exception):
@@ -117,6 +119,8 @@ class Node:
     def start(self):
         assert self.process is None
         self.starts += 1
+        # A core, where the kernel writes one beside the log, says most about a crash.
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         with open(self.log_path, "ab") as log:
             log.write(f"--- start {self.starts}\n".encode())
             log.flush()
@@ -232,22 +236,22 @@ class Cluster:
             for node in self.nodes:
                 status = node.died()
                 if status is not None:
-                    lines = node.log_text().rstrip().split("\n")[-5:]
+                    lines = node.log_text().rstrip().split("\n")[-3:]
                     self.deaths.append(f"{node.name} ended by itself with {status}: " +
-                                       " | ".join(lines))
+                                       " | ".join(line[:200] for line in lines))
                     node.process = None
                     node.paused = False
                     if len(self.deaths) < 20:
                         node.start()
 
     def status(self):
-        """GET /api/v1/cluster of the first node that answers, or None."""
+        """GET /api/v1/cluster of the first node that knows what the leader sees, or None."""
         for node in self.nodes:
             if node.process is None or node.paused:
                 continue
             try:
                 answer = node.ask("/api/v1/cluster", timeout_s=2)
-                if answer.status == 200:
+                if answer.status == 200 and answer.json().get("observed"):
                     return answer.json()
             except (Unreachable, ValueError):
                 continue
@@ -260,11 +264,31 @@ class Cluster:
         status = self.status()
         if status is None:
             return {}
-        return {shard["id"]: shard["leader"] for shard in status["shards"] if shard["leader"]}
+        return {shard["shard"]: shard["leader"] for shard in status["shards"] if shard["leader"]}
+
+    def what_is_missing(self):
+        """Why the cluster is not whole, for people; "" when every node is alive and every shard has a
+        leader and all its replicas, none of them behind."""
+        if len(self.nodes) == 1:
+            return ""
+        status = self.status()
+        if status is None:
+            return "no leader of the meta group is known"
+        dead = [node["name"] for node in status["nodes"]
+                if node["state"] != "left" and not node.get("alive")]
+        if dead:
+            return f"{', '.join(dead)} not alive"
+        for shard in status["shards"]:
+            replicas = shard["replicas"]
+            if not shard["leader"] or not shard.get("settled"):
+                return f"shard {shard['shard']} is not settled: {replicas}"
+            behind = [one for one in replicas if one.get("bytesBehind", 0) > BEHIND_BYTES]
+            if behind or len(replicas) < min(status["replication"], len(self.nodes)):
+                return f"shard {shard['shard']}: {replicas}"
+        return ""
 
     def is_whole(self):
-        """Whether every shard has a leader and all its replicas, none of them behind."""
-        return not any(node.died() is not None for node in self.nodes)
+        return self.what_is_missing() == ""
 
     def wait_whole(self, deadline_s):
         end = time.monotonic() + deadline_s

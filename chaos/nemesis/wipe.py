@@ -21,9 +21,12 @@ class Nemesis(Fault):
     def heal(self):
         self.start_again()
         end = time.monotonic() + REBUILT_S
-        while not self.cluster.is_whole():
+        missing = self.cluster.what_is_missing()
+        while missing:
             if time.monotonic() > end:
-                self.findings.add("not rebuilt", f"{self.victim_names()} has not all its replicas "
-                                  f"{REBUILT_S} s after it lost its disk")
+                self.findings.add("not rebuilt", f"{REBUILT_S} s after {self.victim_names()} lost its "
+                                  f"disk: {missing}")
                 return
+            self.cluster.watch()
             time.sleep(0.5)
+            missing = self.cluster.what_is_missing()
