@@ -7,6 +7,7 @@
 
 struct cluster_view {
     struct cluster_state *state;
+    enum cluster_view_kind kind;
     _Atomic uint64_t references;
 };
 
@@ -56,7 +57,7 @@ static enum error_code copy_state(const struct cluster_state *state,
 }
 
 enum error_code cluster_board_post(struct cluster_board *board, const struct cluster_state *state,
-                                   struct error *error)
+                                   enum cluster_view_kind kind, struct error *error)
 {
     struct cluster_view *view = calloc(1, sizeof *view);
     if (view == NULL)
@@ -66,6 +67,7 @@ enum error_code cluster_board_post(struct cluster_board *board, const struct clu
         free(view);
         return code;
     }
+    view->kind = kind;
     view->references = 1;
     pthread_mutex_lock(&board->mutex);
     struct cluster_view *former = board->view;
@@ -100,6 +102,11 @@ bool cluster_board_refresh(struct cluster_board *board, struct cluster_view **vi
 const struct cluster_state *cluster_view_state(const struct cluster_view *view)
 {
     return view->state;
+}
+
+enum cluster_view_kind cluster_view_kind(const struct cluster_view *view)
+{
+    return view->kind;
 }
 
 void cluster_view_unref(struct cluster_view *view)

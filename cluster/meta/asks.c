@@ -138,7 +138,7 @@ void serve_leader_question(void *context, struct transport_answer *answer,
     struct meta *meta = context;
     struct question question;
     struct error error;
-    if (question_decode(asked->body, asked->size, &question, &error) != ERROR_NONE) {
+    if (meta_question_decode(asked->body, asked->size, &question, &error) != ERROR_NONE) {
         transport_answer_end(answer, &error);
         return;
     }

@@ -131,7 +131,7 @@ static void ask_peer(struct call *call, struct transport_peer *peer)
     struct byte_buffer bytes = {0};
     struct question question = call->question;
     question.body = (struct bytes){call->body.bytes, call->body.size};
-    question_encode(&question, &bytes);
+    meta_question_encode(&question, &bytes);
     struct shared_bytes *body = bytes.failed ? NULL : shared_bytes_copy(bytes.bytes, bytes.size);
     byte_buffer_clear(&bytes);
     if (body == NULL) {

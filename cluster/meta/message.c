@@ -134,7 +134,7 @@ enum error_code introduction_decode(const uint8_t *bytes, size_t size_bytes,
 
 /* --- Questions ----------------------------------------------------------------------------- */
 
-void question_encode(const struct question *question, struct byte_buffer *buffer)
+void meta_question_encode(const struct question *question, struct byte_buffer *buffer)
 {
     byte_buffer_u8(buffer, PROTOCOL_VERSION);
     byte_buffer_u8(buffer, (uint8_t)question->operation);
@@ -142,8 +142,8 @@ void question_encode(const struct question *question, struct byte_buffer *buffer
     byte_buffer_append(buffer, question->body.data, question->body.size);
 }
 
-enum error_code question_decode(const uint8_t *bytes, size_t size_bytes,
-                                struct question *question_out, struct error *error)
+enum error_code meta_question_decode(const uint8_t *bytes, size_t size_bytes,
+                                     struct question *question_out, struct error *error)
 {
     struct byte_reader reader = byte_reader_over(bytes, size_bytes);
     enum error_code code;

@@ -81,11 +81,11 @@ struct question {
     struct bytes body;
 };
 
-void question_encode(const struct question *question, struct byte_buffer *buffer);
+void meta_question_encode(const struct question *question, struct byte_buffer *buffer);
 
 /* Errors: CORRUPT, UNSUPPORTED. */
-enum error_code question_decode(const uint8_t *bytes, size_t size_bytes,
-                                struct question *question_out, struct error *error);
+enum error_code meta_question_decode(const uint8_t *bytes, size_t size_bytes,
+                                     struct question *question_out, struct error *error);
 
 struct join {
     uint64_t node_id;                     /* that it was given before; 0: none */

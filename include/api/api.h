@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "fanout/fanout.h"
 #include "frontend/frontend.h"
 #include "http/router.h"
 #include "http/server.h"
@@ -94,6 +95,7 @@ struct api_options {
     size_t loop_count;
     struct replica_table *replicas; /* of this node; outlives the api */
     struct frontend *frontend;
+    struct fanout *fanout; /* NULL: queries see what the frontend has, and no metadata */
     struct metrics *metrics;
     struct clock *clock;
     struct api_program program;

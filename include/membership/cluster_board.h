@@ -26,9 +26,14 @@ void cluster_board_destroy(struct cluster_board *board);
 /* A state, shared. */
 struct cluster_view;
 
+enum cluster_view_kind {
+    CLUSTER_VIEW_REMEMBERED, /* from an earlier life: good enough to find other nodes by */
+    CLUSTER_VIEW_CURRENT,    /* what the meta group said in this one */
+};
+
 /* Hang up a copy. Errors: OUT_OF_MEMORY. */
 enum error_code cluster_board_post(struct cluster_board *board, const struct cluster_state *state,
-                                   struct error *error);
+                                   enum cluster_view_kind kind, struct error *error);
 
 /* The newest, a reference; NULL before the first. */
 struct cluster_view *cluster_board_view(struct cluster_board *board);
@@ -38,6 +43,7 @@ struct cluster_view *cluster_board_view(struct cluster_board *board);
 bool cluster_board_refresh(struct cluster_board *board, struct cluster_view **view);
 
 const struct cluster_state *cluster_view_state(const struct cluster_view *view);
+enum cluster_view_kind cluster_view_kind(const struct cluster_view *view);
 
 /* NULL is fine. */
 void cluster_view_unref(struct cluster_view *view);

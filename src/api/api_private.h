@@ -90,6 +90,12 @@ bool api_tenant(struct http_request *request, struct text *tenant_out);
 /* Parameters of query and form; on an error the request has been answered. */
 bool api_parameters(struct http_request *request, const struct http_parameters **parameters_out);
 
+/* How new what a request reads has to be: X-Read-Consistency is "strong", or not given. */
+enum fanout_read api_read_of(const struct http_request *request);
+
+/* Where it reads series. */
+struct series_source *api_source(const struct api *api, enum fanout_read read);
+
 /* A time: seconds with decimals or RFC 3339. Errors: INVALID, naming the parameter, in the words of
  * Prometheus, which differ where the parameter is required. */
 enum error_code api_time(const struct http_parameters *parameters, struct text name,
@@ -220,6 +226,7 @@ struct api_lookup {
     struct http_producer producer;
     struct http_request *request;
     struct api *api;
+    struct series_source *source;
     struct text tenant;
     struct memory_budget memory; /* charged on to the queries' */
     struct arena *arena;         /* charged to it */
@@ -294,5 +301,11 @@ enum error_code api_lookup_sort(struct api_lookup *lookup, void *items, size_t c
  * selectors have; in its arena. */
 enum error_code api_lookup_texts(struct api_lookup *lookup, const struct text **texts_out,
                                  size_t *count_out, struct error *error);
+
+/* metadata.c: see metadata_source_visit; without `metric` of all. Adds the warning. */
+enum error_code api_visit_metadata(struct api_lookup *lookup, struct text metric,
+                                   bool (*visit)(void *context, struct text metric_name,
+                                                 const struct metric_metadata *metadata),
+                                   void *context, struct error *error);
 
 #endif

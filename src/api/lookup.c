@@ -219,6 +219,7 @@ static void start(struct http_request *request, struct text name,
     lookup->request = request;
     lookup->api = api;
     lookup->tenant = tenant; /* in the request, which outlives the look-up */
+    lookup->source = api_source(lookup->api, api_read_of(request));
     lookup->name = name;
     lookup->limit = API_NO_LIMIT;
     lookup->kind = kind;
@@ -310,7 +311,7 @@ enum error_code api_lookup_labels(struct api_lookup *lookup, struct series_set *
 enum error_code api_lookup_texts(struct api_lookup *lookup, const struct text **texts_out,
                                  size_t *count_out, struct error *error)
 {
-    struct series_source *source = frontend_source(lookup->api->options.frontend);
+    struct series_source *source = lookup->source;
     struct text_set found = {.arena = lookup->arena};
     size_t count = lookup->selectors.count > 0 ? lookup->selectors.count : 1;
     enum error_code code = ERROR_NONE;

@@ -27,6 +27,7 @@ struct query_call {
     struct http_producer producer;
     struct http_request *request;
     struct promql_execution *execution;
+    struct fanout_distributor distributor;
     uint64_t limit; /* series of the answer */
     bool with_statistics;
     int64_t time_ms;                /* of an instant query */
@@ -419,7 +420,13 @@ static enum error_code read_common(struct query_call *call,
                             frontend->features == PROMQL_EXPERIMENTAL;
     options->subquery_step_default_ms = frontend->subquery_step_ms;
     options->features = frontend->features;
-    options->source = frontend_source(api_of(call->request)->options.frontend);
+    const struct api *api = api_of(call->request);
+    enum fanout_read read = api_read_of(call->request);
+    options->source = api_source(api, read);
+    if (api->options.fanout != NULL)
+        options->distributor =
+            fanout_distributor_init(&call->distributor, api->options.fanout, read,
+                                    &call->job.canceled, frontend_memory(api->options.frontend));
     options->pool = frontend->pool;
     options->clock = frontend->clock;
     options->samples_max = frontend->samples_max;

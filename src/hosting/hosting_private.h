@@ -62,6 +62,7 @@ struct resident {
     struct timer retry;
     struct journal_request deletion;
     struct job removal;
+    struct error error;
 };
 
 struct hosting_loop {
@@ -126,10 +127,12 @@ static inline uint64_t loop_now_ms(const struct hosting_loop *loop)
     return clock_monotonic_ms(loop->options.environment->clock);
 }
 
-/* NULL: nothing is known of the cluster. */
+/* NULL: nothing is known of the cluster that replicas could be made or removed by. */
 static inline const struct cluster_state *state_of(const struct hosting_loop *loop)
 {
-    return loop->view == NULL ? NULL : cluster_view_state(loop->view);
+    return loop->view == NULL || cluster_view_kind(loop->view) != CLUSTER_VIEW_CURRENT
+               ? NULL
+               : cluster_view_state(loop->view);
 }
 
 /* --- hosting.c ------------------------------------------------------------------------------- */

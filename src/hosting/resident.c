@@ -114,11 +114,44 @@ static enum error_code remove_folder(struct disk *disk, const char *path, int de
 
 /* --- What is desired ------------------------------------------------------------------------- */
 
+/* A node that had a replica does not found the shard again, by whatever old state. */
+static void removal_mark(uint32_t shard_id, char *target, size_t size)
+{
+    snprintf(target, size, "shards/%04u.removed", shard_id);
+}
+
+static enum error_code write_removal_mark(struct disk *disk, uint32_t shard_id, struct error *error)
+{
+    char path[DIRECTORY_BYTES_MAX];
+    struct file *file;
+    removal_mark(shard_id, path, sizeof path);
+    enum error_code code = disk_open(disk, path, DISK_OPEN_CREATE, &file, error);
+    if (code == ERROR_EXISTS)
+        return ERROR_NONE;
+    if (code != ERROR_NONE)
+        return code;
+    disk_close(disk, file);
+    return disk_sync_directory(disk, "shards", error);
+}
+
+static bool was_removed(struct disk *disk, uint32_t shard_id)
+{
+    char path[DIRECTORY_BYTES_MAX];
+    struct file *file;
+    struct error error;
+    removal_mark(shard_id, path, sizeof path);
+    enum error_code code = disk_open(disk, path, DISK_OPEN_READ, &file, &error);
+    if (code == ERROR_NONE)
+        disk_close(disk, file);
+    return code != ERROR_NOT_FOUND; /* what can't be read may be there */
+}
+
 /* The first replicas of a shard found it together; one that comes later waits for the leader. */
-static size_t find_founders(const struct cluster_shard *shard,
+static size_t find_founders(struct disk *disk, const struct cluster_shard *shard,
                             struct consensus_member founders[CLUSTER_REPLICAS_MAX])
 {
-    if (shard->generation > 1 || shard->parent != CLUSTER_SHARD_NONE)
+    if (shard->generation > 1 || shard->parent != CLUSTER_SHARD_NONE ||
+        was_removed(disk, shard->shard_id))
         return 0;
     for (uint32_t i = 0; i < shard->replicas.count; i++) {
         founders[i] = (struct consensus_member){.node_id = shard->replicas.node_ids[i],
@@ -133,7 +166,7 @@ static void make(struct hosting_loop *loop, const struct cluster_shard *shard)
 {
     struct error error;
     struct consensus_member founders[CLUSTER_REPLICAS_MAX];
-    size_t count = find_founders(shard, founders);
+    size_t count = find_founders(loop->options.environment->disk, shard, founders);
     char former[DIRECTORY_BYTES_MAX]; /* a removal that a crash has cut short */
     shard_directory(shard->shard_id, former, sizeof former);
     enum error_code code = remove_folder(loop->options.environment->disk, former, 0, &error);
@@ -207,6 +240,29 @@ static void log_deleted(struct journal_request *request)
     scheduler_submit(scheduler_of(resident->loop), &resident->removal);
 }
 
+static void mark_run(struct job *job)
+{
+    struct resident *resident =
+        (struct resident *)((char *)job - offsetof(struct resident, removal));
+    error_clear(&resident->error);
+    (void)write_removal_mark(resident->loop->options.environment->disk, resident->shard_id,
+                             &resident->error); /* its code is kept */
+}
+
+static void mark_written(struct job *job)
+{
+    struct resident *resident =
+        (struct resident *)((char *)job - offsetof(struct resident, removal));
+    struct hosting_loop *loop = resident->loop;
+    if (resident->error.code != ERROR_NONE) {
+        loop->hosting->options.fatal(loop->hosting->options.context, &resident->error);
+        return;
+    }
+    resident->deletion.done = log_deleted;
+    journal_delete_group(loop->options.journal, hosting_group_of(resident->shard_id),
+                         &resident->deletion);
+}
+
 static void replica_closed(void *context)
 {
     struct resident *resident = context;
@@ -219,9 +275,9 @@ static void replica_closed(void *context)
         return;
     }
     resident->state = RESIDENT_DELETING;
-    resident->deletion.done = log_deleted;
-    journal_delete_group(loop->options.journal, hosting_group_of(resident->shard_id),
-                         &resident->deletion);
+    resident->removal =
+        (struct job){.run = mark_run, .done = mark_written, .class = JOB_BACKGROUND};
+    scheduler_submit(scheduler_of(loop), &resident->removal);
 }
 
 static void take_out(struct resident *resident)

@@ -78,8 +78,10 @@ static void release(struct node *node)
         group_link_destroy(node->loops[i].link);
     }
     hosting_destroy(node->hosting);
-    replica_table_destroy(node->replicas);
     frontend_destroy(node->frontend);
+    fanout_destroy(node->fanout);
+    fanout_replicas_destroy(node->fanout_replicas);
+    replica_table_destroy(node->replicas);
     api_destroy(node->api);
     http_router_destroy(node->router);
     worker_pool_destroy(node->pool);

@@ -40,6 +40,18 @@ static enum error_code find_former_shards(struct node_cluster *cluster, struct e
                          error);
 }
 
+/* Before the meta group has a leader: where the others were. */
+static enum error_code recall(struct node_cluster *cluster, struct error *error)
+{
+    struct cluster_state *state = NULL;
+    enum error_code code =
+        node_identity_recall(cluster->node->settings->storage_directory, &state, error);
+    if (code == ERROR_NONE && state != NULL)
+        code = cluster_board_post(cluster->board, state, CLUSTER_VIEW_REMEMBERED, error);
+    cluster_state_destroy(state);
+    return code;
+}
+
 enum error_code node_cluster_prepare(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
@@ -61,6 +73,8 @@ enum error_code node_cluster_prepare(struct node *node, struct error *error)
         code = open_tls(cluster, settings, error);
     if (code == ERROR_NONE)
         code = cluster_board_create(&cluster->board, error);
+    if (code == ERROR_NONE)
+        code = recall(cluster, error);
     if (code == ERROR_NONE) {
         cluster->lanes = network_lanes_create((uint32_t)settings->threads);
         if (cluster->lanes == NULL)
@@ -153,15 +167,8 @@ static void follow_on_loop(struct task *task)
     node_peers_follow(loop);
 }
 
-static void on_changed(void *context, const struct cluster_state *state)
+static void follow_everywhere(struct node *node)
 {
-    struct node *node = context;
-    struct error error;
-    if (cluster_board_post(node->cluster->board, state, &error) != ERROR_NONE) {
-        log_event(LOG_ERROR, "server", "the state of the cluster can't be shown", "error=\"%s\"",
-                  error.message);
-        return; /* the next change has it all */
-    }
     for (size_t i = 0; i < node->loop_count; i++) {
         struct node_loop *loop = &node->loops[i];
         if (atomic_exchange(&loop->follow_queued, true))
@@ -169,6 +176,57 @@ static void on_changed(void *context, const struct cluster_state *state)
         loop->follow_task.run = follow_on_loop;
         scheduler_post(loop->environment.scheduler, &loop->follow_task);
     }
+}
+
+static void remember(struct node_cluster *cluster, const struct cluster_state *state);
+
+static void remember_run(struct job *job)
+{
+    struct node_cluster *cluster =
+        (struct node_cluster *)((char *)job - offsetof(struct node_cluster, remember));
+    struct error error;
+    if (node_identity_remember(cluster->node->settings->storage_directory, &cluster->remembered,
+                               &error) != ERROR_NONE)
+        log_event(LOG_WARNING, "server", "the state of the cluster is not remembered",
+                  "error=\"%s\"", error.message);
+}
+
+static void remember_done(struct job *job)
+{
+    struct node_cluster *cluster =
+        (struct node_cluster *)((char *)job - offsetof(struct node_cluster, remember));
+    cluster->remembering = false;
+    if (cluster->remember_again && cluster->meta != NULL)
+        remember(cluster, meta_state(cluster->meta));
+}
+
+static void remember(struct node_cluster *cluster, const struct cluster_state *state)
+{
+    cluster->remember_again = cluster->remembering;
+    if (cluster->remembering)
+        return;
+    byte_buffer_clear(&cluster->remembered);
+    cluster_state_encode(state, &cluster->remembered);
+    if (cluster->remembered.failed)
+        return; /* with the next change */
+    cluster->remembering = true;
+    cluster->remember =
+        (struct job){.run = remember_run, .done = remember_done, .class = JOB_STORAGE};
+    scheduler_submit(cluster->node->loops[0].environment.scheduler, &cluster->remember);
+}
+
+static void on_changed(void *context, const struct cluster_state *state)
+{
+    struct node *node = context;
+    struct error error;
+    remember(node->cluster, state);
+    if (cluster_board_post(node->cluster->board, state, CLUSTER_VIEW_CURRENT, &error) !=
+        ERROR_NONE) {
+        log_event(LOG_ERROR, "server", "the state of the cluster can't be shown", "error=\"%s\"",
+                  error.message);
+        return; /* the next change has it all */
+    }
+    follow_everywhere(node);
 }
 
 static void on_observed(void *context, const struct meta_view *view)
@@ -270,6 +328,7 @@ enum error_code node_cluster_open(struct node *node, struct error *error)
 
 void node_cluster_start(struct node *node)
 {
+    follow_everywhere(node);
     meta_start(node->cluster->meta);
 }
 
@@ -285,6 +344,7 @@ void node_cluster_release(struct node *node)
     tls_context_destroy(cluster->tls);
     cluster_addresses_clear(&cluster->addresses);
     byte_buffer_clear(&cluster->stored);
+    byte_buffer_clear(&cluster->remembered);
     pthread_mutex_destroy(&cluster->mutex);
     free(cluster);
 }
@@ -330,7 +390,8 @@ static enum error_code check_state(struct node *node, const struct cluster_view 
                                    struct error *error)
 {
     struct hosting_statistics hosting;
-    if (view == NULL || cluster_state_facts(cluster_view_state(view))->index == 0)
+    if (view == NULL || cluster_view_kind(view) != CLUSTER_VIEW_CURRENT ||
+        cluster_state_facts(cluster_view_state(view))->index == 0)
         return error_set(error, ERROR_UNAVAILABLE, "the state of the cluster is not known yet");
     hosting_read_statistics(node->hosting, &hosting);
     if (hosting.missing > 0)

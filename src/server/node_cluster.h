@@ -41,6 +41,10 @@ struct node_cluster {
     const uint8_t *store_bytes;
     size_t store_size;
     struct error store_error;
+    struct job remember; /* the state, in a file */
+    struct byte_buffer remembered;
+    bool remembering;
+    bool remember_again;
     /* Any thread. */
     _Atomic bool is_identified;
     _Atomic size_t loops_opened; /* whose replicas are */

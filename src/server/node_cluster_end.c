@@ -30,6 +30,7 @@ static void transport_closed(void *context)
 
 void node_cluster_close_network(struct node_loop *loop, void (*done)(void *context), void *context)
 {
+    fanout_detach(loop->node->fanout, loop->number);
     struct transport *transport = loop->transport;
     loop->network_closed = done;
     loop->network_closed_context = context;

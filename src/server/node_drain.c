@@ -127,18 +127,38 @@ static void close_replicas(struct node *node)
     run_step(node, close_loop_replicas);
 }
 
+/* --- Writes end ---------------------------------------------------------------------------------
+ */
+
+static void routing_drained(void *context)
+{
+    step_done(context);
+}
+
+static void drain_routing(struct task *task)
+{
+    struct node_loop *loop = loop_of_task(task);
+    routing_drain(loop->routing, routing_drained, loop);
+}
+
+static void drain_routings(struct node *node)
+{
+    node->next_step = close_replicas;
+    run_step(node, drain_routing);
+}
+
 /* --- The meta group closes ---------------------------------------------------------------------
  */
 
 static void meta_closed(void *context)
 {
-    close_replicas(context);
+    drain_routings(context);
 }
 
 static void close_meta(struct node *node)
 {
     if (node->cluster == NULL)
-        close_replicas(node);
+        drain_routings(node);
     else
         node_cluster_close_meta(node, meta_closed, node);
 }

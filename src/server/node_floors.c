@@ -7,26 +7,45 @@
 #include "platform/stream.h"
 
 #include "machine.h"
+#include "node_cluster.h"
 #include "node_private.h"
 
 /* --- Opening, the upper floors ---------------------------------------------------------------- */
 
+/* Queries reach replicas of this node and of others in one way. */
+static enum error_code open_fanout(struct node *node, struct error *error)
+{
+    struct node_cluster *cluster = node->cluster;
+    enum error_code code = fanout_replicas_create(node->replicas, &node->fanout_replicas, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct fanout_options options = {
+        .board = cluster == NULL ? NULL : cluster->board,
+        .replicas = node->fanout_replicas,
+        .clock = clock_system(),
+        .loop_count = cluster == NULL ? 0 : node->loop_count,
+        .pool = node->pool,
+        .query_memory_max_bytes = node->settings->query_memory_bytes,
+        .samples_max = node->settings->query_max_samples,
+        .timeout_ms = (uint64_t)node->settings->query_timeout_ms,
+    };
+    code = fanout_create(&options, &node->fanout, error);
+    for (size_t i = 0; code == ERROR_NONE && cluster != NULL && i < node->loop_count; i++)
+        fanout_attach(node->fanout, i, node->loops[i].environment.scheduler,
+                      node->loops[i].transport);
+    return code;
+}
+
 enum error_code node_open_frontend(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
-    uint32_t shards = node->topology.shard_count;
-    struct series_source **sources = calloc(shards, sizeof *sources);
-    if (sources == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "frontend");
-    node->direct = calloc(shards, sizeof *node->direct);
-    for (uint32_t shard = 0; node->cluster == NULL && shard < shards; shard++) {
-        node->direct[shard] = replica_table_hold(node->replicas, shard);
-        sources[shard] = shard_source(replica_shard(node->direct[shard]));
-        replica_table_release(node->replicas, shard);
-    }
+    enum error_code code = open_fanout(node, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct series_source *source = fanout_source(node->fanout, FANOUT_READ_DEFAULT);
     struct frontend_options options = {
-        .shards = sources,
-        .shard_count = node->cluster == NULL ? shards : 0,
+        .shards = &source,
+        .shard_count = 1,
         .pool = node->pool,
         .clock = clock_system(),
         .lookback_ms = settings->query_lookback_ms,
@@ -39,10 +58,35 @@ enum error_code node_open_frontend(struct node *node, struct error *error)
         .slow_ms = settings->query_slow_ms,
         .features = settings->query_features,
     };
-    enum error_code code = frontend_create(&options, &node->frontend, error);
-    free(sources);
+    code = frontend_create(&options, &node->frontend, error);
+    if (code == ERROR_NONE)
+        fanout_set_memory(node->fanout, frontend_memory(node->frontend));
     return code;
 }
+
+/* The log before a flush is not needed any more. */
+static void flushed(void *context, uint32_t shard_id, struct replica *replica)
+{
+    struct node *node = context;
+    (void)replica;
+    journal_trim(node->loops[hosting_loop_of(node->hosting, shard_id)].journal);
+}
+
+static enum error_code open_routing(struct node *node, struct node_loop *loop, struct error *error)
+{
+    struct routing_options options = {
+        .scheduler = loop->environment.scheduler,
+        .table = node->replicas,
+        .board = node->cluster == NULL ? NULL : node->cluster->board,
+        .transport = loop->transport,
+        .flushed = flushed,
+        .context = node,
+    };
+    return routing_create(&options, &loop->routing, error);
+}
+
+/* A write may wait for the next leader as long as senders wait for it. */
+enum { WRITE_RETRY_MS = 10 * 1000 };
 
 enum error_code node_open_ingest(struct node *node, struct error *error)
 {
@@ -50,15 +94,17 @@ enum error_code node_open_ingest(struct node *node, struct error *error)
     uint64_t alias_bytes = machine_memory_bytes() / 16 / node->loop_count;
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++) {
-        struct routing_options routing = {
-            .scheduler = node->loops[i].environment.scheduler,
-            .table = node->replicas,
-        };
+        struct node_loop *loop = &node->loops[i];
+        code = open_routing(node, loop, error);
+        if (code != ERROR_NONE)
+            break;
         struct ingest_options options = {
-            .scheduler = node->loops[i].environment.scheduler,
+            .scheduler = loop->environment.scheduler,
             .clock = clock_system(),
+            .router = routing_router(loop->routing),
             .slots = &node->slots,
             .spread = node->topology.spread,
+            .retry_ms = node->cluster == NULL ? 0 : WRITE_RETRY_MS,
             .hash_seed = node->hash_seed,
             .limits =
                 {
@@ -71,11 +117,7 @@ enum error_code node_open_ingest(struct node *node, struct error *error)
                 },
             .metrics = &node->ingest_metrics,
         };
-        code = routing_create(&routing, &node->loops[i].routing, error);
-        if (code != ERROR_NONE)
-            break;
-        options.router = routing_router(node->loops[i].routing);
-        code = ingest_create(&options, &node->loops[i].ingest, error);
+        code = ingest_create(&options, &loop->ingest, error);
     }
     return code;
 }
@@ -104,6 +146,7 @@ enum error_code node_open_api(struct node *node, struct error *error)
         .loop_count = node->loop_count,
         .replicas = node->replicas,
         .frontend = node->frontend,
+        .fanout = node->fanout,
         .metrics = node->metrics,
         .clock = clock_system(),
         .program = node_program(node),

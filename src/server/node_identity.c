@@ -86,3 +86,43 @@ enum error_code node_identity_exists(const char *directory, bool *exists_out, st
     byte_buffer_clear(&bytes);
     return code;
 }
+
+/* --- The state that was known last ----------------------------------------------------------- */
+
+enum { STATE_CHECKSUM_BYTES = 4 };
+
+enum error_code node_identity_remember(const char *directory, const struct byte_buffer *state,
+                                       struct error *error)
+{
+    struct byte_buffer content = {0};
+    byte_buffer_u32(&content, crc32c(0, state->bytes, state->size));
+    byte_buffer_append(&content, state->bytes, state->size);
+    enum error_code code =
+        content.failed
+            ? error_set(error, ERROR_OUT_OF_MEMORY, "state of the cluster")
+            : stored_file_write(directory, "cluster", content.bytes, content.size, error);
+    byte_buffer_clear(&content);
+    return code;
+}
+
+enum error_code node_identity_recall(const char *directory, struct cluster_state **state_out,
+                                     struct error *error)
+{
+    struct byte_buffer content = {0};
+    struct cluster_state *state = NULL;
+    enum error_code code = stored_file_read(directory, "cluster", &content, error);
+    if (code == ERROR_NONE && content.size > STATE_CHECKSUM_BYTES) {
+        struct byte_reader reader = byte_reader_over(content.bytes, content.size);
+        const uint8_t *bytes = content.bytes + STATE_CHECKSUM_BYTES;
+        size_t size = content.size - STATE_CHECKSUM_BYTES;
+        struct error ignored; /* it is but a help */
+        if (byte_reader_u32(&reader) != crc32c(0, bytes, size) ||
+            cluster_state_decode(bytes, size, CLUSTER_VERSION_MAX, &state, &ignored) != ERROR_NONE)
+            state = NULL;
+    }
+    byte_buffer_clear(&content);
+    if (code != ERROR_NONE && code != ERROR_NOT_FOUND)
+        return code;
+    *state_out = state;
+    return ERROR_NONE;
+}

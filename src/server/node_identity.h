@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "membership/cluster_node.h"
+#include "membership/cluster_state.h"
 
 /* The id of the directory; made when there is none. Errors: CORRUPT, IO, NO_SPACE. */
 enum error_code node_identity_directory(const char *directory,
@@ -24,6 +24,16 @@ enum error_code node_identity_read(const char *directory, struct byte_buffer *by
 /* Errors: IO, NO_SPACE. */
 enum error_code node_identity_write(const char *directory, const uint8_t *bytes, size_t size_bytes,
                                     struct error *error);
+
+/* The state of the cluster as it was known last: by it a node finds the others before the meta
+ * group has a leader. NULL: none, or none that can be read. File "cluster". Errors: IO,
+ * OUT_OF_MEMORY. */
+enum error_code node_identity_recall(const char *directory, struct cluster_state **state_out,
+                                     struct error *error);
+
+/* Errors: IO, NO_SPACE. */
+enum error_code node_identity_remember(const char *directory, const struct byte_buffer *state,
+                                       struct error *error);
 
 /* Whether the directory belongs to a cluster. Errors: IO. */
 enum error_code node_identity_exists(const char *directory, bool *exists_out, struct error *error);

@@ -25,8 +25,8 @@ static bool on_admit(void *context, const struct transport_stranger *stranger)
 {
     struct node_loop *loop = context;
     struct node_cluster *cluster = loop->node->cluster;
-    if (loop->number == 0)
-        return cluster->meta != NULL && meta_admit(cluster->meta, stranger);
+    if (loop->number == 0 && cluster->meta != NULL && meta_admit(cluster->meta, stranger))
+        return true;
     (void)cluster_board_refresh(cluster->board, &loop->view);
     const struct cluster_node *node =
         loop->view == NULL
@@ -90,6 +90,8 @@ enum error_code node_peers_identified(struct node_loop *loop, struct error *erro
     struct transport_identity identity = {.node_id = cluster->node_id};
     memcpy(identity.cluster_id, cluster->cluster_id, sizeof identity.cluster_id);
     transport_set_identity(loop->transport, &identity);
+    routing_set_node(loop->routing, cluster->node_id);
+    fanout_set_node(node->fanout, cluster->node_id);
     enum error_code code = node_open_host(loop, cluster->node_id, error);
     if (code == ERROR_NONE)
         code = hosting_open(node->hosting, loop->number, loop->host, cluster->node_id,
@@ -97,6 +99,21 @@ enum error_code node_peers_identified(struct node_loop *loop, struct error *erro
     if (code == ERROR_NONE)
         atomic_fetch_add(&cluster->loops_opened, 1);
     return code;
+}
+
+/* --- Slots ----------------------------------------------------------------------------------- */
+
+/* Writes go by the slot map of the cluster. */
+static void node_follow_slots(struct node_loop *loop, const struct cluster_state *state)
+{
+    size_t shard_count;
+    (void)cluster_state_shards(state, &shard_count);
+    struct slot_map slots = {
+        .version = cluster_state_facts(state)->slot_map_version + 1,
+        .shard_count = (uint32_t)shard_count,
+    };
+    memcpy(slots.shards, cluster_state_slots(state), sizeof slots.shards);
+    ingest_set_slots(loop->ingest, &slots);
 }
 
 /* --- Peers ----------------------------------------------------------------------------------- */
@@ -108,6 +125,7 @@ void node_peers_follow(struct node_loop *loop)
     if (loop->view == NULL || loop->transport == NULL)
         return;
     const struct cluster_state *state = cluster_view_state(loop->view);
+    node_follow_slots(loop, state);
     size_t count;
     const struct cluster_node *nodes = cluster_state_nodes(state, &count);
     for (size_t i = 0; i < count; i++) {

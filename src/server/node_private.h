@@ -10,6 +10,8 @@
 #include "access/gate.h"
 #include "api/api.h"
 #include "block/page_cache.h"
+#include "fanout/fanout.h"
+#include "fanout/replicas.h"
 #include "frontend/frontend.h"
 #include "group/group.h"
 #include "group/link.h"
@@ -99,7 +101,8 @@ struct node {
     size_t loop_count;
     struct replica_table *replicas;
     struct hosting *hosting;
-    struct replica **direct;
+    struct fanout_replicas *fanout_replicas;
+    struct fanout *fanout;
     _Atomic uint64_t series; /* of all shards, alive */
     struct slot_map slots;
     struct frontend *frontend;

@@ -26,103 +26,86 @@ static enum error_code reload(void *context, struct error *error)
     return node_reload(context, error);
 }
 
+/* --- All shards ---------------------------------------------------------------------------------
+ */
+
+/* Of the cluster, or of this node when it is alone; 0: not known yet. */
+static uint32_t count_shards(const struct node *node)
+{
+    size_t count = 0;
+    if (node->cluster == NULL)
+        return node->topology.shard_count;
+    struct cluster_view *view = cluster_board_view(node->cluster->board);
+    if (view != NULL)
+        (void)cluster_state_shards(cluster_view_state(view), &count);
+    cluster_view_unref(view);
+    return (uint32_t)count;
+}
+
+static struct routing *routing_of(const struct node *node, const struct scheduler *origin)
+{
+    for (size_t i = 0; i < node->loop_count; i++)
+        if (node->loops[i].environment.scheduler == origin)
+            return node->loops[i].routing;
+    return NULL;
+}
+
 /* --- Flush ------------------------------------------------------------------------------------ */
 
 struct flush_all;
 
 struct flush_one {
-    struct shard_flush flush; /* first */
-    struct task task;
+    struct routing_flush flush; /* first */
     struct flush_all *all;
-    struct node *node;
-    uint32_t shard_id;
-    struct replica *replica;
-    struct journal *journal; /* of the same loop */
 };
 
 struct flush_all {
-    struct scheduler *origin;
     void (*done)(void *argument, const struct error *error);
     void *argument;
-    _Atomic size_t outstanding;
-    atomic_bool canceled; /* the node ends */
-    struct task task;
+    size_t outstanding;
+    struct error error; /* the last one */
     struct flush_one shards[];
 };
 
-static void flush_answer(struct task *task)
+static void shard_flushed(struct routing_flush *flush)
 {
-    struct flush_all *all = (struct flush_all *)((char *)task - offsetof(struct flush_all, task));
-    struct error outcome;
-    error_clear(&outcome);
-    if (atomic_load(&all->canceled))
-        error_set(&outcome, ERROR_UNAVAILABLE, "shutting down");
-    all->done(all->argument, &outcome);
-    free(all);
-}
-
-static void shard_flushed(struct shard_flush *flush, const struct error *error)
-{
-    struct flush_one *one = (struct flush_one *)flush;
-    struct flush_all *all = one->all;
-    replica_table_release(one->node->replicas, one->shard_id);
-    if (error->code == ERROR_NONE)
-        journal_trim(one->journal); /* the log before it is not needed any more */
-    else
-        atomic_store(&all->canceled, true); /* a flush waits until it succeeds */
-    if (atomic_fetch_sub(&all->outstanding, 1) > 1)
+    struct flush_all *all = ((struct flush_one *)flush)->all;
+    if (flush->error.code != ERROR_NONE)
+        all->error = flush->error;
+    if (--all->outstanding > 0)
         return;
-    all->task.run = flush_answer;
-    scheduler_post(all->origin, &all->task);
-}
-
-static void flush_on_loop(struct task *task)
-{
-    struct flush_one *one = (struct flush_one *)((char *)task - offsetof(struct flush_one, task));
-    struct replica *replica = one->replica;
-    bool draining = atomic_load(&one->node->draining); /* those before are canceled already */
-    one->flush.done = shard_flushed;
-    replica_flush(replica, &one->flush); /* it may be over now, and its memory gone */
-    if (draining)
-        shard_cancel_flushes(replica_shard(replica));
-}
-
-static struct node_loop *loop_of_shard(struct node *node, uint32_t shard)
-{
-    return &node->loops[hosting_loop_of(node->hosting, shard)];
+    all->done(all->argument, &all->error);
+    free(all);
 }
 
 static void flush(void *context, enum flush_reach reach, struct scheduler *origin,
                   void (*done)(void *argument, const struct error *error), void *argument)
 {
     struct node *node = context;
-    uint32_t shards = node->topology.shard_count;
+    uint32_t shards = count_shards(node);
+    struct error error;
     struct flush_all *all = calloc(1, sizeof *all + shards * sizeof all->shards[0]);
-    if (all == NULL) {
-        struct error error;
-        error_set(&error, ERROR_UNAVAILABLE, "not enough memory to flush");
+    if (all == NULL || shards == 0) {
+        error_set(&error, ERROR_UNAVAILABLE,
+                  all == NULL ? "not enough memory to flush" : "the cluster is not known yet");
+        free(all);
         done(argument, &error);
         return;
     }
-    all->origin = origin;
+    error_clear(&all->error);
     all->done = done;
     all->argument = argument;
     all->outstanding = shards;
     for (uint32_t shard = 0; shard < shards; shard++) {
         struct flush_one *one = &all->shards[shard];
         one->all = all;
-        one->node = node;
-        one->shard_id = shard;
         one->flush.reach = reach;
-        one->replica = replica_table_hold(node->replicas, shard);
-        one->journal = loop_of_shard(node, shard)->journal;
-        one->task.run = flush_on_loop;
-        scheduler_post(loop_of_shard(node, shard)->environment.scheduler, &one->task);
+        one->flush.done = shard_flushed;
+        routing_flush(routing_of(node, origin), shard, &one->flush);
     }
 }
 
-/* --- Deletion
- * -------------------------------------------------------------------------------------- */
+/* --- Deletion --------------------------------------------------------------------------------- */
 
 struct delete_all;
 
@@ -158,13 +141,28 @@ static void shard_not_asked(struct task *task)
         &((struct delete_one *)((char *)task - offsetof(struct delete_one, task)))->entry);
 }
 
+static void delete_from(struct node *node, uint32_t shard, struct delete_one *one,
+                        const struct byte_buffer *entry)
+{
+    byte_buffer_append(&one->entry.bytes, entry->bytes, entry->size);
+    if (!one->entry.bytes.failed) {
+        write_router_propose(routing_router(routing_of(node, one->entry.origin)), shard,
+                             &one->entry);
+        return;
+    }
+    /* The others go on: a deletion that is sent again does no harm. */
+    error_set(&one->entry.error, ERROR_UNAVAILABLE, "not enough memory to delete");
+    one->task.run = shard_not_asked;
+    scheduler_defer(one->entry.origin, &one->task);
+}
+
 static void delete_series(void *context, struct scheduler *origin, struct text tenant,
                           const struct matcher *const *matchers, size_t matcher_count,
                           int64_t start_ms, int64_t end_ms,
                           void (*done)(void *argument, const struct error *error), void *argument)
 {
     struct node *node = context;
-    uint32_t shards = node->topology.shard_count;
+    uint32_t shards = count_shards(node);
     struct error error;
     struct byte_buffer entry = {0};
     struct delete_all *all = calloc(1, sizeof *all + shards * sizeof all->shards[0]);
@@ -172,12 +170,15 @@ static void delete_series(void *context, struct scheduler *origin, struct text t
                                                matchers, matcher_count, start_ms, end_ms, &error);
     if (code == ERROR_NONE && all == NULL)
         code = error_set(&error, ERROR_OUT_OF_MEMORY, "deletion");
+    if (code == ERROR_NONE && shards == 0)
+        code = error_set(&error, ERROR_UNAVAILABLE, "the cluster is not known yet");
     if (code != ERROR_NONE) {
         byte_buffer_clear(&entry);
         free(all);
         done(argument, &error);
         return;
     }
+    error_clear(&all->error);
     all->done = done;
     all->argument = argument;
     all->outstanding = shards;
@@ -186,15 +187,7 @@ static void delete_series(void *context, struct scheduler *origin, struct text t
         one->all = all;
         one->entry.origin = origin;
         one->entry.done = shard_deleted;
-        byte_buffer_append(&one->entry.bytes, entry.bytes, entry.size);
-        if (one->entry.bytes.failed) {
-            /* The others go on: a deletion that is sent again does no harm. */
-            error_set(&one->entry.error, ERROR_UNAVAILABLE, "not enough memory to delete");
-            one->task.run = shard_not_asked;
-            scheduler_defer(origin, &one->task);
-            continue;
-        }
-        replica_propose(node->direct[shard], &one->entry);
+        delete_from(node, shard, one, &entry);
     }
     byte_buffer_clear(&entry);
 }

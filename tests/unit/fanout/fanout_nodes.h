@@ -400,7 +400,8 @@ static inline void node_open(struct node *node, uint64_t id, const struct cluste
         replica->memory = shard_series[i];
     }
     assert_int_equal(cluster_board_create(&node->board, &error), ERROR_NONE);
-    assert_int_equal(cluster_board_post(node->board, state, &error), ERROR_NONE);
+    assert_int_equal(cluster_board_post(node->board, state, CLUSTER_VIEW_CURRENT, &error),
+                     ERROR_NONE);
     assert_int_equal(
         worker_pool_create(&(struct worker_pool_options){.worker_count = 4}, &node->pool, &error),
         ERROR_NONE);

@@ -21,13 +21,13 @@ static void test_views_outlive_what_is_posted_later(void **unused)
 
     struct cluster_state *state = NULL;
     assert_int_equal(cluster_state_create(CLUSTER_VERSION_MAX, &state, &error), ERROR_NONE);
-    assert_int_equal(cluster_board_post(board, state, &error), ERROR_NONE);
+    assert_int_equal(cluster_board_post(board, state, CLUSTER_VIEW_CURRENT, &error), ERROR_NONE);
     assert_true(cluster_board_refresh(board, &kept));
     assert_false(cluster_board_refresh(board, &kept));
     assert_int_equal(cluster_state_facts(cluster_view_state(kept))->index,
                      cluster_state_facts(state)->index);
 
-    assert_int_equal(cluster_board_post(board, state, &error), ERROR_NONE);
+    assert_int_equal(cluster_board_post(board, state, CLUSTER_VIEW_CURRENT, &error), ERROR_NONE);
     cluster_state_destroy(state);
     struct cluster_view *newer = cluster_board_view(board);
     assert_ptr_not_equal(newer, kept);

@@ -166,7 +166,7 @@ static inline void example_encode(enum example_kind kind, struct byte_buffer *bu
         introduction_encode(&introduction, buffer);
         return;
     case EXAMPLE_QUESTION:
-        question_encode(&question, buffer);
+        meta_question_encode(&question, buffer);
         return;
     case EXAMPLE_JOIN:
         join_encode(&join, buffer);
@@ -223,9 +223,9 @@ static inline enum error_code example_again(enum example_kind kind, struct bytes
             introduction_encode(&introduction, again);
         break;
     case EXAMPLE_QUESTION:
-        code = question_decode(bytes.data, bytes.size, &question, error);
+        code = meta_question_decode(bytes.data, bytes.size, &question, error);
         if (code == ERROR_NONE)
-            question_encode(&question, again);
+            meta_question_encode(&question, again);
         break;
     case EXAMPLE_JOIN:
         code = join_decode(bytes, &join, error);

@@ -69,7 +69,7 @@ static void an_unknown_version_or_operation_is_unsupported(void **state)
     static const uint8_t QUESTION[] = {1, OPERATIONS, 0};
     struct question question;
     struct error error;
-    assert_int_equal(question_decode(QUESTION, sizeof QUESTION, &question, &error),
+    assert_int_equal(meta_question_decode(QUESTION, sizeof QUESTION, &question, &error),
                      ERROR_UNSUPPORTED);
 }
 

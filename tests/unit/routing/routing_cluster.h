@@ -206,7 +206,8 @@ static inline void open_member_network(struct member *member, const struct clust
     assert_int_equal(group_link_create(transport, &member->link, &error), ERROR_NONE);
     assert_int_equal(replica_table_create(16, &member->table, &error), ERROR_NONE);
     assert_int_equal(cluster_board_create(&member->board, &error), ERROR_NONE);
-    assert_int_equal(cluster_board_post(member->board, state, &error), ERROR_NONE);
+    assert_int_equal(cluster_board_post(member->board, state, CLUSTER_VIEW_CURRENT, &error),
+                     ERROR_NONE);
     struct routing_options *routing = &member->options;
     routing->scheduler = &world.base;
     routing->table = member->table;
