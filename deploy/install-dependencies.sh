@@ -15,7 +15,7 @@ build_packages='build-essential ccache cmake ninja-build pkg-config python3
     libsnappy-dev libssl-dev liburing-dev libuv1-dev libxxhash-dev libyaml-dev libzstd-dev
     zlib1g-dev'
 test_packages='clang clang-format libclang-rt-14-dev llvm shellcheck
-    ca-certificates curl openssl procps python3-yaml zstd prometheus prometheus-node-exporter'
+    ca-certificates curl e2fsprogs iproute2 openssl procps python3-yaml util-linux zstd prometheus prometheus-node-exporter'
 benchmark_packages='victoria-metrics'
 
 fail() {

@@ -69,7 +69,7 @@ run_stage() {
         build fuzz fuzz_targets && say "fuzz: targets" && run_tests fuzz '^fuzz$'
         ;;
     release) # what runs long or against the clock, as it is shipped
-        build release && say "release: tests" && run_tests release '^(simulation|integration)$'
+        build release && say "release: tests" && run_tests release '^(simulation|integration|chaos)$'
         ;;
     *)
         echo "tests/run.sh: unknown stage '$1'; known are asan-ubsan tsan fuzz release" >&2

@@ -2,7 +2,8 @@
  * ingest - the write path of one loop: from a decoded body to acknowledged samples.
  *
  *   body -> decode -> alias known: shard and id, or labels decoded, checked, slot -> per shard
- *        -> replicas -> all answered -> outcome
+ *        -> router -> all answered -> outcome
+ *                         | some are unavailable: these are built anew and sent again
  *
  * One per loop; knows nothing of HTTP. The request and its body are the caller's until `done`.
  */
@@ -17,6 +18,7 @@
 #include "platform/clock.h"
 #include "platform/scheduler.h"
 #include "replica/replica.h"
+#include "replica/write_router.h"
 #include "shard/slots.h"
 #include "telemetry/metrics.h"
 #include "wire/remote_write.h"
@@ -58,6 +60,7 @@ struct ingest_metrics {
     struct counter *exemplars;
     struct counter *new_series;
     struct counter *alias_misses;
+    struct counter *retries; /* parts of requests that were sent again */
     struct counter *refused[INGEST_REASONS];
     struct distribution *duration_seconds;
 };
@@ -68,9 +71,12 @@ bool ingest_metrics_create(struct ingest_metrics *metrics_out, struct metrics *m
 struct ingest_options {
     struct scheduler *scheduler;
     struct clock *clock;
-    struct replica *const *replicas; /* [slots->shard_count], by shard */
-    const struct slot_map *slots;
+    struct write_router *router;  /* of the same loop */
+    const struct slot_map *slots; /* copied; see ingest_set_slots */
     uint32_t spread;
+    /* How long after its start a request still sends again what was unavailable, with pauses of
+     * 50 ms doubling to 500 ms. 0: it does not. */
+    uint64_t retry_ms;
     uint64_t hash_seed;
     struct ingest_limits limits;
     struct ingest_metrics *metrics;
@@ -83,6 +89,13 @@ enum error_code ingest_create(const struct ingest_options *options, struct inges
                               struct error *error);
 /* No request may be under way. NULL is fine. */
 void ingest_destroy(struct ingest *ingest);
+
+/* Slots have moved to other shards: known series of these are looked up by their labels again. An
+ * older map than the one there is is ignored. Copied; cheap, but not for every request. */
+void ingest_set_slots(struct ingest *ingest, const struct slot_map *slots);
+
+/* Nothing is sent again any more: requests that wait to do so end now, INGEST_UNAVAILABLE. */
+void ingest_drain(struct ingest *ingest);
 
 enum ingest_status {
     INGEST_STORED,      /* everything valid; 2xx */
@@ -115,16 +128,21 @@ struct ingest_request {
     struct ingest_work *work;
     uint64_t started_ns;
     struct task task;
+    bool canceled;
 };
 
 /* `done` is not called inside the call. */
 void ingest_write(struct ingest *ingest, struct ingest_request *request);
+
+/* Nobody waits for it any more: it ends, through `done`, as soon as what was sent is answered. */
+void ingest_cancel(struct ingest_request *request);
 
 struct ingest_statistics {
     uint64_t alias_count;
     uint64_t alias_bytes;
     uint64_t alias_evictions;
     uint64_t requests_in_flight;
+    uint64_t requests_waiting; /* of these, to send something again */
 };
 
 /* On the loop. */

@@ -32,6 +32,7 @@ struct timer {
 /* Who waits longer when the workers are busy: the pool has a bounded share for each class. */
 enum job_class {
     JOB_QUERY,      /* a user waits for it */
+    JOB_SUBQUERY,   /* a query of another node waits for it; it waits for none */
     JOB_STORAGE,    /* freeze: the write path waits for it in the end */
     JOB_BACKGROUND, /* merges, verification */
     JOB_CLASSES

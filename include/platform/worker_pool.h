@@ -2,10 +2,11 @@
  * worker_pool - a fixed number of threads that run jobs off the loops.
  *
  * Jobs come from loops by scheduler_submit and wait in one queue per class. A free worker takes
- * the class with the fewest jobs running, within the class's cap: queries and storage can each
- * take all workers but one, background work at most half and never the last two, so no class
- * waits for all the work of another. A job is not interrupted: a long one checks for
- * cancellation and splits itself.
+ * the class with the fewest jobs running, within the class's cap: queries, parts of queries of
+ * other nodes and storage can each take all workers but one, background work at most half and never
+ * the last two, so no class waits for all the work of another: two nodes whose queries wait for
+ * each other's parts go on. A job is not interrupted: a long one checks for cancellation and splits
+ * itself.
  *
  * platform/parallel.h shares one job between idle workers; helpers count as running jobs of the
  * caller's class and leave when a job waits. Thread-safe.

@@ -29,6 +29,7 @@
 #include "model/sample.h"
 #include "platform/clock.h"
 #include "platform/parallel.h"
+#include "promql/distribution.h"
 #include "promql/parser.h"
 #include "promql/series_source.h"
 #include "promql/value_type.h"
@@ -54,8 +55,11 @@ struct promql_execution_options {
     bool counts_steps; /* count for each step what it looks at */
 
     struct series_source *source; /* outlives the query */
-    struct worker_pool *pool;     /* NULL: evaluated on the calling thread alone */
-    struct clock *clock;          /* for the deadline and the timings */
+    /* Evaluates sub-expressions where their series are; NULL: all is read from `source`. What it
+     * declines or what does not distribute still is. Outlives the query. */
+    struct promql_distributor *distributor;
+    struct worker_pool *pool; /* NULL: evaluated on the calling thread alone */
+    struct clock *clock;      /* for the deadline and the timings */
 
     /* Limits; reaching one ends the query with LIMIT, TIMEOUT or CANCELED, or UNAVAILABLE when
      * other queries hold what it would need of `memory`. */

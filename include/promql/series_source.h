@@ -39,6 +39,7 @@ struct series_request {
     enum series_need need;
     size_t series_limit; /* at most so many; 0: all. The set says whether there were more. */
     const atomic_bool *canceled; /* NULL: never; checked now and then */
+    uint64_t deadline_ns;        /* monotonic, for who waits for others; 0: none */
     struct arena *arena;         /* for what lives as long as the set */
 };
 

@@ -18,6 +18,7 @@
 #include "shard/shard.h"
 
 struct replica;
+struct write_router;
 
 enum { REPLICA_STALE_MS = 5000 };
 
@@ -84,6 +85,13 @@ struct replica_write {
     struct job job;
     struct shard_resolver *resolver;
     size_t size_bytes;
+
+    /* The write router's. */
+    struct replica_write_way {
+        struct write_router *router;
+        void (*done)(struct replica_write *write);
+        uint32_t shard_id;
+    } way;
 };
 
 void replica_write(struct replica *replica, struct replica_write *write);
@@ -95,16 +103,45 @@ struct replica_entry {
     struct scheduler *origin;
     void (*done)(struct replica_entry *entry);
     struct error error; /* outcome: NONE or UNAVAILABLE */
+    uint64_t index;     /* of the log: whoever has applied it has the entry */
 
     /* The replica's. */
     struct replica *replica;
     struct task task;
+
+    /* The write router's. */
+    struct replica_entry_way {
+        struct write_router *router;
+        void (*done)(struct replica_entry *entry);
+        uint32_t shard_id;
+    } way;
 };
 
 /* Any thread. */
 void replica_propose(struct replica *replica, struct replica_entry *entry);
 
+/* --- Confirming ------------------------------------------------------------------------------ */
+
+/* Whether this replica still leads; the caller's until `done`. */
+struct replica_confirm {
+    /* On the replica's loop. NONE: what was committed anywhere before the call is applied here.
+     * UNAVAILABLE: it does not lead. */
+    void (*done)(struct replica_confirm *confirm, const struct error *error);
+
+    /* The replica's. */
+    struct replica *replica;
+    struct replica_confirm *next;
+    struct group_request request;
+    struct task task;
+};
+
+/* A round of heartbeats, shared by all that ask in one turn. Any thread, while it is held. */
+void replica_confirm(struct replica *replica, struct replica_confirm *confirm);
+
 /* --- State ----------------------------------------------------------------------------------- */
+
+/* The loop that it belongs to. Any thread. */
+struct scheduler *replica_scheduler(const struct replica *replica);
 
 /* Lives as long as the replica. Queries may use its shard_source from any thread. */
 struct shard *replica_shard(struct replica *replica);

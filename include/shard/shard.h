@@ -207,6 +207,10 @@ enum error_code shard_encode_delete(struct byte_buffer *entry, int64_t stamp_ms,
                                     const struct matcher *const *matchers, size_t matcher_count,
                                     int64_t start_ms, int64_t end_ms, struct error *error);
 
+/* Whether bytes of another node are such an entry, whole and with nothing behind it. Errors:
+ * CORRUPT, INVALID, UNSUPPORTED, OUT_OF_MEMORY. Any thread. */
+enum error_code shard_check_delete(const uint8_t *entry, size_t size_bytes, struct error *error);
+
 /* --- Queries: any thread -------------------------------------------------------------------- */
 
 /* Lives as long as the shard. */

@@ -173,6 +173,7 @@ static void write_done(struct ingest_request *ingest)
         [INGEST_RATE_LIMIT] = 429, [INGEST_UNAVAILABLE] = 503,
     };
     struct write_call *call = (struct write_call *)ingest;
+    http_request_on_gone(call->request, NULL, NULL);
     enum ingest_status status = ingest->status;
     if (status == INGEST_UNAVAILABLE && call->is_too_large)
         status = INGEST_TOO_LARGE;
@@ -180,6 +181,13 @@ static void write_done(struct ingest_request *ingest)
     respond(call->request, STATUSES[status], ingest->message,
             status == INGEST_UNAVAILABLE ? NULL : ingest);
     call_destroy(call);
+}
+
+/* Nobody waits for what a shard does not take now. */
+static void write_gone(void *context)
+{
+    struct write_call *call = context;
+    ingest_cancel(&call->ingest);
 }
 
 static struct ingest *ingest_of(struct http_request *request)
@@ -264,4 +272,5 @@ void api_write(struct http_request *request)
     call->ingest.arena = call->arena;
     call->ingest.done = write_done;
     ingest_write(ingest, &call->ingest);
+    http_request_on_gone(request, write_gone, call);
 }

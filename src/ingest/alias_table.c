@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+_Static_assert(sizeof(struct alias) == 32, "two in a line of the cache");
+
 enum {
     COUNT_MAX_LEAST = 4096,
     INDEX_CAPACITY_FIRST = 8192,
@@ -151,16 +153,16 @@ static size_t take_place(struct alias_table *table)
     return place;
 }
 
-void alias_table_put(struct alias_table *table, struct hash128 hash, uint32_t shard,
-                     uint64_t series_id)
+void alias_table_put(struct alias_table *table, struct hash128 hash, struct alias_target target)
 {
+    const struct alias alias = {hash, target.series_id, target.shard, target.slot, table->clock_s};
     struct alias *known = alias_table_find(table, hash);
     if (known != NULL) {
-        *known = (struct alias){hash, series_id, shard, table->clock_s};
+        *known = alias;
         return;
     }
     size_t place = take_place(table);
-    table->aliases[place] = (struct alias){hash, series_id, shard, table->clock_s};
+    table->aliases[place] = alias;
     table->index[index_find(table, hash)] = (uint32_t)place + 1;
 }
 

@@ -1,5 +1,6 @@
 /*
- * alias_table - labels as a sender writes them, hashed, to shard and series id. Private to ingest.
+ * alias_table - labels as a sender writes them, hashed, to shard, slot and series id. Private to
+ * ingest. An alias whose slot has left its shard is the user's to pass over.
  *
  * Aliases lie in the order in which they were first seen. A sender sends its series in the same
  * order again and again, so after one alias the next one asked for is mostly its neighbour:
@@ -19,10 +20,17 @@
 
 #include "base/checksum.h"
 
+/* What labels lead to. */
+struct alias_target {
+    uint64_t series_id;
+    uint16_t shard; /* that gave the id */
+    uint16_t slot;
+};
+
 struct alias {
     struct hash128 hash; /* zero: removed */
     uint64_t series_id;
-    uint32_t shard;
+    uint16_t shard, slot;
     uint32_t used_s; /* clock of the table when it was last found */
 };
 
@@ -80,8 +88,7 @@ static inline void alias_table_set_time(struct alias_table *table, int64_t now_m
 }
 
 /* A new alias, or new content of one that is there. */
-void alias_table_put(struct alias_table *table, struct hash128 hash, uint32_t shard,
-                     uint64_t series_id);
+void alias_table_put(struct alias_table *table, struct hash128 hash, struct alias_target target);
 
 void alias_table_remove(struct alias_table *table, struct hash128 hash);
 

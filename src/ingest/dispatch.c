@@ -2,10 +2,10 @@
 #include "ingest_private.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 
-enum { ATTEMPTS_MAX = 2 };
+enum { STALE_ATTEMPTS_MAX = 2, PAUSE_FIRST_MS = 50, PAUSE_MS_MAX = 500 };
 
 /* --- Learning --------------------------------------------------------------------------------- */
 
@@ -36,70 +36,121 @@ static void remember_aliases(struct ingest_request *request)
         if (i + ALIAS_PREFETCH < portion->series_end)
             alias_table_prefetch(&ingest->aliases, series[i + ALIAS_PREFETCH].alias);
         if (destination->shard != SHARD_NONE && destination->learned)
-            alias_table_put(&ingest->aliases, series[i].alias, destination->shard,
-                            destination->series_id);
+            alias_table_put(&ingest->aliases, series[i].alias,
+                            (struct alias_target){destination->series_id,
+                                                  (uint16_t)destination->shard, destination->slot});
     }
     counter_add(ingest->options.metrics->new_series, request->work->created_count);
     request->work->learned_count = request->work->created_count = 0;
 }
 
-/* --- Attempts --------------------------------------------------------------------------------- */
-
-static void keep_tally(struct ingest_request *request)
-{
-    struct ingest_work *work = request->work;
-    work->before = (struct tally){
-        .samples_written = request->samples_written,
-        .histograms_written = request->histograms_written,
-        .exemplars_written = request->exemplars_written,
-        .refused_total = work->refused_total,
-    };
-    memcpy(work->before.refused_counts, work->refused_counts, sizeof work->refused_counts);
-}
-
-static void return_to_tally(struct ingest_request *request)
-{
-    struct ingest_work *work = request->work;
-    const struct tally *before = &work->before;
-    request->samples_written = before->samples_written;
-    request->histograms_written = before->histograms_written;
-    request->exemplars_written = before->exemplars_written;
-    work->refused_total = before->refused_total;
-    memcpy(work->refused_counts, before->refused_counts, sizeof work->refused_counts);
-    if (before->refused_total == 0)
-        request->message[0] = '\0';
-}
+/* --- Once more -------------------------------------------------------------------------------- */
 
 static void send_portion(struct ingest_request *request);
 
-/* Ids that the shard no longer knows: forget the aliases and send those series with labels. */
-static bool send_stale_again(struct ingest_request *request)
+static void send_again(struct ingest_request *request)
+{
+    ingest_place_again(request);
+    send_portion(request);
+}
+
+static void stop_waiting(struct ingest_work *work)
+{
+    struct ingest *ingest = work->request->ingest;
+    *work->link = work->next;
+    if (work->next != NULL)
+        work->next->link = work->link;
+    work->link = NULL;
+    ingest->waiting_count--;
+}
+
+static void give_up(struct ingest_request *request)
 {
     struct ingest_work *work = request->work;
-    size_t stale = 0;
-    for (size_t s = 0; s < request->ingest->options.slots->shard_count; s++) {
-        struct shard_write *write = &work->parts[s].write.write;
-        for (size_t i = 0; i < write->stale_count; i++) {
-            const struct write_series *series = &request->decoded.series[write->stale_origins[i]];
-            alias_table_remove(&request->ingest->aliases, series->alias);
-            stale++;
-        }
-    }
-    if (stale == 0)
+    snprintf(request->message, sizeof request->message, "shard %u: %s",
+             (unsigned)work->failed->shard, work->failed->write.error.message);
+    work->unavailable = true;
+    ingest_dispatch(request);
+}
+
+void ingest_stop_waiting(struct ingest_work *work)
+{
+    scheduler_timer_stop(work->request->ingest->options.scheduler, &work->timer);
+    stop_waiting(work);
+    give_up(work->request);
+}
+
+static void pause_over(struct timer *timer)
+{
+    struct ingest_work *work =
+        (struct ingest_work *)((char *)timer - offsetof(struct ingest_work, timer));
+    stop_waiting(work);
+    send_again(work->request);
+}
+
+/* False: its time is over, or nobody waits for it. */
+static bool wait_to_send_again(struct ingest_request *request)
+{
+    struct ingest *ingest = request->ingest;
+    struct ingest_work *work = request->work;
+    uint64_t age_ms =
+        (clock_monotonic_ns(ingest->options.clock) - request->started_ns) / UINT64_C(1000000);
+    if (age_ms >= ingest->options.retry_ms || ingest->draining || request->canceled ||
+        work->failed->write.error.code != ERROR_UNAVAILABLE)
         return false;
-    if (++work->attempt > ATTEMPTS_MAX) {
-        work->unavailable = true;
-        snprintf(request->message, sizeof request->message, "series ids changed repeatedly");
-        return false;
-    }
-    /* The whole portion again: what was stored is a duplicate. */
-    return_to_tally(request);
-    ingest_find_aliases(request, work->portion.series_first, work->portion.series_end);
-    send_portion(request);
+    uint64_t left_ms = ingest->options.retry_ms - age_ms;
+    work->pause_ms = work->pause_ms == 0 ? PAUSE_FIRST_MS : work->pause_ms * 2;
+    if (work->pause_ms > PAUSE_MS_MAX)
+        work->pause_ms = PAUSE_MS_MAX;
+    for (const struct shard_part *part = work->parts; part != NULL; part = part->next)
+        counter_add(ingest->options.metrics->retries, part->again);
+    work->next = ingest->waiting;
+    work->link = &ingest->waiting;
+    if (work->next != NULL)
+        work->next->link = &work->next;
+    ingest->waiting = work;
+    ingest->waiting_count++;
+    work->timer = (struct timer){.fire = pause_over, .heap_index = TIMER_IDLE};
+    scheduler_timer_start(ingest->options.scheduler, &work->timer,
+                          work->pause_ms < left_ms ? work->pause_ms : left_ms);
     return true;
 }
 
+/* All parts are answered. Some shards may have stored what they say they have not: it is then a
+ * duplicate. */
+static void conclude_attempt(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    bool stale = false;
+    for (const struct shard_part *part = work->parts; part != NULL; part = part->next)
+        stale |= part->again;
+    remember_aliases(request);
+    if (work->failed != NULL) {
+        if (!wait_to_send_again(request))
+            give_up(request);
+    } else if (!stale)
+        ingest_dispatch(request);
+    else if (++work->stale_attempts <= STALE_ATTEMPTS_MAX)
+        send_again(request);
+    else {
+        snprintf(request->message, sizeof request->message, "series ids changed repeatedly");
+        work->unavailable = true;
+        ingest_dispatch(request);
+    }
+}
+
 /* --- Answers ---------------------------------------------------------------------------------- */
+
+/* Ids that the shard no longer knows: those series are sent again with labels. */
+static void forget_stale(struct shard_part *part)
+{
+    struct ingest_request *request = part->request;
+    const struct shard_write *write = &part->write.write;
+    for (size_t i = 0; i < write->stale_count; i++)
+        alias_table_remove(&request->ingest->aliases,
+                           request->decoded.series[write->stale_origins[i]].alias);
+    part->again = write->stale_count > 0;
+}
 
 static void part_done(struct replica_write *base)
 {
@@ -107,23 +158,21 @@ static void part_done(struct replica_write *base)
     struct ingest_request *request = part->request;
     struct ingest_work *work = request->work;
     if (base->error.code != ERROR_NONE) {
-        work->unavailable = true;
-        snprintf(request->message, sizeof request->message, "shard %u: %s",
-                 (unsigned)(part - work->parts), base->error.message);
+        work->failed = part;
+        part->again = true;
     } else {
         note_ids(part);
+        forget_stale(part);
+    }
+    if (!part->again) {
         ingest_note_refusals(part);
         request->samples_written += base->write.floats_written;
         request->histograms_written += base->write.histograms_written;
         request->exemplars_written += base->write.exemplars_written;
     }
     assert(work->outstanding > 0);
-    if (--work->outstanding > 0)
-        return;
-    remember_aliases(request);
-    if (!work->unavailable && send_stale_again(request))
-        return;
-    ingest_dispatch(request);
+    if (--work->outstanding == 0)
+        conclude_attempt(request);
 }
 
 /* --- Sending ---------------------------------------------------------------------------------- */
@@ -139,29 +188,27 @@ static void send_parts(struct ingest_request *request)
 {
     struct ingest *ingest = request->ingest;
     struct ingest_work *work = request->work;
-    size_t shard_count = ingest->options.slots->shard_count;
-    for (size_t s = 0; s < shard_count; s++) {
-        work->parts[s].sent = part_has_content(&work->parts[s].write.write);
-        work->outstanding += work->parts[s].sent;
+    for (struct shard_part *part = work->parts; part != NULL; part = part->next) {
+        part->sent = part_has_content(&part->write.write);
+        work->outstanding += part->sent;
     }
     if (work->outstanding == 0) {
         ingest_dispatch(request);
         return;
     }
-    for (size_t s = 0; s < shard_count; s++) {
-        struct shard_part *part = &work->parts[s];
+    for (struct shard_part *part = work->parts; part != NULL; part = part->next) {
         if (!part->sent)
             continue;
-        part->request = request;
         part->write.origin = ingest->options.scheduler;
         part->write.done = part_done;
-        replica_write(ingest->options.replicas[s], &part->write);
+        write_router_write(ingest->options.router, part->shard, &part->write);
     }
 }
 
 static void send_portion(struct ingest_request *request)
 {
     struct error error;
+    request->work->failed = NULL;
     enum error_code code = ingest_place(request, &error);
     if (code == ERROR_NONE)
         code = ingest_build_parts(request, &error);
@@ -179,7 +226,10 @@ void ingest_dispatch(struct ingest_request *request)
         ingest_conclude(request);
         return;
     }
-    keep_tally(request);
-    work->attempt = 0;
+    for (struct shard_part *part = work->parts; part != NULL; part = part->next)
+        part->again = false;
+    work->placed_count = 0;
+    work->stale_attempts = 0;
+    work->pause_ms = 0;
     send_portion(request);
 }

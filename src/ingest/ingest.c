@@ -16,6 +16,8 @@ enum error_code ingest_create(const struct ingest_options *options, struct inges
     if (ingest == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "ingest");
     ingest->options = *options;
+    ingest->slots = *options->slots;
+    ingest->options.slots = &ingest->slots;
     ingest->log_limit = (struct log_limit){.interval_ms = 10000, .burst = 5};
     if (!alias_table_init(&ingest->aliases, options->limits.alias_bytes_max) ||
         !tenant_rate_init(&ingest->rate, options->limits.tenant_samples_per_second,
@@ -35,6 +37,19 @@ void ingest_destroy(struct ingest *ingest)
     alias_table_clear(&ingest->aliases);
     tenant_rate_clear(&ingest->rate);
     free(ingest);
+}
+
+void ingest_set_slots(struct ingest *ingest, const struct slot_map *slots)
+{
+    if (slots->version >= ingest->slots.version)
+        ingest->slots = *slots;
+}
+
+void ingest_drain(struct ingest *ingest)
+{
+    ingest->draining = true;
+    while (ingest->waiting != NULL)
+        ingest_stop_waiting(ingest->waiting);
 }
 
 /* --- Writing ---------------------------------------------------------------------------------- */
@@ -57,7 +72,7 @@ static enum error_code decode_body(struct ingest_request *request, const uint8_t
     if (code != ERROR_NONE)
         return code;
     work->destinations =
-        arena_allocate(request->arena, request->decoded.series_count * sizeof *work->destinations);
+        arena_array(request->arena, request->decoded.series_count, sizeof *work->destinations);
     if (work->destinations == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "the request needs too much memory");
     work->any_unknown = false;
@@ -74,6 +89,7 @@ static enum error_code decode(struct ingest_request *request, struct error *erro
     request->work = arena_array(request->arena, 1, sizeof *request->work);
     if (request->work == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "the request needs too much memory");
+    request->work->request = request;
     enum error_code code = snappy_decode(request->body, request->body_size,
                                          request->ingest->options.limits.decoded_bytes_max,
                                          request->arena, &bytes, &size, error);
@@ -90,6 +106,8 @@ void ingest_write(struct ingest *ingest, struct ingest_request *request)
     struct error error;
     request->ingest = ingest;
     request->message[0] = '\0';
+    request->canceled = false;
+    request->work = NULL;
     request->samples_written = request->histograms_written = request->exemplars_written = 0;
     request->started_ns = clock_monotonic_ns(ingest->options.clock);
     ingest->in_flight++;
@@ -111,6 +129,13 @@ void ingest_write(struct ingest *ingest, struct ingest_request *request)
         ingest_dispatch(request);
 }
 
+void ingest_cancel(struct ingest_request *request)
+{
+    request->canceled = true;
+    if (request->work != NULL && request->work->link != NULL)
+        ingest_stop_waiting(request->work);
+}
+
 /* --- Statistics ------------------------------------------------------------------------------- */
 
 void ingest_read_statistics(const struct ingest *ingest, struct ingest_statistics *statistics_out)
@@ -120,5 +145,6 @@ void ingest_read_statistics(const struct ingest *ingest, struct ingest_statistic
         .alias_bytes = alias_table_size_bytes(&ingest->aliases),
         .alias_evictions = ingest->aliases.evictions,
         .requests_in_flight = ingest->in_flight,
+        .requests_waiting = ingest->waiting_count,
     };
 }

@@ -34,6 +34,11 @@ bool ingest_metrics_create(struct ingest_metrics *out, struct metrics *metrics)
         metrics_counter(metrics, &(struct metric_options){"gnomon_ingest_alias_misses_total",
                                                           "Series whose labels had to be decoded.",
                                                           NULL, 0}),
+        metrics_counter(metrics,
+                        &(struct metric_options){"gnomon_ingest_retries_total",
+                                                 "Parts of requests, one shard's each, that were "
+                                                 "sent again because the shard was unavailable.",
+                                                 NULL, 0}),
     };
     *out = (struct ingest_metrics){
         .requests = all[0],
@@ -42,6 +47,7 @@ bool ingest_metrics_create(struct ingest_metrics *out, struct metrics *metrics)
         .exemplars = all[3],
         .new_series = all[4],
         .alias_misses = all[5],
+        .retries = all[6],
         .duration_seconds = metrics_distribution(
             metrics,
             &(struct metric_options){"gnomon_ingest_request_duration_seconds",

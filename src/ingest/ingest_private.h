@@ -3,7 +3,8 @@
  *
  *   ingest.c    decompress, decode          portion.c     how much of it goes at a time
  *   placement.c which shard, which id       parts.c       columns for each shard
- *   dispatch.c  send, learn from answers    refusals.c    what was wrong
+ *   dispatch.c  send, learn from answers,   refusals.c    what was wrong
+ *               send again
  *   outcome.c   how it ends
  */
 #ifndef INGEST_INGEST_PRIVATE_H
@@ -18,17 +19,24 @@
 
 struct ingest {
     struct ingest_options options;
+    struct slot_map slots;
     struct alias_table aliases;
     struct log_limit log_limit;
     uint64_t in_flight;
     struct tenant_rate rate;
+    struct ingest_work *waiting; /* to send something again */
+    uint64_t waiting_count;
+    bool draining;
 };
 
 /* Where a series of the request goes. */
 struct destination {
     uint64_t series_id; /* or SHARD_SERIES_NEW | k */
-    uint32_t shard;     /* SHARD_NONE: not known yet, or refused */
-    bool learned;       /* the shard gave the id just now */
+    uint32_t shard;     /* SHARD_NONE: not known yet, refused, or settled */
+    uint16_t slot;      /* of a series without alias */
+    bool learned : 1;   /* the shard gave the id just now */
+    bool settled : 1;   /* answered or refused: when others are sent again, it is not */
+    bool judged : 1;    /* what of it is refused here was counted */
 };
 
 #define SHARD_NONE UINT32_MAX
@@ -39,40 +47,53 @@ struct placed_series {
     uint32_t origin;
 };
 
+/* Where a statement of metadata goes. */
+struct placed_metadata {
+    struct entry_metadata metadata;
+    uint32_t shard; /* SHARD_NONE: refused */
+    bool checked;
+    bool settled;
+};
+
 /* The part of a request for one shard. */
 struct shard_part {
     struct replica_write write; /* first */
     struct ingest_request *request;
+    struct shard_part *next; /* of the attempt */
+    uint32_t shard;
     size_t float_count;
     size_t histogram_count;
     size_t exemplar_count;
+    size_t metadata_count;
     size_t new_count;
     uint32_t *new_origins; /* [new_count], series of the request */
+    /* What there is room for: an attempt after the first mostly needs no new memory. */
+    size_t float_room, histogram_room, exemplar_room, new_room;
     bool sent;
-};
-
-/* What came of the portions before the one under way, should that have to be sent again. */
-struct tally {
-    uint64_t samples_written;
-    uint64_t histograms_written;
-    uint64_t exemplars_written;
-    size_t refused_counts[INGEST_REASONS];
-    size_t refused_total;
+    bool again; /* nothing of it counts, it is to be sent again */
 };
 
 struct ingest_work {
+    struct ingest_request *request;
     struct destination *destinations; /* [series_count] */
     bool any_unknown;                 /* a series without an alias */
     struct portion portion;           /* of the request, under way; the following are for it */
     struct placed_series *placed;     /* [placed_count], those without alias, not refused */
     size_t placed_count;
-    struct shard_part *parts; /* [shard_count] */
-    struct tally before;
-    size_t learned_count; /* series whose ids the shards gave */
-    size_t created_count; /* those of them that are new there */
+    size_t placed_room;
+    struct placed_metadata *placed_metadata; /* [metadata_count] of the request, NULL: not yet */
+    struct shard_part **part_of_shard;       /* [shard_count], NULL: none; it only grows */
+    uint32_t shard_count;
+    struct shard_part *parts; /* those there are */
+    size_t learned_count;     /* series whose ids the shards gave */
+    size_t created_count;     /* those of them that are new there */
     size_t outstanding;
-    unsigned attempt;
+    unsigned stale_attempts;
+    const struct shard_part *failed; /* the last one that was unavailable */
     bool unavailable;
+    uint64_t pause_ms;
+    struct timer timer;
+    struct ingest_work *next, **link; /* of those that wait */
     size_t refused_counts[INGEST_REASONS];
     size_t refused_total;
 };
@@ -98,7 +119,8 @@ void ingest_log_refusals(struct ingest_request *request, size_t refused);
 
 /* --- Steps ------------------------------------------------------------------------------------ */
 
-/* Destinations of those of the series [first, end) whose aliases are known. */
+/* Destinations of those of the series [first, end) whose aliases are known; settled ones stay as
+ * they are. */
 void ingest_find_aliases(struct ingest_request *request, size_t first, size_t end);
 
 /* Whether the labels of all series were looked at, now or when their alias was learned. If not, the
@@ -109,11 +131,18 @@ bool ingest_labels_are_whole(const struct ingest_request *request);
  * refused. The portion may end earlier then. Errors: OUT_OF_MEMORY. */
 enum error_code ingest_place(struct ingest_request *request, struct error *error);
 
+/* Before a portion is sent again: what was answered is settled, other series are looked for anew,
+ * since ids, shards and what is known of them may have changed. */
+void ingest_place_again(struct ingest_request *request);
+
 /* The columns for each shard. Errors: OUT_OF_MEMORY. */
 enum error_code ingest_build_parts(struct ingest_request *request, struct error *error);
 
 /* Send the portions one after the other; ends the request. */
 void ingest_dispatch(struct ingest_request *request);
+
+/* It waits to send something again, and shall not. */
+void ingest_stop_waiting(struct ingest_work *work);
 
 /* --- Ends ------------------------------------------------------------------------------------- */
 

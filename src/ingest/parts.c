@@ -5,29 +5,103 @@
 
 #include "series_check.h"
 
-static void count_parts(struct ingest_request *request)
+/* --- Parts ------------------------------------------------------------------------------------ */
+
+/* Of the attempt before: what is sent again keeps its memory, others are over. */
+static void recycle_parts(struct ingest_work *work)
+{
+    struct shard_part **link = &work->parts;
+    while (*link != NULL) {
+        struct shard_part *part = *link;
+        if (!part->again) {
+            work->part_of_shard[part->shard] = NULL;
+            *link = part->next;
+            continue;
+        }
+        const struct shard_write *former = &part->write.write;
+        part->write.write = (struct shard_write){
+            .tenant = former->tenant,
+            .new_series = former->new_series,
+            .ids = former->ids,
+            .timestamps_ms = former->timestamps_ms,
+            .values = former->values,
+            .start_timestamps_ms = former->start_timestamps_ms,
+            .origins = former->origins,
+            .histograms = former->histograms,
+            .histogram_origins = former->histogram_origins,
+            .exemplars = former->exemplars,
+            .stale_origins = former->stale_origins,
+        };
+        part->float_count = part->histogram_count = part->exemplar_count = 0;
+        part->metadata_count = part->new_count = 0;
+        part->sent = part->again = false;
+        link = &part->next;
+    }
+}
+
+/* The table has a place for each shard, of few of which a request has something. */
+static bool reserve_shards(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    uint32_t shard_count = request->ingest->slots.shard_count;
+    if (shard_count <= work->shard_count)
+        return true;
+    work->part_of_shard = arena_grow(request->arena, work->part_of_shard, work->shard_count,
+                                     shard_count, sizeof(struct shard_part *));
+    work->shard_count = shard_count;
+    return work->part_of_shard != NULL;
+}
+
+static struct shard_part *add_part(struct ingest_request *request, uint32_t shard)
+{
+    struct ingest_work *work = request->work;
+    struct shard_part *part = arena_array(request->arena, 1, sizeof *part);
+    if (part == NULL)
+        return NULL;
+    part->request = request;
+    part->shard = shard;
+    part->write.write.tenant = request->tenant;
+    part->next = work->parts;
+    work->parts = part;
+    work->part_of_shard[shard] = part;
+    return part;
+}
+
+static bool count_parts(struct ingest_request *request)
 {
     struct ingest_work *work = request->work;
     for (size_t i = work->portion.series_first; i < work->portion.series_end; i++) {
         const struct write_series *series = &request->decoded.series[i];
-        if (work->destinations[i].shard == SHARD_NONE)
+        uint32_t shard = work->destinations[i].shard;
+        if (shard == SHARD_NONE)
             continue;
-        struct shard_part *part = &work->parts[work->destinations[i].shard];
+        struct shard_part *part = work->part_of_shard[shard];
+        if (part == NULL && (part = add_part(request, shard)) == NULL)
+            return false;
         part->float_count += series->sample_count;
         part->histogram_count += series->histogram_count;
         part->exemplar_count += series->exemplar_count;
     }
+    for (size_t i = 0; i < work->placed_count; i++)
+        work->part_of_shard[work->destinations[work->placed[i].origin].shard]->new_count++;
+    return true;
 }
 
-static bool allocate_part(struct ingest_request *request, struct shard_part *part)
+static bool allocate_new_series(struct arena *arena, struct shard_part *part)
+{
+    struct shard_write *write = &part->write.write;
+    write->new_series = arena_array(arena, part->new_count, sizeof *write->new_series);
+    part->new_origins = arena_array(arena, part->new_count, sizeof *part->new_origins);
+    part->new_room = part->new_count;
+    return write->new_series != NULL && part->new_origins != NULL;
+}
+
+static bool allocate_samples(struct ingest_request *request, struct shard_part *part)
 {
     bool with_starts = request->decoded.has_start_timestamps;
     struct arena *arena = request->arena;
     struct shard_write *write = &part->write.write;
     size_t floats = part->float_count;
-    write->tenant = request->tenant;
-    write->new_series = arena_array(arena, part->new_count, sizeof *write->new_series);
-    part->new_origins = arena_array(arena, part->new_count, sizeof *part->new_origins);
     write->ids = arena_allocate(arena, floats * sizeof *write->ids);
     write->timestamps_ms = arena_allocate(arena, floats * sizeof *write->timestamps_ms);
     write->values = arena_allocate(arena, floats * sizeof *write->values);
@@ -40,12 +114,27 @@ static bool allocate_part(struct ingest_request *request, struct shard_part *par
     write->exemplars = arena_array(arena, part->exemplar_count, sizeof *write->exemplars);
     write->stale_origins =
         arena_allocate(arena, (floats + part->histogram_count) * sizeof *write->stale_origins);
-    return write->new_series != NULL && part->new_origins != NULL && write->ids != NULL &&
-           write->timestamps_ms != NULL && write->values != NULL && write->origins != NULL &&
-           (!with_starts || write->start_timestamps_ms != NULL) && write->histograms != NULL &&
-           write->histogram_origins != NULL && write->exemplars != NULL &&
-           write->stale_origins != NULL;
+    part->float_room = floats;
+    part->histogram_room = part->histogram_count;
+    part->exemplar_room = part->exemplar_count;
+    return write->ids != NULL && write->timestamps_ms != NULL && write->values != NULL &&
+           write->origins != NULL && (!with_starts || write->start_timestamps_ms != NULL) &&
+           write->histograms != NULL && write->histogram_origins != NULL &&
+           write->exemplars != NULL && write->stale_origins != NULL;
 }
+
+static bool allocate_part(struct ingest_request *request, struct shard_part *part)
+{
+    bool fits = part->write.write.ids != NULL && part->float_count <= part->float_room &&
+                part->histogram_count <= part->histogram_room &&
+                part->exemplar_count <= part->exemplar_room;
+    if (!fits && !allocate_samples(request, part))
+        return false;
+    return (part->new_origins != NULL && part->new_count <= part->new_room) ||
+           allocate_new_series(request->arena, part);
+}
+
+/* --- Samples ---------------------------------------------------------------------------------- */
 
 static enum error_code append_exemplars(struct ingest_request *request, struct shard_write *write,
                                         uint32_t index, struct error *error)
@@ -68,6 +157,8 @@ static enum error_code append_exemplars(struct ingest_request *request, struct s
 static void refuse_conflict(struct ingest_request *request, uint32_t index, int64_t timestamp_ms)
 {
     char text[128];
+    if (request->work->destinations[index].judged)
+        return;
     snprintf(text, sizeof text, "%s, timestamp %lld ms",
              shard_refusal_reason_text(SHARD_REFUSED_CONFLICT), (long long)timestamp_ms);
     ingest_refuse_sample(request, index, INGEST_REASON_CONFLICT, text);
@@ -120,8 +211,8 @@ static enum error_code append_series(struct ingest_request *request, uint32_t in
 {
     const struct write_series *series = &request->decoded.series[index];
     const struct write_sample *samples = &request->decoded.samples[series->sample_first];
-    const struct destination *destination = &request->work->destinations[index];
-    struct shard_write *write = &request->work->parts[destination->shard].write.write;
+    struct destination *destination = &request->work->destinations[index];
+    struct shard_write *write = &request->work->part_of_shard[destination->shard]->write.write;
     if (series->sample_count == 1 && series->histogram_count + series->exemplar_count == 0) {
         append_float(write, destination->series_id, index, samples);
         return ERROR_NONE; /* almost every one */
@@ -144,63 +235,100 @@ static enum error_code append_series(struct ingest_request *request, uint32_t in
         };
         write->histogram_origins[at] = index;
     }
+    destination->judged = true;
     return append_exemplars(request, write, index, error);
 }
 
+/* --- Metadata --------------------------------------------------------------------------------- */
+
 /* Metadata belongs to a metric, not to a series: it goes to the shard of the metric's hash. */
-static enum error_code append_metadata(struct ingest_request *request, struct error *error)
+static bool place_metadata(struct ingest_request *request)
 {
-    size_t shard_count = request->ingest->options.slots->shard_count;
-    const struct portion *portion = &request->work->portion;
-    size_t count = portion->metadata_end - portion->metadata_first;
-    for (size_t s = 0; count > 0 && s < shard_count; s++) {
-        struct shard_write *write = &request->work->parts[s].write.write;
-        write->tenant = request->tenant;
-        write->metadata = arena_array(request->arena, count, sizeof *write->metadata);
+    struct ingest_work *work = request->work;
+    uint32_t shard_count = request->ingest->slots.shard_count;
+    if (work->placed_metadata == NULL)
+        work->placed_metadata = arena_array(request->arena, request->decoded.metadata_count,
+                                            sizeof *work->placed_metadata);
+    if (work->placed_metadata == NULL)
+        return false;
+    for (size_t i = work->portion.metadata_first; i < work->portion.metadata_end; i++) {
+        struct placed_metadata *placed = &work->placed_metadata[i];
+        struct text name;
+        if (!placed->checked)
+            placed->settled =
+                !series_check_metadata(request, &request->decoded.metadata[i], &placed->metadata);
+        placed->checked = true;
+        placed->shard = SHARD_NONE;
+        if (placed->settled)
+            continue;
+        name = placed->metadata.metric_name;
+        placed->shard = (uint32_t)(hash64(name.data, name.size, HASH_SEED_STORED) % shard_count);
+        struct shard_part *part = work->part_of_shard[placed->shard];
+        if (part == NULL && (part = add_part(request, placed->shard)) == NULL)
+            return false;
+        part->metadata_count++;
+    }
+    return true;
+}
+
+static bool append_metadata(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    const struct portion *portion = &work->portion;
+    if (portion->metadata_first == portion->metadata_end)
+        return true;
+    if (!place_metadata(request))
+        return false;
+    for (struct shard_part *part = work->parts; part != NULL; part = part->next) {
+        struct shard_write *write = &part->write.write;
+        if (part->metadata_count == 0)
+            continue;
+        write->metadata =
+            arena_array(request->arena, part->metadata_count, sizeof *write->metadata);
         if (write->metadata == NULL)
-            return error_set(error, ERROR_OUT_OF_MEMORY, "metadata of the request");
+            return false;
     }
     for (size_t i = portion->metadata_first; i < portion->metadata_end; i++) {
-        struct entry_metadata metadata;
-        if (!series_check_metadata(request, &request->decoded.metadata[i], &metadata))
+        const struct placed_metadata *placed = &work->placed_metadata[i];
+        if (placed->shard == SHARD_NONE)
             continue;
-        uint64_t hash =
-            hash64(metadata.metric_name.data, metadata.metric_name.size, HASH_SEED_STORED);
-        struct shard_write *write = &request->work->parts[hash % shard_count].write.write;
-        write->metadata[write->metadata_count++] = metadata;
+        struct shard_write *write = &work->part_of_shard[placed->shard]->write.write;
+        write->metadata[write->metadata_count++] = placed->metadata;
     }
-    return ERROR_NONE;
+    return true;
+}
+
+/* --- Building --------------------------------------------------------------------------------- */
+
+static void append_new_series(struct ingest_work *work)
+{
+    for (size_t i = 0; i < work->placed_count; i++) {
+        const struct placed_series *placed = &work->placed[i];
+        struct destination *destination = &work->destinations[placed->origin];
+        struct shard_part *part = work->part_of_shard[destination->shard];
+        size_t at = part->write.write.new_series_count++;
+        part->write.write.new_series[at] = placed->series;
+        part->new_origins[at] = placed->origin;
+        destination->series_id = SHARD_SERIES_NEW | at;
+    }
 }
 
 enum error_code ingest_build_parts(struct ingest_request *request, struct error *error)
 {
     struct ingest_work *work = request->work;
-    const struct placed_series *placed = work->placed;
-    size_t shard_count = request->ingest->options.slots->shard_count;
-    work->parts = arena_array(request->arena, shard_count, sizeof *work->parts);
-    if (work->parts == NULL)
+    recycle_parts(work);
+    if (!reserve_shards(request) || !count_parts(request))
         return error_set(error, ERROR_OUT_OF_MEMORY, "parts of the request");
-    count_parts(request);
-    for (size_t i = 0; i < work->placed_count; i++)
-        work->parts[work->destinations[placed[i].origin].shard].new_count++;
-    for (size_t s = 0; s < shard_count; s++) {
-        struct shard_part *part = &work->parts[s];
-        if (part->float_count + part->histogram_count + part->exemplar_count > 0 &&
-            !allocate_part(request, part))
+    for (struct shard_part *part = work->parts; part != NULL; part = part->next)
+        if (!allocate_part(request, part))
             return error_set(error, ERROR_OUT_OF_MEMORY, "samples of the request");
-    }
-    for (size_t i = 0; i < work->placed_count; i++) {
-        struct destination *destination = &work->destinations[placed[i].origin];
-        struct shard_part *part = &work->parts[destination->shard];
-        size_t at = part->write.write.new_series_count++;
-        part->write.write.new_series[at] = placed[i].series;
-        part->new_origins[at] = placed[i].origin;
-        destination->series_id = SHARD_SERIES_NEW | at;
-    }
+    append_new_series(work);
     enum error_code code = ERROR_NONE;
     for (size_t i = work->portion.series_first; code == ERROR_NONE && i < work->portion.series_end;
          i++)
         if (work->destinations[i].shard != SHARD_NONE)
             code = append_series(request, (uint32_t)i, error);
-    return code == ERROR_NONE ? append_metadata(request, error) : code;
+    if (code == ERROR_NONE && !append_metadata(request))
+        code = error_set(error, ERROR_OUT_OF_MEMORY, "metadata of the request");
+    return code;
 }

@@ -1,6 +1,8 @@
 /* Which shard a series goes to, and under which id: by alias, otherwise by labels. */
 #include "ingest_private.h"
 
+#include <string.h>
+
 #include "series_check.h"
 
 /* --- By alias --------------------------------------------------------------------------------- */
@@ -9,16 +11,19 @@ void ingest_find_aliases(struct ingest_request *request, size_t first, size_t en
 {
     struct alias_table *aliases = &request->ingest->aliases;
     struct ingest_work *work = request->work;
+    const struct slot_map *slots = &request->ingest->slots;
     const struct write_series *series = request->decoded.series;
     size_t place = ALIAS_NONE;
     alias_table_set_time(aliases, clock_now_ms(request->ingest->options.clock));
     for (size_t i = first; i < end; i++) {
         struct destination *destination = &work->destinations[i];
+        if (destination->settled)
+            continue;
         if (work->any_unknown && i + ALIAS_PREFETCH < end)
             alias_table_prefetch(aliases, series[i + ALIAS_PREFETCH].alias);
         const struct alias *alias = alias_table_find_next(aliases, series[i].alias, &place);
-        *destination = (struct destination){.shard = SHARD_NONE};
-        if (alias == NULL) {
+        *destination = (struct destination){.shard = SHARD_NONE, .judged = destination->judged};
+        if (alias == NULL || slot_map_shard(slots, alias->slot) != alias->shard) {
             work->any_unknown = true;
             continue;
         }
@@ -80,7 +85,7 @@ static bool check_histograms(struct ingest_request *request, uint32_t index)
         sent->status = check_histogram(sent, &error);
         if (sent->status == ERROR_NONE)
             valid++;
-        else
+        else if (!request->work->destinations[index].judged)
             ingest_refuse_sample(request, index, INGEST_REASON_HISTOGRAM, error.message);
     }
     return valid + series->sample_count > 0;
@@ -104,7 +109,8 @@ static enum error_code place_by_labels(struct ingest_request *request, uint32_t 
         return ERROR_NONE;
     }
     uint16_t slot = series_slot(request->tenant, labels, ingest->options.spread);
-    destination->shard = slot_map_shard(ingest->options.slots, slot);
+    destination->shard = slot_map_shard(&ingest->slots, slot);
+    destination->slot = slot;
     work->placed[work->placed_count++] = (struct placed_series){
         .series = {.labels = labels, .slot = slot, .id = SHARD_ID_UNKNOWN},
         .origin = index,
@@ -112,19 +118,51 @@ static enum error_code place_by_labels(struct ingest_request *request, uint32_t 
     return ERROR_NONE;
 }
 
+/* Room for all of the portion; what is placed already stays. */
+static bool reserve_placed(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    size_t room = work->any_unknown ? work->portion.series_end - work->portion.series_first : 0;
+    if (room <= work->placed_room)
+        return true;
+    struct placed_series *placed = arena_allocate(request->arena, room * sizeof *placed);
+    if (placed == NULL)
+        return false;
+    if (work->placed_count > 0)
+        memcpy(placed, work->placed, work->placed_count * sizeof *placed);
+    work->placed = placed;
+    work->placed_room = room;
+    return true;
+}
+
+/* When labels made the portion end earlier: those behind it are for the next one. */
+static void leave_to_the_next(struct ingest_work *work)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < work->placed_count; i++) {
+        if (work->placed[i].origin < work->portion.series_end)
+            work->placed[kept++] = work->placed[i];
+        else
+            work->destinations[work->placed[i].origin].shard = SHARD_NONE;
+    }
+    work->placed_count = kept;
+}
+
 enum error_code ingest_place(struct ingest_request *request, struct error *error)
 {
     struct ingest_work *work = request->work;
     struct portion *portion = &work->portion;
-    size_t room = work->any_unknown ? portion->series_end - portion->series_first : 0;
+    size_t placed_before = work->placed_count;
     size_t new_label_bytes = 0;
-    work->placed_count = 0;
-    work->placed = arena_allocate(request->arena, room * sizeof *work->placed);
-    if (work->placed == NULL)
+    if (!reserve_placed(request))
         return error_set(error, ERROR_OUT_OF_MEMORY, "new series of the request");
+    for (size_t i = 0; i < placed_before; i++)
+        new_label_bytes += work->placed[i].series.labels.size;
     for (size_t i = portion->series_first; i < portion->series_end; i++) {
         struct destination *destination = &work->destinations[i];
         const struct write_series *series = &request->decoded.series[i];
+        if (destination->settled)
+            continue;
         if (refused_at_sight(request, (uint32_t)i) ||
             (series->histogram_count > 0 && !check_histograms(request, (uint32_t)i))) {
             destination->shard = SHARD_NONE;
@@ -141,6 +179,50 @@ enum error_code ingest_place(struct ingest_request *request, struct error *error
         if (portion_ends_at(portion, i, new_label_bytes))
             break;
     }
-    counter_add(request->ingest->options.metrics->alias_misses, work->placed_count);
+    counter_add(request->ingest->options.metrics->alias_misses, work->placed_count - placed_before);
+    if (placed_before > 0)
+        leave_to_the_next(work);
     return ERROR_NONE;
+}
+
+/* --- Again ------------------------------------------------------------------------------------ */
+
+static bool is_sent_again(const struct ingest_work *work, uint32_t shard)
+{
+    return shard != SHARD_NONE && work->part_of_shard[shard]->again;
+}
+
+static void settle(struct ingest_work *work)
+{
+    const struct portion *portion = &work->portion;
+    for (size_t i = portion->series_first; i < portion->series_end; i++) {
+        struct destination *destination = &work->destinations[i];
+        if (is_sent_again(work, destination->shard))
+            continue;
+        destination->settled = true;
+        destination->shard = SHARD_NONE;
+    }
+    for (size_t i = portion->metadata_first; i < portion->metadata_end; i++) {
+        struct placed_metadata *placed = &work->placed_metadata[i];
+        placed->settled |= !is_sent_again(work, placed->shard);
+    }
+}
+
+void ingest_place_again(struct ingest_request *request)
+{
+    struct ingest_work *work = request->work;
+    size_t kept = 0;
+    settle(work);
+    ingest_find_aliases(request, work->portion.series_first, work->portion.series_end);
+    /* Labels that were decoded once are not decoded again. */
+    for (size_t i = 0; i < work->placed_count; i++) {
+        struct placed_series *placed = &work->placed[i];
+        struct destination *destination = &work->destinations[placed->origin];
+        if (destination->settled || destination->shard != SHARD_NONE)
+            continue;
+        destination->slot = placed->series.slot;
+        destination->shard = slot_map_shard(&request->ingest->slots, destination->slot);
+        work->placed[kept++] = *placed;
+    }
+    work->placed_count = kept;
 }

@@ -345,6 +345,7 @@ enum error_code worker_pool_create(const struct worker_pool_options *options,
     pool->worker_count = count;
     size_t background_max = count - 2 < count / 2 ? count - 2 : count / 2;
     pool->queues[JOB_QUERY].running_max = count - 1;
+    pool->queues[JOB_SUBQUERY].running_max = count - 1;
     pool->queues[JOB_STORAGE].running_max = count - 1;
     pool->queues[JOB_BACKGROUND].running_max = background_max;
 

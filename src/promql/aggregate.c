@@ -8,7 +8,7 @@
 
 /* --- Groups ---------------------------------------------------------------------------------- */
 
-static bool groups_init(struct aggregation_groups *groups, struct evaluation *evaluation)
+bool aggregation_groups_init(struct aggregation_groups *groups, struct evaluation *evaluation)
 {
     *groups = (struct aggregation_groups){.arena = evaluation_arena_create(evaluation)};
     if (groups->arena == NULL)
@@ -17,7 +17,7 @@ static bool groups_init(struct aggregation_groups *groups, struct evaluation *ev
     return true;
 }
 
-static void groups_clear(struct aggregation_groups *groups)
+void aggregation_groups_clear(struct aggregation_groups *groups)
 {
     arena_destroy(groups->arena);
     *groups = (struct aggregation_groups){0};
@@ -54,26 +54,36 @@ struct aggregation_group *aggregation_group_of(const struct aggregation_plan *pl
     return group;
 }
 
+/* Of several names the least, in whichever order series come. */
+static void group_name(struct aggregation_group *group, struct text name, struct arena *arena)
+{
+    if (name.size > 0 &&
+        (group->metric_name.size == 0 || text_compare(name, group->metric_name) < 0))
+        group->metric_name = arena_copy_text(arena, name);
+}
+
+enum error_code aggregation_merge_group(const struct aggregation_plan *plan,
+                                        struct aggregation_groups *groups, struct labels labels,
+                                        const struct aggregation_group *other, struct error *error)
+{
+    struct aggregation_group *group = aggregation_group_of(plan, groups, labels);
+    if (group == NULL)
+        return evaluation_out_of_memory(plan->evaluation, error);
+    group->drops_name |= other->drops_name;
+    group_name(group, other->metric_name, groups->arena);
+    return aggregation_operations_of(plan->node->operation)
+        ->merge(plan, group, other, groups->arena, error);
+}
+
 enum error_code aggregation_merge(const struct aggregation_plan *plan,
                                   struct aggregation_groups *groups,
                                   const struct aggregation_groups *other, struct error *error)
 {
-    const struct aggregation_operations *operations =
-        aggregation_operations_of(plan->node->operation);
-    for (size_t i = 0; i < other->table.count; i++) {
-        struct aggregation_group *group =
-            aggregation_group_of(plan, groups, other->table.labels[i]);
-        if (group == NULL)
-            return evaluation_out_of_memory(plan->evaluation, error);
-        group->drops_name |= other->groups[i].drops_name;
-        if (group->metric_name.data == NULL && other->groups[i].metric_name.data != NULL)
-            group->metric_name = arena_copy_text(groups->arena, other->groups[i].metric_name);
-        enum error_code code =
-            operations->merge(plan, group, &other->groups[i], groups->arena, error);
-        if (code != ERROR_NONE)
-            return code;
-    }
-    return ERROR_NONE;
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < other->table.count; i++)
+        code =
+            aggregation_merge_group(plan, groups, other->table.labels[i], &other->groups[i], error);
+    return code;
 }
 
 struct labels aggregation_project(const struct aggregation_plan *plan, struct labels labels,
@@ -133,9 +143,8 @@ static enum error_code aggregate_visit(void *context, struct lane *lane, size_t 
     if (group == NULL)
         return evaluation_out_of_memory(plan->evaluation, error);
     group->drops_name |= identity.drops_name;
-    if (vector->histograms != NULL && group->metric_name.data == NULL)
-        group->metric_name =
-            arena_copy_text(part->groups->arena, labels_get(identity.labels, LABEL_METRIC_NAME));
+    if (vector->histograms != NULL)
+        group_name(group, labels_get(identity.labels, LABEL_METRIC_NAME), part->groups->arena);
     return aggregation_operations_of(plan->node->operation)
         ->add(plan, group, vector, part->groups->arena, error);
 }
@@ -156,7 +165,7 @@ static enum error_code aggregate_merge_done(struct aggregate_run *run, size_t pa
             continue;
         }
         code = aggregation_merge(run->plan, &run->total, next, error);
-        groups_clear(next);
+        aggregation_groups_clear(next);
     }
     pthread_mutex_unlock(&run->lock);
     return code;
@@ -167,7 +176,7 @@ static enum error_code aggregate_part_run(void *context, struct lane *lane, size
 {
     struct aggregate_run *run = context;
     struct aggregate_part state = {run, &run->parts[part]};
-    if (!groups_init(state.groups, run->plan->evaluation))
+    if (!aggregation_groups_init(state.groups, run->plan->evaluation))
         return evaluation_out_of_memory(run->plan->evaluation, error);
     enum error_code code = vector_stream_visit_part(run->input, lane, run->partition, part,
                                                     aggregate_visit, &state, error);
@@ -187,7 +196,7 @@ static enum error_code aggregate_read(struct aggregate_run *run, struct error *e
         evaluation_run_parts(evaluation, run->partition, aggregate_part_run, run, error);
     pthread_mutex_destroy(&run->lock);
     for (size_t i = 0; i < run->partition.count; i++)
-        groups_clear(&run->parts[i]);
+        aggregation_groups_clear(&run->parts[i]);
     return code;
 }
 
@@ -267,23 +276,41 @@ static enum error_code group_store(const struct aggregation_plan *plan,
     return store_add_copy(store, identity, &vector, error);
 }
 
-static enum error_code aggregate_reduce(const struct aggregation_plan *plan, struct stream *input,
-                                        struct stream **stream_out, struct error *error)
+enum error_code aggregation_collect(const struct aggregation_plan *plan, struct stream *input,
+                                    struct aggregation_groups *groups_out, struct error *error)
 {
     struct aggregate_run run = {.plan = plan, .input = input};
     enum error_code code = aggregate_read(&run, error);
     vector_stream_close(input);
-    struct store store = {0};
     if (code == ERROR_NONE)
-        code = store_init(&store, plan->evaluation, &plan->steps, error);
-    for (size_t i = 0; code == ERROR_NONE && i < run.total.table.count; i++)
-        code = group_store(plan, &run.total, i, &store, error);
-    groups_clear(&run.total);
+        *groups_out = run.total;
+    else
+        aggregation_groups_clear(&run.total);
+    return code;
+}
+
+enum error_code aggregation_finish(const struct aggregation_plan *plan,
+                                   struct aggregation_groups *groups, struct stream **stream_out,
+                                   struct error *error)
+{
+    struct store store = {0};
+    enum error_code code = store_init(&store, plan->evaluation, &plan->steps, error);
+    for (size_t i = 0; code == ERROR_NONE && i < groups->table.count; i++)
+        code = group_store(plan, groups, i, &store, error);
+    aggregation_groups_clear(groups);
     if (code == ERROR_NONE)
         return store_stream(&store, stream_out, error);
     if (store.evaluation != NULL)
         store_clear(&store);
     return code;
+}
+
+static enum error_code aggregate_reduce(const struct aggregation_plan *plan, struct stream *input,
+                                        struct stream **stream_out, struct error *error)
+{
+    struct aggregation_groups groups;
+    enum error_code code = aggregation_collect(plan, input, &groups, error);
+    return code == ERROR_NONE ? aggregation_finish(plan, &groups, stream_out, error) : code;
 }
 
 /* --- Building -------------------------------------------------------------------------------- */
@@ -327,9 +354,10 @@ static enum error_code aggregation_parameter(struct aggregation_plan *plan, stru
                            error);
 }
 
-enum error_code aggregate_stream(struct evaluation *evaluation, const struct expression *expression,
-                                 const struct step_range *steps, struct stream **stream_out,
-                                 struct error *error)
+enum error_code aggregation_plan_make(struct evaluation *evaluation,
+                                      const struct expression *expression,
+                                      const struct step_range *steps,
+                                      struct aggregation_plan **plan_out, struct error *error)
 {
     const struct aggregation_node *node = &expression->aggregation;
     struct aggregation_plan *plan = arena_array(evaluation->arena, 1, sizeof *plan);
@@ -347,7 +375,17 @@ enum error_code aggregate_stream(struct evaluation *evaluation, const struct exp
         return evaluation_out_of_memory(evaluation, error);
     plan->needs_labels = node->grouping != GROUP_BY || plan->labels.count > 0 ||
                          node->operation == AGGREGATE_COUNT_VALUES || evaluation->delayed_names;
-    enum error_code code = aggregation_parameter(plan, error);
+    *plan_out = plan;
+    return aggregation_parameter(plan, error);
+}
+
+enum error_code aggregate_stream(struct evaluation *evaluation, const struct expression *expression,
+                                 const struct step_range *steps, struct stream **stream_out,
+                                 struct error *error)
+{
+    const struct aggregation_node *node = &expression->aggregation;
+    struct aggregation_plan *plan = NULL;
+    enum error_code code = aggregation_plan_make(evaluation, expression, steps, &plan, error);
     struct stream *input = NULL;
     if (code == ERROR_NONE)
         code = evaluate_vector(evaluation, node->operand, steps, &input, error);

@@ -22,7 +22,7 @@ struct aggregation_group {
     uint64_t *incremental;    /* avg: steps whose sum would overflow, `values` is the mean */
     struct value_list *lists; /* quantile: [steps] */
     struct histogram_sums *histograms; /* sum, avg: NULL without native histograms */
-    struct text metric_name;           /* of the first series with histograms, for annotations */
+    struct text metric_name;           /* the least of series with histograms, for annotations */
     bool drops_name;
 };
 
@@ -74,6 +74,15 @@ struct aggregation_group *aggregation_group_of(const struct aggregation_plan *pl
                                                struct aggregation_groups *groups,
                                                struct labels labels);
 
+/* Groups without any; false when memory is out. */
+bool aggregation_groups_init(struct aggregation_groups *groups, struct evaluation *evaluation);
+void aggregation_groups_clear(struct aggregation_groups *groups);
+
+/* Add `other`, whose labels are `labels`, to its group. Errors: LIMIT, OUT_OF_MEMORY. */
+enum error_code aggregation_merge_group(const struct aggregation_plan *plan,
+                                        struct aggregation_groups *groups, struct labels labels,
+                                        const struct aggregation_group *other, struct error *error);
+
 /* Add all of `other` to `groups`. Errors: LIMIT, OUT_OF_MEMORY. */
 enum error_code aggregation_merge(const struct aggregation_plan *plan,
                                   struct aggregation_groups *groups,
@@ -85,6 +94,21 @@ struct labels aggregation_project(const struct aggregation_plan *plan, struct la
 
 /* "ignored histogram in max aggregation". */
 void aggregation_note_histogram(const struct aggregation_plan *plan, struct text_range position);
+
+/* An aggregation without its input: the parameter is evaluated. */
+enum error_code aggregation_plan_make(struct evaluation *evaluation,
+                                      const struct expression *expression,
+                                      const struct step_range *steps,
+                                      struct aggregation_plan **plan_out, struct error *error);
+
+/* Read all of `input`, which is closed, into groups; of operations that reduce. */
+enum error_code aggregation_collect(const struct aggregation_plan *plan, struct stream *input,
+                                    struct aggregation_groups *groups_out, struct error *error);
+
+/* The result of groups, which are cleared, as a stream. */
+enum error_code aggregation_finish(const struct aggregation_plan *plan,
+                                   struct aggregation_groups *groups, struct stream **stream_out,
+                                   struct error *error);
 
 /* An aggregation as a stream. */
 enum error_code aggregate_stream(struct evaluation *evaluation, const struct expression *expression,
@@ -106,6 +130,9 @@ struct histogram_sums {
     uint64_t *seen_reset;          /* counter reset hints that contradict each other */
     uint64_t *seen_no_reset;
 };
+
+/* Nothing added up yet; NULL when memory is out. */
+struct histogram_sums *aggregation_sums_create(struct arena *arena, size_t step_count);
 
 enum error_code aggregation_histograms_add(const struct aggregation_plan *plan,
                                            struct aggregation_group *group,

@@ -5,12 +5,8 @@
 
 /* --- State ----------------------------------------------------------------------------------- */
 
-static struct histogram_sums *sums_open(const struct aggregation_plan *plan,
-                                        struct aggregation_group *group, struct arena *arena)
+struct histogram_sums *aggregation_sums_create(struct arena *arena, size_t count)
 {
-    if (group->histograms != NULL)
-        return group->histograms;
-    size_t count = plan->steps.count;
     size_t words = step_words(count);
     struct histogram_sums *sums = arena_array(arena, 1, sizeof *sums);
     if (sums == NULL)
@@ -24,8 +20,20 @@ static struct histogram_sums *sums_open(const struct aggregation_plan *plan,
     if (sums->sums == NULL || sums->counts == NULL || sums->has_float == NULL ||
         sums->incompatible == NULL || sums->seen_reset == NULL || sums->seen_no_reset == NULL)
         return NULL;
+    return sums;
+}
+
+static struct histogram_sums *sums_open(const struct aggregation_plan *plan,
+                                        struct aggregation_group *group, struct arena *arena)
+{
+    if (group->histograms != NULL)
+        return group->histograms;
+    struct histogram_sums *sums = aggregation_sums_create(arena, plan->steps.count);
+    if (sums == NULL)
+        return NULL;
     /* All values so far were floats. */
-    memcpy(sums->has_float, group->present, words * sizeof *sums->has_float);
+    memcpy(sums->has_float, group->present,
+           step_words(plan->steps.count) * sizeof *sums->has_float);
     group->histograms = sums;
     return sums;
 }
@@ -144,7 +152,9 @@ enum error_code aggregation_histograms_finish(const struct aggregation_plan *pla
     size_t count = plan->steps.count;
     for (size_t step = step_next(group->present, count, 0); step < count;
          step = step_next(group->present, count, step + 1)) {
-        if (sums->sums[step] == NULL)
+        /* Of incompatible ones there need not be a sum, when a part brought them all. */
+        bool is_incompatible = step_is_present(sums->incompatible, step);
+        if (sums->sums[step] == NULL && !is_incompatible)
             continue;
         if (step_is_present(sums->has_float, step)) {
             evaluation_annotate(plan->evaluation, PROMQL_WARNING, plan->operand_position,
@@ -153,7 +163,7 @@ enum error_code aggregation_histograms_finish(const struct aggregation_plan *pla
             sums->sums[step] = NULL;
             continue;
         }
-        if (step_is_present(sums->incompatible, step)) {
+        if (is_incompatible) {
             struct text name = text_quote(arena, group->metric_name);
             evaluation_annotate(plan->evaluation, PROMQL_WARNING, plan->operand_position,
                                 "vector contains a mix of histograms with exponential and custom "

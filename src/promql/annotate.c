@@ -55,6 +55,31 @@ static void annotation_store(struct evaluation *evaluation, enum promql_annotati
         annotations->entries[annotations->count++] = (struct promql_annotation){kind, copy};
 }
 
+void evaluation_annotate_text(struct evaluation *evaluation, enum promql_annotation_kind kind,
+                              struct text message)
+{
+    pthread_mutex_lock(&evaluation->annotations.lock);
+    annotation_store(evaluation, kind, message);
+    pthread_mutex_unlock(&evaluation->annotations.lock);
+}
+
+struct text_place evaluation_place(const struct evaluation *evaluation, struct text_range position)
+{
+    struct text text = evaluation->query.text;
+    struct text_place place = {1, 1};
+    if (position.end == 0)
+        return place;
+    place = (struct text_place){evaluation->text_line, evaluation->text_column};
+    for (uint32_t i = 0; i < position.start && i < text.size; i++) {
+        place.column++;
+        if (text.data[i] == '\n') {
+            place.line++;
+            place.column = 1;
+        }
+    }
+    return place;
+}
+
 void evaluation_annotate(struct evaluation *evaluation, enum promql_annotation_kind kind,
                          struct text_range position, const char *format, ...)
 {
@@ -70,16 +95,13 @@ void evaluation_annotate(struct evaluation *evaluation, enum promql_annotation_k
     if (written < 0)
         return;
     used += (size_t)written < sizeof message - used ? (size_t)written : sizeof message - used - 1;
-    char place[PROMQL_POSITION_BYTES];
-    promql_position(place, evaluation->query.text, position.start);
-    written = snprintf(message + used, sizeof message - used, " (%s)", place);
+    struct text_place place = evaluation_place(evaluation, position);
+    written = snprintf(message + used, sizeof message - used, " (%u:%u)", place.line, place.column);
     if (written > 0)
         used +=
             (size_t)written < sizeof message - used ? (size_t)written : sizeof message - used - 1;
 
-    pthread_mutex_lock(&evaluation->annotations.lock);
-    annotation_store(evaluation, kind, (struct text){message, used});
-    pthread_mutex_unlock(&evaluation->annotations.lock);
+    evaluation_annotate_text(evaluation, kind, (struct text){message, used});
 }
 
 void evaluation_annotate_quantile(struct evaluation *evaluation, double quantile,

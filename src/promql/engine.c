@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "distribute.h"
 #include "evaluation.h"
 #include "matrix.h"
 #include "store.h"
@@ -14,91 +15,6 @@ struct promql_execution {
 };
 
 /* --- Creation -------------------------------------------------------------------------------- */
-
-static enum error_code options_check(const struct promql_execution_options *options,
-                                     struct error *error)
-{
-    /* Times beyond this would overflow when offsets are added. */
-    static const int64_t TIME_LIMIT_MS = INT64_MAX / 16;
-    if (options->step_ms < 0)
-        return error_set(error, ERROR_INVALID,
-                         "zero or negative query resolution step widths are not accepted. Try a "
-                         "positive integer");
-    if (options->end_ms < options->start_ms)
-        return error_set(error, ERROR_INVALID, "end timestamp must not be before start time");
-    if (options->step_ms == 0 && options->end_ms != options->start_ms)
-        return error_set(error, ERROR_INVALID, "an instant query has one time");
-    if (options->start_ms < -TIME_LIMIT_MS || options->end_ms > TIME_LIMIT_MS)
-        return error_set(error, ERROR_INVALID, "time out of range");
-    if (options->step_ms > 0 &&
-        (options->end_ms - options->start_ms) / options->step_ms >= PROMQL_STEPS_MAX)
-        return error_set(error, ERROR_LIMIT, "more than %d steps", PROMQL_STEPS_MAX);
-    return ERROR_NONE;
-}
-
-static enum error_code options_copy(struct evaluation *evaluation,
-                                    const struct promql_execution_options *options,
-                                    struct error *error)
-{
-    evaluation->options = *options;
-    struct promql_execution_options *copy = &evaluation->options;
-    copy->tenant = arena_copy_text(evaluation->arena, options->tenant);
-    copy->query = arena_copy_text(evaluation->arena, options->query);
-    if (copy->tenant.data == NULL || copy->query.data == NULL)
-        return evaluation_out_of_memory(evaluation, error);
-    if (copy->lookback_ms <= 0)
-        copy->lookback_ms = PROMQL_LOOKBACK_DEFAULT_MS;
-    if (copy->subquery_step_default_ms <= 0)
-        copy->subquery_step_default_ms = PROMQL_SUBQUERY_STEP_DEFAULT_MS;
-    if (copy->samples_max == 0)
-        copy->samples_max = PROMQL_SAMPLES_MAX_DEFAULT;
-    evaluation->sample_weight = 1;
-    evaluation->delayed_names = copy->features == PROMQL_EXPERIMENTAL;
-    evaluation->query_start_ms = copy->start_ms;
-    evaluation->query_end_ms = copy->end_ms;
-    evaluation->duration_environment = (struct duration_environment){
-        .step_ms = copy->step_ms,
-        .range_ms = copy->end_ms - copy->start_ms,
-    };
-    return ERROR_NONE;
-}
-
-/* Those that depend on the query are wrong before it runs. */
-static enum error_code durations_check(const struct evaluation *evaluation, struct error *error)
-{
-    enum error_code code = ERROR_NONE;
-    for (const struct duration_expression *duration = evaluation->query.durations;
-         code == ERROR_NONE && duration != NULL; duration = duration->next) {
-        int64_t milliseconds;
-        code = duration_evaluate(&(struct duration){.expression = duration}, duration->sign,
-                                 &evaluation->duration_environment, &milliseconds, error);
-    }
-    return code;
-}
-
-static enum error_code lanes_create(struct evaluation *evaluation, struct error *error)
-{
-    size_t count = parallel_lanes(evaluation->options.pool);
-    evaluation->lanes = arena_array(evaluation->arena, count, sizeof *evaluation->lanes);
-    if (evaluation->lanes == NULL)
-        return evaluation_out_of_memory(evaluation, error);
-    evaluation->lane_count = count;
-    for (size_t i = 0; i < count; i++) {
-        struct lane *lane = &evaluation->lanes[i];
-        lane->index = i;
-        lane->memory = evaluation_arena_create(evaluation);
-        lane->scratch = evaluation_arena_create(evaluation);
-        if (lane->memory == NULL || lane->scratch == NULL)
-            return evaluation_out_of_memory(evaluation, error);
-        if (!evaluation->options.counts_steps)
-            continue;
-        size_t steps = evaluation_step_count(evaluation);
-        lane->step_counts = arena_array(lane->memory, steps, sizeof *lane->step_counts);
-        if (lane->step_counts == NULL)
-            return evaluation_out_of_memory(evaluation, error);
-    }
-    return ERROR_NONE;
-}
 
 /* A range query yields a matrix, so only scalars and vectors have a meaning at each step. */
 static enum error_code type_check(const struct evaluation *evaluation, struct error *error)
@@ -118,30 +34,14 @@ enum error_code promql_execution_create(const struct promql_execution_options *o
 {
     assert(options != NULL && execution_out != NULL);
     assert(options->source != NULL && options->clock != NULL);
-    enum error_code code = options_check(options, error);
-    if (code != ERROR_NONE)
-        return code;
     struct promql_execution *execution = calloc(1, sizeof *execution);
     if (execution == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "query");
     struct evaluation *evaluation = &execution->evaluation;
     uint64_t before_ns = clock_monotonic_ns(options->clock);
-    memory_budget_init(&evaluation->memory, options->memory_max_bytes, options->memory);
-    pthread_mutex_init(&evaluation->annotations.lock, NULL);
-    pthread_mutex_init(&evaluation->failure_lock, NULL);
-    evaluation->arena = evaluation_arena_create(evaluation);
-    code = evaluation->arena == NULL ? evaluation_out_of_memory(evaluation, error)
-                                     : options_copy(evaluation, options, error);
-    struct promql_options parse_options = {.features = options->features};
-    if (code == ERROR_NONE)
-        code = promql_parse(evaluation->options.query, &parse_options, evaluation->arena,
-                            &evaluation->query, error);
+    enum error_code code = evaluation_open(evaluation, options, error);
     if (code == ERROR_NONE)
         code = type_check(evaluation, error);
-    if (code == ERROR_NONE)
-        code = durations_check(evaluation, error);
-    if (code == ERROR_NONE)
-        code = lanes_create(evaluation, error);
     execution->result.statistics.prepare_ns = clock_monotonic_ns(options->clock) - before_ns;
     if (code != ERROR_NONE) {
         promql_execution_destroy(execution);
@@ -155,17 +55,7 @@ void promql_execution_destroy(struct promql_execution *execution)
 {
     if (execution == NULL)
         return;
-    struct evaluation *evaluation = &execution->evaluation;
-    evaluation_close_streams(evaluation);
-    promql_query_clear(&evaluation->query);
-    for (size_t i = 0; i < evaluation->lane_count; i++) {
-        arena_destroy(evaluation->lanes[i].scratch);
-        arena_destroy(evaluation->lanes[i].memory);
-    }
-    arena_destroy(evaluation->annotations.arena);
-    pthread_mutex_destroy(&evaluation->annotations.lock);
-    pthread_mutex_destroy(&evaluation->failure_lock);
-    arena_destroy(evaluation->arena);
+    evaluation_close(&execution->evaluation);
     free(execution);
 }
 
@@ -285,24 +175,6 @@ static int compare_annotations(const void *left_pointer, const void *right_point
     return text_compare(left->message, right->message);
 }
 
-/* Those of all lanes together. Left out when memory is short: the answer is there. */
-static void add_up_steps(struct evaluation *evaluation, struct promql_statistics *statistics)
-{
-    size_t count = evaluation_step_count(evaluation);
-    struct promql_step_count *sums = arena_array(evaluation->arena, count, sizeof *sums);
-    if (sums == NULL)
-        return;
-    for (size_t i = 0; i < evaluation->lane_count; i++) {
-        const struct sample_count *counts = evaluation->lanes[i].step_counts;
-        for (size_t step = 0; step < count; step++) {
-            sums[step].samples_queried += counts[step].queried;
-            sums[step].samples_read += counts[step].read;
-        }
-    }
-    statistics->step_counts = sums;
-    statistics->step_count = count;
-}
-
 static void result_finish(struct promql_execution *execution, uint64_t before_ns)
 {
     struct evaluation *evaluation = &execution->evaluation;
@@ -315,15 +187,7 @@ static void result_finish(struct promql_execution *execution, uint64_t before_ns
     execution->result.annotation_count = annotations->count;
     struct promql_statistics *statistics = &execution->result.statistics;
     uint64_t elapsed_ns = clock_monotonic_ns(evaluation->options.clock) - before_ns;
-    for (size_t i = 0; i < evaluation->lane_count; i++) {
-        statistics->samples_queried += evaluation->lanes[i].counted.queried;
-        statistics->samples_read += evaluation->lanes[i].counted.read;
-    }
-    if (evaluation->options.counts_steps)
-        add_up_steps(evaluation, statistics);
-    statistics->samples_held_max = atomic_load(&evaluation->samples_held_max);
-    statistics->memory_bytes_max = atomic_load(&evaluation->memory.used_bytes_max);
-    statistics->series_selected = evaluation->series_selected;
+    evaluation_statistics(evaluation, statistics);
     statistics->select_ns = evaluation->select_ns;
     statistics->evaluate_ns = elapsed_ns - evaluation->select_ns;
 }
@@ -339,6 +203,9 @@ static enum error_code evaluate_root(struct promql_execution *execution, struct 
         .count = evaluation_step_count(evaluation),
     };
     const struct expression *root = expression_unwrap(evaluation->query.root);
+    enum error_code code = distribution_begin_all(evaluation, root, &steps, error);
+    if (code != ERROR_NONE)
+        return code;
     switch (root->type) {
     case VALUE_STRING:
         execution->result.type = VALUE_STRING;
@@ -359,6 +226,7 @@ enum error_code promql_execution_run(struct promql_execution *execution, struct 
     execution->was_run = true;
     uint64_t before_ns = clock_monotonic_ns(execution->evaluation.options.clock);
     enum error_code code = evaluate_root(execution, error);
+    distribution_close_all(&execution->evaluation);
     if (code == ERROR_NONE)
         code = evaluation_check(&execution->evaluation, error);
     if (code != ERROR_NONE) {

@@ -82,6 +82,7 @@ static inline uint64_t histogram_sample_count(const struct histogram *histogram)
 }
 
 struct selection;
+struct distributed;
 
 #define SHIFT_TO_FIRST INT64_MIN
 
@@ -109,11 +110,28 @@ struct evaluation {
     /* While streams are made: how much later than a step of theirs the steps of the query are that
      * look at it; SHIFT_TO_FIRST: the first one does. */
     int64_t step_shift_ms;
+    /* Where the text begins in the query that it is a part of, both from 1. */
+    uint32_t text_line;
+    uint32_t text_column;
+    struct distributed *distributed; /* sub-expressions under way elsewhere */
+    /* Some series selected have labels that go with the metric's name, which all of them share. */
+    bool has_type_or_unit;
+    uint64_t samples_held_elsewhere;
     _Atomic uint64_t samples_held;
     _Atomic uint64_t samples_held_max;
     uint64_t series_selected;
     uint64_t select_ns;
 };
+
+/* Check, parse and prepare; close `evaluation`, which was zero, whatever is answered. Errors:
+ * INVALID, LIMIT, OUT_OF_MEMORY. */
+enum error_code evaluation_open(struct evaluation *evaluation,
+                                const struct promql_execution_options *options,
+                                struct error *error);
+void evaluation_close(struct evaluation *evaluation);
+
+/* What was counted in all lanes; times aside. */
+void evaluation_statistics(struct evaluation *evaluation, struct promql_statistics *statistics);
 
 /* CANCELED, TIMEOUT, what evaluation_fail was told, or nothing. Cheap enough for each hundred
  * series. */
@@ -151,6 +169,18 @@ struct arena *evaluation_arena_create(struct evaluation *evaluation);
 void evaluation_annotate(struct evaluation *evaluation, enum promql_annotation_kind kind,
                          struct text_range position, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* Where a position is in the query, of which the text may be a part; one that says nothing is the
+ * beginning. */
+struct text_place {
+    uint32_t line; /* both from 1 */
+    uint32_t column;
+};
+struct text_place evaluation_place(const struct evaluation *evaluation, struct text_range position);
+
+/* The same with a text that has it all. */
+void evaluation_annotate_text(struct evaluation *evaluation, enum promql_annotation_kind kind,
+                              struct text message);
 
 /* Turn what was gathered by evaluation_annotate_forced into annotations. */
 void evaluation_annotate_finish(struct evaluation *evaluation);

@@ -225,8 +225,7 @@ enum error_code function_absent_stream(struct evaluation *evaluation,
 {
     const struct call_node *call = &expression->call;
     struct absent_run run = {0};
-    size_t words = step_words(steps->count);
-    run.present = arena_array(evaluation->arena, words, sizeof *run.present);
+    run.present = arena_array(evaluation->arena, step_words(steps->count), sizeof *run.present);
     if (run.present == NULL)
         return evaluation_out_of_memory(evaluation, error);
     enum error_code code =
@@ -238,10 +237,20 @@ enum error_code function_absent_stream(struct evaluation *evaluation,
     run.partition = vector_stream_partition(run.input);
     code = evaluation_run_parts(evaluation, run.partition, absent_part, &run, error);
     vector_stream_close(run.input);
+    if (code != ERROR_NONE)
+        return code;
+    return function_absent_result(evaluation, expression, steps, run.present, stream_out, error);
+}
+
+enum error_code function_absent_result(struct evaluation *evaluation,
+                                       const struct expression *expression,
+                                       const struct step_range *steps, const uint64_t *present,
+                                       struct stream **stream_out, struct error *error)
+{
+    const struct call_node *call = &expression->call;
     struct store store = {0};
     struct step_vector *vector;
-    if (code == ERROR_NONE)
-        code = store_init(&store, evaluation, steps, error);
+    enum error_code code = store_init(&store, evaluation, steps, error);
     struct series_identity identity = {
         .labels = absent_labels(evaluation->arena, expression_unwrap(call->arguments[0])),
     };
@@ -253,8 +262,8 @@ enum error_code function_absent_stream(struct evaluation *evaluation,
         return code;
     }
     steps_fill(vector->present, steps->count);
-    for (size_t word = 0; word < words; word++)
-        vector->present[word] &= ~run.present[word];
+    for (size_t word = 0; word < step_words(steps->count); word++)
+        vector->present[word] &= ~present[word];
     for (size_t step = 0; step < steps->count; step++)
         vector->values[step] = 1;
     return store_stream(&store, stream_out, error);

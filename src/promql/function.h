@@ -54,6 +54,12 @@ enum error_code function_absent_stream(struct evaluation *evaluation,
                                        const struct step_range *steps, struct stream **stream_out,
                                        struct error *error);
 
+/* What absent() says when its argument is there at the steps of `present`. */
+enum error_code function_absent_result(struct evaluation *evaluation,
+                                       const struct expression *expression,
+                                       const struct step_range *steps, const uint64_t *present,
+                                       struct stream **stream_out, struct error *error);
+
 /* histogram_quantile, histogram_quantiles, histogram_fraction. */
 enum error_code function_histogram_stream(struct evaluation *evaluation,
                                           const struct expression *expression,

@@ -3,6 +3,7 @@
 #include "aggregate.h"
 #include "binary.h"
 #include "columns_source.h"
+#include "distribute.h"
 #include "evaluation.h"
 #include "function.h"
 #include "step_output.h"
@@ -91,6 +92,11 @@ enum error_code evaluate_vector(struct evaluation *evaluation, const struct expr
         return code;
     if (expression->step_invariant && steps->count > 1)
         return repeated_stream_make(evaluation, expression, steps, stream_out, error);
+    if (evaluation->options.distributor != NULL) {
+        code = distribution_stream(evaluation, expression, steps, stream_out, error);
+        if (code != ERROR_NONE || *stream_out != NULL)
+            return code;
+    }
     switch (expression->kind) {
     case EXPRESSION_SELECTOR:
         if (expression->selector.mode == RANGE_SMOOTHED)

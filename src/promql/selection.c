@@ -218,6 +218,7 @@ enum error_code columns_select(struct evaluation *evaluation, const struct selec
         .end_ms = last_ms,
         .need = need,
         .canceled = evaluation->options.canceled,
+        .deadline_ns = evaluation->options.deadline_ns,
         .arena = evaluation->arena,
     };
     uint64_t before_ns = clock_monotonic_ns(evaluation->options.clock);
@@ -228,11 +229,13 @@ enum error_code columns_select(struct evaluation *evaluation, const struct selec
         return error_wrap(error, "expanding series");
     evaluation->series_selected += selection->set->count;
     struct text name = selected_name(selector);
+    bool has_type_or_unit = name.size > 0 && some_has_type_or_unit(selection->set);
+    evaluation->has_type_or_unit |= has_type_or_unit;
     selection->source = (struct columns_source){
         .operations = &SELECTION_OPERATIONS,
         .count = selection->set->count,
         .metric_name = name,
-        .is_unique_without_name = name.size > 0 && !some_has_type_or_unit(selection->set),
+        .is_unique_without_name = name.size > 0 && !has_type_or_unit,
         .mode = selector->mode,
     };
     selection->evaluation = evaluation;

@@ -1,4 +1,4 @@
-/* Which step of the query looked at how many samples. */
+/* How many samples a query looked at, and which step of it at how many. */
 #include "evaluation.h"
 
 /* The first step of the query at or after a step of the stream. */
@@ -24,4 +24,36 @@ void vector_stream_count_step(const struct stream *stream, struct lane *lane, si
     for (uint64_t i = 0; stream->sample_weight > 1 && i < stream->sample_weight; i++)
         lane->step_counts[i].queried += count.queried; /* one step stands for all */
     lane->step_counts[step_that_reads(stream, step)].read += count.read;
+}
+
+/* Those of all lanes together. Left out when memory is short: the answer is there. */
+static void add_up_steps(struct evaluation *evaluation, struct promql_statistics *statistics)
+{
+    size_t count = evaluation_step_count(evaluation);
+    struct promql_step_count *sums = arena_array(evaluation->arena, count, sizeof *sums);
+    if (sums == NULL)
+        return;
+    for (size_t i = 0; i < evaluation->lane_count; i++) {
+        const struct sample_count *counts = evaluation->lanes[i].step_counts;
+        for (size_t step = 0; step < count; step++) {
+            sums[step].samples_queried += counts[step].queried;
+            sums[step].samples_read += counts[step].read;
+        }
+    }
+    statistics->step_counts = sums;
+    statistics->step_count = count;
+}
+
+void evaluation_statistics(struct evaluation *evaluation, struct promql_statistics *statistics)
+{
+    for (size_t i = 0; i < evaluation->lane_count; i++) {
+        statistics->samples_queried += evaluation->lanes[i].counted.queried;
+        statistics->samples_read += evaluation->lanes[i].counted.read;
+    }
+    if (evaluation->options.counts_steps)
+        add_up_steps(evaluation, statistics);
+    statistics->samples_held_max =
+        atomic_load(&evaluation->samples_held_max) + evaluation->samples_held_elsewhere;
+    statistics->memory_bytes_max = atomic_load(&evaluation->memory.used_bytes_max);
+    statistics->series_selected = evaluation->series_selected;
 }

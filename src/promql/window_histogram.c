@@ -138,7 +138,8 @@ static enum step_result increase_of_window(const struct window_call *call, size_
     if (!is_counter && (histograms[first]->reset != HISTOGRAM_RESET_GAUGE ||
                         histograms[last - 1]->reset != HISTOGRAM_RESET_GAUGE))
         warn_not_gauge(call, position);
-    increase->reset = HISTOGRAM_RESET_GAUGE;
+    if (result == STEP_DONE)
+        increase->reset = HISTOGRAM_RESET_GAUGE;
     *increase_out = increase;
     return result;
 }

@@ -69,6 +69,7 @@ void replica_entry_answer(struct replica_entry *entry, const char *failure)
     error_clear(&entry->error);
     if (failure != NULL)
         error_set(&entry->error, ERROR_UNAVAILABLE, "%s", failure);
+    entry->index = entry->replica->applied_index;
     entry->task.run = entry_answer_task;
     scheduler_post(entry->origin, &entry->task);
 }

@@ -57,6 +57,7 @@ void replica_stop(struct replica *replica, const struct error *error)
 {
     replica->stopped = true;
     atomic_store(&replica->ready, false);
+    replica_confirm_answer(replica, "this replica stopped");
     replica->options.fatal(replica->options.fatal_context, error);
 }
 
@@ -88,6 +89,7 @@ static void apply_slice(struct replica *replica)
     group_applied(replica->group);
     replica_show(replica);
     replica_acknowledge(replica);
+    replica_confirm_answer(replica, NULL);
     replica_count_unfrozen(replica);
     replica_lead_when_applied(replica);
 }

@@ -116,10 +116,16 @@ void replica_close(struct replica *replica, void (*closed)(void *context), void 
         replica_batch_finish(batch, "shutting down");
     }
     replica->committed_last = &replica->committed;
+    replica_confirm_answer(replica, "shutting down");
     group_close(replica->group, group_closed, replica);
 }
 
 /* --- State ---------------------------------------------------------------------------------- */
+
+struct scheduler *replica_scheduler(const struct replica *replica)
+{
+    return loop_of(replica);
+}
 
 struct shard *replica_shard(struct replica *replica)
 {

@@ -8,6 +8,7 @@
  *   apply.c    committed entries into the shard
  *   fresh.c    who may read from it
  *   members.c  for who decides about them
+ *   confirm.c  reads that no other leader may be newer than
  *   freeze.c   when the shard freezes
  *   machine.c  snapshots and leadership, as the group asks for them
  */
@@ -83,6 +84,7 @@ struct replica {
     struct task pump_task;
     bool pump_scheduled;
     size_t resolving;
+    struct replica_confirm *confirmed; /* wait to be applied */
 
     struct timer upkeep;
     uint64_t shown_count;
@@ -144,6 +146,9 @@ void replica_replay_check(struct replica *replica, const struct group_status *st
 void replica_machine_apply(struct state_machine *self, const struct group_entry *entry);
 void replica_apply_run(struct task *task);
 void replica_apply_again(struct timer *timer);
+
+/* confirm.c: answer those up to whose entry all is applied; `failure`: all, with that. */
+void replica_confirm_answer(struct replica *replica, const char *failure);
 
 /* fresh.c: tell readers how new this replica is. */
 void replica_show(struct replica *replica);

@@ -73,6 +73,7 @@ static void release(struct node *node)
 {
     for (size_t i = 0; i < node->loop_count; i++) {
         ingest_destroy(node->loops[i].ingest);
+        routing_destroy(node->loops[i].routing);
         group_host_destroy(node->loops[i].host);
         group_link_destroy(node->loops[i].link);
     }

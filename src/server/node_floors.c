@@ -50,10 +50,13 @@ enum error_code node_open_ingest(struct node *node, struct error *error)
     uint64_t alias_bytes = machine_memory_bytes() / 16 / node->loop_count;
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++) {
+        struct routing_options routing = {
+            .scheduler = node->loops[i].environment.scheduler,
+            .table = node->replicas,
+        };
         struct ingest_options options = {
             .scheduler = node->loops[i].environment.scheduler,
             .clock = clock_system(),
-            .replicas = node->direct,
             .slots = &node->slots,
             .spread = node->topology.spread,
             .hash_seed = node->hash_seed,
@@ -68,6 +71,10 @@ enum error_code node_open_ingest(struct node *node, struct error *error)
                 },
             .metrics = &node->ingest_metrics,
         };
+        code = routing_create(&routing, &node->loops[i].routing, error);
+        if (code != ERROR_NONE)
+            break;
+        options.router = routing_router(node->loops[i].routing);
         code = ingest_create(&options, &node->loops[i].ingest, error);
     }
     return code;

@@ -25,6 +25,7 @@
 #include "platform/tls.h"
 #include "platform/worker_pool.h"
 #include "replica/replica.h"
+#include "routing/routing.h"
 #include "telemetry/metrics.h"
 #include "transport/transport.h"
 
@@ -60,6 +61,7 @@ struct node_loop {
     _Atomic bool follow_queued;
     void (*network_closed)(void *context);
     void *network_closed_context;
+    struct routing *routing;
     struct ingest *ingest;
     struct http_server *server;
     struct loop_figures figures;

@@ -378,6 +378,28 @@ enum error_code shard_encode_delete(struct byte_buffer *entry, int64_t stamp_ms,
     return entry->failed ? error_set(error, ERROR_OUT_OF_MEMORY, "delete series") : ERROR_NONE;
 }
 
+enum error_code shard_check_delete(const uint8_t *entry, size_t size_bytes, struct error *error)
+{
+    struct byte_reader reader = byte_reader_over(entry, size_bytes);
+    struct entry_header header;
+    struct tombstone tombstone;
+    enum error_code code = entry_decode_header(&reader, &header, error);
+    if (code == ERROR_NONE && header.kind != ENTRY_DELETE_SERIES)
+        code = error_set(error, ERROR_UNSUPPORTED, "an entry of kind %d is no deletion",
+                         (int)header.kind);
+    if (code == ERROR_NONE)
+        code = tombstone_decode(&reader, &tombstone, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (byte_reader_left(&reader) > 0)
+        code = error_set(error, ERROR_CORRUPT, "deletion: %zu bytes behind it",
+                         byte_reader_left(&reader));
+    else if (tombstone.start_ms > tombstone.end_ms)
+        code = error_set(error, ERROR_INVALID, "the start is after the end");
+    tombstone_clear(&tombstone);
+    return code;
+}
+
 /* --- Statistics ----------------------------------------------------------------------------- */
 
 static void add_head_statistics(const struct view *view, struct shard_statistics *statistics)

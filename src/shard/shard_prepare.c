@@ -175,6 +175,13 @@ static struct bounds time_bounds(struct shard *shard)
 
 enum sample_fate { SAMPLE_STORED, SAMPLE_KNOWN, SAMPLE_REFUSED, SAMPLE_STALE_ID };
 
+/* Ids from next_id on are in flight, hence fresh; behind those are some that nobody gave. */
+static bool id_is_known(struct shard *shard, uint64_t id)
+{
+    return id < shard->registry.next_id ? registry_touch(&shard->registry, id)
+                                        : id < shard->proposed_next_id;
+}
+
 /* The newest sample of a series, in the growing head or the frozen ones. A deletion may cover what
  * was frozen before it, and then neither repeats nor contradicts anything. */
 static bool newest_of(const struct shard *shard, uint64_t id, struct head_newest *newest)
@@ -204,8 +211,7 @@ static enum sample_fate check_time_and_id(struct shard *shard, struct shard_writ
         refuse(write, SHARD_REFUSED_SERIES_LIMIT, origin, timestamp_ms);
         return SAMPLE_REFUSED;
     }
-    /* Ids at or above next_id are in flight, hence fresh. */
-    if (id < shard->registry.next_id && !registry_touch(&shard->registry, id)) {
+    if (!id_is_known(shard, id)) {
         write->stale_origins[write->stale_count++] = origin;
         return SAMPLE_STALE_ID;
     }
@@ -306,7 +312,7 @@ static void check_exemplars(struct shard *shard, struct shard_write *write,
         if (exemplar.id == SHARD_ID_UNKNOWN || timestamp_ms < bounds->oldest_ms ||
             timestamp_ms > bounds->newest_ms)
             continue;
-        if (exemplar.id < shard->registry.next_id && !registry_touch(&shard->registry, exemplar.id))
+        if (!id_is_known(shard, exemplar.id))
             continue;
         write->exemplars[kept++] = exemplar;
     }

@@ -125,7 +125,7 @@ static bool depends_on_range(struct text query)
 }
 
 struct case_result case_run(const struct evaluation_case *evaluation, struct series_memory *memory,
-                            struct worker_pool *pool, struct arena *arena)
+                            struct promql_distributor *distributor, struct arena *arena)
 {
     enum { MINUTE_MS = 60 * 1000 };
     struct promql_execution_options options = {
@@ -135,7 +135,7 @@ struct case_result case_run(const struct evaluation_case *evaluation, struct ser
         .step_ms = evaluation->step_ms,
         .features = PROMQL_EXPERIMENTAL,
         .source = series_memory_source(memory),
-        .pool = pool,
+        .distributor = distributor,
         .clock = clock_system(),
     };
     struct case_result result = {.has_passed = true};

@@ -71,11 +71,10 @@ struct case_result {
     char reason[1024];
 };
 
-struct worker_pool;
-
-/* Evaluate over `memory`; an instant case is also run as the middle of a range. */
+/* Evaluate over `memory`, what distributes by `distributor` unless that is NULL; an instant case is
+ * also run as the middle of a range. */
 struct case_result case_run(const struct evaluation_case *evaluation, struct series_memory *memory,
-                            struct worker_pool *pool, struct arena *arena);
+                            struct promql_distributor *distributor, struct arena *arena);
 
 /* NULL when the result is as expected, else why not, in the arena. With `middle_ms` only the
  * points at that time count, as those of an instant query; INT64_MIN: all. */

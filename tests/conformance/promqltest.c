@@ -1,22 +1,30 @@
 /*
  * promqltest FILE.test ... - run PromQL cases in the format of Prometheus' promqltest.
  *
- * Prints each failure with its line, and a count per file. -q prints the counts only. --json runs
- * nothing, and prints what the files say as JSON.
+ * Prints each failure with its line, and a count per file. -q prints the counts only. --places N
+ * spreads the series over N places, in which is evaluated what distributes. --json runs nothing,
+ * and prints what the files say as JSON.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "cases.h"
+#include "split_places.h"
+
+struct run_options {
+    bool is_quiet;
+    size_t place_count; /* 0: all is in one place, this one */
+};
 
 struct file_run {
     const char *path;
     struct arena *arena;
     struct series_memory *memory;  /* what queries see */
     struct series_memory *loading; /* the current load */
-    bool is_quiet;
+    const struct run_options *options;
     size_t passed;
     size_t failed;
+    size_t distributed; /* sub-expressions that were evaluated in places */
 };
 
 static void run_clear(void *context)
@@ -71,13 +79,21 @@ static void run_load_end(void *context, bool with_custom_buckets)
 static void run_evaluate(void *context, const struct evaluation_case *evaluation)
 {
     struct file_run *run = context;
-    struct case_result result = case_run(evaluation, run->memory, NULL, run->arena);
+    struct split_places *places = NULL;
+    struct promql_distributor *distributor = NULL;
+    if (run->options->place_count > 0) {
+        places = split_places_create(run->memory, run->options->place_count, NULL);
+        distributor = split_places_distributor(places);
+    }
+    struct case_result result = case_run(evaluation, run->memory, distributor, run->arena);
+    run->distributed += places == NULL ? 0 : split_places_request_count(places);
+    split_places_destroy(places);
     if (result.has_passed) {
         run->passed++;
         return;
     }
     run->failed++;
-    if (!run->is_quiet)
+    if (!run->options->is_quiet)
         printf("%s:%zu: %.*s\n    %s\n", run->path, evaluation->line,
                TEXT_ARGUMENTS(evaluation->query), result.reason);
 }
@@ -112,14 +128,14 @@ static bool file_walk(const char *path, struct arena *arena, const struct case_v
 }
 
 /* Failures of a file, its own among them. */
-static size_t file_run(const char *path, bool is_quiet)
+static size_t file_run(const char *path, const struct run_options *options)
 {
     struct file_run run = {
         .path = path,
         .arena = arena_create(0),
         .memory = series_memory_create(),
         .loading = series_memory_create(),
-        .is_quiet = is_quiet,
+        .options = options,
     };
     struct case_visitor visitor = {
         .context = &run,
@@ -130,8 +146,11 @@ static size_t file_run(const char *path, bool is_quiet)
     };
     run.failed += !file_walk(path, run.arena, &visitor);
     const char *name = strrchr(path, '/');
-    printf("%-28s %4zu passed, %4zu failed\n", name == NULL ? path : name + 1, run.passed,
+    printf("%-28s %4zu passed, %4zu failed", name == NULL ? path : name + 1, run.passed,
            run.failed);
+    if (options->place_count > 0)
+        printf(", %4zu evaluated in %zu places", run.distributed, options->place_count);
+    printf("\n");
     series_memory_destroy(run.memory);
     series_memory_destroy(run.loading);
     arena_destroy(run.arena);
@@ -152,14 +171,17 @@ static size_t file_print(const char *path)
 int main(int argument_count, char **arguments)
 {
     size_t failed = 0;
-    bool is_quiet = false, is_printed = false;
+    struct run_options options = {0};
+    bool is_printed = false;
     for (int i = 1; i < argument_count; i++) {
         if (strcmp(arguments[i], "-q") == 0)
-            is_quiet = true;
+            options.is_quiet = true;
+        else if (strcmp(arguments[i], "--places") == 0 && i + 1 < argument_count)
+            options.place_count = strtoul(arguments[++i], NULL, 10);
         else if (strcmp(arguments[i], "--json") == 0)
             is_printed = true;
         else
-            failed += is_printed ? file_print(arguments[i]) : file_run(arguments[i], is_quiet);
+            failed += is_printed ? file_print(arguments[i]) : file_run(arguments[i], &options);
     }
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

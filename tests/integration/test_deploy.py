@@ -7,6 +7,7 @@ import unittest
 
 import yaml
 
+import certificates
 import harness
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
@@ -57,6 +58,18 @@ class Deploy(harness.IntegrationTest):
             text = read("settings", name).replace("/etc/gnomon/web.yaml", web)
             self.assert_runs(harness.BINARY, "check", "config", "--config",
                              self.write(name, text))
+
+    def test_settings_of_a_cluster_are_taken(self):
+        certificates.make_certificate(self.folder, "ca")
+        certificates.make_certificate(self.folder, "node", issuer="ca")
+        text = read("settings", "cluster.yaml").replace("/etc/gnomon/web.yaml", self.make_web_config())
+        path = self.write("cluster.yaml", text.replace("/etc/gnomon/cluster", self.folder))
+        environment = dict(re.findall(r"^(GNOMON_\w+)=(.*)$", read("settings", "node.env"), re.MULTILINE))
+        self.assertIn("node-1", self.assert_runs(harness.BINARY, "check", "config", "--config", path,
+                                                 environment=environment))
+        commented = re.findall(r"^# (GNOMON_\w+)=(.*)$", read("settings", "node.env"), re.MULTILINE)
+        self.assert_runs(harness.BINARY, "check", "config", "--config", path,
+                         environment={**environment, **dict(commented)})
 
     # --- Alerts -----------------------------------------------------------------------------------
 
@@ -140,12 +153,17 @@ class Deploy(harness.IntegrationTest):
                 self.assertIn(volume.split(":")[0], compose["volumes"], name)
             for port in service["ports"]:
                 self.assertTrue(port.startswith("127.0.0.1:"), port)
-        node = compose["services"]["gnomon-1"]
-        self.make_web_config()
-        environment = {**node["environment"],
-                       "GNOMON_HTTP_WEB_CONFIG": os.path.join(self.folder, "web.yaml")}
-        printed = self.assert_runs(harness.BINARY, "check", "config", environment=environment)
-        self.assertIn("gnomon-1", printed)
+        web = self.make_web_config()
+        nodes = [name for name in compose["services"] if name.startswith("gnomon-")]
+        self.assertEqual(len(nodes), 3)
+        for name in nodes:
+            environment = {**compose["services"][name]["environment"], "GNOMON_HTTP_WEB_CONFIG": web}
+            self.assertEqual(environment["GNOMON_CLUSTER_NODE"], name)
+            self.assertIn(f"{name}={name}:9010", environment["GNOMON_CLUSTER_PEERS"])
+            self.assertIn(name, self.assert_runs(harness.BINARY, "check", "config",
+                                                 environment=environment))
+        zones = {compose["services"][name]["environment"]["GNOMON_CLUSTER_ZONE"] for name in nodes}
+        self.assertEqual(len(zones), 3)
 
     def test_prometheus_writes_and_watches_as_configured(self):
         """The configuration of deploy/prometheus with addresses and files of this test."""
@@ -154,7 +172,9 @@ class Deploy(harness.IntegrationTest):
         port = harness.free_port()
         text = read("prometheus", "prometheus.yml")
         for before, after in (("/run/secrets/gnomon_token", f"{self.folder}/gnomon.token"),
-                              ("gnomon-1:9009", f"127.0.0.1:{node.port}"),
+                              ('"gnomon-1:9009", "gnomon-2:9009", "gnomon-3:9009"',
+                               f'"127.0.0.1:{node.port}"'),
+                              ("//gnomon:9009", f"//127.0.0.1:{node.port}"),
                               ("localhost:9090", f"127.0.0.1:{port}"), ("15s", "1s")):
             self.assertIn(before, text)
             text = text.replace(before, after)
@@ -186,7 +206,10 @@ class Deploy(harness.IntegrationTest):
         names = [name for name in source["jsonData"] if name.startswith("httpHeaderName")]
         for name in names:
             self.assertIn(name.replace("Name", "Value"), source["secureJsonData"])
-        self.assertIn(source["url"].split("//")[1].split(":")[0], load("compose.yaml")["services"])
+        host = source["url"].split("//")[1].split(":")[0]
+        for name, service in load("compose.yaml")["services"].items():
+            if name.startswith("gnomon-"):
+                self.assertIn(host, service["networks"]["default"]["aliases"])
 
 
 if __name__ == "__main__":

@@ -18,30 +18,99 @@
 
 enum { SERIES = 30 };
 
+struct fixture;
+
+/* What is asked of the shards, and a way to make them refuse. */
+struct fixture_router {
+    struct write_router base; /* first */
+    struct fixture *fixture;
+    unsigned writes[NODE_SHARDS];
+    unsigned refuse[NODE_SHARDS]; /* so many of the next writes */
+    bool stores;                  /* what is refused is stored all the same */
+    enum error_code refusal;
+};
+
 struct fixture {
     struct shard_node node;
+    struct fixture_router router;
     struct slot_map slots;
     struct metrics *registry;
     struct ingest_metrics metrics;
     struct ingest *ingest;
 };
 
-static inline int set_up(void **state)
+struct refused_write {
+    struct task task;
+    struct replica_write *write;
+    struct fixture_router *router;
+    void (*done)(struct replica_write *write);
+};
+
+static inline void refuse_write(struct refused_write *refused)
 {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    struct error error;
-    assert_non_null(fixture);
-    fixture->node.environment = simulated_environment_create(9);
-    assert_int_equal(shard_node_open(&fixture->node, &error), ERROR_NONE);
-    slot_map_init(&fixture->slots, NODE_SHARDS);
-    fixture->registry = metrics_create();
-    assert_true(ingest_metrics_create(&fixture->metrics, fixture->registry));
-    struct ingest_options options = {
+    struct replica_write *write = refused->write;
+    error_set(&write->error, refused->router->refusal, "no leader is known");
+    write->done = refused->done;
+    free(refused);
+    write->done(write);
+}
+
+static inline void refuse_task(struct task *task)
+{
+    refuse_write((struct refused_write *)task);
+}
+
+/* Which of them the write belongs to: a few at a time are enough. */
+static struct refused_write *refused_after[NODE_SHARDS];
+
+static inline void refuse_stored(struct replica_write *write)
+{
+    for (size_t s = 0; s < NODE_SHARDS; s++) {
+        struct refused_write *refused = refused_after[s];
+        if (refused == NULL || refused->write != write)
+            continue;
+        refused_after[s] = NULL;
+        refuse_write(refused);
+        return;
+    }
+    fail();
+}
+
+static inline void fixture_write(struct write_router *base, uint32_t shard_id,
+                                 struct replica_write *write)
+{
+    struct fixture_router *router = (struct fixture_router *)base;
+    struct fixture *fixture = router->fixture;
+    assert_true(shard_id < NODE_SHARDS);
+    router->writes[shard_id]++;
+    if (router->refuse[shard_id] == 0) {
+        replica_write(fixture->node.replicas[shard_id], write);
+        return;
+    }
+    router->refuse[shard_id]--;
+    struct refused_write *refused = calloc(1, sizeof *refused);
+    *refused = (struct refused_write){{refuse_task, NULL}, write, router, write->done};
+    if (router->stores) {
+        refused_after[shard_id] = refused;
+        write->done = refuse_stored;
+        replica_write(fixture->node.replicas[shard_id], write);
+    } else
+        scheduler_defer(fixture->node.environment->base.scheduler, &refused->task);
+}
+
+static inline struct ingest_options fixture_options(struct fixture *fixture)
+{
+    static const struct write_router_operations OPERATIONS = {.write = fixture_write};
+    fixture->router.base.operations = &OPERATIONS;
+    fixture->router.fixture = fixture;
+    fixture->router.refusal = ERROR_UNAVAILABLE;
+    return (struct ingest_options){
         .scheduler = fixture->node.environment->base.scheduler,
         .clock = fixture->node.environment->base.clock,
-        .replicas = fixture->node.replicas,
+        .router = &fixture->router.base,
         .slots = &fixture->slots,
         .spread = 4,
+        .retry_ms = 10000,
         .hash_seed = 3,
         .limits =
             {
@@ -53,6 +122,19 @@ static inline int set_up(void **state)
             },
         .metrics = &fixture->metrics,
     };
+}
+
+static inline int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    struct error error;
+    assert_non_null(fixture);
+    fixture->node.environment = simulated_environment_create(9);
+    assert_int_equal(shard_node_open(&fixture->node, &error), ERROR_NONE);
+    slot_map_init(&fixture->slots, NODE_SHARDS);
+    fixture->registry = metrics_create();
+    assert_true(ingest_metrics_create(&fixture->metrics, fixture->registry));
+    struct ingest_options options = fixture_options(fixture);
     assert_int_equal(ingest_create(&options, &fixture->ingest, &error), ERROR_NONE);
     *state = fixture;
     return 0;

@@ -11,6 +11,11 @@ static struct hash128 hash_of(uint64_t number)
     return hash128(&number, sizeof number, 1);
 }
 
+static void put(struct alias_table *table, uint64_t number, struct alias_target target)
+{
+    alias_table_put(table, hash_of(number), target);
+}
+
 static void what_is_put_is_found_with_its_place(void **state)
 {
     (void)state;
@@ -19,7 +24,7 @@ static void what_is_put_is_found_with_its_place(void **state)
     assert_null(alias_table_find(&table, hash_of(1)));
     enum { COUNT = 100000 };
     for (uint64_t i = 0; i < COUNT; i++)
-        alias_table_put(&table, hash_of(i), (uint32_t)(i % 7), i * 3);
+        put(&table, i, (struct alias_target){i * 3, (uint16_t)(i % 7), (uint16_t)(i % 4096)});
     for (uint64_t i = 0; i < COUNT; i++) {
         const struct alias *alias = alias_table_find(&table, hash_of(i));
         assert_non_null(alias);
@@ -38,7 +43,7 @@ static void neighbours_are_found_in_any_order(void **state)
     struct alias_table table;
     assert_true(alias_table_init(&table, 1 << 20));
     for (uint64_t i = 0; i < 100; i++)
-        alias_table_put(&table, hash_of(i), 0, i);
+        put(&table, i, (struct alias_target){i, 0, 0});
     static const uint64_t ORDERS[][5] = {{0, 1, 2, 3, 4}, {99, 0, 50, 51, 49}, {7, 7, 8, 1000, 9}};
     for (size_t order = 0; order < 3; order++) {
         size_t place = ALIAS_NONE;
@@ -62,8 +67,8 @@ static void putting_again_replaces(void **state)
     (void)state;
     struct alias_table table;
     assert_true(alias_table_init(&table, 1 << 20));
-    alias_table_put(&table, hash_of(1), 2, 10);
-    alias_table_put(&table, hash_of(1), 3, 11);
+    put(&table, 1, (struct alias_target){10, 2, 0});
+    put(&table, 1, (struct alias_target){11, 3, 0});
     assert_int_equal(table.count, 1);
     assert_int_equal(alias_table_find(&table, hash_of(1))->series_id, 11);
     assert_int_equal(alias_table_find(&table, hash_of(1))->shard, 3);
@@ -78,7 +83,7 @@ static void removing_leaves_all_others(void **state)
     assert_true(alias_table_init(&table, 1 << 22));
     enum { COUNT = 4000 }; /* runs form in an index of 8192 */
     for (uint64_t i = 0; i < COUNT; i++)
-        alias_table_put(&table, hash_of(i), 0, i);
+        put(&table, i, (struct alias_target){i, 0, 0});
     for (uint64_t i = 0; i < COUNT; i += 3)
         alias_table_remove(&table, hash_of(i));
     for (uint64_t i = 0; i < COUNT; i++) {
@@ -98,12 +103,12 @@ static void a_full_table_keeps_what_is_in_use(void **state)
     assert_true(alias_table_init(&table, 0)); /* the least there is */
     size_t most = table.count_max;
     for (uint64_t i = 0; i < most; i++)
-        alias_table_put(&table, hash_of(i), 0, i);
+        put(&table, i, (struct alias_target){i, 0, 0});
     alias_table_set_time(&table, 121 * 1000);
     for (uint64_t i = 0; i < 100; i++)
         assert_non_null(alias_table_find(&table, hash_of(i)));
     for (uint64_t i = 0; i < 1000; i++)
-        alias_table_put(&table, hash_of(most + i), 0, most + i);
+        put(&table, most + i, (struct alias_target){most + i, 0, 0});
     assert_int_equal(table.count, most);
     assert_int_equal(table.evictions, 1000);
     for (uint64_t i = 0; i < 63; i++) /* the hand passes over so many at a time */
@@ -126,7 +131,7 @@ static void a_table_stays_as_large_as_what_is_looked_for(void **state)
         for (uint64_t i = round * REPLACED; i < round * REPLACED + FLEET; i++) {
             if (alias_table_find(&table, hash_of(i)) != NULL)
                 continue;
-            alias_table_put(&table, hash_of(i), 0, i);
+            put(&table, i, (struct alias_target){i, 0, 0});
             misses++;
         }
     }
@@ -144,10 +149,10 @@ static void a_clock_that_jumps_back_loses_no_alias(void **state)
     assert_true(alias_table_init(&table, 1 << 22));
     alias_table_set_time(&table, INT64_C(86400000));
     for (uint64_t i = 0; i < 1000; i++)
-        alias_table_put(&table, hash_of(i), 0, i);
+        put(&table, i, (struct alias_target){i, 0, 0});
     alias_table_set_time(&table, 0);
     for (uint64_t i = 1000; i < 2000; i++)
-        alias_table_put(&table, hash_of(i), 0, i);
+        put(&table, i, (struct alias_target){i, 0, 0});
     for (uint64_t i = 0; i < 2000; i++)
         assert_non_null(alias_table_find(&table, hash_of(i)));
     assert_int_equal(table.evictions, 0);

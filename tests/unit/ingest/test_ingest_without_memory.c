@@ -75,15 +75,7 @@ static void a_request_of_2_0_without_memory_is_to_be_sent_again(void **state)
 static void an_ingest_without_memory_is_not_made(void **state)
 {
     struct fixture *fixture = *state;
-    struct ingest_options options = {
-        .scheduler = fixture->node.environment->base.scheduler,
-        .clock = fixture->node.environment->base.clock,
-        .replicas = fixture->node.replicas,
-        .slots = &fixture->slots,
-        .spread = 4,
-        .limits = {.alias_bytes_max = 1 << 20},
-        .metrics = &fixture->metrics,
-    };
+    struct ingest_options options = fixture_options(fixture);
     size_t survived = 0;
     for (size_t number = 1;; number++) {
         struct ingest *ingest = NULL;

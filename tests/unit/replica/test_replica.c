@@ -463,6 +463,49 @@ static void the_shard_with_the_most_freezes_and_no_other(void **state)
     node_destroy(node);
 }
 
+struct confirming {
+    struct replica_confirm confirm; /* first */
+    bool done;
+    struct error error;
+};
+
+static void on_confirmed(struct replica_confirm *confirm, const struct error *error)
+{
+    struct confirming *confirming = (struct confirming *)confirm;
+    assert_false(confirming->done);
+    confirming->done = true;
+    confirming->error = *error;
+}
+
+static void a_leader_is_confirmed_when_all_before_is_applied(void **state)
+{
+    (void)state;
+    struct node *node = node_create(11);
+    int64_t now_ms = clock_now_ms(node->environment->base.clock);
+    struct request *request = request_send(node, 1, now_ms);
+    request_await(request);
+    struct confirming confirming = {.confirm.done = on_confirmed};
+    replica_confirm(node->replica, &confirming.confirm);
+    assert_false(confirming.done); /* never inside the call */
+    assert_true(
+        simulated_scheduler_run_until(&node->environment->scheduler, &confirming.done, STEPS_MAX));
+    assert_int_equal(confirming.error.code, ERROR_NONE);
+    assert_true(replica_applied_index(node->replica) >= request->write.index);
+    request_free(request);
+    node_destroy(node);
+}
+
+static void a_replica_that_closes_confirms_nothing(void **state)
+{
+    (void)state;
+    struct node *node = node_create(12);
+    struct confirming confirming = {.confirm.done = on_confirmed};
+    replica_confirm(node->replica, &confirming.confirm);
+    node_destroy(node);
+    assert_true(confirming.done);
+    assert_int_equal(confirming.error.code, ERROR_UNAVAILABLE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +519,8 @@ int main(void)
         cmocka_unit_test(a_settled_replica_has_nothing_to_replay),
         cmocka_unit_test(a_node_with_few_series_freezes_at_half_of_the_limit),
         cmocka_unit_test(the_shard_with_the_most_freezes_and_no_other),
+        cmocka_unit_test(a_leader_is_confirmed_when_all_before_is_applied),
+        cmocka_unit_test(a_replica_that_closes_confirms_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,27 @@
+/*
+ * fanout_set - the series of all shards as one set, shard by shard: of replicas here, and from the
+ * answers of other nodes.
+ */
+#ifndef FANOUT_FANOUT_SET_H
+#define FANOUT_FANOUT_SET_H
+
+#include "exchange.h"
+#include "series_format.h"
+
+struct fanout_set;
+
+/* For `count` shards, in the request's arena. It owns the exchange; NULL: all shards are put here.
+ * NULL when memory is out. */
+struct fanout_set *fanout_set_create(const struct series_request *request,
+                                     struct exchange *exchange, size_t count);
+
+/* The set of the shard at `index`, which is of a replica here; owned from then on. */
+void fanout_set_put(struct fanout_set *set, size_t index, struct series_set *part);
+
+/* All shards have answered: read what other nodes sent, count. Errors: CORRUPT, UNSUPPORTED, LIMIT,
+ * OUT_OF_MEMORY. */
+enum error_code fanout_set_complete(struct fanout_set *set, struct error *error);
+
+struct series_set *fanout_set_base(struct fanout_set *set);
+
+#endif
