@@ -116,6 +116,9 @@ static void forward(struct ask *ask, const struct question *question, uint64_t t
     struct transport_peer *peer = transport_find_node(meta->options.transport, leader);
     struct question onward = *question;
     onward.hops++;
+    if (leader == 0 && question->operation == OPERATION_JOIN &&
+        join_answer_known(ask, question->body))
+        return;
     if (onward.hops > QUESTION_HOPS_MAX || peer == NULL || !transport_peer_is_connected(peer))
         ask_refuse(ask, ERROR_UNAVAILABLE, "node %s knows no leader of the meta group",
                    meta->options.identity.name);

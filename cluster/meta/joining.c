@@ -117,6 +117,20 @@ static const struct cluster_node *find_self(const struct meta *meta, const struc
     return node != NULL && same_directory(node, &join->self) ? node : NULL;
 }
 
+bool join_answer_known(struct ask *ask, struct bytes body)
+{
+    const struct meta *meta = ask_meta(ask);
+    struct join join;
+    struct error error;
+    if (join_decode(body, &join, &error) != ERROR_NONE || join.node_id != 0)
+        return false;
+    const struct cluster_node *known = find_self(meta, &join);
+    if (known == NULL || known->state == CLUSTER_NODE_LEFT)
+        return false;
+    welcome(ask, known->node_id);
+    return true;
+}
+
 void serve_join(struct ask *ask, struct bytes body)
 {
     struct meta *meta = ask_meta(ask);
@@ -188,7 +202,6 @@ static void joined(struct meta *meta, void *owner, struct bytes answer, const st
     }
     log_event(LOG_INFO, "meta", "joined a cluster", "node=%llu",
               (unsigned long long)welcome.node_id);
-    meta->is_known = true;
     meta_decide(meta, welcome.cluster_id, welcome.node_id, (struct bytes){0});
 }
 

@@ -93,8 +93,10 @@ static void machine_apply(struct state_machine *self, const struct group_entry *
     }
     meta->applied_index = entry->index;
     keep_outcome(meta, entry->index, &outcome);
-    if (outcome.changed)
-        settle(meta, NULL);
+    if (!outcome.changed)
+        return;
+    meta->is_snapshot_due = true;
+    settle(meta, NULL);
 }
 
 static uint64_t machine_applied_index(struct state_machine *self)

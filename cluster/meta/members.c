@@ -125,11 +125,12 @@ static bool rank_node(const struct member_plan *plan, const struct cluster_node 
 
 static void choose_voters(struct member_plan *plan)
 {
-    size_t count, active = 0;
+    size_t count, present = 0;
     const struct cluster_node *nodes = cluster_state_nodes(plan->meta->state, &count);
+    /* Who drains is still there: its vote goes to another, but not away. */
     for (size_t i = 0; i < count; i++)
-        active += nodes[i].state == CLUSTER_NODE_ACTIVE;
-    size_t wanted = members_voters_wanted(active == 0 ? 1 : active);
+        present += nodes[i].state == CLUSTER_NODE_ACTIVE || nodes[i].state == CLUSTER_NODE_DRAINING;
+    size_t wanted = members_voters_wanted(present);
     while (plan->chosen_count < wanted) {
         struct rank best = {.node_id = 0}, rank;
         for (size_t i = 0; i < count; i++)

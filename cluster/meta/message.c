@@ -80,6 +80,38 @@ static void read_self(struct byte_reader *reader, struct cluster_add_node *self_
 
 /* --- Introductions ------------------------------------------------------------------------- */
 
+void acquaintance_encode(struct text name, struct text address, struct byte_buffer *buffer)
+{
+    byte_buffer_text(buffer, name);
+    byte_buffer_text(buffer, address);
+}
+
+bool acquaintance_next(struct bytes *left, struct acquaintance *acquaintance_out)
+{
+    struct byte_reader reader = byte_reader_over(left->data, left->size);
+    struct acquaintance next = {{0}, {0}};
+    struct text name = byte_reader_text(&reader);
+    struct text address = byte_reader_text(&reader);
+    if (reader.failed || name.size == 0 || name.size >= sizeof next.name || address.size == 0 ||
+        address.size >= sizeof next.address || memchr(name.data, 0, name.size) != NULL ||
+        memchr(address.data, 0, address.size) != NULL)
+        return false;
+    memcpy(next.name, name.data, name.size);
+    memcpy(next.address, address.data, address.size);
+    *left = (struct bytes){reader.position, byte_reader_left(&reader)};
+    *acquaintance_out = next;
+    return true;
+}
+
+static bool acquaintances_fit(struct bytes bytes)
+{
+    struct acquaintance acquaintance;
+    while (bytes.size > 0)
+        if (!acquaintance_next(&bytes, &acquaintance))
+            return false;
+    return true;
+}
+
 void introduction_encode(const struct introduction *introduction, struct byte_buffer *buffer)
 {
     byte_buffer_u8(buffer, PROTOCOL_VERSION);
@@ -96,6 +128,7 @@ void introduction_encode(const struct introduction *introduction, struct byte_bu
     byte_buffer_varint(buffer, introduction->first_group);
     byte_buffer_text(buffer, introduction->peers);
     write_bytes(buffer, introduction->founding);
+    write_bytes(buffer, introduction->acquaintances);
 }
 
 enum error_code introduction_decode(const uint8_t *bytes, size_t size_bytes,
@@ -119,11 +152,12 @@ enum error_code introduction_decode(const uint8_t *bytes, size_t size_bytes,
     introduction.first_group = byte_reader_varint(&reader);
     introduction.peers = byte_reader_text(&reader);
     introduction.founding = read_bytes(&reader);
+    introduction.acquaintances = read_bytes(&reader);
     if (state < INTRODUCTION_EMPTY || state > INTRODUCTION_MEMBER ||
         (state == INTRODUCTION_MEMBER) != (introduction.node_id != 0) ||
         introduction.cluster_name.size > CLUSTER_NAME_BYTES_MAX ||
         !text_is_utf8(introduction.cluster_name) || introduction.peers.size > NAMES_BYTES_MAX ||
-        !text_is_utf8(introduction.peers))
+        !text_is_utf8(introduction.peers) || !acquaintances_fit(introduction.acquaintances))
         reader.failed = true;
     introduction.state = (enum introduction_state)state;
     code = finish(&reader, "introduction", error);

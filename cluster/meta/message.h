@@ -50,9 +50,20 @@ struct introduction {
     struct text cluster_name;             /* that it is, or would be */
     uint32_t shard_count, replication, spread, version;
     uint64_t first_group;
-    struct text peers;     /* names, with its own, rising, a line each */
-    struct bytes founding; /* the entry, while its state is not founded; may be none */
+    struct text peers;          /* names, with its own, rising, a line each */
+    struct bytes founding;      /* the entry, while its state is not founded; may be none */
+    struct bytes acquaintances; /* whom it is connected to: see acquaintance_next */
 };
+
+struct acquaintance {
+    char name[CLUSTER_NAME_BYTES_MAX + 1];
+    char address[CLUSTER_ADDRESS_BYTES_MAX + 1];
+};
+
+void acquaintance_encode(struct text name, struct text address, struct byte_buffer *buffer);
+
+/* The next of `left`, which shrinks. False: no more. Of an introduction they are well formed. */
+bool acquaintance_next(struct bytes *left, struct acquaintance *acquaintance_out);
 
 /* Memory: test `buffer->failed`. */
 void introduction_encode(const struct introduction *introduction, struct byte_buffer *buffer);

@@ -185,8 +185,20 @@ enum error_code meta_attach(struct meta *meta, struct group_host *host, struct e
 
 /* --- Ticks --------------------------------------------------------------------------------- */
 
+/* So that a node knows the others' addresses when it starts, before there is a leader that could
+ * say what of the log is committed. */
+static void store_state(struct meta *meta)
+{
+    if (meta->is_snapshot_due)
+        group_snapshot_soon(meta->group);
+    meta->is_snapshot_due = false;
+}
+
 static void member_tick(struct meta *meta)
 {
+    store_state(meta);
+    if (meta_leader(meta) == 0)
+        seek_acquaintances(meta);
     join_hello(meta);
     report_send(meta);
     plan_tick(meta);
@@ -380,8 +392,10 @@ bool meta_admit(const struct meta *meta, const struct transport_stranger *strang
      * that it is to join. */
     if (stranger->is_joining || !cluster_state_facts(state)->founded)
         return true;
+    /* A higher id than is known here: it was let in, and this node has not heard of it yet. */
     return cluster_state_find_name(state, stranger->name) != NULL ||
-           (stranger->node_id != 0 && cluster_state_find_node(state, stranger->node_id) != NULL);
+           stranger->node_id >= cluster_state_facts(state)->next_node_id ||
+           cluster_state_find_node(state, stranger->node_id) != NULL;
 }
 
 /* --- The end ------------------------------------------------------------------------------- */

@@ -96,6 +96,7 @@ struct meta {
     struct cluster_state *state;    /* of the group */
     struct cluster_state *followed; /* told by a leader, while it is newer; NULL: none */
     uint64_t applied_index;
+    bool is_snapshot_due;                           /* the state has changed since the last one */
     struct applied_outcome outcomes[OUTCOMES_KEPT]; /* by index modulo */
 
     /* Questions. */
@@ -265,6 +266,10 @@ bool leadership_observe(const struct meta *meta, struct arena *arena,
 
 void seek_tick(struct meta *meta);
 void seek_stop(struct meta *meta);
+
+/* A member that knows no leader asks whom its peers know: some may have joined while it was down,
+ * and nodes find each other by what they were configured with and what they have stored only. */
+void seek_acquaintances(struct meta *meta);
 enum error_code seek_create(struct meta *meta, const struct meta_options *options,
                             struct error *error);
 void seek_destroy(struct meta *meta);
@@ -274,7 +279,11 @@ transport_serve serve_introduction, serve_transfer;
 void meta_decide(struct meta *meta, const uint8_t cluster_id[CLUSTER_ID_BYTES], uint64_t node_id,
                  struct bytes founding);
 
-void join_ask(struct meta *meta);   /* without identity */
+void join_ask(struct meta *meta); /* without identity */
+
+/* A founder whose directory is in the state, but who never got to store its identity, may be the
+ * one that a leader needs to be elected: it need not wait for one. False: it is not answered. */
+bool join_answer_known(struct ask *ask, struct bytes body);
 void join_hello(struct meta *meta); /* with one: tell the leader what this node is now */
 void report_send(struct meta *meta);
 void plan_tick(struct meta *meta);

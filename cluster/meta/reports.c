@@ -172,8 +172,10 @@ static void answered(struct meta *meta, void *owner, struct bytes answer, const 
 {
     (void)owner;
     meta->is_reporting = false;
+    if (error->code != ERROR_NONE)
+        meta->leader_told = 0; /* it may lead no more; the next report is due soon */
     if (error->code != ERROR_NONE || meta->phase != META_PHASE_MEMBER)
-        return; /* the next report is due soon */
+        return;
     struct arena *arena = arena_create(0);
     if (arena == NULL)
         return;

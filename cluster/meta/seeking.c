@@ -53,17 +53,29 @@ static void introduce(const struct meta *meta, struct introduction *introduction
     *introduction_out = self;
 }
 
+static void write_acquaintance(void *context, const struct transport_peer *peer,
+                               const struct transport_peer_statistics *statistics)
+{
+    (void)statistics;
+    if (transport_peer_is_connected(peer) && transport_peer_address(peer).size > 0)
+        acquaintance_encode(transport_peer_name(peer), transport_peer_address(peer), context);
+}
+
 void serve_introduction(void *context, struct transport_answer *answer,
                         const struct transport_question *question)
 {
     struct meta *meta = context;
     struct introduction self;
-    struct byte_buffer bytes = {0};
+    struct byte_buffer acquaintances = {0}, bytes = {0};
     struct error error = {0};
     (void)question;
+    transport_visit_peers(meta->options.transport, write_acquaintance, &acquaintances);
     introduce(meta, &self);
+    self.acquaintances = (struct bytes){acquaintances.bytes, acquaintances.size};
     introduction_encode(&self, &bytes);
-    struct shared_bytes *shared = bytes.failed ? NULL : shared_bytes_copy(bytes.bytes, bytes.size);
+    bool failed = bytes.failed || acquaintances.failed;
+    struct shared_bytes *shared = failed ? NULL : shared_bytes_copy(bytes.bytes, bytes.size);
+    byte_buffer_clear(&acquaintances);
     byte_buffer_clear(&bytes);
     if (shared == NULL)
         error_set(&error, ERROR_OUT_OF_MEMORY, "introduction");
@@ -91,6 +103,23 @@ static void on_piece(struct transport_request *request, const uint8_t *bytes, si
 
 static void judge(struct meta *meta);
 
+/* Known peers stay as they are: their addresses are settings, or of the state. */
+static void take_acquaintances(struct meta *meta, struct bytes acquaintances)
+{
+    struct transport *transport = meta->options.transport;
+    struct acquaintance next;
+    while (acquaintance_next(&acquaintances, &next)) {
+        struct transport_peer *peer;
+        struct error error;
+        if (strcmp(next.name, meta->options.identity.name) == 0 ||
+            transport_find_name(transport, text_of(next.name)) != NULL)
+            continue;
+        if (transport_add_peer(transport, next.name, next.address, &peer, &error) == ERROR_NONE)
+            log_event(LOG_INFO, "meta", "heard of a node", "node=%s address=%s", next.name,
+                      next.address);
+    }
+}
+
 /* Who answers under a name is that node: the transport has seen to it. */
 static void take_answer(struct seek_peer *peer)
 {
@@ -110,7 +139,10 @@ static void take_answer(struct seek_peer *peer)
     peer->answer = former;
     peer->latest = introduction;
     peer->heard_ms = meta_now_ms(meta);
-    judge(meta);
+    if (meta->phase == META_PHASE_SEEKING)
+        judge(meta);
+    else
+        take_acquaintances(meta, introduction.acquaintances);
 }
 
 static void on_done(struct transport_request *request, const struct error *error)
@@ -118,7 +150,8 @@ static void on_done(struct transport_request *request, const struct error *error
     struct seek_peer *peer = peer_of(request);
     struct meta *meta = peer->meta;
     peer->is_asking = false;
-    if (error->code == ERROR_NONE && !peer->answer.failed && meta->phase == META_PHASE_SEEKING)
+    bool is_wanted = meta->phase == META_PHASE_SEEKING || meta->phase == META_PHASE_MEMBER;
+    if (error->code == ERROR_NONE && !peer->answer.failed && is_wanted)
         take_answer(peer);
     meta_released(meta);
 }
@@ -373,6 +406,12 @@ static void judge(struct meta *meta)
 }
 
 /* --- Life ---------------------------------------------------------------------------------- */
+
+void seek_acquaintances(struct meta *meta)
+{
+    for (size_t i = 0; i < meta->peer_count; i++)
+        ask_peer(meta, &meta->peers[i]);
+}
 
 void seek_tick(struct meta *meta)
 {

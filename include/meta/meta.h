@@ -98,7 +98,8 @@ struct meta_events {
     void (*store_identity)(void *context, const uint8_t *bytes, size_t size_bytes);
     /* Who this node is; stored. Once in a process. */
     void (*identified)(void *context, const uint8_t cluster_id[CLUSTER_ID_BYTES], uint64_t node_id);
-    /* The state has changed, or is there for the first time. It may have skipped versions. */
+    /* The state has changed, or is there for the first time. It may have skipped versions. May run
+     * inside what a peer sent: peers are not removed in it, but later. */
     void (*changed)(void *context, const struct cluster_state *state);
     void (*observed)(void *context, const struct meta_view *view);
     void (*report)(void *context, struct meta_report *report_out);

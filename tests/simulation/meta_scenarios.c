@@ -657,15 +657,52 @@ static void slow_disks_do_not_lead(struct world *world)
 
 /* --- Chance ---------------------------------------------------------------------------------- */
 
+/* Somebody asks for something, wherever it may be. */
+static void command(struct world *world)
+{
+    struct node *node = world_any(world), *other = world_any(world);
+    static const enum meta_command_kind KINDS[] = {META_DRAIN_NODE, META_UNDRAIN_NODE,
+                                                   META_SPLIT_SHARD, META_REBALANCE};
+    if (node == NULL)
+        return;
+    node_command_later(node, &(struct meta_command){
+                                 .kind = KINDS[world_below(world, 4)],
+                                 .node_id = other->node_id,
+                                 .shard_id = CLUSTER_SHARD_NONE,
+                             });
+}
+
+/* One directory of a cluster may be lost at a time, and is in a run: more would be a majority. */
+static void lose_directory(struct world *world, struct node *node)
+{
+    if (!node->is_alive && world->wipes == 0 && world_below(world, 4) == 0)
+        node_wipe(node);
+}
+
+static void undrain_all(struct world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++)
+        if (world->nodes[i].is_alive)
+            require_command(world_any(world),
+                            &(struct meta_command){.kind = META_UNDRAIN_NODE,
+                                                   .node_id = world->nodes[i].node_id});
+}
+
 static void disturb(struct world *world)
 {
     struct node *node = &world->nodes[world_below(world, (uint32_t)world->node_count)];
     struct node *other = &world->nodes[world_below(world, (uint32_t)world->node_count)];
-    switch (world_below(world, 8)) {
+    switch (world_below(world, 10)) {
     case 0:
     case 1:
         if (node->is_alive)
             node_crash(node);
+        return;
+    case 8:
+        command(world);
+        return;
+    case 9:
+        lose_directory(world, node);
         return;
     case 2:
         if (node->is_alive)
@@ -718,6 +755,7 @@ static void chance(struct world *world)
     world_heal(world);
     start_all(world);
     world_require(world, all_are_members, LONG_MS, "all are members");
+    undrain_all(world);
     check_all(world);
 }
 

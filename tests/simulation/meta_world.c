@@ -139,6 +139,7 @@ void world_add_founders(struct world *world, size_t count)
 void node_wipe(struct node *node)
 {
     assert(!node->is_alive);
+    node->world->wipes++;
     simulated_disk_clear(&node->disk);
     byte_buffer_clear(&node->identity);
     node->identity = (struct byte_buffer){0};
@@ -796,6 +797,31 @@ enum error_code node_command(struct node *node, const struct meta_command *comma
         if (!simulated_scheduler_step(&world->base->scheduler))
             world_fail(world, "a command does not end");
     return error_out->code;
+}
+
+struct later_command {
+    struct meta_command command;
+    struct world *world;
+};
+
+static void later_done(struct meta_command *command, const struct error *error)
+{
+    struct later_command *later = (struct later_command *)command; /* its first member */
+    (void)error;
+    later->world->requests_out--;
+    free(later);
+}
+
+void node_command_later(struct node *node, const struct meta_command *command)
+{
+    struct later_command *later = malloc(sizeof *later);
+    assert(later != NULL);
+    *later = (struct later_command){*command, node->world};
+    later->command.timeout_ms = 3000;
+    later->command.done = later_done;
+    node->world->requests_out++;
+    node->world->counts->commands++;
+    meta_command(node->meta, &later->command);
 }
 
 struct asked_observe {

@@ -119,6 +119,7 @@ struct world {
     uint64_t store_delay_ms_max;
     uint32_t store_failures_per_hundred;
     uint64_t replace_after_ms;
+    size_t wipes;
     size_t members_max; /* of the meta group; 0: the most */
     struct world_counts *counts;
     bool is_ending;
@@ -172,6 +173,9 @@ struct node *world_any(struct world *world); /* alive, by the seed */
 /* Propose a setting at a node; what was acknowledged must be there at the end. */
 void node_propose(struct node *node);
 void world_check_settings(struct world *world);
+
+/* Ask; whatever comes of it. */
+void node_command_later(struct node *node, const struct meta_command *command);
 
 /* Ask and wait; the error's code. */
 enum error_code node_command(struct node *node, const struct meta_command *command,

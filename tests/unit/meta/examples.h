@@ -15,6 +15,7 @@
 #include "../../../cluster/meta/message.h"
 
 static const uint8_t EXAMPLE_BYTES[] = {1, 1, 2, 3, 5, 8, 13};
+static const uint8_t EXAMPLE_ACQUAINTANCES[] = {1, 'b', 3, 'b', ':', '1', 1, 'c', 2, 'c', ':'};
 
 static inline struct cluster_add_node example_node(void)
 {
@@ -45,6 +46,7 @@ static inline struct introduction example_introduction(void)
         .first_group = 1,
         .peers = TEXT("node-a\nnode-b\n"),
         .founding = {EXAMPLE_BYTES, sizeof EXAMPLE_BYTES},
+        .acquaintances = {EXAMPLE_ACQUAINTANCES, sizeof EXAMPLE_ACQUAINTANCES},
     };
 }
 
