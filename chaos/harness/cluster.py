@@ -17,6 +17,7 @@ HTTP_PORT, PEER_PORT = 9009, 9010
 ZONES = ("east", "west", "north")
 READY_DEADLINE_S = 120
 END_DEADLINE_S = 60
+NOTICED_S = 5 # the cluster has seen by then that a node is dead
 BEHIND_BYTES = 1 << 20 # a write or two under way
 
 
@@ -251,8 +252,8 @@ class Cluster:
                 continue
             try:
                 answer = node.ask("/api/v1/cluster", timeout_s=2)
-                if answer.status == 200 and answer.json().get("observed"):
-                    return answer.json()
+                if answer.status == 200 and answer.json()["data"].get("observed"):
+                    return answer.json()["data"]
             except (Unreachable, ValueError):
                 continue
         return None
@@ -278,6 +279,10 @@ class Cluster:
                 if node["state"] != "left" and not node.get("alive")]
         if dead:
             return f"{', '.join(dead)} not alive"
+        # The cluster's own group: votes of the dead count, and those of the living are too few.
+        votes = [node for node in status["nodes"] if node.get("metaVoter")]
+        if any(not node.get("alive") for node in votes) or len(votes) < len(self.nodes):
+            return f"votes of the meta group: {[node['id'] for node in votes]}"
         for shard in status["shards"]:
             replicas = shard["replicas"]
             if not shard["leader"] or not shard.get("settled"):
@@ -287,14 +292,23 @@ class Cluster:
                 return f"shard {shard['shard']}: {replicas}"
         return ""
 
-    def is_whole(self):
-        return self.what_is_missing() == ""
-
     def wait_whole(self, deadline_s):
+        """Returns whether it is, and has been for some seconds: what the cluster says of a node that
+        just died is of before."""
+        if len(self.nodes) == 1:
+            return True
         end = time.monotonic() + deadline_s
-        while not self.is_whole() and time.monotonic() < end:
+        whole_since = None
+        while time.monotonic() < end:
+            self.watch()
+            if self.what_is_missing():
+                whole_since = None
+            elif whole_since is None:
+                whole_since = time.monotonic()
+            elif time.monotonic() - whole_since > NOTICED_S:
+                return True
             time.sleep(0.2)
-        return self.is_whole()
+        return False
 
     def heal(self):
         """Everything that a nemesis may have left: no faults after this."""

@@ -140,6 +140,8 @@ def perform(run, cluster, options, scenario, director):
     finally:
         stop_load(run, threads)
     cluster.heal()
+    if options.writers > 0 and run.history.counts()[1] == 0:
+        run.findings.add("idle", "no write was ever acknowledged")
     check_gaps(run, cluster, director)
     print("checking what every node has", flush=True)
     compared = check_all(run, cluster, "after the faults")

@@ -1,6 +1,4 @@
 """A node comes back with its name and an empty disk, and is rebuilt from the others."""
-import time
-
 from nemesis.fault import Fault
 
 REBUILT_S = 180
@@ -20,13 +18,6 @@ class Nemesis(Fault):
 
     def heal(self):
         self.start_again()
-        end = time.monotonic() + REBUILT_S
-        missing = self.cluster.what_is_missing()
-        while missing:
-            if time.monotonic() > end:
-                self.findings.add("not rebuilt", f"{REBUILT_S} s after {self.victim_names()} lost its "
-                                  f"disk: {missing}")
-                return
-            self.cluster.watch()
-            time.sleep(0.5)
-            missing = self.cluster.what_is_missing()
+        if not self.cluster.wait_whole(REBUILT_S):
+            self.findings.add("not rebuilt", f"{REBUILT_S} s after {self.victim_names()} lost its "
+                              f"disk: {self.cluster.what_is_missing()}")

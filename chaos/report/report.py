@@ -3,6 +3,9 @@ from report import text
 from workload import requests
 
 
+REASONS_SHOWN = 6
+
+
 def outcomes(kind, asked):
     return (f"{kind}: {len(asked.all)} sent, {asked.count(requests.ACCEPTED)} accepted, "
             f"{asked.count(requests.UNAVAILABLE)} refused, "
@@ -22,6 +25,9 @@ def print_report(run, cluster, faults, compared):
           f"{sent - acknowledged} may be there or not; {samples} samples acknowledged")
     print(outcomes("writes", run.writes))
     print(outcomes("queries", run.queries))
+    for kind, asked in (("writes", run.writes), ("queries", run.queries)):
+        for reason, count in asked.reasons.most_common(REASONS_SHOWN):
+            print(f"  {count} {kind}: {reason.strip()}")
     for name, some in sorted(kinds.items()):
         worst = max(some, key=lambda fault: fault.gap_s)
         gaps = text.distribution([fault.gap_s for fault in some], "s", 2)

@@ -55,11 +55,12 @@ class Reader(threading.Thread):
         headers = {"X-Read-Consistency": "strong"} if kind == "strong" else {}
         try:
             answer = self.connections[at].request("GET", question.path(), None, headers)
-        except nodes.Unreachable:
-            self.run_state.queries.add(began, node.name, requests.UNREACHABLE)
+        except nodes.Unreachable as error:
+            self.run_state.queries.add(began, node.name, requests.UNREACHABLE, str(error))
             return
         if answer.status != 200:
-            self.run_state.queries.add(began, node.name, requests.UNAVAILABLE)
+            self.run_state.queries.add(began, node.name, requests.UNAVAILABLE,
+                                       f"{answer.status} {answer.body.decode(errors='replace')}")
             if answer.status not in (500, 503, 504):
                 self.run_state.findings.add("query refused", f"{node.name}: {answer.status} to "
                                             f"{question.text}: {answer.body[:200]!r}")

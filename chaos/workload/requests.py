@@ -1,8 +1,11 @@
 """What was asked of the nodes and how it went, for the report."""
+import collections
+import re
 import threading
 import time
 
 ACCEPTED, UNAVAILABLE, UNREACHABLE = "accepted", "unavailable", "unreachable"
+REASON_CHARACTERS = 160
 
 
 class Request:
@@ -21,11 +24,14 @@ class Requests:
     def __init__(self):
         self.mutex = threading.Lock()
         self.all = []
+        self.reasons = collections.Counter() # why not, without their numbers
 
-    def add(self, began, node, outcome):
+    def add(self, began, node, outcome, reason=""):
         """Ends now; times are time.monotonic()."""
         with self.mutex:
             self.all.append(Request(began, time.monotonic(), node, outcome))
+            if reason:
+                self.reasons[re.sub(r"\d+", "N", reason)[:REASON_CHARACTERS]] += 1
 
     def count(self, outcome):
         return sum(one.outcome == outcome for one in self.all)

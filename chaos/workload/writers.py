@@ -59,14 +59,15 @@ class Writer(threading.Thread):
         try:
             answer = self.connections[self.at].request("POST", "/api/v1/write", body,
                                                        rw.HEADERS_1)
-        except nodes.Unreachable:
-            self.run_state.writes.add(began, node.name, requests.UNREACHABLE)
+        except nodes.Unreachable as error:
+            self.run_state.writes.add(began, node.name, requests.UNREACHABLE, str(error))
             return False
         if answer.status // 100 == 2:
             self.history.acknowledged(batch, node.name, time.monotonic())
             self.run_state.writes.add(began, node.name, requests.ACCEPTED)
             return True
-        self.run_state.writes.add(began, node.name, requests.UNAVAILABLE)
+        self.run_state.writes.add(began, node.name, requests.UNAVAILABLE,
+                                  f"{answer.status} {answer.body.decode(errors='replace')}")
         if answer.status != 503:
             self.run_state.findings.add("refused", f"{node.name} answers {answer.status} to a valid "
                                         f"write: {answer.body[:200]!r}")
