@@ -95,7 +95,9 @@ struct api_options {
     size_t loop_count;
     struct replica_table *replicas; /* of this node; outlives the api */
     struct frontend *frontend;
-    struct fanout *fanout; /* NULL: queries see what the frontend has, and no metadata */
+    /* Where queries reach all shards of a cluster, and its metadata; outlives the api. NULL: what
+     * the frontend's source and the replicas of this node have. */
+    struct fanout *fanout;
     struct metrics *metrics;
     struct clock *clock;
     struct api_program program;

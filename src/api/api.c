@@ -161,21 +161,3 @@ struct http_hooks api_hooks(struct api *api)
         .finished = finished,
     };
 }
-
-/* --- Sources ---------------------------------------------------------------------------------- */
-
-enum fanout_read api_read_of(const struct http_request *request)
-{
-    struct text consistency;
-    return http_request_header(request, TEXT("X-Read-Consistency"), &consistency) &&
-                   text_equal(consistency, TEXT("strong"))
-               ? FANOUT_READ_STRONG
-               : FANOUT_READ_DEFAULT;
-}
-
-struct series_source *api_source(const struct api *api, enum fanout_read read)
-{
-    return api->options.fanout == NULL || read == FANOUT_READ_DEFAULT
-               ? frontend_source(api->options.frontend)
-               : fanout_source(api->options.fanout, read);
-}

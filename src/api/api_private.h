@@ -90,12 +90,6 @@ bool api_tenant(struct http_request *request, struct text *tenant_out);
 /* Parameters of query and form; on an error the request has been answered. */
 bool api_parameters(struct http_request *request, const struct http_parameters **parameters_out);
 
-/* How new what a request reads has to be: X-Read-Consistency is "strong", or not given. */
-enum fanout_read api_read_of(const struct http_request *request);
-
-/* Where it reads series. */
-struct series_source *api_source(const struct api *api, enum fanout_read read);
-
 /* A time: seconds with decimals or RFC 3339. Errors: INVALID, naming the parameter, in the words of
  * Prometheus, which differ where the parameter is required. */
 enum error_code api_time(const struct http_parameters *parameters, struct text name,
@@ -215,7 +209,24 @@ struct series_request api_series_request(const struct promql_query *selector, st
                                          int64_t start_ms, int64_t end_ms, enum series_need need,
                                          struct arena *arena);
 
+/* --- reading.c: what requests read ---------------------------------------------------------- */
+
+/* All series; with `X-Read-Consistency: strong` from replicas that are confirmed to lead. */
+struct series_source *api_source(struct http_request *request);
+
+/* Likewise where a query has its parts evaluated; NULL: here. `distributor` and `canceled` live as
+ * long as the query. */
+struct promql_distributor *api_distributor(struct http_request *request,
+                                           struct fanout_distributor *distributor,
+                                           const atomic_bool *canceled);
+
+struct api_lookup;
 struct api_lookup_kind;
+
+/* What is known of metrics, likewise, as shard_visit_metadata. *damaged_out: some of it was lost.
+ * Errors: those of metadata_source_visit. */
+enum error_code api_visit_metadata(struct api_lookup *lookup, shard_metadata_visit *visit,
+                                   void *context, bool *damaged_out, struct error *error);
 
 /*
  * A look-up on a worker: parameters decoded before, JSON data out. Made by api_lookup_start.
@@ -226,10 +237,10 @@ struct api_lookup {
     struct http_producer producer;
     struct http_request *request;
     struct api *api;
-    struct series_source *source;
     struct text tenant;
-    struct memory_budget memory; /* charged on to the queries' */
-    struct arena *arena;         /* charged to it */
+    struct series_source *source; /* what it reads */
+    struct memory_budget memory;  /* charged on to the queries' */
+    struct arena *arena;          /* charged to it */
     struct api_selectors selectors;
     struct promql_query query; /* of exemplars */
     int64_t start_ms;
@@ -301,11 +312,5 @@ enum error_code api_lookup_sort(struct api_lookup *lookup, void *items, size_t c
  * selectors have; in its arena. */
 enum error_code api_lookup_texts(struct api_lookup *lookup, const struct text **texts_out,
                                  size_t *count_out, struct error *error);
-
-/* metadata.c: see metadata_source_visit; without `metric` of all. Adds the warning. */
-enum error_code api_visit_metadata(struct api_lookup *lookup, struct text metric,
-                                   bool (*visit)(void *context, struct text metric_name,
-                                                 const struct metric_metadata *metadata),
-                                   void *context, struct error *error);
 
 #endif

@@ -218,8 +218,8 @@ static void start(struct http_request *request, struct text name,
     };
     lookup->request = request;
     lookup->api = api;
+    lookup->source = api_source(request);
     lookup->tenant = tenant; /* in the request, which outlives the look-up */
-    lookup->source = api_source(lookup->api, api_read_of(request));
     lookup->name = name;
     lookup->limit = API_NO_LIMIT;
     lookup->kind = kind;
@@ -265,6 +265,7 @@ struct series_request api_lookup_request(struct api_lookup *lookup, size_t selec
         lookup->selectors.count > 0 ? &lookup->selectors.queries[selector] : NULL, lookup->tenant,
         lookup->start_ms, lookup->end_ms, need, lookup->arena);
     request.canceled = &lookup->job.canceled;
+    request.deadline_ns = lookup->job.deadline_ns;
     return request;
 }
 

@@ -68,39 +68,16 @@ static void append_entries(struct byte_buffer *data, const struct metadata_list 
     json_raw(data, TEXT("}"));
 }
 
-/* Of all metrics, or of those with `metric` as their name, wherever they are kept. */
-enum error_code api_visit_metadata(struct api_lookup *lookup, struct text metric,
-                                   bool (*visit)(void *context, struct text metric_name,
-                                                 const struct metric_metadata *metadata),
-                                   void *context, struct error *error)
-{
-    struct fanout *fanout = lookup->api->options.fanout;
-    bool damaged = false;
-    const struct metadata_request request = {
-        .tenant = lookup->tenant,
-        .metric = metric,
-        .canceled = &lookup->job.canceled,
-        .deadline_ns = lookup->job.deadline_ns,
-        .arena = lookup->arena,
-        .visit = visit,
-        .context = context,
-    };
-    if (fanout == NULL)
-        return ERROR_NONE;
-    enum error_code code = metadata_source_visit(
-        fanout_metadata(fanout, api_read_of(lookup->request)), &request, &damaged, error);
-    if (damaged)
-        lookup->warning = "a file of metadata is damaged: what senders did not state again "
-                          "since the start is missing";
-    return code;
-}
-
 static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, struct error *error)
 {
     struct metadata_list list = {.arena = lookup->arena, .metric = lookup->name};
-    enum error_code code = api_visit_metadata(lookup, lookup->name, collect, &list, error);
+    bool is_damaged = false;
+    enum error_code code = api_visit_metadata(lookup, collect, &list, &is_damaged, error);
     if (code != ERROR_NONE)
         return code;
+    if (is_damaged)
+        lookup->warning = "a file of metadata is damaged: what senders did not state again "
+                          "since the start is missing";
     if (list.out_of_memory)
         return api_memory_error(error);
     if (list.count > 0)

@@ -420,13 +420,8 @@ static enum error_code read_common(struct query_call *call,
                             frontend->features == PROMQL_EXPERIMENTAL;
     options->subquery_step_default_ms = frontend->subquery_step_ms;
     options->features = frontend->features;
-    const struct api *api = api_of(call->request);
-    enum fanout_read read = api_read_of(call->request);
-    options->source = api_source(api, read);
-    if (api->options.fanout != NULL)
-        options->distributor =
-            fanout_distributor_init(&call->distributor, api->options.fanout, read,
-                                    &call->job.canceled, frontend_memory(api->options.frontend));
+    options->source = api_source(call->request);
+    options->distributor = api_distributor(call->request, &call->distributor, &call->job.canceled);
     options->pool = frontend->pool;
     options->clock = frontend->clock;
     options->samples_max = frontend->samples_max;

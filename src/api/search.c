@@ -319,9 +319,9 @@ static enum error_code find_metadata(struct api_lookup *lookup, struct error *er
     for (size_t i = 0; i < lookup->item_count; i++)
         finding.by_name[i] = &search->matches[i];
     qsort(finding.by_name, lookup->item_count, sizeof(struct match *), compare_values);
-    enum error_code code =
-        api_visit_metadata(lookup, (struct text){0}, note_metadata, &finding, error);
-    return finding.out_of_memory ? api_memory_error(error) : code;
+    bool is_damaged;
+    enum error_code code = api_visit_metadata(lookup, note_metadata, &finding, &is_damaged, error);
+    return code == ERROR_NONE && finding.out_of_memory ? api_memory_error(error) : code;
 }
 
 static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, struct error *error)
