@@ -23,6 +23,7 @@ static void compare(const struct question *one, const struct question *other)
         require(one->shards[i].least_index == other->shards[i].least_index);
         require(i == 0 || one->shards[i - 1].shard_id < one->shards[i].shard_id);
     }
+    require(text_equal(one->partial, other->partial));
     require(text_equal(one->tenant, other->tenant) && text_equal(one->name, other->name));
     require(one->start_ms == other->start_ms && one->end_ms == other->end_ms);
     require(one->need == other->need && one->series_limit == other->series_limit);
