@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "fanout/fanout.h"
 #include "frontend/frontend.h"
 #include "http/router.h"
 #include "http/server.h"
@@ -94,6 +95,9 @@ struct api_options {
     size_t loop_count;
     struct replica_table *replicas; /* of this node; outlives the api */
     struct frontend *frontend;
+    /* Where queries reach all shards of a cluster, and its metadata; outlives the api. NULL: what
+     * the frontend's source and the replicas of this node have. */
+    struct fanout *fanout;
     struct metrics *metrics;
     struct clock *clock;
     struct api_program program;

@@ -209,7 +209,24 @@ struct series_request api_series_request(const struct promql_query *selector, st
                                          int64_t start_ms, int64_t end_ms, enum series_need need,
                                          struct arena *arena);
 
+/* --- reading.c: what requests read ---------------------------------------------------------- */
+
+/* All series; with `X-Read-Consistency: strong` from replicas that are confirmed to lead. */
+struct series_source *api_source(struct http_request *request);
+
+/* Likewise where a query has its parts evaluated; NULL: here. `distributor` and `canceled` live as
+ * long as the query. */
+struct promql_distributor *api_distributor(struct http_request *request,
+                                           struct fanout_distributor *distributor,
+                                           const atomic_bool *canceled);
+
+struct api_lookup;
 struct api_lookup_kind;
+
+/* What is known of metrics, likewise, as shard_visit_metadata. *damaged_out: some of it was lost.
+ * Errors: those of metadata_source_visit. */
+enum error_code api_visit_metadata(struct api_lookup *lookup, shard_metadata_visit *visit,
+                                   void *context, bool *damaged_out, struct error *error);
 
 /*
  * A look-up on a worker: parameters decoded before, JSON data out. Made by api_lookup_start.
@@ -221,8 +238,9 @@ struct api_lookup {
     struct http_request *request;
     struct api *api;
     struct text tenant;
-    struct memory_budget memory; /* charged on to the queries' */
-    struct arena *arena;         /* charged to it */
+    struct series_source *source; /* what it reads */
+    struct memory_budget memory;  /* charged on to the queries' */
+    struct arena *arena;          /* charged to it */
     struct api_selectors selectors;
     struct promql_query query; /* of exemplars */
     int64_t start_ms;

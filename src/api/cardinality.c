@@ -145,8 +145,7 @@ static enum error_code count_all(struct api_lookup *lookup, struct byte_buffer *
     struct series_request request = api_series_request(
         NULL, lookup->tenant, API_TIME_MIN, API_TIME_MAX, SERIES_NEED_ALL, lookup->arena);
     struct series_set *set;
-    enum error_code code =
-        series_source_select(frontend_source(lookup->api->options.frontend), &request, &set, error);
+    enum error_code code = series_source_select(lookup->source, &request, &set, error);
     if (code != ERROR_NONE)
         return code;
     size_t series_count = set->count;

@@ -73,8 +73,7 @@ static enum error_code run_exemplars(struct api_lookup *lookup, struct byte_buff
         size_t count;
         request.matchers = selectors[s]->matchers;
         request.matcher_count = selectors[s]->matcher_count;
-        code = series_source_exemplars(frontend_source(lookup->api->options.frontend), &request,
-                                       &found, &count, error);
+        code = series_source_exemplars(lookup->source, &request, &found, &count, error);
         if (code == ERROR_NONE)
             code = append_found(data, &seen, found, count, error);
     }

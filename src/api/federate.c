@@ -99,7 +99,7 @@ static int compare(const void *left_item, const void *right_item, void *context)
 
 static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, struct error *error)
 {
-    struct series_source *source = frontend_source(lookup->api->options.frontend);
+    struct series_source *source = lookup->source;
     size_t total = 0, count = 0, kept = 0;
     enum error_code code = ERROR_NONE;
     (void)data;

@@ -218,6 +218,7 @@ static void start(struct http_request *request, struct text name,
     };
     lookup->request = request;
     lookup->api = api;
+    lookup->source = api_source(request);
     lookup->tenant = tenant; /* in the request, which outlives the look-up */
     lookup->name = name;
     lookup->limit = API_NO_LIMIT;
@@ -264,6 +265,7 @@ struct series_request api_lookup_request(struct api_lookup *lookup, size_t selec
         lookup->selectors.count > 0 ? &lookup->selectors.queries[selector] : NULL, lookup->tenant,
         lookup->start_ms, lookup->end_ms, need, lookup->arena);
     request.canceled = &lookup->job.canceled;
+    request.deadline_ns = lookup->job.deadline_ns;
     return request;
 }
 
@@ -310,7 +312,7 @@ enum error_code api_lookup_labels(struct api_lookup *lookup, struct series_set *
 enum error_code api_lookup_texts(struct api_lookup *lookup, const struct text **texts_out,
                                  size_t *count_out, struct error *error)
 {
-    struct series_source *source = frontend_source(lookup->api->options.frontend);
+    struct series_source *source = lookup->source;
     struct text_set found = {.arena = lookup->arena};
     size_t count = lookup->selectors.count > 0 ? lookup->selectors.count : 1;
     enum error_code code = ERROR_NONE;

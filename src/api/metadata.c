@@ -68,30 +68,16 @@ static void append_entries(struct byte_buffer *data, const struct metadata_list 
     json_raw(data, TEXT("}"));
 }
 
-struct collecting {
-    struct api_lookup *lookup;
-    struct metadata_list *list;
-};
-
-static void collect_replica(void *context, uint32_t shard_id, struct replica *replica)
-{
-    (void)shard_id;
-    struct collecting *collecting = context;
-    struct shard *shard = replica_shard(replica);
-    if (collecting->list->out_of_memory)
-        return;
-    shard_visit_metadata(shard, collecting->lookup->tenant, collect, collecting->list);
-    if (shard_metadata_is_damaged(shard))
-        collecting->lookup->warning =
-            "a file of metadata is damaged: what senders did not state again "
-            "since the start is missing";
-}
-
 static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, struct error *error)
 {
     struct metadata_list list = {.arena = lookup->arena, .metric = lookup->name};
-    struct collecting collecting = {lookup, &list};
-    replica_table_visit(lookup->api->options.replicas, collect_replica, &collecting);
+    bool is_damaged = false;
+    enum error_code code = api_visit_metadata(lookup, collect, &list, &is_damaged, error);
+    if (code != ERROR_NONE)
+        return code;
+    if (is_damaged)
+        lookup->warning = "a file of metadata is damaged: what senders did not state again "
+                          "since the start is missing";
     if (list.out_of_memory)
         return api_memory_error(error);
     if (list.count > 0)

@@ -27,6 +27,7 @@ struct query_call {
     struct http_producer producer;
     struct http_request *request;
     struct promql_execution *execution;
+    struct fanout_distributor distributor;
     uint64_t limit; /* series of the answer */
     bool with_statistics;
     int64_t time_ms;                /* of an instant query */
@@ -419,7 +420,8 @@ static enum error_code read_common(struct query_call *call,
                             frontend->features == PROMQL_EXPERIMENTAL;
     options->subquery_step_default_ms = frontend->subquery_step_ms;
     options->features = frontend->features;
-    options->source = frontend_source(api_of(call->request)->options.frontend);
+    options->source = api_source(call->request);
+    options->distributor = api_distributor(call->request, &call->distributor, &call->job.canceled);
     options->pool = frontend->pool;
     options->clock = frontend->clock;
     options->samples_max = frontend->samples_max;

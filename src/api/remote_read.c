@@ -100,7 +100,7 @@ static enum error_code select_series(struct api_lookup *lookup, size_t *total_ou
                                      struct error *error)
 {
     struct read_state *state = lookup->state;
-    struct series_source *source = frontend_source(lookup->api->options.frontend);
+    struct series_source *source = lookup->source;
     const struct matcher *const *matchers = (const struct matcher *const *)state->matchers;
     lookup->sets = arena_array(lookup->arena, state->request.query_count + 1, sizeof *lookup->sets);
     if (lookup->sets == NULL)

@@ -307,15 +307,6 @@ static bool note_metadata(void *context, struct text name, const struct metric_m
     return true;
 }
 
-static void search_replica(void *context, uint32_t shard_id, struct replica *replica)
-{
-    (void)shard_id;
-    struct metadata_search *finding = context;
-    if (!finding->out_of_memory)
-        shard_visit_metadata(replica_shard(replica), finding->lookup->tenant, note_metadata,
-                             finding);
-}
-
 static enum error_code find_metadata(struct api_lookup *lookup, struct error *error)
 {
     struct search *search = lookup->state;
@@ -328,8 +319,9 @@ static enum error_code find_metadata(struct api_lookup *lookup, struct error *er
     for (size_t i = 0; i < lookup->item_count; i++)
         finding.by_name[i] = &search->matches[i];
     qsort(finding.by_name, lookup->item_count, sizeof(struct match *), compare_values);
-    replica_table_visit(lookup->api->options.replicas, search_replica, &finding);
-    return finding.out_of_memory ? api_memory_error(error) : ERROR_NONE;
+    bool is_damaged;
+    enum error_code code = api_visit_metadata(lookup, note_metadata, &finding, &is_damaged, error);
+    return code == ERROR_NONE && finding.out_of_memory ? api_memory_error(error) : code;
 }
 
 static enum error_code run(struct api_lookup *lookup, struct byte_buffer *data, struct error *error)

@@ -141,7 +141,7 @@ static enum error_code sort_series(struct api_lookup *lookup, struct labels *lab
 static enum error_code run_series(struct api_lookup *lookup, struct byte_buffer *data,
                                   struct error *error)
 {
-    struct series_source *source = frontend_source(lookup->api->options.frontend);
+    struct series_source *source = lookup->source;
     size_t total = 0, count = 0;
     (void)data;
     if (lookup->end_ms < lookup->start_ms)
