@@ -104,7 +104,7 @@ static enum error_code encode(struct exchange *exchange, const struct exchange_c
     question.shards = shards;
     question.shard_count = call->answer_count;
     struct byte_buffer buffer = {0};
-    question_encode(&question, &buffer);
+    fanout_question_encode(&question, &buffer);
     *body_out = buffer.failed ? NULL : shared_bytes_copy(buffer.bytes, buffer.size);
     byte_buffer_clear(&buffer);
     return *body_out == NULL ? out_of_memory(error) : ERROR_NONE;

@@ -16,7 +16,7 @@ static void encode_matchers(const struct question *question, struct byte_buffer 
     }
 }
 
-void question_encode(const struct question *question, struct byte_buffer *buffer)
+void fanout_question_encode(const struct question *question, struct byte_buffer *buffer)
 {
     byte_buffer_u8(buffer, QUESTION_VERSION);
     byte_buffer_u8(buffer, (uint8_t)question->read);
@@ -125,9 +125,9 @@ static enum error_code decode_subject(struct byte_reader *reader, struct arena *
     return decode_matchers(reader, arena, question, error);
 }
 
-enum error_code question_decode(const uint8_t *bytes, size_t size, enum question_kind kind,
-                                struct arena *arena, struct question *question_out,
-                                struct error *error)
+enum error_code fanout_question_decode(const uint8_t *bytes, size_t size, enum question_kind kind,
+                                       struct arena *arena, struct question *question_out,
+                                       struct error *error)
 {
     struct byte_reader reader = byte_reader_over(bytes, size);
     unsigned version = byte_reader_u8(&reader);
@@ -144,14 +144,14 @@ enum error_code question_decode(const uint8_t *bytes, size_t size, enum question
     if (code == ERROR_NONE && byte_reader_left(&reader) > 0)
         code = corrupt(error, "bytes behind its end");
     if (code != ERROR_NONE) {
-        question_clear(&question);
+        fanout_question_clear(&question);
         return code;
     }
     *question_out = question;
     return ERROR_NONE;
 }
 
-void question_clear(struct question *question)
+void fanout_question_clear(struct question *question)
 {
     for (size_t i = 0; i < question->matcher_count; i++)
         matcher_destroy((struct matcher *)question->matchers[i]);

@@ -51,18 +51,18 @@ struct question {
     uint64_t series_limit; /* SELECT; 0: none */
 };
 
-void question_encode(const struct question *question, struct byte_buffer *buffer);
+void fanout_question_encode(const struct question *question, struct byte_buffer *buffer);
 
 /*
  * Texts point into `bytes`, arrays are in the arena, matchers on the heap. On success, and only
- * then, question_clear follows. Errors: CORRUPT, INVALID (a matcher's expression), LIMIT,
+ * then, fanout_question_clear follows. Errors: CORRUPT, INVALID (a matcher's expression), LIMIT,
  * UNSUPPORTED (version, need, read), OUT_OF_MEMORY.
  */
-enum error_code question_decode(const uint8_t *bytes, size_t size, enum question_kind kind,
-                                struct arena *arena, struct question *question_out,
-                                struct error *error);
+enum error_code fanout_question_decode(const uint8_t *bytes, size_t size, enum question_kind kind,
+                                       struct arena *arena, struct question *question_out,
+                                       struct error *error);
 
 /* Destroys the matchers of a decoded question. */
-void question_clear(struct question *question);
+void fanout_question_clear(struct question *question);
 
 #endif

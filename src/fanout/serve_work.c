@@ -31,10 +31,10 @@ enum error_code serve_work_create(const struct serve_work_options *options,
     work->options = *options;
     work->piece_bytes = PIECE_BYTES_MIN;
     work->arena = serve_arena(options->fanout);
-    enum error_code code = work->arena == NULL
-                               ? out_of_memory(error)
-                               : question_decode(options->bytes, options->size, options->kind,
-                                                 work->arena, &work->question, error);
+    enum error_code code =
+        work->arena == NULL ? out_of_memory(error)
+                            : fanout_question_decode(options->bytes, options->size, options->kind,
+                                                     work->arena, &work->question, error);
     if (code != ERROR_NONE) {
         serve_work_destroy(work);
         return code;
@@ -64,7 +64,7 @@ void serve_work_destroy(struct serve_work *work)
     for (size_t i = 0; work->confirms != NULL && i < work->question.shard_count; i++)
         if (work->confirms[i].is_held)
             replicas->operations->release(replicas, &work->confirms[i].replica);
-    question_clear(&work->question);
+    fanout_question_clear(&work->question);
     byte_buffer_clear(&work->buffer);
     arena_destroy(work->arena);
     free(work);

@@ -21,7 +21,7 @@ struct serve_work_options {
     uint64_t deadline_ns;
 };
 
-/* Decode the question. Errors: those of question_decode. */
+/* Decode the question. Errors: those of fanout_question_decode. */
 enum error_code serve_work_create(const struct serve_work_options *options,
                                   struct serve_work **work_out, struct error *error);
 

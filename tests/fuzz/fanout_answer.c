@@ -79,6 +79,8 @@ static bool take_frame(const struct frame *frame, struct series_list *lists, str
         return frame_shard_decode(frame->payload, frame->size, &shard, &error) == ERROR_NONE;
     case FRAME_SHARD_END:
         return frame_shard_end_decode(frame->payload, frame->size, &end, &error) == ERROR_NONE;
+    case FRAME_ALIVE:
+        return frame->size == 0;
     case FRAME_DATA:
         break;
     }

@@ -23,6 +23,7 @@ static void compare(const struct question *one, const struct question *other)
         require(one->shards[i].least_index == other->shards[i].least_index);
         require(i == 0 || one->shards[i - 1].shard_id < one->shards[i].shard_id);
     }
+    require(text_equal(one->partial, other->partial));
     require(text_equal(one->tenant, other->tenant) && text_equal(one->name, other->name));
     require(one->start_ms == other->start_ms && one->end_ms == other->end_ms);
     require(one->need == other->need && one->series_limit == other->series_limit);
@@ -43,15 +44,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct arena *arena = arena_create(64 * 1024 * 1024);
     struct question question, again;
     struct error error;
-    if (question_decode(bytes + 1, size - 1, kind, arena, &question, &error) == ERROR_NONE) {
+    if (fanout_question_decode(bytes + 1, size - 1, kind, arena, &question, &error) == ERROR_NONE) {
         struct byte_buffer buffer = {0};
-        question_encode(&question, &buffer);
+        fanout_question_encode(&question, &buffer);
         require(!buffer.failed);
-        require(question_decode(buffer.bytes, buffer.size, kind, arena, &again, &error) ==
+        require(fanout_question_decode(buffer.bytes, buffer.size, kind, arena, &again, &error) ==
                 ERROR_NONE);
         compare(&question, &again);
-        question_clear(&again);
-        question_clear(&question);
+        fanout_question_clear(&again);
+        fanout_question_clear(&question);
         byte_buffer_clear(&buffer);
     }
     arena_destroy(arena);
