@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "group/group.h"
 #include "shard/shard.h"
+#include "shard/shard_install.h"
 
 struct replica;
 
@@ -42,7 +43,9 @@ struct replica_options {
     struct environment *environment;
     struct group_host *host; /* of the same loop */
     struct replica_node *node;
-    struct shard_options shard; /* proposer and environment are filled in */
+    struct shard_options shard; /* proposer, environment and peers are filled in */
+    struct file_fetcher
+        *fetcher; /* of files of other replicas; outlives it. NULL: there are none */
     uint64_t group_id;
     /* NULL for a new group; stays open until the replica is ready, since it is replayed from. */
     const struct journal_recovery *recovery;

@@ -26,6 +26,7 @@
 #include "shard/shard_write.h"
 
 struct shard;
+struct shard_peers;
 
 /* How a shard asks for an entry; the leader proposes it, others ignore the wish. The bytes are
  * copied. False when it was not proposed: the shard asks again later. */
@@ -56,6 +57,7 @@ struct shard_options {
     uint32_t metadata_max;           /* metrics with metadata */
     struct head_spares *head_spares; /* memory of ended heads, of all shards; NULL: none is kept */
     struct shard_proposer proposer;
+    const struct shard_peers *peers; /* shard_install.h; copied. NULL: there are none */
 };
 
 /* An empty shard. Blocking (makes directories). Errors: IO, OUT_OF_MEMORY. */
