@@ -66,6 +66,9 @@ struct group_host;
 enum error_code group_host_create(const struct group_host_options *options,
                                   struct group_host **host_out, struct error *error);
 
+/* As in the options. */
+uint64_t group_host_node_id(const struct group_host *host);
+
 /* NULL is fine. Every group must be closed. */
 void group_host_destroy(struct group_host *host);
 

@@ -127,6 +127,10 @@ void replica_flush(struct replica *replica, struct shard_flush *flush);
 /* On the loop: freeze and drop the log before it, for a quick next start; `done` when over. */
 void replica_settle(struct replica *replica, void (*done)(void *context), void *context);
 
+/* Its Raft group, to change members or to transfer leadership; lives as long as the replica. On the
+ * loop. */
+struct group *replica_group(struct replica *replica);
+
 void replica_group_status(const struct replica *replica, struct group_status *status_out);
 
 #endif

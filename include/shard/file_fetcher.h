@@ -45,7 +45,7 @@ struct file_fetch {
     size_t node_count;
     /* A folder on the environment's disk that is the fetcher's to put unfinished files in; what is
      * left there by an earlier life of the process may be used. */
-    const char *directory;
+    char directory[DISK_PATH_MAX + 1];
 
     /* `size_bytes` more have arrived, or were here from before; may be NULL. */
     void (*progress)(struct file_fetch *fetch, uint64_t size_bytes);

@@ -75,8 +75,9 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
 
 /* --- State machine -------------------------------------------------------------------------- */
 
-/* Replace everything by what a manifest names. Blocking: opens the files. Errors: CORRUPT,
- * NOT_FOUND, UNSUPPORTED, IO, OUT_OF_MEMORY. */
+/* Replace everything by what a manifest names, at a start, before anything was applied. Blocking:
+ * opens the files. Later: shard_install.h. Errors: CORRUPT, NOT_FOUND, UNSUPPORTED, IO,
+ * OUT_OF_MEMORY. */
 enum error_code shard_restore(struct shard *shard, const uint8_t *manifest, size_t size_bytes,
                               struct error *error);
 
@@ -160,7 +161,11 @@ uint64_t shard_freeze_index(const struct shard *shard);
 /* The oldest freeze could not be written and waits to be tried again. */
 bool shard_freeze_is_stuck(const struct shard *shard);
 
-/* Look whether a merge or the retention has something to do. Cheap; call it now and then. */
+/* What a replica does for itself, leading or not: jobs that could not begin, files to be deleted or
+ * opened again. Cheap; call it now and then. */
+void shard_tend(struct shard *shard);
+
+/* The same, and look whether a merge or the retention has something to do. For who leads. */
 void shard_maintain(struct shard *shard);
 
 /* Propose that files before `cutoff_ms` as a whole are deleted; no effect when there are none. */

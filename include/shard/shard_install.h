@@ -26,9 +26,10 @@ struct shard_peers {
 struct shard_install;
 
 /*
- * Begin. The bytes are copied. `ready` runs on the loop, never inside the call: NONE when all files
- * are durable here and open, else why not (the shard then goes on as it is). Errors: CORRUPT,
- * UNSUPPORTED, OUT_OF_MEMORY.
+ * Begin; there is none under way that was not abandoned. The bytes are copied. `ready` runs on the
+ * loop, never inside the call: NONE when all files are durable here and open, else why not (the
+ * shard then goes on as it is). Finish or abandon it in any case, inside `ready` or later. Errors:
+ * CORRUPT, UNSUPPORTED, OUT_OF_MEMORY.
  */
 enum error_code shard_install_begin(struct shard *shard, const uint8_t *manifest, size_t size_bytes,
                                     void (*ready)(void *context, const struct error *error),

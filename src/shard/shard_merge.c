@@ -85,7 +85,7 @@ void shard_merge_destroy(struct merge *merge)
 static bool freeze_is_pending(const struct shard *shard, uint64_t index)
 {
     for (size_t i = 0; i < shard->frozen_count; i++)
-        if (shard->frozen[i].index == index)
+        if (shard->frozen[i]->index == index)
             return true;
     return false;
 }
