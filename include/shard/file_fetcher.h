@@ -17,6 +17,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "platform/disk.h"
+#include "platform/scheduler.h"
 
 enum { FILE_FETCH_NODES_MAX = 16 };
 
@@ -58,7 +59,9 @@ struct file_fetch {
     void (*done)(struct file_fetch *fetch, const struct error *error);
     char path[DISK_PATH_MAX + 1];
 
-    void *implementation; /* the fetcher's */
+    /* The fetcher's. */
+    struct task task;
+    void *implementation;
 };
 
 struct file_fetcher;

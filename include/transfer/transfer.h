@@ -45,6 +45,7 @@ struct transfer_options {
     struct transfer_budget *budget;  /* NULL: no limit */
     uint32_t fetches_max;            /* files that come at once; others wait. 0: 2 */
     uint32_t serves_max;             /* ranges that are read at once; beyond: later. 0: 4 */
+    uint32_t range_bytes;            /* asked for at once, at most 1 MiB; 0: that */
     uint64_t timeout_ms;             /* of a range; 0: 30 s */
 };
 

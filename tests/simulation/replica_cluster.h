@@ -17,6 +17,7 @@
 #include "replica/replica.h"
 #include "simulated_environment.h"
 #include "simulated_network.h"
+#include "transfer/transfer.h"
 #include "transport/transport.h"
 
 enum {
@@ -47,6 +48,8 @@ struct cluster_node {
     struct page_cache *cache;
     struct replica_node limits;
     struct file_fetcher double_fetcher;
+    struct transfer *transfer;
+    struct transfer_budget budget;
     struct replica *replica;
     bool failed;
 };
@@ -68,6 +71,7 @@ struct replica_counts {
     uint64_t freezes, flushes, merges, cuts, full_disks;
     uint64_t prepared, installs, files_fetched, files_rejected, files_failed, fetches_cancelled;
     uint64_t read_back, checks;
+    uint64_t ranges_served, ranges_refused, ranges_failed, files_resumed, throttled_ms;
 };
 
 struct replica_cluster {
@@ -76,8 +80,9 @@ struct replica_cluster {
     struct simulated_network network;
     struct random_generator random;
     struct cluster_node nodes[REPLICA_NODES_MAX];
-    size_t node_count; /* places used so far */
-    bool faulty_files; /* the double errs now and then */
+    size_t node_count;  /* places used so far */
+    bool real_transfer; /* not the double */
+    bool faulty_files;  /* the double errs now and then */
     struct offered_series series[REPLICA_SERIES];
     size_t writes_in_flight;
     size_t requests_in_flight;

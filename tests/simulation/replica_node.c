@@ -89,6 +89,16 @@ static enum error_code open_transport(struct cluster_node *node, struct error *e
     enum error_code code = transport_open(&options, &node->transport, error);
     if (code == ERROR_NONE)
         code = group_link_create(node->transport, &node->link, error);
+    node->budget.bytes_per_second = node->cluster->seed % 4 == 1 ? 50000 : 0;
+    struct transfer_options transfer_options = {
+        .environment = &node->environment,
+        .transport = node->transport,
+        .budget = &node->budget,
+        .range_bytes = node->cluster->seed % 8 == 3 ? 300 : 4000,
+        .timeout_ms = 3000,
+    };
+    if (code == ERROR_NONE)
+        code = transfer_create(&transfer_options, &node->transfer, error);
     for (size_t i = 0; code == ERROR_NONE && i < REPLICA_NODES_MAX; i++) {
         char address[32];
         struct transport_peer *peer;
@@ -144,7 +154,8 @@ static enum error_code open_replica(struct cluster_node *node, struct error *err
                 .exemplars_max = 1000,
                 .metadata_max = 100,
             },
-        .fetcher = &node->double_fetcher,
+        .fetcher =
+            node->cluster->real_transfer ? transfer_fetcher(node->transfer) : &node->double_fetcher,
         .group_id = REPLICA_GROUP,
         .recovery = node->recovery,
         .founders = founders,
@@ -153,6 +164,9 @@ static enum error_code open_replica(struct cluster_node *node, struct error *err
         .fatal_context = node,
     };
     enum error_code code = replica_create(&options, &node->replica, error);
+    if (code == ERROR_NONE)
+        code =
+            transfer_add_shard(node->transfer, REPLICA_GROUP, replica_shard(node->replica), error);
     return code == ERROR_NONE ? replica_start(node->replica, error) : code;
 }
 
@@ -240,6 +254,7 @@ static void count_life(struct cluster_node *node)
 static void close_replica(struct cluster_node *node)
 {
     group_link_deliver_to(node->link, NULL);
+    transfer_remove_shard(node->transfer, REPLICA_GROUP);
     count_life(node);
     node->closing++;
     replica_close(node->replica, part_closed, node);
@@ -254,6 +269,18 @@ static void close_rest(struct cluster_node *node)
     node->closing++;
     transport_close(node->transport, 0, part_closed, node);
     await_closed(node, "transport");
+    struct transfer_statistics transfer;
+    struct replica_counts *counts = &node->cluster->counts;
+    transfer_read_statistics(node->transfer, &transfer);
+    counts->ranges_served += transfer.ranges_served;
+    counts->ranges_refused += transfer.ranges_refused;
+    counts->ranges_failed += transfer.ranges_failed;
+    counts->files_resumed += transfer.files_resumed;
+    counts->throttled_ms += transfer.throttled_ms;
+    node->closing++;
+    transfer_close(node->transfer, part_closed, node);
+    await_closed(node, "transfer");
+    node->transfer = NULL;
     group_link_destroy(node->link);
     node->transport = NULL;
     node->link = NULL;

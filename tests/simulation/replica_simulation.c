@@ -313,6 +313,7 @@ static struct replica_cluster *cluster_create(uint64_t seed)
     cluster->seed = seed;
     cluster->world = simulated_environment_create(seed);
     cluster->faulty_files = true;
+    cluster->real_transfer = seed % 2 == 1;
     random_generator_init(&cluster->random, seed * 9 + 4);
     simulated_network_init(&cluster->network, &cluster->world->scheduler, seed + 1);
     for (size_t i = 0; i < REPLICA_FOUNDERS; i++)
@@ -420,6 +421,11 @@ static const char *const COUNT_NAMES[] = {
     "fetches_cancelled",
     "read_back",
     "checks",
+    "ranges_served",
+    "ranges_refused",
+    "ranges_failed",
+    "files_resumed",
+    "throttled_ms",
 };
 _Static_assert(sizeof COUNT_NAMES / sizeof COUNT_NAMES[0] ==
                    sizeof(struct replica_counts) / sizeof(uint64_t),
