@@ -187,6 +187,18 @@ struct shard_flush {
 };
 void shard_flush(struct shard *shard, struct shard_flush *flush);
 
+/*
+ * Read every part, block and series segment to the last byte, one after the other: what is damaged
+ * is then known, left out of merges, and fetched from other replicas, where there are some. `done`
+ * runs on the loop, not inside the call, with UNAVAILABLE when the shard closes. One at a time.
+ */
+struct shard_scrub {
+    void (*done)(struct shard_scrub *scrub, const struct error *error);
+    uint64_t files, damaged; /* the outcome */
+    void *implementation;    /* the shard's */
+};
+void shard_scrub(struct shard *shard, struct shard_scrub *scrub);
+
 /* Those that wait end with UNAVAILABLE, before the call returns; what they began goes on. */
 void shard_cancel_flushes(struct shard *shard);
 
@@ -267,6 +279,7 @@ struct shard_statistics {
     uint64_t merge_failures_total;  /* also in job_failures_total */
     uint64_t merges_given_up_total; /* since an input is damaged */
     uint64_t damaged_files;         /* parts, blocks and segments that can't be read as a whole */
+    uint64_t differing_files_total; /* blocks that came out other here than the log has them */
     uint64_t samples_merged_total;  /* of finished merges */
     uint64_t late_refused_total;    /* samples, while merges are behind */
     uint64_t job_failures_total;

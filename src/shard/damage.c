@@ -8,7 +8,7 @@
 
 /* --- Telling ---------------------------------------------------------------------------------- */
 
-static void tell(const struct shard *shard, const char *path, const struct error *reason)
+void damage_tell(const struct shard *shard, const char *path, const struct error *reason)
 {
     log_event(LOG_ERROR, "shard",
               "a file is damaged: queries that need it fail, everything else goes on",
@@ -34,8 +34,9 @@ enum error_code damage_open_part(struct shard *shard, const struct manifest_part
         char path[SHARD_PATH_MAX];
         struct error reason = *error;
         reason.code = ERROR_CORRUPT; /* to who asks: nobody looks for this file by name */
-        tell(shard, shard_path(shard, path, "parts", described->index, described->number, "part"),
-             &reason);
+        damage_tell(shard,
+                    shard_path(shard, path, "parts", described->index, described->number, "part"),
+                    &reason);
         part.damaged = part.is_stand_in = true;
         code = part_create_unreadable(&reason, &part.part, error);
     }
@@ -53,8 +54,9 @@ enum error_code damage_open_block(struct shard *shard, const struct manifest_blo
         char path[SHARD_PATH_MAX];
         struct error reason = *error;
         reason.code = ERROR_CORRUPT;
-        tell(shard, shard_path(shard, path, "blocks", described->index, described->number, "block"),
-             &reason);
+        damage_tell(shard,
+                    shard_path(shard, path, "blocks", described->index, described->number, "block"),
+                    &reason);
         block.damaged = block.is_stand_in = true;
         code = block_create_unreadable(&reason, &block.block, error);
     }
@@ -83,7 +85,7 @@ enum error_code damage_replace_output(struct shard *shard, const struct manifest
     shard_path(shard, path, "blocks", described->index, described->number, "block");
     error_set(&reason, ERROR_CORRUPT,
               "block '%s' could not be made, since a file that it is made of is damaged", path);
-    tell(shard, path, &reason);
+    damage_tell(shard, path, &reason);
     enum error_code code = block_create_unreadable(&reason, &block.block, error);
     if (code == ERROR_NONE)
         *block_out = block;
@@ -117,7 +119,7 @@ static bool find_in_segments(struct merge *merge)
             continue;
         any = true;
         snprintf(merge->damaged_segment, sizeof merge->damaged_segment, "%s", path);
-        tell(merge->shard, path, &reason);
+        damage_tell(merge->shard, path, &reason);
     }
     return any;
 }
@@ -136,7 +138,7 @@ bool damage_find(struct merge *merge)
             continue;
         }
         any = input->damaged = true;
-        tell(shard, path, &reason);
+        damage_tell(shard, path, &reason);
     }
     for (size_t i = 0; i < merge->block_count; i++) {
         struct shard_block *input = &merge->blocks[i];
@@ -146,7 +148,7 @@ bool damage_find(struct merge *merge)
             continue;
         }
         any = input->damaged = true;
-        tell(shard, path, &reason);
+        damage_tell(shard, path, &reason);
     }
     return any;
 }

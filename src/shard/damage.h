@@ -39,6 +39,16 @@ void damage_take_over(struct shard *shard, const struct merge *merge);
 
 /* reopening.c: now and then, look whether what could not be opened can be; cheap. */
 void damage_reopen(struct shard *shard);
+/* At once, or when the one that runs is over and a while later. */
+void damage_reopen_soon(struct shard *shard);
+
+/* repair.c: get a sound file in place of a damaged one from another replica, one after the other;
+ * cheap. */
+void repair_tend(struct shard *shard);
+void repair_cancel(struct shard *shard);
+
+/* Files that were found to be damaged, told in the log (scrub.c). */
+void damage_tell(const struct shard *shard, const char *path, const struct error *reason);
 
 /* No parts can be merged: their series cannot be told. */
 bool damage_blocks_parts(const struct shard *shard);

@@ -7,6 +7,7 @@
 #include "base/checksum.h"
 #include "base/log.h"
 
+#include "damage.h"
 #include "forget.h"
 #include "merge.h"
 
@@ -60,6 +61,7 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
         shard_merge_abandon(shard->merge);
     shard_freeze_abandon(shard);
     shard_install_abandon(shard->install);
+    repair_cancel(shard);
     shard_cancel_flushes(shard);
     shard_job_ended(shard);
 }
@@ -96,7 +98,7 @@ enum error_code shard_create_head(struct shard *shard, struct head **head_out, s
 
 static enum error_code make_directories(struct shard *shard, struct error *error)
 {
-    static const char *const KINDS[] = {"parts", "series", "blocks", "metadata"};
+    static const char *const KINDS[] = {"parts", "series", "blocks", "metadata", "incoming"};
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         char path[SHARD_PATH_MAX];
         snprintf(path, sizeof path, "%s/%s", shard->options.directory, KINDS[i]);
@@ -433,6 +435,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .samples_merged_total = counters->samples_merged,
         .merges_given_up_total = counters->merges_given_up,
         .damaged_files = counters->damaged_files,
+        .differing_files_total = counters->differing_files,
         .late_refused_total = counters->late_refused,
         .job_failures_total = counters->job_failures,
         .series_forgotten = counters->series_forgotten,

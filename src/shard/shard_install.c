@@ -222,7 +222,7 @@ static void install_free(struct shard_install *install)
 void shard_install_resume(struct shard *shard)
 {
     if (shard->install != NULL && shard->install->phase == INSTALL_WAITING &&
-        shard->install_leaving == NULL && !shard->sweeping)
+        shard->install_leaving == NULL && !shard->sweeping && shard->repair == NULL)
         start(shard->install);
 }
 
@@ -414,6 +414,7 @@ enum error_code shard_install_begin(struct shard *shard, const uint8_t *manifest
         return error_wrap(error, "install into shard %u", shard->options.shard_id);
     }
     shard->install = install;
+    repair_cancel(shard);
     shard_install_resume(shard);
     *install_out = install;
     return ERROR_NONE;

@@ -40,6 +40,7 @@ struct shard_part {
     struct part *part; /* open, or a stand-in */
     bool damaged;      /* not to be merged */
     bool is_stand_in;
+    bool is_replaced; /* a sound file bears its name, and is to be opened */
 };
 
 struct shard_block {
@@ -47,6 +48,7 @@ struct shard_block {
     struct block *block;
     bool damaged;
     bool is_stand_in;
+    bool is_replaced;
 };
 
 /* A file may be opened again while a merge holds it as it was. */
@@ -166,6 +168,10 @@ struct shard {
     struct reopening *reopening; /* running */
     int64_t reopen_wait_ms;      /* 0: none is damaged so */
     uint64_t reopen_due_ms;      /* by the monotonic clock */
+    struct repair *repair;       /* running: a damaged file comes from a peer (repair.c) */
+    uint64_t repair_wait_ms, repair_due_ms, repair_turn;
+    bool inputs_are_kept;      /* of merges whose outputs are damaged: strays, once all is sound */
+    struct shard_scrub *scrub; /* running */
 
     /* Files from other replicas (shard_install.h). */
     struct shard_install *install;         /* wanted */
@@ -202,6 +208,7 @@ struct shard {
         _Atomic uint64_t samples_merged;
         _Atomic uint64_t late_refused;
         _Atomic uint64_t merges_given_up;
+        _Atomic uint64_t differing_files;
         _Atomic uint64_t job_failures;
         _Atomic uint64_t damaged_files;
         _Atomic uint64_t series_forgotten;

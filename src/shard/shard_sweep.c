@@ -186,9 +186,11 @@ void shard_sweep_soon(struct shard *shard)
     struct byte_buffer bytes = {0};
     struct error ignored; /* the next start sweeps */
     struct sweep_job *job = calloc(1, sizeof *job);
-    /* A copy may be made of files that the state before named. */
+    /* A copy may be made of files that the state before named, and a restart may need what an
+     * older snapshot names. */
     bool sweeps = job != NULL && shard->copies_running == 0 && !shard->sweeping &&
-                  shard->counters.damaged_files == 0;
+                  shard->repair == NULL && shard->counters.damaged_files == 0 &&
+                  shard->stored_index >= shard->durable.frozen_index;
     if (sweeps)
         manifest_encode(&shard->durable, &bytes);
     if (!sweeps || bytes.failed ||

@@ -116,6 +116,7 @@ void shard_tend(struct shard *shard)
         shard_publish_soon(shard);
     shard_delete_doomed(shard);
     damage_reopen(shard);
+    repair_tend(shard);
 }
 
 void shard_maintain(struct shard *shard)

@@ -136,8 +136,8 @@ static bool is_settled(struct replica_cluster *cluster, struct cluster_node *lea
 {
     struct shard_statistics first;
     shard_read_statistics(replica_shard(leader->replica), &first);
-    if (first.frozen_head_count > 0 || first.unfrozen_log_bytes > 0 || first.merges_running > 0 ||
-        first.merges_waiting > 0)
+    if (first.damaged_files > 0 || first.frozen_head_count > 0 || first.unfrozen_log_bytes > 0 ||
+        first.merges_running > 0 || first.merges_waiting > 0)
         return false;
     for (size_t i = 0; i < cluster->node_count; i++) {
         struct cluster_node *node = &cluster->nodes[i];
@@ -145,8 +145,8 @@ static bool is_settled(struct replica_cluster *cluster, struct cluster_node *lea
         if (!node->exists || !node->alive || !is_member(leader, node))
             continue;
         shard_read_statistics(replica_shard(node->replica), &other);
-        if (other.applied_index != first.applied_index || other.frozen_head_count > 0 ||
-            other.merges_running > 0 || other.merges_waiting > 0)
+        if (other.damaged_files > 0 || other.applied_index != first.applied_index ||
+            other.frozen_head_count > 0 || other.merges_running > 0 || other.merges_waiting > 0)
             return false;
     }
     return true;
@@ -205,12 +205,26 @@ static void compare_files(struct replica_cluster *cluster, struct cluster_node *
     byte_buffer_clear(&other);
 }
 
+/* A node that missed much takes over files while these are read. */
+static void find_rot(struct replica_cluster *cluster, struct cluster_node *node)
+{
+    for (unsigned times = 0; times < 2; times++) {
+        while (cluster->scrubbing)
+            cluster_run_for(cluster, 100);
+        cluster_scrub(node);
+    }
+    while (cluster->scrubbing)
+        cluster_run_for(cluster, 100);
+}
+
 void cluster_heal_and_check(struct replica_cluster *cluster)
 {
     mend(cluster);
     if (cluster_await_leader(cluster, 120000) == NULL)
         cluster_fail(cluster, "no leader although all is well");
     cluster_run_for(cluster, 5000);
+    if (cluster->nodes[cluster->rotting].exists)
+        find_rot(cluster, &cluster->nodes[cluster->rotting]);
     struct cluster_node *leader = settle(cluster);
     uint64_t hash = cluster_check_samples(cluster, leader);
     for (size_t i = 0; i < cluster->node_count; i++) {

@@ -71,6 +71,7 @@ struct replica_counts {
     uint64_t freezes, flushes, merges, cuts, full_disks;
     uint64_t prepared, installs, files_fetched, files_rejected, files_failed, fetches_cancelled;
     uint64_t read_back, checks;
+    uint64_t rotten, scrubbed, damaged, repaired;
     uint64_t ranges_served, ranges_refused, ranges_failed, files_resumed, throttled_ms;
 };
 
@@ -82,8 +83,11 @@ struct replica_cluster {
     struct cluster_node nodes[REPLICA_NODES_MAX];
     size_t node_count;  /* places used so far */
     bool real_transfer; /* not the double */
-    bool faulty_files;  /* the double errs now and then */
+    bool files_rot;
+    size_t rotting;    /* the node whose files rot */
+    bool faulty_files; /* the double errs now and then */
     struct offered_series series[REPLICA_SERIES];
+    bool scrubbing;
     size_t writes_in_flight;
     size_t requests_in_flight;
     struct replica_counts counts;
@@ -101,6 +105,9 @@ void cluster_run_for(struct replica_cluster *cluster, uint64_t milliseconds);
 /* The node that leads and takes writes; NULL when there is none. */
 struct cluster_node *cluster_leader(struct replica_cluster *cluster);
 struct cluster_node *cluster_await_leader(struct replica_cluster *cluster, uint64_t milliseconds);
+
+/* Read all files of the node, unless that is done already. */
+void cluster_scrub(struct cluster_node *node);
 
 /* --- replica_node.c ------------------------------------------------------------------------- */
 

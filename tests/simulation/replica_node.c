@@ -89,7 +89,7 @@ static enum error_code open_transport(struct cluster_node *node, struct error *e
     enum error_code code = transport_open(&options, &node->transport, error);
     if (code == ERROR_NONE)
         code = group_link_create(node->transport, &node->link, error);
-    node->budget.bytes_per_second = node->cluster->seed % 4 == 1 ? 50000 : 0;
+    node->budget.bytes_per_second = node->cluster->seed % 3 == 1 ? 50000 : 0;
     struct transfer_options transfer_options = {
         .environment = &node->environment,
         .transport = node->transport,
@@ -247,6 +247,7 @@ static void count_life(struct cluster_node *node)
     counts->read_back += group.entries_read_back;
     counts->files_fetched += progress.files_fetched_total;
     counts->files_rejected += progress.files_rejected_total;
+    counts->repaired += progress.files_repaired_total;
     counts->merges += shard.merges_total;
     counts->freezes += shard.freezes_total;
 }

@@ -146,7 +146,8 @@ static void improve_members(struct replica_cluster *cluster)
 static void wipe(struct replica_cluster *cluster, struct cluster_node *node)
 {
     struct cluster_node *leader = cluster_leader(cluster);
-    if (leader == NULL || leader == node || cluster->node_count == REPLICA_NODES_MAX)
+    if (leader == NULL || leader == node || cluster->files_rot ||
+        cluster->node_count == REPLICA_NODES_MAX)
         return;
     struct consensus_member members[CONSENSUS_MEMBERS_MAX];
     size_t count = group_members(replica_group(leader->replica), members), voters = 0;
@@ -269,6 +270,50 @@ static void trouble_disk(struct replica_cluster *cluster)
     }
 }
 
+/* One bit of a part or block. Only of one node, and in seeds in which no disk is lost, so that
+ * others have what it loses. */
+static void rot(struct replica_cluster *cluster)
+{
+    struct cluster_node *node = &cluster->nodes[cluster->rotting];
+    uint64_t size;
+    if (!cluster->files_rot || node->disk.crashed)
+        return;
+    const char *path = simulated_disk_choose(
+        &node->disk, cluster_chance(cluster, 50) ? "shards/0000/parts/" : "shards/0000/blocks/",
+        &size);
+    if (path == NULL || size == 0)
+        return;
+    simulated_disk_flip(&node->disk, path, simulated_disk_choose_bit(&node->disk, path));
+    cluster->counts.rotten++;
+}
+
+struct free_scrub {
+    struct shard_scrub base;
+    struct replica_cluster *cluster;
+};
+
+static void free_scrub_done(struct shard_scrub *base, const struct error *error)
+{
+    struct free_scrub *scrub = (struct free_scrub *)base;
+    scrub->cluster->counts.scrubbed += error->code == ERROR_NONE;
+    scrub->cluster->counts.damaged += base->damaged;
+    scrub->cluster->scrubbing = false;
+    free(scrub);
+}
+
+void cluster_scrub(struct cluster_node *node)
+{
+    struct free_scrub *scrub = calloc(1, sizeof *scrub);
+    assert(scrub != NULL);
+    if (node->cluster->scrubbing || !node->alive || node->failed) {
+        free(scrub);
+        return;
+    }
+    *scrub = (struct free_scrub){.base = {.done = free_scrub_done}, .cluster = node->cluster};
+    node->cluster->scrubbing = true;
+    shard_scrub(replica_shard(node->replica), &scrub->base);
+}
+
 static void end_broken_nodes(struct replica_cluster *cluster)
 {
     for (size_t i = 0; i < cluster->node_count; i++)
@@ -298,6 +343,10 @@ static void step(struct replica_cluster *cluster)
     else if (dice < 91 && (node = choose(cluster)) != NULL)
         wipe(cluster, node);
     else if (dice < 93)
+        rot(cluster);
+    else if (dice < 94)
+        cluster_scrub(&cluster->nodes[cluster->rotting]);
+    else if (dice < 96)
         cluster->world->clock.wall_offset_ms += cluster_below(cluster, 2 * 3600 * 1000);
     improve_members(cluster);
     cluster_run_for(cluster, cluster_below(cluster, cluster_chance(cluster, 10) ? 20000 : 1500));
@@ -313,6 +362,8 @@ static struct replica_cluster *cluster_create(uint64_t seed)
     cluster->seed = seed;
     cluster->world = simulated_environment_create(seed);
     cluster->faulty_files = true;
+    cluster->files_rot = seed % 4 < 2;
+    cluster->rotting = seed % REPLICA_FOUNDERS;
     cluster->real_transfer = seed % 2 == 1;
     random_generator_init(&cluster->random, seed * 9 + 4);
     simulated_network_init(&cluster->network, &cluster->world->scheduler, seed + 1);
@@ -421,6 +472,10 @@ static const char *const COUNT_NAMES[] = {
     "fetches_cancelled",
     "read_back",
     "checks",
+    "rotten",
+    "scrubbed",
+    "damaged",
+    "repaired",
     "ranges_served",
     "ranges_refused",
     "ranges_failed",
