@@ -76,6 +76,40 @@ enum error_code damage_of_metadata(struct shard *shard, const char *path, struct
     return shard->metadata == NULL ? error_set(error, ERROR_OUT_OF_MEMORY, "metadata") : ERROR_NONE;
 }
 
+enum error_code damage_agree_on_part(struct shard *shard, struct shard_part *input,
+                                     struct hash128 agreed, struct error *error)
+{
+    if (shard->peers.fetcher == NULL ||
+        hash128_equal(input->described.summary.content_checksum, agreed))
+        return ERROR_NONE;
+    struct part *stand_in;
+    struct error reason;
+    char path[SHARD_PATH_MAX];
+    shard_path(shard, path, "parts", input->described.index, input->described.number, "part");
+    error_set(&reason, ERROR_CORRUPT, "part '%s' has another content here than the log has", path);
+    enum error_code code = part_create_unreadable(&reason, &stand_in, error);
+    if (code != ERROR_NONE)
+        return code;
+    damage_tell(shard, path, &reason);
+    shard->counters.differing_files++;
+    struct part *before = input->part;
+    input->part = stand_in;
+    input->damaged = input->is_stand_in = true;
+    input->described.summary.content_checksum = agreed;
+    for (size_t i = 0; i < shard->part_count; i++) {
+        if (!is_same_part(&shard->parts[i], input))
+            continue;
+        part_unref(shard->parts[i].part);
+        shard->parts[i].part = part_ref(stand_in);
+        shard->parts[i].damaged = shard->parts[i].is_stand_in = true;
+        shard->parts[i].described.summary.content_checksum = agreed;
+    }
+    part_unref(before);
+    damage_count(shard);
+    shard_publish_soon(shard);
+    return ERROR_NONE;
+}
+
 enum error_code damage_replace_output(struct shard *shard, const struct manifest_block *described,
                                       struct shard_block *block_out, struct error *error)
 {

@@ -25,6 +25,11 @@ enum error_code damage_open_block(struct shard *shard, const struct manifest_blo
 /* The file of metadata can't be read: the shard begins without, senders state it again. */
 enum error_code damage_of_metadata(struct shard *shard, const char *path, struct error *error);
 
+/* The log has this content of a part, held as `input` of a merge. Where there are other replicas
+ * and ours is another one, a stand-in takes its place, here and there. Errors: OUT_OF_MEMORY. */
+enum error_code damage_agree_on_part(struct shard *shard, struct shard_part *input,
+                                     struct hash128 agreed, struct error *error);
+
 /* The stand-in for an output that cannot be made here, as an input is damaged. Errors:
  * OUT_OF_MEMORY. */
 enum error_code damage_replace_output(struct shard *shard, const struct manifest_block *described,
