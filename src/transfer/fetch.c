@@ -273,8 +273,6 @@ static void request_done(struct transport_request *request, const struct error *
 {
     struct fetch *fetch = (struct fetch *)((char *)request - offsetof(struct fetch, request));
     struct error outcome = *error;
-    shared_bytes_unref(request->body);
-    request->body = NULL;
     if (fetch->cancelled) {
         (void)is_over(fetch);
         return;
@@ -348,6 +346,7 @@ static void ask_node(struct fetch *fetch)
         .done = request_done,
     };
     transport_ask(peer, &fetch->request);
+    shared_bytes_unref(body); /* the request has a reference of its own */
 }
 
 static void pause_fired(struct timer *timer)
