@@ -6,7 +6,7 @@
 
 /* --- Memberships --------------------------------------------------------------------------- */
 
-const struct membership_version *membership_newest(const struct consensus *consensus)
+const struct consensus_members *membership_newest(const struct consensus *consensus)
 {
     return &consensus->memberships[consensus->membership_count - 1];
 }
@@ -21,7 +21,7 @@ static bool membership_push(struct consensus *consensus, uint64_t index,
 {
     if (consensus->membership_count == consensus->membership_capacity) {
         size_t capacity = consensus->membership_capacity * 2 + 1;
-        struct membership_version *memberships =
+        struct consensus_members *memberships =
             realloc(consensus->memberships, capacity * sizeof *memberships);
         if (memberships == NULL)
             return false;
@@ -29,16 +29,18 @@ static bool membership_push(struct consensus *consensus, uint64_t index,
         consensus->membership_capacity = capacity;
     }
     consensus->memberships[consensus->membership_count++] =
-        (struct membership_version){.index = index, .membership = *membership};
+        (struct consensus_members){.index = index, .membership = *membership};
     return true;
 }
 
-/* Those that were replaced at or before the base are history. */
+/* Those that were replaced at or before low_index are history. */
 static void memberships_forget(struct consensus *consensus)
 {
     size_t gone = 0;
+    uint64_t base_index = consensus->log.base_index;
+    uint64_t index = consensus->low_index < base_index ? consensus->low_index : base_index;
     while (gone + 1 < consensus->membership_count &&
-           consensus->memberships[gone + 1].index <= consensus->log.base_index)
+           consensus->memberships[gone + 1].index <= index)
         gone++;
     consensus->membership_count -= gone;
     memmove(consensus->memberships, consensus->memberships + gone,
@@ -98,12 +100,46 @@ void consensus_compact(struct consensus *consensus, uint64_t index)
     if (index <= consensus->log.base_index)
         return;
     consensus_log_compact(&consensus->log, index);
+    consensus_log_forget(&consensus->log, consensus->low_index);
     memberships_forget(consensus);
 }
 
 void consensus_forget(struct consensus *consensus, uint64_t index)
 {
     consensus_log_forget(&consensus->log, index);
+    if (index > consensus->low_index)
+        consensus->low_index = index;
+    memberships_forget(consensus);
+}
+
+/* Before those that are known, as far as they are older. */
+static bool memberships_recall(struct consensus *consensus,
+                               const struct consensus_members *memberships, size_t count)
+{
+    while (count > 0 && memberships[count - 1].index >= consensus->memberships[0].index)
+        count--;
+    size_t total = consensus->membership_count + count;
+    struct consensus_members *all = malloc(total * sizeof *all);
+    if (all == NULL)
+        return false;
+    if (count > 0)
+        memcpy(all, memberships, count * sizeof *all);
+    memcpy(all + count, consensus->memberships, consensus->membership_count * sizeof *all);
+    free(consensus->memberships);
+    consensus->memberships = all;
+    consensus->membership_count = consensus->membership_capacity = total;
+    return true;
+}
+
+void consensus_recall(struct consensus *consensus, const struct consensus_past *past)
+{
+    if (consensus->log.term_count > 0 || past->index >= consensus->low_index ||
+        consensus->low_index != consensus->log.base_index)
+        return;
+    /* Members that can't be told are asked for by nobody: the terms alone are good, too. */
+    (void)memberships_recall(consensus, past->memberships, past->membership_count);
+    if (consensus_log_recall(&consensus->log, past->terms, past->term_count))
+        consensus->low_index = past->index;
 }
 
 bool consensus_install(struct consensus *consensus, const struct consensus_install *install)
@@ -120,6 +156,7 @@ bool consensus_install(struct consensus *consensus, const struct consensus_insta
     }
     consensus_log_clear(&consensus->log);
     consensus_log_init(&consensus->log, install->index, install->term);
+    consensus->low_index = install->index;
     consensus->membership_count = 0;
     bool pushed = membership_push(consensus, install->membership_index, install->membership);
     assert(pushed); /* there is room for one, always */
@@ -154,6 +191,7 @@ enum error_code consensus_create(const struct consensus_options *options,
     consensus->term = stored->term;
     consensus->vote = stored->vote;
     consensus_log_init(&consensus->log, stored->snapshot_index, stored->snapshot_term);
+    consensus->low_index = stored->snapshot_index;
     consensus->stored_index = stored->snapshot_index;
     consensus->commit_index = stored->snapshot_index;
     consensus->matched_index = stored->snapshot_index;

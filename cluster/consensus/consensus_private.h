@@ -7,12 +7,6 @@
 #include "consensus/consensus.h"
 #include "log.h"
 
-/* A membership and the entry that made it. */
-struct membership_version {
-    uint64_t index;
-    struct membership membership;
-};
-
 /*
  * How a leader sends to a peer:
  *
@@ -53,10 +47,11 @@ struct consensus {
     uint64_t term;
     uint64_t vote;
     struct consensus_log log;
-    struct membership_version
-        *memberships; /* [membership_count], rising; the first as of the base */
+    struct consensus_members
+        *memberships; /* [membership_count], rising; the first as of low_index or the base */
     size_t membership_count;
     size_t membership_capacity;
+    uint64_t low_index; /* of what is before it nothing is wanted any more */
 
     uint64_t writes_begun; /* the number of the newest */
     uint64_t writes_done;
@@ -110,7 +105,7 @@ enum error_code log_take(struct consensus *consensus, const struct consensus_ent
 /* Cut entries >= index off, with the memberships that they made. */
 void log_cut(struct consensus *consensus, uint64_t index);
 
-const struct membership_version *membership_newest(const struct consensus *consensus);
+const struct consensus_members *membership_newest(const struct consensus *consensus);
 
 /* Its change is in the log but not committed. */
 bool membership_is_uncommitted(const struct consensus *consensus);

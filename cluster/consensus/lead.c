@@ -184,6 +184,9 @@ static void heartbeat(struct consensus *consensus, struct progress *progress)
         break;
     case PROGRESS_SNAPSHOT:
         send_heartbeat(consensus, progress);
+        /* Making a snapshot is work: not for who is not there. */
+        if (consensus->now_ms - progress->answered_ms > election_ms)
+            break;
         if (progress->snapshot_index == 0 || silent_ms > SNAPSHOT_ELECTIONS * election_ms)
             begin_probing(consensus, progress, progress->matched_index + 1);
         break;
@@ -462,6 +465,9 @@ static void take_match(struct consensus *consensus, struct progress *progress, u
     if (progress->state == PROGRESS_SNAPSHOT && reaches_log) {
         progress->state = PROGRESS_PIPELINE;
         progress->next_index = progress->matched_index + 1;
+    } else if (progress->state == PROGRESS_SNAPSHOT && progress->snapshot_index != 0 &&
+               progress->matched_index >= progress->snapshot_index) {
+        begin_snapshot(consensus, progress); /* the log went on meanwhile, and lacks what follows */
     } else if (progress->state == PROGRESS_PROBE &&
                progress->matched_index + 1 >= progress->next_index) {
         progress->state = PROGRESS_PIPELINE;

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* --- Batches ------------------------------------------------------------------------------- */
 
@@ -154,7 +155,7 @@ static void note_term(struct consensus_log *log, uint64_t index, uint64_t term)
         return;
     if (log->term_count == log->term_capacity) {
         size_t capacity = log->term_capacity * 2 + 4;
-        struct log_term *terms = realloc(log->terms, capacity * sizeof *terms);
+        struct consensus_term *terms = realloc(log->terms, capacity * sizeof *terms);
         if (terms == NULL) {
             log->term_count = 0;
             return;
@@ -162,7 +163,23 @@ static void note_term(struct consensus_log *log, uint64_t index, uint64_t term)
         log->terms = terms;
         log->term_capacity = capacity;
     }
-    log->terms[log->term_count++] = (struct log_term){.first_index = index, .term = term};
+    log->terms[log->term_count++] = (struct consensus_term){.first_index = index, .term = term};
+}
+
+bool consensus_log_recall(struct consensus_log *log, const struct consensus_term *terms,
+                          size_t count)
+{
+    assert(log->term_count == 0);
+    struct consensus_term *copy = malloc((count + 1) * sizeof *copy);
+    if (copy == NULL)
+        return false;
+    if (count > 0)
+        memcpy(copy, terms, count * sizeof *copy);
+    free(log->terms);
+    log->terms = copy;
+    log->term_count = count;
+    log->term_capacity = count + 1;
+    return true;
 }
 
 void consensus_log_forget(struct consensus_log *log, uint64_t index)

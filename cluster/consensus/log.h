@@ -24,12 +24,6 @@ struct log_item {
     uint64_t write;      /* the number of the write that carries it to the disk; 0: it is there */
 };
 
-/* A term and the first of its entries that is known. */
-struct log_term {
-    uint64_t first_index;
-    uint64_t term;
-};
-
 struct consensus_log {
     struct log_item *items; /* ring [capacity] */
     size_t capacity;        /* a power of two, or 0 */
@@ -39,7 +33,7 @@ struct consensus_log {
     uint64_t base_term;
     uint64_t base_offset;
     /* Of entries that are not in memory any more, and of the base: [term_count], rising. */
-    struct log_term *terms;
+    struct consensus_term *terms;
     size_t term_count, term_capacity;
 };
 
@@ -69,6 +63,11 @@ bool consensus_log_append(struct consensus_log *log, const struct consensus_entr
 
 /* Drop entries >= index, which is above the base. */
 void consensus_log_truncate(struct consensus_log *log, uint64_t index);
+
+/* Terms of entries before the base, rising and without a gap, where none is known yet. False: no
+ * memory. */
+bool consensus_log_recall(struct consensus_log *log, const struct consensus_term *terms,
+                          size_t count);
 
 /* Of entries before `index` not even the term is wanted any more. */
 void consensus_log_forget(struct consensus_log *log, uint64_t index);

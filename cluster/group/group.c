@@ -266,7 +266,7 @@ void group_close(struct group *group, void (*closed)(void *context), void *conte
     group->closed_context = context;
     group->leading_term = 0;
     group->ready_term = 0;
-    group_offer_clear(group);
+    group_offer_drop(group);
     outbox_clear(group);
     while (group->pending != NULL) {
         struct group_request *request = group->pending;
@@ -289,6 +289,7 @@ void group_free(struct group *group)
     void (*closed)(void *context) = group->closed;
     void *context = group->closed_context;
     outbox_clear(group);
+    group_past_clear(group);
     consensus_destroy(group->consensus);
     free(group->snapshot_bytes);
     free(group);
@@ -327,6 +328,7 @@ void group_status(const struct group *group, struct group_status *status_out)
         .state = running ? states[status.state] : GROUP_STATE_UNAVAILABLE,
         .ready = group_is_ready(group),
         .replaying = group->replaying,
+        .installing = group->offer.bytes != NULL || group->install_in_flight,
         .term = status.term,
         .leader_id = running ? status.leader_id : 0,
         .leader_heard_ms = status.leader_heard_ms,

@@ -69,12 +69,30 @@ struct group_outgoing {
     size_t size_bytes;
 };
 
-/* A snapshot that a leader sent and that can't take the place of the log yet. */
+/*
+ * A snapshot that a leader sent and that can't take the place of the log yet:
+ *
+ *   new -> preparing (the state machine gets what it needs) -> prepared -> written
+ *    ^--------- a newer one, or it can't be had ----------'
+ */
+enum group_offer_state { GROUP_OFFER_NEW, GROUP_OFFER_PREPARING, GROUP_OFFER_PREPARED };
+
 struct group_offer {
+    enum group_offer_state state;
+    uint64_t from_node;
     struct snapshot_header header;
     struct membership membership;
     uint8_t *bytes; /* from malloc; NULL: none */
     size_t size_bytes;
+};
+
+/* What a replay saw of the log before the base: kinds and terms. */
+struct group_past {
+    struct consensus_term *terms; /* [term_count], owned */
+    size_t term_count, term_capacity;
+    struct consensus_members *memberships; /* [membership_count], owned */
+    size_t membership_count;
+    bool is_broken; /* something could not be noted: nothing is known */
 };
 
 struct group {
@@ -103,6 +121,7 @@ struct group {
     struct group_outgoing **outbox_end;
     size_t outbox_bytes;
     struct group_offer offer;
+    bool restore_prepared; /* prepare_restore was called, and neither restore nor cancel_restore */
     uint64_t snapshots_asked[CONSENSUS_MEMBERS_MAX]; /* node ids */
     size_t snapshots_asked_count;
 
@@ -126,6 +145,7 @@ struct group {
     bool replaying;                          /* what is committed since is not handed over yet */
     bool replay_leaving;
     uint64_t replayed_index; /* handed out last */
+    struct group_past past;
 
     /* Leadership. */
     uint64_t leading_term;   /* term in which this replica became leader; 0: follower */
@@ -271,13 +291,27 @@ void group_host_replay_drop(struct group_host *host);
 
 void group_receive(struct group *group, uint64_t from_node, const uint8_t *bytes,
                    size_t size_bytes);
+void group_tick(struct group *group);
+
+/* --- offer.c ------------------------------------------------------------------------------- */
 
 /* Keep the newest that was offered. */
-void group_offer_keep(struct group *group, const struct consensus_install *install);
-void group_offer_clear(struct group *group);
+void group_offer_keep(struct group *group, uint64_t from_node,
+                      const struct consensus_install *install);
 
-/* Install the snapshot that waits when nothing stands against it any more. */
+/* There is none any more, and nothing is prepared. */
+void group_offer_drop(struct group *group);
+
+/* Have the snapshot that waits prepared, and install it when nothing stands against it any more. */
 void group_offer_try(struct group *group);
-void group_tick(struct group *group);
+
+/* --- past.c -------------------------------------------------------------------------------- */
+
+/* An entry below the base, in the order of the log. */
+void group_past_note(struct group *group, const struct journal_entry *record);
+
+/* All of them were seen: consensus knows of them from now on. */
+void group_past_recall(struct group *group);
+void group_past_clear(struct group *group);
 
 #endif

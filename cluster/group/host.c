@@ -56,6 +56,11 @@ enum error_code group_host_create(const struct group_host_options *options,
     return ERROR_NONE;
 }
 
+uint64_t group_host_node_id(const struct group_host *host)
+{
+    return host->options.node_id;
+}
+
 void group_host_destroy(struct group_host *host)
 {
     if (host == NULL)

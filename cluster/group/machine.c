@@ -84,6 +84,21 @@ static bool fill_state(struct group *group, machine_snapshot *fill, struct byte_
     return code == ERROR_NONE ? true : report_no_snapshot(group, &error);
 }
 
+/* What was at the frozen index, which the log in memory may not reach back to after a restart. */
+static const struct membership *look_at_frozen(struct group *group, struct snapshot_header *header)
+{
+    uint64_t frozen_index = header->position.frozen_index;
+    if (frozen_index == 0 || frozen_index >= header->index)
+        return NULL;
+    const struct membership *membership =
+        consensus_membership_at(group->consensus, frozen_index, &header->frozen_membership_index);
+    if (header->frozen_membership_index <= frozen_index)
+        header->frozen_term = consensus_term_at(group->consensus, frozen_index);
+    if (header->frozen_term == 0)
+        header->frozen_membership_index = 0;
+    return membership;
+}
+
 /* The whole at header->index, with the membership as of there. */
 static bool encode_snapshot(struct group *group, struct snapshot_header *header,
                             const struct byte_buffer *state, struct byte_buffer *buffer)
@@ -95,7 +110,9 @@ static bool encode_snapshot(struct group *group, struct snapshot_header *header,
         return false;
     const struct membership *membership =
         consensus_membership_at(group->consensus, header->index, &header->membership_index);
-    snapshot_encode_head(header, membership, buffer);
+    if (header->membership_index > header->index)
+        return false;
+    snapshot_encode_head(header, membership, look_at_frozen(group, header), buffer);
     byte_buffer_append(buffer, state->bytes, state->size);
     snapshot_encode_end(buffer, 0);
     if (!buffer->failed && buffer->size <= JOURNAL_PAYLOAD_BYTES_MAX)
@@ -130,7 +147,8 @@ void group_machine_snapshot(struct group *group)
     bool due = group->snapshot_wanted ||
                group->bytes_since_snapshot >= group->host->options.snapshot_log_bytes;
     if (!due || group->snapshot_failed || group->snapshot_in_flight || group->install_in_flight ||
-        group->offer.bytes != NULL || group->replaying || group->handled_index == 0)
+        (group->offer.bytes != NULL && group->offer.state == GROUP_OFFER_PREPARED) ||
+        group->replaying || group->handled_index == 0)
         return;
     struct snapshot_header header = {.index = group->handled_index};
     struct byte_buffer state = {0}, buffer = {0};
@@ -154,12 +172,11 @@ void group_machine_export(struct group *group, uint64_t node_id)
     bool built = fill != NULL && !group->replaying && !group->install_in_flight &&
                  fill_state(group, fill, &state, &header.position) &&
                  header.position.frozen_index == header.position.applied_index &&
+                 header.position.applied_index > 0 &&
                  header.position.applied_index <= group->handled_index;
     if (built) {
-        /* It ends where the state machine is, or behind the entries after it that are not for
-         * it. */
-        header.index = consumed_index(group);
-        header.position.applied_index = header.position.frozen_index = header.index;
+        /* What is behind it is in the journal. */
+        header.index = header.position.applied_index;
         built = encode_snapshot(group, &header, &state, &buffer);
     }
     byte_buffer_clear(&state);
@@ -196,6 +213,7 @@ enum error_code group_machine_restore(struct group *group, struct error *error)
     struct snapshot_view view;
     enum error_code code =
         snapshot_decode(group->snapshot_bytes, group->snapshot_size, &view, error);
+    group->restore_prepared = false;
     if (code == ERROR_NONE)
         code = group->machine->operations->restore(group->machine, view.state, view.state_bytes,
                                                    &view.header.position, error);

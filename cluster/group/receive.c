@@ -60,62 +60,6 @@ void group_receive(struct group *group, uint64_t from_node, const uint8_t *bytes
     group_after_step(group);
 }
 
-/* --- Snapshots that are offered ------------------------------------------------------------ */
-
-void group_offer_clear(struct group *group)
-{
-    free(group->offer.bytes);
-    group->offer = (struct group_offer){0};
-}
-
-void group_offer_keep(struct group *group, const struct consensus_install *install)
-{
-    if (group->offer.bytes != NULL && install->index <= group->offer.header.index)
-        return; /* the leader repeats itself */
-    uint8_t *bytes = malloc(install->size_bytes);
-    if (bytes == NULL)
-        return; /* it comes again */
-    memcpy(bytes, install->bytes, install->size_bytes);
-    group_offer_clear(group);
-    group->offer = (struct group_offer){
-        .header =
-            {
-                .group_id = group->id,
-                .index = install->index,
-                .term = install->term,
-                .membership_index = install->membership_index,
-                .position = {.applied_index = install->index, .frozen_index = install->index},
-            },
-        .membership = *install->membership,
-        .bytes = bytes,
-        .size_bytes = install->size_bytes,
-    };
-}
-
-void group_offer_try(struct group *group)
-{
-    struct group_offer *offer = &group->offer;
-    /* What the machine was given lies in the log, which is replaced. */
-    if (offer->bytes == NULL || group->phase != GROUP_PHASE_RUNNING || group->snapshot_in_flight ||
-        group->install_in_flight || !group_machine_is_idle(group))
-        return;
-    struct consensus_install install = {
-        .index = offer->header.index,
-        .term = offer->header.term,
-        .membership_index = offer->header.membership_index,
-        .membership = &offer->membership,
-        .bytes = offer->bytes,
-        .size_bytes = offer->size_bytes,
-    };
-    if (consensus_install(group->consensus, &install)) {
-        group_store_snapshot(group, &offer->header, offer->bytes, offer->size_bytes,
-                             GROUP_WRITE_INSTALL);
-        offer->bytes = NULL; /* the write's */
-    }
-    group_offer_clear(group);
-    group_after_step(group);
-}
-
 /* --- Time ---------------------------------------------------------------------------------- */
 
 void group_tick(struct group *group)

@@ -76,6 +76,7 @@ static void replay_entry(void *context, const struct journal_entry *record)
     if (group->phase != GROUP_PHASE_RUNNING)
         return;
     group->replayed_index = record->index;
+    group_past_note(group, record);
     if (record->kind < CONSENSUS_COMMAND || record->kind > CONSENSUS_MEMBERSHIP) {
         error_set(&error, ERROR_UNSUPPORTED, "entry %llu is of kind %u, version %u",
                   (unsigned long long)record->index, record->kind, record->version);
@@ -102,6 +103,7 @@ static void replay_ended(void *context, const struct error *error)
         return;
     }
     group->replaying = false;
+    group_past_recall(group);
     group_after_step(group); /* what was committed meanwhile follows */
     group_replay_release(group);
     group_wake(group); /* it may lead from now on */

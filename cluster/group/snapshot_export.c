@@ -22,7 +22,7 @@ enum error_code group_snapshot_export(const struct group_export *export, const u
         .membership_index = 1, /* as of a group that is new */
         .position = {.applied_index = export->index, .frozen_index = export->index},
     };
-    snapshot_encode_head(&header, &membership, buffer);
+    snapshot_encode_head(&header, &membership, NULL, buffer);
     byte_buffer_append(buffer, state, state_bytes);
     snapshot_encode_end(buffer, 0);
     if (buffer->failed)
@@ -40,7 +40,7 @@ void group_export_store(struct journal *journal, const struct group_export *expo
         .index = export->index,
         .term = GROUP_EXPORT_TERM,
         .mode = JOURNAL_SNAPSHOT_INSTALLED,
-        .version = SNAPSHOT_VERSION,
+        .version = 1,
         .payload = bytes->bytes,
         .payload_bytes = (uint32_t)bytes->size,
     };

@@ -16,7 +16,8 @@
 #include "consensus/membership.h"
 #include "group/state_machine.h"
 
-enum { SNAPSHOT_VERSION = 1 };
+/* A snapshot is of version 2 where it says what was at the frozen index. */
+enum { SNAPSHOT_VERSION = 2 };
 
 struct snapshot_header {
     uint64_t group_id;
@@ -24,20 +25,26 @@ struct snapshot_header {
     uint64_t term;  /* of entry S */
     uint64_t membership_index;
     struct state_machine_position position;
+    /* Of the entry at position.frozen_index where that is below `index`, so that a peer which is
+     * there, or before, can be told of it; 0: not known. */
+    uint64_t frozen_term;
+    uint64_t frozen_membership_index;
 };
 
 /*
  * Append a snapshot to `buffer` in two steps: the head, then (by the caller) the bytes of the
- * state machine, then the end, which needs the size of `buffer` before the head.
+ * state machine, then the end, which needs the size of `buffer` before the head. The memberships
+ * are those as of the index and, with a frozen_term, as of the frozen index.
  */
 void snapshot_encode_head(const struct snapshot_header *header, const struct membership *membership,
-                          struct byte_buffer *buffer);
+                          const struct membership *frozen_membership, struct byte_buffer *buffer);
 void snapshot_encode_end(struct byte_buffer *buffer, size_t start);
 
 struct snapshot_view {
     struct snapshot_header header;
     struct membership membership;
-    const uint8_t *state; /* [state_bytes], within the bytes given */
+    struct membership frozen_membership; /* with a frozen_term */
+    const uint8_t *state;                /* [state_bytes], within the bytes given */
     size_t state_bytes;
 };
 

@@ -210,7 +210,7 @@ void group_store_snapshot(struct group *group, const struct snapshot_header *hea
         /* Entries above the frozen index are replayed, entries above the snapshot loaded. */
         .low_water = frozen_index < header->index ? frozen_index : header->index,
         .mode = installs ? JOURNAL_SNAPSHOT_INSTALLED : JOURNAL_SNAPSHOT_TAKEN,
-        .version = SNAPSHOT_VERSION,
+        .version = header->frozen_term > 0 ? SNAPSHOT_VERSION : 1,
         .payload = bytes,
         .payload_bytes = (uint32_t)size_bytes,
     };
@@ -297,9 +297,8 @@ static void world_snapshot_needed(struct consensus_world *world, uint64_t node_i
 static void world_snapshot_offered(struct consensus_world *world, uint64_t from_node,
                                    const struct consensus_install *install)
 {
-    (void)from_node;
     struct group *group = group_of(world);
-    group_offer_keep(group, install);
+    group_offer_keep(group, from_node, install);
     group_wake(group);
 }
 

@@ -15,6 +15,10 @@
  * Errors: CORRUPT, UNSUPPORTED, IO, OUT_OF_MEMORY. */
 enum error_code block_inspect(struct page_source *source, FILE *output, struct error *error);
 
+/* What the footer says. The source stays the caller's. Errors: CORRUPT, UNSUPPORTED, IO. */
+enum error_code block_read_summary(struct page_source *source, struct file_summary *summary_out,
+                                   struct error *error);
+
 /*
  * Read all of the file: the hash of its bytes, the checksum of every page, and the content, decoded
  * and compared with the content checksum. Takes over `source`. Errors: CORRUPT with the first thing

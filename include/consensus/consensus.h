@@ -135,6 +135,12 @@ struct consensus_world {
 
 /* --- Life ---------------------------------------------------------------------------------- */
 
+/* From the entry `index` on these are the members. */
+struct consensus_members {
+    uint64_t index;
+    struct membership membership;
+};
+
 /* What keeps it safe, each with a bit to leave it out in tests that show that it is needed
  * (docs/decisions/0023). */
 enum consensus_rule {
@@ -258,6 +264,21 @@ void consensus_compact(struct consensus *consensus, uint64_t index);
 void consensus_forget(struct consensus *consensus, uint64_t index);
 
 /*
+ * What the disk has of the log between `index` and the base, as it was found after the start: peers
+ * that are there get entries, and a snapshot of `index` can be sent. Without effect when anything
+ * was compacted since. Copied; without memory nothing is known, as before.
+ */
+struct consensus_past {
+    uint64_t index;
+    const struct consensus_term *terms; /* [term_count], rising, up to the base */
+    size_t term_count;
+    const struct consensus_members *memberships; /* [membership_count], rising, from `index` on: the
+                                                  * first as of there */
+    size_t membership_count;
+};
+void consensus_recall(struct consensus *consensus, const struct consensus_past *past);
+
+/*
  * Take a snapshot for the log: everything before is dropped, and what follows comes behind it. The
  * owner writes both to the disk as one, in order with `append`; consensus_written tells when.
  * False, and nothing happened: the log here is not behind it any more.
@@ -297,7 +318,8 @@ const struct error *consensus_failure(const struct consensus *consensus);
 /* The newest membership, committed or not. */
 const struct membership *consensus_membership(const struct consensus *consensus);
 
-/* That as of `index`, which is in memory or its base. */
+/* That as of `index`, which was not forgotten; membership_index_out is above `index` when it is not
+ * known. */
 const struct membership *consensus_membership_at(const struct consensus *consensus, uint64_t index,
                                                  uint64_t *membership_index_out);
 

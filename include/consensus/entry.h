@@ -30,6 +30,12 @@ struct consensus_entry {
     struct consensus_batch *batch; /* NULL when there are no bytes */
 };
 
+/* Entries from `first_index` on are of this term. */
+struct consensus_term {
+    uint64_t first_index;
+    uint64_t term;
+};
+
 /* Memory for `size_bytes`, with one reference; NULL when memory is out. */
 struct consensus_batch *consensus_batch_create(size_t size_bytes);
 void consensus_batch_ref(struct consensus_batch *batch);

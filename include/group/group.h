@@ -66,6 +66,9 @@ struct group_host;
 enum error_code group_host_create(const struct group_host_options *options,
                                   struct group_host **host_out, struct error *error);
 
+/* As in the options. */
+uint64_t group_host_node_id(const struct group_host *host);
+
 /* NULL is fine. Every group must be closed. */
 void group_host_destroy(struct group_host *host);
 
@@ -230,6 +233,14 @@ enum error_code group_transfer(struct group *group, struct group_request *reques
  */
 void group_snapshot_soon(struct group *group);
 
+/*
+ * What prepare_restore of the state machine was asked for at `index` (its position) is here, or
+ * `error` (another code than NONE) tells why not: then the offer is dropped, and the leader's next
+ * one prepared anew. Nothing happens when the offer has been replaced since. Not from inside
+ * prepare_restore.
+ */
+void group_restore_prepared(struct group *group, uint64_t index, const struct error *error);
+
 /* The state machine's applied_index has risen: payloads up to it may go. */
 void group_applied(struct group *group);
 
@@ -244,8 +255,9 @@ enum group_state {
 
 struct group_status {
     enum group_state state;
-    bool ready;     /* leader, and the barrier of its term is applied: takes proposals */
-    bool replaying; /* what was stored before the start is still being handed to `apply` */
+    bool ready;      /* leader, and the barrier of its term is applied: takes proposals */
+    bool replaying;  /* what was stored before the start is still being handed to `apply` */
+    bool installing; /* a snapshot of the leader is being prepared or written */
     uint64_t term;
     uint64_t leader_id;       /* 0 when unknown */
     uint64_t leader_heard_ms; /* monotonic; when it was heard last, or a majority heard this one */
@@ -294,6 +306,7 @@ struct group_statistics {
     uint64_t leaderships_lost;
     uint64_t snapshots_stored;
     uint64_t snapshots_installed;
+    uint64_t snapshots_prepared; /* offers that were given to prepare_restore */
     uint64_t snapshot_bytes;
     uint64_t entries_delivered;
     uint64_t entries_replayed;  /* of them at a start, from the journal before the snapshot */

@@ -21,6 +21,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "consensus/membership.h"
 
 /* One committed entry. The payload is what was proposed, byte for byte. */
 struct group_entry {
@@ -34,6 +35,16 @@ struct group_entry {
 struct state_machine_position {
     uint64_t applied_index; /* the last entry whose effect the bytes hold */
     uint64_t frozen_index;  /* no entry up to here has to be replayed */
+};
+
+/* A snapshot that a leader offers in place of a log that it has no more. */
+struct state_machine_offer {
+    const uint8_t *bytes; /* [size_bytes] of `snapshot_for_peer` there */
+    size_t size_bytes;
+    struct state_machine_position position; /* frozen_index is applied_index */
+    uint64_t from_node;
+    const struct consensus_member *members; /* [member_count]: who else may have what it names */
+    size_t member_count;
 };
 
 struct state_machine;
@@ -59,12 +70,28 @@ struct state_machine_operations {
                                 struct state_machine_position *position_out, struct error *error);
 
     /*
-     * As `snapshot`, for a replica that lags too far behind: the bytes must suffice without the
-     * log, so frozen_index is applied_index. NULL: such replicas cannot be served.
+     * As `snapshot`, for a replica that lags too far behind: bytes for which nothing up to
+     * frozen_index is needed from the log, and which hold the effect of nothing behind it, so
+     * frozen_index is applied_index. It may be less than what was applied, but not less than the
+     * frozen_index of the last `snapshot_stored`: the entries behind it follow from the log. NULL:
+     * such replicas cannot be served.
      */
     enum error_code (*snapshot_for_peer)(struct state_machine *self, struct byte_buffer *bytes,
                                          struct state_machine_position *position_out,
                                          struct error *error);
+
+    /*
+     * Get what `restore` will need of this offer, files that it names say, while entries still
+     * come; group_restore_prepared tells when all of it is durable here, or that it can't be had.
+     * Only then the offer takes the place of log and state. Called once for an offer, however often
+     * the leader repeats it, and again for a newer one, which takes the place of the one before.
+     * The offer is borrowed in the call. NULL: there is nothing to prepare.
+     */
+    void (*prepare_restore)(struct state_machine *self, const struct state_machine_offer *offer);
+
+    /* The offer is void: the log went on without it, or the group closes. NULL without
+     * prepare_restore. */
+    void (*cancel_restore)(struct state_machine *self);
 
     /*
      * The snapshot that covers `position` is durable: files that only older ones name can go.

@@ -24,6 +24,7 @@
 struct cluster_board;
 struct hosting;
 struct journal;
+struct transfer;
 struct transport;
 
 enum { HOSTING_REQUEST_KIND = 40 }; /* of the transport */
@@ -39,6 +40,7 @@ struct hosting_loop_options {
     struct environment *environment;
     struct journal *journal;
     struct transport *transport; /* of the lane, without connections yet; NULL: a node alone */
+    struct transfer *transfer;   /* of files, over it; NULL: a node alone */
 };
 
 /* What is pointed to outlives it. */

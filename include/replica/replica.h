@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "group/group.h"
 #include "shard/shard.h"
+#include "shard/shard_install.h"
 
 struct replica;
 struct write_router;
@@ -45,7 +46,9 @@ struct replica_options {
     struct environment *environment;
     struct group_host *host; /* of the same loop */
     struct replica_node *node;
-    struct shard_options shard; /* proposer and environment are filled in */
+    struct shard_options shard; /* proposer, environment and peers are filled in */
+    struct file_fetcher
+        *fetcher; /* of files of other replicas; outlives it. NULL: there are none */
     uint64_t group_id;
     /* NULL for a new group; stays open until the replica is ready, since it is replayed from. */
     const struct journal_recovery *recovery;
@@ -186,6 +189,10 @@ enum error_code replica_change_members(struct replica *replica, struct group_req
                                        const struct group_change *change, struct error *error);
 enum error_code replica_transfer(struct replica *replica, struct group_request *request,
                                  uint64_t node_id, struct error *error);
+
+/* Its Raft group, to change members or to transfer leadership; lives as long as the replica. On the
+ * loop. */
+struct group *replica_group(struct replica *replica);
 
 void replica_group_status(const struct replica *replica, struct group_status *status_out);
 

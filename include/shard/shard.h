@@ -26,6 +26,7 @@
 #include "shard/shard_write.h"
 
 struct shard;
+struct shard_peers;
 
 /* How a shard asks for an entry; the leader proposes it, others ignore the wish. The bytes are
  * copied. False when it was not proposed: the shard asks again later. */
@@ -56,6 +57,7 @@ struct shard_options {
     uint32_t metadata_max;           /* metrics with metadata */
     struct head_spares *head_spares; /* memory of ended heads, of all shards; NULL: none is kept */
     struct shard_proposer proposer;
+    const struct shard_peers *peers; /* shard_install.h; copied. NULL: there are none */
 };
 
 /* An empty shard. Blocking (makes directories). Errors: IO, OUT_OF_MEMORY. */
@@ -73,8 +75,9 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
 
 /* --- State machine -------------------------------------------------------------------------- */
 
-/* Replace everything by what a manifest names. Blocking: opens the files. Errors: CORRUPT,
- * NOT_FOUND, UNSUPPORTED, IO, OUT_OF_MEMORY. */
+/* Replace everything by what a manifest names, at a start, before anything was applied. Blocking:
+ * opens the files. Later: shard_install.h. Errors: CORRUPT, NOT_FOUND, UNSUPPORTED, IO,
+ * OUT_OF_MEMORY. */
 enum error_code shard_restore(struct shard *shard, const uint8_t *manifest, size_t size_bytes,
                               struct error *error);
 
@@ -158,7 +161,11 @@ uint64_t shard_freeze_index(const struct shard *shard);
 /* The oldest freeze could not be written and waits to be tried again. */
 bool shard_freeze_is_stuck(const struct shard *shard);
 
-/* Look whether a merge or the retention has something to do. Cheap; call it now and then. */
+/* What a replica does for itself, leading or not: jobs that could not begin, files to be deleted or
+ * opened again. Cheap; call it now and then. */
+void shard_tend(struct shard *shard);
+
+/* The same, and look whether a merge or the retention has something to do. For who leads. */
 void shard_maintain(struct shard *shard);
 
 /* Propose that files before `cutoff_ms` as a whole are deleted; no effect when there are none. */
@@ -179,6 +186,18 @@ struct shard_flush {
     int phase;                /* the shard's */
 };
 void shard_flush(struct shard *shard, struct shard_flush *flush);
+
+/*
+ * Read every part, block and series segment to the last byte, one after the other: what is damaged
+ * is then known, left out of merges, and fetched from other replicas, where there are some. `done`
+ * runs on the loop, not inside the call, with UNAVAILABLE when the shard closes. One at a time.
+ */
+struct shard_scrub {
+    void (*done)(struct shard_scrub *scrub, const struct error *error);
+    uint64_t files, damaged; /* the outcome */
+    void *implementation;    /* the shard's */
+};
+void shard_scrub(struct shard *shard, struct shard_scrub *scrub);
 
 /* Those that wait end with UNAVAILABLE, before the call returns; what they began goes on. */
 void shard_cancel_flushes(struct shard *shard);
@@ -264,6 +283,7 @@ struct shard_statistics {
     uint64_t merge_failures_total;  /* also in job_failures_total */
     uint64_t merges_given_up_total; /* since an input is damaged */
     uint64_t damaged_files;         /* parts, blocks and segments that can't be read as a whole */
+    uint64_t differing_files_total; /* blocks that came out other here than the log has them */
     uint64_t samples_merged_total;  /* of finished merges */
     uint64_t late_refused_total;    /* samples, while merges are behind */
     uint64_t job_failures_total;

@@ -38,6 +38,16 @@ static enum error_code read_footer(struct page_source *source, struct file_foote
     return code == ERROR_NONE ? code : error_wrap(error, "'%s'", source->name);
 }
 
+enum error_code block_read_summary(struct page_source *source, struct file_summary *summary_out,
+                                   struct error *error)
+{
+    struct file_footer footer;
+    enum error_code code = read_footer(source, &footer, error);
+    if (code == ERROR_NONE)
+        *summary_out = footer.summary;
+    return code;
+}
+
 /* --- Inspecting ------------------------------------------------------------------------------- */
 
 static void print_summary(FILE *output, const struct file_summary *summary)

@@ -16,6 +16,7 @@
 #include "hosting/hosting.h"
 #include "journal/journal.h"
 #include "membership/cluster_board.h"
+#include "transfer/transfer.h"
 #include "transport/transport.h"
 
 enum {

@@ -53,6 +53,7 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
         .host = loop->host,
         .node = hosting->options.node,
         .shard = hosting->options.shard,
+        .fetcher = loop->options.transfer == NULL ? NULL : transfer_fetcher(loop->options.transfer),
         .group_id = hosting_group_of(shard_id),
         .recovery = recovery,
         .founders = founders,
@@ -65,6 +66,9 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
     enum error_code code = replica_create(&options, &resident->replica, error);
     if (code == ERROR_NONE)
         code = replica_start(resident->replica, error);
+    if (code == ERROR_NONE && loop->options.transfer != NULL)
+        code = transfer_add_shard(loop->options.transfer, hosting_group_of(shard_id),
+                                  replica_shard(resident->replica), error);
     if (code != ERROR_NONE) {
         free(resident); /* the process ends */
         return error_wrap(error, "shard %u", shard_id);
@@ -305,6 +309,8 @@ void resident_go_on(struct resident *resident)
         return;
     }
     scheduler_timer_stop(scheduler_of(loop), &resident->retry);
+    if (loop->options.transfer != NULL)
+        transfer_remove_shard(loop->options.transfer, hosting_group_of(resident->shard_id));
     resident->state = RESIDENT_CLOSING;
     replica_close(resident->replica, replica_closed, resident);
 }

@@ -23,12 +23,17 @@ void replica_replay_check(struct replica *replica, const struct group_status *st
         replay_count(replica, replica->replay_entries); /* what else was there waits for a leader */
 }
 
+void replica_end_replay(struct replica *replica)
+{
+    replay_count(replica, replica->replay_entries);
+}
+
 void replica_lead_when_applied(struct replica *replica)
 {
     if (!replica->elected || atomic_load(&replica->ready) || replica->entries != NULL ||
         replica->stopped)
         return;
-    replay_count(replica, replica->replay_entries); /* the last ones may not be for the shard */
+    replica_end_replay(replica); /* the last ones may not be for the shard */
     atomic_store(&replica->ready, true);
     shard_lead(replica->shard);
 }

@@ -88,6 +88,16 @@ static void settle_without(struct replica *replica)
     settle_end(replica);
 }
 
+/* The last entries that a start finds may not be for the shard, and not be committed for long. */
+static void follow_upkeep(struct replica *replica)
+{
+    struct group_status status;
+    group_status(replica->group, &status);
+    if (!status.replaying && replica->entries == NULL)
+        replica_end_replay(replica);
+    shard_tend(replica->shard);
+}
+
 void replica_upkeep(struct timer *timer)
 {
     struct replica *replica = (struct replica *)((char *)timer - offsetof(struct replica, upkeep));
@@ -101,6 +111,8 @@ void replica_upkeep(struct timer *timer)
         if (freeze_is_due(replica))
             shard_freeze(replica->shard);
         shard_maintain(replica->shard);
+    } else if (!replica->closing) {
+        follow_upkeep(replica);
     }
 }
 

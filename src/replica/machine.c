@@ -29,15 +29,19 @@ static void machine_snapshot_stored(struct state_machine *self,
     replica_settle_check(replica);
 }
 
-static enum error_code machine_restore(struct state_machine *self, const uint8_t *bytes,
-                                       size_t size_bytes,
-                                       const struct state_machine_position *position,
-                                       struct error *error)
+/* The last freeze that is durable here; what follows, the peer gets from the log. */
+static enum error_code machine_snapshot_for_peer(struct state_machine *self,
+                                                 struct byte_buffer *bytes,
+                                                 struct state_machine_position *position_out,
+                                                 struct error *error)
 {
-    struct replica *replica = replica_of(self);
-    enum error_code code = shard_restore(replica->shard, bytes, size_bytes, error);
+    uint64_t frozen_index;
+    enum error_code code = shard_snapshot(replica_of(self)->shard, bytes, &frozen_index, error);
+    if (code == ERROR_NONE && frozen_index == 0)
+        code = error_set(error, ERROR_UNAVAILABLE, "nothing is frozen yet");
     if (code == ERROR_NONE)
-        replica->applied_index = position->frozen_index;
+        *position_out = (struct state_machine_position){.applied_index = frozen_index,
+                                                        .frozen_index = frozen_index};
     return code;
 }
 
@@ -64,8 +68,11 @@ const struct state_machine_operations REPLICA_MACHINE_OPERATIONS = {
     .apply = replica_machine_apply,
     .applied_index = machine_applied_index,
     .snapshot = machine_snapshot,
+    .snapshot_for_peer = machine_snapshot_for_peer,
     .snapshot_stored = machine_snapshot_stored,
-    .restore = machine_restore,
+    .prepare_restore = replica_prepare_restore,
+    .cancel_restore = replica_cancel_restore,
+    .restore = replica_restore,
     .leader_started = machine_leader_started,
     .leader_stopped = machine_leader_stopped,
 };

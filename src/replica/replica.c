@@ -38,8 +38,16 @@ enum error_code replica_create(const struct replica_options *options, struct rep
     replica->pump_task.run = replica_pump;
     replica->apply_retry = (struct timer){.fire = replica_apply_again, .heap_index = TIMER_IDLE};
     replica->upkeep = (struct timer){.fire = replica_upkeep, .heap_index = TIMER_IDLE};
+    replica->install_task.run = replica_install_failed;
+    const struct shard_peers peers = {
+        .fetcher = options->fetcher,
+        .group_id = options->group_id,
+        .context = replica,
+        .nodes = replica_nodes,
+    };
     struct shard_options shard_options = options->shard;
     shard_options.environment = options->environment;
+    shard_options.peers = &peers;
     shard_options.proposer = (struct shard_proposer){
         .context = replica, .propose = replica_shard_asks, .durable = replica_shard_durable};
     struct group_options group_options = {
@@ -130,6 +138,11 @@ struct scheduler *replica_scheduler(const struct replica *replica)
 struct shard *replica_shard(struct replica *replica)
 {
     return replica->shard;
+}
+
+struct group *replica_group(struct replica *replica)
+{
+    return replica->group;
 }
 
 bool replica_is_ready(const struct replica *replica)

@@ -11,6 +11,7 @@
  *   confirm.c  reads that no other leader may be newer than
  *   freeze.c   when the shard freezes
  *   machine.c  snapshots and leadership, as the group asks for them
+ *   install.c  the state of another replica in the place of this one's
  */
 #ifndef REPLICA_REPLICA_PRIVATE_H
 #define REPLICA_REPLICA_PRIVATE_H
@@ -72,6 +73,16 @@ struct replica {
     _Atomic uint64_t replayed_entries;
     uint64_t counted_unfrozen_bytes; /* of this shard in node->unfrozen_bytes */
     uint64_t counted_series;         /* in node->series_count */
+
+    /* The state of another replica, on its way here. */
+    struct shard_install *install; /* NULL: none */
+    uint64_t install_index;
+    bool install_is_ready;
+    struct error install_error; /* of one that could not even begin */
+    struct task install_task;   /* tells that */
+    bool install_task_queued;
+    uint64_t offer_nodes[FILE_FETCH_NODES_MAX]; /* [offer_node_count], who had the state then */
+    size_t offer_node_count;
 
     /* Leading. */
     bool elected; /* by the group; leads once everything delivered is applied */
@@ -152,6 +163,18 @@ void replica_confirm_answer(struct replica *replica, const char *failure);
 
 /* fresh.c: tell readers how new this replica is. */
 void replica_show(struct replica *replica);
+
+/* All that the start had to apply is applied, or void. */
+void replica_end_replay(struct replica *replica);
+
+/* install.c */
+void replica_prepare_restore(struct state_machine *self, const struct state_machine_offer *offer);
+void replica_cancel_restore(struct state_machine *self);
+enum error_code replica_restore(struct state_machine *self, const uint8_t *bytes, size_t size_bytes,
+                                const struct state_machine_position *position, struct error *error);
+void replica_install_failed(struct task *task);
+/* For struct shard_peers. */
+size_t replica_nodes(void *context, uint64_t nodes_out[FILE_FETCH_NODES_MAX]);
 
 /* freeze.c */
 /* Keep the node's totals; freezes when too much is unfrozen. */

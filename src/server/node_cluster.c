@@ -61,6 +61,7 @@ enum error_code node_cluster_prepare(struct node *node, struct error *error)
     node->cluster = cluster;
     cluster->node = node;
     cluster->incarnation = random_next(random_system()) | 1;
+    cluster->transfer_budget.bytes_per_second = settings->cluster_copy_rate;
     pthread_mutex_init(&cluster->mutex, NULL);
     enum error_code code = cluster_addresses_read(settings, &cluster->addresses, error);
     if (code == ERROR_NONE)

@@ -33,6 +33,7 @@ struct node_cluster {
     struct tls_context *tls; /* NULL: plain */
     struct meta *meta;       /* loop 0's */
     uint64_t incarnation;
+    struct transfer_budget transfer_budget;
 
     /* Loop 0. */
     uint64_t node_id; /* 0: not known yet */

@@ -21,11 +21,17 @@ void node_cluster_close_meta(struct node *node, void (*done)(void *context), voi
 
 /* --- Network --------------------------------------------------------------------------------- */
 
-static void transport_closed(void *context)
+static void transfer_closed(void *context)
 {
     struct node_loop *loop = context;
     network_system_close(loop->environment.network);
     loop->environment.network = NULL;
+}
+
+static void transport_closed(void *context)
+{
+    struct node_loop *loop = context;
+    transfer_close(loop->transfer, transfer_closed, loop);
 }
 
 void node_cluster_close_network(struct node_loop *loop, void (*done)(void *context), void *context)

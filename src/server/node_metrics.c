@@ -66,6 +66,8 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Merges left undone, since a file that they need is damaged."),
     SHARD_METRIC("damaged_files", damaged_files, METRIC_KIND_GAUGE,
                  "Files known not to be readable as a whole; the log names them."),
+    SHARD_METRIC("differing_files_total", differing_files_total, METRIC_KIND_COUNTER,
+                 "Parts and merges that came out otherwise here than on the leader."),
     SHARD_METRIC("samples_merged_total", samples_merged_total, METRIC_KIND_COUNTER,
                  "Samples in the blocks that merges wrote."),
     SHARD_METRIC("late_refused_total", late_refused_total, METRIC_KIND_COUNTER,

@@ -78,6 +78,14 @@ enum error_code node_peers_open(struct node_loop *loop, struct error *error)
     code = transport_open(&options, &loop->transport, error);
     if (code == ERROR_NONE)
         code = group_link_create(loop->transport, &loop->link, error);
+    if (code == ERROR_NONE) {
+        struct transfer_options transfer = {
+            .environment = &loop->environment,
+            .transport = loop->transport,
+            .budget = &cluster->transfer_budget,
+        };
+        code = transfer_create(&transfer, &loop->transfer, error);
+    }
     return code;
 }
 

@@ -29,6 +29,7 @@
 #include "replica/replica.h"
 #include "routing/routing.h"
 #include "telemetry/metrics.h"
+#include "transfer/transfer.h"
 #include "transport/transport.h"
 
 #include "loop_figures.h"
@@ -57,6 +58,7 @@ struct node_loop {
     struct group_host *host;
     struct transport *transport; /* NULL: alone, or closed */
     struct group_link *link;
+    struct transfer *transfer; /* NULL: alone */
     struct cluster_view *view; /* of node_peers.c */
     struct task identified_task;
     struct task follow_task;

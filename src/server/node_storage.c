@@ -242,7 +242,8 @@ static enum error_code open_hosting(struct node *node, struct error *error)
     for (size_t i = 0; i < node->loop_count; i++)
         loops[i] = (struct hosting_loop_options){.environment = &node->loops[i].environment,
                                                  .journal = node->loops[i].journal,
-                                                 .transport = node->loops[i].transport};
+                                                 .transport = node->loops[i].transport,
+                                                 .transfer = node->loops[i].transfer};
     struct hosting_options options = {
         .loops = loops,
         .loop_count = node->loop_count,

@@ -78,6 +78,8 @@ static const struct setting SETTINGS[] = {
             "replicas of a shard, at creation; by default 1 of a node alone, 3 of a cluster"),
     SETTING("cluster.replace_after", TYPE_DURATION, cluster_replace_after_ms, "30m", 1000,
             AGE_MS_MAX, "the replicas of a node that is dead for so long are made anew on others"),
+    SETTING("cluster.copy_rate", TYPE_SIZE, cluster_copy_rate, "64MiB", 0, ANY,
+            "bytes a second that new or lagging replicas fetch from others; 0: no limit"),
     SETTING("cluster.tls.certificate", TYPE_TEXT, cluster_tls_certificate, "", 0, PATH_BYTES_MAX,
             "PEM file of the certificate that this node shows to others"),
     SETTING("cluster.tls.key", TYPE_TEXT, cluster_tls_key, "", 0, PATH_BYTES_MAX,

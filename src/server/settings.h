@@ -47,6 +47,7 @@ struct settings {
     uint64_t cluster_spread;
     uint64_t cluster_replication;
     int64_t cluster_replace_after_ms;
+    uint64_t cluster_copy_rate;          /* bytes a second; 0: no limit */
     const char *cluster_tls_certificate; /* "": none */
     const char *cluster_tls_key;
     const char *cluster_tls_ca;

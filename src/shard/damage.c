@@ -8,7 +8,7 @@
 
 /* --- Telling ---------------------------------------------------------------------------------- */
 
-static void tell(const struct shard *shard, const char *path, const struct error *reason)
+void damage_tell(const struct shard *shard, const char *path, const struct error *reason)
 {
     log_event(LOG_ERROR, "shard",
               "a file is damaged: queries that need it fail, everything else goes on",
@@ -34,8 +34,9 @@ enum error_code damage_open_part(struct shard *shard, const struct manifest_part
         char path[SHARD_PATH_MAX];
         struct error reason = *error;
         reason.code = ERROR_CORRUPT; /* to who asks: nobody looks for this file by name */
-        tell(shard, shard_path(shard, path, "parts", described->index, described->number, "part"),
-             &reason);
+        damage_tell(shard,
+                    shard_path(shard, path, "parts", described->index, described->number, "part"),
+                    &reason);
         part.damaged = part.is_stand_in = true;
         code = part_create_unreadable(&reason, &part.part, error);
     }
@@ -53,8 +54,9 @@ enum error_code damage_open_block(struct shard *shard, const struct manifest_blo
         char path[SHARD_PATH_MAX];
         struct error reason = *error;
         reason.code = ERROR_CORRUPT;
-        tell(shard, shard_path(shard, path, "blocks", described->index, described->number, "block"),
-             &reason);
+        damage_tell(shard,
+                    shard_path(shard, path, "blocks", described->index, described->number, "block"),
+                    &reason);
         block.damaged = block.is_stand_in = true;
         code = block_create_unreadable(&reason, &block.block, error);
     }
@@ -74,6 +76,40 @@ enum error_code damage_of_metadata(struct shard *shard, const char *path, struct
     return shard->metadata == NULL ? error_set(error, ERROR_OUT_OF_MEMORY, "metadata") : ERROR_NONE;
 }
 
+enum error_code damage_agree_on_part(struct shard *shard, struct shard_part *input,
+                                     struct hash128 agreed, struct error *error)
+{
+    if (shard->peers.fetcher == NULL ||
+        hash128_equal(input->described.summary.content_checksum, agreed))
+        return ERROR_NONE;
+    struct part *stand_in;
+    struct error reason;
+    char path[SHARD_PATH_MAX];
+    shard_path(shard, path, "parts", input->described.index, input->described.number, "part");
+    error_set(&reason, ERROR_CORRUPT, "part '%s' has another content here than the log has", path);
+    enum error_code code = part_create_unreadable(&reason, &stand_in, error);
+    if (code != ERROR_NONE)
+        return code;
+    damage_tell(shard, path, &reason);
+    shard->counters.differing_files++;
+    struct part *before = input->part;
+    input->part = stand_in;
+    input->damaged = input->is_stand_in = true;
+    input->described.summary.content_checksum = agreed;
+    for (size_t i = 0; i < shard->part_count; i++) {
+        if (!is_same_part(&shard->parts[i], input))
+            continue;
+        part_unref(shard->parts[i].part);
+        shard->parts[i].part = part_ref(stand_in);
+        shard->parts[i].damaged = shard->parts[i].is_stand_in = true;
+        shard->parts[i].described.summary.content_checksum = agreed;
+    }
+    part_unref(before);
+    damage_count(shard);
+    shard_publish_soon(shard);
+    return ERROR_NONE;
+}
+
 enum error_code damage_replace_output(struct shard *shard, const struct manifest_block *described,
                                       struct shard_block *block_out, struct error *error)
 {
@@ -83,7 +119,7 @@ enum error_code damage_replace_output(struct shard *shard, const struct manifest
     shard_path(shard, path, "blocks", described->index, described->number, "block");
     error_set(&reason, ERROR_CORRUPT,
               "block '%s' could not be made, since a file that it is made of is damaged", path);
-    tell(shard, path, &reason);
+    damage_tell(shard, path, &reason);
     enum error_code code = block_create_unreadable(&reason, &block.block, error);
     if (code == ERROR_NONE)
         *block_out = block;
@@ -117,7 +153,7 @@ static bool find_in_segments(struct merge *merge)
             continue;
         any = true;
         snprintf(merge->damaged_segment, sizeof merge->damaged_segment, "%s", path);
-        tell(merge->shard, path, &reason);
+        damage_tell(merge->shard, path, &reason);
     }
     return any;
 }
@@ -136,7 +172,7 @@ bool damage_find(struct merge *merge)
             continue;
         }
         any = input->damaged = true;
-        tell(shard, path, &reason);
+        damage_tell(shard, path, &reason);
     }
     for (size_t i = 0; i < merge->block_count; i++) {
         struct shard_block *input = &merge->blocks[i];
@@ -146,7 +182,7 @@ bool damage_find(struct merge *merge)
             continue;
         }
         any = input->damaged = true;
-        tell(shard, path, &reason);
+        damage_tell(shard, path, &reason);
     }
     return any;
 }

@@ -25,6 +25,11 @@ enum error_code damage_open_block(struct shard *shard, const struct manifest_blo
 /* The file of metadata can't be read: the shard begins without, senders state it again. */
 enum error_code damage_of_metadata(struct shard *shard, const char *path, struct error *error);
 
+/* The log has this content of a part, held as `input` of a merge. Where there are other replicas
+ * and ours is another one, a stand-in takes its place, here and there. Errors: OUT_OF_MEMORY. */
+enum error_code damage_agree_on_part(struct shard *shard, struct shard_part *input,
+                                     struct hash128 agreed, struct error *error);
+
 /* The stand-in for an output that cannot be made here, as an input is damaged. Errors:
  * OUT_OF_MEMORY. */
 enum error_code damage_replace_output(struct shard *shard, const struct manifest_block *described,
@@ -39,6 +44,16 @@ void damage_take_over(struct shard *shard, const struct merge *merge);
 
 /* reopening.c: now and then, look whether what could not be opened can be; cheap. */
 void damage_reopen(struct shard *shard);
+/* At once, or when the one that runs is over and a while later. */
+void damage_reopen_soon(struct shard *shard);
+
+/* repair.c: get a sound file in place of a damaged one from another replica, one after the other;
+ * cheap. */
+void repair_tend(struct shard *shard);
+void repair_cancel(struct shard *shard);
+
+/* Files that were found to be damaged, told in the log (scrub.c). */
+void damage_tell(const struct shard *shard, const char *path, const struct error *reason);
 
 /* No parts can be merged: their series cannot be told. */
 bool damage_blocks_parts(const struct shard *shard);

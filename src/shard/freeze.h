@@ -12,7 +12,8 @@ struct freeze_job {
     struct timer retry;
     int64_t retry_ms;
     struct shard *shard;
-    struct shard_frozen *frozen; /* shard->frozen[0], which stays there until the job is done */
+    struct shard_frozen *frozen; /* shard->frozen[0], which stays until the job is done */
+    struct shard *retired; /* the state that it is of, when the shard has another one; else NULL */
     struct segment_rewrite rewrite;
     struct registry_brief brief;
 

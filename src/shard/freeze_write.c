@@ -6,6 +6,14 @@
 #include "freeze.h"
 #include "merge_plan.h"
 
+/* A file bears its name only when it is whole: another one of this name may be here already, and in
+ * use (shard_install.h). */
+static const char *unfinished_path(const char *path, char unfinished[SHARD_UNFINISHED_PATH_MAX])
+{
+    snprintf(unfinished, SHARD_UNFINISHED_PATH_MAX, "%s" SHARD_UNFINISHED, path);
+    return unfinished;
+}
+
 /* One series in one part. */
 struct part_content {
     struct sample_columns columns;
@@ -94,11 +102,12 @@ static enum error_code write_part(struct freeze_job *job, enum part_number numbe
         .stamp_ms = job->frozen->stamp_ms,
         .summary = {.min_time_ms = INT64_MAX, .max_time_ms = INT64_MIN},
     };
-    char path[SHARD_PATH_MAX];
+    char path[SHARD_PATH_MAX], unfinished[SHARD_UNFINISHED_PATH_MAX];
+    struct disk *disk = shard->options.environment->disk;
     bool any = false;
     shard_path(shard, path, "parts", part.index, number, "part");
     enum error_code code =
-        part_writer_create(shard->options.environment->disk, path, &writer, error);
+        part_writer_create(disk, unfinished_path(path, unfinished), &writer, error);
     if (code == ERROR_NONE)
         code = write_series(job, writer, &part, &any, error);
     if (code == ERROR_NONE && any)
@@ -106,7 +115,9 @@ static enum error_code write_part(struct freeze_job *job, enum part_number numbe
     part_writer_destroy(writer); /* removes the file unless it was finished */
     if (code != ERROR_NONE || !any)
         return code;
-    code = shard_open_part(shard, &part, &job->opened[job->part_count], error);
+    code = disk_rename(disk, unfinished, path, error);
+    if (code == ERROR_NONE)
+        code = shard_open_part(shard, &part, &job->opened[job->part_count], error);
     if (code == ERROR_NONE)
         job->parts[job->part_count++] = part;
     return code;
@@ -115,13 +126,16 @@ static enum error_code write_part(struct freeze_job *job, enum part_number numbe
 static enum error_code write_segment(struct freeze_job *job, struct error *error)
 {
     struct shard *shard = job->shard;
+    struct disk *disk = shard->options.environment->disk;
     uint64_t series_count = 0;
-    char path[SHARD_PATH_MAX];
+    char path[SHARD_PATH_MAX], unfinished[SHARD_UNFINISHED_PATH_MAX];
     if (job->rewrite.index_count + job->rewrite.segment_count == 0)
         return ERROR_NONE;
     shard_path(shard, path, "series", job->frozen->index, 0, "segment");
-    enum error_code code = segment_rewrite_run(&job->rewrite, shard->options.environment->disk,
-                                               path, &series_count, error);
+    enum error_code code = segment_rewrite_run(
+        &job->rewrite, disk, unfinished_path(path, unfinished), &series_count, error);
+    if (code == ERROR_NONE && series_count > 0)
+        code = disk_rename(disk, unfinished, path, error);
     if (code == ERROR_NONE && series_count > 0)
         code = shard_open_segment(shard, job->frozen->index, &job->segment, error);
     return code;
@@ -133,17 +147,18 @@ static enum error_code write_metadata(struct freeze_job *job, struct error *erro
     struct disk *disk = shard->options.environment->disk;
     const struct byte_buffer *bytes = &job->frozen->metadata;
     struct file *file = NULL;
-    char path[SHARD_PATH_MAX];
+    char path[SHARD_PATH_MAX], unfinished[SHARD_UNFINISHED_PATH_MAX];
     if (bytes->size == 0)
         return ERROR_NONE;
     shard_path(shard, path, "metadata", job->frozen->index, 0, "metadata");
-    enum error_code code = disk_open(disk, path, DISK_OPEN_REPLACE, &file, error);
+    enum error_code code =
+        disk_open(disk, unfinished_path(path, unfinished), DISK_OPEN_REPLACE, &file, error);
     if (code == ERROR_NONE)
         code = disk_write_at(disk, file, 0, bytes->bytes, bytes->size, error);
     if (code == ERROR_NONE)
         code = disk_sync(disk, file, error);
     disk_close(disk, file);
-    return code;
+    return code == ERROR_NONE ? disk_rename(disk, unfinished, path, error) : code;
 }
 
 static enum error_code sync_directories(struct shard *shard, struct error *error)

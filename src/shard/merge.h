@@ -30,6 +30,7 @@ struct merge {
     bool running;            /* the job, or the timer before it is tried again */
     bool completed;          /* the outputs are there */
     bool given_up;           /* inputs are damaged here: the outputs will not be made here */
+    bool differs;            /* an output is another one than the log has */
     bool done_proposed;      /* or that it is given up */
     int64_t retry_ms;        /* until a failed job is tried again */
     bool adoption_tried;     /* outputs of an earlier life were looked for */

@@ -4,6 +4,8 @@
  */
 #include <stdlib.h>
 
+#include "base/log.h"
+
 #include "damage.h"
 
 /* --- Inputs ----------------------------------------------------------------------------------- */
@@ -79,10 +81,10 @@ static enum error_code decode_agreed(struct byte_reader *body, struct agreed_out
     return body->failed ? error_set(error, ERROR_CORRUPT, "merge done: cut") : ERROR_NONE;
 }
 
+/* Two builds may encode the same content in other bytes. */
 static bool is_same_content(const struct file_summary *left, const struct file_summary *right)
 {
-    return left->size_bytes == right->size_bytes &&
-           hash128_equal(left->content_checksum, right->content_checksum);
+    return hash128_equal(left->content_checksum, right->content_checksum);
 }
 
 /*
@@ -170,6 +172,42 @@ static enum error_code check_outputs(const struct merge *merge, const struct agr
     return ERROR_NONE;
 }
 
+static void discard_adopted(struct merge *merge)
+{
+    for (size_t i = 0; i < merge->adopted_count; i++)
+        block_unref(merge->adopted[i].block);
+    free(merge->adopted);
+    merge->adopted = NULL;
+    merge->adopted_count = 0;
+}
+
+/*
+ * Where there are other replicas, an output that came out otherwise here is told, and fetched from
+ * one that has it as the log does: its inputs or what read them may be damaged here.
+ */
+static enum error_code replace_differing(struct merge *merge, const struct agreed_outputs *agreed,
+                                         struct error *error)
+{
+    struct shard *shard = merge->shard;
+    struct error difference;
+    if (shard->peers.fetcher == NULL || check_outputs(merge, agreed, &difference) == ERROR_NONE)
+        return ERROR_NONE;
+    merge->differs = true;
+    shard->counters.differing_files++;
+    log_event(LOG_ERROR, "shard", "a merge came out otherwise here than the log has it",
+              "shard=%u index=%llu error=\"%s\"", shard->options.shard_id,
+              (unsigned long long)merge->index, difference.message);
+    discard_adopted(merge);
+    return miss_outputs(merge, agreed, error);
+}
+
+/* The manifest is the same everywhere, whatever the sizes of files are here. */
+static void describe_as_agreed(struct merge *merge, const struct agreed_outputs *agreed)
+{
+    for (size_t i = 0; i < merge->adopted_count; i++)
+        merge->adopted[i].described = agreed->blocks[i];
+}
+
 /* Outputs take the place of the inputs. */
 static enum error_code install_outputs(struct shard *shard, struct merge *merge, uint64_t index,
                                        struct error *error)
@@ -177,8 +215,10 @@ static enum error_code install_outputs(struct shard *shard, struct merge *merge,
     struct doomed_file *doomed_before = shard->doomed;
     drop_inputs(shard, merge, index);
     /* What an output that is missing here is made of stays where it is. */
-    while (!merge->running && merge->given_up && shard->doomed != doomed_before)
+    bool kept = (!merge->running && merge->given_up) || merge->differs;
+    while (kept && shard->doomed != doomed_before)
         shard_forget_doomed(shard);
+    shard->inputs_are_kept |= kept;
     shard->changed_index = index;
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < merge->adopted_count; i++) {
@@ -202,11 +242,7 @@ static enum error_code install_outputs(struct shard *shard, struct merge *merge,
 static void merge_leave(struct shard *shard, struct merge *merge)
 {
     shard->merge = NULL;
-    for (size_t i = 0; i < merge->adopted_count; i++)
-        block_unref(merge->adopted[i].block);
-    free(merge->adopted);
-    merge->adopted = NULL;
-    merge->adopted_count = 0;
+    discard_adopted(merge);
     if (merge->running)
         shard_merge_abandon(merge);
     else
@@ -226,7 +262,11 @@ static enum error_code finish_merge(struct shard *shard, struct merge *merge, ui
     enum error_code code = obtain_outputs(merge, agreed, error);
     if (code != ERROR_NONE)
         return code;
-    code = check_outputs(merge, agreed, error);
+    code = replace_differing(merge, agreed, error);
+    if (code == ERROR_NONE)
+        code = check_outputs(merge, agreed, error);
+    if (code == ERROR_NONE)
+        describe_as_agreed(merge, agreed);
     if (code == ERROR_NONE)
         code = install_outputs(shard, merge, index, error);
     for (size_t i = 0; code == ERROR_NONE && i < agreed->count; i++)

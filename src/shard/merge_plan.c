@@ -462,7 +462,7 @@ bool merge_tombstone_is_needed(const struct shard *shard, const struct tombstone
     if (shard->merge != NULL && shard->merge->index < tombstone->index)
         return true;
     for (size_t i = 0; i < shard->frozen_count; i++)
-        if (shard->frozen[i].index < tombstone->index)
+        if (shard->frozen[i]->index < tombstone->index)
             return true;
     for (size_t i = 0; i < shard->part_count; i++)
         if (is_covered(tombstone, shard->parts[i].described.index,

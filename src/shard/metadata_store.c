@@ -269,6 +269,20 @@ void metadata_store_visit(struct metadata_store *store, struct text tenant,
     pthread_mutex_unlock(&store->lock);
 }
 
+void metadata_store_swap(struct metadata_store *store, struct metadata_store *other)
+{
+    pthread_mutex_lock(&store->lock);
+    struct metadata_item **table = store->table;
+    size_t capacity = store->capacity, count = store->count;
+    store->table = other->table;
+    store->capacity = other->capacity;
+    store->count = other->count;
+    pthread_mutex_unlock(&store->lock);
+    other->table = table;
+    other->capacity = capacity;
+    other->count = count;
+}
+
 size_t metadata_store_count(struct metadata_store *store)
 {
     pthread_mutex_lock(&store->lock);

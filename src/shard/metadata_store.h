@@ -57,6 +57,9 @@ void metadata_store_clear_leaving(struct metadata_store *store);
 bool metadata_store_remove(struct metadata_store *store, struct text tenant,
                            struct text metric_name);
 
+/* What `other` holds, which nobody else knows of, changes places with what is here. */
+void metadata_store_swap(struct metadata_store *store, struct metadata_store *other);
+
 /* Everything, appended (docs/formats/manifest.md), and back. Errors: CORRUPT, OUT_OF_MEMORY. */
 void metadata_store_encode(struct metadata_store *store, struct byte_buffer *buffer);
 enum error_code metadata_store_decode(struct metadata_store *store, struct byte_reader *reader,

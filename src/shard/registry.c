@@ -344,6 +344,19 @@ enum error_code registry_add_segment(struct registry *registry, uint64_t name,
     return ERROR_NONE;
 }
 
+void registry_reopen_segment(struct registry *registry, uint64_t name,
+                             struct series_segment *segment)
+{
+    for (size_t i = 0; i < registry->segment_count; i++)
+        if (registry->segment_names[i] == name) {
+            struct series_segment *before = registry->segments[i];
+            registry->segments[i] = segment;
+            segment = before;
+            break;
+        }
+    series_segment_unref(segment);
+}
+
 enum error_code registry_thaw(struct registry *registry, size_t rewritten_count, uint64_t name,
                               struct series_segment *segment, struct error *error)
 {

@@ -148,6 +148,10 @@ enum error_code registry_thaw(struct registry *registry, size_t rewritten_count,
 enum error_code registry_add_segment(struct registry *registry, uint64_t name,
                                      struct series_segment *segment, struct error *error);
 
+/* The same segment, opened again; one that is not there any more is released. */
+void registry_reopen_segment(struct registry *registry, uint64_t name,
+                             struct series_segment *segment);
+
 /* Make an id of a segment alive; it was heard before. Errors: CORRUPT (it is already),
  * OUT_OF_MEMORY. */
 enum error_code registry_revive(struct registry *registry, uint64_t id, struct text tenant,

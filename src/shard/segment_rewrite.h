@@ -23,6 +23,7 @@ struct shard_segment {
     uint64_t series_count;
     uint64_t forgotten_count; /* of them */
     bool damaged;             /* here: not every page can be read */
+    bool is_replaced;         /* a sound file bears its name, and is to be opened */
 };
 
 /* The first of the segments (by rising ids) that a freeze with so many new series writes anew;

@@ -7,6 +7,7 @@
 #include "base/checksum.h"
 #include "base/log.h"
 
+#include "damage.h"
 #include "forget.h"
 #include "merge.h"
 
@@ -14,30 +15,12 @@
 
 static void release(struct shard *shard)
 {
-    head_unref(shard->head);
-    for (size_t i = 0; i < shard->frozen_count; i++) {
-        head_unref(shard->frozen[i].head);
-        manifest_clear(&shard->frozen[i].manifest);
-        byte_buffer_clear(&shard->frozen[i].metadata);
-        id_set_unref(shard->frozen[i].forgotten);
-    }
-    free(shard->segments);
-    id_set_unref(shard->forgotten);
-    id_set_unref(shard->hidden);
+    shard_state_clear(shard);
     shard_forget_clear(shard);
-    for (size_t i = 0; i < shard->part_count; i++)
-        part_unref(shard->parts[i].part);
-    for (size_t i = 0; i < shard->block_count; i++)
-        block_unref(shard->blocks[i].block);
-    free(shard->parts);
-    free(shard->blocks);
     while (shard->doomed != NULL)
         shard_forget_doomed(shard);
     shard_merge_destroy(shard->merge);
-    registry_clear(&shard->registry);
-    tombstones_unref(shard->tombstones);
     metadata_store_destroy(shard->metadata);
-    manifest_clear(&shard->durable);
     free(shard->pending);
     view_unref(shard->view);
     arena_destroy(shard->apply_arena);
@@ -77,6 +60,8 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
     if (shard->merge != NULL)
         shard_merge_abandon(shard->merge);
     shard_freeze_abandon(shard);
+    shard_install_abandon(shard->install);
+    repair_cancel(shard);
     shard_cancel_flushes(shard);
     shard_job_ended(shard);
 }
@@ -113,7 +98,7 @@ enum error_code shard_create_head(struct shard *shard, struct head **head_out, s
 
 static enum error_code make_directories(struct shard *shard, struct error *error)
 {
-    static const char *const KINDS[] = {"parts", "series", "blocks", "metadata"};
+    static const char *const KINDS[] = {"parts", "series", "blocks", "metadata", "incoming"};
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         char path[SHARD_PATH_MAX];
         snprintf(path, sizeof path, "%s/%s", shard->options.directory, KINDS[i]);
@@ -148,6 +133,8 @@ enum error_code shard_create(const struct shard_options *options, struct shard *
     if (shard == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "shard");
     shard->options = *options;
+    if (options->peers != NULL)
+        shard->peers = *options->peers;
     shard->source.operations = &SHARD_SOURCE_OPERATIONS;
     shard->durable.next_id = 1;
     shard->durable.retention_cutoff_ms = INT64_MIN;
@@ -168,7 +155,7 @@ enum error_code shard_create(const struct shard_options *options, struct shard *
 static void fill_arrays(const struct shard *shard, struct view *pieces)
 {
     for (size_t i = 0; i < shard->frozen_count; i++)
-        pieces->heads[i] = (struct view_head){shard->frozen[i].head, shard->frozen[i].index};
+        pieces->heads[i] = (struct view_head){shard->frozen[i]->head, shard->frozen[i]->index};
     pieces->heads[shard->frozen_count] = (struct view_head){shard->head, VIEW_GROWING};
     for (size_t i = 0; i < shard->registry.frozen_count; i++)
         pieces->indexes[i] = shard->registry.frozen[i];
@@ -324,7 +311,7 @@ void shard_lead(struct shard *shard)
 
 uint64_t shard_freeze_index(const struct shard *shard)
 {
-    return shard->frozen_count > 0 ? shard->frozen[shard->frozen_count - 1].index
+    return shard->frozen_count > 0 ? shard->frozen[shard->frozen_count - 1]->index
                                    : shard->durable.frozen_index;
 }
 
@@ -470,6 +457,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .samples_merged_total = counters->samples_merged,
         .merges_given_up_total = counters->merges_given_up,
         .damaged_files = counters->damaged_files,
+        .differing_files_total = counters->differing_files,
         .late_refused_total = counters->late_refused,
         .job_failures_total = counters->job_failures,
         .series_forgotten = counters->series_forgotten,

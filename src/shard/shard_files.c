@@ -187,88 +187,6 @@ void shard_forget_doomed(struct shard *shard)
     free(doomed);
 }
 
-/* What the sweep of one folder needs. */
-struct sweep {
-    struct shard *shard;
-    const char *kind;
-    struct doomed_file *found;
-};
-
-/* Names of files that are not whole yet end so. */
-static bool is_unfinished(const char *name)
-{
-    size_t size = strlen(name), ending = strlen(SHARD_UNFINISHED);
-    return size > ending && strcmp(name + size - ending, SHARD_UNFINISHED) == 0;
-}
-
-static bool is_named(const struct manifest *manifest, const char *kind, uint64_t index,
-                     unsigned number)
-{
-    /* Blocks that a merge under way made in an earlier life. */
-    if (strcmp(kind, "blocks") == 0 && manifest->merge_index == index)
-        return true;
-    if (strcmp(kind, "metadata") == 0)
-        return manifest->metadata_index == index;
-    for (size_t i = 0; strcmp(kind, "series") == 0 && i < manifest->segment_count; i++)
-        if (manifest->segments[i] == index)
-            return true;
-    for (size_t i = 0; strcmp(kind, "parts") == 0 && i < manifest->part_count; i++)
-        if (manifest->parts[i].index == index && manifest->parts[i].number == number)
-            return true;
-    for (size_t i = 0; strcmp(kind, "blocks") == 0 && i < manifest->block_count; i++)
-        if (manifest->blocks[i].index == index && manifest->blocks[i].number == number)
-            return true;
-    return false;
-}
-
-static bool sweep_visit(void *context, const char *name, bool is_directory)
-{
-    struct sweep *sweep = context;
-    const struct manifest *manifest = &sweep->shard->durable;
-    unsigned long long index;
-    unsigned number;
-    if (is_directory || sscanf(name, "%16llx-%u.", &index, &number) != 2)
-        return true;
-    if (!is_unfinished(name) &&
-        (index > manifest->frozen_index || is_named(manifest, sweep->kind, index, number)))
-        return true;
-    struct doomed_file *file = malloc(sizeof *file);
-    if (file == NULL)
-        return false;
-    file->index = 0;
-    file->next = sweep->found;
-    snprintf(file->path, sizeof file->path, "%s/%s/%s", sweep->shard->options.directory,
-             sweep->kind, name);
-    sweep->found = file;
-    return true;
-}
-
-void shard_sweep_files(struct shard *shard)
-{
-    /* What nobody names may be what a damaged file was made of. */
-    if (shard->counters.damaged_files > 0)
-        return;
-    static const char *const KINDS[] = {"parts", "series", "blocks", "metadata"};
-    struct disk *disk = shard->options.environment->disk;
-    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
-        struct sweep sweep = {.shard = shard, .kind = KINDS[i]};
-        char path[SHARD_PATH_MAX];
-        struct error error;
-        snprintf(path, sizeof path, "%s/%s", shard->options.directory, KINDS[i]);
-        if (disk_list(disk, path, sweep_visit, &sweep, &error) != ERROR_NONE)
-            log_event(LOG_WARNING, "shard", "a folder could not be swept", "path=%s error=\"%s\"",
-                      path, error.message);
-        while (sweep.found != NULL) {
-            struct doomed_file *next = sweep.found->next;
-            if (disk_remove(disk, sweep.found->path, &error) != ERROR_NONE)
-                log_event(LOG_WARNING, "shard", "a stray file could not be deleted",
-                          "path=%s error=\"%s\"", sweep.found->path, error.message);
-            free(sweep.found);
-            sweep.found = next;
-        }
-    }
-}
-
 /* Deletes files off the loop. */
 struct deletion_job {
     struct job job;
@@ -305,10 +223,25 @@ static void deletion_done(struct job *job)
     shard_job_ended(shard);
 }
 
+void shard_keep_files(struct shard *shard, uint64_t duration_ms)
+{
+    uint64_t until_ms = clock_monotonic_ms(shard->options.environment->clock) + duration_ms;
+    if (until_ms > shard->kept_until_ms)
+        shard->kept_until_ms = until_ms;
+}
+
+static bool files_are_kept(const struct shard *shard)
+{
+    return shard->kept_until_ms > 0 &&
+           clock_monotonic_ms(shard->options.environment->clock) < shard->kept_until_ms;
+}
+
 bool shard_has_doomed(const struct shard *shard)
 {
     if (shard->deletions_running > 0)
         return true;
+    if (files_are_kept(shard))
+        return false; /* nobody waits for another replica */
     for (const struct doomed_file *file = shard->doomed; file != NULL; file = file->next)
         if (file->index <= shard->durable.frozen_index)
             return true;
@@ -324,8 +257,8 @@ void shard_snapshot_stored(struct shard *shard, uint64_t frozen_index)
 
 void shard_delete_doomed(struct shard *shard)
 {
-    if (shard->copies_running > 0)
-        return; /* the last of them comes back here */
+    if (shard->copies_running > 0 || files_are_kept(shard))
+        return; /* the last of them, or shard_maintain, comes back here */
     struct doomed_file *due = NULL;
     struct doomed_file **link = &shard->doomed;
     while (*link != NULL) {

@@ -272,9 +272,9 @@ static enum error_code check_ids(const struct shard *shard, const struct forgott
     }
     for (size_t k = 0; k < shard->frozen_count; k++)
         for (size_t i = 0; i < forgotten->count; i++)
-            if (head_has_series(shard->frozen[k].head, forgotten->ids[i]))
+            if (head_has_series(shard->frozen[k]->head, forgotten->ids[i]))
                 return error_set(error, ERROR_UNAVAILABLE, "forget: freeze %llu is being written",
-                                 (unsigned long long)shard->frozen[k].index);
+                                 (unsigned long long)shard->frozen[k]->index);
     return ERROR_NONE;
 }
 

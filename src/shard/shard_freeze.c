@@ -10,6 +10,17 @@
 
 #include "forget.h"
 
+void shard_frozen_destroy(struct shard_frozen *frozen)
+{
+    if (frozen == NULL)
+        return;
+    head_unref(frozen->head);
+    manifest_clear(&frozen->manifest);
+    byte_buffer_clear(&frozen->metadata);
+    id_set_unref(frozen->forgotten);
+    free(frozen);
+}
+
 /* --- Applying ------------------------------------------------------------------------------- */
 
 /* The metadata file of this freeze, when anything changed. */
@@ -102,17 +113,18 @@ enum error_code shard_apply_freeze(struct shard *shard, uint64_t index, struct e
     if (shard->frozen_count == FROZEN_HEADS_MAX)
         return error_set(error, ERROR_UNAVAILABLE, "%d frozen heads wait to be written",
                          FROZEN_HEADS_MAX);
-    struct shard_frozen *frozen = &shard->frozen[shard->frozen_count];
-    *frozen = (struct shard_frozen){.index = index, .stamp_ms = shard->stamp_ms};
+    struct shard_frozen *frozen = calloc(1, sizeof *frozen);
+    if (frozen == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "freeze");
+    frozen->index = index;
+    frozen->stamp_ms = shard->stamp_ms;
     enum error_code code = freeze_into(shard, frozen, error);
     if (code != ERROR_NONE) {
-        manifest_clear(&frozen->manifest);
-        byte_buffer_clear(&frozen->metadata);
-        id_set_unref(frozen->forgotten);
+        shard_frozen_destroy(frozen);
         return code;
     }
     shard_forget_turn(shard, frozen->head);
-    shard->frozen_count++;
+    shard->frozen[shard->frozen_count++] = frozen;
     shard->metadata_changed = false;
     shard->unfrozen_bytes = 0;
     shard->unfrozen_since_ms = INT64_MIN;

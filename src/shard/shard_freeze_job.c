@@ -30,7 +30,7 @@ static enum error_code describe_results(struct freeze_job *job, struct error *er
     struct shard *shard = job->shard;
     enum error_code code = ERROR_NONE;
     for (size_t k = 0; code == ERROR_NONE && k < shard->frozen_count; k++) {
-        struct manifest *manifest = &shard->frozen[k].manifest;
+        struct manifest *manifest = &shard->frozen[k]->manifest;
         for (size_t i = 0; code == ERROR_NONE && i < job->part_count; i++)
             if (is_retained(&job->parts[i], manifest->retention_cutoff_ms))
                 code = manifest_add_part(manifest, &job->parts[i], error);
@@ -44,7 +44,7 @@ static void forget_results(struct freeze_job *job)
     struct shard *shard = job->shard;
     uint64_t index = job->frozen->index;
     for (size_t k = 0; k < shard->frozen_count; k++) {
-        struct manifest *manifest = &shard->frozen[k].manifest;
+        struct manifest *manifest = &shard->frozen[k]->manifest;
         while (manifest->part_count > 0 && manifest->parts[manifest->part_count - 1].index == index)
             manifest->part_count--;
     }
@@ -87,25 +87,26 @@ static enum error_code install_results(struct freeze_job *job, struct error *err
     freeze_discard_parts(job);
     job->segment = NULL; /* the registry's now */
     shard->counters.segments_rewritten += job->frozen->rewritten_count;
-    struct shard_frozen frozen = shard->frozen[0];
+    struct shard_frozen *frozen = shard->frozen[0];
     shard->frozen_count--;
     memmove(shard->frozen, shard->frozen + 1, shard->frozen_count * sizeof shard->frozen[0]);
     manifest_clear(&shard->durable);
-    shard->durable = frozen.manifest;
-    byte_buffer_clear(&frozen.metadata);
-    id_set_unref(frozen.forgotten);
+    shard->durable = frozen->manifest;
+    frozen->manifest = (struct manifest){0};
     if (shard->frozen_count == 0) {
         /* What is written here is what the log knows: the dead that were left out are no more. */
         id_set_unref(shard->hidden);
         shard->hidden = id_set_ref(shard->forgotten);
     }
     shard_publish_soon(shard);
-    head_unref(frozen.head);
+    shard_frozen_destroy(frozen);
     return ERROR_NONE;
 }
 
 static void job_destroy(struct freeze_job *job)
 {
+    if (job->retired != NULL)
+        shard_state_destroy(job->retired);
     freeze_discard_results(job);
     registry_brief_clear(&job->brief);
     segment_rewrite_clear(&job->rewrite);
@@ -117,8 +118,9 @@ static void freeze_retry(struct timer *timer)
     struct freeze_job *job =
         (struct freeze_job *)((char *)timer - offsetof(struct freeze_job, retry));
     struct shard *shard = job->shard;
-    if (shard->closed != NULL) {
-        shard->freeze_job = NULL;
+    if (shard->closed != NULL || job->retired != NULL) {
+        if (shard->freeze_job == job)
+            shard->freeze_job = NULL;
         job_destroy(job);
         shard_job_ended(shard);
         return;
@@ -138,6 +140,18 @@ void shard_freeze_abandon(struct shard *shard)
     struct timer *retry = &shard->freeze_job->retry;
     scheduler_timer_stop(shard->options.environment->scheduler, retry);
     freeze_retry(retry);
+}
+
+void shard_freeze_retire(struct shard *shard, struct shard *retired)
+{
+    struct freeze_job *job = shard->freeze_job;
+    if (job == NULL) {
+        shard_state_destroy(retired);
+        return;
+    }
+    job->retired = retired; /* what the job reads is in there */
+    shard_freeze_abandon(shard);
+    shard->freeze_job = NULL;
 }
 
 /* What was frozen stays readable in memory and in the log. What is wrong may pass, as a full disk
@@ -162,6 +176,11 @@ static void freeze_done(struct job *base)
     struct freeze_job *job = (struct freeze_job *)base;
     struct shard *shard = job->shard;
     struct error error = job->error;
+    if (job->retired != NULL) {
+        job_destroy(job);
+        shard_job_ended(shard);
+        return;
+    }
     if (error.code == ERROR_NONE && shard->closed == NULL)
         (void)install_results(job, &error); /* its code is in the error */
     if (error.code != ERROR_NONE && shard->closed == NULL) {
@@ -186,7 +205,7 @@ static void freeze_done(struct job *base)
 static enum error_code take_rewrite(struct shard *shard, struct segment_rewrite *rewrite,
                                     struct error *error)
 {
-    const struct shard_frozen *frozen = &shard->frozen[0];
+    const struct shard_frozen *frozen = shard->frozen[0];
     const struct registry *registry = &shard->registry;
     size_t count = frozen->rewritten_count;
     assert(count <= registry->segment_count);
@@ -221,7 +240,7 @@ void shard_start_freeze_job_at_once(struct shard *shard)
     job->retry = (struct timer){.fire = freeze_retry, .heap_index = TIMER_IDLE};
     job->retry_ms = RETRY_MS_MIN;
     job->shard = shard;
-    job->frozen = &shard->frozen[0];
+    job->frozen = shard->frozen[0];
     shard->freeze_job = job;
     shard_job_started(shard);
     scheduler_submit(shard->options.environment->scheduler, &job->job);

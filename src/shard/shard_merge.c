@@ -41,6 +41,13 @@ static void encode_plan(struct shard *shard, struct byte_buffer *entry,
         byte_buffer_zigzag(entry, plan->wide[i].start_ms);
         byte_buffer_zigzag(entry, plan->wide[i].end_ms);
     }
+    for (size_t i = 0; i < shard->part_count; i++) {
+        if (!plan->parts[i])
+            continue;
+        struct hash128 checksum = shard->parts[i].described.summary.content_checksum;
+        byte_buffer_u64(entry, checksum.low);
+        byte_buffer_u64(entry, checksum.high);
+    }
 }
 
 bool shard_merge_propose(struct shard *shard, enum merge_wish wish)
@@ -85,7 +92,7 @@ void shard_merge_destroy(struct merge *merge)
 static bool freeze_is_pending(const struct shard *shard, uint64_t index)
 {
     for (size_t i = 0; i < shard->frozen_count; i++)
-        if (shard->frozen[i].index == index)
+        if (shard->frozen[i]->index == index)
             return true;
     return false;
 }
@@ -153,6 +160,26 @@ static enum error_code decode_wide(struct merge *merge, struct byte_reader *body
     return ERROR_NONE;
 }
 
+/*
+ * What the leader's freezes gave. Parts are made on each replica by itself; one that is another
+ * here is told, and fetched from who has it as the log has. Entries of earlier builds do not say.
+ */
+static enum error_code agree_on_parts(struct shard *shard, struct merge *merge,
+                                      struct byte_reader *body, struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    if (byte_reader_left(body) == 0)
+        return ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < merge->part_count; i++) {
+        struct hash128 agreed = {.low = byte_reader_u64(body)};
+        agreed.high = byte_reader_u64(body);
+        if (body->failed)
+            return error_set(error, ERROR_CORRUPT, "merge start: checksums");
+        code = damage_agree_on_part(shard, &merge->parts[i].input, agreed, error);
+    }
+    return code;
+}
+
 static enum error_code decode_inputs(struct shard *shard, struct merge *merge,
                                      struct byte_reader *body, struct error *error)
 {
@@ -183,6 +210,8 @@ static enum error_code decode_inputs(struct shard *shard, struct merge *merge,
     }
     if (code == ERROR_NONE)
         code = decode_wide(merge, body, error);
+    if (code == ERROR_NONE)
+        code = agree_on_parts(shard, merge, body, error);
     if (code == ERROR_NONE && (body->failed || byte_reader_left(body) > 0))
         code = error_set(error, ERROR_CORRUPT, "merge start: cut, or stray bytes");
     return code;

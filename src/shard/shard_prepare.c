@@ -191,8 +191,8 @@ static bool newest_of(const struct shard *shard, uint64_t id, struct head_newest
     size_t deletions = tombstones_count(shard->tombstones);
     uint64_t deleted_index =
         deletions == 0 ? 0 : tombstones_at(shard->tombstones, deletions - 1)->index;
-    for (size_t i = shard->frozen_count; i > 0 && shard->frozen[i - 1].index >= deleted_index; i--)
-        if (head_newest_sample(shard->frozen[i - 1].head, id, newest))
+    for (size_t i = shard->frozen_count; i > 0 && shard->frozen[i - 1]->index >= deleted_index; i--)
+        if (head_newest_sample(shard->frozen[i - 1]->head, id, newest))
             return true;
     return false;
 }

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "shard/shard.h"
+#include "shard/shard_install.h"
 
 #include "manifest.h"
 #include "metadata_store.h"
@@ -39,6 +40,7 @@ struct shard_part {
     struct part *part; /* open, or a stand-in */
     bool damaged;      /* not to be merged */
     bool is_stand_in;
+    bool is_replaced; /* a sound file bears its name, and is to be opened */
 };
 
 struct shard_block {
@@ -46,6 +48,7 @@ struct shard_block {
     struct block *block;
     bool damaged;
     bool is_stand_in;
+    bool is_replaced;
 };
 
 /* A file may be opened again while a merge holds it as it was. */
@@ -73,6 +76,9 @@ struct shard_frozen {
     struct id_set *forgotten; /* as it was then: not in that segment */
 };
 
+/* NULL is fine. */
+void shard_frozen_destroy(struct shard_frozen *frozen);
+
 /* Series that entries in flight will add: identity to id, so that the next entry uses the same. */
 struct pending_series {
     struct hash128 hash;
@@ -94,13 +100,14 @@ struct forgetting {
 
 struct shard {
     struct shard_options options;
+    struct shard_peers peers;
     struct series_source source; /* what queries see; found from it by container_of */
 
     /* Of the log. */
     uint64_t applied_index;
     struct head *head;
     struct registry registry;
-    struct shard_frozen frozen[FROZEN_HEADS_MAX]; /* [frozen_count], oldest first */
+    struct shard_frozen *frozen[FROZEN_HEADS_MAX]; /* [frozen_count], owned, oldest first */
     size_t frozen_count;
     struct shard_segment *segments; /* [segment_count], rising ids; as the log has them */
     size_t segment_count;
@@ -161,6 +168,24 @@ struct shard {
     struct reopening *reopening; /* running */
     int64_t reopen_wait_ms;      /* 0: none is damaged so */
     uint64_t reopen_due_ms;      /* by the monotonic clock */
+    struct repair *repair;       /* running: a damaged file comes from a peer (repair.c) */
+    uint64_t repair_wait_ms, repair_due_ms, repair_turn;
+    bool inputs_are_kept;      /* of merges whose outputs are damaged: strays, once all is sound */
+    struct shard_scrub *scrub; /* running */
+
+    /* Files from other replicas (shard_install.h). */
+    struct shard_install *install;         /* wanted */
+    struct shard_install *install_leaving; /* not wanted, but not over either */
+    bool sweeping; /* a job deletes strays, and what lies in the folder of unfinished files */
+    struct shard_arrivals {
+        _Atomic bool is_installing;
+        _Atomic uint64_t files_total, files_done;
+        _Atomic uint64_t bytes_total, bytes_done;
+        _Atomic uint64_t files_fetched, bytes_fetched;
+        _Atomic uint64_t files_rejected;
+        _Atomic uint64_t files_repaired;
+    } arrivals;
+    uint64_t kept_until_ms; /* monotonic: nothing is deleted before, somebody fetches files */
 
     /* Queries. */
     pthread_mutex_t view_lock; /* held to take or swap the pointer only */
@@ -183,6 +208,7 @@ struct shard {
         _Atomic uint64_t samples_merged;
         _Atomic uint64_t late_refused;
         _Atomic uint64_t merges_given_up;
+        _Atomic uint64_t differing_files;
         _Atomic uint64_t job_failures;
         _Atomic uint64_t damaged_files;
         _Atomic uint64_t series_forgotten;
@@ -221,6 +247,7 @@ const char *shard_path(const struct shard *shard, char path[SHARD_PATH_MAX], con
 
 /* Behind the name of a file until it is whole and durable. */
 #define SHARD_UNFINISHED ".new"
+enum { SHARD_UNFINISHED_PATH_MAX = SHARD_PATH_MAX + sizeof SHARD_UNFINISHED };
 
 extern const struct series_source_operations SHARD_SOURCE_OPERATIONS;
 
@@ -239,6 +266,16 @@ void shard_start_freeze_job(struct shard *shard);
 void shard_start_freeze_job_at_once(struct shard *shard);
 /* The shard is closing: what waits to be tried again is not. */
 void shard_freeze_abandon(struct shard *shard);
+/* The state before is the job's if it runs: it ends without effect, and releases it. */
+void shard_freeze_retire(struct shard *shard, struct shard *retired);
+
+/* shard_state.c: what follows from the log, but for metadata and the merge under way. */
+/* A place for such a state; NULL when memory is out. */
+struct shard *shard_state_create(const struct shard *shard);
+void shard_state_clear(struct shard *shard);
+void shard_state_destroy(struct shard *state); /* NULL is fine */
+/* Fields move, what was there is overwritten, and `from` has none of it any more. */
+void shard_state_move(struct shard *into, struct shard *from);
 
 /* shard_files.c: parts and blocks that are open; the references are the list's afterwards */
 enum error_code shard_add_part(struct shard *shard, const struct shard_part *part,
@@ -270,11 +307,27 @@ void shard_forget_doomed(struct shard *shard);
 void shard_delete_doomed(struct shard *shard);
 /* Whether files are still there that the durable manifest does not name. */
 bool shard_has_doomed(const struct shard *shard);
-/* Delete files of jobs that a crash cut short: not later than the durable freeze and not named by
- * its manifest. Nothing while a file is damaged. Blocking. */
+/* shard_sweep.c: delete files of jobs that a crash cut short: not later than the durable freeze and
+ * not named by its manifest. Nothing while a file is damaged. Blocking. */
 void shard_sweep_files(struct shard *shard);
+/* The same by a job, of a shard at work; unfinished files of other jobs stay. */
+void shard_sweep_soon(struct shard *shard);
+
+/* shard_install.c: what an install waited for is over. */
+void shard_install_resume(struct shard *shard);
 
 enum error_code shard_create_head(struct shard *shard, struct head **head_out, struct error *error);
+
+/* shard_restore.c */
+/* The state of a manifest, its files open, in a place of its own (shard_state.c). Blocking; any
+ * thread. Errors: as shard_restore. */
+enum error_code shard_make_state(const struct shard *shard, const uint8_t *manifest,
+                                 size_t size_bytes, struct shard **made_out, struct error *error);
+/* It takes the place of the state here; jobs of that one end without effect. `made` is gone, on an
+ * error too. Errors: OUT_OF_MEMORY. */
+enum error_code shard_take_state(struct shard *shard, struct shard *made, struct error *error);
+/* Show it, and go on with its merge. Errors: OUT_OF_MEMORY, CORRUPT. */
+enum error_code shard_begin_state(struct shard *shard, struct error *error);
 
 /* shard_merge.c, merge_done.c */
 enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,

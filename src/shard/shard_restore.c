@@ -1,5 +1,4 @@
 /* The snapshot of a shard, its manifest, and the way back: opening the files that it names. */
-#include <assert.h>
 #include <stdlib.h>
 
 #include "damage.h"
@@ -121,39 +120,129 @@ enum error_code shard_snapshot(struct shard *shard, struct byte_buffer *bytes,
     return ERROR_NONE;
 }
 
-enum error_code shard_restore(struct shard *shard, const uint8_t *manifest_bytes, size_t size_bytes,
-                              struct error *error)
+/* Everything of the manifest in `made`, which nobody else knows of; the manifest goes there. */
+static enum error_code fill_state(struct shard *made, struct manifest *manifest,
+                                  struct error *error)
+{
+    made->metadata = metadata_store_create(made->options.metadata_max);
+    if (made->metadata == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "metadata");
+    enum error_code code =
+        registry_init(&made->registry, made->options.hash_seed, manifest->next_id, error);
+    if (code == ERROR_NONE)
+        code = restore_files(made, manifest, error);
+    if (code == ERROR_NONE) {
+        made->metadata_index = manifest->metadata_index;
+        code = restore_metadata(made, error);
+    }
+    made->retention_cutoff_ms = manifest->retention_cutoff_ms;
+    made->tombstones = tombstones_ref(manifest->tombstones);
+    made->applied_index = manifest->frozen_index;
+    made->durable = *manifest;
+    *manifest = (struct manifest){0};
+    return code;
+}
+
+enum error_code shard_make_state(const struct shard *shard, const uint8_t *manifest_bytes,
+                                 size_t size_bytes, struct shard **made_out, struct error *error)
 {
     struct manifest manifest = {0};
+    struct shard *made = shard_state_create(shard);
+    if (made == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "restore shard %u", shard->options.shard_id);
     enum error_code code = manifest_decode(manifest_bytes, size_bytes, &manifest, error);
-    if (code != ERROR_NONE)
-        return code;
-    assert(shard->applied_index == 0 && shard->part_count == 0);
-    registry_clear(&shard->registry);
-    code = registry_init(&shard->registry, shard->options.hash_seed, manifest.next_id, error);
     if (code == ERROR_NONE)
-        code = restore_files(shard, &manifest, error);
-    if (code == ERROR_NONE) {
-        shard->metadata_index = manifest.metadata_index;
-        code = restore_metadata(shard, error);
-    }
+        code = fill_state(made, &manifest, error);
     if (code != ERROR_NONE) {
-        manifest_clear(&manifest);
+        shard_state_destroy(made);
         return error_wrap(error, "restore shard %u", shard->options.shard_id);
     }
-    shard->retention_cutoff_ms = manifest.retention_cutoff_ms;
-    shard->tombstones = tombstones_ref(manifest.tombstones);
-    shard->applied_index = manifest.frozen_index;
+    *made_out = made;
+    return ERROR_NONE;
+}
+
+/* What belongs to the state before and is not the log's: gone, or begun anew. */
+static void leave_former_state(struct shard *shard)
+{
+    struct merge *merge = shard->merge;
+    shard->merge = NULL;
+    if (merge != NULL && merge->running)
+        shard_merge_abandon(merge);
+    else
+        shard_merge_destroy(merge);
+    shard_forget_clear(shard);
+    shard->forgetting.turns++; /* what a scan finds is of the state before */
+    shard->forgetting.scan_from = 0;
+    shard->forgetting.scanned_version = 0;
+    if (shard->pending != NULL)
+        memset(shard->pending, 0, shard->pending_capacity * sizeof *shard->pending);
+    shard->pending_count = 0;
+    shard->head_exemplars = 0;
+    shard->metadata_changed = false;
+    shard->changed_index = 0;
+    shard->unfrozen_bytes = 0;
+    shard->unfrozen_since_ms = INT64_MIN;
+    shard->freeze_proposed = shard->merge_proposed = shard->clean_proposed = false;
+    shard->metadata_forget_proposed = shard->late_is_full = false;
+    shard->is_replaying = false;
+}
+
+/* The numbers that others see. */
+static void count_state(struct shard *shard)
+{
     shard->counters.applied_index = shard->applied_index;
+    shard->counters.unfrozen_bytes = 0;
+    shard->counters.registry_bytes = registry_size_bytes(&shard->registry);
+    shard->proposed_next_id = shard->prepared_next_id = shard->registry.next_id;
     shard_count_series(shard);
-    manifest_clear(&shard->durable);
-    shard->durable = manifest;
-    shard_forget_restored(shard);
     damage_count(shard);
-    shard_sweep_files(shard);
-    code = shard_publish(shard, error);
+}
+
+enum error_code shard_take_state(struct shard *shard, struct shard *made, struct error *error)
+{
+    struct head *head = NULL;
+    struct shard *retired = shard_state_create(shard);
+    enum error_code code = retired == NULL ? error_set(error, ERROR_OUT_OF_MEMORY, "state")
+                                           : shard_create_head(shard, &head, error);
+    if (code != ERROR_NONE) {
+        shard_state_destroy(retired);
+        shard_state_destroy(made);
+        return code;
+    }
+    uint64_t generation = shard->registry.segment_generation;
+    leave_former_state(shard);
+    shard_state_move(retired, shard);
+    shard_freeze_retire(shard, retired);
+    shard_state_move(shard, made);
+    shard->head = head;
+    shard->registry.segment_generation += generation + 1; /* look-ups before are of no worth */
+    metadata_store_swap(shard->metadata, made->metadata);
+    atomic_store(&shard->metadata_is_damaged, atomic_load(&made->metadata_is_damaged));
+    shard_state_destroy(made);
+    count_state(shard);
+    shard_forget_restored(shard);
+    return ERROR_NONE;
+}
+
+enum error_code shard_begin_state(struct shard *shard, struct error *error)
+{
+    enum error_code code = shard_publish(shard, error);
     if (code == ERROR_NONE)
         code = shard_restore_merge(shard, &shard->durable, error);
     return code == ERROR_NONE ? code
                               : error_wrap(error, "restore shard %u", shard->options.shard_id);
+}
+
+enum error_code shard_restore(struct shard *shard, const uint8_t *manifest_bytes, size_t size_bytes,
+                              struct error *error)
+{
+    struct shard *made;
+    enum error_code code = shard_make_state(shard, manifest_bytes, size_bytes, &made, error);
+    if (code == ERROR_NONE)
+        code = shard_take_state(shard, made, error);
+    if (code != ERROR_NONE)
+        return code;
+    /* No job runs yet at a start: unfinished files are of lives before. */
+    shard_sweep_files(shard);
+    return shard_begin_state(shard, error);
 }

@@ -109,14 +109,20 @@ bool shard_clean_propose(struct shard *shard)
 
 /* --- Now and then --------------------------------------------------------------------------- */
 
-void shard_maintain(struct shard *shard)
+void shard_tend(struct shard *shard)
 {
     shard_start_freeze_job(shard);
     if (shard->view_is_stale)
         shard_publish_soon(shard);
-    shard_merge_resume(shard);
     shard_delete_doomed(shard);
     damage_reopen(shard);
+    repair_tend(shard);
+}
+
+void shard_maintain(struct shard *shard)
+{
+    shard_tend(shard);
+    shard_merge_resume(shard);
     shard_flush_advance(shard);
     int64_t newest_ms = shard_newest_stored_ms(shard);
     shard->late_is_full = merge_late_is_full(shard);

@@ -14,7 +14,7 @@ static void check(const uint8_t *bytes, size_t size)
     if (snapshot_decode(bytes, size, &view, &error) != ERROR_NONE)
         return;
     struct byte_buffer buffer = {0};
-    snapshot_encode_head(&view.header, &view.membership, &buffer);
+    snapshot_encode_head(&view.header, &view.membership, &view.frozen_membership, &buffer);
     byte_buffer_append(&buffer, view.state, view.state_bytes);
     snapshot_encode_end(&buffer, 0);
     if (buffer.failed || buffer.size != size || memcmp(buffer.bytes, bytes, size) != 0)

@@ -75,6 +75,7 @@ void cluster_start(struct cluster *cluster, size_t number)
                 ERROR_NONE ||
             group_start(machine->group, &error) != ERROR_NONE)
             cluster_fail(cluster, "node %zu: %s", number + 1, error.message);
+        machine->started = true;
     }
     machine_close_recovery(node);
 }

@@ -31,7 +31,9 @@ struct cluster_settings {
     uint32_t disabled_rules;
     uint64_t snapshot_log_bytes; /* 0: the default */
     uint64_t in_flight_bytes_max;
-    bool over_transport; /* real transports carry what the nodes say, see group_wires.h */
+    bool slow_to_prepare; /* snapshots of peers are prepared in time, or not, and are of frozen
+                           * states too */
+    bool over_transport;  /* real transports carry what the nodes say, see group_wires.h */
 };
 
 struct cluster_value {
@@ -72,6 +74,11 @@ struct cluster_machine {
     bool slice_scheduled;
     bool stalled; /* applies nothing: a slow shard */
     bool leads;
+    bool started;
+    /* Getting ready for a snapshot of the leader: of which index (0: none), and whether it was
+     * told. Each preparation has a number. */
+    uint64_t preparing_index, preparation;
+    bool is_prepared;
     uint64_t restores, leader_changes, snapshots_stored;
 };
 
@@ -100,6 +107,7 @@ struct cluster_counts {
     uint64_t crashes, messages, lost, duplicated, reordered;
     uint64_t snapshots, installs, replayed, read_back, elections;
     uint64_t member_changes, transfers, duels, slow_followers, rivals, majorities, scripts, cuts;
+    uint64_t prepared, superseded, unprepared, cancelled, frozen_exports;
 };
 
 struct cluster {

@@ -149,6 +149,21 @@ static enum error_code machine_snapshot(struct state_machine *self, struct byte_
     return ERROR_NONE;
 }
 
+/* As encode_state of what was frozen, which is older: what follows comes from the log. */
+static void encode_frozen(struct cluster_machine *machine, struct byte_buffer *bytes,
+                          struct state_machine_position *position_out)
+{
+    struct cluster_values frozen = {0};
+    machine->node->cluster->counts.frozen_exports++;
+    cluster_values_copy(&frozen, &machine->node->files[machine->group_number],
+                        machine->frozen_index);
+    byte_buffer_u64(bytes, true);
+    byte_buffer_u64(bytes, cluster_values_hash(&frozen));
+    byte_buffer_append(bytes, frozen.items, frozen.count * sizeof *frozen.items);
+    free(frozen.items);
+    position_out->applied_index = position_out->frozen_index = machine->frozen_index;
+}
+
 static enum error_code machine_snapshot_for_peer(struct state_machine *self,
                                                  struct byte_buffer *bytes,
                                                  struct state_machine_position *position_out,
@@ -157,8 +172,80 @@ static enum error_code machine_snapshot_for_peer(struct state_machine *self,
     struct cluster_machine *machine = machine_of(self);
     if (machine->applied_index < machine->rebuild_index)
         return error_set(error, ERROR_UNAVAILABLE, "not now");
-    encode_state(machine, true, bytes, position_out);
+    struct cluster *cluster = machine->node->cluster;
+    if (cluster->settings.slow_to_prepare && machine->frozen_index > 0 &&
+        random_below(&cluster->random.base, 4) != 0)
+        encode_frozen(machine, bytes, position_out);
+    else
+        encode_state(machine, true, bytes, position_out);
     return ERROR_NONE;
+}
+
+/* --- Preparing for a snapshot ---------------------------------------------------------------- */
+
+struct preparation {
+    struct cluster_node *node;
+    struct cluster_machine *machine;
+    uint64_t incarnation, number;
+};
+
+static void end_preparation(void *argument)
+{
+    struct preparation preparation = *(struct preparation *)argument;
+    free(argument);
+    struct cluster_machine *machine = preparation.machine;
+    struct cluster *cluster = preparation.node->cluster;
+    if (!preparation.node->alive || preparation.node->incarnation != preparation.incarnation ||
+        machine->preparation != preparation.number)
+        return;
+    struct error error = {0};
+    uint64_t index = machine->preparing_index;
+    machine->is_prepared = true;
+    if (cluster->settings.slow_to_prepare && random_below(&cluster->random.base, 8) == 0) {
+        error_set(&error, ERROR_UNAVAILABLE, "not to be had");
+        cluster->counts.unprepared++;
+        machine->is_prepared = false;
+        machine->preparing_index = 0;
+        machine->preparation++;
+    }
+    group_restore_prepared(machine->group, index, &error);
+}
+
+static void machine_prepare_restore(struct state_machine *self,
+                                    const struct state_machine_offer *offer)
+{
+    struct cluster_machine *machine = machine_of(self);
+    struct cluster *cluster = machine->node->cluster;
+    if (machine->preparing_index >= offer->position.applied_index)
+        cluster_fail(cluster, "node %llu prepares %llu again",
+                     (unsigned long long)machine->node->id,
+                     (unsigned long long)machine->preparing_index);
+    if (offer->member_count == 0 || offer->from_node == machine->node->id)
+        cluster_fail(cluster, "an offer from nobody");
+    cluster->counts.prepared++;
+    cluster->counts.superseded += machine->preparing_index != 0;
+    machine->preparing_index = offer->position.applied_index;
+    machine->is_prepared = false;
+    struct preparation *preparation = malloc(sizeof *preparation);
+    assert(preparation != NULL);
+    *preparation = (struct preparation){machine->node, machine, machine->node->incarnation,
+                                        ++machine->preparation};
+    uint64_t delay_ns = 0;
+    if (cluster->settings.slow_to_prepare)
+        delay_ns = (uint64_t)random_below(&cluster->random.base, 4000) *
+                   (random_below(&cluster->random.base, 8) == 0 ? 10000000 : 1000000);
+    simulated_scheduler_after(&cluster->world->scheduler, delay_ns, end_preparation, preparation);
+}
+
+static void machine_cancel_restore(struct state_machine *self)
+{
+    struct cluster_machine *machine = machine_of(self);
+    if (machine->preparing_index == 0)
+        cluster_fail(machine->node->cluster, "nothing to cancel");
+    machine->node->cluster->counts.cancelled++;
+    machine->preparing_index = 0;
+    machine->is_prepared = false;
+    machine->preparation++;
 }
 
 static void machine_snapshot_stored(struct state_machine *self,
@@ -179,6 +266,12 @@ static enum error_code machine_restore(struct state_machine *self, const uint8_t
     struct cluster_values *files = &node->files[machine->group_number];
     if (size_bytes < 16 || (size_bytes - 16) % sizeof(struct cluster_value) != 0)
         return error_set(error, ERROR_CORRUPT, "snapshot of %zu bytes", size_bytes);
+    if (machine->started &&
+        (!machine->is_prepared || machine->preparing_index != position->applied_index))
+        cluster_fail(cluster, "node %llu was not prepared for %llu", (unsigned long long)node->id,
+                     (unsigned long long)position->applied_index);
+    machine->preparing_index = 0;
+    machine->is_prepared = false;
 
     machine->restores++;
     machine->queue_count = 0;
@@ -230,6 +323,8 @@ const struct state_machine_operations MACHINE_OPERATIONS = {
     .applied_index = machine_applied_index,
     .snapshot = machine_snapshot,
     .snapshot_for_peer = machine_snapshot_for_peer,
+    .prepare_restore = machine_prepare_restore,
+    .cancel_restore = machine_cancel_restore,
     .snapshot_stored = machine_snapshot_stored,
     .restore = machine_restore,
     .leader_started = machine_leader_started,

@@ -251,6 +251,7 @@ static struct cluster_settings choose_settings(uint64_t seed, const struct optio
         .medium_mode = options->lying ? MEDIUM_LYING : MEDIUM_DURABLE,
         .disabled_rules = options->without_rules,
         .over_transport = options->over_transport,
+        .slow_to_prepare = !options->only_duels && options->script == NULL,
     };
     if (options->script != NULL) {
         settings.node_count = settings.founder_count = options->script->founders;
@@ -300,7 +301,8 @@ static const char *const COUNT_NAMES[COUNTS] = {
     "proposals",  "acknowledged",   "unknown",   "crashes",  "messages",       "lost",
     "duplicated", "delayed",        "snapshots", "installs", "replayed",       "read_back",
     "elections",  "member_changes", "transfers", "duels",    "slow_followers", "rivals",
-    "majorities", "scripts",        "cuts",
+    "majorities", "scripts",        "cuts",      "prepared", "superseded",     "unprepared",
+    "cancelled",  "frozen_exports",
 };
 
 static void print_counts(const struct cluster_counts *counts)

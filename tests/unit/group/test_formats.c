@@ -39,7 +39,7 @@ static const struct snapshot_header SAMPLE = {
 static void encode_sample(struct byte_buffer *buffer)
 {
     struct membership membership = three_members();
-    snapshot_encode_head(&SAMPLE, &membership, buffer);
+    snapshot_encode_head(&SAMPLE, &membership, NULL, buffer);
     byte_buffer_append(buffer, "manifest", 8);
     snapshot_encode_end(buffer, 0);
     assert_false(buffer->failed);
@@ -104,6 +104,61 @@ static void no_torn_or_altered_snapshot_is_read(void **state)
     byte_buffer_clear(&buffer);
 }
 
+/* What was at the frozen index goes with the second version. */
+static void a_snapshot_tells_of_its_frozen_index(void **state)
+{
+    (void)state;
+    struct membership membership = three_members(), before = three_members();
+    struct snapshot_header header = SAMPLE;
+    struct byte_buffer buffer = {0};
+    struct snapshot_view view;
+    struct error error;
+    header.frozen_term = 5;
+    header.frozen_membership_index = 2;
+    before.count = 1;
+    snapshot_encode_head(&header, &membership, &before, &buffer);
+    byte_buffer_append(&buffer, "manifest", 8);
+    snapshot_encode_end(&buffer, 0);
+    assert_int_equal(load_u32(buffer.bytes + 4), 2);
+    assert_int_equal(snapshot_decode(buffer.bytes, buffer.size, &view, &error), ERROR_NONE);
+    assert_memory_equal(&view.header, &header, sizeof header);
+    assert_int_equal(view.membership.count, 3);
+    assert_int_equal(view.frozen_membership.count, 1);
+    assert_int_equal(view.state_bytes, 8);
+    for (size_t size = 0; size < buffer.size; size++)
+        assert_int_equal(snapshot_decode(buffer.bytes, size, &view, &error), ERROR_CORRUPT);
+    byte_buffer_clear(&buffer);
+}
+
+/* A good checksum does not prove a sane writer. */
+static void an_impossible_frozen_index_is_refused(void **state)
+{
+    (void)state;
+    static const struct snapshot_header SANE = {
+        .group_id = 42,
+        .index = 1000,
+        .term = 7,
+        .membership_index = 3,
+        .position = {.applied_index = 990, .frozen_index = 500},
+        .frozen_term = 5,
+        .frozen_membership_index = 2,
+    };
+    struct snapshot_header headers[] = {SANE, SANE, SANE};
+    headers[0].frozen_term = 8;               /* later than that of the index */
+    headers[1].frozen_membership_index = 501; /* from behind the frozen index */
+    headers[2].frozen_membership_index = 4;   /* newer than the newest */
+    struct membership membership = three_members();
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        struct byte_buffer buffer = {0};
+        struct snapshot_view view;
+        struct error error;
+        snapshot_encode_head(&headers[i], &membership, &membership, &buffer);
+        snapshot_encode_end(&buffer, 0);
+        assert_int_equal(snapshot_decode(buffer.bytes, buffer.size, &view, &error), ERROR_CORRUPT);
+        byte_buffer_clear(&buffer);
+    }
+}
+
 static void an_exported_snapshot_needs_no_log(void **state)
 {
     (void)state;
@@ -135,7 +190,7 @@ static void a_newer_version_is_told_apart_from_damage(void **state)
     struct snapshot_view view;
     struct error error;
     encode_sample(&buffer);
-    store_u32(buffer.bytes + 4, 2);
+    store_u32(buffer.bytes + 4, 3);
     assert_int_equal(snapshot_decode(buffer.bytes, buffer.size, &view, &error), ERROR_UNSUPPORTED);
     byte_buffer_clear(&buffer);
 }
@@ -239,6 +294,8 @@ int main(void)
         cmocka_unit_test(a_snapshot_decodes_to_what_was_encoded),
         cmocka_unit_test(the_stored_sample_still_decodes),
         cmocka_unit_test(no_torn_or_altered_snapshot_is_read),
+        cmocka_unit_test(a_snapshot_tells_of_its_frozen_index),
+        cmocka_unit_test(an_impossible_frozen_index_is_refused),
         cmocka_unit_test(an_exported_snapshot_needs_no_log),
         cmocka_unit_test(a_newer_version_is_told_apart_from_damage),
         cmocka_unit_test(entries_arrive_as_they_were_sent),

@@ -1,0 +1,612 @@
+/* A shard takes over the state of another one, and its files where its own are damaged. */
+#include "shard/shard_install.h"
+#include "shard_harness.h"
+
+static const int64_t T0 = HARNESS_START_MS;
+enum { SERIES = 6, MINUTES = 30, GROUP = 9, STEPS_MAX = 1000000 };
+
+/* --- Two replicas ------------------------------------------------------------------------------
+ */
+
+struct pair {
+    struct harness *leader;
+    struct harness *lagging;
+    uint64_t applied_index; /* of the lagging one */
+    struct shard_peers peers;
+    struct file_fetcher fetcher;
+    size_t fetched;
+    bool rotten_at_first; /* what node 2 sends is damaged; node 3 has the same, sound */
+    bool unreachable;
+    bool is_ready;
+    struct error error;
+};
+
+static struct pair *pair_of(struct file_fetcher *fetcher)
+{
+    return (struct pair *)((char *)fetcher - offsetof(struct pair, fetcher));
+}
+
+static size_t other_nodes(void *context, uint64_t nodes_out[FILE_FETCH_NODES_MAX])
+{
+    (void)context;
+    nodes_out[0] = 2;
+    nodes_out[1] = 3;
+    return 2;
+}
+
+static void copy_file(struct pair *pair, struct file_fetch *fetch, struct error *error)
+{
+    struct disk *from = pair->leader->environment->base.disk;
+    struct disk *to = pair->lagging->environment->base.disk;
+    char path[DISK_PATH_MAX + 1];
+    struct file *file = NULL;
+    uint64_t size = 0;
+    uint8_t *bytes = NULL;
+    shard_file_path(pair->leader->shard, &fetch->file, path);
+    if (disk_open(from, path, DISK_OPEN_READ, &file, error) != ERROR_NONE)
+        return;
+    assert_int_equal(disk_size(from, file, &size, error), ERROR_NONE);
+    bytes = simulated_allocate(size + 1);
+    assert_int_equal(disk_read_at(from, file, 0, bytes, size, error), ERROR_NONE);
+    disk_close(from, file);
+    if (pair->rotten_at_first && fetch->nodes[0] == 2)
+        bytes[size / 3] ^= 1;
+    snprintf(fetch->path, sizeof fetch->path, "%s/arrived-%zu", fetch->directory, pair->fetched++);
+    assert_int_equal(disk_open(to, fetch->path, DISK_OPEN_REPLACE, &file, error), ERROR_NONE);
+    assert_int_equal(disk_write_at(to, file, 0, bytes, size, error), ERROR_NONE);
+    assert_int_equal(disk_sync(to, file, error), ERROR_NONE);
+    disk_close(to, file);
+    free(bytes);
+    fetch->progress(fetch, size);
+}
+
+static void fetch_run(struct task *task)
+{
+    struct file_fetch *fetch =
+        (struct file_fetch *)((char *)task - offsetof(struct file_fetch, task));
+    struct pair *pair = fetch->implementation;
+    struct error error;
+    error_clear(&error);
+    assert_int_equal(fetch->group_id, GROUP);
+    if (pair == NULL)
+        error_set(&error, ERROR_CANCELED, "not wanted any more");
+    else if (pair->unreachable)
+        error_set(&error, ERROR_UNAVAILABLE, "nobody there");
+    else
+        copy_file(pair, fetch, &error);
+    fetch->done(fetch, &error);
+}
+
+static void pair_fetch(struct file_fetcher *self, struct file_fetch *fetch)
+{
+    struct pair *pair = pair_of(self);
+    fetch->implementation = pair;
+    fetch->task.run = fetch_run;
+    scheduler_defer(pair->lagging->environment->base.scheduler, &fetch->task);
+}
+
+static void pair_cancel(struct file_fetcher *self, struct file_fetch *fetch)
+{
+    (void)self;
+    fetch->implementation = NULL;
+}
+
+static const struct file_fetcher_operations FETCHER = {.fetch = pair_fetch, .cancel = pair_cancel};
+
+static struct pair *pair_create(uint64_t seed)
+{
+    struct pair *pair = calloc(1, sizeof *pair);
+    struct error error;
+    assert_non_null(pair);
+    pair->leader = harness_create(seed);
+    pair->lagging = harness_create(seed + 1000);
+    pair->fetcher.operations = &FETCHER;
+    pair->peers =
+        (struct shard_peers){.fetcher = &pair->fetcher, .group_id = GROUP, .nodes = other_nodes};
+    pair->lagging->options.peers = &pair->peers;
+    pair->lagging->refuse_proposals = true;
+    harness_close(pair->lagging);
+    assert_int_equal(harness_open(pair->lagging, &error), ERROR_NONE);
+    return pair;
+}
+
+static void pair_destroy(struct pair *pair)
+{
+    harness_destroy(pair->leader);
+    harness_destroy(pair->lagging);
+    free(pair);
+}
+
+static void step(struct harness *harness)
+{
+    (void)simulated_scheduler_step(&harness->environment->scheduler);
+}
+
+/* What the leader has in its log, up to `index`. */
+static void follow(struct pair *pair, uint64_t index)
+{
+    for (size_t i = 0; i < pair->leader->log_count; i++) {
+        const struct harness_entry *entry = &pair->leader->log[i];
+        enum error_code code = ERROR_UNAVAILABLE;
+        struct error error;
+        if (entry->index <= pair->applied_index || entry->index > index)
+            continue;
+        for (size_t k = 0; code == ERROR_UNAVAILABLE && k < STEPS_MAX; k++) {
+            code = shard_apply(pair->lagging->shard, entry->index, entry->bytes, entry->size_bytes,
+                               &error);
+            if (code == ERROR_UNAVAILABLE)
+                step(pair->lagging);
+        }
+        assert_true(code == ERROR_NONE || code == ERROR_CONFLICT);
+        pair->applied_index = entry->index;
+    }
+}
+
+static void settle_jobs(struct harness *harness)
+{
+    for (size_t i = 0; i < 20000; i++)
+        step(harness);
+}
+
+/* --- Installing --------------------------------------------------------------------------------
+ */
+
+static void on_ready(void *context, const struct error *error)
+{
+    struct pair *pair = context;
+    assert_false(pair->is_ready);
+    pair->is_ready = true;
+    pair->error = *error;
+}
+
+static struct shard_install *begin(struct pair *pair)
+{
+    struct byte_buffer manifest = {0};
+    struct shard_install *install;
+    struct error error;
+    uint64_t index;
+    assert_int_equal(shard_snapshot(pair->leader->shard, &manifest, &index, &error), ERROR_NONE);
+    pair->is_ready = false;
+    assert_int_equal(shard_install_begin(pair->lagging->shard, manifest.bytes, manifest.size,
+                                         on_ready, pair, &install, &error),
+                     ERROR_NONE);
+    assert_false(pair->is_ready);
+    byte_buffer_clear(&manifest);
+    return install;
+}
+
+static void await_ready(struct pair *pair)
+{
+    for (size_t i = 0; !pair->is_ready; i++) {
+        assert_true(i < STEPS_MAX);
+        step(pair->lagging);
+    }
+}
+
+static void install(struct pair *pair)
+{
+    struct shard_install *prepared = begin(pair);
+    struct error error;
+    await_ready(pair);
+    assert_int_equal(pair->error.code, ERROR_NONE);
+    if (shard_install_finish(prepared, &error) != ERROR_NONE)
+        fail_msg("%s", error.message);
+    pair->applied_index = pair->leader->snapshot_index;
+    harness_snapshot(pair->lagging);
+}
+
+static void expect_same(struct pair *pair, int64_t start_ms)
+{
+    struct harness_answer *here = malloc(sizeof *here), *there = malloc(sizeof *there);
+    for (unsigned series = 0; series < SERIES; series++) {
+        harness_read(pair->leader, series, start_ms, start_ms + WINDOW_MS - 1, SERIES_NEED_ALL,
+                     there);
+        harness_read(pair->lagging, series, start_ms, start_ms + WINDOW_MS - 1, SERIES_NEED_ALL,
+                     here);
+        assert_int_equal(there->code, ERROR_NONE);
+        assert_int_equal(here->code, ERROR_NONE);
+        assert_true(there->count > 0);
+        assert_int_equal(here->count, there->count);
+        assert_memory_equal(here->timestamps_ms, there->timestamps_ms, there->count * 8);
+        assert_memory_equal(here->values, there->values, there->count * 8);
+    }
+    free(here);
+    free(there);
+}
+
+static void expect_same_manifests(struct pair *pair)
+{
+    struct byte_buffer here = {0}, there = {0};
+    struct error error;
+    uint64_t index;
+    assert_int_equal(shard_snapshot(pair->leader->shard, &there, &index, &error), ERROR_NONE);
+    assert_int_equal(shard_snapshot(pair->lagging->shard, &here, &index, &error), ERROR_NONE);
+    assert_int_equal(here.size, there.size);
+    assert_memory_equal(here.bytes, there.bytes, there.size);
+    byte_buffer_clear(&here);
+    byte_buffer_clear(&there);
+}
+
+static struct shard_install_progress progress_of(struct pair *pair)
+{
+    struct shard_install_progress progress;
+    shard_read_install_progress(pair->lagging->shard, &progress);
+    return progress;
+}
+
+/* Blocks of one window, a part of the next, and entries behind the freeze. */
+static void fill_leader(struct pair *pair)
+{
+    harness_fill(pair->leader, SERIES, T0, MINUTES);
+    harness_flush(pair->leader);
+    harness_fill(pair->leader, SERIES, T0 + WINDOW_MS, MINUTES);
+    harness_freeze(pair->leader);
+    harness_fill(pair->leader, SERIES, T0 + 2 * WINDOW_MS, MINUTES);
+}
+
+static void an_empty_shard_becomes_as_the_other(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(1);
+    fill_leader(pair);
+    install(pair);
+    struct shard_install_progress progress = progress_of(pair);
+    assert_false(progress.is_installing);
+    assert_int_equal(progress.files_fetched_total, progress.files_total);
+    assert_int_equal(progress.bytes_done, progress.bytes_total);
+    expect_same_manifests(pair);
+    expect_same(pair, T0);
+    expect_same(pair, T0 + WINDOW_MS);
+    follow(pair, UINT64_MAX); /* what is behind the freeze comes as entries */
+    expect_same(pair, T0 + 2 * WINDOW_MS);
+    pair_destroy(pair);
+}
+
+static void what_was_taken_over_is_there_after_a_power_failure(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(2);
+    struct error error;
+    fill_leader(pair);
+    install(pair);
+    simulated_environment_crash(pair->lagging->environment, SIMULATED_POWER_FAILURE);
+    harness_close(pair->lagging);
+    simulated_environment_restart(pair->lagging->environment);
+    assert_int_equal(harness_open(pair->lagging, &error), ERROR_NONE);
+    expect_same(pair, T0);
+    expect_same(pair, T0 + WINDOW_MS);
+    assert_int_equal(harness_statistics(pair->lagging).damaged_files, 0);
+    pair_destroy(pair);
+}
+
+static void a_lagging_shard_keeps_the_files_that_it_has(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(3);
+    harness_fill(pair->leader, SERIES, T0, MINUTES);
+    harness_flush(pair->leader);
+    follow(pair, UINT64_MAX); /* with its own freezes and merges */
+    settle_jobs(pair->lagging);
+    harness_fill(pair->leader, SERIES, T0 + WINDOW_MS, MINUTES);
+    follow(pair, pair->leader->last_index - 20); /* a head that is void then */
+    harness_freeze(pair->leader);
+    install(pair);
+    struct shard_install_progress progress = progress_of(pair);
+    assert_true(progress.files_fetched_total < progress.files_total);
+    assert_int_equal(progress.files_done, progress.files_total);
+    expect_same_manifests(pair);
+    expect_same(pair, T0);
+    expect_same(pair, T0 + WINDOW_MS);
+    harness_fill(pair->leader, SERIES + 2, T0 + 2 * WINDOW_MS, MINUTES);
+    harness_flush(pair->leader);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    expect_same(pair, T0 + 2 * WINDOW_MS);
+    expect_same_manifests(pair);
+    pair_destroy(pair);
+}
+
+/* A freeze and a merge of the state before are under way when it is replaced. */
+static void jobs_of_the_state_before_end_without_effect(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 10; seed < 40; seed++) {
+        struct pair *pair = pair_create(seed);
+        fill_leader(pair);
+        struct shard_install *prepared = begin(pair);
+        await_ready(pair);
+        follow(pair, pair->leader->snapshot_index - 1 - seed % 30);
+        for (uint64_t i = 0; i < seed % 7; i++)
+            step(pair->lagging);
+        struct error error;
+        assert_int_equal(shard_install_finish(prepared, &error), ERROR_NONE);
+        pair->applied_index = pair->leader->snapshot_index;
+        harness_snapshot(pair->lagging);
+        follow(pair, UINT64_MAX);
+        settle_jobs(pair->lagging);
+        expect_same(pair, T0);
+        expect_same(pair, T0 + WINDOW_MS);
+        expect_same(pair, T0 + 2 * WINDOW_MS);
+        pair_destroy(pair);
+    }
+}
+
+static void a_query_keeps_what_it_began_with(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(4);
+    struct arena *arena = arena_create(0);
+    struct series_set *set;
+    struct series_reader *reader;
+    struct sample_columns columns;
+    struct error error;
+    fill_leader(pair);
+    follow(pair, pair->leader->log[MINUTES / 2].index); /* half of the first window */
+    struct series_request request = {
+        .tenant = TEXT("anonymous"), .start_ms = INT64_MIN, .end_ms = INT64_MAX, .arena = arena};
+    assert_int_equal(
+        series_source_select(shard_source(pair->lagging->shard), &request, &set, &error),
+        ERROR_NONE);
+    install(pair);
+    settle_jobs(pair->lagging); /* what is swept is swept */
+    assert_int_equal(set->count, SERIES);
+    assert_int_equal(series_reader_open(set, &reader, &error), ERROR_NONE);
+    assert_int_equal(series_reader_read(reader, 0, &columns, &error), ERROR_NONE);
+    assert_int_equal(columns.count, MINUTES / 2 + 1);
+    series_reader_close(reader);
+    series_set_close(set);
+    arena_destroy(arena);
+    expect_same(pair, T0);
+    pair_destroy(pair);
+}
+
+static void a_damaged_file_is_asked_of_another_node(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(5);
+    fill_leader(pair);
+    pair->rotten_at_first = true;
+    install(pair);
+    struct shard_install_progress progress = progress_of(pair);
+    assert_int_equal(progress.files_rejected_total, progress.files_total);
+    expect_same(pair, T0);
+    pair_destroy(pair);
+}
+
+static void what_cannot_be_had_leaves_the_shard_as_it_is(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(6);
+    fill_leader(pair);
+    follow(pair, pair->leader->log[MINUTES - 1].index);
+    pair->unreachable = true;
+    struct shard_install *prepared = begin(pair);
+    await_ready(pair);
+    assert_int_equal(pair->error.code, ERROR_UNAVAILABLE);
+    shard_install_abandon(prepared);
+    assert_false(progress_of(pair).is_installing);
+    expect_same(pair, T0);
+    pair->unreachable = false;
+    install(pair);
+    expect_same(pair, T0 + WINDOW_MS);
+    pair_destroy(pair);
+}
+
+/* At any moment; the next one finds what came. */
+static void an_abandoned_install_may_be_followed_by_another(void **state)
+{
+    (void)state;
+    for (size_t steps = 0; steps < 60; steps += 3) {
+        struct pair *pair = pair_create(100 + steps);
+        fill_leader(pair);
+        struct shard_install *prepared = begin(pair);
+        for (size_t i = 0; i < steps && !pair->is_ready; i++)
+            step(pair->lagging);
+        shard_install_abandon(prepared);
+        install(pair);
+        expect_same(pair, T0);
+        expect_same(pair, T0 + WINDOW_MS);
+        prepared = begin(pair);
+        step(pair->lagging);
+        (void)prepared; /* the shard closes over it */
+        pair_destroy(pair);
+    }
+}
+
+static bool count_visit(void *context, const char *name, bool is_directory)
+{
+    (void)name;
+    *(size_t *)context += !is_directory;
+    return true;
+}
+
+static size_t count_files(struct harness *harness)
+{
+    static const char *const FOLDERS[] = {"parts", "blocks", "series", "metadata", "incoming"};
+    struct error error;
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0]; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "shards/0007/%s", FOLDERS[i]);
+        assert_int_equal(
+            disk_list(harness->environment->base.disk, path, count_visit, &count, &error),
+            ERROR_NONE);
+    }
+    return count;
+}
+
+static void nothing_of_the_state_before_is_left(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(7);
+    harness_fill(pair->leader, SERIES, T0, MINUTES);
+    harness_freeze(pair->leader);
+    harness_fill(pair->leader, SERIES, T0 + 5 * 60000, MINUTES);
+    harness_freeze(pair->leader);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging); /* two parts, which a merge takes away */
+    harness_flush(pair->leader);
+    harness_snapshot(pair->leader);
+    harness_run(pair->leader);
+    install(pair);
+    settle_jobs(pair->lagging);
+    assert_int_equal(count_files(pair->lagging), count_files(pair->leader));
+    pair_destroy(pair);
+}
+
+/* --- Replicas agree ----------------------------------------------------------------------------
+ */
+
+static const char *only_file(struct harness *harness, const char *prefix)
+{
+    uint64_t size;
+    const char *found = simulated_disk_choose(&harness->environment->disk, prefix, &size);
+    assert_non_null(found);
+    return found;
+}
+
+static void tend(struct pair *pair)
+{
+    for (size_t i = 0; i < 20; i++) {
+        shard_tend(pair->lagging->shard);
+        settle_jobs(pair->lagging);
+        pair->lagging->environment->clock.now_ns += UINT64_C(3000000000);
+    }
+}
+
+struct scrubbed {
+    struct shard_scrub base;
+    bool done;
+};
+
+static void on_scrubbed(struct shard_scrub *base, const struct error *error)
+{
+    assert_int_equal(error->code, ERROR_NONE);
+    ((struct scrubbed *)base)->done = true;
+}
+
+static void rot_is_found_and_replaced_from_a_peer(void **state)
+{
+    static const char *const PREFIXES[] = {"shards/0007/blocks/", "shards/0007/parts/",
+                                           "shards/0007/series/"};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct pair *pair = pair_create(20 + i);
+        fill_leader(pair);
+        follow(pair, UINT64_MAX);
+        settle_jobs(pair->lagging);
+        simulated_disk_flip(&pair->lagging->environment->disk,
+                            only_file(pair->lagging, PREFIXES[i]), 30 * 8);
+        struct scrubbed scrubbed = {.base = {.done = on_scrubbed}};
+        shard_scrub(pair->lagging->shard, &scrubbed.base);
+        assert_false(scrubbed.done);
+        settle_jobs(pair->lagging);
+        assert_true(scrubbed.done);
+        assert_int_equal(scrubbed.base.damaged, 1);
+        assert_int_equal(harness_statistics(pair->lagging).damaged_files, 1);
+        tend(pair);
+        assert_int_equal(harness_statistics(pair->lagging).damaged_files, 0);
+        assert_int_equal(progress_of(pair).files_repaired_total, 1);
+        expect_same(pair, T0);
+        expect_same(pair, T0 + WINDOW_MS);
+        pair_destroy(pair);
+    }
+}
+
+static void a_block_that_is_missing_at_a_start_comes_from_a_peer(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(30);
+    struct error error;
+    fill_leader(pair);
+    install(pair);
+    harness_close(pair->lagging);
+    assert_int_equal(disk_remove(pair->lagging->environment->base.disk,
+                                 only_file(pair->lagging, "shards/0007/blocks/"), &error),
+                     ERROR_NONE);
+    assert_int_equal(harness_open(pair->lagging, &error), ERROR_NONE);
+    assert_int_equal(harness_statistics(pair->lagging).damaged_files, 1);
+    tend(pair);
+    assert_int_equal(harness_statistics(pair->lagging).damaged_files, 0);
+    expect_same(pair, T0);
+    pair_destroy(pair);
+}
+
+/* Its result here is not what the log has. */
+static void a_merge_that_differs_is_told_and_does_not_stop_the_replica(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(32);
+    harness_fill(pair->leader, SERIES, T0, MINUTES);
+    harness_flush(pair->leader);
+    size_t changed = 0;
+    for (size_t i = 0; i < pair->leader->log_count; i++) {
+        struct harness_entry *entry = &pair->leader->log[i];
+        if (entry->bytes[0] != 4) /* merge done: a checksum stands at its end */
+            continue;
+        entry->bytes[entry->size_bytes - 1] ^= 1;
+        changed++;
+    }
+    assert_int_equal(changed, 1);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    struct shard_statistics statistics = harness_statistics(pair->lagging);
+    assert_int_equal(statistics.differing_files_total, 1);
+    assert_int_equal(statistics.merges_total, 1);
+    assert_int_equal(statistics.damaged_files, 1);
+    tend(pair); /* nobody has that content either */
+    assert_int_equal(progress_of(pair).files_repaired_total, 0);
+    assert_true(progress_of(pair).files_rejected_total > 0);
+    pair_destroy(pair);
+}
+
+/* The lagging replica went wrong: a bit of a value changed before it came to the disk. */
+static void a_part_that_differs_is_replaced_with_what_is_made_of_it(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(31);
+    harness_fill(pair->leader, SERIES, T0, MINUTES);
+    /* 1005 of series 1, a zigzag integer in two bytes, becomes 1004. */
+    struct harness_entry *entry = &pair->leader->log[5];
+    size_t at = 0;
+    while (at + 2 < entry->size_bytes && load_u16(entry->bytes + at) != 2010)
+        at++;
+    assert_int_equal(load_u16(entry->bytes + at), 2010);
+    store_u16(entry->bytes + at, 2008);
+    pair->unreachable = true;
+    follow(pair, UINT64_MAX);
+    harness_flush(pair->leader);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    struct shard_statistics statistics = harness_statistics(pair->lagging);
+    assert_int_equal(statistics.differing_files_total, 1);
+    assert_int_equal(statistics.merges_total, 1);
+    assert_int_equal(statistics.damaged_files, 1);
+    pair->unreachable = false;
+    tend(pair);
+    assert_int_equal(harness_statistics(pair->lagging).damaged_files, 0);
+    assert_int_equal(progress_of(pair).files_repaired_total, 1);
+    expect_same(pair, T0);
+    expect_same_manifests(pair);
+    pair_destroy(pair);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_shard_becomes_as_the_other),
+        cmocka_unit_test(what_was_taken_over_is_there_after_a_power_failure),
+        cmocka_unit_test(a_lagging_shard_keeps_the_files_that_it_has),
+        cmocka_unit_test(jobs_of_the_state_before_end_without_effect),
+        cmocka_unit_test(a_query_keeps_what_it_began_with),
+        cmocka_unit_test(a_damaged_file_is_asked_of_another_node),
+        cmocka_unit_test(what_cannot_be_had_leaves_the_shard_as_it_is),
+        cmocka_unit_test(an_abandoned_install_may_be_followed_by_another),
+        cmocka_unit_test(nothing_of_the_state_before_is_left),
+        cmocka_unit_test(rot_is_found_and_replaced_from_a_peer),
+        cmocka_unit_test(a_block_that_is_missing_at_a_start_comes_from_a_peer),
+        cmocka_unit_test(a_merge_that_differs_is_told_and_does_not_stop_the_replica),
+        cmocka_unit_test(a_part_that_differs_is_replaced_with_what_is_made_of_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
