@@ -27,7 +27,8 @@ enum { CLUSTER_VERSION_MIN = 1, CLUSTER_VERSION_MAX = 1 };
 enum {
     CLUSTER_SHARD_NONE = UINT16_MAX,
     CLUSTER_SETTINGS_MAX = 16384,
-    CLUSTER_SETTINGS_BYTES_MAX = 16 * 1024 * 1024, /* of all texts together */
+    CLUSTER_SETTINGS_BYTES_MAX = 8 * 1024 * 1024, /* of all texts together: a state is a snapshot,
+                                                   * which is one record of the journal */
 };
 
 /* What there is once. */
