@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "exchange.h"
+#include "group_source.h"
 #include "partial_run.h"
 
 struct fanout_distribution {
@@ -56,15 +57,14 @@ static enum error_code frames_write(struct promql_partial_sink *self, const uint
 }
 
 static enum error_code evaluate(struct fanout_distribution *distribution,
-                                const struct fanout_replica *replicas, size_t count,
-                                struct answer_frame **frames_out, struct error *error)
+                                struct series_source *source, struct answer_frame **frames_out,
+                                struct error *error)
 {
     struct frames_sink sink = {.base.write = frames_write, .arena = distribution->arena};
     struct partial_run run = {
         .fanout = distribution->fanout,
         .request = distribution->request,
-        .replicas = replicas,
-        .count = count,
+        .source = source,
         .canceled = distribution->canceled,
         .memory = distribution->memory,
     };
@@ -75,27 +75,54 @@ static enum error_code evaluate(struct fanout_distribution *distribution,
     return code;
 }
 
+static enum error_code evaluate_group(struct fanout_distribution *distribution,
+                                      const struct fanout_replica *replicas, size_t count,
+                                      struct answer_frame **frames_out, struct error *error)
+{
+    struct group_source source;
+    group_source_init(&source, distribution->fanout, replicas, count);
+    return evaluate(distribution, &source.base, frames_out, error);
+}
+
 static enum error_code answer_here(void *context, const struct exchange_group *group,
                                    struct answer_frame **frames_out, struct error *error)
 {
-    return evaluate(context, group->replicas, group->count, frames_out, error);
+    return evaluate_group(context, group->replicas, group->count, frames_out, error);
 }
 
 /* --- Reading --------------------------------------------------------------------------------- */
 
-static enum error_code complete(struct fanout_distribution *distribution, struct error *error)
+static void lay_out(struct fanout_distribution *distribution)
 {
-    enum error_code code = exchange_run(distribution->exchange, error);
-    if (code == ERROR_NONE)
-        code = evaluate(distribution, NULL, 0, &distribution->empty, error);
-    if (code != ERROR_NONE)
-        return code;
     const struct exchange_answer *answers = exchange_answers(distribution->exchange);
     for (size_t place = 0; place < distribution->base.place_count; place++)
         distribution->next[place] =
             answers[place].group == place ? answers[place].first : distribution->empty;
-    distribution->is_complete = true;
-    return ERROR_NONE;
+}
+
+/* Some node knows no sub-queries, or not this one: it sends the series, and all is done here. */
+static enum error_code complete_by_series(struct fanout_distribution *distribution,
+                                          struct error *error)
+{
+    struct series_source *source = fanout_source(distribution->fanout, distribution->question.read);
+    enum error_code code = evaluate(distribution, source, &distribution->next[0], error);
+    for (size_t place = 1; place < distribution->base.place_count; place++)
+        distribution->next[place] = distribution->empty;
+    return code;
+}
+
+static enum error_code complete(struct fanout_distribution *distribution, struct error *error)
+{
+    enum error_code code = evaluate_group(distribution, NULL, 0, &distribution->empty, error);
+    if (code != ERROR_NONE)
+        return code;
+    code = exchange_run(distribution->exchange, error);
+    if (code == ERROR_NONE)
+        lay_out(distribution);
+    else if (code == ERROR_UNSUPPORTED)
+        code = complete_by_series(distribution, error);
+    distribution->is_complete = code == ERROR_NONE;
+    return code;
 }
 
 static enum error_code distribution_read(struct promql_distribution *self, size_t place,

@@ -1,22 +1,18 @@
 #include "partial_run.h"
 
-#include "group_source.h"
-
 /* The answer says it, and it would be the same elsewhere. */
 static bool is_of_the_query(enum error_code code)
 {
     return code == ERROR_NONE || code == ERROR_INVALID || code == ERROR_LIMIT ||
-           code == ERROR_TIMEOUT || code == ERROR_UNSUPPORTED || code == ERROR_CONFLICT;
+           code == ERROR_TIMEOUT || code == ERROR_CONFLICT;
 }
 
 enum error_code partial_run(const struct partial_run *run, struct promql_partial_sink *sink,
                             struct error *error)
 {
     const struct fanout_options *options = &run->fanout->options;
-    struct group_source source;
-    group_source_init(&source, run->fanout, run->replicas, run->count);
     struct promql_partial_environment environment = {
-        .source = &source.base,
+        .source = run->source,
         .pool = options->pool,
         .clock = options->clock,
         .memory_max_bytes = options->query_memory_max_bytes,

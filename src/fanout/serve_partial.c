@@ -1,4 +1,5 @@
 /* The answer to a sub-query: one for all shards that can be read here. */
+#include "group_source.h"
 #include "partial_run.h"
 #include "serve_work_private.h"
 
@@ -45,11 +46,12 @@ static enum error_code evaluate(struct serve_work *work, const struct fanout_rep
         (const uint8_t *)work->question.partial.data, work->question.partial.size, &request, error);
     if (code != ERROR_NONE)
         return code;
+    struct group_source source;
+    group_source_init(&source, work->options.fanout, replicas, count);
     struct partial_run run = {
         .fanout = work->options.fanout,
         .request = &request,
-        .replicas = replicas,
-        .count = count,
+        .source = &source.base,
         .deadline_ns = work->options.deadline_ns,
         .canceled = work->options.canceled,
         .memory = work->options.fanout->memory,

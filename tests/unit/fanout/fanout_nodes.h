@@ -44,6 +44,7 @@ struct double_replica {
     atomic_bool is_readable;
     atomic_bool refuses_confirm;
     atomic_bool fails;      /* reads end with CORRUPT */
+    _Atomic int refusals;   /* so many reads end with UNSUPPORTED */
     atomic_bool is_stalled; /* reads wait for the end of it, or their cancellation */
     _Atomic uint64_t leader;
     _Atomic uint64_t applied;
@@ -179,6 +180,8 @@ double_begin(struct series_source *self, const struct series_request *request, s
         }
         usleep(1000);
     }
+    if (replica->refusals > 0 && replica->refusals-- > 0)
+        return error_set(error, ERROR_UNSUPPORTED, "not of this version");
     return replica->fails ? error_set(error, ERROR_CORRUPT, "a page is damaged") : ERROR_NONE;
 }
 

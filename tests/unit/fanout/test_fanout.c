@@ -435,6 +435,86 @@ static void a_query_pays_for_what_it_gets(void **state)
     asked_clear(&asked);
 }
 
+/* What is set once, before questions come; here it is the loop that sets it. */
+struct setting {
+    struct arena_account *memory;
+    uint32_t serving_max;
+};
+
+static void set_on_loop(void *argument)
+{
+    const struct setting *setting = argument;
+    fanout_set_memory(node_of(2)->fanout, setting->memory);
+    node_of(2)->fanout->options.serving_max = setting->serving_max;
+}
+
+static void set_node_2(struct arena_account *memory, uint32_t serving_max)
+{
+    struct setting setting = {memory, serving_max};
+    loop_call(node_of(2)->loop, set_on_loop, &setting);
+}
+
+static void *ask_once(void *argument)
+{
+    expect_answer(*(const uint64_t *)argument, FANOUT_READ_DEFAULT);
+    return NULL;
+}
+
+/* Their askers go elsewhere. */
+static void more_questions_than_a_node_takes_are_refused(void **state)
+{
+    (void)state;
+    pthread_t threads[6];
+    static uint64_t asker = 1;
+    struct fanout_statistics before = statistics_of(2);
+    set_node_2(NULL, 0);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_once, &asker), 0);
+    for (size_t i = 0; i < 6; i++)
+        pthread_join(threads[i], NULL);
+    set_node_2(NULL, 256);
+    assert_true(statistics_of(2).refused > before.refused);
+    assert_int_equal(statistics_of(2).served, before.served);
+}
+
+static atomic_bool budget_is_spent;
+static _Atomic int64_t budget_bytes;
+
+static bool budget_charge(struct arena_account *self, size_t size_bytes)
+{
+    (void)self;
+    if (budget_is_spent)
+        return false;
+    budget_bytes += (int64_t)size_bytes;
+    return true;
+}
+
+static void budget_release(struct arena_account *self, size_t size_bytes)
+{
+    (void)self;
+    budget_bytes -= (int64_t)size_bytes;
+}
+
+/* What a node has no memory for is answered by others, and what it took it gives back. */
+static void answers_to_others_are_paid_for(void **state)
+{
+    static struct arena_account budget = {.charge = budget_charge, .release = budget_release};
+    (void)state;
+    set_node_2(&budget, 256);
+    expect_answer(1, FANOUT_READ_DEFAULT);
+    assert_int_equal(replica_of(2, 1)->reads, 1);
+    budget_is_spent = true;
+    expect_answer(1, FANOUT_READ_DEFAULT);
+    assert_int_equal(replica_of(2, 1)->reads, 1);
+    budget_is_spent = false;
+    for (int waited_ms = 0; statistics_of(2).serving > 0; waited_ms += 5) {
+        assert_true(waited_ms < 2000);
+        usleep(5000);
+    }
+    assert_int_equal(budget_bytes, 0);
+    set_node_2(NULL, 256);
+}
+
 /* --- Others than samples --------------------------------------------------------------------- */
 
 static void names_values_and_exemplars_come_from_all(void **state)
@@ -555,6 +635,8 @@ int main(void)
         cmocka_unit_test_setup(a_loop_does_not_wait_for_others, settle),
         cmocka_unit_test_setup(limits_hold_over_all_shards, settle),
         cmocka_unit_test_setup(a_query_pays_for_what_it_gets, settle),
+        cmocka_unit_test_setup(answers_to_others_are_paid_for, settle),
+        cmocka_unit_test_setup(more_questions_than_a_node_takes_are_refused, settle),
         cmocka_unit_test_setup(names_values_and_exemplars_come_from_all, settle),
         cmocka_unit_test_setup(metadata_comes_from_all, settle),
         cmocka_unit_test_setup(nodes_ask_each_other_at_once, settle),

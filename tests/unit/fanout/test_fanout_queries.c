@@ -382,6 +382,17 @@ static void damage_is_evaluated_elsewhere(void **state)
     replica_of(2, 4)->fails = replica_of(1, 0)->fails = false;
 }
 
+/* Each node refuses the sub-query once; then they are asked for series. */
+static void what_nodes_do_not_know_is_evaluated_here(void **state)
+{
+    (void)state;
+    for (uint64_t id = 1; id <= NODES; id++)
+        replica_of(id, 2)->refusals = 1;
+    assert_true(received_bytes("sum by (job) (load)", BY_SUB_QUERIES) > 1000);
+    for (uint64_t id = 1; id <= NODES; id++)
+        assert_int_equal(replica_of(id, 2)->refusals, 0);
+}
+
 static void a_silent_node_is_evaluated_elsewhere(void **state)
 {
     (void)state;
@@ -443,6 +454,7 @@ int main(void)
         cmocka_unit_test_setup(partial_aggregates_travel_in_place_of_series, settle),
         cmocka_unit_test_setup(one_sub_query_goes_to_each_node, settle),
         cmocka_unit_test_setup(damage_is_evaluated_elsewhere, settle),
+        cmocka_unit_test_setup(what_nodes_do_not_know_is_evaluated_here, settle),
         cmocka_unit_test_setup(nothing_is_distributed_while_all_is_led_here, settle),
         cmocka_unit_test_setup(strong_sub_queries_are_confirmed, settle),
         cmocka_unit_test_setup(a_group_falls_apart_when_a_node_lacks_a_shard, settle),

@@ -335,6 +335,34 @@ static void damaged_bytes_are_noticed_or_harmless(void **state)
     byte_buffer_clear(&buffer);
 }
 
+/* Whatever the limit of memory is: told, or enough. */
+static void memory_that_is_short_is_told(void **state)
+{
+    (void)state;
+    struct series_writer writer = writer_init();
+    struct byte_buffer buffer = {0};
+    struct error error;
+    for (unsigned i = 0; i < 200; i++) {
+        struct series series = series_of(i, 20, 1 + i / 3);
+        add(&writer, &buffer, &series);
+    }
+    size_t short_count = 0;
+    enum error_code code = ERROR_OUT_OF_MEMORY;
+    for (size_t limit = 1; code != ERROR_NONE; limit += 1 + limit / 20) {
+        struct arena *limited = arena_create(limit);
+        struct series_list list = list_init(SERIES_NEED_ALL);
+        list.arena = limited;
+        code = series_list_add(&list, buffer.bytes, buffer.size, &error);
+        if (code != ERROR_NONE)
+            assert_int_equal(code, ERROR_OUT_OF_MEMORY);
+        short_count += code != ERROR_NONE;
+        arena_destroy(limited);
+    }
+    assert_true(short_count > 50);
+    writer_end(&writer);
+    byte_buffer_clear(&buffer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +375,7 @@ int main(void)
                                         close_arena),
         cmocka_unit_test_setup_teardown(samples_outside_of_the_range_are_refused, open_arena,
                                         close_arena),
+        cmocka_unit_test_setup_teardown(memory_that_is_short_is_told, open_arena, close_arena),
         cmocka_unit_test_setup_teardown(damaged_bytes_are_noticed_or_harmless, open_arena,
                                         close_arena),
     };
