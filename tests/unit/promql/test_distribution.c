@@ -189,6 +189,30 @@ static void what_is_in_a_sub_query_is_asked_for_at_its_steps(void **state)
     assert_true(text_equal(split_places_latest(fixture->places), TEXT("sum(a)")));
 }
 
+static void samples_are_counted_for_the_steps_that_look_at_them(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const QUERIES[] = {
+        "max_over_time(sum(a)[2m:30s] offset 30s)",
+        "sum(rate(a[2m])) + max_over_time(count(b_total)[1m:15s] @ end())",
+        "max(a @ 300) + min_over_time(max(a @ start())[1m:])",
+    };
+    for (size_t i = 0; i < sizeof QUERIES / sizeof QUERIES[0]; i++) {
+        struct promql_step_count counts[2][13];
+        for (size_t spread = 0; spread < 2; spread++) {
+            struct promql_execution_options options = range(fixture, QUERIES[i]);
+            options.counts_steps = true;
+            options.distributor = spread ? options.distributor : NULL;
+            assert_int_equal(run(fixture, &options), ERROR_NONE);
+            const struct promql_statistics *statistics =
+                &promql_execution_result(fixture->execution)->statistics;
+            assert_int_equal(statistics->step_count, 13);
+            memcpy(counts[spread], statistics->step_counts, sizeof counts[spread]);
+        }
+        assert_memory_equal(counts[0], counts[1], sizeof counts[0]);
+    }
+}
+
 /* --- Places that do not answer as they should ----------------------------------------------------
  */
 
@@ -468,6 +492,7 @@ int main(void)
         cmocka_unit_test(what_distributes_is_known_from_the_tree),
         WITH_FIXTURE(all_that_a_query_has_is_begun_before_the_first_answer_is_read),
         WITH_FIXTURE(what_is_in_a_sub_query_is_asked_for_at_its_steps),
+        WITH_FIXTURE(samples_are_counted_for_the_steps_that_look_at_them),
         WITH_FIXTURE(a_place_that_cannot_be_reached_fails_the_query),
         WITH_FIXTURE(a_place_that_is_left_out_is_a_warning),
         WITH_FIXTURE(an_answer_cut_anywhere_fails_the_query),
