@@ -120,6 +120,12 @@ struct promql_distribution_operations {
      */
     enum error_code (*read)(struct promql_distribution *self, size_t place,
                             const uint8_t **bytes_out, size_t *size_out, struct error *error);
+    /*
+     * Wait for any of the places of which `unfinished[place]` is true (there is one), and answer
+     * which has something to be read: bytes, its end, an error. NULL: places are read one after the
+     * other, and those whose answers are long wait for each other.
+     */
+    size_t (*await)(struct promql_distribution *self, const bool *unfinished);
     /* Answers not read to their end are canceled. */
     void (*close)(struct promql_distribution *self);
 };

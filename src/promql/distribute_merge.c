@@ -21,55 +21,126 @@ static enum error_code end_check(struct byte_reader payload, uint64_t row_count,
     return ERROR_NONE;
 }
 
-/* From the header to the end. */
-static enum error_code answer_read(struct answer_reader *reader, struct rows_decoder *decoder,
-                                   row_take *take, void *context, struct error *error)
+/* In which order rows are taken: those of groups decide about last digits. */
+enum rows_order { ROWS_BY_PLACE, ROWS_AS_THEY_COME };
+
+struct answers_run {
+    struct distributed *distributed;
+    struct rows_decoder decoder; /* of all places: what it remembers ends with a frame */
+    row_take *take;
+    void *context;
+    uint64_t *row_counts; /* [place_count] */
+    bool *unfinished;     /* [place_count]: rows are to be taken */
+    bool *awaited;        /* [place_count]: bytes are to come */
+};
+
+static enum error_code frame_take(struct answers_run *run, struct answer_reader *reader,
+                                  enum answer_frame kind, struct byte_reader payload,
+                                  struct error *error)
 {
-    uint64_t row_count = 0;
     enum error_code code = ERROR_NONE;
-    while (code == ERROR_NONE) {
+    switch (kind) {
+    case FRAME_ROWS:
+        rows_decoder_begin(&run->decoder, payload);
+        for (; code == ERROR_NONE && rows_decoder_has_more(&run->decoder);
+             run->row_counts[reader->place]++)
+            code = run->take(run->context, reader->place, &run->decoder, error);
+        return code;
+    case FRAME_ANNOTATIONS:
+        return answer_annotations_decode(payload, reader->evaluation, error);
+    case FRAME_STATISTICS:
+        return answer_statistics_decode(payload, reader->evaluation, error);
+    case FRAME_ERROR:
+        return answer_error_decode(payload, error);
+    case FRAME_END:
+        code = end_check(payload, run->row_counts[reader->place], error);
+        run->unfinished[reader->place] = false;
+        answer_reader_clear(reader);
+        return code;
+    case FRAME_HEADER:
+        break;
+    }
+    return error_set(error, ERROR_CORRUPT, "sub-query: a second header");
+}
+
+/* All frames of a place that are there. */
+static enum error_code frames_take(struct answers_run *run, size_t place, struct error *error)
+{
+    struct answer_reader *reader = &run->distributed->readers[place];
+    enum error_code code = ERROR_NONE;
+    while (code == ERROR_NONE && run->unfinished[place]) {
         enum answer_frame kind;
         struct byte_reader payload;
-        code = answer_read_frame(reader, &kind, &payload, error);
-        if (code != ERROR_NONE)
-            return code;
-        switch (kind) {
-        case FRAME_ROWS:
-            rows_decoder_begin(decoder, payload);
-            for (; code == ERROR_NONE && rows_decoder_has_more(decoder); row_count++)
-                code = take(context, reader->place, decoder, error);
+        bool is_there;
+        code = answer_next_frame(reader, &is_there, &kind, &payload, error);
+        if (code == ERROR_NONE && !is_there)
             break;
-        case FRAME_ANNOTATIONS:
-            code = answer_annotations_decode(payload, reader->evaluation, error);
-            break;
-        case FRAME_STATISTICS:
-            code = answer_statistics_decode(payload, reader->evaluation, error);
-            break;
-        case FRAME_ERROR:
-            return answer_error_decode(payload, error);
-        case FRAME_END:
-            return end_check(payload, row_count, error);
-        case FRAME_HEADER:
-            return error_set(error, ERROR_CORRUPT, "sub-query: a second header");
-        }
+        if (code == ERROR_NONE)
+            code = frame_take(run, reader, kind, payload, error);
     }
     return code;
 }
 
-static enum error_code answers_read(struct evaluation *evaluation, struct distributed *distributed,
-                                    row_take *take, void *context, struct error *error)
+/* The frames that are there and may be taken; *first_out is the first place with more to come. */
+static enum error_code frames_take_all(struct answers_run *run, enum rows_order order,
+                                       size_t *first_out, struct error *error)
 {
-    struct arena *arena = evaluation_arena_create(evaluation);
-    if (arena == NULL)
-        return evaluation_out_of_memory(evaluation, error);
-    struct rows_decoder decoder;
-    enum error_code code =
-        rows_decoder_init(&decoder, evaluation, distributed->steps.count, arena, error);
-    for (size_t place = 0; code == ERROR_NONE && place < distributed->distribution->place_count;
-         place++) {
-        code = answer_read(&distributed->readers[place], &decoder, take, context, error);
-        answer_reader_clear(&distributed->readers[place]);
+    size_t count = run->distributed->distribution->place_count;
+    enum error_code code = ERROR_NONE;
+    size_t first = count;
+    for (size_t place = 0; code == ERROR_NONE && place < count; place++) {
+        if (first == count || order == ROWS_AS_THEY_COME)
+            code = frames_take(run, place, error);
+        if (run->unfinished[place] && first == count)
+            first = place;
     }
+    *first_out = first;
+    return code;
+}
+
+/* From the headers to the ends. */
+static enum error_code answers_take(struct answers_run *run, enum rows_order order,
+                                    struct error *error)
+{
+    struct promql_distribution *distribution = run->distributed->distribution;
+    for (;;) {
+        size_t place;
+        enum error_code code = frames_take_all(run, order, &place, error);
+        if (code != ERROR_NONE || place == distribution->place_count)
+            return code;
+        if (distribution->operations->await != NULL) {
+            for (size_t i = 0; i < distribution->place_count; i++)
+                run->awaited[i] = run->unfinished[i] && !run->distributed->readers[i].is_whole;
+            place = distribution->operations->await(distribution, run->awaited);
+        }
+        assert(place < distribution->place_count && run->unfinished[place]);
+        code = answer_read_more(&run->distributed->readers[place], error);
+        if (code != ERROR_NONE)
+            return code;
+    }
+}
+
+static enum error_code answers_read(struct evaluation *evaluation, struct distributed *distributed,
+                                    enum rows_order order, row_take *take, void *context,
+                                    struct error *error)
+{
+    size_t count = distributed->distribution->place_count;
+    struct answers_run run = {.distributed = distributed, .take = take, .context = context};
+    struct arena *arena = evaluation_arena_create(evaluation);
+    if (arena != NULL) {
+        run.row_counts = arena_array(arena, count, sizeof *run.row_counts);
+        run.unfinished = arena_array(arena, count, sizeof *run.unfinished);
+        run.awaited = arena_array(arena, count, sizeof *run.awaited);
+    }
+    enum error_code code = ERROR_NONE;
+    if (run.row_counts == NULL || run.unfinished == NULL || run.awaited == NULL)
+        code = evaluation_out_of_memory(evaluation, error);
+    else
+        code = rows_decoder_init(&run.decoder, evaluation, distributed->steps.count, arena, error);
+    for (size_t place = 0; code == ERROR_NONE && place < count; place++)
+        run.unfinished[place] = true;
+    if (code == ERROR_NONE)
+        code = answers_take(&run, order, error);
     arena_destroy(arena);
     return code;
 }
@@ -77,16 +148,15 @@ static enum error_code answers_read(struct evaluation *evaluation, struct distri
 /* --- Series ---------------------------------------------------------------------------------- */
 
 struct series_merge {
-    struct store store;
-    uint64_t sample_count;
+    struct store *stores;  /* [place_count] */
+    uint64_t sample_count; /* of all */
 };
 
 static enum error_code series_take(void *context, size_t place, struct rows_decoder *decoder,
                                    struct error *error)
 {
-    (void)place;
     struct series_merge *merge = context;
-    struct store *store = &merge->store;
+    struct store *store = &merge->stores[place];
     enum error_code code = rows_decode_series(decoder, store, error);
     if (code != ERROR_NONE)
         return code;
@@ -95,24 +165,40 @@ static enum error_code series_take(void *context, size_t place, struct rows_deco
     return evaluation_look_at_samples(store->evaluation, merge->sample_count, error);
 }
 
+static enum error_code series_read(struct evaluation *evaluation, struct distributed *distributed,
+                                   struct series_merge *merge, struct error *error)
+{
+    size_t count = distributed->distribution->place_count;
+    enum error_code code = ERROR_NONE;
+    for (size_t place = 0; code == ERROR_NONE && place < count; place++)
+        code = store_init(&merge->stores[place], evaluation, &distributed->steps, error);
+    if (code == ERROR_NONE)
+        code = answers_read(evaluation, distributed, ROWS_AS_THEY_COME, series_take, merge, error);
+    for (size_t place = 0; code == ERROR_NONE && place < count; place++)
+        code = store_hold(&merge->stores[place], error);
+    for (size_t place = 0; code != ERROR_NONE && place < count; place++)
+        store_clear(&merge->stores[place]);
+    return code;
+}
+
 /* The series of all places, one place after the other. */
 static enum error_code series_merge(struct evaluation *evaluation, struct distributed *distributed,
                                     struct stream **stream_out, struct error *error)
 {
-    struct series_merge merge = {0};
-    enum error_code code = store_init(&merge.store, evaluation, &distributed->steps, error);
-    if (code == ERROR_NONE)
-        code = answers_read(evaluation, distributed, series_take, &merge, error);
-    if (code != ERROR_NONE) {
-        store_clear(&merge.store);
-        return code;
-    }
+    size_t count = distributed->distribution->place_count;
+    struct series_merge merge = {
+        .stores = arena_array(evaluation->arena, count, sizeof *merge.stores),
+    };
+    if (merge.stores == NULL)
+        return evaluation_out_of_memory(evaluation, error);
+    enum error_code code = series_read(evaluation, distributed, &merge, error);
     struct stream *stream;
-    code = store_stream(&merge.store, &stream, error);
+    if (code == ERROR_NONE)
+        code = stores_stream(evaluation, &distributed->steps, merge.stores, count, &stream, error);
     if (code != ERROR_NONE)
         return code;
     bool is_unique = true;
-    for (size_t place = 0; place < distributed->distribution->place_count; place++)
+    for (size_t place = 0; place < count; place++)
         is_unique &= (distributed->flags[place] & ANSWER_UNIQUE_WITHOUT_NAME) != 0;
     stream->is_unique_without_name = is_unique;
     return vector_stream_merge_equal_labels(stream, stream_out, error);
@@ -150,7 +236,7 @@ static enum error_code groups_merge(struct evaluation *evaluation, struct distri
     if (merge.arena == NULL || !aggregation_groups_init(&merge.groups, evaluation))
         code = evaluation_out_of_memory(evaluation, error);
     if (code == ERROR_NONE)
-        code = answers_read(evaluation, distributed, group_take, &merge, error);
+        code = answers_read(evaluation, distributed, ROWS_BY_PLACE, group_take, &merge, error);
     arena_destroy(merge.arena);
     if (code == ERROR_NONE)
         return aggregation_finish(plan, &merge.groups, stream_out, error);
@@ -197,7 +283,8 @@ static enum error_code absence_merge(struct evaluation *evaluation, struct distr
     if (code == ERROR_NONE && (merge.absent == NULL || present == NULL))
         code = evaluation_out_of_memory(evaluation, error);
     if (code == ERROR_NONE)
-        code = answers_read(evaluation, distributed, absence_take, &merge, error);
+        code =
+            answers_read(evaluation, distributed, ROWS_AS_THEY_COME, absence_take, &merge, error);
     for (size_t place = 0; code == ERROR_NONE && place < place_count; place++) {
         if (distributed->flags[place] & ANSWER_LEFT_OUT)
             continue;

@@ -106,6 +106,7 @@ static enum error_code reader_reserve(struct answer_reader *reader, size_t extra
     if (reader->first > 0) {
         memmove(reader->bytes, reader->bytes + reader->first, reader->end - reader->first);
         reader->end -= reader->first;
+        reader->looked -= reader->first;
         reader->first = 0;
     }
     if (extra <= reader->capacity - reader->end)
@@ -125,7 +126,54 @@ static enum error_code reader_reserve(struct answer_reader *reader, size_t extra
     return ERROR_NONE;
 }
 
-static enum error_code reader_fill(struct answer_reader *reader, struct error *error)
+static enum error_code answer_corrupt(struct error *error)
+{
+    return error_set(error, ERROR_CORRUPT, "the answer to a sub-query makes no sense");
+}
+
+struct frame_head {
+    enum answer_frame kind;
+    struct byte_reader payload;
+    bool is_there; /* all of it */
+};
+
+/* The frame at an offset. Errors: CORRUPT. */
+static enum error_code frame_look(const struct answer_reader *reader, size_t offset,
+                                  struct frame_head *head_out, struct error *error)
+{
+    size_t available = reader->end - offset;
+    *head_out = (struct frame_head){0};
+    if (available == 0)
+        return ERROR_NONE;
+    struct byte_reader bytes = byte_reader_over(reader->bytes + offset, available);
+    uint8_t kind = byte_reader_u8(&bytes);
+    uint64_t size = byte_reader_varint(&bytes);
+    bool has_head = !bytes.failed;
+    if (kind < FRAME_HEADER || kind > FRAME_END || (has_head && size > FRAME_BYTES_MAX) ||
+        (!has_head && available >= FRAME_HEAD_BYTES_MAX))
+        return answer_corrupt(error);
+    if (!has_head || size > byte_reader_left(&bytes))
+        return ERROR_NONE;
+    *head_out = (struct frame_head){
+        .kind = (enum answer_frame)kind,
+        .payload = byte_reader_over(bytes.position, (size_t)size),
+        .is_there = true,
+    };
+    return ERROR_NONE;
+}
+
+/* Find out whether the last frame is there. What makes no sense shows when it is taken. */
+static void reader_look_ahead(struct answer_reader *reader)
+{
+    struct frame_head head;
+    struct error ignored;
+    while (frame_look(reader, reader->looked, &head, &ignored) == ERROR_NONE && head.is_there) {
+        reader->looked = (size_t)(head.payload.end - reader->bytes);
+        reader->is_whole |= head.kind == FRAME_END || head.kind == FRAME_ERROR;
+    }
+}
+
+enum error_code answer_read_more(struct answer_reader *reader, struct error *error)
 {
     const uint8_t *bytes = NULL;
     size_t size = 0;
@@ -142,40 +190,36 @@ static enum error_code reader_fill(struct answer_reader *reader, struct error *e
         return code;
     memcpy(reader->bytes + reader->end, bytes, size);
     reader->end += size;
+    reader_look_ahead(reader);
     return ERROR_NONE;
 }
 
-static enum error_code answer_corrupt(struct error *error)
+enum error_code answer_next_frame(struct answer_reader *reader, bool *is_there_out,
+                                  enum answer_frame *kind_out, struct byte_reader *payload_out,
+                                  struct error *error)
 {
-    return error_set(error, ERROR_CORRUPT, "the answer to a sub-query makes no sense");
+    struct frame_head head;
+    enum error_code code = frame_look(reader, reader->first, &head, error);
+    *is_there_out = code == ERROR_NONE && head.is_there;
+    if (!*is_there_out)
+        return code;
+    *kind_out = head.kind;
+    *payload_out = head.payload;
+    reader->first = (size_t)(head.payload.end - reader->bytes);
+    return ERROR_NONE;
 }
 
 enum error_code answer_read_frame(struct answer_reader *reader, enum answer_frame *kind_out,
                                   struct byte_reader *payload_out, struct error *error)
 {
-    for (;;) {
-        struct byte_reader bytes = {0};
-        if (reader->bytes != NULL)
-            bytes = byte_reader_over(reader->bytes + reader->first, reader->end - reader->first);
-        uint8_t kind = byte_reader_u8(&bytes);
-        uint64_t size = byte_reader_varint(&bytes);
-        size_t available = reader->end - reader->first;
-        if (!bytes.failed && size > FRAME_BYTES_MAX)
-            return answer_corrupt(error);
-        if (available > 0 && (kind < FRAME_HEADER || kind > FRAME_END))
-            return answer_corrupt(error);
-        if (bytes.failed && available >= FRAME_HEAD_BYTES_MAX)
-            return answer_corrupt(error);
-        if (!bytes.failed && size <= byte_reader_left(&bytes)) {
-            *payload_out = byte_reader_over(bytes.position, (size_t)size);
-            *kind_out = (enum answer_frame)kind;
-            reader->first = (size_t)(payload_out->end - reader->bytes);
-            return ERROR_NONE;
-        }
-        enum error_code code = reader_fill(reader, error);
-        if (code != ERROR_NONE)
-            return code;
+    bool is_there = false;
+    enum error_code code = answer_next_frame(reader, &is_there, kind_out, payload_out, error);
+    while (code == ERROR_NONE && !is_there) {
+        code = answer_read_more(reader, error);
+        if (code == ERROR_NONE)
+            code = answer_next_frame(reader, &is_there, kind_out, payload_out, error);
     }
+    return code;
 }
 
 /* --- What frames say ------------------------------------------------------------------------- */

@@ -71,16 +71,26 @@ struct answer_reader {
     size_t place;
     uint8_t *bytes; /* [capacity], charged to the query */
     size_t first;   /* of what is not yet read */
+    size_t looked;  /* frames up to here are whole */
     size_t end;
     size_t capacity;
+    bool is_whole; /* nothing more will come: the last frame is there */
 };
 
 void answer_reader_init(struct answer_reader *reader, struct evaluation *evaluation,
                         struct promql_distribution *distribution, size_t place);
 void answer_reader_clear(struct answer_reader *reader);
 
-/* The next frame, waiting for its bytes; they live until the next call. Errors: CORRUPT, those of
- * the distributor, memory. */
+/* The next frame, if all of it is there; it lives until more is read. Errors: CORRUPT. */
+enum error_code answer_next_frame(struct answer_reader *reader, bool *is_there_out,
+                                  enum answer_frame *kind_out, struct byte_reader *payload_out,
+                                  struct error *error);
+
+/* Wait for some more bytes. Errors: those of the distributor, UNAVAILABLE (they have ended),
+ * memory, of the query. */
+enum error_code answer_read_more(struct answer_reader *reader, struct error *error);
+
+/* Both: the next frame, waiting for its bytes. */
 enum error_code answer_read_frame(struct answer_reader *reader, enum answer_frame *kind_out,
                                   struct byte_reader *payload_out, struct error *error);
 

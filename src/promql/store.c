@@ -162,10 +162,9 @@ static const struct stream_operations STORED_OPERATIONS = {
     .close = stored_close,
 };
 
-/* Stores of which some may be empty or not initialised; owned from now on. */
-static enum error_code stores_stream(struct evaluation *evaluation, const struct step_range *steps,
-                                     struct store *stores, size_t store_count,
-                                     struct stream **stream_out, struct error *error)
+enum error_code stores_stream(struct evaluation *evaluation, const struct step_range *steps,
+                              struct store *stores, size_t store_count, struct stream **stream_out,
+                              struct error *error)
 {
     struct stored_stream *stored = arena_array(evaluation->arena, 1, sizeof *stored);
     size_t *first_index = arena_array(evaluation->arena, store_count, sizeof *first_index);

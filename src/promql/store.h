@@ -46,6 +46,12 @@ enum error_code store_hold(struct store *store, struct error *error);
 /* The store as a stream, which owns it from now on, whatever is answered. */
 enum error_code store_stream(struct store *store, struct stream **stream_out, struct error *error);
 
+/* Several, one behind the other, of the query's arena; some may be empty or not initialised. All
+ * are owned from now on, whatever is answered; what they hold was counted. */
+enum error_code stores_stream(struct evaluation *evaluation, const struct step_range *steps,
+                              struct store *stores, size_t store_count, struct stream **stream_out,
+                              struct error *error);
+
 /* Read all of `input`, in its order, into a stored stream, and close it. A stored one stays. */
 enum error_code vector_stream_store(struct stream *input, struct stream **stream_out,
                                     struct error *error);

@@ -5,18 +5,21 @@
 #include "promql/engine.h"
 
 /*
- * The first byte chooses a query, the rest is the answer of the one place that its sub-expressions
- * are sent to, in pieces of a few bytes. Whatever it says, the query is answered or refused within
- * its limits.
+ * The first byte chooses a query and whether there are one or two places; the rest are their
+ * answers, half of it each, in pieces of a few bytes. Whatever they say, the query is answered or
+ * refused within its limits.
  */
 
 enum { MEMORY_MAX = 8 * 1024 * 1024, SAMPLES_MAX = 200 * 1000 };
 
+enum { TWO_PLACES = 128 };
+
 struct answer {
     struct promql_distribution distribution;
-    const uint8_t *bytes;
-    size_t size;
-    size_t read;
+    const uint8_t *bytes[2];
+    size_t size[2];
+    size_t read[2];
+    size_t turn;
 };
 
 static struct answer answer;
@@ -24,13 +27,20 @@ static struct answer answer;
 static enum error_code answer_read(struct promql_distribution *self, size_t place,
                                    const uint8_t **bytes_out, size_t *size_out, struct error *error)
 {
-    (void)self, (void)place, (void)error;
+    (void)self, (void)error;
     enum { PIECE_MAX = 37 };
-    size_t left = answer.size - answer.read;
-    *bytes_out = answer.bytes + answer.read;
+    size_t left = answer.size[place] - answer.read[place];
+    *bytes_out = answer.bytes[place] + answer.read[place];
     *size_out = left < PIECE_MAX ? left : PIECE_MAX;
-    answer.read += *size_out;
+    answer.read[place] += *size_out;
     return ERROR_NONE;
+}
+
+static size_t answer_await(struct promql_distribution *self, const bool *unfinished)
+{
+    while (!unfinished[++answer.turn % self->place_count])
+        continue;
+    return answer.turn % self->place_count;
 }
 
 static void answer_close(struct promql_distribution *self)
@@ -40,6 +50,7 @@ static void answer_close(struct promql_distribution *self)
 
 static const struct promql_distribution_operations DISTRIBUTION_OPERATIONS = {
     .read = answer_read,
+    .await = answer_await,
     .close = answer_close,
 };
 
@@ -49,7 +60,6 @@ static enum error_code begin(struct promql_distributor *self,
 {
     (void)self, (void)request, (void)error;
     answer.distribution.operations = &DISTRIBUTION_OPERATIONS;
-    answer.distribution.place_count = 1;
     *distribution_out = &answer.distribution;
     return ERROR_NONE;
 }
@@ -90,11 +100,11 @@ static void evaluate(const char *query, int64_t step_ms)
     };
     struct promql_execution *execution = NULL;
     struct error error;
-    answer.read = 0;
+    answer.read[0] = answer.read[1] = answer.turn = 0;
     enum error_code code = promql_execution_create(&options, &execution, &error);
     assert(code == ERROR_NONE);
     code = promql_execution_run(execution, &error);
-    assert(code != ERROR_NONE || answer.read > 0);
+    assert(code != ERROR_NONE || answer.read[0] > 0);
     promql_execution_destroy(execution);
 }
 
@@ -104,9 +114,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0 || size > 65536)
         return 0;
-    const char *query = QUERIES[data[0] % (sizeof QUERIES / sizeof QUERIES[0])];
-    answer.bytes = data + 1;
-    answer.size = size - 1;
+    const char *query = QUERIES[data[0] % TWO_PLACES % (sizeof QUERIES / sizeof QUERIES[0])];
+    answer.distribution.place_count = data[0] < TWO_PLACES ? 1 : 2;
+    answer.bytes[0] = data + 1;
+    answer.size[0] = (size - 1) / answer.distribution.place_count;
+    answer.bytes[1] = data + 1 + answer.size[0];
+    answer.size[1] = size - 1 - answer.size[0];
     evaluate(query, 0);
     evaluate(query, 5000); /* steps enough for packing */
     return 0;

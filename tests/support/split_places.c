@@ -28,6 +28,7 @@ struct split_distribution {
     struct byte_buffer answers[PLACES_MAX];
     size_t read[PLACES_MAX];
     size_t next_size;
+    size_t turn;
 };
 
 struct buffer_sink {
@@ -66,6 +67,16 @@ static enum error_code split_read(struct promql_distribution *self, size_t place
     return ERROR_NONE;
 }
 
+/* The next unfinished one after some places or none. */
+static size_t split_await(struct promql_distribution *self, const bool *unfinished)
+{
+    struct split_distribution *split = (struct split_distribution *)self;
+    split->turn += 1 + split->next_size % 2;
+    while (!unfinished[split->turn % self->place_count])
+        split->turn++;
+    return split->turn % self->place_count;
+}
+
 static void split_close(struct promql_distribution *self)
 {
     struct split_distribution *split = (struct split_distribution *)self;
@@ -75,8 +86,14 @@ static void split_close(struct promql_distribution *self)
     free(split);
 }
 
-static const struct promql_distribution_operations DISTRIBUTION_OPERATIONS = {
+static const struct promql_distribution_operations IN_ORDER = {
     .read = split_read,
+    .close = split_close,
+};
+
+static const struct promql_distribution_operations AS_THEY_COME = {
+    .read = split_read,
+    .await = split_await,
     .close = split_close,
 };
 
@@ -137,7 +154,8 @@ static enum error_code split_begin(struct promql_distributor *self,
     struct split_distribution *split = calloc(1, sizeof *split);
     if (split == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "distribution");
-    split->distribution.operations = &DISTRIBUTION_OPERATIONS;
+    split->distribution.operations =
+        places->place_count > 2 && !places->faults.reads_in_order ? &AS_THEY_COME : &IN_ORDER;
     split->distribution.place_count = places->place_count;
     split->places = places;
     places->request_count++;

@@ -2,7 +2,7 @@
  * split_places - a promql_distributor over places in memory, for tests of what distributes.
  *
  * The series of a series_memory are dealt to the places by their labels; requests and answers go
- * through their bytes, answers in odd pieces.
+ * through their bytes, answers in odd pieces; those of more than two places as they come.
  */
 #ifndef SUPPORT_SPLIT_PLACES_H
 #define SUPPORT_SPLIT_PLACES_H
@@ -21,6 +21,7 @@ struct split_faults {
     size_t left_out_place; /* answers of this place (from 1) are left out with a warning; 0: none */
     size_t refused_place;  /* reading this place (from 1) fails: UNAVAILABLE; 0: none */
     bool declines;         /* everything */
+    bool reads_in_order;   /* one place after the other */
 };
 
 /* `memory` is copied. */

@@ -213,6 +213,24 @@ static void samples_are_counted_for_the_steps_that_look_at_them(void **state)
     }
 }
 
+static void an_answer_has_the_same_bits_in_whichever_order_places_answer(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const QUERIES[] = {"sum by (job) (rate(a[2m]) * 0.1)", "stddev(a ^ 0.3)",
+                                          "avg without (z) (b_total ^ 0.7)"};
+    for (size_t i = 0; i < sizeof QUERIES / sizeof QUERIES[0]; i++) {
+        double values[2][13];
+        for (size_t in_order = 0; in_order < 2; in_order++) {
+            split_places_set_faults(fixture->places,
+                                    (struct split_faults){.reads_in_order = in_order == 1});
+            const struct promql_result *result = ask(fixture, QUERIES[i]);
+            assert_int_equal(result->series[0].point_count, 13);
+            memcpy(values[in_order], result->series[0].values, sizeof values[in_order]);
+        }
+        assert_memory_equal(values[0], values[1], sizeof values[0]);
+    }
+}
+
 /* --- Places that do not answer as they should ----------------------------------------------------
  */
 
@@ -493,6 +511,7 @@ int main(void)
         WITH_FIXTURE(all_that_a_query_has_is_begun_before_the_first_answer_is_read),
         WITH_FIXTURE(what_is_in_a_sub_query_is_asked_for_at_its_steps),
         WITH_FIXTURE(samples_are_counted_for_the_steps_that_look_at_them),
+        WITH_FIXTURE(an_answer_has_the_same_bits_in_whichever_order_places_answer),
         WITH_FIXTURE(a_place_that_cannot_be_reached_fails_the_query),
         WITH_FIXTURE(a_place_that_is_left_out_is_a_warning),
         WITH_FIXTURE(an_answer_cut_anywhere_fails_the_query),
