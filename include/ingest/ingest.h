@@ -94,6 +94,9 @@ void ingest_destroy(struct ingest *ingest);
  * older map than the one there is is ignored. Copied; cheap, but not for every request. */
 void ingest_set_slots(struct ingest *ingest, const struct slot_map *slots);
 
+/* As the cluster has it, whatever the options said: before a series was stored. */
+void ingest_set_spread(struct ingest *ingest, uint32_t spread);
+
 /* Nothing is sent again any more: requests that wait to do so end now, INGEST_UNAVAILABLE. */
 void ingest_drain(struct ingest *ingest);
 

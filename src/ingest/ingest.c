@@ -45,6 +45,11 @@ void ingest_set_slots(struct ingest *ingest, const struct slot_map *slots)
         ingest->slots = *slots;
 }
 
+void ingest_set_spread(struct ingest *ingest, uint32_t spread)
+{
+    ingest->options.spread = spread;
+}
+
 void ingest_drain(struct ingest *ingest)
 {
     ingest->draining = true;

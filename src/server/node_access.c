@@ -5,6 +5,7 @@
 #include "access/web_config.h"
 #include "base/log.h"
 
+#include "node_cluster.h"
 #include "node_private.h"
 
 /* --- Loading ------------------------------------------------------------------------------------
@@ -158,6 +159,8 @@ static enum error_code reload(struct node *node, struct error *error)
     code = check_same_tls(node, config, error);
     if (code == ERROR_NONE && node->tls != NULL)
         code = tls_context_reload(node->tls, error);
+    if (code == ERROR_NONE && node->cluster != NULL && node->cluster->tls != NULL)
+        code = tls_context_reload(node->cluster->tls, error);
     size_t users = config == NULL ? 0 : config->user_count;
     size_t tokens = config == NULL ? 0 : config->token_count;
     if (code == ERROR_NONE)

@@ -260,8 +260,8 @@ static void on_dismissed(void *context, const char *reason)
     struct error error;
     (void)context;
     error_set(&error, ERROR_CONFLICT,
-              "the cluster does not have this node any more: %s; to come back it needs an empty "
-              "storage.directory",
+              "the cluster does not have this node any more: %s; started again it joins anew, if "
+              "its name is not taken, with this storage.directory or an empty one",
               reason);
     node_fatal_error(NULL, &error);
 }

@@ -116,12 +116,15 @@ static void node_follow_slots(struct node_loop *loop, const struct cluster_state
 {
     size_t shard_count;
     (void)cluster_state_shards(state, &shard_count);
+    if (shard_count == 0)
+        return; /* not founded yet */
     struct slot_map slots = {
         .version = cluster_state_facts(state)->slot_map_version + 1,
         .shard_count = (uint32_t)shard_count,
     };
     memcpy(slots.shards, cluster_state_slots(state), sizeof slots.shards);
     ingest_set_slots(loop->ingest, &slots);
+    ingest_set_spread(loop->ingest, cluster_state_facts(state)->spread);
 }
 
 /* --- Peers ----------------------------------------------------------------------------------- */

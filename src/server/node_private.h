@@ -203,6 +203,9 @@ void node_command_cluster(struct node *node, const struct api_cluster_command *c
                           struct scheduler *origin,
                           void (*done)(void *argument, const struct error *error), void *argument);
 
+/* node_program.c: of the cluster, or of this node when it is alone; no shards: not known yet. */
+struct topology node_topology(const struct node *node);
+
 /* node_program.c: what the API asks of the program. */
 struct api_program node_program(struct node *node);
 

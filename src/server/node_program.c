@@ -29,17 +29,27 @@ static enum error_code reload(void *context, struct error *error)
 /* --- All shards ---------------------------------------------------------------------------------
  */
 
-/* Of the cluster, or of this node when it is alone; 0: not known yet. */
+struct topology node_topology(const struct node *node)
+{
+    struct topology topology = node->topology;
+    if (node->cluster == NULL)
+        return topology;
+    struct cluster_view *view = cluster_board_view(node->cluster->board);
+    topology.shard_count = 0;
+    if (view != NULL) {
+        const struct cluster_state *state = cluster_view_state(view);
+        size_t count;
+        (void)cluster_state_shards(state, &count);
+        topology.shard_count = (uint32_t)count;
+        topology.spread = cluster_state_facts(state)->spread;
+    }
+    cluster_view_unref(view);
+    return topology;
+}
+
 static uint32_t count_shards(const struct node *node)
 {
-    size_t count = 0;
-    if (node->cluster == NULL)
-        return node->topology.shard_count;
-    struct cluster_view *view = cluster_board_view(node->cluster->board);
-    if (view != NULL)
-        (void)cluster_state_shards(cluster_view_state(view), &count);
-    cluster_view_unref(view);
-    return (uint32_t)count;
+    return node_topology(node).shard_count;
 }
 
 static struct routing *routing_of(const struct node *node, const struct scheduler *origin)

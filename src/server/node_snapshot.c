@@ -50,6 +50,7 @@ struct snapshot_all {
     char name[NAME_BYTES];
     char folder[FOLDER_BYTES]; /* on the node's disk, unfinished */
     char root[ROOT_BYTES];     /* the same as a path of the file system */
+    struct topology topology;  /* of the copy, which is a node alone */
     size_t shard_count;
     struct snapshot_one shards[];
 };
@@ -69,7 +70,7 @@ static void prepare_run(struct job *job)
     enum error_code code = data_directory_open(all->root, data_directory_version(node->directory),
                                                &all->directory, &all->error);
     if (code == ERROR_NONE)
-        code = topology_open(all->root, &node->topology, &topology, &all->error);
+        code = topology_open(all->root, &all->topology, &topology, &all->error);
     (void)code; /* is in the error */
 }
 
@@ -185,7 +186,8 @@ static void copy_on_loop(struct task *task)
     one->copy.done = shard_copied;
     one->copy.directory = one->directory;
     one->flush.done = shard_frozen;
-    if (one->all->head == API_SNAPSHOT_SKIPS_HEAD)
+    /* Who does not lead can't freeze: it has what was frozen last. */
+    if (one->all->head == API_SNAPSHOT_SKIPS_HEAD || !replica_is_ready(one->replica))
         shard_copy(replica_shard(one->replica), &one->copy);
     else
         replica_flush(one->replica, &one->flush);
@@ -205,6 +207,10 @@ static void prepare_done(struct job *job)
         one->all = all;
         one->replica = replica_table_hold(node->replicas, shard);
         snprintf(one->directory, sizeof one->directory, "%s/shards/%04u", all->folder, shard);
+        if (one->replica == NULL) { /* others have it */
+            shard_copied(&one->copy);
+            continue;
+        }
         one->task.run = copy_on_loop;
         scheduler_post(loop->environment.scheduler, &one->task);
     }
@@ -228,11 +234,15 @@ void node_snapshot(struct node *node, enum api_snapshot_head head, struct schedu
                    void (*done)(void *argument, const char *name, const struct error *error),
                    void *argument)
 {
-    uint32_t shards = node->topology.shard_count;
+    struct topology topology = node_topology(node);
+    uint32_t shards = topology.shard_count;
     struct snapshot_all *all = calloc(1, sizeof *all + shards * sizeof all->shards[0]);
     struct error error;
-    if (all == NULL) {
-        error_set(&error, ERROR_UNAVAILABLE, "not enough memory for a snapshot");
+    if (all == NULL || shards == 0) {
+        error_set(&error, ERROR_UNAVAILABLE,
+                  all == NULL ? "not enough memory for a snapshot"
+                              : "the cluster is not known yet");
+        free(all);
         done(argument, NULL, &error);
         return;
     }
@@ -250,6 +260,7 @@ void node_snapshot(struct node *node, enum api_snapshot_head head, struct schedu
     all->origin = origin;
     all->done = done;
     all->argument = argument;
+    all->topology = topology;
     all->shard_count = shards;
     all->outstanding = shards;
     error_clear(&all->error);
