@@ -62,6 +62,7 @@ enum error_code node_cluster_prepare(struct node *node, struct error *error)
     cluster->node = node;
     cluster->incarnation = random_next(random_system()) | 1;
     cluster->transfer_budget.bytes_per_second = settings->cluster_copy_rate;
+    cluster->opened_ms = clock_monotonic_ms(clock_system());
     pthread_mutex_init(&cluster->mutex, NULL);
     enum error_code code = cluster_addresses_read(settings, &cluster->addresses, error);
     if (code == ERROR_NONE)
@@ -239,6 +240,8 @@ static void on_observed(void *context, const struct meta_view *view)
             cluster_board_note_leader(node->cluster->board, (uint32_t)shard,
                                       view->shard_leaders[shard]);
     atomic_store(&node->cluster->agreed_ms, view->agreed_ms);
+    cluster_figures_observe(&node->cluster->figures, meta_state(node->cluster->meta), view,
+                            clock_now_ms(clock_system()), clock_monotonic_ms(clock_system()));
     hosting_observed(node->hosting, view);
 }
 
@@ -246,6 +249,7 @@ static void on_report(void *context, struct meta_report *report_out)
 {
     struct node *node = context;
     hosting_report(node->hosting, report_out);
+    cluster_figures_report(&node->cluster->figures, meta_state(node->cluster->meta), report_out);
     report_out->stopping |= atomic_load(&node->draining);
 }
 

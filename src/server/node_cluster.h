@@ -18,6 +18,7 @@
 #include "platform/network_system.h"
 
 #include "cluster_addresses.h"
+#include "node_cluster_metrics.h"
 #include "node_private.h"
 
 enum { WAITING_FOR_BYTES = 200 };
@@ -34,6 +35,8 @@ struct node_cluster {
     struct meta *meta;       /* loop 0's */
     uint64_t incarnation;
     struct transfer_budget transfer_budget;
+    uint64_t opened_ms; /* monotonic */
+    struct cluster_figures figures;
 
     /* Loop 0. */
     uint64_t node_id; /* 0: not known yet */

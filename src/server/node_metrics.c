@@ -4,6 +4,7 @@
 
 #include "machine.h"
 #include "metric_emit.h"
+#include "node_cluster_metrics.h"
 #include "node_private.h"
 
 /* --- Shards
@@ -276,5 +277,6 @@ bool node_add_metrics(struct node *node)
            metrics_add_collector(node->metrics, collect_cache, node) &&
            metrics_add_collector(node->metrics, collect_queries, node) &&
            metrics_add_collector(node->metrics, collect_workers, node) &&
-           node_add_limit_metrics(node) && node_add_loop_metrics(node);
+           node_add_limit_metrics(node) && node_add_loop_metrics(node) &&
+           node_add_cluster_metrics(node);
 }

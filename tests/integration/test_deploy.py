@@ -111,7 +111,10 @@ class Deploy(harness.IntegrationTest):
         if harness.SANITIZED:
             self.skipTest("sanitizers bring libraries of their own")
         packages = set()
-        for library in re.findall(r"=> (/\S+)", self.assert_runs("ldd", harness.BINARY)):
+        # What these need in turn comes with their packages.
+        needed = re.findall(r"NEEDED\s+(\S+)", self.assert_runs("objdump", "-p", harness.BINARY))
+        found = dict(re.findall(r"(\S+) => (/\S+)", self.assert_runs("ldd", harness.BINARY)))
+        for library in (found[name] for name in needed if name in found):
             real = os.path.realpath(library)
             for path in library, real, real.replace("/usr/lib/", "/lib/", 1):
                 status, words = run("dpkg", "-S", path)

@@ -43,12 +43,19 @@ class Documentation(harness.IntegrationTest):
         finally:
             connection.close()
 
+    def cluster_metrics(self, node):
+        """As metrics; None before the node has heard of its cluster and has its shards."""
+        text = self.metrics(node)
+        return text if text and "gnomon_cluster_nodes{" in text and \
+            "gnomon_shard_series{" in text else None
+
     def test_metrics_are_documented(self):
-        # With TLS, because that has a metric of its own.
+        # With TLS and in a cluster, because these have metrics of their own.
         certificate, key = make_certificate(self.folder, "server")
         node = self.start(harness.Node(self.folder, harness.free_port(), [
-            f"--http.tls.certificate={certificate}", f"--http.tls.key={key}"]))
-        lines = harness.wait_until(lambda: self.metrics(node), "the metrics are there",
+            f"--http.tls.certificate={certificate}", f"--http.tls.key={key}",
+            f"--cluster.listen=127.0.0.1:{harness.free_port()}"]))
+        lines = harness.wait_until(lambda: self.cluster_metrics(node), "the metrics are there",
                                    alive=node).split("\n")
         real = {line.split()[2] for line in lines if line.startswith("# TYPE ")}
         documented = set(first_cells(page("metrics.md")))
