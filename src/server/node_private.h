@@ -171,6 +171,9 @@ bool node_add_metrics(struct node *node);
 /* node_loop_metrics.c: of what belongs to loops. */
 bool node_add_loop_metrics(struct node *node);
 
+/* node_fanout_metrics.c: of what nodes ask each other for queries. */
+bool node_add_fanout_metrics(struct node *node);
+
 /* node_limit_metrics.c: of the settings, and of what the node writes into itself. */
 bool node_add_limit_metrics(struct node *node);
 

@@ -117,6 +117,11 @@ enum error_code node_open_shared(struct node *node, struct error *error)
         return error_set(error, ERROR_OUT_OF_MEMORY, "metrics");
     /* One worker more than processors: a freeze goes on beside as many queries. */
     struct worker_pool_options pool_options = {.worker_count = settings->query_concurrency + 2};
+    /* Queries that wait for other nodes keep their workers; as many are there for those nodes. */
+    if (settings_are_clustered(settings))
+        pool_options.worker_count += settings->query_concurrency;
+    if (pool_options.worker_count > WORKER_COUNT_MAX)
+        pool_options.worker_count = WORKER_COUNT_MAX;
     enum error_code code = worker_pool_create(&pool_options, &node->pool, error);
     if (code == ERROR_NONE)
         code = page_cache_create(settings->storage_cache_bytes, &node->cache, error);
