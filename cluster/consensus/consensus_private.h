@@ -119,6 +119,7 @@ bool send_message(struct consensus *consensus, uint64_t node_id,
 
 /* Follow in `term`, which is at least the present one; leader_id 0: whoever will lead. */
 void become_follower(struct consensus *consensus, uint64_t term, uint64_t leader_id);
+void election_hasten(struct consensus *consensus);
 void vote_for_leader(struct consensus *consensus, uint64_t leader_id);
 void election_restart_timer(struct consensus *consensus);
 void election_tick(struct consensus *consensus);

@@ -252,6 +252,10 @@ void consensus_send_snapshot(struct consensus *consensus, uint64_t node_id,
 
 void consensus_peer_lost(struct consensus *consensus, uint64_t node_id)
 {
+    if (consensus->state == CONSENSUS_FOLLOWER && consensus->leader_id == node_id) {
+        election_hasten(consensus);
+        return;
+    }
     struct progress *progress =
         consensus->state == CONSENSUS_LEADER ? progress_find(consensus, node_id) : NULL;
     if (progress == NULL || progress->state != PROGRESS_PIPELINE)

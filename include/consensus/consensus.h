@@ -209,7 +209,7 @@ void consensus_receive(struct consensus *consensus, uint64_t now_ms, uint64_t fr
 /* The oldest write of `append` or consensus_install that was not told is durable. */
 void consensus_written(struct consensus *consensus);
 
-/* What was sent to a peer and not acknowledged is lost. */
+/* What was sent to a peer and not acknowledged is lost. If it leads, another one shall soon. */
 void consensus_peer_lost(struct consensus *consensus, uint64_t node_id);
 
 /* What the world refused to send to it may go now. It is also tried with each heartbeat. */

@@ -65,10 +65,12 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
     options.shard.directory = resident->directory;
     enum error_code code = replica_create(&options, &resident->replica, error);
     if (code == ERROR_NONE)
+        code = loop->options.transfer == NULL
+                   ? ERROR_NONE
+                   : transfer_add_shard(loop->options.transfer, hosting_group_of(shard_id),
+                                        replica_shard(resident->replica), error);
+    if (code == ERROR_NONE)
         code = replica_start(resident->replica, error);
-    if (code == ERROR_NONE && loop->options.transfer != NULL)
-        code = transfer_add_shard(loop->options.transfer, hosting_group_of(shard_id),
-                                  replica_shard(resident->replica), error);
     if (code != ERROR_NONE) {
         free(resident); /* the process ends */
         return error_wrap(error, "shard %u", shard_id);
