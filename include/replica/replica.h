@@ -190,10 +190,6 @@ enum error_code replica_change_members(struct replica *replica, struct group_req
 enum error_code replica_transfer(struct replica *replica, struct group_request *request,
                                  uint64_t node_id, struct error *error);
 
-/* Its Raft group, to change members or to transfer leadership; lives as long as the replica. On the
- * loop. */
-struct group *replica_group(struct replica *replica);
-
 void replica_group_status(const struct replica *replica, struct group_status *status_out);
 
 #endif

@@ -88,16 +88,6 @@ static void settle_without(struct replica *replica)
     settle_end(replica);
 }
 
-/* The last entries that a start finds may not be for the shard, and not be committed for long. */
-static void follow_upkeep(struct replica *replica)
-{
-    struct group_status status;
-    group_status(replica->group, &status);
-    if (!status.replaying && replica->entries == NULL)
-        replica_end_replay(replica);
-    shard_tend(replica->shard);
-}
-
 void replica_upkeep(struct timer *timer)
 {
     struct replica *replica = (struct replica *)((char *)timer - offsetof(struct replica, upkeep));
@@ -112,7 +102,7 @@ void replica_upkeep(struct timer *timer)
             shard_freeze(replica->shard);
         shard_maintain(replica->shard);
     } else if (!replica->closing) {
-        follow_upkeep(replica);
+        shard_tend(replica->shard);
     }
 }
 

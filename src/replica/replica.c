@@ -140,11 +140,6 @@ struct shard *replica_shard(struct replica *replica)
     return replica->shard;
 }
 
-struct group *replica_group(struct replica *replica)
-{
-    return replica->group;
-}
-
 bool replica_is_ready(const struct replica *replica)
 {
     return atomic_load(&replica->ready);

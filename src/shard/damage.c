@@ -12,9 +12,12 @@ void damage_tell(const struct shard *shard, const char *path, const struct error
 {
     log_event(LOG_ERROR, "shard",
               "a file is damaged: queries that need it fail, everything else goes on",
-              "shard=%u file=\"%s\" error=\"%s\" next=\"put a sound copy in its place: it is "
-              "looked for again at times, and at a restart\"",
-              shard->options.shard_id, path, reason->message);
+              "shard=%u file=\"%s\" error=\"%s\" next=\"%s\"", shard->options.shard_id, path,
+              reason->message,
+              shard->peers.fetcher != NULL
+                  ? "it is fetched from another replica"
+                  : "put a sound copy in its place: it is looked for again at times, and at a "
+                    "restart");
 }
 
 bool damage_is_of_file(enum error_code code)

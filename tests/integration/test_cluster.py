@@ -141,6 +141,39 @@ class Failing(ClusterTest):
         self.end_writer(writer)
         self.check_everywhere()
 
+    def restart_at_once(self, names):
+        for name in names:
+            self.nodes[name].process.kill()
+        for name in names:
+            former = self.nodes[name]
+            former.wait()
+            self.nodes[name] = self.start(harness.Node(former.folder, former.port,
+                                                       former.settings))
+        for name in names:
+            self.nodes[name].wait_ready()
+
+    def test_a_node_that_missed_more_than_the_log_keeps_takes_over_files(self):
+        n1, n2, n3 = self.launch_all(["n1", "n2", "n3"])
+        writer = self.start_writer([n1.url()])
+        self.wait_for_samples(20000)
+        n3.process.kill()
+        n3.wait()
+        self.wait_for_samples(20000)
+        self.end_writer(writer)
+        for node in (n1, n2):  # what is frozen leaves the log,
+            self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
+        self.restart_at_once(["n1", "n2"])  # and their memory
+        n3 = self.relaunch("n3")
+        harness.wait_until(
+            lambda: n3.log_text().count("the state of another replica is taken over") >= 8,
+            "all shards have taken over files")
+        self.nodes["n1"].process.kill()  # its replicas are needed now
+        self.nodes.pop("n1").wait()
+        harness.wait_until(lambda: sum(entry.get("leaders", 0) for entry in
+                                       self.cluster(n3)["nodes"] if entry["name"] != "n1") == 8,
+                           "the others lead")
+        self.check_everywhere()
+
     def test_all_nodes_killed_at_once_come_back_with_everything(self):
         nodes = self.launch_all(["n1", "n2", "n3"])
         writer = self.start_writer([nodes[0].url()])

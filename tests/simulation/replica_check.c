@@ -124,7 +124,7 @@ static void mend(struct replica_cluster *cluster)
 static bool is_member(struct cluster_node *leader, const struct cluster_node *node)
 {
     struct consensus_member members[CONSENSUS_MEMBERS_MAX];
-    size_t count = group_members(replica_group(leader->replica), members);
+    size_t count = replica_members(leader->replica, members);
     for (size_t i = 0; i < count; i++)
         if (members[i].node_id == node->number + 1)
             return members[i].role != CONSENSUS_ROLE_SPARE;

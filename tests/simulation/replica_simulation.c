@@ -103,8 +103,7 @@ static bool change(struct cluster_node *leader, enum group_change_kind kind, siz
     assert(request != NULL);
     request->base.done = change_done;
     request->cluster = leader->cluster;
-    if (group_change_members(replica_group(leader->replica), &request->base, &wanted, &error) !=
-        ERROR_NONE) {
+    if (replica_change_members(leader->replica, &request->base, &wanted, &error) != ERROR_NONE) {
         free(request);
         return false;
     }
@@ -120,7 +119,7 @@ static void improve_members(struct replica_cluster *cluster)
     bool is_member[REPLICA_NODES_MAX] = {false};
     if (leader == NULL)
         return;
-    size_t count = group_members(replica_group(leader->replica), members);
+    size_t count = replica_members(leader->replica, members);
     for (size_t i = 0; i < count; i++) {
         size_t number = (size_t)members[i].node_id - 1;
         is_member[number] = true;
@@ -150,7 +149,7 @@ static void wipe(struct replica_cluster *cluster, struct cluster_node *node)
         cluster->node_count == REPLICA_NODES_MAX)
         return;
     struct consensus_member members[CONSENSUS_MEMBERS_MAX];
-    size_t count = group_members(replica_group(leader->replica), members), voters = 0;
+    size_t count = replica_members(leader->replica, members), voters = 0;
     for (size_t i = 0; i < count; i++) {
         struct cluster_node *member = &cluster->nodes[members[i].node_id - 1];
         if (members[i].role != CONSENSUS_ROLE_VOTER || !member->exists || !member->alive)

@@ -363,9 +363,80 @@ static void a_read_is_confirmed_by_a_round_that_a_majority_answered(void **state
     replicas_destroy(replicas);
 }
 
+/* --- The past ------------------------------------------------------------------------------ */
+
+static void note_nothing(struct consensus_world *self, uint64_t term, uint64_t vote)
+{
+    (void)self;
+    (void)term;
+    (void)vote;
+}
+
+/* After a start behind a snapshot at 100: entries from 51 on are on the disk. */
+static void what_the_disk_has_before_the_base_is_known_once_it_was_seen(void **state)
+{
+    (void)state;
+    static const struct consensus_world_operations NOTHING = {.store_metadata = note_nothing};
+    static struct consensus_world world = {.operations = &NOTHING};
+    struct random_generator random;
+    random_generator_init(&random, 1);
+    struct membership members = {.count = 2, .members = {{.node_id = 1}, {.node_id = 2}}};
+    const struct consensus_options options = {
+        .node_id = 1,
+        .world = &world,
+        .random = &random.base,
+        .heartbeat_ms = HEARTBEAT_MS,
+        .election_ms = ELECTION_MS,
+    };
+    const struct consensus_stored stored = {
+        .term = 7,
+        .snapshot_index = 100,
+        .snapshot_term = 6,
+        .membership_index = 80,
+        .membership = &members,
+    };
+    struct consensus *consensus;
+    struct error error;
+    assert_int_equal(consensus_create(&options, &stored, &consensus, &error), ERROR_NONE);
+    assert_int_equal(consensus_term_at(consensus, 100), 6);
+    assert_int_equal(consensus_term_at(consensus, 99), 0);
+
+    const struct consensus_term terms[] = {{50, 3}, {60, 6}};
+    struct consensus_members *before = calloc(2, sizeof *before);
+    before[0] = (struct consensus_members){.index = 10, .membership = {.count = 1}};
+    before[1] = (struct consensus_members){.index = 80, .membership = members};
+    const struct consensus_past past = {
+        .index = 50,
+        .terms = terms,
+        .term_count = 2,
+        .memberships = before,
+        .membership_count = 2,
+    };
+    uint64_t index;
+    consensus_recall(consensus, &past);
+    free(before);
+    assert_int_equal(consensus_term_at(consensus, 49), 0);
+    assert_int_equal(consensus_term_at(consensus, 50), 3);
+    assert_int_equal(consensus_term_at(consensus, 59), 3);
+    assert_int_equal(consensus_term_at(consensus, 99), 6);
+    assert_int_equal(consensus_membership_at(consensus, 50, &index)->count, 1);
+    assert_int_equal(index, 10);
+    assert_int_equal(consensus_membership_at(consensus, 85, &index)->count, 2);
+    assert_int_equal(index, 80);
+
+    consensus_forget(consensus, 70); /* a later freeze */
+    assert_int_equal(consensus_term_at(consensus, 69), 0);
+    assert_int_equal(consensus_term_at(consensus, 70), 6);
+    assert_int_equal(consensus_membership_at(consensus, 75, &index)->count, 1);
+    consensus_forget(consensus, 90);
+    assert_int_equal(consensus_membership_at(consensus, 95, &index)->count, 2);
+    consensus_destroy(consensus);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_the_disk_has_before_the_base_is_known_once_it_was_seen),
         cmocka_unit_test(a_single_voter_leads_at_once_in_a_new_term),
         cmocka_unit_test(one_of_three_is_elected_and_stays),
         cmocka_unit_test(a_leader_alone_steps_down_and_comes_back_without_disturbing),
