@@ -20,8 +20,8 @@ void election_restart_timer(struct consensus *consensus)
                                  random_below(consensus->options.random, (uint32_t)election_ms);
 }
 
-/* The leader's connection is gone, and very likely the leader: so much sooner is it asked for votes,
- * which those who still hear it refuse. */
+/* The leader's connection is gone, and very likely the leader: so much sooner is it asked for
+ * votes, which those who still hear it refuse. */
 void election_hasten(struct consensus *consensus)
 {
     enum { HASTE = 4 };
