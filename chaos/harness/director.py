@@ -51,7 +51,8 @@ class Director:
             possible = [name for name in possible if not self.kinds[name].needs_peers]
         if not possible:
             return None
-        name = self.random.choice(possible)
+        weights = [self.kinds[name].weight for name in possible]
+        name = self.random.choices(possible, weights)[0]
         kind = self.kinds[name]
         if self.active and len(hurt) + kind.victim_count > most:
             return None

@@ -168,8 +168,8 @@ def execute(options):
                           f"{options.scenario}-{options.nodes}-{seed}")
     disks.remove(folder)
     os.makedirs(folder)
-    run = Run(seed, folder, options.series or (256 if measuring else 64),
-              options.interval or (0.02 if measuring else 0.1))
+    run = Run(seed, folder, options.series or (128 if measuring else 64),
+              options.interval or (0.05 if measuring else 0.1))
     names = [f"node-{i + 1}" for i in range(options.nodes)]
     network = networks.Network(tools["switch"], names, seed)
     kinds = directors.load(scenario, options.nodes)

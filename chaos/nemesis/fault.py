@@ -11,6 +11,7 @@ class Fault:
     needs_moved_clocks = False
     victim_count = 1
     hold_s = (3, 10)      # the fault lasts so long, by chance
+    weight = 1.0          # how often among others
     # Other faults at the same time would ask for more than is promised.
     alone = False
 

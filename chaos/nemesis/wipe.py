@@ -7,6 +7,7 @@ REBUILT_S = 180
 class Nemesis(Fault):
     needs_peers = True
     hold_s = (0, 5)
+    weight = 0.2 # takes long
     alone = True # until the copies are made again, another loss may be one too many
 
     def inject(self):

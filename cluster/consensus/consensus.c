@@ -350,6 +350,9 @@ void consensus_status(const struct consensus *consensus, struct consensus_status
         .commit_index = consensus->commit_index,
         .told_index = consensus->told_index > consensus->commit_index ? consensus->told_index
                                                                       : consensus->commit_index,
+        .told_is_new = consensus->state == CONSENSUS_LEADER
+                           ? consensus->commit_index >= consensus->own_index
+                           : consensus->told_term == consensus->term,
         .last_index = last_index,
         .stored_index = consensus->stored_index,
         .base_index = log->base_index,

@@ -68,6 +68,7 @@ struct consensus {
     uint64_t matched_index;
     uint64_t answered_index; /* durable part of it that the leader was told */
     uint64_t told_index;     /* committed, as leaders said, be it here or not */
+    uint64_t told_term;      /* the last in which an entry of the term itself was told of */
 
     /* Standing. */
     bool pre_vote;

@@ -181,6 +181,9 @@ void receive_append(struct consensus *consensus, uint64_t from_node,
     if (matched > consensus->matched_index)
         consensus->matched_index = matched;
     commit_to(consensus, append->commit_index < matched ? append->commit_index : matched);
+    /* Until then a leader may know less than others were told before it. */
+    if (consensus_log_term(&consensus->log, consensus->commit_index) == consensus->term)
+        consensus->told_term = consensus->term;
 
     if (position == append->entry_count || answerable_index(consensus) > consensus->answered_index)
         answer(consensus, from_node, append->round);

@@ -334,7 +334,7 @@ void group_status(const struct group *group, struct group_status *status_out)
         .leader_heard_ms = status.leader_heard_ms,
         .commit_index = status.commit_index,
         .is_current = running && !group->replaying && !group->install_in_flight &&
-                      group->handled_index >= status.told_index,
+                      status.told_is_new && group->handled_index >= status.told_index,
         .transferring = running && status.transferring,
         .is_changing = running && status.membership_index > status.commit_index,
         .last_index = running ? status.last_index : 0,

@@ -302,6 +302,8 @@ struct consensus_status {
     uint64_t own_index;       /* of the first entry of a leader's term; 0 when it does not lead */
     uint64_t commit_index;
     uint64_t told_index; /* the highest that a leader said is committed, be it here or not */
+    bool told_is_new;    /* it is not before what former leaders committed: the leader of this term
+                          * has committed an entry of its own (Raft, section 8) */
     uint64_t last_index;
     uint64_t stored_index;     /* durable here */
     uint64_t base_index;       /* entries above it are in memory */

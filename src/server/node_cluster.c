@@ -251,6 +251,8 @@ static void on_report(void *context, struct meta_report *report_out)
     hosting_report(node->hosting, report_out);
     cluster_figures_report(&node->cluster->figures, meta_state(node->cluster->meta), report_out);
     report_out->stopping |= atomic_load(&node->draining);
+    /* A full disk takes no writes: others shall lead until there is room. */
+    report_out->slow_disk |= atomic_load(&node->replica_node.journals_low) > 0;
 }
 
 static void on_transfer(void *context, uint32_t shard_id, uint64_t to_node)
