@@ -104,6 +104,18 @@ static void release(struct node *node)
     free(node);
 }
 
+static void start_figures(struct node_loop *loop)
+{
+    struct loop_figures_sources sources = {
+        .journal = loop->journal,
+        .ingest = loop->ingest,
+        .host = &loop->host,
+        .transport = &loop->transport,
+        .transfer = &loop->transfer,
+    };
+    loop_figures_start(&loop->figures, loop->environment.scheduler, &sources);
+}
+
 void node_run(struct node *node)
 {
     struct error error;
@@ -115,8 +127,7 @@ void node_run(struct node *node)
         log_event(LOG_WARNING, "server", "own metrics are not written", "error=\"%s\"",
                   error.message);
     for (size_t i = 0; i < node->loop_count; i++)
-        loop_figures_start(&node->loops[i].figures, node->loops[i].environment.scheduler,
-                           node->loops[i].journal, &node->loops[i].host, node->loops[i].ingest);
+        start_figures(&node->loops[i]);
     for (size_t i = 1; i < node->loop_count; i++) {
         if (loop_start(node->loops[i].loop, &error) != ERROR_NONE)
             node_fatal_error(NULL, &error);

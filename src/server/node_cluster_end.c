@@ -31,7 +31,9 @@ static void transfer_closed(void *context)
 static void transport_closed(void *context)
 {
     struct node_loop *loop = context;
-    transfer_close(loop->transfer, transfer_closed, loop);
+    struct transfer *transfer = loop->transfer;
+    loop->transfer = NULL;
+    transfer_close(transfer, transfer_closed, loop);
 }
 
 void node_cluster_close_network(struct node_loop *loop, void (*done)(void *context), void *context)

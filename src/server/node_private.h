@@ -177,6 +177,9 @@ bool node_add_fanout_metrics(struct node *node);
 /* node_limit_metrics.c: of the settings, and of what the node writes into itself. */
 bool node_add_limit_metrics(struct node *node);
 
+/* node_network_metrics.c: of the ways between nodes, on one that has any. */
+bool node_add_network_metrics(struct node *node);
+
 /* self_write.c: the node's own metrics into itself, from loop 0. */
 enum error_code self_write_start(struct node *node, struct self_write **self_write_out,
                                  struct error *error);
