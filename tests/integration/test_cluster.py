@@ -22,11 +22,12 @@ class ClusterTest(harness.IntegrationTest):
         return ports.setdefault(name, harness.free_port())
 
     def settings_of(self, name, peers, *more):
+        more = more or ("--cluster.shards=8",)
         entries = ",".join(f"{peer}=127.0.0.1:{self.port_of(self.cluster_ports, peer)}"
                            for peer in peers)
         return (f"--cluster.node={name}", f"--cluster.peers={entries}",
                 f"--cluster.listen=127.0.0.1:{self.port_of(self.cluster_ports, name)}",
-                f"--cluster.zone=zone-{name}", "--cluster.shards=8",
+                f"--cluster.zone=zone-{name}",
                 "--telemetry.self_write=false", *more)
 
     def launch(self, name, peers, *more):
@@ -112,6 +113,65 @@ class Forming(ClusterTest):
         alone = self.start(harness.Node(node.folder, node.port))
         self.assertEqual(alone.wait(), 1)
         self.assertIn("belongs to a cluster", alone.log_text())
+
+
+class Growing(ClusterTest):
+    def start_first(self):
+        """A node that was alone, with data, is started again as the first of a cluster."""
+        folder = os.path.join(self.folder, "n1")
+        os.makedirs(folder)
+        alone = self.start(harness.Node(folder, self.port_of(self.http_ports, "n1"),
+                                        ("--telemetry.self_write=false",))).wait_ready()
+        writer = self.start_writer([alone.url()])
+        harness.wait_until(lambda: alone.metric("gnomon_ingest_samples_total") >= 20000,
+                           "a node alone has samples", alive=alone)
+        self.end_writer(writer)
+        alone.terminate()
+        return self.launch("n1", []).wait_ready()
+
+    def healthy(self, node):
+        picture = self.cluster(node)
+        return picture["observed"] and picture["progress"]["planned"] == 3 * len(picture["shards"]) \
+            and picture["progress"]["done"] == picture["progress"]["planned"]
+
+    def test_a_node_alone_grows_to_three_under_load(self):
+        first = self.start_first()
+        self.check_on(first)
+        writer = self.start_writer([first.url()])
+        for name in ("n2", "n3"):
+            self.launch(name, ["n1"])
+        harness.wait_until(lambda: self.healthy(first), "each shard has three replicas")
+        self.wait_for_samples(5000)
+        self.end_writer(writer)
+        for node in self.nodes.values():
+            node.wait_ready()
+        self.check_everywhere()
+        first.process.kill()
+        first.wait()
+        del self.nodes["n1"]
+        self.check_everywhere()
+
+    def test_a_fourth_node_takes_its_share_and_a_drained_one_may_go(self):
+        self.launch_all(["n1", "n2", "n3"])
+        writer = self.start_writer([self.nodes["n1"].url()])
+        self.wait_for_samples(20000)
+        self.assertEqual(self.nodes["n1"].request("POST", "/api/v1/admin/flush").status, 204)
+        fourth = self.launch("n4", ["n2"]).wait_ready()
+
+        def replicas_of(name):
+            return next(entry["replicas"] for entry in self.cluster(fourth)["nodes"]
+                        if entry["name"] == name)
+        harness.wait_until(lambda: replicas_of("n4") >= 6 and self.healthy(fourth),
+                           "the fourth node has its share")
+        answer = self.nodes["n1"].request("POST", "/api/v1/admin/cluster/drain?node=n2")
+        self.assertEqual(answer.status, 204, answer.body)
+        harness.wait_until(lambda: replicas_of("n2") == 0 and self.healthy(fourth),
+                           "the drained node is empty")
+        self.end_writer(writer)
+        self.nodes.pop("n2").terminate()
+        answer = self.nodes["n1"].request("POST", "/api/v1/admin/cluster/remove?node=n2")
+        self.assertEqual(answer.status, 204, answer.body)
+        self.check_everywhere()
 
 
 class Failing(ClusterTest):
