@@ -153,6 +153,7 @@ enum error_code shard_make_state(const struct shard *shard, const uint8_t *manif
     enum error_code code = manifest_decode(manifest_bytes, size_bytes, &manifest, error);
     if (code == ERROR_NONE)
         code = fill_state(made, &manifest, error);
+    manifest_clear(&manifest); /* if it was not taken */
     if (code != ERROR_NONE) {
         shard_state_destroy(made);
         return error_wrap(error, "restore shard %u", shard->options.shard_id);
