@@ -99,6 +99,26 @@ static void print_shards(json_t *cluster, FILE *out)
     json_array_foreach(shards, i, shard) if (is_remarkable(shard)) print_shard(shard, out);
 }
 
+/* Who has a vote in the meta group; one that is dead counts, until it is removed. */
+static void print_votes(json_t *nodes, FILE *out)
+{
+    json_t *node;
+    size_t i, votes = 0, dead = 0;
+    fprintf(out, "meta group: votes of");
+    json_array_foreach(nodes, i, node)
+    {
+        if (!truth_in(node, "metaVoter"))
+            continue;
+        bool alive = truth_in(node, "alive");
+        votes++;
+        dead += !alive;
+        fprintf(out, " %s%s", text_in(node, "name"), alive ? "" : " (DEAD)");
+    }
+    if (dead > 0)
+        fprintf(out, ": it stops when %zu more die", votes - dead - votes / 2);
+    fprintf(out, "\n");
+}
+
 /* --- Public ---------------------------------------------------------------------------------- */
 
 void cluster_status_print(json_t *cluster, FILE *out)
@@ -120,6 +140,8 @@ void cluster_status_print(json_t *cluster, FILE *out)
         fprintf(out, "meta group led by %s; %lld of %lld replicas healthy\n",
                 text_in(cluster, "metaLeader"), number_in(progress, "done"),
                 number_in(progress, "planned"));
+    if (observed)
+        print_votes(json_object_get(cluster, "nodes"), out);
     fprintf(out, "\n%-16s %-10s %-9s %-5s %-8s %8s %8s  %s\n", "NODE", "ZONE", "STATE", "ALIVE",
             "HEARD", "REPLICAS", "LEADERS", "ADDRESS");
     json_array_foreach(json_object_get(cluster, "nodes"), i, node) print_node(node, observed, out);
