@@ -363,8 +363,8 @@ struct placement_limits node_placement_limits(const struct node *node)
     return (struct placement_limits){
         .replace_after_ms = node->settings->cluster_replace_after_ms,
         .caught_up_bytes = 1 << 20,
-        .moves_total = 8,
-        .moves_per_node = 2,
+        .moves_total = 16,
+        .moves_per_node = 4,
         .transfers_total = 4,
         .transfer_pause_ms = 30 * 1000,
     };
