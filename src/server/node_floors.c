@@ -30,6 +30,8 @@ static enum error_code open_fanout(struct node *node, struct error *error)
         .timeout_ms = (uint64_t)node->settings->query_timeout_ms,
     };
     code = fanout_create(&options, &node->fanout, error);
+    if (code == ERROR_NONE && cluster == NULL)
+        fanout_set_node(node->fanout, NODE_ID);
     for (size_t i = 0; code == ERROR_NONE && cluster != NULL && i < node->loop_count; i++)
         fanout_attach(node->fanout, i, node->loops[i].environment.scheduler,
                       node->loops[i].transport);
@@ -79,6 +81,7 @@ static enum error_code open_routing(struct node *node, struct node_loop *loop, s
         .table = node->replicas,
         .board = node->cluster == NULL ? NULL : node->cluster->board,
         .transport = loop->transport,
+        .node_id = node->cluster == NULL ? NODE_ID : 0,
         .flushed = flushed,
         .context = node,
     };

@@ -133,7 +133,7 @@ class DamagedFiles(harness.IntegrationTest):
                 self.assertEqual(int(answer.data()["result"][0]["value"][1]), count, metric)
                 whole += 1
             else:
-                self.assertEqual(answer.status, 500)
+                self.assertEqual(answer.status, 500, answer.body)
                 self.assertIn(os.path.basename(path), answer.json()["error"])
         return whole
 
