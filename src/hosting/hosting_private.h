@@ -60,6 +60,7 @@ struct resident {
     struct farewell_request *farewell;
     size_t farewell_turn; /* which of the other nodes is asked next */
     bool is_removed;      /* for good, not only closed */
+    bool awaits_journal;  /* that its log is deleted */
     struct timer retry;
     struct journal_request deletion;
     struct job removal;
@@ -76,6 +77,7 @@ struct hosting_loop {
     struct cluster_view *view; /* NULL: none yet */
     bool has_missing;          /* replicas may be desired that are not there */
     size_t farewells;          /* questions out */
+    bool journal_lost;
     struct timer tick;
     uint64_t slow_until_ms;
     struct group_peer peers[CONSENSUS_MEMBERS_MAX]; /* while one group is looked at */
@@ -162,6 +164,9 @@ void resident_go_on(struct resident *resident);
 
 /* The loop ends: close the replica. */
 void resident_close(struct resident *resident);
+
+/* The journal does not answer any more. */
+void residents_stop_waiting(struct hosting_loop *loop);
 
 /* --- steps.c --------------------------------------------------------------------------------- */
 

@@ -69,14 +69,16 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
     if (code == ERROR_NONE && loop->options.transfer != NULL)
         code = transfer_add_shard(loop->options.transfer, hosting_group_of(shard_id),
                                   replica_shard(resident->replica), error);
-    if (code != ERROR_NONE) {
-        free(resident); /* the process ends */
+    if (resident->replica == NULL) {
+        free(resident);
         return error_wrap(error, "shard %u", shard_id);
     }
     resident->next = loop->residents;
     loop->residents = resident;
-    replica_table_put(hosting->options.table, shard_id, resident->replica);
     atomic_fetch_add(&hosting->replicas, 1);
+    if (code != ERROR_NONE) /* the process ends; whoever closes all the same closes it too */
+        return error_wrap(error, "shard %u", shard_id);
+    replica_table_put(hosting->options.table, shard_id, resident->replica);
     return ERROR_NONE;
 }
 
@@ -130,11 +132,11 @@ static enum error_code write_removal_mark(struct disk *disk, uint32_t shard_id, 
     struct file *file;
     removal_mark(shard_id, path, sizeof path);
     enum error_code code = disk_open(disk, path, DISK_OPEN_CREATE, &file, error);
-    if (code == ERROR_EXISTS)
-        return ERROR_NONE;
-    if (code != ERROR_NONE)
+    if (code == ERROR_NONE)
+        disk_close(disk, file);
+    if (code != ERROR_NONE && code != ERROR_EXISTS)
         return code;
-    disk_close(disk, file);
+    error_clear(error); /* from an earlier time that it had a replica, perhaps not durable */
     return disk_sync_directory(disk, "shards", error);
 }
 
@@ -239,9 +241,28 @@ static void log_deleted(struct journal_request *request)
 {
     struct resident *resident =
         (struct resident *)((char *)request - offsetof(struct resident, deletion));
+    resident->awaits_journal = false;
     resident->removal =
         (struct job){.run = remove_files, .done = files_removed, .class = JOB_BACKGROUND};
     scheduler_submit(scheduler_of(resident->loop), &resident->removal);
+}
+
+/* The next start removes it. */
+static void stop_waiting(struct resident *resident)
+{
+    struct hosting_loop *loop = resident->loop;
+    unlink_resident(resident);
+    hosting_loop_check_closed(loop);
+}
+
+void residents_stop_waiting(struct hosting_loop *loop)
+{
+    struct resident *next;
+    for (struct resident *resident = loop->residents; resident != NULL; resident = next) {
+        next = resident->next;
+        if (resident->awaits_journal)
+            stop_waiting(resident);
+    }
 }
 
 static void mark_run(struct job *job)
@@ -258,6 +279,11 @@ static void mark_written(struct job *job)
     struct resident *resident =
         (struct resident *)((char *)job - offsetof(struct resident, removal));
     struct hosting_loop *loop = resident->loop;
+    if (loop->journal_lost) {
+        stop_waiting(resident);
+        return;
+    }
+    resident->awaits_journal = true;
     if (resident->error.code != ERROR_NONE) {
         loop->hosting->options.fatal(loop->hosting->options.context, &resident->error);
         return;
@@ -304,7 +330,9 @@ void resident_go_on(struct resident *resident)
     struct hosting_loop *loop = resident->loop;
     if (resident->state != RESIDENT_TAKEN)
         return;
-    if (replica_table_is_held(loop->hosting->options.table, resident->shard_id)) {
+    /* Without a journal writes end only as the replica closes, and hold it until then. */
+    if (!loop->journal_lost &&
+        replica_table_is_held(loop->hosting->options.table, resident->shard_id)) {
         scheduler_timer_start(scheduler_of(loop), &resident->retry, HELD_RETRY_MS);
         return;
     }
