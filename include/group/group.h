@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "consensus/membership.h"
+#include "consensus/promise.h"
 #include "group/state_machine.h"
 #include "group/transport.h"
 
@@ -108,6 +109,9 @@ struct group_options {
      */
     const struct consensus_member *founders;
     size_t founder_count;
+
+    /* Of a replica of this node that was deleted, if there was one: group_promise. */
+    struct consensus_promise promise;
 };
 
 struct group;
@@ -137,6 +141,10 @@ enum error_code group_start(struct group *group, struct error *error);
  * call on. Never fails; call once. The journal closes after its groups.
  */
 void group_close(struct group *group, void (*closed)(void *context), void *context);
+
+/* What the replica owes to the others, even when it is deleted after they removed it: to be given
+ * to the next group of this id on this node. Of one that was started; right before group_close. */
+struct consensus_promise group_promise(const struct group *group);
 
 /* --- Requests ------------------------------------------------------------------------------ */
 

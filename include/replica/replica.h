@@ -54,6 +54,8 @@ struct replica_options {
     const struct journal_recovery *recovery;
     const struct consensus_member *founders;
     size_t founder_count;
+    struct consensus_promise
+        promise; /* of a replica that was deleted here before: replica_promise */
     /* This replica can't go on; the process must end. */
     void (*fatal)(void *context, const struct error *error);
     void *fatal_context;
@@ -65,6 +67,9 @@ enum error_code replica_create(const struct replica_options *options, struct rep
 
 /* Restore and replay, then take part. Blocking. */
 enum error_code replica_start(struct replica *replica, struct error *error);
+
+/* As group_promise. */
+struct consensus_promise replica_promise(const struct replica *replica);
 
 /* Refuse writes, end group and shard; `closed` runs on the loop, last. */
 void replica_close(struct replica *replica, void (*closed)(void *context), void *context);

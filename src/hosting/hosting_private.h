@@ -58,9 +58,10 @@ struct resident {
     /* Leaving. */
     uint64_t unwanted_since_ms; /* 0: it is desired */
     struct farewell_request *farewell;
-    size_t farewell_turn; /* which of the other nodes is asked next */
-    bool is_removed;      /* for good, not only closed */
-    bool awaits_journal;  /* that its log is deleted */
+    size_t farewell_turn;             /* which of the other nodes is asked next */
+    struct consensus_promise promise; /* of the replica, once it closes */
+    bool is_removed;                  /* for good, not only closed */
+    bool is_waiting;                  /* until its log is deleted, or to write the mark again */
     struct timer retry;
     struct journal_request deletion;
     struct job removal;

@@ -55,6 +55,7 @@ enum error_code replica_create(const struct replica_options *options, struct rep
         .recovery = options->recovery,
         .founders = options->founders,
         .founder_count = options->founder_count,
+        .promise = options->promise,
     };
     enum error_code code = shard_create(&shard_options, &replica->shard, error);
     if (code == ERROR_NONE)
@@ -106,6 +107,11 @@ static void group_closed(void *context)
     struct replica *replica = context;
     replica->group_gone = true;
     replica_close_shard_when_idle(replica);
+}
+
+struct consensus_promise replica_promise(const struct replica *replica)
+{
+    return group_promise(replica->group);
 }
 
 void replica_close(struct replica *replica, void (*closed)(void *context), void *context)
