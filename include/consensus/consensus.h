@@ -242,6 +242,9 @@ enum error_code consensus_change(struct consensus *consensus, const struct membe
 enum error_code consensus_transfer(struct consensus *consensus, uint64_t node_id,
                                    struct error *error);
 
+/* Lead no longer, whoever comes next; perhaps this replica again, after an election. */
+void consensus_step_down(struct consensus *consensus);
+
 /*
  * Begin a round of heartbeats: once consensus_read_round reached *round_out, this replica was still
  * leader after the call, so that a state which has applied *index_out is as new as any answer

@@ -235,6 +235,10 @@ enum error_code group_change_members(struct group *group, struct group_request *
 enum error_code group_transfer(struct group *group, struct group_request *request, uint64_t node_id,
                                struct error *error);
 
+/* Lead no longer, though nobody is there to take over: requests still out end with
+ * GROUP_OUTCOME_UNKNOWN. Without effect on a group that does not lead. */
+void group_step_down(struct group *group);
+
 /*
  * Take a snapshot soon, whatever the size of the log: the state machine has a new frozen_index
  * and the journal can forget what is before it. Without effect on a group that is closing.

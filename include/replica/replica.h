@@ -195,6 +195,10 @@ enum error_code replica_change_members(struct replica *replica, struct group_req
 enum error_code replica_transfer(struct replica *replica, struct group_request *request,
                                  uint64_t node_id, struct error *error);
 
+/* On the way to the end, when nobody took over: it leads no longer, and every write, deletion and
+ * confirmation that waits ends with UNAVAILABLE; what was proposed may still happen. */
+void replica_step_down(struct replica *replica);
+
 /* Its Raft group, to change members or to transfer leadership; lives as long as the replica. On the
  * loop. */
 struct group *replica_group(struct replica *replica);

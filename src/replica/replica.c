@@ -109,6 +109,26 @@ static void group_closed(void *context)
     replica_close_shard_when_idle(replica);
 }
 
+static void end_waiting(struct replica *replica)
+{
+    replica_refuse_waiting(replica, "shutting down");
+    while (replica->committed != NULL) {
+        struct batch *batch = replica->committed;
+        replica->committed = batch->next;
+        replica_batch_finish(batch, "shutting down");
+    }
+    replica->committed_last = &replica->committed;
+    replica_confirm_answer(replica, "shutting down");
+}
+
+void replica_step_down(struct replica *replica)
+{
+    if (replica->closing)
+        return;
+    group_step_down(replica->group);
+    end_waiting(replica);
+}
+
 struct consensus_promise replica_promise(const struct replica *replica)
 {
     return group_promise(replica->group);
@@ -123,14 +143,7 @@ void replica_close(struct replica *replica, void (*closed)(void *context), void 
     replica->closed_context = context;
     scheduler_timer_stop(loop_of(replica), &replica->upkeep);
     scheduler_timer_stop(loop_of(replica), &replica->apply_retry);
-    replica_refuse_waiting(replica, "shutting down");
-    while (replica->committed != NULL) {
-        struct batch *batch = replica->committed;
-        replica->committed = batch->next;
-        replica_batch_finish(batch, "shutting down");
-    }
-    replica->committed_last = &replica->committed;
-    replica_confirm_answer(replica, "shutting down");
+    end_waiting(replica);
     group_close(replica->group, group_closed, replica);
 }
 

@@ -19,7 +19,16 @@
 struct looking {
     struct meta_observe observe; /* first */
     struct world *world;
+    uint64_t change; /* the number of the latest when it began */
 };
+
+/* Under the id that the cluster has for it: not that of a disk which is gone. */
+static bool is_known(const struct cluster_state *state, const struct node *node)
+{
+    const struct cluster_node *known =
+        node->node_id == 0 ? NULL : cluster_state_find_node(state, node->node_id);
+    return known != NULL && known->state != CLUSTER_NODE_LEFT;
+}
 
 /* Every node is alive and of the meta group; every shard has the replicas that it shall have. */
 static bool shows_rest(struct world *world, const struct meta_observation *observation)
@@ -27,8 +36,12 @@ static bool shows_rest(struct world *world, const struct meta_observation *obser
     size_t node_count, shard_count, alive = 0, active = 0, voters = 0;
     const struct cluster_node *nodes = cluster_state_nodes(observation->state, &node_count);
     const struct cluster_shard *shards = cluster_state_shards(observation->state, &shard_count);
-    for (size_t i = 0; i < world->node_count; i++)
-        alive += world->nodes[i].is_alive && world->nodes[i].exists;
+    for (size_t i = 0; i < world->node_count; i++) {
+        const struct node *node = &world->nodes[i];
+        if (node->exists && (!node->is_alive || !is_known(observation->state, node)))
+            return false;
+        alive += node->exists;
+    }
     for (size_t i = 0; i < node_count; i++)
         active += nodes[i].state != CLUSTER_NODE_LEFT;
     for (size_t i = 0; i < node_count; i++) {
@@ -55,7 +68,9 @@ static void looked(struct meta_observe *observe, const struct meta_observation *
     struct looking *looking = (struct looking *)observe;
     struct world *world = looking->world;
     world->change.is_looking = false;
-    world->change.is_settled = error->code == ERROR_NONE && shows_rest(world, observation);
+    world->change.is_settled = error->code == ERROR_NONE &&
+                               looking->change == world->change.number &&
+                               shows_rest(world, observation);
     world->requests_out--;
     free(looking);
 }
@@ -65,6 +80,10 @@ bool world_is_settled(struct world *world)
     enum { LOOK_EACH_MS = 1000, LOOK_TIMEOUT_MS = 3000 };
     struct node *node = world_any(world);
     bool was_settled = world->change.is_settled;
+    if (was_settled && world->change.kind != CHANGE_NONE) {
+        world->change.is_settled = false;
+        return true;
+    }
     if (world->change.is_looking || node == NULL ||
         world_now_ms(world) - world->change.looked_ms < LOOK_EACH_MS)
         return false;
@@ -73,6 +92,7 @@ bool world_is_settled(struct world *world)
     struct looking *looking = calloc(1, sizeof *looking);
     assert(looking != NULL);
     looking->world = world;
+    looking->change = world->change.number;
     looking->observe = (struct meta_observe){.timeout_ms = LOOK_TIMEOUT_MS, .done = looked};
     world->change.is_looking = true;
     world->requests_out++;
@@ -180,7 +200,8 @@ void world_begin_change(struct world *world)
     if (world->change.kind != CHANGE_NONE || node == NULL || !world_is_settled(world))
         return;
     world->change = (struct world_change){.looked_ms = world->change.looked_ms,
-                                          .is_looking = world->change.is_looking};
+                                          .is_looking = world->change.is_looking,
+                                          .number = world->change.number + 1};
     uint32_t dice = world_below(world, 100);
     if (dice < 30 && world->node_count < WORLD_NODES_MAX && existing < 7) {
         join(world);

@@ -221,8 +221,25 @@ static void transfer(struct world *world)
 
 /* --- Steps ----------------------------------------------------------------------------------- */
 
+/* Now and then all is well for some seconds. */
+static void rest(struct world *world)
+{
+    mend_links(world);
+    world_set_links(world);
+    start_all(world);
+    for (size_t i = 0; i < world->node_count; i++)
+        mend_disk(&world->nodes[i]);
+    for (unsigned i = 0; i < 10; i++) {
+        world_run_ms(world, 1000);
+        world_go_on_changing(world);
+        write_burst(world);
+    }
+}
+
 void world_step(struct world *world)
 {
+    if (world_chance(world, 3))
+        rest(world);
     uint32_t dice = world_below(world, 100);
     write_burst(world);
     if (dice < 20)

@@ -361,11 +361,19 @@ static void close_meta(struct node *node, size_t closing)
     await(node, closing, "the meta group");
 }
 
+static void end_calls(void *context, uint32_t shard_id, struct replica *replica)
+{
+    (void)context, (void)shard_id;
+    shard_cancel_flushes(replica_shard(replica));
+    replica_step_down(replica);
+}
+
 static void close_routing(struct node *node, size_t closing)
 {
     struct routing_statistics routing;
     node->closing++;
     routing_drain(node->routing, part_closed, node);
+    hosting_visit_loop(node->hosting, 0, end_calls, NULL);
     await(node, closing, "routing");
     routing_read_statistics(node->routing, &routing);
     if (routing.under_way + routing.sent_bytes_under_way + routing.received_bytes_under_way > 0)

@@ -235,7 +235,7 @@ static void print_status(struct world *world)
 
 static void run(struct world *world)
 {
-    enum { FORMING_MS = 60000, STEPS_MAX = 600, CRASHES = 3 };
+    enum { FORMING_MS = 60000, STEPS_MAX = 2000, CRASHES = 3 };
     for (size_t i = 0; i < world->founders; i++)
         node_start(&world->nodes[i]);
     if (!world_await(world, world_is_settled, FORMING_MS))

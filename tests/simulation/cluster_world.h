@@ -169,6 +169,7 @@ enum change_kind {
 struct world_change {
     enum change_kind kind;
     struct node *node;
+    uint64_t number;
     bool forced;
     bool is_asking;
     bool is_settled; /* as of the last look */

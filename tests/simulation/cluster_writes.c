@@ -266,7 +266,8 @@ static void part_done(struct replica_write *base)
 {
     struct part *part = (struct part *)base; /* its first member */
     struct client *client = part->client;
-    if (base->error.code != ERROR_NONE && base->error.code != ERROR_UNAVAILABLE)
+    if (base->error.code != ERROR_NONE && base->error.code != ERROR_UNAVAILABLE &&
+        !client->node->disk.crashed)
         world_fail(client->world, "%s: %s", client->node->name, base->error.message);
     bool is_stored = base->error.code == ERROR_NONE && node_is_there(client);
     if (is_stored)
