@@ -325,6 +325,9 @@ void resident_go_on(struct resident *resident)
     /* Without a journal writes end only as the replica closes, and hold it until then. */
     if (!loop->journal_lost &&
         replica_table_is_held(loop->hosting->options.table, resident->shard_id)) {
+        /* A flush or a write of one that is no member any more might wait without end. */
+        shard_cancel_flushes(replica_shard(resident->replica));
+        replica_step_down(resident->replica);
         scheduler_timer_start(scheduler_of(loop), &resident->retry, HELD_RETRY_MS);
         return;
     }
