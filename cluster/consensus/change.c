@@ -72,6 +72,12 @@ enum error_code consensus_transfer(struct consensus *consensus, uint64_t node_id
     return ERROR_NONE;
 }
 
+void consensus_step_down(struct consensus *consensus)
+{
+    if (consensus->state == CONSENSUS_LEADER)
+        become_follower(consensus, consensus->term, 0);
+}
+
 void handover_advance(struct consensus *consensus)
 {
     struct transfer *transfer = &consensus->transfer;

@@ -190,6 +190,13 @@ enum error_code consensus_create(const struct consensus_options *options,
     consensus->options = *options;
     consensus->term = stored->term;
     consensus->vote = stored->vote;
+    consensus->promise = stored->promise;
+    if (stored->promise.term > stored->term ||
+        (stored->promise.term == stored->term && stored->vote == 0 && stored->promise.vote != 0)) {
+        consensus->term = stored->promise.term;
+        consensus->vote = stored->promise.vote;
+        consensus->must_store_term = true;
+    }
     consensus_log_init(&consensus->log, stored->snapshot_index, stored->snapshot_term);
     consensus->low_index = stored->snapshot_index;
     consensus->stored_index = stored->snapshot_index;
@@ -209,6 +216,21 @@ void consensus_destroy(struct consensus *consensus)
     free(consensus);
 }
 
+struct consensus_promise consensus_promise(const struct consensus *consensus)
+{
+    struct consensus_promise promise = {
+        .term = consensus->term,
+        .vote = consensus->vote,
+        .last_term = consensus_log_last_term(&consensus->log),
+        .last_index = consensus_log_last_index(&consensus->log),
+    };
+    if (!keeps_promise(consensus, promise.last_term, promise.last_index)) {
+        promise.last_term = consensus->promise.last_term;
+        promise.last_index = consensus->promise.last_index;
+    }
+    return promise;
+}
+
 enum error_code consensus_load(struct consensus *consensus, const struct consensus_entry *entry,
                                struct error *error)
 {
@@ -225,8 +247,14 @@ void consensus_start(struct consensus *consensus, uint64_t now_ms)
     consensus->started = true;
     consensus->now_ms = now_ms;
     election_restart_timer(consensus);
+    if (consensus->must_store_term) {
+        struct consensus_world *world = consensus->options.world;
+        world->operations->store_metadata(world, consensus->term, consensus->vote);
+    }
     if (membership_voter_count(membership) == 1 &&
-        membership_has_voter(membership, consensus->options.node_id))
+        membership_has_voter(membership, consensus->options.node_id) &&
+        keeps_promise(consensus, consensus_log_last_term(&consensus->log),
+                      consensus_log_last_index(&consensus->log)))
         election_begin_alone(consensus);
 }
 

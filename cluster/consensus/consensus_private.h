@@ -46,6 +46,8 @@ struct consensus {
     /* Durable. */
     uint64_t term;
     uint64_t vote;
+    struct consensus_promise promise;
+    bool must_store_term; /* it came with the promise */
     struct consensus_log log;
     struct consensus_members
         *memberships; /* [membership_count], rising; the first as of low_index or the base */
@@ -121,6 +123,7 @@ bool send_message(struct consensus *consensus, uint64_t node_id,
 /* Follow in `term`, which is at least the present one; leader_id 0: whoever will lead. */
 void become_follower(struct consensus *consensus, uint64_t term, uint64_t leader_id);
 void election_hasten(struct consensus *consensus);
+bool keeps_promise(const struct consensus *consensus, uint64_t last_term, uint64_t last_index);
 void vote_for_leader(struct consensus *consensus, uint64_t leader_id);
 void election_restart_timer(struct consensus *consensus);
 void election_tick(struct consensus *consensus);

@@ -68,6 +68,14 @@ void become_follower(struct consensus *consensus, uint64_t term, uint64_t leader
         election_restart_timer(consensus);
 }
 
+/* Whether a log that ends so has all that an earlier life of this replica had. */
+bool keeps_promise(const struct consensus *consensus, uint64_t last_term, uint64_t last_index)
+{
+    const struct consensus_promise *promise = &consensus->promise;
+    return !rule_on(consensus, RULE_KEEP_PROMISE) || last_term > promise->last_term ||
+           (last_term == promise->last_term && last_index >= promise->last_index);
+}
+
 /* --- Standing ------------------------------------------------------------------------------ */
 
 /*
@@ -79,6 +87,9 @@ static bool may_stand(const struct consensus *consensus)
 {
     uint64_t node_id = consensus->options.node_id;
     size_t position = consensus->membership_count - 1;
+    const struct consensus_log *log = &consensus->log;
+    if (!keeps_promise(consensus, consensus_log_last_term(log), consensus_log_last_index(log)))
+        return false;
     if (membership_has_voter(&consensus->memberships[position].membership, node_id))
         return true;
     while (position > 0 && consensus->memberships[position].index > consensus->commit_index &&
@@ -190,6 +201,8 @@ static bool is_complete(const struct consensus *consensus, const struct consensu
 {
     if (!rule_on(consensus, RULE_VOTE_FOR_COMPLETE_LOGS))
         return true;
+    if (!keeps_promise(consensus, vote->last_term, vote->last_index))
+        return false;
     uint64_t last_term = consensus_log_last_term(&consensus->log);
     return vote->last_term > last_term ||
            (vote->last_term == last_term &&

@@ -236,6 +236,7 @@ enum error_code group_create(struct group_host *host, const struct group_options
     group->id = options->group_id;
     group->machine = state_machine;
     group->recovery = options->recovery;
+    group->promise = options->promise;
     group->world.operations = &group_world_operations;
     group->outbox_end = &group->outbox;
     group->answered_end = &group->answered;
@@ -256,6 +257,11 @@ enum error_code group_start(struct group *group, struct error *error)
         return error_wrap(error, "group %llu", (unsigned long long)group->id);
     group_after_step(group);
     return ERROR_NONE;
+}
+
+struct consensus_promise group_promise(const struct group *group)
+{
+    return group->consensus == NULL ? group->promise : consensus_promise(group->consensus);
 }
 
 void group_close(struct group *group, void (*closed)(void *context), void *context)

@@ -103,6 +103,7 @@ struct group {
     struct state_machine *machine;
     const struct journal_recovery *recovery;
     struct membership founders;
+    struct consensus_promise promise; /* of an earlier replica */
     enum group_phase phase;
 
     struct consensus_world world;

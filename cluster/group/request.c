@@ -258,3 +258,11 @@ enum error_code group_transfer(struct group *group, struct group_request *reques
     group_after_step(group);
     return ERROR_NONE;
 }
+
+void group_step_down(struct group *group)
+{
+    if (group->phase != GROUP_PHASE_RUNNING)
+        return;
+    consensus_step_down(group->consensus);
+    group_after_step(group);
+}

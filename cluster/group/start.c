@@ -128,7 +128,8 @@ static enum error_code read_snapshot(struct group *group, const struct journal_g
 static enum error_code read_stored(struct group *group, const struct journal_group *recovered,
                                    struct error *error)
 {
-    struct consensus_stored stored = {.term = recovered->term, .vote = recovered->vote};
+    struct consensus_stored stored = {
+        .term = recovered->term, .vote = recovered->vote, .promise = group->promise};
     struct snapshot_view view;
     enum error_code code = ERROR_NONE;
     if (recovered->has_snapshot)
@@ -156,9 +157,11 @@ static enum error_code read_stored(struct group *group, const struct journal_gro
 static enum error_code read_vote_only(struct group *group, const struct journal_group *recovered,
                                       struct error *error)
 {
-    struct consensus_stored stored = {0};
-    if (recovered != NULL)
-        stored = (struct consensus_stored){.term = recovered->term, .vote = recovered->vote};
+    struct consensus_stored stored = {.promise = group->promise};
+    if (recovered != NULL) {
+        stored.term = recovered->term;
+        stored.vote = recovered->vote;
+    }
     return make_consensus(group, &stored, error);
 }
 

@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "consensus/entry.h"
 #include "consensus/membership.h"
+#include "consensus/promise.h"
 
 struct consensus;
 struct random;
@@ -160,6 +161,7 @@ enum consensus_rule {
     RULE_NEW_TERM_ALONE,          /* a single voter leads in a new term after a start */
     RULE_PRE_VOTE_TELLS_TERM,     /* a refused pre-vote carries the term */
     RULE_INSTALL_WHEN_BEHIND,     /* a snapshot replaces only a log that lacks it */
+    RULE_KEEP_PROMISE, /* who was removed and is added again votes as if it had its log */
 };
 
 struct consensus_options {
@@ -181,6 +183,7 @@ struct consensus_stored {
     uint64_t snapshot_term;
     uint64_t membership_index;           /* of the snapshot */
     const struct membership *membership; /* of the snapshot; NULL: none */
+    struct consensus_promise promise;    /* of an earlier life, whose log is gone */
 };
 
 /* Options and membership are copied. Errors: OUT_OF_MEMORY. */
@@ -188,6 +191,9 @@ enum error_code consensus_create(const struct consensus_options *options,
                                  const struct consensus_stored *stored,
                                  struct consensus **consensus_out, struct error *error);
 void consensus_destroy(struct consensus *consensus);
+
+/* What is owed by what is here, and by what was promised before; for whoever deletes it. */
+struct consensus_promise consensus_promise(const struct consensus *consensus);
 
 /* The next entry of the stored log. Errors: CORRUPT (a term that goes back, members that can't be
  * read), OUT_OF_MEMORY. */
@@ -235,6 +241,9 @@ enum error_code consensus_change(struct consensus *consensus, const struct membe
  * until `election_ms` are over. Errors: UNAVAILABLE, INVALID (not a voter), CONFLICT. */
 enum error_code consensus_transfer(struct consensus *consensus, uint64_t node_id,
                                    struct error *error);
+
+/* Lead no longer, whoever comes next; perhaps this replica again, after an election. */
+void consensus_step_down(struct consensus *consensus);
 
 /*
  * Begin a round of heartbeats: once consensus_read_round reached *round_out, this replica was still

@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "consensus/membership.h"
+#include "consensus/promise.h"
 #include "group/state_machine.h"
 #include "group/transport.h"
 
@@ -108,6 +109,9 @@ struct group_options {
      */
     const struct consensus_member *founders;
     size_t founder_count;
+
+    /* Of a replica of this node that was deleted, if there was one: group_promise. */
+    struct consensus_promise promise;
 };
 
 struct group;
@@ -137,6 +141,10 @@ enum error_code group_start(struct group *group, struct error *error);
  * call on. Never fails; call once. The journal closes after its groups.
  */
 void group_close(struct group *group, void (*closed)(void *context), void *context);
+
+/* What the replica owes to the others, even when it is deleted after they removed it: to be given
+ * to the next group of this id on this node. Of one that was started; right before group_close. */
+struct consensus_promise group_promise(const struct group *group);
 
 /* --- Requests ------------------------------------------------------------------------------ */
 
@@ -226,6 +234,10 @@ enum error_code group_change_members(struct group *group, struct group_request *
  */
 enum error_code group_transfer(struct group *group, struct group_request *request, uint64_t node_id,
                                struct error *error);
+
+/* Lead no longer, though nobody is there to take over: requests still out end with
+ * GROUP_OUTCOME_UNKNOWN. Without effect on a group that does not lead. */
+void group_step_down(struct group *group);
 
 /*
  * Take a snapshot soon, whatever the size of the log: the state machine has a new frozen_index

@@ -86,6 +86,11 @@ enum error_code hosting_open(struct hosting *hosting, size_t loop, struct group_
 void hosting_close(struct hosting *hosting, size_t loop, void (*closed)(void *context),
                    void *context);
 
+/* The journal has failed, as for group_host_journal_lost: what waits for it will not come. For an
+ * orderly end all the same: before the journal is closed, then hosting_close, which does not wait
+ * for those that hold replicas; none of them may be another thread. */
+void hosting_journal_lost(struct hosting *hosting, size_t loop);
+
 /* --- On a loop ------------------------------------------------------------------------------- */
 
 /* The loop's replicas, in no order; they are there until the visit returns. */

@@ -54,6 +54,8 @@ struct replica_options {
     const struct journal_recovery *recovery;
     const struct consensus_member *founders;
     size_t founder_count;
+    struct consensus_promise
+        promise; /* of a replica that was deleted here before: replica_promise */
     /* This replica can't go on; the process must end. */
     void (*fatal)(void *context, const struct error *error);
     void *fatal_context;
@@ -65,6 +67,9 @@ enum error_code replica_create(const struct replica_options *options, struct rep
 
 /* Restore and replay, then take part. Blocking. */
 enum error_code replica_start(struct replica *replica, struct error *error);
+
+/* As group_promise. */
+struct consensus_promise replica_promise(const struct replica *replica);
 
 /* Refuse writes, end group and shard; `closed` runs on the loop, last. */
 void replica_close(struct replica *replica, void (*closed)(void *context), void *context);
@@ -189,6 +194,10 @@ enum error_code replica_change_members(struct replica *replica, struct group_req
                                        const struct group_change *change, struct error *error);
 enum error_code replica_transfer(struct replica *replica, struct group_request *request,
                                  uint64_t node_id, struct error *error);
+
+/* On the way to the end, when nobody took over: it leads no longer, and every write, deletion and
+ * confirmation that waits ends with UNAVAILABLE; what was proposed may still happen. */
+void replica_step_down(struct replica *replica);
 
 void replica_group_status(const struct replica *replica, struct group_status *status_out);
 

@@ -180,6 +180,13 @@ void hosting_close(struct hosting *hosting, size_t number, void (*closed)(void *
     }
 }
 
+void hosting_journal_lost(struct hosting *hosting, size_t number)
+{
+    struct hosting_loop *loop = &hosting->loops[number];
+    loop->journal_lost = true;
+    residents_stop_waiting(loop);
+}
+
 /* --- Looking --------------------------------------------------------------------------------- */
 
 void hosting_visit_loop(struct hosting *hosting, size_t number, hosting_visit *visit, void *context)

@@ -58,8 +58,10 @@ struct resident {
     /* Leaving. */
     uint64_t unwanted_since_ms; /* 0: it is desired */
     struct farewell_request *farewell;
-    size_t farewell_turn; /* which of the other nodes is asked next */
-    bool is_removed;      /* for good, not only closed */
+    size_t farewell_turn;             /* which of the other nodes is asked next */
+    struct consensus_promise promise; /* of the replica, once it closes */
+    bool is_removed;                  /* for good, not only closed */
+    bool is_waiting;                  /* until its log is deleted, or to write the mark again */
     struct timer retry;
     struct journal_request deletion;
     struct job removal;
@@ -76,6 +78,7 @@ struct hosting_loop {
     struct cluster_view *view; /* NULL: none yet */
     bool has_missing;          /* replicas may be desired that are not there */
     size_t farewells;          /* questions out */
+    bool journal_lost;
     struct timer tick;
     uint64_t slow_until_ms;
     struct group_peer peers[CONSENSUS_MEMBERS_MAX]; /* while one group is looked at */
@@ -162,6 +165,9 @@ void resident_go_on(struct resident *resident);
 
 /* The loop ends: close the replica. */
 void resident_close(struct resident *resident);
+
+/* The journal does not answer any more. */
+void residents_stop_waiting(struct hosting_loop *loop);
 
 /* --- steps.c --------------------------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "hosting_private.h"
+#include "removal_mark.h"
 
 /* --- Made ------------------------------------------------------------------------------------ */
 
@@ -16,9 +17,16 @@ struct resident *resident_find(const struct hosting_loop *loop, uint32_t shard_i
     return resident;
 }
 
+static void mark(struct resident *resident);
+
 static void look_again(struct timer *timer)
 {
-    resident_go_on((struct resident *)((char *)timer - offsetof(struct resident, retry)));
+    struct resident *resident =
+        (struct resident *)((char *)timer - offsetof(struct resident, retry));
+    if (resident->state == RESIDENT_DELETING)
+        mark(resident);
+    else
+        resident_go_on(resident);
 }
 
 static void unlink_resident(struct resident *resident)
@@ -63,7 +71,13 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
     };
     options.shard.shard_id = shard_id;
     options.shard.directory = resident->directory;
-    enum error_code code = replica_create(&options, &resident->replica, error);
+    bool was_here;
+    enum error_code code = removal_mark_read(loop->options.environment->disk, shard_id, &was_here,
+                                             &options.promise, error);
+    if (was_here) /* it does not found the shard again, by whatever old state */
+        options.founder_count = 0;
+    if (code == ERROR_NONE)
+        code = replica_create(&options, &resident->replica, error);
     if (code == ERROR_NONE)
         code = loop->options.transfer == NULL
                    ? ERROR_NONE
@@ -71,14 +85,16 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
                                         replica_shard(resident->replica), error);
     if (code == ERROR_NONE)
         code = replica_start(resident->replica, error);
-    if (code != ERROR_NONE) {
-        free(resident); /* the process ends */
+    if (resident->replica == NULL) {
+        free(resident);
         return error_wrap(error, "shard %u", shard_id);
     }
     resident->next = loop->residents;
     loop->residents = resident;
-    replica_table_put(hosting->options.table, shard_id, resident->replica);
     atomic_fetch_add(&hosting->replicas, 1);
+    if (code != ERROR_NONE) /* the process ends; whoever closes all the same closes it too */
+        return error_wrap(error, "shard %u", shard_id);
+    replica_table_put(hosting->options.table, shard_id, resident->replica);
     return ERROR_NONE;
 }
 
@@ -120,44 +136,11 @@ static enum error_code remove_folder(struct disk *disk, const char *path, int de
 
 /* --- What is desired ------------------------------------------------------------------------- */
 
-/* A node that had a replica does not found the shard again, by whatever old state. */
-static void removal_mark(uint32_t shard_id, char *target, size_t size)
-{
-    snprintf(target, size, "shards/%04u.removed", shard_id);
-}
-
-static enum error_code write_removal_mark(struct disk *disk, uint32_t shard_id, struct error *error)
-{
-    char path[DIRECTORY_BYTES_MAX];
-    struct file *file;
-    removal_mark(shard_id, path, sizeof path);
-    enum error_code code = disk_open(disk, path, DISK_OPEN_CREATE, &file, error);
-    if (code == ERROR_EXISTS)
-        return ERROR_NONE;
-    if (code != ERROR_NONE)
-        return code;
-    disk_close(disk, file);
-    return disk_sync_directory(disk, "shards", error);
-}
-
-static bool was_removed(struct disk *disk, uint32_t shard_id)
-{
-    char path[DIRECTORY_BYTES_MAX];
-    struct file *file;
-    struct error error;
-    removal_mark(shard_id, path, sizeof path);
-    enum error_code code = disk_open(disk, path, DISK_OPEN_READ, &file, &error);
-    if (code == ERROR_NONE)
-        disk_close(disk, file);
-    return code != ERROR_NOT_FOUND; /* what can't be read may be there */
-}
-
 /* The first replicas of a shard found it together; one that comes later waits for the leader. */
-static size_t find_founders(struct disk *disk, const struct cluster_shard *shard,
+static size_t find_founders(const struct cluster_shard *shard,
                             struct consensus_member founders[CLUSTER_REPLICAS_MAX])
 {
-    if (shard->generation > 1 || shard->parent != CLUSTER_SHARD_NONE ||
-        was_removed(disk, shard->shard_id))
+    if (shard->generation > 1 || shard->parent != CLUSTER_SHARD_NONE)
         return 0;
     for (uint32_t i = 0; i < shard->replicas.count; i++) {
         founders[i] = (struct consensus_member){.node_id = shard->replicas.node_ids[i],
@@ -172,13 +155,12 @@ static void make(struct hosting_loop *loop, const struct cluster_shard *shard)
 {
     struct error error;
     struct consensus_member founders[CLUSTER_REPLICAS_MAX];
-    size_t count = find_founders(loop->options.environment->disk, shard, founders);
+    size_t count = find_founders(shard, founders);
     char former[DIRECTORY_BYTES_MAX]; /* a removal that a crash has cut short */
     shard_directory(shard->shard_id, former, sizeof former);
     enum error_code code = remove_folder(loop->options.environment->disk, former, 0, &error);
     if (code == ERROR_NONE)
-        code =
-            resident_open(loop, shard->shard_id, NULL, count > 0 ? founders : NULL, count, &error);
+        code = resident_open(loop, shard->shard_id, NULL, founders, count, &error);
     if (code != ERROR_NONE) {
         loop->hosting->options.fatal(loop->hosting->options.context, &error);
         return;
@@ -241,9 +223,31 @@ static void log_deleted(struct journal_request *request)
 {
     struct resident *resident =
         (struct resident *)((char *)request - offsetof(struct resident, deletion));
+    resident->is_waiting = false;
     resident->removal =
         (struct job){.run = remove_files, .done = files_removed, .class = JOB_BACKGROUND};
     scheduler_submit(scheduler_of(resident->loop), &resident->removal);
+}
+
+enum { MARK_RETRY_MS = 2000 };
+
+/* The next start removes it. */
+static void stop_waiting(struct resident *resident)
+{
+    struct hosting_loop *loop = resident->loop;
+    scheduler_timer_stop(scheduler_of(loop), &resident->retry);
+    unlink_resident(resident);
+    hosting_loop_check_closed(loop);
+}
+
+void residents_stop_waiting(struct hosting_loop *loop)
+{
+    struct resident *next;
+    for (struct resident *resident = loop->residents; resident != NULL; resident = next) {
+        next = resident->next;
+        if (resident->state == RESIDENT_DELETING && resident->is_waiting)
+            stop_waiting(resident);
+    }
 }
 
 static void mark_run(struct job *job)
@@ -251,8 +255,8 @@ static void mark_run(struct job *job)
     struct resident *resident =
         (struct resident *)((char *)job - offsetof(struct resident, removal));
     error_clear(&resident->error);
-    (void)write_removal_mark(resident->loop->options.environment->disk, resident->shard_id,
-                             &resident->error); /* its code is kept */
+    (void)removal_mark_write(resident->loop->options.environment->disk, resident->shard_id,
+                             &resident->promise, &resident->error); /* its code is kept */
 }
 
 static void mark_written(struct job *job)
@@ -260,13 +264,29 @@ static void mark_written(struct job *job)
     struct resident *resident =
         (struct resident *)((char *)job - offsetof(struct resident, removal));
     struct hosting_loop *loop = resident->loop;
-    if (resident->error.code != ERROR_NONE) {
-        loop->hosting->options.fatal(loop->hosting->options.context, &resident->error);
+    bool failed = resident->error.code != ERROR_NONE;
+    if (loop->journal_lost || (failed && loop->closing)) {
+        stop_waiting(resident);
+        return;
+    }
+    resident->is_waiting = true;
+    if (failed) {
+        log_event(LOG_WARNING, "hosting", "a replica can't be removed yet", "shard=%u error=\"%s\"",
+                  resident->shard_id, resident->error.message);
+        scheduler_timer_start(scheduler_of(loop), &resident->retry, MARK_RETRY_MS);
         return;
     }
     resident->deletion.done = log_deleted;
     journal_delete_group(loop->options.journal, hosting_group_of(resident->shard_id),
                          &resident->deletion);
+}
+
+static void mark(struct resident *resident)
+{
+    resident->is_waiting = false;
+    resident->removal =
+        (struct job){.run = mark_run, .done = mark_written, .class = JOB_BACKGROUND};
+    scheduler_submit(scheduler_of(resident->loop), &resident->removal);
 }
 
 static void replica_closed(void *context)
@@ -281,9 +301,7 @@ static void replica_closed(void *context)
         return;
     }
     resident->state = RESIDENT_DELETING;
-    resident->removal =
-        (struct job){.run = mark_run, .done = mark_written, .class = JOB_BACKGROUND};
-    scheduler_submit(scheduler_of(loop), &resident->removal);
+    mark(resident);
 }
 
 static void take_out(struct resident *resident)
@@ -306,7 +324,12 @@ void resident_go_on(struct resident *resident)
     struct hosting_loop *loop = resident->loop;
     if (resident->state != RESIDENT_TAKEN)
         return;
-    if (replica_table_is_held(loop->hosting->options.table, resident->shard_id)) {
+    /* Without a journal writes end only as the replica closes, and hold it until then. */
+    if (!loop->journal_lost &&
+        replica_table_is_held(loop->hosting->options.table, resident->shard_id)) {
+        /* A flush or a write of one that is no member any more might wait without end. */
+        shard_cancel_flushes(replica_shard(resident->replica));
+        replica_step_down(resident->replica);
         scheduler_timer_start(scheduler_of(loop), &resident->retry, HELD_RETRY_MS);
         return;
     }
@@ -314,6 +337,7 @@ void resident_go_on(struct resident *resident)
     if (loop->options.transfer != NULL)
         transfer_remove_shard(loop->options.transfer, hosting_group_of(resident->shard_id));
     resident->state = RESIDENT_CLOSING;
+    resident->promise = replica_promise(resident->replica);
     replica_close(resident->replica, replica_closed, resident);
 }
 
@@ -321,4 +345,6 @@ void resident_close(struct resident *resident)
 {
     if (resident->state == RESIDENT_RUNNING)
         take_out(resident);
+    else if (resident->retry.heap_index != TIMER_IDLE && resident->state == RESIDENT_DELETING)
+        stop_waiting(resident);
 }

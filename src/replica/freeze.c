@@ -51,7 +51,9 @@ void replica_count_unfrozen(struct replica *replica)
         atomic_store_explicit(&node->largest_unfrozen_bytes, 0, memory_order_relaxed);
         return;
     }
-    if (!atomic_load(&replica->ready) || !is_largest(replica, now) ||
+    /* Without anything of its own it has nothing to give, even when nobody is known to have more.
+     */
+    if (now == 0 || !atomic_load(&replica->ready) || !is_largest(replica, now) ||
         total <= unfrozen_limit(node, series))
         return;
     shard_freeze(shard);

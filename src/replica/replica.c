@@ -55,6 +55,7 @@ enum error_code replica_create(const struct replica_options *options, struct rep
         .recovery = options->recovery,
         .founders = options->founders,
         .founder_count = options->founder_count,
+        .promise = options->promise,
     };
     enum error_code code = shard_create(&shard_options, &replica->shard, error);
     if (code == ERROR_NONE)
@@ -108,6 +109,31 @@ static void group_closed(void *context)
     replica_close_shard_when_idle(replica);
 }
 
+static void end_waiting(struct replica *replica)
+{
+    replica_refuse_waiting(replica, "shutting down");
+    while (replica->committed != NULL) {
+        struct batch *batch = replica->committed;
+        replica->committed = batch->next;
+        replica_batch_finish(batch, "shutting down");
+    }
+    replica->committed_last = &replica->committed;
+    replica_confirm_answer(replica, "shutting down");
+}
+
+void replica_step_down(struct replica *replica)
+{
+    if (replica->closing)
+        return;
+    group_step_down(replica->group);
+    end_waiting(replica);
+}
+
+struct consensus_promise replica_promise(const struct replica *replica)
+{
+    return group_promise(replica->group);
+}
+
 void replica_close(struct replica *replica, void (*closed)(void *context), void *context)
 {
     assert(!replica->closing);
@@ -117,14 +143,7 @@ void replica_close(struct replica *replica, void (*closed)(void *context), void 
     replica->closed_context = context;
     scheduler_timer_stop(loop_of(replica), &replica->upkeep);
     scheduler_timer_stop(loop_of(replica), &replica->apply_retry);
-    replica_refuse_waiting(replica, "shutting down");
-    while (replica->committed != NULL) {
-        struct batch *batch = replica->committed;
-        replica->committed = batch->next;
-        replica_batch_finish(batch, "shutting down");
-    }
-    replica->committed_last = &replica->committed;
-    replica_confirm_answer(replica, "shutting down");
+    end_waiting(replica);
     group_close(replica->group, group_closed, replica);
 }
 

@@ -72,6 +72,12 @@ static void flush_begin(struct task *task)
     struct routing_flush *flush =
         (struct routing_flush *)((char *)task - offsetof(struct routing_flush, task));
     flush->flush = (struct shard_flush){.done = flush_done, .reach = flush->reach};
+    if (!replica_is_ready(flush->replica)) { /* any more */
+        struct error error;
+        error_set(&error, ERROR_UNAVAILABLE, "this shard has no leader here");
+        flush_done(&flush->flush, &error);
+        return;
+    }
     replica_flush(flush->replica, &flush->flush);
 }
 

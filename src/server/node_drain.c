@@ -135,10 +135,25 @@ static void routing_drained(void *context)
     step_done(context);
 }
 
+/* Flushes may take as long as merges do: they are not waited for. */
+static void cancel_flushes(void *context, uint32_t shard_id, struct replica *replica)
+{
+    (void)context, (void)shard_id;
+    shard_cancel_flushes(replica_shard(replica));
+}
+
+/* Nothing new comes: end what would not by itself, like writes that lack a majority. */
+static void end_calls(void *context, uint32_t shard_id, struct replica *replica)
+{
+    cancel_flushes(context, shard_id, replica);
+    replica_step_down(replica);
+}
+
 static void drain_routing(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
     routing_drain(loop->routing, routing_drained, loop);
+    hosting_visit_loop(loop->node->hosting, loop->number, end_calls, NULL);
 }
 
 static void drain_routings(struct node *node)
@@ -236,13 +251,6 @@ static void settle_shards(struct node *node)
 static void server_drained(void *context)
 {
     step_done(context);
-}
-
-/* Flushes may take as long as merges do: they are not waited for. */
-static void cancel_flushes(void *context, uint32_t shard_id, struct replica *replica)
-{
-    (void)context, (void)shard_id;
-    shard_cancel_flushes(replica_shard(replica));
 }
 
 static void drain_server(struct task *task)

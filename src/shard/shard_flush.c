@@ -27,9 +27,9 @@ static void finish_all(struct shard *shard, const struct error *outcome)
 
 void shard_cancel_flushes(struct shard *shard)
 {
-    struct error closing;
-    error_set(&closing, ERROR_UNAVAILABLE, "shutting down");
-    finish_all(shard, &closing);
+    struct error canceled;
+    error_set(&canceled, ERROR_UNAVAILABLE, "not all is flushed: no leader here any more");
+    finish_all(shard, &canceled);
 }
 
 static enum merge_wish wish_of(const struct shard_flush *flushes)

@@ -1,0 +1,286 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "cluster_world.h"
+
+/* --- Choosing -------------------------------------------------------------------------------- */
+
+static struct node *choose(struct world *world)
+{
+    struct node *node = &world->nodes[world_below(world, (uint32_t)world->node_count)];
+    return node->exists ? node : NULL;
+}
+
+static struct node *choose_alive(struct world *world)
+{
+    struct node *node = choose(world);
+    return node != NULL && node->is_alive && !node->failed ? node : NULL;
+}
+
+/* --- Writes and reads ------------------------------------------------------------------------ */
+
+static void write_burst(struct world *world)
+{
+    uint32_t count = 1 + world_below(world, world_chance(world, 15) ? 40 : 10);
+    for (uint32_t i = 0; i < count; i++) {
+        struct node *node = world_any(world);
+        if (node != NULL)
+            client_write(world, node);
+    }
+}
+
+static void read_some(struct world *world)
+{
+    struct node *node = world_any(world);
+    if (node == NULL)
+        return;
+    node_read_own(node);
+    node_read_confirmed(node);
+}
+
+struct flushing {
+    struct routing_flush flush; /* first */
+    struct world *world;
+};
+
+static void flushed(struct routing_flush *flush)
+{
+    struct flushing *flushing = (struct flushing *)flush;
+    flushing->world->counts.flushes += flush->error.code == ERROR_NONE;
+    flushing->world->requests_out--;
+    free(flushing);
+}
+
+void node_flush(struct node *node, uint32_t shard_id)
+{
+    struct flushing *flushing = calloc(1, sizeof *flushing);
+    assert(flushing != NULL);
+    flushing->world = node->world;
+    flushing->flush = (struct routing_flush){.timeout_ms = 20000, .done = flushed};
+    node->world->requests_out++;
+    routing_flush(node->routing, shard_id, &flushing->flush);
+}
+
+/* --- Processes ------------------------------------------------------------------------------- */
+
+/* Soon, in the middle of something. */
+static void crash_soon(struct node *node)
+{
+    struct world *world = node->world;
+    node->disk.settings.crash = world_chance(world, 30) ? SIMULATED_KILL : SIMULATED_POWER_FAILURE;
+    node->disk.settings.crash_at_sync = world_chance(world, 50);
+    node->disk.settings.crash_at_operation = node->disk.operations + 1 + world_below(world, 300);
+}
+
+static void crash_or_start(struct world *world)
+{
+    struct node *node = choose(world);
+    if (node == NULL)
+        return;
+    if (!node->is_alive)
+        node_start(node);
+    else if (world_chance(world, 20))
+        node_stop(node);
+    else if (world_chance(world, 50))
+        node_crash(node);
+    else
+        crash_soon(node);
+}
+
+/* Several at once, as with a power cut of the house. */
+static void crash_many(struct world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++)
+        if (world->nodes[i].exists && world->nodes[i].is_alive && world_chance(world, 60))
+            node_crash(&world->nodes[i]);
+}
+
+static void start_all(struct world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++)
+        if (world->nodes[i].exists && !world->nodes[i].is_alive)
+            node_start(&world->nodes[i]);
+}
+
+/* --- Network --------------------------------------------------------------------------------- */
+
+static void isolate(struct world *world, size_t one)
+{
+    for (size_t i = 0; i < world->node_count; i++)
+        world->apart[one][i] = world->apart[i][one] = i != one;
+    world->counts.isolated++;
+}
+
+static void mend_links(struct world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++)
+        for (size_t k = 0; k < world->node_count; k++) {
+            struct simulated_link *link = &world->network.links[i][k];
+            world->apart[i][k] = false;
+            link->is_refusing = false;
+            link->delay_ns_min = 50000;
+            link->delay_ns_max = 500000;
+            link->bytes_per_s = 0;
+        }
+}
+
+static void slow_down(struct world *world, size_t one, size_t other)
+{
+    struct simulated_link *link = &world->network.links[one][other];
+    link->delay_ns_max = UINT64_C(1000000) * (1 + world_below(world, 400));
+    link->bytes_per_s = world_chance(world, 50) ? 100000 : 0;
+    world->counts.links_slow++;
+}
+
+static void trouble_network(struct world *world)
+{
+    size_t one = world_below(world, (uint32_t)world->node_count);
+    size_t other = world_below(world, (uint32_t)world->node_count);
+    uint32_t dice = world_below(world, 100);
+    if (dice < 12) {
+        isolate(world, one);
+    } else if (one == other || dice < 40) {
+        mend_links(world);
+    } else if (dice < 52) {
+        world->apart[one][other] = true;
+        world->counts.partitions_one_way++;
+    } else if (dice < 62) {
+        world->apart[one][other] = world->apart[other][one] = true;
+        world->counts.partitions++;
+    } else if (dice < 74) {
+        simulated_network_cut(&world->network, one, other);
+        world->counts.cuts++;
+    } else if (dice < 84) {
+        simulated_network_lose(&world->network, one, other);
+        world->counts.half_open++;
+    } else {
+        slow_down(world, one, other);
+    }
+    world_set_links(world);
+}
+
+/* --- Disks and clocks ------------------------------------------------------------------------ */
+
+static void mend_disk(struct node *node)
+{
+    node->disk.settings.capacity_bytes = UINT64_MAX;
+    node->disk.settings.slow_per_thousand = 0;
+}
+
+static void trouble_disk(struct world *world)
+{
+    struct node *node = choose_alive(world);
+    if (node == NULL)
+        return;
+    if (world_chance(world, 50)) {
+        mend_disk(node);
+    } else if (world_chance(world, 50)) {
+        node->disk.settings.slow_per_thousand = 20;
+        world->counts.disks_slow++;
+    } else {
+        node->disk.settings.capacity_bytes = simulated_disk_used_bytes(&node->disk) + 200000;
+        world->counts.disks_full++;
+    }
+}
+
+static void set_clocks(struct world *world)
+{
+    if (world_chance(world, 40)) {
+        world->base->clock.wall_offset_ms += world_below(world, 2 * 3600 * 1000);
+        world->counts.clock_jumps_of_all++;
+        return;
+    }
+    struct node *node = choose(world);
+    if (node == NULL)
+        return;
+    node->clock.ahead_ms = (int64_t)world_below(world, world_chance(world, 20) ? 7200000 : 60000) -
+                           (world_chance(world, 50) ? 30000 : 0);
+    if (world_chance(world, 20))
+        node->clock.ahead_ms = -node->clock.ahead_ms;
+    world->counts.clock_jumps++;
+}
+
+/* --- Leaders --------------------------------------------------------------------------------- */
+
+static void transfer(struct world *world)
+{
+    struct node *from = world_any(world), *to = world_any(world);
+    if (from == NULL || to == NULL || from->host == NULL)
+        return;
+    for (uint32_t shard = 0; shard < world->shard_count; shard++) {
+        struct replica *replica = replica_table_hold(from->table, shard);
+        if (replica == NULL)
+            continue;
+        if (replica_is_ready(replica)) {
+            hosting_transfer(from->hosting, shard, to->node_id);
+            world->counts.transfers_asked++;
+        }
+        replica_table_release(from->table, shard);
+    }
+}
+
+/* --- Steps ----------------------------------------------------------------------------------- */
+
+/* Now and then all is well for some seconds. */
+static void rest(struct world *world)
+{
+    mend_links(world);
+    world_set_links(world);
+    start_all(world);
+    for (size_t i = 0; i < world->node_count; i++)
+        mend_disk(&world->nodes[i]);
+    for (unsigned i = 0; i < 10; i++) {
+        world_run_ms(world, 1000);
+        world_go_on_changing(world);
+        write_burst(world);
+    }
+}
+
+void world_step(struct world *world)
+{
+    if (world_chance(world, 3))
+        rest(world);
+    uint32_t dice = world_below(world, 100);
+    write_burst(world);
+    if (dice < 20)
+        read_some(world);
+    else if (dice < 30)
+        crash_or_start(world);
+    else if (dice < 31)
+        crash_many(world);
+    else if (dice < 35)
+        start_all(world);
+    else if (dice < 47)
+        trouble_network(world);
+    else if (dice < 52)
+        trouble_disk(world);
+    else if (dice < 57)
+        set_clocks(world);
+    else if (dice < 62)
+        transfer(world);
+    else if (dice < 66 && world_any(world) != NULL)
+        node_flush(world_any(world), world_below(world, world->shard_count));
+    else if (dice < 76)
+        world_begin_change(world);
+    world_go_on_changing(world);
+    world_run_ms(world, world_below(world, world_chance(world, 10) ? 12000 : 1500));
+}
+
+void world_heal(struct world *world)
+{
+    mend_links(world);
+    world_set_links(world);
+    world->message_faults_per_thousand = 0;
+    for (size_t i = 0; i < world->node_count; i++) {
+        struct node *node = &world->nodes[i];
+        if (!node->exists)
+            continue;
+        mend_disk(node);
+        node->disk.settings.crash_at_operation = 0;
+        node->clock.ahead_ms = 0;
+        if (node->is_alive && (node->failed || node->disk.crashed))
+            node_crash(node);
+        if (!node->is_alive)
+            node_start(node);
+    }
+}

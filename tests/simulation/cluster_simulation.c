@@ -1,0 +1,418 @@
+/*
+ * cluster_simulation - whole clusters, from one seed each.
+ *
+ *     cluster_simulation [--seeds=FIRST-LAST] [--nodes=N] [--shards=S] [--writes=N]
+ *                        [--until-failure] [--verbose]
+ *
+ * Nodes form a cluster. Between bursts of writes through any of them they crash, stop, stand apart,
+ * lose their disks, join, are drained and removed; links are slow or broken, messages are lost,
+ * late and doubled, disks full and slow, clocks wrong; leaders are handed over, files frozen and
+ * merged. Everybody may read meanwhile what it may. In the end all faults are over, and every
+ * replica has every acknowledged sample, the same samples as the others and the same files.
+ */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checksum.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cluster_world.h"
+
+/* --- World ----------------------------------------------------------------------------------- */
+
+void world_fail(struct world *world, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(world->failure, sizeof world->failure, format, arguments);
+    va_end(arguments);
+    longjmp(*world->on_failure, 1);
+}
+
+uint32_t world_below(struct world *world, uint32_t bound)
+{
+    return random_below(&world->random.base, bound);
+}
+
+bool world_chance(struct world *world, uint32_t percent)
+{
+    return world_below(world, 100) < percent;
+}
+
+uint64_t world_now_ms(const struct world *world)
+{
+    return world->base->clock.now_ns / 1000000;
+}
+
+static void end_failed_nodes(struct world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++) {
+        struct node *node = &world->nodes[i];
+        if (!node->is_alive || !(node->failed || node->disk.crashed))
+            continue;
+        world->counts.crashes_in_operation += node->disk.crashed;
+        node_crash(node);
+    }
+}
+
+/* Whoever the cluster does not have any more ends; it comes back with an empty disk. */
+static void end_dismissed_nodes(struct world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++) {
+        struct node *node = &world->nodes[i];
+        if (node->is_alive && node->is_dismissed && node != world->change.node)
+            world_fail(world, "%s was dismissed, and nobody wanted it", node->name);
+    }
+}
+
+void world_run_ms(struct world *world, uint64_t duration_ms)
+{
+    enum { PIECE_MS = 40 };
+    uint64_t end_ms = world_now_ms(world) + duration_ms;
+    do {
+        uint64_t now_ms = world_now_ms(world);
+        uint64_t piece_ms = end_ms - now_ms < PIECE_MS ? end_ms - now_ms : PIECE_MS;
+        simulated_scheduler_run_for(&world->base->scheduler, piece_ms * 1000000);
+        end_failed_nodes(world);
+        end_dismissed_nodes(world);
+        world_look_at_leaders(world);
+    } while (world_now_ms(world) < end_ms);
+}
+
+bool world_await(struct world *world, world_condition *condition, uint64_t milliseconds)
+{
+    uint64_t until_ms = world_now_ms(world) + milliseconds;
+    while (!condition(world)) {
+        if (world_now_ms(world) >= until_ms)
+            return false;
+        world_run_ms(world, 50);
+    }
+    return true;
+}
+
+struct node *world_any(struct world *world)
+{
+    size_t first = world_below(world, (uint32_t)world->node_count);
+    for (size_t i = 0; i < world->node_count; i++) {
+        struct node *node = &world->nodes[(first + i) % world->node_count];
+        if (node->is_alive && !node->failed && node->node_id != 0)
+            return node;
+    }
+    return NULL;
+}
+
+struct node *world_find(struct world *world, uint64_t node_id)
+{
+    for (size_t i = 0; i < world->node_count; i++)
+        if (world->nodes[i].is_alive && world->nodes[i].node_id == node_id)
+            return &world->nodes[i];
+    return NULL;
+}
+
+static struct world *world_create(uint64_t seed, const struct world_options *options)
+{
+    struct world *world = calloc(1, sizeof *world);
+    assert(world != NULL);
+    world->seed = seed;
+    world->options = options;
+    world->base = simulated_environment_create(seed);
+    random_generator_init(&world->random, seed * 11 + 3);
+    simulated_network_init(&world->network, &world->base->scheduler, seed + 1);
+    world->founders = options->nodes != 0 ? options->nodes : 3 + world_below(world, 3);
+    world->shard_count =
+        options->shards != 0 ? (uint32_t)options->shards : 1 + world_below(world, 4);
+    static const uint32_t MESSAGE_FAULTS[] = {0, 2, 20, 60};
+    world->message_faults_per_thousand = MESSAGE_FAULTS[world_below(world, 4)];
+    world_make_series(world);
+    for (size_t i = 0; i < world->founders; i++)
+        (void)world_add(world);
+    return world;
+}
+
+static void world_destroy(struct world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++)
+        if (world->nodes[i].is_alive)
+            node_stop(&world->nodes[i]);
+    while (simulated_scheduler_step(&world->base->scheduler))
+        ;
+    assert(world->requests_out == 0);
+    assert(simulated_network_stream_count(&world->network) == 0);
+    for (size_t i = 0; i < world->node_count; i++) {
+        struct node *node = &world->nodes[i];
+        simulated_disk_clear(&node->disk);
+        byte_buffer_clear(&node->identity);
+        byte_buffer_clear(&node->remembered);
+        for (size_t k = 0; k < WORLD_SERIES; k++)
+            free(node->acknowledged[k].times_ms);
+    }
+    for (size_t i = 0; i < WORLD_SERIES; i++) {
+        free(world->series[i].samples);
+        free(world->series[i].acknowledged.times_ms);
+    }
+    world_forget_leaders(world);
+    arena_destroy(world->arena);
+    simulated_network_clear(&world->network);
+    simulated_environment_destroy(world->base);
+    free(world);
+}
+
+/* --- A seed ---------------------------------------------------------------------------------- */
+
+static void count_faults(struct world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++) {
+        world->counts.kills += world->nodes[i].disk.counts.kills;
+        world->counts.power_failures += world->nodes[i].disk.counts.power_failures;
+    }
+}
+
+static uint64_t count_crashes(const struct world *world)
+{
+    uint64_t crashes = 0;
+    for (size_t i = 0; i < world->node_count; i++)
+        crashes += world->nodes[i].disk.counts.kills + world->nodes[i].disk.counts.power_failures;
+    return crashes;
+}
+
+static void print_status(struct world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++) {
+        struct node *node = &world->nodes[i];
+        printf("  %s: id %llu%s%s%s%s, %lld ms ahead\n", node->name,
+               (unsigned long long)node->node_id, node->exists ? "" : " gone",
+               node->is_alive ? "" : " down", node->failed ? " failed" : "",
+               node->is_dismissed ? " dismissed" : "", (long long)node->clock.ahead_ms);
+        for (uint32_t shard = 0; node->table != NULL && shard < world->shard_count; shard++) {
+            struct replica *replica = replica_table_hold(node->table, shard);
+            struct group_status group;
+            struct shard_statistics statistics;
+            if (replica == NULL)
+                continue;
+            replica_group_status(replica, &group);
+            shard_read_statistics(replica_shard(replica), &statistics);
+            printf("    shard %u: state %d%s%s%s%s term %llu leader %llu commit %llu last %llu "
+                   "stored %llu delivered %llu snapshot %llu; applied %llu frozen heads %llu "
+                   "unfrozen %llu merges %llu+%llu damaged %llu\n",
+                   shard, group.state, group.ready ? " ready" : "",
+                   group.replaying ? " replaying" : "", group.installing ? " installing" : "",
+                   group.is_changing ? " changing" : "", (unsigned long long)group.term,
+                   (unsigned long long)group.leader_id, (unsigned long long)group.commit_index,
+                   (unsigned long long)group.last_index, (unsigned long long)group.stored_index,
+                   (unsigned long long)group.delivered_index,
+                   (unsigned long long)group.snapshot_index,
+                   (unsigned long long)statistics.applied_index,
+                   (unsigned long long)statistics.frozen_head_count,
+                   (unsigned long long)statistics.unfrozen_log_bytes,
+                   (unsigned long long)statistics.merges_running,
+                   (unsigned long long)statistics.merges_waiting,
+                   (unsigned long long)statistics.damaged_files);
+            replica_table_release(node->table, shard);
+        }
+        if (node->meta == NULL)
+            continue;
+        size_t count;
+        const struct cluster_state *state = meta_state(node->meta);
+        struct meta_status status;
+        meta_status(node->meta, &status);
+        printf("    meta: phase %d leader %llu index %llu waits: %s\n", status.phase,
+               (unsigned long long)status.leader,
+               (unsigned long long)cluster_state_facts(state)->index, status.waiting_for);
+        const struct cluster_shard *shards = cluster_state_shards(state, &count);
+        for (size_t k = 0; k < count; k++) {
+            printf("    desired %zu:", k);
+            for (uint32_t r = 0; r < shards[k].replicas.count; r++)
+                printf(" %llu", (unsigned long long)shards[k].replicas.node_ids[r]);
+            printf("\n");
+        }
+    }
+    printf("  change %d of %s, requests out %zu\n", world->change.kind,
+           world->change.node == NULL ? "none" : world->change.node->name, world->requests_out);
+}
+
+static void run(struct world *world)
+{
+    enum { FORMING_MS = 60000, STEPS_MAX = 2000, CRASHES = 3 };
+    for (size_t i = 0; i < world->founders; i++)
+        node_start(&world->nodes[i]);
+    if (!world_await(world, world_is_settled, FORMING_MS))
+        world_fail(world, "no cluster is formed");
+    for (uint64_t i = 0; world->counts.writes_acknowledged < world->options->writes ||
+                         count_crashes(world) < CRASHES;
+         i++) {
+        if (i == STEPS_MAX)
+            world_fail(world, "only %llu of %llu writes are acknowledged",
+                       (unsigned long long)world->counts.writes_acknowledged,
+                       (unsigned long long)world->counts.writes);
+        world_step(world);
+    }
+    world_check(world);
+    count_faults(world);
+    world->digest =
+        hash64(&world->counts, sizeof world->counts, world->digest + world->base->scheduler.steps);
+}
+
+/* --- Counts ---------------------------------------------------------------------------------- */
+
+static const char *const COUNT_NAMES[] = {
+    "writes",
+    "writes_acknowledged",
+    "writes_given_up",
+    "writes_twice",
+    "attempts",
+    "samples_acknowledged",
+    "samples_refused",
+    "ids_stale",
+    "kills",
+    "power_failures",
+    "crashes_in_operation",
+    "stops",
+    "starts",
+    "partitions",
+    "partitions_one_way",
+    "isolated",
+    "cuts",
+    "half_open",
+    "links_slow",
+    "messages_delayed",
+    "messages_doubled",
+    "messages_lost",
+    "disks_slow",
+    "disks_full",
+    "clock_jumps",
+    "clock_jumps_of_all",
+    "stores_failed",
+    "joined",
+    "wiped",
+    "lost_for_good",
+    "drained",
+    "undrained",
+    "removed",
+    "dismissed",
+    "transfers_asked",
+    "transfers",
+    "member_steps",
+    "replicas_made",
+    "replicas_removed",
+    "snapshots_prepared",
+    "snapshots_installed",
+    "entries_read_back",
+    "elections",
+    "files_fetched",
+    "ranges_failed",
+    "files_resumed",
+    "freezes",
+    "merges",
+    "flushes",
+    "series_forgotten",
+    "redirected",
+    "retried",
+    "reads",
+    "reads_unreadable",
+    "reads_confirmed",
+    "samples_read",
+    "replicas_compared",
+};
+_Static_assert(sizeof COUNT_NAMES / sizeof COUNT_NAMES[0] ==
+                   sizeof(struct world_counts) / sizeof(uint64_t),
+               "each has a name");
+
+static void add_counts(struct world_counts *sum, const struct world_counts *counts)
+{
+    uint64_t *into = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)counts;
+    for (size_t i = 0; i < sizeof *sum / sizeof *into; i++)
+        into[i] += from[i];
+}
+
+/* Over many seeds every kind of thing must have happened. */
+static bool print_counts(const struct world_counts *counts)
+{
+    const uint64_t *values = (const uint64_t *)counts;
+    bool full = true;
+    for (size_t i = 0; i < sizeof *counts / sizeof *values; i++) {
+        printf("%s=%llu ", COUNT_NAMES[i], (unsigned long long)values[i]);
+        full &= values[i] != 0;
+    }
+    printf("\n");
+    return full;
+}
+
+/* False when a check failed; what the run held is then not released. */
+static bool run_seed(uint64_t seed, const struct world_options *options, struct world_counts *sum,
+                     uint64_t *digest)
+{
+    jmp_buf failed;
+    struct world *volatile world = world_create(seed, options);
+    world->on_failure = &failed;
+    if (setjmp(failed) != 0) {
+        printf("FAILED: seed %llu: %s (at %llu ms)\n", (unsigned long long)seed, world->failure,
+               (unsigned long long)world_now_ms(world));
+        print_status(world);
+        return false;
+    }
+    run(world);
+    if (options->verbose)
+        printf("seed %llu: digest %016llx, %llu steps, %llu s\n", (unsigned long long)seed,
+               (unsigned long long)world->digest, (unsigned long long)world->base->scheduler.steps,
+               (unsigned long long)world_now_ms(world) / 1000);
+    *digest = hash64(&world->digest, sizeof world->digest, *digest);
+    add_counts(sum, &world->counts);
+    world_destroy(world);
+    return true;
+}
+
+/* --- Options --------------------------------------------------------------------------------- */
+
+static bool read_option(struct world_options *options, struct text argument)
+{
+    struct text name, value, first, last;
+    if (text_equal(argument, TEXT("--verbose")))
+        return options->verbose = true;
+    if (text_equal(argument, TEXT("--until-failure")))
+        return options->until_failure = true;
+    if (!text_split(argument, '=', &name, &value))
+        return false;
+    if (text_equal(name, TEXT("--nodes")))
+        return text_to_uint64(value, &options->nodes) && options->nodes >= 3 && options->nodes <= 7;
+    if (text_equal(name, TEXT("--shards")))
+        return text_to_uint64(value, &options->shards) && options->shards >= 1 &&
+               options->shards <= WORLD_SHARDS_MAX;
+    if (text_equal(name, TEXT("--writes")))
+        return text_to_uint64(value, &options->writes);
+    if (!text_equal(name, TEXT("--seeds")))
+        return false;
+    return text_split(value, '-', &first, &last) ? text_to_uint64(first, &options->first_seed) &&
+                                                       text_to_uint64(last, &options->last_seed)
+                                                 : text_to_uint64(value, &options->first_seed) &&
+                                                       text_to_uint64(value, &options->last_seed);
+}
+
+int main(int count, char **arguments)
+{
+    enum { SEEDS_FOR_ALL = 50 };
+    struct world_options options = {.first_seed = 1, .last_seed = 50, .writes = 1000};
+    for (int i = 1; i < count; i++) {
+        if (!read_option(&options, text_of(arguments[i]))) {
+            fprintf(stderr, "unknown option %s\n", arguments[i]);
+            return 1;
+        }
+    }
+    log_set_level(LOG_NOTHING);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    struct world_counts sum = {0};
+    uint64_t failures = 0, seeds = 0, digest = 0;
+    for (uint64_t seed = options.first_seed; seed <= options.last_seed; seed++) {
+        failures += !run_seed(seed, &options, &sum, &digest);
+        seeds++;
+        if (failures > 0 && options.until_failure)
+            break;
+    }
+    bool full = print_counts(&sum);
+    printf("digest %016llx\n%llu of %llu seeds failed\n", (unsigned long long)digest,
+           (unsigned long long)failures, (unsigned long long)seeds);
+    return failures > 0 || (seeds >= SEEDS_FOR_ALL && !full);
+}

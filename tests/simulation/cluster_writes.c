@@ -1,0 +1,347 @@
+/*
+ * Clients that write as ingest does: samples by shard, each shard's part routed to its leader, a
+ * part that was refused built anew and sent again for some seconds. A client that gets no answer
+ * goes to another node with the same samples.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checksum.h"
+#include "cluster_world.h"
+#include "shard/slots.h"
+
+enum { SAMPLES_PER_WRITE = 16, RETRY_MS = 5000, PAUSE_FIRST_MS = 50, PAUSE_MS_MAX = 500 };
+
+struct sample_of {
+    unsigned series;
+    int64_t time_ms;
+};
+
+struct client {
+    struct world *world;
+    struct node *node; /* through which it writes */
+    uint64_t life;
+    uint64_t started_ms;
+    uint64_t pause_ms;
+    bool is_second; /* it has the samples of another client, which got no answer */
+    bool failed;
+    bool refused;
+    size_t outstanding;
+    struct sample_of samples[SAMPLES_PER_WRITE];
+    bool stored[SAMPLES_PER_WRITE]; /* answered for */
+};
+
+struct part {
+    struct replica_write write; /* first */
+    struct client *client;
+    struct arena *arena;
+    uint32_t shard_id;
+    unsigned series_of[SAMPLES_PER_WRITE]; /* of new_series */
+    uint32_t places[SAMPLES_PER_WRITE];    /* [count] in samples; the shard reorders its columns */
+    size_t count;
+};
+
+double offered_value(unsigned series, int64_t time_ms)
+{
+    return (double)(hash64(&time_ms, sizeof time_ms, series) % 100000) / 8;
+}
+
+/* --- What was offered ------------------------------------------------------------------------ */
+
+void time_list_add(struct time_list *list, int64_t time_ms)
+{
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity * 2 + 64;
+        list->times_ms = realloc(list->times_ms, list->capacity * sizeof *list->times_ms);
+        assert(list->times_ms != NULL);
+    }
+    list->times_ms[list->count++] = time_ms;
+}
+
+static struct offered_sample *offer(struct world_series *series, int64_t time_ms)
+{
+    size_t low = 0, high = series->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (series->samples[middle].time_ms < time_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < series->count && series->samples[low].time_ms == time_ms)
+        return &series->samples[low];
+    if (series->count == series->capacity) {
+        series->capacity = series->capacity * 2 + 64;
+        series->samples = realloc(series->samples, series->capacity * sizeof *series->samples);
+        assert(series->samples != NULL);
+    }
+    memmove(&series->samples[low + 1], &series->samples[low],
+            (series->count - low) * sizeof *series->samples);
+    series->samples[low] = (struct offered_sample){.time_ms = time_ms};
+    series->count++;
+    return &series->samples[low];
+}
+
+void world_make_series(struct world *world)
+{
+    world->arena = arena_create(0);
+    assert(world->arena != NULL);
+    for (unsigned i = 0; i < WORLD_SERIES; i++) {
+        struct world_series *series = &world->series[i];
+        struct label labels[] = {
+            {LABEL_METRIC_NAME, arena_format(world->arena, "metric_%u", i % 5)},
+            {TEXT("instance"), arena_format(world->arena, "host-%u", i / 4)},
+            {TEXT("job"), TEXT("simulation")},
+            {TEXT("number"), arena_format(world->arena, "%u", i)},
+        };
+        series->labels = labels_build(world->arena, labels, 4);
+        series->slot = series_slot(TEXT("anonymous"), series->labels, 4);
+    }
+}
+
+void node_forget_series(struct node *node)
+{
+    memset(node->known, 0, sizeof node->known);
+    for (size_t i = 0; i < WORLD_SERIES; i++)
+        node->acknowledged[i].count = 0;
+}
+
+/* --- Building -------------------------------------------------------------------------------- */
+
+static uint64_t name_series(struct part *part, unsigned series)
+{
+    struct client *client = part->client;
+    struct shard_write *write = &part->write.write;
+    if (client->node->known[series].known)
+        return client->node->known[series].id;
+    for (size_t i = 0; i < write->new_series_count; i++)
+        if (part->series_of[i] == series)
+            return SHARD_SERIES_NEW | i;
+    const struct world_series *of = &client->world->series[series];
+    part->series_of[write->new_series_count] = series;
+    write->new_series[write->new_series_count] =
+        (struct shard_new_series){.labels = of->labels, .slot = of->slot, .id = SHARD_ID_UNKNOWN};
+    return SHARD_SERIES_NEW | write->new_series_count++;
+}
+
+static struct part *part_create(struct client *client, uint32_t shard_id)
+{
+    struct part *part = calloc(1, sizeof *part);
+    struct arena *arena = arena_create(0);
+    assert(part != NULL && arena != NULL);
+    part->client = client;
+    part->arena = arena;
+    part->shard_id = shard_id;
+    struct shard_write *write = &part->write.write;
+    write->tenant = TEXT("anonymous");
+    write->new_series = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->new_series);
+    write->ids = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->ids);
+    write->timestamps_ms = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->timestamps_ms);
+    write->values = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->values);
+    write->origins = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->origins);
+    write->stale_origins = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->stale_origins);
+    return part;
+}
+
+static void part_add(struct part *part, uint32_t place)
+{
+    const struct sample_of *sample = &part->client->samples[place];
+    struct shard_write *write = &part->write.write;
+    size_t at = write->float_count++;
+    part->places[part->count++] = place;
+    write->ids[at] = name_series(part, sample->series);
+    write->timestamps_ms[at] = sample->time_ms;
+    write->values[at] = offered_value(sample->series, sample->time_ms);
+    write->origins[at] = place;
+}
+
+/* --- Answers --------------------------------------------------------------------------------- */
+
+static void send(struct client *client);
+
+static void begin_client(struct world *world, struct node *node, const struct sample_of *samples,
+                         bool is_second)
+{
+    struct client *client = calloc(1, sizeof *client);
+    assert(client != NULL);
+    client->world = world;
+    client->node = node;
+    client->life = node->life;
+    client->started_ms = world_now_ms(world);
+    client->is_second = is_second;
+    memcpy(client->samples, samples, sizeof client->samples);
+    world->requests_out++;
+    send(client);
+}
+
+static bool node_is_there(const struct client *client)
+{
+    return client->node->is_alive && client->node->life == client->life;
+}
+
+static void end_client(struct client *client)
+{
+    struct world *world = client->world;
+    if (client->failed) {
+        world->counts.writes_given_up++;
+        struct node *other = world->is_ending ? NULL : world_any(world);
+        if (other != NULL && !client->is_second) {
+            world->counts.writes_twice++;
+            begin_client(world, other, client->samples, true);
+        }
+    } else {
+        world->counts.writes_acknowledged += !client->refused;
+    }
+    world->requests_out--;
+    free(client);
+}
+
+static void send_later(void *argument)
+{
+    struct client *client = argument;
+    if (node_is_there(client))
+        send(client);
+    else
+        end_client(client);
+}
+
+/* All parts are answered. */
+static void conclude(struct client *client)
+{
+    struct world *world = client->world;
+    if (client->failed && node_is_there(client) && !world->is_ending &&
+        world_now_ms(world) - client->started_ms < RETRY_MS) {
+        client->pause_ms = client->pause_ms == 0 ? PAUSE_FIRST_MS : client->pause_ms * 2;
+        if (client->pause_ms > PAUSE_MS_MAX)
+            client->pause_ms = PAUSE_MS_MAX;
+        simulated_scheduler_after(&world->base->scheduler, client->pause_ms * 1000000, send_later,
+                                  client);
+        return;
+    }
+    end_client(client);
+}
+
+static void acknowledge(struct part *part)
+{
+    struct client *client = part->client;
+    struct world *world = client->world;
+    for (size_t i = 0; i < part->count; i++) {
+        const struct sample_of *sample = &client->samples[part->places[i]];
+        struct world_series *series = &world->series[sample->series];
+        client->stored[part->places[i]] = true;
+        offer(series, sample->time_ms)->acknowledged = true;
+        time_list_add(&series->acknowledged, sample->time_ms);
+        time_list_add(&client->node->acknowledged[sample->series], sample->time_ms);
+        world->counts.samples_acknowledged++;
+    }
+}
+
+/* What is left out because it is too new for the leader's clock is for the client to know. */
+static bool was_refused(struct part *part)
+{
+    const struct shard_write *write = &part->write.write;
+    size_t future = write->refused_counts[SHARD_REFUSED_FUTURE], refused = 0;
+    for (size_t i = 0; i < SHARD_REFUSAL_REASONS; i++)
+        refused += write->refused_counts[i];
+    if (refused > future)
+        world_fail(part->client->world, "%s: a sample was refused", part->client->node->name);
+    part->client->world->counts.samples_refused += refused;
+    return refused > 0;
+}
+
+static void learn(struct part *part)
+{
+    const struct shard_write *write = &part->write.write;
+    struct known_series *known = part->client->node->known;
+    for (size_t i = 0; i < write->new_series_count; i++)
+        known[part->series_of[i]] = (struct known_series){
+            write->new_series[i].id != SHARD_ID_UNKNOWN, write->new_series[i].id};
+    for (size_t i = 0; i < write->stale_count; i++)
+        known[part->client->samples[write->stale_origins[i]].series].known = false;
+    part->client->world->counts.ids_stale += write->stale_count;
+}
+
+static void part_done(struct replica_write *base)
+{
+    struct part *part = (struct part *)base; /* its first member */
+    struct client *client = part->client;
+    if (base->error.code != ERROR_NONE && base->error.code != ERROR_UNAVAILABLE &&
+        !client->node->disk.crashed)
+        world_fail(client->world, "%s: %s", client->node->name, base->error.message);
+    bool is_stored = base->error.code == ERROR_NONE && node_is_there(client);
+    if (is_stored)
+        learn(part);
+    if (!is_stored || base->write.stale_count > 0) {
+        client->failed = true;
+    } else if (was_refused(part)) {
+        client->refused = true;
+        for (size_t i = 0; i < part->count; i++)
+            client->stored[part->places[i]] = true; /* it is not sent again */
+    } else {
+        acknowledge(part);
+    }
+    arena_destroy(part->arena);
+    free(part);
+    if (--client->outstanding == 0)
+        conclude(client);
+}
+
+/* --- Sending --------------------------------------------------------------------------------- */
+
+static void send(struct client *client)
+{
+    struct world *world = client->world;
+    struct part *parts[WORLD_SHARDS_MAX] = {NULL};
+    struct slot_map map;
+    slot_map_init(&map, world->shard_count); /* as formation has it */
+    client->failed = false;
+    for (uint32_t i = 0; i < SAMPLES_PER_WRITE; i++) {
+        uint32_t shard = slot_map_shard(&map, world->series[client->samples[i].series].slot);
+        if (client->stored[i])
+            continue;
+        if (parts[shard] == NULL)
+            parts[shard] = part_create(client, shard);
+        part_add(parts[shard], i);
+    }
+    client->outstanding = 1;
+    for (uint32_t shard = 0; shard < world->shard_count; shard++) {
+        if (parts[shard] == NULL)
+            continue;
+        client->outstanding++;
+        world->counts.attempts++;
+        parts[shard]->write.origin = client->node->environment.scheduler;
+        parts[shard]->write.done = part_done;
+        write_router_write(routing_router(client->node->routing), shard, &parts[shard]->write);
+    }
+    if (--client->outstanding == 0)
+        conclude(client);
+}
+
+static int64_t choose_time(struct world *world)
+{
+    int64_t now_ms = clock_now_ms(world->base->base.clock);
+    int64_t time_ms = now_ms - world_below(world, 5000);
+    if (world_chance(world, 8)) /* late, by up to some windows */
+        time_ms -= world_below(world, 6 * 3600 * 1000);
+    return time_ms - time_ms % 10;
+}
+
+void client_write(struct world *world, struct node *node)
+{
+    struct sample_of samples[SAMPLES_PER_WRITE];
+    /* Some series are quiet for long. */
+    uint32_t from = (uint32_t)(clock_now_ms(world->base->base.clock) / 1800000);
+    for (uint32_t i = 0; i < SAMPLES_PER_WRITE; i++) {
+        samples[i].series = (from * 7 + world_below(world, WORLD_SERIES / 2)) % WORLD_SERIES;
+        samples[i].time_ms = choose_time(world);
+        (void)offer(&world->series[samples[i].series], samples[i].time_ms);
+    }
+    world->counts.writes++;
+    begin_client(world, node, samples, false);
+    if (world_chance(world, 3)) { /* it was impatient */
+        struct node *other = world_any(world);
+        world->counts.writes_twice++;
+        begin_client(world, other == NULL ? node : other, samples, true);
+    }
+}
