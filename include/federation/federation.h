@@ -28,7 +28,7 @@
 #include "promql/series_source.h"
 
 /* Of one process. */
-enum { FEDERATION_CLUSTERS_MAX = 64 };
+enum { FEDERATION_CLUSTERS_MAX = 64, FEDERATION_LABELS_MAX = 32 /* of a cluster */ };
 
 /* What is done about a cluster that does not answer. */
 enum federation_partial {
