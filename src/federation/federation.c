@@ -157,6 +157,7 @@ enum error_code federation_judge(struct federation_read *read, size_t cluster, c
         return error->code;
     }
     snprintf(warning, warning_bytes, "the answer is without %.400s", error->message);
+    error_clear(error);
     return ERROR_NONE;
 }
 

@@ -10,6 +10,7 @@ enum {
 };
 
 /* Times are far from overflow whatever is added to them once. */
+#define TIME_MIN_MS (INT64_MIN / 2)
 #define TIME_MAX_MS (INT64_MAX / 2)
 
 /* --- The question ---------------------------------------------------------------------------- */
@@ -82,8 +83,8 @@ static enum error_code decode(struct byte_reader *reader, struct arena *arena,
     uint8_t need = byte_reader_u8(reader);
     selection->series_limit = byte_reader_varint(reader);
     selection->timeout_ms = byte_reader_varint(reader);
-    if (reader->failed || need > SERIES_NEED_LABELS || selection->start_ms < -TIME_MAX_MS ||
-        selection->start_ms > TIME_MAX_MS || selection->end_ms < -TIME_MAX_MS ||
+    if (reader->failed || need > SERIES_NEED_LABELS || selection->start_ms < TIME_MIN_MS ||
+        selection->start_ms > TIME_MAX_MS || selection->end_ms < TIME_MIN_MS ||
         selection->end_ms > TIME_MAX_MS)
         return corrupt(error, "cut short, or its times make no sense");
     selection->need = (enum series_need)need;
