@@ -2,6 +2,7 @@
 import json
 import math
 import os
+import signal
 import time
 
 import harness
@@ -180,6 +181,24 @@ class Answers(ClustersTest):
                             time=self.end_ms / 1000, partial_response="false")
         self.assertNotIn("warnings", pruned.json())
         self.assertGreater(self.a.metric("gnomon_federation_failed_total", remote="b"), 0)
+        self.a.terminate()
+
+    def test_a_cluster_that_stands_still_is_waited_for_as_long_as_the_settings_say(self):
+        c = self.start_cluster("c", "--federation.timeout=700ms", "--query.timeout=20s",
+                               clusters=[{"name": "b", "url": self.b.url()}])
+        self.b.process.send_signal(signal.SIGSTOP)
+        try:
+            for query in ("sum(load)", "quantile(0.5, load)"):
+                began = time.monotonic()
+                answer = c.get("/api/v1/query", query=query, time=self.end_ms / 1000)
+                self.assertIn('cluster "b"', str(answer.json().get("warnings")), query)
+                self.assertLess(time.monotonic() - began, 10)
+                answer = c.get("/api/v1/query", query=query, partial_response="false")
+                self.assertEqual(answer.status, 503, answer.body)
+        finally:
+            self.b.process.send_signal(signal.SIGCONT)
+        harness.wait_until(lambda: "warnings" not in c.get("/api/v1/query", query="sum(load)").json(),
+                           "the cluster is asked again")
 
     def test_two_clusters_that_name_each_other_do_not_go_in_circles(self):
         c = self.start_cluster("c", clusters=[{"name": "a", "url": self.a.url()}])
