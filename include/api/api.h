@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "fanout/fanout.h"
+#include "federation/federation.h"
 #include "frontend/frontend.h"
 #include "http/router.h"
 #include "http/server.h"
@@ -98,6 +99,11 @@ struct api_options {
     /* Where queries reach all shards of a cluster, and its metadata; outlives the api. NULL: what
      * the frontend's source and the replicas of this node have. */
     struct fanout *fanout;
+    /* Where queries reach other clusters; outlives the api. NULL: there are none. */
+    struct federation *federation;
+    enum federation_partial federation_partial; /* unless a request says otherwise */
+    /* What answers other clusters, outlives the api; NULL: they are not answered. */
+    struct worker_pool *internal_workers;
     struct metrics *metrics;
     struct clock *clock;
     struct api_program program;

@@ -28,6 +28,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "model/labels.h"
 #include "promql/ast.h"
 #include "promql/parser.h"
 
@@ -74,6 +75,10 @@ struct promql_partial_request {
 
     uint64_t samples_max; /* held at once */
     uint64_t timeout_ms;  /* what is left of the query's time; 0: no limit */
+
+    /* Labels that all series of the place have for the query, as its external ones (promql/
+     * labelled_source.h). The place adds them. None: series are as they are. */
+    struct labels external_labels;
 
     /* How samples are counted for statistics; the engine's own business. */
     bool counts_steps;

@@ -58,6 +58,9 @@ struct promql_execution_options {
     /* Evaluates sub-expressions where their series are; NULL: all is read from `source`. What it
      * declines or what does not distribute still is. Outlives the query. */
     struct promql_distributor *distributor;
+    /* What `source` adds to its series and the places of `distributor` shall add to theirs; lives
+     * as long as the query. */
+    struct labels external_labels;
     struct worker_pool *pool; /* NULL: evaluated on the calling thread alone */
     struct clock *clock;      /* for the deadline and the timings */
 

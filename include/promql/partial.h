@@ -39,7 +39,9 @@ struct promql_partial_sink {
 
 /* What the place has for it; see struct promql_execution_options. */
 struct promql_partial_environment {
-    struct series_source *source;
+    struct series_source *source; /* without the external labels of the request */
+    /* Where the place has parts of it evaluated by places of its own; NULL: nowhere. */
+    struct promql_distributor *distributor;
     struct worker_pool *pool; /* NULL: the calling thread alone */
     struct clock *clock;
     uint64_t memory_max_bytes;    /* 0: none */

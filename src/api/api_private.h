@@ -30,6 +30,7 @@ struct api {
     struct distribution *request_seconds;
     struct api_cardinality cardinality;
     _Atomic uint64_t write_memory_bytes;
+    _Atomic size_t internal_serving; /* questions of other clusters */
 };
 
 /* Prometheus' error types and their status. */
@@ -142,6 +143,8 @@ void api_query_exemplars(struct http_request *request);     /* exemplars.c */
 void api_metadata(struct http_request *request);            /* metadata.c */
 void api_federate(struct http_request *request);            /* federate.c */
 void api_remote_read(struct http_request *request);         /* remote_read.c */
+void api_internal_sub_query(struct http_request *request);  /* internal.c */
+void api_internal_select(struct http_request *request);     /* internal.c */
 void api_search_metric_names(struct http_request *request); /* search.c */
 void api_search_label_names(struct http_request *request);
 void api_search_label_values(struct http_request *request);
@@ -211,14 +214,29 @@ struct series_request api_series_request(const struct promql_query *selector, st
 
 /* --- reading.c: what requests read ---------------------------------------------------------- */
 
-/* All series; with `X-Read-Consistency: strong` from replicas that are confirmed to lead. */
-struct series_source *api_source(struct http_request *request);
+/* With `X-Read-Consistency: strong` replicas that are confirmed to lead. */
+enum fanout_read api_read_consistency(const struct http_request *request);
 
-/* Likewise where a query has its parts evaluated; NULL: here. `distributor` and `canceled` live as
- * long as the query. */
-struct promql_distributor *api_distributor(struct http_request *request,
-                                           struct fanout_distributor *distributor,
-                                           const atomic_bool *canceled);
+/* What one query or look-up reads: all shards, and those of other clusters. Zero-initialise. */
+struct api_reading {
+    struct series_source *source;
+    struct metadata_source *metadata;       /* NULL: that of the replicas of this node */
+    struct promql_distributor *distributor; /* NULL: all is evaluated here */
+    struct fanout_distributor within;
+    struct federation_read across;
+    bool is_federated;
+};
+
+/* `tenant` and `canceled` live as long as the reading. Errors: INVALID (a parameter). */
+enum error_code api_reading_open(struct http_request *request,
+                                 const struct http_parameters *parameters, struct text tenant,
+                                 const atomic_bool *canceled, struct api_reading *reading,
+                                 struct error *error);
+void api_reading_close(struct api_reading *reading);
+
+/* Append what it went without to the list of warnings, which it begins when `is_first`; returns
+ * whether there is none still. */
+bool api_reading_warnings(struct api_reading *reading, bool is_first, struct byte_buffer *json);
 
 struct api_lookup;
 struct api_lookup_kind;
@@ -238,7 +256,8 @@ struct api_lookup {
     struct http_request *request;
     struct api *api;
     struct text tenant;
-    struct series_source *source; /* what it reads */
+    struct api_reading reading;   /* what it reads */
+    struct series_source *source; /* of it */
     struct memory_budget memory;  /* charged on to the queries' */
     struct arena *arena;          /* charged to it */
     struct api_selectors selectors;

@@ -44,11 +44,14 @@ static bool append_piece(struct api_lookup *lookup, struct byte_buffer *piece, s
         json_raw(piece, TEXT("]"));
     }
     const char *warning = shown < count ? "results truncated due to limit" : lookup->warning;
+    bool is_first = api_reading_warnings(&lookup->reading, true, piece);
     if (warning != NULL) {
-        json_raw(piece, TEXT(",\"warnings\":["));
+        json_raw(piece, is_first ? TEXT(",\"warnings\":[") : TEXT(","));
         json_string(piece, text_of(warning));
-        json_raw(piece, TEXT("]"));
+        is_first = false;
     }
+    if (!is_first)
+        json_raw(piece, TEXT("]"));
     json_raw(piece, TEXT("}"));
     return true;
 }
@@ -98,6 +101,7 @@ static void lookup_destroy(struct api_lookup *lookup)
     api_selectors_clear(&lookup->selectors);
     for (size_t i = 0; i < lookup->set_count; i++)
         series_set_close(lookup->sets[i]);
+    api_reading_close(&lookup->reading);
     byte_buffer_clear(&lookup->answer);
     arena_destroy(lookup->arena);
     free(lookup);
@@ -218,13 +222,16 @@ static void start(struct http_request *request, struct text name,
     };
     lookup->request = request;
     lookup->api = api;
-    lookup->source = api_source(request);
     lookup->tenant = tenant; /* in the request, which outlives the look-up */
     lookup->name = name;
     lookup->limit = API_NO_LIMIT;
     lookup->kind = kind;
     lookup->content_type = TEXT("application/json");
-    enum error_code code = kind->read(lookup, parameters, &error);
+    enum error_code code = api_reading_open(request, parameters, tenant, &lookup->job.canceled,
+                                            &lookup->reading, &error);
+    lookup->source = lookup->reading.source;
+    if (code == ERROR_NONE)
+        code = kind->read(lookup, parameters, &error);
     /* Only the first selector is in the subject, by which the frontend knows what was short. */
     lookup->job.is_repeatable = is_repeatable && lookup->selectors.count <= 1;
     lookup->job.subject.start_ms = lookup->start_ms;

@@ -27,7 +27,7 @@ struct query_call {
     struct http_producer producer;
     struct http_request *request;
     struct promql_execution *execution;
-    struct fanout_distributor distributor;
+    struct api_reading reading;
     uint64_t limit; /* series of the answer */
     bool with_statistics;
     int64_t time_ms;                /* of an instant query */
@@ -46,6 +46,7 @@ struct query_call {
 static void call_destroy(struct query_call *call)
 {
     promql_execution_destroy(call->execution);
+    api_reading_close(&call->reading);
     byte_buffer_clear(&call->first_piece);
     free(call);
 }
@@ -151,8 +152,9 @@ static bool append_matrix_points(struct query_call *call, struct byte_buffer *bu
     }
 }
 
-static void append_list(struct byte_buffer *buffer, const struct promql_result *result,
-                        enum promql_annotation_kind kind, bool truncated)
+static void append_list(struct query_call *call, struct byte_buffer *buffer,
+                        const struct promql_result *result, enum promql_annotation_kind kind,
+                        bool truncated)
 {
     bool first = true;
     for (size_t i = 0; i < result->annotation_count; i++) {
@@ -166,6 +168,8 @@ static void append_list(struct byte_buffer *buffer, const struct promql_result *
         first = false;
         json_string(buffer, result->annotations[i].message);
     }
+    if (kind == PROMQL_WARNING)
+        first = api_reading_warnings(&call->reading, first, buffer);
     if (kind == PROMQL_WARNING && truncated) {
         json_raw(buffer, first ? TEXT(",\"warnings\":[") : TEXT(","));
         first = false;
@@ -303,9 +307,9 @@ static void produce_piece(struct query_call *call, struct byte_buffer *piece)
         if (call->with_statistics)
             append_statistics(piece, call, &result->statistics);
         json_raw(piece, TEXT("}"));
-        append_list(piece, result, PROMQL_WARNING,
+        append_list(call, piece, result, PROMQL_WARNING,
                     series_shown(call, result) < result->series_count);
-        append_list(piece, result, PROMQL_INFO, false);
+        append_list(call, piece, result, PROMQL_INFO, false);
         json_raw(piece, TEXT("}"));
         call->part = PART_END;
     }
@@ -420,8 +424,12 @@ static enum error_code read_common(struct query_call *call,
                             frontend->features == PROMQL_EXPERIMENTAL;
     options->subquery_step_default_ms = frontend->subquery_step_ms;
     options->features = frontend->features;
-    options->source = api_source(call->request);
-    options->distributor = api_distributor(call->request, &call->distributor, &call->job.canceled);
+    code = api_reading_open(call->request, parameters, options->tenant, &call->job.canceled,
+                            &call->reading, error);
+    if (code != ERROR_NONE)
+        return code;
+    options->source = call->reading.source;
+    options->distributor = call->reading.distributor;
     options->pool = frontend->pool;
     options->clock = frontend->clock;
     options->samples_max = frontend->samples_max;

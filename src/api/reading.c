@@ -1,7 +1,7 @@
 /* What requests read: this node's shards, or those of the whole cluster. */
 #include "api_private.h"
 
-static enum fanout_read read_of(const struct http_request *request)
+enum fanout_read api_read_consistency(const struct http_request *request)
 {
     struct text consistency;
     bool is_strong = http_request_header(request, TEXT("X-Read-Consistency"), &consistency) &&
@@ -9,25 +9,79 @@ static enum fanout_read read_of(const struct http_request *request)
     return is_strong ? FANOUT_READ_STRONG : FANOUT_READ_DEFAULT;
 }
 
-struct series_source *api_source(struct http_request *request)
+static enum error_code read_partial(const struct http_parameters *parameters,
+                                    enum federation_partial *partial, struct error *error)
 {
-    const struct api_options *options = &api_of(request)->options;
-    enum fanout_read read = read_of(request);
-    /* The frontend's own source is what the program made it of. */
-    return options->fanout == NULL || read == FANOUT_READ_DEFAULT
-               ? frontend_source(options->frontend)
-               : fanout_source(options->fanout, read);
+    struct text value;
+    if (!http_parameters_find(parameters, TEXT("partial_response"), &value) || value.size == 0)
+        return ERROR_NONE;
+    if (text_equal_ignoring_case(value, TEXT("true")) || text_equal(value, TEXT("1")))
+        *partial = FEDERATION_WARN;
+    else if (text_equal_ignoring_case(value, TEXT("false")) || text_equal(value, TEXT("0")))
+        *partial = FEDERATION_ABORT;
+    else
+        return error_set(error, ERROR_INVALID,
+                         "invalid parameter \"partial_response\": true or false");
+    return ERROR_NONE;
 }
 
-struct promql_distributor *api_distributor(struct http_request *request,
-                                           struct fanout_distributor *distributor,
-                                           const atomic_bool *canceled)
+enum error_code api_reading_open(struct http_request *request,
+                                 const struct http_parameters *parameters, struct text tenant,
+                                 const atomic_bool *canceled, struct api_reading *reading,
+                                 struct error *error)
 {
     const struct api_options *options = &api_of(request)->options;
+    enum fanout_read read = api_read_consistency(request);
+    enum federation_partial partial = options->federation_partial;
+    enum error_code code = read_partial(parameters, &partial, error);
+    if (code != ERROR_NONE)
+        return code;
+    /* The frontend's own source is what the program made it of. */
+    reading->source = options->fanout == NULL || read == FANOUT_READ_DEFAULT
+                          ? frontend_source(options->frontend)
+                          : fanout_source(options->fanout, read);
     if (options->fanout == NULL)
-        return NULL;
-    return fanout_distributor_init(distributor, options->fanout, read_of(request), canceled,
-                                   frontend_memory(options->frontend));
+        return ERROR_NONE;
+    reading->metadata = fanout_metadata(options->fanout, read);
+    reading->distributor = fanout_distributor_init(&reading->within, options->fanout, read,
+                                                   canceled, frontend_memory(options->frontend));
+    if (options->federation == NULL)
+        return ERROR_NONE;
+    reading->across = (struct federation_read){
+        .federation = options->federation,
+        .partial = partial,
+        .tenant = tenant,
+        .source = reading->source,
+        .metadata = reading->metadata,
+        .distributor = reading->distributor,
+        .canceled = canceled,
+    };
+    federation_read_init(&reading->across);
+    reading->is_federated = true;
+    reading->source = federation_source(&reading->across);
+    reading->metadata = federation_metadata(&reading->across);
+    reading->distributor = federation_distributor(&reading->across);
+    return ERROR_NONE;
+}
+
+void api_reading_close(struct api_reading *reading)
+{
+    if (reading->is_federated)
+        federation_read_clear(&reading->across);
+    reading->is_federated = false;
+}
+
+bool api_reading_warnings(struct api_reading *reading, bool is_first, struct byte_buffer *json)
+{
+    struct federation_warning *position = NULL;
+    struct text warning;
+    while (reading->is_federated &&
+           federation_next_warning(&reading->across, &position, &warning)) {
+        json_raw(json, is_first ? TEXT(",\"warnings\":[") : TEXT(","));
+        json_string(json, warning);
+        is_first = false;
+    }
+    return is_first;
 }
 
 /* --- Metadata --------------------------------------------------------------------------------- */
@@ -77,6 +131,5 @@ enum error_code api_visit_metadata(struct api_lookup *lookup, shard_metadata_vis
         .visit = visit,
         .context = context,
     };
-    struct metadata_source *source = fanout_metadata(options->fanout, read_of(lookup->request));
-    return metadata_source_visit(source, &request, damaged_out, error);
+    return metadata_source_visit(lookup->reading.metadata, &request, damaged_out, error);
 }

@@ -6,7 +6,7 @@
 #define FANOUT_FANOUT_SET_H
 
 #include "exchange.h"
-#include "series_format.h"
+#include "promql/series_format.h"
 
 struct fanout_set;
 

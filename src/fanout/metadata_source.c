@@ -1,6 +1,6 @@
 /* What is known of metrics in all shards of the cluster. */
 #include "exchange.h"
-#include "record_format.h"
+#include "promql/record_format.h"
 
 struct asking {
     struct fanout *fanout;

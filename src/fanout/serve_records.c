@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-#include "record_format.h"
-#include "series_format.h"
+#include "promql/record_format.h"
+#include "promql/series_format.h"
 
 /* Labels of neighbours are cheaper together. */
 enum { LABELS_AHEAD = 256 };

@@ -1,7 +1,7 @@
 /* All shards of the cluster as one series_source. */
 #include "exchange.h"
 #include "fanout_set.h"
-#include "record_format.h"
+#include "promql/record_format.h"
 
 static enum error_code out_of_memory(struct error *error)
 {

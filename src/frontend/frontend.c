@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "frontend_private.h"
-#include "union_source.h"
+#include "promql/union_source.h"
 
 /* --- Memory of all queries -------------------------------------------------------------------- */
 

@@ -42,6 +42,7 @@ static struct promql_partial_request request_make(const struct evaluation *evalu
         .subquery_step_default_ms = options->subquery_step_default_ms,
         .samples_max = options->samples_max,
         .timeout_ms = timeout_left_ms(evaluation),
+        .external_labels = options->external_labels,
         .counts_steps = options->counts_steps,
         .sample_weight = evaluation->sample_weight,
         .sample_shift_ms = evaluation->step_shift_ms,
@@ -217,12 +218,14 @@ static enum error_code headers_read(struct distributed *distributed, uint8_t *an
     return ERROR_NONE;
 }
 
-enum error_code distribution_stream(struct evaluation *evaluation,
-                                    const struct expression *expression,
-                                    const struct step_range *steps, struct stream **stream_out,
-                                    struct error *error)
+/* What is under way of an expression, or is begun now, up to the headers; NULL: nothing. What is
+ * there is to be closed. */
+static enum error_code distribution_take(struct evaluation *evaluation,
+                                         const struct expression *expression,
+                                         const struct step_range *steps,
+                                         struct distributed **distributed_out, bool *may_merge_out,
+                                         struct error *error)
 {
-    *stream_out = NULL;
     struct distributed *distributed = distribution_find(evaluation, expression, steps);
     enum error_code code = ERROR_NONE;
     if (distributed == NULL)
@@ -232,10 +235,52 @@ enum error_code distribution_stream(struct evaluation *evaluation,
     distributed->is_taken = true;
     uint8_t any_flags;
     code = headers_read(distributed, &any_flags, error);
-    bool may_merge =
-        (any_flags & ANSWER_HAS_TYPE_OR_UNIT) == 0 || !distributed->plan.needs_plain_names;
-    if (code == ERROR_NONE && may_merge)
+    if (code != ERROR_NONE) {
+        distribution_close(distributed);
+        return code;
+    }
+    bool has_type_or_unit = (any_flags & ANSWER_HAS_TYPE_OR_UNIT) != 0;
+    evaluation->has_type_or_unit |= has_type_or_unit;
+    *may_merge_out = !has_type_or_unit || !distributed->plan.needs_plain_names;
+    *distributed_out = distributed;
+    return ERROR_NONE;
+}
+
+enum error_code distribution_stream(struct evaluation *evaluation,
+                                    const struct expression *expression,
+                                    const struct step_range *steps, struct stream **stream_out,
+                                    struct error *error)
+{
+    *stream_out = NULL;
+    struct distributed *distributed = NULL;
+    bool may_merge = false;
+    enum error_code code =
+        distribution_take(evaluation, expression, steps, &distributed, &may_merge, error);
+    if (distributed == NULL)
+        return code;
+    if (may_merge)
         code = distribution_merge(evaluation, distributed, stream_out, error);
+    distribution_close(distributed);
+    return code;
+}
+
+enum error_code distribution_groups(struct evaluation *evaluation,
+                                    const struct expression *expression,
+                                    const struct step_range *steps, struct aggregation_plan *plan,
+                                    struct aggregation_groups *groups_out, bool *are_merged_out,
+                                    struct error *error)
+{
+    *are_merged_out = false;
+    struct distributed *distributed = NULL;
+    bool may_merge = false;
+    enum error_code code =
+        distribution_take(evaluation, expression, steps, &distributed, &may_merge, error);
+    if (distributed == NULL)
+        return code;
+    if (may_merge && distributed->plan.kind == DISTRIBUTE_GROUPS) {
+        code = distribution_merge_groups(evaluation, distributed, plan, groups_out, error);
+        *are_merged_out = code == ERROR_NONE;
+    }
     distribution_close(distributed);
     return code;
 }

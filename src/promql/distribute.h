@@ -5,6 +5,7 @@
 #ifndef PROMQL_DISTRIBUTE_H
 #define PROMQL_DISTRIBUTE_H
 
+#include "aggregate.h"
 #include "distribute_plan.h"
 #include "evaluation.h"
 #include "partial_answer.h"
@@ -37,6 +38,16 @@ enum error_code distribution_stream(struct evaluation *evaluation,
                                     const struct step_range *steps, struct stream **stream_out,
                                     struct error *error);
 
+/*
+ * The groups of an aggregation, of all places and not finished; *are_merged_out false: they are to
+ * be made here. The plan is that of the aggregation.
+ */
+enum error_code distribution_groups(struct evaluation *evaluation,
+                                    const struct expression *expression,
+                                    const struct step_range *steps, struct aggregation_plan *plan,
+                                    struct aggregation_groups *groups_out, bool *are_merged_out,
+                                    struct error *error);
+
 /* Answers that nobody has read are canceled. */
 void distribution_close_all(struct evaluation *evaluation);
 
@@ -45,5 +56,12 @@ void distribution_close_all(struct evaluation *evaluation);
 /* Make a stream of the answers, whose headers were read. */
 enum error_code distribution_merge(struct evaluation *evaluation, struct distributed *distributed,
                                    struct stream **stream_out, struct error *error);
+
+/* Likewise the groups of an aggregation; to be cleared. */
+enum error_code distribution_merge_groups(struct evaluation *evaluation,
+                                          struct distributed *distributed,
+                                          struct aggregation_plan *plan,
+                                          struct aggregation_groups *groups_out,
+                                          struct error *error);
 
 #endif

@@ -227,9 +227,11 @@ static enum error_code group_take(void *context, size_t place, struct rows_decod
                : code;
 }
 
-static enum error_code groups_merge(struct evaluation *evaluation, struct distributed *distributed,
-                                    struct aggregation_plan *plan, struct stream **stream_out,
-                                    struct error *error)
+enum error_code distribution_merge_groups(struct evaluation *evaluation,
+                                          struct distributed *distributed,
+                                          struct aggregation_plan *plan,
+                                          struct aggregation_groups *groups_out,
+                                          struct error *error)
 {
     struct groups_merge merge = {.plan = plan, .arena = evaluation_arena_create(evaluation)};
     enum error_code code = ERROR_NONE;
@@ -239,9 +241,19 @@ static enum error_code groups_merge(struct evaluation *evaluation, struct distri
         code = answers_read(evaluation, distributed, ROWS_BY_PLACE, group_take, &merge, error);
     arena_destroy(merge.arena);
     if (code == ERROR_NONE)
-        return aggregation_finish(plan, &merge.groups, stream_out, error);
-    aggregation_groups_clear(&merge.groups);
+        *groups_out = merge.groups;
+    else
+        aggregation_groups_clear(&merge.groups);
     return code;
+}
+
+static enum error_code groups_merge(struct evaluation *evaluation, struct distributed *distributed,
+                                    struct aggregation_plan *plan, struct stream **stream_out,
+                                    struct error *error)
+{
+    struct aggregation_groups groups;
+    enum error_code code = distribution_merge_groups(evaluation, distributed, plan, &groups, error);
+    return code == ERROR_NONE ? aggregation_finish(plan, &groups, stream_out, error) : code;
 }
 
 /* --- Absence --------------------------------------------------------------------------------- */

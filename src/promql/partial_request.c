@@ -8,7 +8,8 @@ enum request_flags {
     REQUEST_EXPERIMENTAL = 1,
     REQUEST_COUNTS_STEPS = 2,
     REQUEST_SHORT = 4,
-    REQUEST_FLAGS_KNOWN = 7,
+    REQUEST_LABELLED = 8,
+    REQUEST_FLAGS_KNOWN = 15,
 };
 
 /* Times of requests are far from overflow whatever is added to them once. */
@@ -23,6 +24,7 @@ void promql_partial_request_encode(const struct promql_partial_request *request,
     flags |= request->features == PROMQL_EXPERIMENTAL ? REQUEST_EXPERIMENTAL : 0;
     flags |= request->counts_steps ? REQUEST_COUNTS_STEPS : 0;
     flags |= request->packing == PROMQL_PARTIAL_SHORT ? REQUEST_SHORT : 0;
+    flags |= request->external_labels.size > 0 ? REQUEST_LABELLED : 0;
     byte_buffer_u8(buffer, (uint8_t)flags);
     byte_buffer_text(buffer, request->tenant);
     byte_buffer_text(buffer, request->expression);
@@ -40,10 +42,16 @@ void promql_partial_request_encode(const struct promql_partial_request *request,
     byte_buffer_varint(buffer, request->timeout_ms);
     byte_buffer_varint(buffer, request->sample_weight);
     byte_buffer_zigzag(buffer, request->sample_shift_ms);
+    if (request->external_labels.size > 0)
+        byte_buffer_text(buffer, (struct text){(const char *)request->external_labels.bytes,
+                                               request->external_labels.size});
 }
 
+enum request_labels { REQUEST_HAS_NO_LABELS, REQUEST_HAS_LABELS };
+
 static enum error_code head_decode(struct byte_reader *reader,
-                                   struct promql_partial_request *request, struct error *error)
+                                   struct promql_partial_request *request,
+                                   enum request_labels *labels_out, struct error *error)
 {
     uint8_t version = byte_reader_u8(reader);
     uint8_t mode = byte_reader_u8(reader);
@@ -61,6 +69,7 @@ static enum error_code head_decode(struct byte_reader *reader,
     request->features = flags & REQUEST_EXPERIMENTAL ? PROMQL_EXPERIMENTAL : PROMQL_STABLE;
     request->packing = flags & REQUEST_SHORT ? PROMQL_PARTIAL_SHORT : PROMQL_PARTIAL_FAST;
     request->counts_steps = (flags & REQUEST_COUNTS_STEPS) != 0;
+    *labels_out = flags & REQUEST_LABELLED ? REQUEST_HAS_LABELS : REQUEST_HAS_NO_LABELS;
     return ERROR_NONE;
 }
 
@@ -98,6 +107,15 @@ static bool weight_is_sane(const struct promql_partial_request *request)
            request->step_count <= query_steps(request) / request->sample_weight;
 }
 
+static enum error_code labels_read(struct byte_reader *reader, struct labels *labels_out,
+                                   struct error *error)
+{
+    struct text bytes = byte_reader_text(reader);
+    if (reader->failed || bytes.size == 0)
+        return error_set(error, ERROR_CORRUPT, "sub-query: external labels");
+    return labels_decode((const uint8_t *)bytes.data, bytes.size, labels_out, error);
+}
+
 enum error_code promql_partial_request_decode(const uint8_t *bytes, size_t size,
                                               struct promql_partial_request *request_out,
                                               struct error *error)
@@ -107,7 +125,8 @@ enum error_code promql_partial_request_decode(const uint8_t *bytes, size_t size,
 
     struct promql_partial_request request = {0};
     struct byte_reader reader = byte_reader_over(bytes, size);
-    enum error_code code = head_decode(&reader, &request, error);
+    enum request_labels labels;
+    enum error_code code = head_decode(&reader, &request, &labels, error);
     if (code != ERROR_NONE)
         return code;
     request.tenant = byte_reader_text(&reader);
@@ -126,6 +145,10 @@ enum error_code promql_partial_request_decode(const uint8_t *bytes, size_t size,
     request.timeout_ms = byte_reader_varint(&reader);
     request.sample_weight = byte_reader_varint(&reader);
     request.sample_shift_ms = byte_reader_zigzag(&reader);
+    if (labels == REQUEST_HAS_LABELS)
+        code = labels_read(&reader, &request.external_labels, error);
+    if (code != ERROR_NONE)
+        return code;
     if (reader.failed || byte_reader_left(&reader) > 0)
         return error_set(error, ERROR_CORRUPT, "sub-query: %s",
                          reader.failed ? "cut short" : "bytes are left over");

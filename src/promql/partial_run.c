@@ -3,8 +3,10 @@
 #include <assert.h>
 
 #include "aggregate.h"
+#include "distribute.h"
 #include "partial_answer.h"
 #include "partial_rows.h"
+#include "promql/labelled_source.h"
 #include "store.h"
 
 /*
@@ -54,15 +56,19 @@ static enum error_code writer_rows(struct answer_writer *writer, struct rows_enc
     return code;
 }
 
+static uint8_t flags_of(const struct stream *stream)
+{
+    return stream->is_unique_without_name ? ANSWER_UNIQUE_WITHOUT_NAME : 0;
+}
+
 static enum error_code writer_header(struct answer_writer *writer, struct evaluation *evaluation,
-                                     const struct promql_partial_request *request,
-                                     const struct stream *stream, struct error *error)
+                                     const struct promql_partial_request *request, uint8_t flags,
+                                     struct error *error)
 {
     struct byte_buffer payload = {0};
     struct answer_header header = {
         .mode = request->mode,
-        .flags = (uint8_t)((stream->is_unique_without_name ? ANSWER_UNIQUE_WITHOUT_NAME : 0) |
-                           (evaluation->has_type_or_unit ? ANSWER_HAS_TYPE_OR_UNIT : 0)),
+        .flags = (uint8_t)(flags | (evaluation->has_type_or_unit ? ANSWER_HAS_TYPE_OR_UNIT : 0)),
         .step_count = request->step_count,
     };
     answer_header_encode(&header, &payload);
@@ -166,7 +172,7 @@ static enum error_code series_write(struct answer_writer *writer,
     enum error_code code =
         evaluate_vector(evaluation, evaluation->query.root, steps, &stream, error);
     if (code == ERROR_NONE)
-        code = writer_header(writer, evaluation, request, stream, error);
+        code = writer_header(writer, evaluation, request, flags_of(stream), error);
     if (code != ERROR_NONE)
         return code;
     struct series_run run = {
@@ -238,6 +244,38 @@ static enum error_code groups_encode(struct answer_writer *writer, struct evalua
     return code;
 }
 
+static enum error_code groups_encode_all(struct answer_writer *writer,
+                                         const struct promql_partial_request *request,
+                                         struct evaluation *evaluation,
+                                         struct aggregation_groups *groups,
+                                         const struct step_range *steps, struct error *error)
+{
+    enum error_code code =
+        groups_encode(writer, evaluation, request->packing, groups, steps->count, error);
+    aggregation_groups_clear(groups);
+    return code;
+}
+
+/* Of the series that are read here, or whose values come from places of this one. */
+static enum error_code groups_write_here(struct answer_writer *writer,
+                                         const struct promql_partial_request *request,
+                                         struct evaluation *evaluation,
+                                         struct aggregation_plan *plan,
+                                         const struct expression *operand,
+                                         const struct step_range *steps, struct error *error)
+{
+    struct stream *input;
+    struct aggregation_groups groups;
+    enum error_code code = evaluate_vector(evaluation, operand, steps, &input, error);
+    if (code == ERROR_NONE)
+        code = writer_header(writer, evaluation, request, flags_of(input), error);
+    if (code == ERROR_NONE)
+        code = aggregation_collect(plan, input, &groups, error);
+    if (code != ERROR_NONE)
+        return code;
+    return groups_encode_all(writer, request, evaluation, &groups, steps, error);
+}
+
 static enum error_code groups_write(struct answer_writer *writer,
                                     const struct promql_partial_request *request,
                                     struct evaluation *evaluation, const struct step_range *steps,
@@ -247,21 +285,22 @@ static enum error_code groups_write(struct answer_writer *writer,
     if (root->kind != EXPRESSION_AGGREGATION || !operation_has_groups(root->aggregation.operation))
         return error_set(error, ERROR_UNSUPPORTED, "sub-query: groups of what has none");
     struct aggregation_plan *plan;
-    enum error_code code = aggregation_plan_make(evaluation, root, steps, &plan, error);
-    struct stream *input;
-    if (code == ERROR_NONE)
-        code = evaluate_vector(evaluation, root->aggregation.operand, steps, &input, error);
-    if (code == ERROR_NONE)
-        code = writer_header(writer, evaluation, request, input, error);
-    if (code != ERROR_NONE)
-        return code;
     struct aggregation_groups groups;
-    code = aggregation_collect(plan, input, &groups, error);
-    if (code != ERROR_NONE)
+    bool are_merged = false;
+    enum error_code code = aggregation_plan_make(evaluation, root, steps, &plan, error);
+    if (code == ERROR_NONE && evaluation->options.distributor != NULL)
+        code = distribution_groups(evaluation, root, steps, plan, &groups, &are_merged, error);
+    if (code == ERROR_NONE && !are_merged)
+        return groups_write_here(writer, request, evaluation, plan, root->aggregation.operand,
+                                 steps, error);
+    if (code == ERROR_NONE)
+        code = writer_header(writer, evaluation, request, 0, error);
+    if (code != ERROR_NONE) {
+        if (are_merged)
+            aggregation_groups_clear(&groups);
         return code;
-    code = groups_encode(writer, evaluation, request->packing, &groups, steps->count, error);
-    aggregation_groups_clear(&groups);
-    return code;
+    }
+    return groups_encode_all(writer, request, evaluation, &groups, steps, error);
 }
 
 /* --- The whole answer ------------------------------------------------------------------------ */
@@ -338,6 +377,8 @@ options_make(const struct promql_partial_request *request,
         .features = request->features,
         .counts_steps = request->counts_steps,
         .source = environment->source,
+        .distributor = environment->distributor,
+        .external_labels = request->external_labels,
         .pool = environment->pool,
         .clock = environment->clock,
         .memory_max_bytes = environment->memory_max_bytes,
@@ -382,10 +423,15 @@ enum error_code promql_partial_run(const struct promql_partial_request *request,
 
     struct answer_writer writer = {.sink = sink};
     struct promql_execution_options options = options_make(request, environment);
+    struct labelled_source labelled;
+    if (request->external_labels.size > 0)
+        options.source =
+            labelled_source_init(&labelled, environment->source, request->external_labels);
     struct evaluation evaluation = {0};
     enum error_code code = evaluation_open(&evaluation, &options, error);
     if (code == ERROR_NONE)
         code = partial_evaluate(&writer, request, &evaluation, error);
+    distribution_close_all(&evaluation);
     if (code != ERROR_NONE)
         failure_write(&writer, &evaluation, error);
     evaluation_close(&evaluation);

@@ -54,6 +54,8 @@ enum error_code node_open(const struct settings *settings, struct node **node_ou
     if (code == ERROR_NONE)
         code = node_open_frontend(node, error);
     if (code == ERROR_NONE)
+        code = node_open_federation(node, error);
+    if (code == ERROR_NONE)
         code = node_open_ingest(node, error);
     if (code == ERROR_NONE)
         code = node_open_api(node, error);
@@ -78,6 +80,7 @@ static void release(struct node *node)
         group_link_destroy(node->loops[i].link);
     }
     hosting_destroy(node->hosting);
+    node_close_federation(node);
     frontend_destroy(node->frontend);
     fanout_destroy(node->fanout);
     fanout_replicas_destroy(node->fanout_replicas);

@@ -108,6 +108,8 @@ struct node {
     _Atomic uint64_t series; /* of all shards, alive */
     struct slot_map slots;
     struct frontend *frontend;
+    struct federation *federation; /* NULL: there are no other clusters */
+    struct worker_pool *internal_workers;
     struct api *api;
     struct http_router *router;
     struct http_budget http_budget;
@@ -173,6 +175,11 @@ bool node_add_loop_metrics(struct node *node);
 
 /* node_fanout_metrics.c: of what nodes ask each other for queries. */
 bool node_add_fanout_metrics(struct node *node);
+
+/* node_federation.c: other clusters. */
+enum error_code node_open_federation(struct node *node, struct error *error);
+void node_close_federation(struct node *node);
+bool node_add_federation_metrics(struct node *node);
 
 /* node_limit_metrics.c: of the settings, and of what the node writes into itself. */
 bool node_add_limit_metrics(struct node *node);

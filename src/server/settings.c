@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "settings_private.h"
+#include "settings_clusters.h"
 
 /* --- Table ------------------------------------------------------------------------------------ */
 
@@ -119,6 +119,10 @@ static const struct setting SETTINGS[] = {
             "step of sub-queries that name none"),
     SETTING("query.experimental", TYPE_FEATURES, query_features, "false", 0, 0,
             "what Prometheus keeps behind its PromQL feature flags"),
+    SETTING("federation.partial_response", TYPE_PARTIAL, federation_partial, "warn", 0, 0,
+            "warn: answer without clusters that do not; abort: with an error"),
+    SETTING("federation.timeout", TYPE_DURATION, federation_timeout_ms, "30s", 1, DAY_MS,
+            "longest wait for another cluster; federation.clusters is in the file only"),
     SETTING("telemetry.self_write", TYPE_BOOL, telemetry_self_write, "true", 0, 0,
             "write the node's own metrics into itself"),
     SETTING("telemetry.interval", TYPE_DURATION, telemetry_interval_ms, "15s", 100, DAY_MS,
@@ -366,6 +370,7 @@ void settings_clear(struct settings *settings)
         free(settings->names[i]);
         free(settings->values[i]);
     }
+    settings_clusters_clear(settings);
     *settings = (struct settings){0};
 }
 
@@ -374,8 +379,7 @@ static void append_text(struct byte_buffer *buffer, const char *text)
     byte_buffer_append(buffer, text, strlen(text));
 }
 
-/* Between double quotes of YAML. */
-static void append_quoted(struct byte_buffer *buffer, const char *text)
+void settings_append_quoted(struct byte_buffer *buffer, const char *text)
 {
     append_text(buffer, "\"");
     for (; *text != '\0'; text++) {
@@ -410,8 +414,10 @@ void settings_print(const struct settings *settings, struct byte_buffer *buffer)
         append_text(buffer, size > 0 ? "  " : "");
         append_text(buffer, size > 0 ? dot + 1 : name);
         append_text(buffer, ": ");
-        append_quoted(buffer, settings->values[i]);
+        settings_append_quoted(buffer, settings->values[i]);
         append_text(buffer, "\n");
+        if (strcmp(name, "federation.timeout") == 0)
+            settings_clusters_print(settings, buffer);
     }
 }
 

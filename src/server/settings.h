@@ -14,9 +14,21 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "federation/federation.h"
 #include "promql/parser.h"
 
 enum { SETTINGS_MAX = 96 };
+
+/* An entry of federation.clusters; NULL: not given. Owned. */
+struct settings_cluster {
+    char *name;
+    char *url;
+    char **label_names; /* [label_count], at least one */
+    char **label_values;
+    size_t label_count;
+    char *ca, *certificate, *key; /* PEM files */
+    char *user, *password, *token;
+};
 
 struct settings {
     const char *http_listen;
@@ -70,6 +82,11 @@ struct settings {
     int64_t query_lookback_ms;
     int64_t query_default_step_ms;
     enum promql_features query_features;
+
+    enum federation_partial federation_partial;
+    int64_t federation_timeout_ms;
+    struct settings_cluster *federation_clusters; /* [federation_cluster_count] */
+    size_t federation_cluster_count;
 
     bool telemetry_self_write;
     int64_t telemetry_interval_ms;

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <yaml.h>
 
-#include "settings_private.h"
+#include "settings_clusters.h"
 
 struct yaml_walk {
     struct settings *settings;
@@ -29,9 +29,11 @@ static enum error_code walk_node(struct yaml_walk *walk, yaml_node_t *node, cons
     if (node->type == YAML_SCALAR_NODE)
         return settings_set(walk->settings, prefix, (const char *)node->data.scalar.value,
                             walk->error);
+    if (node->type == YAML_SEQUENCE_NODE && strcmp(prefix, "federation.clusters") == 0)
+        return settings_clusters_read(walk->settings, walk->document, node, walk->error);
     if (node->type != YAML_MAPPING_NODE)
-        return error_set(walk->error, ERROR_INVALID, "'%s' is a list, which no setting takes",
-                         prefix);
+        return error_set(walk->error, ERROR_INVALID,
+                         "'%s' is a list, which only federation.clusters is", prefix);
     yaml_node_pair_t *first = node->data.mapping.pairs.start;
     for (yaml_node_pair_t *pair = first; pair < node->data.mapping.pairs.top; pair++) {
         yaml_node_t *name = yaml_document_get_node(walk->document, pair->key);

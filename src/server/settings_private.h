@@ -3,6 +3,7 @@
  *
  *   settings.c        the table, and the order of the sources
  *   settings_file.c   the YAML file
+ *   settings_clusters.c  federation.clusters, the only list
  *   settings_value.c  forms, ranges, and what "auto" stands for
  */
 #ifndef SERVER_SETTINGS_PRIVATE_H
@@ -19,6 +20,7 @@ enum setting_type {
     TYPE_COUNT,
     TYPE_LEVEL,
     TYPE_FEATURES,
+    TYPE_PARTIAL,
     TYPE_CHOICE
 };
 
@@ -47,6 +49,9 @@ enum error_code settings_load_file(struct settings *settings, const char *path,
  * expected. */
 enum error_code setting_parse(struct settings *settings, const struct setting *setting,
                               const char *value, struct error *error);
+
+/* A text between double quotes of YAML, appended. */
+void settings_append_quoted(struct byte_buffer *buffer, const char *text);
 
 /* What "auto" stands for on this machine; for settings that have it as their default. */
 void setting_automatic_value(const struct settings *settings, const char *name, char *target,

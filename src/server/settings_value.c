@@ -108,6 +108,7 @@ enum error_code setting_parse(struct settings *settings, const struct setting *s
                               const char *value, struct error *error)
 {
     void *field = field_of(settings, setting);
+    enum federation_partial partial;
     bool truth;
     switch (setting->type) {
     case TYPE_TEXT:
@@ -128,6 +129,12 @@ enum error_code setting_parse(struct settings *settings, const struct setting *s
         if (!parse_bool(value, &truth))
             return bad_value(setting, value, "true or false", error);
         memcpy(field, &truth, sizeof truth);
+        return ERROR_NONE;
+    case TYPE_PARTIAL:
+        if (strcmp(value, "warn") != 0 && strcmp(value, "abort") != 0)
+            return bad_value(setting, value, "warn or abort", error);
+        partial = strcmp(value, "warn") == 0 ? FEDERATION_WARN : FEDERATION_ABORT;
+        memcpy(field, &partial, sizeof partial);
         return ERROR_NONE;
     case TYPE_FEATURES:
         if (!parse_bool(value, &truth))

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "frame.h"
-#include "record_format.h"
-#include "series_format.h"
+#include "promql/record_format.h"
+#include "promql/series_format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

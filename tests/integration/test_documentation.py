@@ -50,9 +50,13 @@ class Documentation(harness.IntegrationTest):
             "gnomon_shard_series{" in text else None
 
     def test_metrics_are_documented(self):
-        # With TLS and in a cluster, because these have metrics of their own.
+        # With TLS, in a cluster and with another one, because these have metrics of their own.
         certificate, key = make_certificate(self.folder, "server")
+        settings = os.path.join(self.folder, "settings.yaml")
+        with open(settings, "w", encoding="utf-8") as file:
+            file.write("federation: {clusters: [{name: other, url: 'http://127.0.0.1:1'}]}\n")
         node = self.start(harness.Node(self.folder, harness.free_port(), [
+            f"--config={settings}",
             f"--http.tls.certificate={certificate}", f"--http.tls.key={key}",
             f"--cluster.listen=127.0.0.1:{harness.free_port()}"]))
         lines = harness.wait_until(lambda: self.cluster_metrics(node), "the metrics are there",

@@ -282,8 +282,11 @@ static enum error_code source_select(struct series_source *self,
     for (size_t i = 0; i < memory->count; i++)
         if (series_matches(&memory->series[i], request))
             indices[count++] = i;
+    bool truncated = request->series_limit > 0 && count > request->series_limit;
+    if (truncated)
+        count = request->series_limit;
     *set = (struct memory_set){
-        .set = {.operations = &SET_OPERATIONS, .count = count},
+        .set = {.operations = &SET_OPERATIONS, .count = count, .truncated = truncated},
         .memory = memory,
         .indices = indices,
         .start_ms = request->start_ms,
@@ -294,7 +297,48 @@ static enum error_code source_select(struct series_source *self,
     return ERROR_NONE;
 }
 
-static const struct series_source_operations SOURCE_OPERATIONS = {.select = source_select};
+static enum error_code add_text(struct text_set *texts, struct text text, struct error *error)
+{
+    return text_set_add(texts, text) == TEXT_SET_OUT_OF_MEMORY
+               ? error_set(error, ERROR_OUT_OF_MEMORY, "texts")
+               : ERROR_NONE;
+}
+
+static enum error_code source_label_names(struct series_source *self,
+                                          const struct series_request *request,
+                                          struct text_set *names, struct error *error)
+{
+    struct series_memory *memory = (struct series_memory *)self;
+    enum error_code code = ERROR_NONE;
+    struct label label;
+    for (size_t i = 0; code == ERROR_NONE && i < memory->count; i++) {
+        struct labels_cursor cursor = labels_begin(memory->series[i].labels);
+        while (code == ERROR_NONE && series_matches(&memory->series[i], request) &&
+               labels_next(&cursor, &label))
+            code = add_text(names, label.name, error);
+    }
+    return code;
+}
+
+static enum error_code source_label_values(struct series_source *self,
+                                           const struct series_request *request, struct text name,
+                                           struct text_set *values, struct error *error)
+{
+    struct series_memory *memory = (struct series_memory *)self;
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < memory->count; i++) {
+        struct text value = labels_get(memory->series[i].labels, name);
+        if (value.size > 0 && series_matches(&memory->series[i], request))
+            code = add_text(values, value, error);
+    }
+    return code;
+}
+
+static const struct series_source_operations SOURCE_OPERATIONS = {
+    .select = source_select,
+    .label_names = source_label_names,
+    .label_values = source_label_values,
+};
 
 struct series_memory *series_memory_create(void)
 {

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/text_set.h"
+#include "promql/union_source.h"
 #include "series_memory.h"
-#include "union_source.h"
 
 /* --- A source with limits, names and values over series_memory
  * ------------------------------------ */

@@ -1,4 +1,4 @@
-#include "union_source.h"
+#include "promql/union_source.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -126,6 +126,27 @@ static const struct series_set_operations SET_OPERATIONS = {
     .reader_close = union_reader_close,
     .close = union_close,
 };
+
+struct series_set *union_set_create(struct arena *arena, struct series_set **sets, size_t count,
+                                    size_t series_limit)
+{
+    struct union_set *set = arena_array(arena, 1, sizeof *set);
+    size_t *ends = arena_array(arena, count, sizeof *ends);
+    if (set == NULL || ends == NULL)
+        return NULL;
+    *set = (struct union_set){
+        .base.operations = &SET_OPERATIONS, .sets = sets, .ends = ends, .set_count = count};
+    for (size_t i = 0; i < count; i++) {
+        set->base.count += sets[i]->count;
+        set->base.truncated |= sets[i]->truncated;
+        ends[i] = set->base.count;
+    }
+    if (series_limit > 0 && set->base.count > series_limit) {
+        set->base.count = series_limit;
+        set->base.truncated = true;
+    }
+    return &set->base;
+}
 
 /* --- Source ----------------------------------------------------------------------------------- */
 

@@ -5,8 +5,8 @@
  * Bytes: docs/protocols/select.md. Readers return false at the end, or with the reader failed when
  * the bytes are not what a writer makes. Texts point into them.
  */
-#ifndef FANOUT_RECORD_FORMAT_H
-#define FANOUT_RECORD_FORMAT_H
+#ifndef PROMQL_RECORD_FORMAT_H
+#define PROMQL_RECORD_FORMAT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
 #include "codec/timestamp_codec.h"
 #include "codec/value_codec.h"
 
+#include "promql/series_format.h"
 #include "series_flags.h"
-#include "series_format.h"
 
 static enum error_code corrupt(struct error *error, const char *what)
 {

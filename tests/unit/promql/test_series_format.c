@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "model/sample.h"
-#include "series_format.h"
+#include "promql/series_format.h"
 
 enum { SAMPLES_MAX = 1500, START_MS = 1000, END_MS = 100 * 1000 * 1000 };
 

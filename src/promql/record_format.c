@@ -1,4 +1,4 @@
-#include "record_format.h"
+#include "promql/record_format.h"
 
 /* --- Texts ----------------------------------------------------------------------------------- */
 

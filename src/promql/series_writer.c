@@ -4,8 +4,8 @@
 #include "codec/timestamp_codec.h"
 #include "codec/value_codec.h"
 
+#include "promql/series_format.h"
 #include "series_flags.h"
-#include "series_format.h"
 
 static void encode_labels(struct series_writer *writer, struct byte_buffer *buffer,
                           struct labels labels)

@@ -5,8 +5,8 @@
  *
  * Bytes: docs/protocols/select.md.
  */
-#ifndef FANOUT_SERIES_FORMAT_H
-#define FANOUT_SERIES_FORMAT_H
+#ifndef PROMQL_SERIES_FORMAT_H
+#define PROMQL_SERIES_FORMAT_H
 
 #include <stddef.h>
 #include <stdint.h>

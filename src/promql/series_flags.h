@@ -1,6 +1,6 @@
 /* Bits of a series that has samples. Without SERIES_SINGLE a size and a body follow. */
-#ifndef FANOUT_SERIES_FLAGS_H
-#define FANOUT_SERIES_FLAGS_H
+#ifndef PROMQL_SERIES_FLAGS_H
+#define PROMQL_SERIES_FLAGS_H
 
 enum series_flag {
     SERIES_SINGLE = 1,         /* one float, in place */
