@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "group_private.h"
 #include "payload.h"
 
@@ -192,8 +193,8 @@ static enum error_code change_member(const struct group_change *change,
     return membership_set(membership, &member, error);
 }
 
-/* A vote for who is far behind could stop the group: until it caught up nothing would be committed
- * without it. */
+/* A vote for who is far behind, or not there at all, could stop the group: until it caught up
+ * nothing would be committed without it. */
 static enum error_code check_promotion(const struct group *group, const struct group_change *change,
                                        struct error *error)
 {
@@ -204,6 +205,8 @@ static enum error_code check_promotion(const struct group *group, const struct g
     struct consensus_status status;
     consensus_status(group->consensus, &status);
     if (consensus_peer(group->consensus, change->node_id, &peer) && !peer.is_installing &&
+        peer.matched_index > 0 &&
+        group_now_ms(group) - peer.answered_ms < group->host->options.election_ms &&
         consensus_bytes(group->consensus, peer.matched_index, status.last_index) <=
             group->host->options.snapshot_log_bytes &&
         peer.matched_index >= status.base_index)
@@ -236,6 +239,38 @@ enum error_code group_change_members(struct group *group, struct group_request *
         return error_wrap(error, "group %llu", (unsigned long long)group->id);
     begin(group, request, 0);
     await(group, request, index);
+    return ERROR_NONE;
+}
+
+/* --- Force -------------------------------------------------------------------------------------
+ */
+
+enum error_code group_force_membership(struct group *group, const struct group_force *position,
+                                       struct error *error)
+{
+    struct group_status status;
+    group_status(group, &status);
+    if (group->phase != GROUP_PHASE_RUNNING || status.replaying || status.installing)
+        return error_set(error, ERROR_UNAVAILABLE, "group %llu: not ready for it",
+                         (unsigned long long)group->id);
+    if (status.last_index != position->last_index || status.last_term != position->last_term)
+        return error_set(error, ERROR_CONFLICT, "group %llu: its log ends at %llu by now",
+                         (unsigned long long)group->id, (unsigned long long)status.last_index);
+    uint64_t node_id = group->host->options.node_id, index;
+    const struct consensus_member *known =
+        membership_find(consensus_membership(group->consensus), node_id);
+    if (known == NULL)
+        return error_set(error, ERROR_INVALID, "group %llu: this node is no member",
+                         (unsigned long long)group->id);
+    struct consensus_member member = *known;
+    member.role = CONSENSUS_ROLE_VOTER;
+    enum error_code code = consensus_force_membership(group->consensus, group_now_ms(group),
+                                                      position->seen_term, &member, &index, error);
+    if (code != ERROR_NONE)
+        return error_wrap(error, "group %llu", (unsigned long long)group->id);
+    log_event(LOG_WARNING, "group", "this replica goes on alone, as an operator has said",
+              "group=%llu index=%llu", (unsigned long long)group->id, (unsigned long long)index);
+    group_after_step(group);
     return ERROR_NONE;
 }
 
