@@ -229,8 +229,9 @@ static void print_status(struct world *world)
             printf("\n");
         }
     }
-    printf("  change %d of %s, requests out %zu\n", world->change.kind,
-           world->change.node == NULL ? "none" : world->change.node->name, world->requests_out);
+    printf("  change %d of %s, requests out %zu, unrest: %s\n", world->change.kind,
+           world->change.node == NULL ? "none" : world->change.node->name, world->requests_out,
+           world->change.unrest == NULL ? "none" : world->change.unrest);
 }
 
 static void run(struct world *world)

@@ -173,6 +173,7 @@ struct world_change {
     bool forced;
     bool is_asking;
     bool is_settled; /* as of the last look */
+    const char *unrest;
     bool is_looking;
     uint64_t looked_ms;
 };
