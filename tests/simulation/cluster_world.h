@@ -182,6 +182,7 @@ struct world_options {
     uint64_t first_seed, last_seed;
     uint64_t nodes, shards; /* 0: by the seed */
     uint64_t writes;        /* of clients, acknowledged */
+    uint64_t without_rule;  /* of consensus; 0: none */
     bool until_failure, verbose;
 };
 
