@@ -30,36 +30,52 @@ static bool is_known(const struct cluster_state *state, const struct node *node)
     return known != NULL && known->state != CLUSTER_NODE_LEFT;
 }
 
-/* Every node is alive and of the meta group; every shard has the replicas that it shall have. */
-static bool shows_rest(struct world *world, const struct meta_observation *observation)
+/* Its group has the members that the state wants, all of them on nodes that are there. */
+static bool shard_is_settled(const struct meta_observation *observation, uint32_t shard_id)
 {
-    size_t node_count, shard_count, alive = 0, active = 0, voters = 0;
+    const struct cluster_shard *shard = cluster_state_find_shard(observation->state, shard_id);
+    if (shard == NULL || shard->replicas.count < 3)
+        return false;
+    for (uint32_t i = 0; i < shard->replicas.count; i++) {
+        const struct cluster_node *node =
+            cluster_state_find_node(observation->state, shard->replicas.node_ids[i]);
+        if (node == NULL || node->state == CLUSTER_NODE_LEFT)
+            return false;
+    }
+    return placement_is_settled(observation->state, &observation->placement, shard_id);
+}
+
+/* Every node is alive and of the meta group; every shard has the replicas that it shall have. NULL:
+ * it is so, or else what is not. */
+static const char *find_unrest(struct world *world, const struct meta_observation *observation)
+{
+    size_t node_count, voters = 0, members = 0, machines = 0;
     const struct cluster_node *nodes = cluster_state_nodes(observation->state, &node_count);
-    const struct cluster_shard *shards = cluster_state_shards(observation->state, &shard_count);
     for (size_t i = 0; i < world->node_count; i++) {
         const struct node *node = &world->nodes[i];
         if (node->exists && (!node->is_alive || !is_known(observation->state, node)))
-            return false;
-        alive += node->exists;
+            return "a machine is not a node";
+        machines += node->exists;
     }
-    for (size_t i = 0; i < node_count; i++)
-        active += nodes[i].state != CLUSTER_NODE_LEFT;
     for (size_t i = 0; i < node_count; i++) {
         const struct meta_observed_node *observed = &observation->nodes[i];
-        if (observed->is_member != (nodes[i].state != CLUSTER_NODE_LEFT))
-            return false;
-        if (!observed->is_member)
+        if (nodes[i].state == CLUSTER_NODE_LEFT && observed->is_member)
+            return "a node that left is of the meta group";
+        if (nodes[i].state == CLUSTER_NODE_LEFT)
             continue;
-        if (nodes[i].state == CLUSTER_NODE_JOINING || !observation->placement.nodes[i].alive ||
-            observed->role == PLACEMENT_SPARE)
-            return false;
+        if (!observed->is_member || observed->role == PLACEMENT_SPARE)
+            return "a node is not of the meta group";
+        if (nodes[i].state == CLUSTER_NODE_JOINING || !observation->placement.nodes[i].alive)
+            return "a node is not there";
+        members++;
         voters += observed->role == PLACEMENT_VOTER;
     }
-    for (uint32_t i = 0; i < shard_count; i++)
-        if (shards[i].replicas.count < 3 ||
-            !placement_is_settled(observation->state, &observation->placement, i))
-            return false;
-    return voters >= 3 && alive == active && shard_count == world->shard_count;
+    if (voters < 3 || members != machines)
+        return "the meta group lacks voters or has others";
+    for (uint32_t i = 0; i < world->shard_count; i++)
+        if (!shard_is_settled(observation, i))
+            return "a shard is not as desired";
+    return NULL;
 }
 
 static void looked(struct meta_observe *observe, const struct meta_observation *observation,
@@ -68,9 +84,10 @@ static void looked(struct meta_observe *observe, const struct meta_observation *
     struct looking *looking = (struct looking *)observe;
     struct world *world = looking->world;
     world->change.is_looking = false;
-    world->change.is_settled = error->code == ERROR_NONE &&
-                               looking->change == world->change.number &&
-                               shows_rest(world, observation);
+    world->change.unrest = error->code == ERROR_NONE ? find_unrest(world, observation)
+                                                     : "nobody tells what is the case";
+    world->change.is_settled =
+        world->change.unrest == NULL && looking->change == world->change.number;
     world->requests_out--;
     free(looking);
 }
@@ -263,6 +280,8 @@ void world_go_on_changing(struct world *world)
     case CHANGE_EMPTYING:
         if (is_empty(change->node))
             ask(world, META_REMOVE_NODE, CHANGE_REMOVING);
+        else if (world_chance(world, 1)) /* an answer to the contrary may have been late */
+            change->kind = CHANGE_DRAINING;
         else if (!world->is_ending && world_chance(world, 2))
             ask(world, META_UNDRAIN_NODE, CHANGE_SETTLING);
         break;

@@ -212,16 +212,19 @@ static enum error_code open_hosting(struct node *node, struct error *error)
     return hosting_create(&options, &node->hosting, error);
 }
 
-/* Those that the operator named: the founders all of them, who comes later some that are there. */
+/* Those that the operator named: all founders, or, when some of them are gone for good or the node
+ * came later, all that are there. */
 static size_t list_peers(const struct node *node, struct meta_peer *peers,
                          char addresses[PEERS_MAX][24])
 {
     const struct world *world = node->world;
     size_t count = 0;
+    bool names_founders = node->number < world->founders;
+    for (size_t i = 0; i < world->founders; i++)
+        names_founders = names_founders && world->nodes[i].exists;
     for (size_t i = 0; i < world->node_count; i++) {
         const struct node *other = &world->nodes[i];
-        bool is_named =
-            node->number < world->founders ? i < world->founders : other->exists && other != node;
+        bool is_named = names_founders ? i < world->founders : other->exists && other != node;
         if (!is_named)
             continue;
         snprintf(addresses[count], 24, "%s:1", other->name);

@@ -2,7 +2,7 @@
  * cluster_simulation - whole clusters, from one seed each.
  *
  *     cluster_simulation [--seeds=FIRST-LAST] [--nodes=N] [--shards=S] [--writes=N]
- *                        [--until-failure] [--verbose]
+ *                        [--without-rule=N] [--until-failure] [--verbose]
  *
  * Nodes form a cluster. Between bursts of writes through any of them they crash, stop, stand apart,
  * lose their disks, join, are drained and removed; links are slow or broken, messages are lost,
@@ -229,8 +229,9 @@ static void print_status(struct world *world)
             printf("\n");
         }
     }
-    printf("  change %d of %s, requests out %zu\n", world->change.kind,
-           world->change.node == NULL ? "none" : world->change.node->name, world->requests_out);
+    printf("  change %d of %s, requests out %zu, unrest: %s\n", world->change.kind,
+           world->change.node == NULL ? "none" : world->change.node->name, world->requests_out,
+           world->change.unrest == NULL ? "none" : world->change.unrest);
 }
 
 static void run(struct world *world)
@@ -381,6 +382,8 @@ static bool read_option(struct world_options *options, struct text argument)
     if (text_equal(name, TEXT("--shards")))
         return text_to_uint64(value, &options->shards) && options->shards >= 1 &&
                options->shards <= WORLD_SHARDS_MAX;
+    if (text_equal(name, TEXT("--without-rule")))
+        return text_to_uint64(value, &options->without_rule) && options->without_rule < 32;
     if (text_equal(name, TEXT("--writes")))
         return text_to_uint64(value, &options->writes);
     if (!text_equal(name, TEXT("--seeds")))

@@ -120,6 +120,7 @@ static enum error_code open_groups(struct node *node, struct error *error)
         .transport = &node->medium.base,
         .node_id = node->node_id,
         .snapshot_log_bytes = 16 * 1024,
+        .unsafe_disabled_rules = UINT32_C(1) << node->world->options->without_rule,
         .fatal = node_group_fatal,
         .fatal_context = node,
     };

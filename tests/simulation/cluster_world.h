@@ -173,6 +173,7 @@ struct world_change {
     bool forced;
     bool is_asking;
     bool is_settled; /* as of the last look */
+    const char *unrest;
     bool is_looking;
     uint64_t looked_ms;
 };
@@ -181,6 +182,7 @@ struct world_options {
     uint64_t first_seed, last_seed;
     uint64_t nodes, shards; /* 0: by the seed */
     uint64_t writes;        /* of clients, acknowledged */
+    uint64_t without_rule;  /* of consensus; 0: none */
     bool until_failure, verbose;
 };
 

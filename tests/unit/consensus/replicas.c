@@ -121,6 +121,19 @@ static struct membership members_of(size_t count, size_t standbys)
     return membership;
 }
 
+static struct consensus_options options_of(struct replicas *replicas, size_t number)
+{
+    return (struct consensus_options){
+        .node_id = number + 1,
+        .world = &replicas->items[number].world,
+        .random = &replicas->random.base,
+        .heartbeat_ms = HEARTBEAT_MS,
+        .election_ms = ELECTION_MS,
+        .window_bytes = 10000,
+        .message_bytes = 1000,
+    };
+}
+
 struct replicas *replicas_create(size_t count, size_t standbys)
 {
     struct replicas *replicas = calloc(1, sizeof *replicas);
@@ -133,15 +146,7 @@ struct replicas *replicas_create(size_t count, size_t standbys)
         struct replica *replica = &replicas->items[i];
         replica->world.operations = &WORLD;
         replica->all = replicas;
-        struct consensus_options options = {
-            .node_id = i + 1,
-            .world = &replica->world,
-            .random = &replicas->random.base,
-            .heartbeat_ms = HEARTBEAT_MS,
-            .election_ms = ELECTION_MS,
-            .window_bytes = 10000,
-            .message_bytes = 1000,
-        };
+        struct consensus_options options = options_of(replicas, i);
         /* As if all had the same snapshot of entry 1. */
         struct consensus_stored stored = {
             .term = 1,
@@ -166,6 +171,20 @@ void replicas_destroy(struct replicas *replicas)
     for (size_t i = 0; i < replicas->count; i++)
         consensus_destroy(replicas->items[i].consensus);
     free(replicas);
+}
+
+void replicas_make_anew(struct replicas *replicas, size_t number,
+                        const struct consensus_promise *promise)
+{
+    struct replica *replica = &replicas->items[number];
+    struct consensus_options options = options_of(replicas, number);
+    struct consensus_stored stored = {.promise = *promise};
+    struct error error;
+    consensus_destroy(replica->consensus);
+    enum error_code code = consensus_create(&options, &stored, &replica->consensus, &error);
+    assert(code == ERROR_NONE);
+    (void)code;
+    consensus_start(replica->consensus, replicas->now_ms);
 }
 
 /* --- Time ---------------------------------------------------------------------------------- */

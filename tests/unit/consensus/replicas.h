@@ -55,6 +55,10 @@ void replicas_deliver(struct replicas *replicas);
 
 void replicas_finish_writes(struct replicas *replicas, size_t number);
 
+/* It is deleted, and made anew with nothing but a promise. */
+void replicas_make_anew(struct replicas *replicas, size_t number,
+                        const struct consensus_promise *promise);
+
 /* Nobody hears it, it hears nobody; or all is well again. */
 void replicas_isolate(struct replicas *replicas, size_t number, bool is_cut);
 

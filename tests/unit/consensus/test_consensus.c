@@ -339,6 +339,43 @@ static void a_change_counts_from_the_moment_it_is_in_the_log(void **state)
     replicas_destroy(replicas);
 }
 
+/* One replica missed what the two others committed; one of these loses its log and is asked for its
+ * vote. The number of the one that then leads; SIZE_MAX: none. */
+static size_t elected_by_one_without_log(bool keeps_promise)
+{
+    struct replicas *replicas = replicas_create(3, 0);
+    replicas_run(replicas, 5000);
+    size_t leader = replicas_leader(replicas);
+    size_t behind = (leader + 1) % 3, forgetful = (leader + 2) % 3;
+    replicas_isolate(replicas, behind, true);
+    assert_int_not_equal(replicas_propose(replicas, leader, 10), 0);
+    replicas_run(replicas, 1000);
+    struct consensus_promise promise = consensus_promise(replicas->items[forgetful].consensus);
+    assert_int_equal(promise.last_index, replicas_status(replicas, leader).last_index);
+    if (!keeps_promise)
+        promise = (struct consensus_promise){0};
+    replicas_make_anew(replicas, forgetful, &promise);
+    replicas_isolate(replicas, behind, false);
+    replicas_isolate(replicas, leader, true);
+    replicas_run(replicas, 20000);
+    size_t elected = replicas_leader(replicas);
+    elected = elected == leader || elected == SIZE_MAX ? SIZE_MAX : elected;
+    assert_true(elected == SIZE_MAX || elected == behind);
+    /* With the third one there is a log that has everything. */
+    replicas_isolate(replicas, leader, false);
+    replicas_run(replicas, 20000);
+    assert_int_not_equal(replicas_leader(replicas), SIZE_MAX);
+    replicas_destroy(replicas);
+    return elected;
+}
+
+static void who_was_deleted_votes_as_if_it_had_its_log(void **state)
+{
+    (void)state;
+    assert_int_not_equal(elected_by_one_without_log(false), SIZE_MAX);
+    assert_int_equal(elected_by_one_without_log(true), SIZE_MAX);
+}
+
 static void a_read_is_confirmed_by_a_round_that_a_majority_answered(void **state)
 {
     (void)state;
@@ -576,6 +613,7 @@ int main(void)
         cmocka_unit_test(a_peer_gets_a_snapshot_for_what_is_not_in_memory),
         cmocka_unit_test(a_peer_gets_from_the_disk_what_is_not_in_memory),
         cmocka_unit_test(a_change_counts_from_the_moment_it_is_in_the_log),
+        cmocka_unit_test(who_was_deleted_votes_as_if_it_had_its_log),
         cmocka_unit_test(a_read_is_confirmed_by_a_round_that_a_majority_answered),
         cmocka_unit_test(nobody_is_forced_who_hears_a_leader_or_is_one),
         cmocka_unit_test(who_is_forced_leads_alone_and_commits_what_it_has),

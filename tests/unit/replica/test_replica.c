@@ -463,6 +463,28 @@ static void the_shard_with_the_most_freezes_and_no_other(void **state)
     node_destroy(node);
 }
 
+/* Others hold more than the limit, but nothing was heard of who has the most; what this one had is
+ * about to be frozen, and it is asked again meanwhile. */
+static void a_shard_with_nothing_to_freeze_does_not_freeze(void **state)
+{
+    (void)state;
+    enum { LIMIT = 8000 };
+    struct node *node = node_create(6);
+    node->limits.unfrozen_bytes_max = LIMIT;
+    struct request *request = request_send(node, 1, 1000);
+    request_await(request);
+    request_free(request);
+    atomic_store(&node->limits.unfrozen_bytes, 4 * LIMIT);
+    atomic_store(&node->limits.largest_unfrozen_bytes, 0);
+    for (int64_t time_ms = 2000; time_ms < 2020; time_ms++) {
+        request = request_send(node, 1, time_ms);
+        atomic_store(&node->limits.largest_unfrozen_bytes, 0);
+        request_await(request);
+        request_free(request);
+    }
+    node_destroy(node);
+}
+
 struct confirming {
     struct replica_confirm confirm; /* first */
     bool done;
@@ -519,6 +541,7 @@ int main(void)
         cmocka_unit_test(a_settled_replica_has_nothing_to_replay),
         cmocka_unit_test(a_node_with_few_series_freezes_at_half_of_the_limit),
         cmocka_unit_test(the_shard_with_the_most_freezes_and_no_other),
+        cmocka_unit_test(a_shard_with_nothing_to_freeze_does_not_freeze),
         cmocka_unit_test(a_leader_is_confirmed_when_all_before_is_applied),
         cmocka_unit_test(a_replica_that_closes_confirms_nothing),
     };
