@@ -146,6 +146,8 @@ class Answers(ClustersTest):
         self.assertGreater(found, 5000)
         self.assertEqual(self.a.metric("gnomon_federation_failed_total", remote="b"), 0)
         self.assertGreater(self.a.metric("gnomon_federation_pruned_total", remote="b"), 0)
+        for node in (self.a, self.b):
+            node.terminate()
 
     def test_names_values_series_and_metadata_are_those_of_both(self):
         for path, parameters in (("/api/v1/labels", {}), ("/api/v1/labels", {"match[]": "{cluster='b'}"}),
