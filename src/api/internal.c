@@ -76,6 +76,14 @@ static bool is_of_the_query(enum error_code code)
            code == ERROR_CONFLICT;
 }
 
+/* Bytes that make no sense are the asker's fault, not that of something stored here. */
+static enum error_code decoded(enum error_code code, struct error *error)
+{
+    if (code == ERROR_CORRUPT || code == ERROR_LIMIT)
+        error->code = code = ERROR_INVALID;
+    return code;
+}
+
 static enum error_code run_sub_query(struct internal_call *call, struct error *error)
 {
     const struct api_options *options = &call->api->options;
@@ -85,7 +93,7 @@ static enum error_code run_sub_query(struct internal_call *call, struct error *e
     enum error_code code =
         promql_partial_request_decode((const uint8_t *)body.data, body.size, &request, error);
     if (code != ERROR_NONE)
-        return code;
+        return decoded(code, error);
     struct fanout_distributor distributor;
     struct promql_partial_environment environment = {
         .source = fanout_source(options->fanout, call->read),
@@ -113,7 +121,7 @@ static enum error_code run_select(struct internal_call *call, struct error *erro
     enum error_code code =
         selection_decode((const uint8_t *)body.data, body.size, call->arena, &selection, error);
     if (code != ERROR_NONE)
-        return code;
+        return decoded(code, error);
     uint64_t left_ns = selection.timeout_ms * NANOSECONDS_PER_MILLISECOND;
     uint64_t asked_ns = clock_monotonic_ns(options->clock) + left_ns;
     if (selection.timeout_ms > 0 && selection.timeout_ms < UINT32_MAX &&

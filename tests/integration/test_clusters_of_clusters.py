@@ -7,6 +7,7 @@ import time
 
 import harness
 import remote_write as rw
+from certificates import make_certificate
 from test_cluster import ClusterTest
 
 SAMPLES = 60
@@ -145,6 +146,8 @@ class Answers(ClustersTest):
         self.assertGreater(found, 5000)
         self.assertEqual(self.a.metric("gnomon_federation_failed_total", remote="b"), 0)
         self.assertGreater(self.a.metric("gnomon_federation_pruned_total", remote="b"), 0)
+        for node in (self.a, self.b):
+            node.terminate()
 
     def test_names_values_series_and_metadata_are_those_of_both(self):
         for path, parameters in (("/api/v1/labels", {}), ("/api/v1/labels", {"match[]": "{cluster='b'}"}),
@@ -278,6 +281,30 @@ class Bytes(ClustersTest):
 
 
 class Settings(ClustersTest):
+    def test_a_cluster_is_asked_with_what_it_wants_to_know(self):
+        token, web = (os.path.join(self.folder, name) for name in ("token", "web.yaml"))
+        with open(token, "w", encoding="utf-8") as file:
+            file.write("0123456789-0123456789-right\n")
+        with open(web, "w", encoding="utf-8") as file:
+            json.dump({"bearer_tokens": [{"name": "a", "token": "0123456789-0123456789-right"}]}, file)
+        certificate, key = make_certificate(self.folder, "server")
+        folder = os.path.join(self.folder, "b")
+        os.makedirs(folder)
+        port = harness.free_port()
+        b = self.start(harness.Node(folder, port, [
+            f"--http.web_config={web}", f"--http.tls.certificate={certificate}",
+            f"--http.tls.key={key}", "--cluster.name=b"]))
+        remote = {"name": "b", "url": f"https://127.0.0.1:{port}", "tls": {"ca": certificate}}
+        a = self.start_cluster("a", clusters=[{**remote, "credentials": {"token_file": token}}])
+        harness.wait_until(lambda: a.query("count(gnomon_build_info{cluster='b'})")["result"],
+                           "the cluster answers", alive=b)
+        for name, clusters, expected in (
+                ("c", [remote], "401"),
+                ("d", [{**remote, "tls": {}, "credentials": {"token_file": token}}], "certificate")):
+            node = self.start_cluster(name, clusters=clusters)
+            answer = node.get("/api/v1/query", query="count(gnomon_build_info)")
+            self.assertIn(expected, str(answer.json().get("warnings")))
+
     def test_secrets_are_not_shown(self):
         secret = os.path.join(self.folder, "secret")
         with open(secret, "w", encoding="utf-8") as file:

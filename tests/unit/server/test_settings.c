@@ -299,6 +299,19 @@ static void bad_files_are_refused_with_their_place(void **state)
         {"storage:\n  retention:\n    deep: 1d\n", "unknown setting 'storage.retention.deep'"},
         {"? [a, b]\n: 1\n", "a name that is no text"},
         {"a: &a\n  b: *a\n", ""}, /* contains itself */
+        {"federation: {clusters: [{name: b}]}", "needs a name and a url"},
+        {"federation: {clusters: [b]}", "a cluster has names and values"},
+        {"federation: {clusters: [{name: b, url: 'b:1'}]}", "http:// or https://"},
+        {"federation: {clusters: [{name: b, url: 'http://u@b'}]}", "a user in its url"},
+        {"federation: {clusters: [{name: b, url: 'http://b', lables: {}}]}", "has no 'lables'"},
+        {"federation: {clusters: [{name: b, name: c, url: 'http://b'}]}", "it is there twice"},
+        {"federation: {clusters: [{name: b, url: 'http://b', labels: {__a: b}}]}", "no external"},
+        {"federation: {clusters: [{name: b, url: 'http://b', tls: {key: k}}]}", "a certificate"},
+        {"federation: {clusters: [{name: b, url: 'http://b', credentials: {password: p}}]}",
+         "a password without a user"},
+        {"federation:\n  clusters:\n    - {name: b, url: 'http://b'}\n"
+         "    - {name: b, url: 'http://c'}\n",
+         "line 4: a cluster of 'federation.clusters' has the name of another one"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct settings settings;
@@ -308,6 +321,41 @@ static void bad_files_are_refused_with_their_place(void **state)
         assert_non_null(strstr(error.message, CASES[i].expected));
         assert_non_null(strstr(error.message, "settings.yaml"));
     }
+}
+
+static void clusters_are_a_list_of_the_file(void **state)
+{
+    struct settings settings;
+    struct error error;
+    struct byte_buffer printed = {0};
+    char *config = write_file(state, "federation:\n"
+                                     "  partial_response: abort\n"
+                                     "  clusters:\n"
+                                     "    - name: b\n"
+                                     "      url: http://b:1\n"
+                                     "    - name: c\n"
+                                     "      url: https://c\n"
+                                     "      labels: {zone: z, cluster: see}\n"
+                                     "      tls: {ca: ca.pem}\n"
+                                     "      credentials: {token: hush}\n");
+    assert_int_equal(load(&settings, &error, config, NULL), ERROR_NONE);
+    assert_int_equal(settings.federation_partial, FEDERATION_ABORT);
+    assert_int_equal(settings.federation_cluster_count, 2);
+    const struct settings_cluster *clusters = settings.federation_clusters;
+    assert_string_equal(clusters[0].url, "http://b:1");
+    assert_int_equal(clusters[0].label_count, 1);
+    assert_string_equal(clusters[0].label_names[0], "cluster");
+    assert_string_equal(clusters[0].label_values[0], "b");
+    assert_int_equal(clusters[1].label_count, 2);
+    assert_string_equal(clusters[1].label_values[1], "see");
+    assert_string_equal(clusters[1].ca, "ca.pem");
+    assert_string_equal(clusters[1].token, "hush");
+    settings_print(&settings, &printed);
+    byte_buffer_u8(&printed, '\0');
+    assert_null(strstr((const char *)printed.bytes, "hush"));
+    assert_non_null(strstr((const char *)printed.bytes, "zone: \"z\""));
+    byte_buffer_clear(&printed);
+    settings_clear(&settings);
 }
 
 static void a_missing_file_is_an_error(void **state)
@@ -409,6 +457,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_file_is_nested_at_the_dots, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_file_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_files_are_refused_with_their_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(clusters_are_a_list_of_the_file, set_up, tear_down),
         cmocka_unit_test(a_missing_file_is_an_error),
         cmocka_unit_test_setup_teardown(later_sources_win, set_up, tear_down),
         cmocka_unit_test(a_name_with_an_underscore_is_a_variable_too),
