@@ -253,8 +253,7 @@ void consensus_start(struct consensus *consensus, uint64_t now_ms)
     }
     if (membership_voter_count(membership) == 1 &&
         membership_has_voter(membership, consensus->options.node_id) &&
-        keeps_promise(consensus, consensus_log_last_term(&consensus->log),
-                      consensus_log_last_index(&consensus->log)))
+        election_may_stand(consensus))
         election_begin_alone(consensus);
 }
 
@@ -265,6 +264,23 @@ void consensus_fail(struct consensus *consensus, const char *what, uint64_t inde
                   (unsigned long long)index, (unsigned long long)consensus->term);
     consensus->state = CONSENSUS_FOLLOWER;
     consensus->leader_id = 0;
+}
+
+void consensus_supersede(struct consensus *consensus, uint64_t index)
+{
+    error_set(&consensus->failure, ERROR_CONFLICT,
+              "the group went on without entry %llu, which is committed here, in term %llu",
+              (unsigned long long)index, (unsigned long long)consensus->term);
+    consensus->state = CONSENSUS_FOLLOWER;
+    consensus->leader_id = 0;
+}
+
+bool log_is_of_former_era(const struct consensus *consensus)
+{
+    return rule_on(consensus, RULE_COMPARE_ACROSS_ERAS) &&
+           consensus_log_last_index(&consensus->log) > 0 &&
+           consensus_era(consensus_log_last_term(&consensus->log)) <
+               consensus_era(consensus->term);
 }
 
 const struct error *consensus_failure(const struct consensus *consensus)

@@ -118,6 +118,12 @@ void commit_to(struct consensus *consensus, uint64_t index);
 bool send_message(struct consensus *consensus, uint64_t node_id,
                   const struct consensus_message *message);
 
+/* Nothing is done any more, for the group went on without what is committed here. */
+void consensus_supersede(struct consensus *consensus, uint64_t index);
+
+/* The log has no entry of the era of the term: nothing in it is proof for its leader's log. */
+bool log_is_of_former_era(const struct consensus *consensus);
+
 /* --- election.c ---------------------------------------------------------------------------- */
 
 /* Follow in `term`, which is at least the present one; leader_id 0: whoever will lead. */
@@ -128,6 +134,12 @@ void vote_for_leader(struct consensus *consensus, uint64_t leader_id);
 void election_restart_timer(struct consensus *consensus);
 void election_tick(struct consensus *consensus);
 void election_begin_alone(struct consensus *consensus);
+/* Whether it may ask for votes. */
+bool election_may_stand(const struct consensus *consensus);
+/* A leader is heard, or it is this replica. */
+bool election_has_leader(const struct consensus *consensus);
+/* Take a term by force, with this replica's vote. */
+void election_take_term(struct consensus *consensus, uint64_t term);
 void receive_vote(struct consensus *consensus, uint64_t from_node,
                   const struct consensus_message *message);
 void receive_vote_result(struct consensus *consensus, uint64_t from_node,
@@ -148,6 +160,9 @@ void follower_written(struct consensus *consensus);
 /* --- lead.c -------------------------------------------------------------------------------- */
 
 void become_leader(struct consensus *consensus);
+/* As become_leader, with another first entry of the term than a barrier; its term is filled in.
+ * False: no memory. */
+bool become_leader_with(struct consensus *consensus, struct consensus_entry *first);
 void leader_tick(struct consensus *consensus);
 void leader_written(struct consensus *consensus);
 void leader_flush(struct consensus *consensus);

@@ -36,13 +36,14 @@ void election_hasten(struct consensus *consensus)
 static void set_term(struct consensus *consensus, uint64_t term, uint64_t vote)
 {
     struct consensus_world *world = consensus->options.world;
-    if (term != consensus->term && rule_on(consensus, RULE_MATCHED_OF_THIS_TERM)) {
-        /* What is committed is in the log of every later leader; more is to be shown. */
-        consensus->matched_index = consensus->commit_index;
-        consensus->answered_index = 0;
-    }
+    bool is_new = term != consensus->term;
     consensus->term = term;
     consensus->vote = vote;
+    if (is_new && rule_on(consensus, RULE_MATCHED_OF_THIS_TERM)) {
+        /* What is committed is in the log of every later leader of the era; more is to be shown. */
+        consensus->matched_index = log_is_of_former_era(consensus) ? 0 : consensus->commit_index;
+        consensus->answered_index = 0;
+    }
     world->operations->store_metadata(world, term, vote);
 }
 
@@ -76,15 +77,33 @@ bool keeps_promise(const struct consensus *consensus, uint64_t last_term, uint64
            (last_term == promise->last_term && last_index >= promise->last_index);
 }
 
+void election_take_term(struct consensus *consensus, uint64_t term)
+{
+    assert(term > consensus->term);
+    become_follower(consensus, term, 0);
+    set_term(consensus, term, consensus->options.node_id);
+}
+
 /* --- Standing ------------------------------------------------------------------------------ */
+
+/* Without an entry of the era it does not have what the forced replica had: its members are those
+ * of before, and their majority means nothing any more. */
+static bool knows_era(const struct consensus *consensus)
+{
+    return !rule_on(consensus, RULE_STAND_IN_OWN_ERA) ||
+           consensus_era(consensus_log_last_term(&consensus->log)) ==
+               consensus_era(consensus->term);
+}
 
 /*
  * Whether it may ask for votes: it has one itself in the newest membership, or had one in those
  * whose replacement is not known to be committed. It may then be the only one with the newest log
  * (dissertation, 4.2.2).
  */
-static bool may_stand(const struct consensus *consensus)
+bool election_may_stand(const struct consensus *consensus)
 {
+    if (!knows_era(consensus))
+        return false;
     uint64_t node_id = consensus->options.node_id;
     size_t position = consensus->membership_count - 1;
     const struct consensus_log *log = &consensus->log;
@@ -177,7 +196,7 @@ void election_tick(struct consensus *consensus)
 {
     if (consensus->now_ms < consensus->election_due_ms)
         return;
-    if (may_stand(consensus)) {
+    if (election_may_stand(consensus)) {
         stand_perhaps(consensus);
         return;
     }
@@ -210,7 +229,7 @@ static bool is_complete(const struct consensus *consensus, const struct consensu
 }
 
 /* Whoever hears its leader helps nobody else into its place (dissertation, 4.2.3). */
-static bool has_leader(const struct consensus *consensus)
+bool election_has_leader(const struct consensus *consensus)
 {
     if (consensus->state == CONSENSUS_LEADER)
         return true;
@@ -233,7 +252,7 @@ void receive_vote(struct consensus *consensus, uint64_t from_node,
                   const struct consensus_message *message)
 {
     const struct consensus_vote *vote = &message->vote;
-    bool refused = (has_leader(consensus) && !vote->disrupt) || !is_complete(consensus, vote);
+    bool refused = (election_has_leader(consensus) && !vote->disrupt) || !is_complete(consensus, vote);
     if (!rule_on(consensus, RULE_VOTE_WITHOUT_VOTE) &&
         !membership_has_voter(consensus_membership(consensus), consensus->options.node_id))
         refused = true;
@@ -244,7 +263,7 @@ void receive_vote(struct consensus *consensus, uint64_t from_node,
         return;
     }
     if (message->term > consensus->term) {
-        if (has_leader(consensus) && !vote->disrupt)
+        if (election_has_leader(consensus) && !vote->disrupt)
             return; /* it is not even told: the term would go on rising */
         become_follower(consensus, message->term, 0);
     }
@@ -282,7 +301,7 @@ void receive_timeout_now(struct consensus *consensus, uint64_t from_node,
                          const struct consensus_message *message)
 {
     if (message->term != consensus->term || consensus->state != CONSENSUS_FOLLOWER ||
-        from_node != consensus->leader_id || !may_stand(consensus) ||
+        from_node != consensus->leader_id || !election_may_stand(consensus) ||
         message->timeout_now.last_index != consensus_log_last_index(&consensus->log))
         return;
     consensus->disrupt = true;

@@ -104,8 +104,10 @@ static bool skip_known(struct consensus *consensus, const struct consensus_appen
             break;
         if (consensus_log_term(log, index) == append->entries[position].term)
             continue;
-        if (index <= consensus->commit_index)
+        if (index <= consensus->commit_index) {
+            *position_io = position;
             return false;
+        }
         struct consensus_world *world = consensus->options.world;
         log_cut(consensus, index);
         world->operations->truncate(world, index);
@@ -146,6 +148,45 @@ static bool fits(const struct consensus *consensus, uint64_t index, uint64_t ter
            consensus_log_term(&consensus->log, index) == term;
 }
 
+/*
+ * From a leader of an era that the log has no entry of: the forced replica may have lacked what is
+ * committed here, so that everything is compared. What does not fit is no error of anybody's: this
+ * replica is superseded. True: so it was, or the append was answered with a rejection.
+ */
+static bool refuse_across_eras(struct consensus *consensus, uint64_t from_node,
+                               const struct consensus_append *append)
+{
+    uint64_t previous_index = append->previous_index;
+    bool is_fit =
+        previous_index == 0 || fits(consensus, previous_index, append->previous_term);
+    if (!is_fit && previous_index <= consensus->commit_index)
+        consensus_supersede(consensus, previous_index);
+    else if (!is_fit)
+        reject(consensus, from_node, append);
+    return !is_fit;
+}
+
+static void receive_across_eras(struct consensus *consensus, uint64_t from_node,
+                                const struct consensus_append *append)
+{
+    size_t position = 0;
+    if (refuse_across_eras(consensus, from_node, append))
+        return;
+    if (!skip_known(consensus, append, &position)) {
+        consensus_supersede(consensus, append->previous_index + 1 + position);
+        return;
+    }
+    uint64_t matched = append->previous_index + position;
+    if (position < append->entry_count)
+        matched = append_entries(consensus, append, position);
+    if (consensus->failure.code != ERROR_NONE)
+        return;
+    if (matched > consensus->matched_index)
+        consensus->matched_index = matched;
+    commit_to(consensus, append->commit_index < matched ? append->commit_index : matched);
+    answer(consensus, from_node, append->round);
+}
+
 void receive_append(struct consensus *consensus, uint64_t from_node,
                     const struct consensus_message *message)
 {
@@ -155,6 +196,10 @@ void receive_append(struct consensus *consensus, uint64_t from_node,
 
     if (append->commit_index > consensus->told_index)
         consensus->told_index = append->commit_index;
+    if (log_is_of_former_era(consensus)) {
+        receive_across_eras(consensus, from_node, append);
+        return;
+    }
     /* What is committed here is in the log of every leader of a later term. */
     uint64_t known = 0;
     if (append->previous_index < consensus->commit_index)
@@ -197,6 +242,11 @@ void receive_install(struct consensus *consensus, uint64_t from_node,
     const struct consensus_install *install = &message->install;
     if (tell_newer_term(consensus, from_node, message) || !hear_leader(consensus, from_node))
         return;
+    if (log_is_of_former_era(consensus)) {
+        /* Files of the state here may bear the names of others there. */
+        consensus_supersede(consensus, consensus->commit_index);
+        return;
+    }
     bool guarded = rule_on(consensus, RULE_INSTALL_WHEN_BEHIND);
     if (install->index > consensus->commit_index && guarded &&
         consensus_log_term(&consensus->log, install->index) == install->term)

@@ -320,7 +320,7 @@ static uint64_t append_own(struct consensus *consensus, const struct consensus_e
     return index;
 }
 
-void become_leader(struct consensus *consensus)
+bool become_leader_with(struct consensus *consensus, struct consensus_entry *first)
 {
     consensus->state = CONSENSUS_LEADER;
     consensus->leader_id = consensus->options.node_id;
@@ -331,11 +331,18 @@ void become_leader(struct consensus *consensus)
     consensus->progress_count = 0;
     leader_follow_membership(consensus);
 
-    /* Entries of former terms are committed by one of this term (dissertation, 3.6.2). */
-    struct consensus_entry barrier = {.term = consensus->term, .kind = CONSENSUS_BARRIER};
-    consensus->own_index = append_own(consensus, &barrier);
+    first->term = consensus->term;
+    consensus->own_index = append_own(consensus, first);
     if (consensus->own_index == 0)
         become_follower(consensus, consensus->term, 0); /* no memory: another one, or later */
+    return consensus->own_index != 0;
+}
+
+void become_leader(struct consensus *consensus)
+{
+    /* Entries of former terms are committed by one of this term (dissertation, 3.6.2). */
+    struct consensus_entry barrier = {.kind = CONSENSUS_BARRIER};
+    (void)become_leader_with(consensus, &barrier); /* if not, it follows */
 }
 
 uint64_t consensus_propose(struct consensus *consensus, enum consensus_kind kind,

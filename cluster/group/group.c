@@ -121,11 +121,40 @@ static void run_task(struct task *task)
 
 /* --- After each step of consensus ---------------------------------------------------------- */
 
+/* Nothing is led or waited for any more: what is out is answered. */
+static void group_leave_leadership(struct group *group)
+{
+    group->leading_term = 0;
+    group->ready_term = 0;
+    group_offer_drop(group);
+    outbox_clear(group);
+    while (group->pending != NULL) {
+        struct group_request *request = group->pending;
+        group->pending = request->next;
+        group_answer(group, request, GROUP_OUTCOME_UNKNOWN);
+    }
+    group->pending_end = &group->pending;
+    if (group->consensus != NULL)
+        group_confirm_answer(group);
+    if (group->transfer != NULL)
+        group_answer(group, group->transfer, GROUP_OUTCOME_UNKNOWN);
+    group->transfer = NULL;
+    group_wake(group);
+}
+
 void group_stop(struct group *group, const struct error *error)
 {
     if (group->phase != GROUP_PHASE_RUNNING)
         return;
     group->phase = GROUP_PHASE_STOPPED;
+    if (error->code == ERROR_CONFLICT) {
+        log_event(LOG_WARNING, "group", "the group went on without this replica",
+                  "group=%llu message=\"%s\"", (unsigned long long)group->id, error->message);
+        group_leave_leadership(group);
+        if (group->host->options.superseded != NULL)
+            group->host->options.superseded(group->host->options.fatal_context, group->id, error);
+        return;
+    }
     log_event(LOG_ERROR, "group", "consensus stopped", "group=%llu reason=%s message=\"%s\"",
               (unsigned long long)group->id, error_code_name(error->code), error->message);
     const struct group_host_options *options = &group->host->options;
@@ -270,22 +299,7 @@ void group_close(struct group *group, void (*closed)(void *context), void *conte
     group->phase = GROUP_PHASE_CLOSING;
     group->closed = closed;
     group->closed_context = context;
-    group->leading_term = 0;
-    group->ready_term = 0;
-    group_offer_drop(group);
-    outbox_clear(group);
-    while (group->pending != NULL) {
-        struct group_request *request = group->pending;
-        group->pending = request->next;
-        group_answer(group, request, GROUP_OUTCOME_UNKNOWN);
-    }
-    group->pending_end = &group->pending;
-    if (group->consensus != NULL)
-        group_confirm_answer(group);
-    if (group->transfer != NULL)
-        group_answer(group, group->transfer, GROUP_OUTCOME_UNKNOWN);
-    group->transfer = NULL;
-    group_wake(group);
+    group_leave_leadership(group);
 }
 
 void group_free(struct group *group)
@@ -343,7 +357,11 @@ void group_status(const struct group *group, struct group_status *status_out)
                       status.told_is_new && group->handled_index >= status.told_index,
         .transferring = running && status.transferring,
         .is_changing = running && status.membership_index > status.commit_index,
+        .is_superseded = group->phase == GROUP_PHASE_STOPPED &&
+                         consensus_failure(group->consensus)->code == ERROR_CONFLICT,
         .last_index = running ? status.last_index : 0,
+        .last_term = running ? consensus_term_at(group->consensus, status.last_index) : 0,
+        .told_index = running ? status.told_index : 0,
         .stored_index = status.stored_index,
         .delivered_index = group->delivered_index,
         .snapshot_index = group->snapshot.index,

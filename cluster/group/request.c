@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "group_private.h"
 #include "payload.h"
 
@@ -236,6 +237,38 @@ enum error_code group_change_members(struct group *group, struct group_request *
         return error_wrap(error, "group %llu", (unsigned long long)group->id);
     begin(group, request, 0);
     await(group, request, index);
+    return ERROR_NONE;
+}
+
+/* --- Force -------------------------------------------------------------------------------------
+ */
+
+enum error_code group_force_membership(struct group *group, const struct group_force *position,
+                                       struct error *error)
+{
+    struct group_status status;
+    group_status(group, &status);
+    if (group->phase != GROUP_PHASE_RUNNING || status.replaying || status.installing)
+        return error_set(error, ERROR_UNAVAILABLE, "group %llu: not ready for it",
+                         (unsigned long long)group->id);
+    if (status.last_index != position->last_index || status.last_term != position->last_term)
+        return error_set(error, ERROR_CONFLICT, "group %llu: its log ends at %llu by now",
+                         (unsigned long long)group->id, (unsigned long long)status.last_index);
+    uint64_t node_id = group->host->options.node_id, index;
+    const struct consensus_member *known =
+        membership_find(consensus_membership(group->consensus), node_id);
+    if (known == NULL)
+        return error_set(error, ERROR_INVALID, "group %llu: this node is no member",
+                         (unsigned long long)group->id);
+    struct consensus_member member = *known;
+    member.role = CONSENSUS_ROLE_VOTER;
+    enum error_code code = consensus_force_membership(
+        group->consensus, group_now_ms(group), position->seen_term, &member, &index, error);
+    if (code != ERROR_NONE)
+        return error_wrap(error, "group %llu", (unsigned long long)group->id);
+    log_event(LOG_WARNING, "group", "this replica goes on alone, as an operator has said",
+              "group=%llu index=%llu", (unsigned long long)group->id, (unsigned long long)index);
+    group_after_step(group);
     return ERROR_NONE;
 }
 

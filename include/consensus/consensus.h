@@ -96,6 +96,32 @@ struct consensus_message {
     };
 };
 
+/* --- Eras ---------------------------------------------------------------------------------- */
+
+/*
+ * The highest bits of a term. A group begins in era 0 and stays there, unless its members were
+ * forced (consensus_force_membership): then a new era begins, of which the forced entry is the
+ * first. Who hears of an era without having an entry of it can't stand any more.
+ */
+enum {
+    CONSENSUS_ERA_BITS = 40,      /* below them: node, elections */
+    CONSENSUS_ERA_NODE_BITS = 16, /* below them: elections */
+};
+
+static inline uint64_t consensus_era(uint64_t term)
+{
+    return term >> CONSENSUS_ERA_BITS;
+}
+
+/* The first term of the era behind that of `seen_term`, if this node begins it: nodes that know
+ * nothing of each other begin it in different terms. */
+static inline uint64_t consensus_forced_term(uint64_t seen_term, uint64_t node_id)
+{
+    uint64_t node_mask = (UINT64_C(1) << (CONSENSUS_ERA_BITS - CONSENSUS_ERA_NODE_BITS)) - 1;
+    return ((consensus_era(seen_term) + 1) << CONSENSUS_ERA_BITS) |
+           ((node_id & node_mask) << CONSENSUS_ERA_NODE_BITS);
+}
+
 /* --- What must follow ---------------------------------------------------------------------- */
 
 struct consensus_world;
@@ -162,6 +188,8 @@ enum consensus_rule {
     RULE_PRE_VOTE_TELLS_TERM,     /* a refused pre-vote carries the term */
     RULE_INSTALL_WHEN_BEHIND,     /* a snapshot replaces only a log that lacks it */
     RULE_KEEP_PROMISE, /* who was removed and is added again votes as if it had its log */
+    RULE_STAND_IN_OWN_ERA,        /* a candidate has an entry of the era of its term, */
+    RULE_COMPARE_ACROSS_ERAS,     /* and what is committed in one era need not be in the next */
 };
 
 struct consensus_options {
@@ -263,6 +291,21 @@ void consensus_send_stored(struct consensus *consensus, uint64_t node_id, uint64
 void consensus_send_snapshot(struct consensus *consensus, uint64_t node_id,
                              const struct consensus_install *install);
 
+/*
+ * Make this replica the only voter, in a new era, and its leader: it commits what it has. This
+ * breaks what Raft promises: entries that others acknowledged and that are not here are lost. For
+ * an operator who knows that a majority of the voters is gone for good (docs/decisions/0060).
+ *
+ * `seen_term` is at least each term that is known of any replica; `member` is this replica, a
+ * voter. Index of the entry. Errors: CONFLICT (a leader is heard, or this replica is one), INVALID
+ * (member), UNAVAILABLE (stopped, or the log is empty), OUT_OF_MEMORY: then it leads nobody, and
+ * can be forced again.
+ */
+enum error_code consensus_force_membership(struct consensus *consensus, uint64_t now_ms,
+                                           uint64_t seen_term,
+                                           const struct consensus_member *member,
+                                           uint64_t *index_out, struct error *error);
+
 /* --- Snapshots ----------------------------------------------------------------------------- */
 
 /* Drop entries up to `index` from memory as far as they are committed and durable. */
@@ -323,7 +366,9 @@ struct consensus_status {
 
 void consensus_status(const struct consensus *consensus, struct consensus_status *status_out);
 
-/* Something contradicts the rules of Raft (another's fault or ours): it does nothing any more. */
+/* Something contradicts the rules of Raft (another's fault or ours): it does nothing any more.
+ * CONFLICT: the group went on without this replica in a new era, and what is committed here is not
+ * in its log; the replica is to be made anew. */
 const struct error *consensus_failure(const struct consensus *consensus);
 
 /* The newest membership, committed or not. */

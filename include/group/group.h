@@ -57,6 +57,10 @@ struct group_host_options {
     void (*fatal)(void *context, uint64_t group_id, const struct error *error);
     void *fatal_context;
 
+    /* A group is superseded (group_status): its replica is stopped and can only be closed. NULL:
+     * the owner looks by itself. */
+    void (*superseded)(void *context, uint64_t group_id, const struct error *error);
+
     /* Bits 1 << enum consensus_rule to leave out: only for tests, to show that each is needed. */
     uint32_t unsafe_disabled_rules;
 };
@@ -240,6 +244,22 @@ enum error_code group_transfer(struct group *group, struct group_request *reques
 void group_step_down(struct group *group);
 
 /*
+ * Make this replica the only voter of its group, though no majority agrees (consensus/consensus.h,
+ * docs/decisions/0060): only for an operator who knows that a majority is gone for good. `position`
+ * is what was decided by: when the log is not like that any more, nothing happens. It leads from
+ * then on, as group_status tells.
+ * Errors: CONFLICT (a leader is heard, or the position is another), UNAVAILABLE (not running, still
+ * replaying or installing, empty), INVALID (no member), OUT_OF_MEMORY.
+ */
+struct group_force {
+    uint64_t seen_term; /* no replica is known to be in a higher one */
+    uint64_t last_index;
+    uint64_t last_term;
+};
+enum error_code group_force_membership(struct group *group, const struct group_force *position,
+                                       struct error *error);
+
+/*
  * Take a snapshot soon, whatever the size of the log: the state machine has a new frozen_index
  * and the journal can forget what is before it. Without effect on a group that is closing.
  */
@@ -277,7 +297,11 @@ struct group_status {
     bool is_current; /* all that a leader said is committed was handed to `apply` */
     bool transferring;
     bool is_changing; /* a change of members is not committed yet */
+    bool is_superseded;       /* stopped: the group went on without what is committed here, and this
+                               * replica is to be made anew */
     uint64_t last_index;
+    uint64_t last_term;
+    uint64_t told_index;      /* committed, as a leader said, be it here or not */
     uint64_t stored_index;    /* durable here */
     uint64_t delivered_index; /* last entry given to `apply` */
     uint64_t snapshot_index;  /* S of the last durable snapshot */

@@ -128,7 +128,9 @@ static void tick(struct timer *timer)
     struct resident *next;
     for (struct resident *resident = loop->residents; resident != NULL; resident = next) {
         next = resident->next;
-        if (resident->state == RESIDENT_RUNNING && state_of(loop) != NULL)
+        if (resident->state == RESIDENT_RUNNING && resident_is_superseded(resident))
+            resident_remove(resident); /* and made anew, if it is desired */
+        else if (resident->state == RESIDENT_RUNNING && state_of(loop) != NULL)
             resident_consider_leaving(resident);
         else
             resident_go_on(resident);

@@ -157,6 +157,9 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
 /* Make what the cluster desires here and is not there. */
 void residents_make_missing(struct hosting_loop *loop);
 
+/* The group went on without what is committed here. */
+bool resident_is_superseded(const struct resident *resident);
+
 /* The group does not have this node any more: replica, log and files go. */
 void resident_remove(struct resident *resident);
 

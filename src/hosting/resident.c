@@ -312,9 +312,17 @@ static void take_out(struct resident *resident)
     resident_go_on(resident);
 }
 
+bool resident_is_superseded(const struct resident *resident)
+{
+    struct group_status status;
+    replica_group_status(resident->replica, &status);
+    return status.is_superseded;
+}
+
 void resident_remove(struct resident *resident)
 {
     resident->is_removed = true;
+    resident->loop->has_missing = true;
     take_out(resident);
 }
 

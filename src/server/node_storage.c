@@ -33,6 +33,19 @@ static void fatal_group(void *context, uint64_t group_id, const struct error *er
     node_fatal_error(context, error);
 }
 
+/* Replicas of shards are made anew by who keeps them; what the cluster knows of itself is not. */
+static void superseded_group(void *context, uint64_t group_id, const struct error *error)
+{
+    struct error reason;
+    if (group_id != META_GROUP_ID)
+        return;
+    error_set(&reason, ERROR_CONFLICT,
+              "the cluster was recovered without this node, which has to join it anew with an empty "
+              "directory: %s",
+              error->message);
+    node_fatal_error(context, &reason);
+}
+
 static void space_changed(void *context, enum journal_space space)
 {
     struct node *node = context;
@@ -206,6 +219,7 @@ enum error_code node_open_host(struct node_loop *loop, uint64_t node_id, struct 
         .transport = loop->link == NULL ? NULL : group_link_transport(loop->link),
         .node_id = node_id,
         .fatal = fatal_group,
+        .superseded = superseded_group,
     };
     enum error_code code = group_host_create(&options, &loop->host, error);
     if (code == ERROR_NONE && loop->link != NULL)

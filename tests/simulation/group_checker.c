@@ -68,6 +68,8 @@ void checker_committed(struct cluster *cluster, size_t group_number, uint64_t no
                        uint64_t value)
 {
     struct cluster_values *committed = &cluster->committed[group_number];
+    if (cluster->nodes[node - 1].is_of_former_era)
+        return;
     size_t position = cluster_values_find(committed, index);
     if (position < committed->count && committed->items[position].index == index) {
         if (committed->items[position].value != value)

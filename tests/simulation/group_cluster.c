@@ -69,7 +69,8 @@ void cluster_start(struct cluster *cluster, size_t number)
             .group_id = g + 1,
             .recovery = node->recovery,
             .founders = founders,
-            .founder_count = number < settings->founder_count ? settings->founder_count : 0,
+            .founder_count =
+                number < settings->founder_count && !node->is_wiped ? settings->founder_count : 0,
         };
         if (group_create(node->host, &group_options, &machine->base, &machine->group, &error) !=
                 ERROR_NONE ||
@@ -186,6 +187,18 @@ void cluster_stop(struct cluster *cluster, size_t number)
     node->recovery = NULL;
 }
 
+void cluster_wipe(struct cluster *cluster, size_t number)
+{
+    struct cluster_node *node = &cluster->nodes[number];
+    assert(!node->alive);
+    group_medium_destroy(node->medium);
+    node->medium = group_medium_create(&cluster->world->scheduler, cluster->settings.medium_mode);
+    for (size_t g = 0; g < cluster->settings.group_count; g++)
+        node->files[g].count = 0;
+    node->is_wiped = true;
+    node->is_of_former_era = false;
+}
+
 /* --- Cluster ------------------------------------------------------------------------------- */
 
 struct cluster *cluster_create(const struct cluster_settings *settings)
@@ -296,7 +309,8 @@ static void request_done(struct group_request *base, enum group_outcome outcome)
     struct cluster_request *request = (struct cluster_request *)base;
     struct cluster *cluster = request->cluster;
     cluster->requests_out--;
-    if (request->value != 0 && outcome == GROUP_OUTCOME_COMMITTED) {
+    bool counts = !cluster->nodes[request->node - 1].is_of_former_era;
+    if (request->value != 0 && outcome == GROUP_OUTCOME_COMMITTED && counts) {
         cluster->counts.acknowledged++;
         cluster_values_append(&cluster->acknowledged[request->group_number], base->index,
                               request->value);
@@ -359,6 +373,34 @@ bool cluster_change(struct cluster *cluster, size_t node, size_t group_number,
     }
     cluster->requests_out++;
     cluster->counts.member_changes++;
+    return true;
+}
+
+/* What a list has behind an index goes. */
+static void forget_after(struct cluster_values *values, uint64_t index)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < values->count; i++)
+        if (values->items[i].index <= index)
+            values->items[kept++] = values->items[i];
+    values->count = kept;
+}
+
+bool cluster_force(struct cluster *cluster, size_t node, size_t group_number)
+{
+    struct group *group = cluster->nodes[node].machines[group_number].group;
+    struct group_status status;
+    struct error error;
+    group_status(group, &status);
+    struct group_force position = {
+        .seen_term = status.term,
+        .last_index = status.last_index,
+        .last_term = status.last_term,
+    };
+    if (group_force_membership(group, &position, &error) != ERROR_NONE)
+        return false;
+    forget_after(&cluster->committed[group_number], status.last_index);
+    forget_after(&cluster->acknowledged[group_number], status.last_index);
     return true;
 }
 

@@ -100,6 +100,10 @@ struct cluster_node {
     struct cluster_transport transport;
     struct cluster_machine machines[CLUSTER_GROUPS_MAX];
     struct cluster_values files[CLUSTER_GROUPS_MAX]; /* survive: what was frozen */
+    /* Its log is of before another replica was forced to go on without it: what it applies need not
+     * be what the others have. */
+    bool is_of_former_era;
+    bool is_wiped; /* it lost its disk, and founds nothing */
 };
 
 struct cluster_counts {
@@ -155,6 +159,13 @@ void cluster_stop(struct cluster *cluster, size_t node);
 
 /* It stops in good order, and the machine goes down before it is done. */
 void cluster_crash_over_stop(struct cluster *cluster, size_t node);
+
+/* Its disk is lost, and all that was on it; it is down. */
+void cluster_wipe(struct cluster *cluster, size_t node);
+
+/* Have a node go on alone with what it has; what others had beyond that never happened. False: it
+ * was refused. */
+bool cluster_force(struct cluster *cluster, size_t node, size_t group_number);
 
 /* A number below `bound`, by the seed. */
 uint32_t cluster_below(struct cluster *cluster, uint32_t bound);

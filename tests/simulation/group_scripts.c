@@ -390,7 +390,7 @@ static const struct group_script SCRIPTS[] = {
     {"late_answer", 5, late_answer},   {"written_twice", 5, written_twice},
     {"low_term", 3, low_term},         {"own_demotion", 4, own_demotion},
     {"two_changes", 5, two_changes},   {"early_change", 5, early_change},
-    {"former_entry", 5, former_entry},
+    {"former_entry", 5, former_entry}, {"forced", 5, group_script_forced},
 };
 
 const struct group_script *group_script_find(struct text name)

@@ -17,6 +17,10 @@ struct group_script {
     bool (*run)(struct cluster *cluster);
 };
 
+/* group_forced.c: the majority dies, one goes on alone, and then the dead come back
+ * (docs/decisions/0060). */
+bool group_script_forced(struct cluster *cluster);
+
 /* NULL when there is none of this name. */
 const struct group_script *group_script_find(struct text name);
 

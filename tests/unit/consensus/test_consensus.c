@@ -431,6 +431,129 @@ static void what_the_disk_has_before_the_base_is_known_once_it_was_seen(void **s
     consensus_forget(consensus, 90);
     assert_int_equal(consensus_membership_at(consensus, 95, &index)->count, 2);
     consensus_destroy(consensus);
+/* --- Members by force ---------------------------------------------------------------------- */
+
+/* The last of three alone, which lacks `lost` entries that the others have committed. */
+static struct replicas *bereaved(uint64_t lost)
+{
+    struct replicas *replicas = replicas_create(3, 0);
+    (void)led(replicas);
+    while (replicas_leader(replicas) == 2) {
+        struct error error;
+        (void)consensus_transfer(replicas->items[2].consensus, 1, &error);
+        replicas_run(replicas, ELECTION_MS);
+    }
+    (void)replicas_propose(replicas, replicas_leader(replicas), 10);
+    replicas_run(replicas, 5 * HEARTBEAT_MS);
+    replicas_isolate(replicas, 2, true);
+    for (uint64_t i = 0; i < lost; i++)
+        (void)replicas_propose(replicas, replicas_leader(replicas), 10);
+    replicas_run(replicas, 3 * ELECTION_MS);
+    return replicas;
+}
+
+static enum error_code force(struct replicas *replicas, size_t number)
+{
+    struct consensus *consensus = replicas->items[number].consensus;
+    const struct consensus_member *member =
+        membership_find(consensus_membership(consensus), number + 1);
+    struct error error;
+    uint64_t index = 0;
+    enum error_code code =
+        consensus_force_membership(consensus, replicas->now_ms, 0, member, &index, &error);
+    assert_true((index != 0) == (code == ERROR_NONE));
+    return code;
+}
+
+static void nobody_is_forced_who_hears_a_leader_or_is_one(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t leader = led(replicas);
+    assert_int_equal(force(replicas, leader), ERROR_CONFLICT);
+    assert_int_equal(force(replicas, (leader + 1) % 3), ERROR_CONFLICT);
+    replicas_destroy(replicas);
+}
+
+static void who_is_forced_leads_alone_and_commits_what_it_has(void **state)
+{
+    (void)state;
+    struct replicas *replicas = bereaved(0);
+    uint64_t last_index = replicas_status(replicas, 2).last_index;
+    assert_int_equal(force(replicas, 2), ERROR_NONE);
+    replicas_deliver(replicas);
+    struct consensus_status status = replicas_status(replicas, 2);
+    assert_int_equal(status.state, CONSENSUS_LEADER);
+    assert_int_equal(consensus_era(status.term), 1);
+    assert_int_equal(status.last_index, last_index + 1);
+    assert_int_equal(status.commit_index, last_index + 1);
+    assert_int_equal(consensus_membership(replicas->items[2].consensus)->count, 1);
+    assert_int_equal(force(replicas, 2), ERROR_CONFLICT); /* once is enough */
+    replicas_destroy(replicas);
+}
+
+static void those_of_before_do_not_lead_once_they_hear_of_it(void **state)
+{
+    (void)state;
+    struct replicas *replicas = bereaved(3);
+    assert_int_equal(force(replicas, 2), ERROR_NONE);
+    replicas_deliver(replicas);
+    uint64_t term = replicas_status(replicas, 2).term;
+    replicas_isolate(replicas, 2, false);
+    replicas_run(replicas, 20 * ELECTION_MS);
+    assert_int_equal(replicas_leader(replicas), 2);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(replicas_status(replicas, i).term, term);
+        assert_int_equal(replicas_status(replicas, i).state == CONSENSUS_LEADER, i == 2);
+    }
+    replicas_destroy(replicas);
+}
+
+static void add_standby(struct replicas *replicas, size_t leader, size_t number)
+{
+    struct consensus *consensus = replicas->items[leader].consensus;
+    struct membership membership = *consensus_membership(consensus);
+    struct error error;
+    uint64_t index;
+    struct consensus_member member = {.node_id = number + 1, .role = CONSENSUS_ROLE_STANDBY};
+    snprintf(member.address, sizeof member.address, "node-%zu", number + 1);
+    assert_int_equal(membership_set(&membership, &member, &error), ERROR_NONE);
+    assert_int_equal(consensus_change(consensus, &membership, &index, &error), ERROR_NONE);
+    replicas_run(replicas, 5 * HEARTBEAT_MS);
+}
+
+static void who_has_committed_more_is_superseded_and_acknowledges_nothing(void **state)
+{
+    (void)state;
+    struct replicas *replicas = bereaved(3);
+    assert_int_equal(force(replicas, 2), ERROR_NONE);
+    replicas_isolate(replicas, 2, false);
+    replicas_run(replicas, 2 * ELECTION_MS);
+    add_standby(replicas, 2, 0);
+    assert_int_equal(consensus_failure(replicas->items[0].consensus)->code, ERROR_CONFLICT);
+    struct consensus_peer peer;
+    assert_true(consensus_peer(replicas->items[2].consensus, 1, &peer));
+    assert_int_equal(peer.matched_index, 0);
+    replicas_destroy(replicas);
+}
+
+static void who_has_nothing_else_goes_on_with_its_log(void **state)
+{
+    (void)state;
+    struct replicas *replicas = bereaved(0);
+    replicas_isolate(replicas, 0, true);
+    replicas_isolate(replicas, 1, true);
+    replicas_run(replicas, 3 * ELECTION_MS);
+    assert_int_equal(force(replicas, 2), ERROR_NONE);
+    replicas_isolate(replicas, 2, false);
+    /* The leader of before has entries of its own only where a majority took them. */
+    replicas_run(replicas, 2 * ELECTION_MS);
+    add_standby(replicas, 2, 1);
+    assert_int_equal(consensus_failure(replicas->items[1].consensus)->code, ERROR_NONE);
+    uint64_t index = replicas_propose(replicas, 2, 10);
+    replicas_run(replicas, 5 * HEARTBEAT_MS);
+    assert_int_equal(replicas_status(replicas, 1).commit_index, index);
+    replicas_destroy(replicas);
 }
 
 int main(void)
@@ -452,6 +575,11 @@ int main(void)
         cmocka_unit_test(a_peer_gets_from_the_disk_what_is_not_in_memory),
         cmocka_unit_test(a_change_counts_from_the_moment_it_is_in_the_log),
         cmocka_unit_test(a_read_is_confirmed_by_a_round_that_a_majority_answered),
+        cmocka_unit_test(nobody_is_forced_who_hears_a_leader_or_is_one),
+        cmocka_unit_test(who_is_forced_leads_alone_and_commits_what_it_has),
+        cmocka_unit_test(those_of_before_do_not_lead_once_they_hear_of_it),
+        cmocka_unit_test(who_has_committed_more_is_superseded_and_acknowledges_nothing),
+        cmocka_unit_test(who_has_nothing_else_goes_on_with_its_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
