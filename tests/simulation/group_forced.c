@@ -55,13 +55,29 @@ static size_t choose_survivor(const struct cluster *cluster, size_t left, size_t
     return of_left.last_index >= of_right.last_index ? left : right;
 }
 
-/* The dead come back with entries that were committed and are not in the forced log. They may not
- * lead, nor make the forced one follow; as members they have to be made anew. */
+/* Made anew, and a member that has what the others have. */
+static void make_anew(struct cluster *cluster, size_t node)
+{
+    cluster_stop(cluster, node);
+    cluster_wipe(cluster, node);
+    cluster_start(cluster, node);
+    cluster_run_for(cluster, CHANGE_MS);
+}
+
+/* The dead come back with entries that were committed and are not in the forced log, whether they
+ * still know that they were (they ran all the time) or have to hear
+ * it first. They may not lead, nor make the forced one follow. As members, who knew must be made
+ * anew. */
 static void bring_back(struct cluster *cluster, const size_t nodes[5], size_t forced)
 {
+    bool knew[DEAD];
     uint64_t era = consensus_era(status_of(cluster, forced).term);
-    for (size_t i = 0; i < DEAD; i++)
-        cluster_start(cluster, nodes[i]);
+    for (size_t i = 0; i < DEAD; i++) {
+        knew[i] = cluster->nodes[nodes[i]].alive;
+        if (!knew[i])
+            cluster_start(cluster, nodes[i]);
+    }
+    memset(cluster->cut, 0, sizeof cluster->cut);
     cluster_run_for(cluster, PATIENCE_MS);
     for (size_t i = 0; i < DEAD; i++) {
         propose(cluster, nodes[i], 1);
@@ -76,12 +92,12 @@ static void bring_back(struct cluster *cluster, const size_t nodes[5], size_t fo
         leader = cluster_leader(cluster, GROUP);
         if (leader == SIZE_MAX || !admit(cluster, leader, nodes[i]))
             cluster_fail(cluster, "node %zu can't be a member again", nodes[i] + 1);
-        if (!status_of(cluster, nodes[i]).is_superseded)
+        bool is_superseded = status_of(cluster, nodes[i]).is_superseded;
+        if (knew[i] && !is_superseded)
             cluster_fail(cluster, "node %zu keeps what the forced log has not", nodes[i] + 1);
-        cluster_stop(cluster, nodes[i]);
-        cluster_wipe(cluster, nodes[i]);
-        cluster_start(cluster, nodes[i]);
-        cluster_run_for(cluster, CHANGE_MS);
+        if (is_superseded)
+            make_anew(cluster, nodes[i]);
+        cluster->nodes[nodes[i]].is_of_former_era = false;
         promote(cluster, leader, nodes[i]);
         propose(cluster, leader, 2);
     }
@@ -100,7 +116,8 @@ bool group_script_forced(struct cluster *cluster)
     uint64_t lost_index = status_of(cluster, first).commit_index;
     for (size_t i = 0; i < DEAD; i++) {
         cluster->nodes[nodes[i]].is_of_former_era = true;
-        cluster_crash(cluster, nodes[i]);
+        if (cluster_below(cluster, 3) > 0)
+            cluster_crash(cluster, nodes[i]);
     }
     size_t forced = choose_survivor(cluster, nodes[3], nodes[4]);
     size_t other = nodes[3] + nodes[4] - forced;
@@ -126,7 +143,6 @@ bool group_script_forced(struct cluster *cluster)
         cluster_start(cluster, forced);
         cluster_run_for(cluster, PATIENCE_MS);
     }
-    memset(cluster->cut, 0, sizeof cluster->cut);
     bring_back(cluster, nodes, forced);
     return true;
 }
