@@ -59,6 +59,24 @@ void group_machine_deliver_committed(struct group *group)
     }
 }
 
+bool group_newest_command(const struct group *group, struct group_entry *entry_out)
+{
+    struct consensus_status status;
+    if (group->phase != GROUP_PHASE_RUNNING)
+        return false;
+    consensus_status(group->consensus, &status);
+    for (uint64_t index = status.last_index; index > status.base_index; index--) {
+        const struct consensus_entry *entry = consensus_entry(group->consensus, index);
+        struct error error;
+        if (entry == NULL || entry->kind != CONSENSUS_COMMAND)
+            continue;
+        *entry_out = (struct group_entry){.index = index, .term = entry->term};
+        return payload_from_bytes(entry->bytes, entry->size_bytes, entry_out, &error) ==
+               ERROR_NONE;
+    }
+    return false;
+}
+
 /* --- Snapshot ------------------------------------------------------------------------------ */
 
 typedef enum error_code machine_snapshot(struct state_machine *, struct byte_buffer *,

@@ -473,6 +473,11 @@ void meta_close(struct meta *meta, void (*closed)(void *context), void *context)
 
 /* --- Looking ------------------------------------------------------------------------------- */
 
+struct group *meta_group(const struct meta *meta)
+{
+    return meta->is_group_closing ? NULL : meta->group;
+}
+
 void meta_status(const struct meta *meta, struct meta_status *status_out)
 {
     struct group_status status = {0};

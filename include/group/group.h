@@ -312,6 +312,10 @@ struct group_status {
 
 void group_status(const struct group *group, struct group_status *status_out);
 
+/* The newest command of the log, committed or not, as `apply` would get it; borrowed until the next
+ * call of this group. False: none is in memory. */
+bool group_newest_command(const struct group *group, struct group_entry *entry_out);
+
 /* The current members, at most CONSENSUS_MEMBERS_MAX; returns how many. */
 size_t group_members(const struct group *group, struct consensus_member *members_out);
 

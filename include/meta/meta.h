@@ -44,6 +44,7 @@
 #include "placement/placement.h"
 
 struct environment;
+struct group;
 struct group_host;
 struct journal_recovery;
 struct transport;
@@ -212,6 +213,9 @@ struct meta_status {
 };
 
 void meta_status(const struct meta *meta, struct meta_status *status_out);
+
+/* Its Raft group; NULL before meta_attach and once it closes. */
+struct group *meta_group(const struct meta *meta);
 
 /* The newest known state; never NULL, not founded before there is one. Changes with `changed`
  * only. */

@@ -18,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "block/file_summary.h"
 #include "block/page_cache.h"
 #include "head/head_spares.h"
 #include "platform/environment.h"
@@ -190,14 +191,35 @@ void shard_flush(struct shard *shard, struct shard_flush *flush);
 /*
  * Read every part, block and series segment to the last byte, one after the other: what is damaged
  * is then known, left out of merges, and fetched from other replicas, where there are some. `done`
- * runs on the loop, not inside the call, with UNAVAILABLE when the shard closes. One at a time.
+ * runs on the loop, not inside the call, with UNAVAILABLE when the shard closes and CANCELED when
+ * it was cancelled. One at a time (shard_is_scrubbed).
  */
+struct shard_scrub_file {
+    enum file_kind kind;
+    uint64_t index; /* of the entry that decided it; of a segment its name */
+    uint32_t number;
+    uint64_t size_bytes;             /* 0: it could not be read */
+    struct hash128 content_checksum; /* that it shall have, of a part or block */
+    const struct error *error;       /* NONE: it is sound */
+};
+
 struct shard_scrub {
     void (*done)(struct shard_scrub *scrub, const struct error *error);
-    uint64_t files, damaged; /* the outcome */
-    void *implementation;    /* the shard's */
+    /* Each file when it was read, on the loop; NULL: nobody cares. */
+    void (*file)(struct shard_scrub *scrub, const struct shard_scrub_file *file);
+    uint64_t bytes_per_second; /* no faster than this; 0: as fast as it goes */
+    _Atomic bool is_cancelled; /* set by any thread: it ends before the next file */
+    /* The outcome; damaged: also those that were known to be. */
+    uint64_t files, damaged, bytes;
 };
 void shard_scrub(struct shard *shard, struct shard_scrub *scrub);
+bool shard_is_scrubbed(const struct shard *shard);
+
+/* The state that replicas have in common at their last durable freeze: the same index, the same
+ * checksum, over ids, names of segments, parts and blocks with their content. Index 0: nothing is
+ * frozen yet. On the loop. Errors: OUT_OF_MEMORY. */
+enum error_code shard_frozen_state(struct shard *shard, uint64_t *index_out, uint64_t *checksum_out,
+                                   struct error *error);
 
 /* Those that wait end with UNAVAILABLE, before the call returns; what they began goes on. */
 void shard_cancel_flushes(struct shard *shard);

@@ -6,6 +6,8 @@
 
 #include "damage.h"
 
+enum { PAUSE_MS_MAX = 200 };
+
 struct scrub_file {
     enum { SCRUB_PART, SCRUB_BLOCK, SCRUB_SEGMENT } kind;
     uint64_t index;
@@ -22,7 +24,10 @@ struct scrub {
     size_t count;
     size_t next;
     char path[SHARD_PATH_MAX];
-    struct error error; /* of the file */
+    struct error error;       /* of the file */
+    uint64_t size_bytes;      /* of the file */
+    struct timer pause;       /* while it is ahead of its rate */
+    uint64_t started_ms;
 };
 
 /* --- On a worker ------------------------------------------------------------------------------ */
@@ -34,10 +39,13 @@ static void scrub_run(struct job *job)
     struct page_source *source;
     struct file_summary summary;
     error_clear(&scrub->error);
+    scrub->size_bytes = 0;
     enum error_code code = page_source_open_file(scrub->shard->options.environment->disk,
                                                  scrub->path, &source, &scrub->error);
     if (code == ERROR_NONE)
         code = block_verify(source, &summary, &scrub->error);
+    if (code == ERROR_NONE)
+        scrub->size_bytes = summary.size_bytes;
     if (code == ERROR_NONE && file->kind != SCRUB_SEGMENT &&
         !hash128_equal(summary.content_checksum, file->content_checksum))
         error_set(&scrub->error, ERROR_CORRUPT, "'%s' has not the content that it was written with",
@@ -75,6 +83,8 @@ static void scrub_end(struct scrub *scrub)
     error_clear(&error);
     if (shard->closed != NULL)
         error_set(&error, ERROR_UNAVAILABLE, "shutting down");
+    else if (scrub->next < scrub->count)
+        error_set(&error, ERROR_CANCELED, "nobody waits for it any more");
     shard->scrub = NULL;
     free(scrub->files);
     free(scrub);
@@ -89,18 +99,72 @@ static void scrub_end_task(struct task *task)
 
 static void scrub_next(struct scrub *scrub);
 
+/* A file that a merge has done away with since is not damaged. */
+static bool still_has(const struct shard *shard, const struct scrub_file *file)
+{
+    bool has = false;
+    for (size_t i = 0; file->kind == SCRUB_PART && i < shard->part_count; i++)
+        has |= shard->parts[i].described.index == file->index &&
+               shard->parts[i].described.number == file->number;
+    for (size_t i = 0; file->kind == SCRUB_BLOCK && i < shard->block_count; i++)
+        has |= shard->blocks[i].described.index == file->index &&
+               shard->blocks[i].described.number == file->number;
+    for (size_t i = 0; file->kind == SCRUB_SEGMENT && i < shard->segment_count; i++)
+        has |= shard->segments[i].name == file->index;
+    return has;
+}
+
+static void tell_file(struct scrub *scrub, const struct scrub_file *file)
+{
+    static const enum file_kind KINDS[] = {FILE_KIND_PART, FILE_KIND_BLOCK, FILE_KIND_SEGMENT};
+    const struct shard_scrub_file told = {
+        .kind = KINDS[file->kind],
+        .index = file->index,
+        .number = file->number,
+        .size_bytes = scrub->size_bytes,
+        .content_checksum = file->content_checksum,
+        .error = &scrub->error,
+    };
+    scrub->asked->files++;
+    scrub->asked->bytes += scrub->size_bytes;
+    scrub->asked->damaged += damage_is_of_file(scrub->error.code);
+    if (scrub->asked->file != NULL)
+        scrub->asked->file(scrub->asked, &told);
+}
+
 static void scrub_file_done(struct job *job)
 {
     struct scrub *scrub = (struct scrub *)job;
     struct shard *shard = scrub->shard;
-    scrub->asked->files++;
-    if (damage_is_of_file(scrub->error.code) && mark_damaged(shard, &scrub->files[scrub->next])) {
-        scrub->asked->damaged++;
-        damage_tell(shard, scrub->path, &scrub->error);
-        damage_count(shard);
+    const struct scrub_file *file = &scrub->files[scrub->next];
+    if (still_has(shard, file)) {
+        tell_file(scrub, file);
+        if (damage_is_of_file(scrub->error.code) && mark_damaged(shard, file)) {
+            damage_tell(shard, scrub->path, &scrub->error);
+            damage_count(shard);
+        }
     }
     scrub->next++;
     scrub_next(scrub);
+}
+
+/* --- Pace ------------------------------------------------------------------------------------- */
+
+/* How long until what was read is no more than the rate allows. */
+static uint64_t ahead_ms(const struct scrub *scrub)
+{
+    uint64_t rate = scrub->asked->bytes_per_second;
+    if (rate == 0)
+        return 0;
+    uint64_t due_ms = scrub->started_ms + (uint64_t)((double)scrub->asked->bytes * 1000 /
+                                                     (double)rate);
+    uint64_t now_ms = clock_monotonic_ms(scrub->shard->options.environment->clock);
+    return due_ms > now_ms ? due_ms - now_ms : 0;
+}
+
+static void pause_over(struct timer *timer)
+{
+    scrub_next((struct scrub *)((char *)timer - offsetof(struct scrub, pause)));
 }
 
 static void scrub_next(struct scrub *scrub)
@@ -108,8 +172,16 @@ static void scrub_next(struct scrub *scrub)
     static const char *const FOLDERS[] = {"parts", "blocks", "series"};
     static const char *const EXTENSIONS[] = {"part", "block", "segment"};
     struct shard *shard = scrub->shard;
-    if (scrub->next == scrub->count || shard->closed != NULL) {
+    if (scrub->next == scrub->count || shard->closed != NULL ||
+        atomic_load(&scrub->asked->is_cancelled)) {
         scrub_end(scrub);
+        return;
+    }
+    uint64_t wait_ms = ahead_ms(scrub);
+    if (wait_ms > 0) {
+        /* In pieces: it may be cancelled, and the shard closed. */
+        scheduler_timer_start(shard->options.environment->scheduler, &scrub->pause,
+                              wait_ms < PAUSE_MS_MAX ? wait_ms : PAUSE_MS_MAX);
         return;
     }
     const struct scrub_file *file = &scrub->files[scrub->next];
@@ -147,7 +219,9 @@ void shard_scrub(struct shard *shard, struct shard_scrub *asked)
     scrub->shard = shard;
     scrub->asked = asked;
     scrub->task.run = scrub_end_task;
-    asked->files = asked->damaged = 0;
+    scrub->pause = (struct timer){.fire = pause_over, .heap_index = TIMER_IDLE};
+    scrub->started_ms = clock_monotonic_ms(shard->options.environment->clock);
+    asked->files = asked->damaged = asked->bytes = 0;
     shard->scrub = asked;
     list_files(scrub);
     shard_job_started(shard);
@@ -155,4 +229,54 @@ void shard_scrub(struct shard *shard, struct shard_scrub *asked)
         scrub_next(scrub);
     else
         scheduler_defer(shard->options.environment->scheduler, &scrub->task);
+}
+
+bool shard_is_scrubbed(const struct shard *shard)
+{
+    return shard->scrub != NULL;
+}
+
+/* --- What replicas have in common ------------------------------------------------------------- */
+
+static void encode_file(struct byte_buffer *buffer, uint64_t index, uint32_t number,
+                        struct hash128 content_checksum)
+{
+    byte_buffer_u64(buffer, index);
+    byte_buffer_u32(buffer, number);
+    byte_buffer_append(buffer, &content_checksum, sizeof content_checksum);
+}
+
+enum error_code shard_frozen_state(struct shard *shard, uint64_t *index_out, uint64_t *checksum_out,
+                                   struct error *error)
+{
+    struct byte_buffer bytes = {0}, common = {0};
+    struct manifest manifest;
+    uint64_t index;
+    enum error_code code = shard_snapshot(shard, &bytes, &index, error);
+    if (code == ERROR_NONE && index == 0)
+        *index_out = *checksum_out = 0;
+    if (code == ERROR_NONE && index > 0)
+        code = manifest_decode(bytes.bytes, bytes.size, &manifest, error);
+    byte_buffer_clear(&bytes);
+    if (code != ERROR_NONE || index == 0)
+        return code;
+    byte_buffer_u64(&common, manifest.next_id);
+    byte_buffer_u64(&common, (uint64_t)manifest.retention_cutoff_ms);
+    for (size_t i = 0; i < manifest.segment_count; i++)
+        byte_buffer_u64(&common, manifest.segments[i]);
+    for (size_t i = 0; i < manifest.part_count; i++)
+        encode_file(&common, manifest.parts[i].index, manifest.parts[i].number,
+                    manifest.parts[i].summary.content_checksum);
+    for (size_t i = 0; i < manifest.block_count; i++)
+        encode_file(&common, manifest.blocks[i].index, manifest.blocks[i].number,
+                    manifest.blocks[i].summary.content_checksum);
+    byte_buffer_u64(&common, manifest.merge_index);
+    manifest_clear(&manifest);
+    if (!common.failed) {
+        *index_out = index;
+        *checksum_out = hash64(common.bytes, common.size, 1);
+    }
+    bool failed = common.failed;
+    byte_buffer_clear(&common);
+    return failed ? error_set(error, ERROR_OUT_OF_MEMORY, "state of the shard") : ERROR_NONE;
 }
