@@ -56,6 +56,21 @@ struct api_cluster_command {
     bool force; /* the node is gone for good, whatever it looks like */
 };
 
+/* What an operator asks of replicas. */
+enum api_rescue_action {
+    API_RESCUE_VERIFY,      /* begin; the answer is the first look */
+    API_RESCUE_VERIFY_LOOK, /* `first` */
+    API_RESCUE_LOOK,        /* `shard`: what recovering its quorum would do */
+    API_RESCUE_RECOVER,     /* `shard` */
+};
+
+/* Lives during the call. */
+struct api_rescue {
+    enum api_rescue_action action;
+    uint32_t shard; /* UINT32_MAX: the meta group */
+    uint32_t first; /* shard whose outcome is told first */
+};
+
 /* What the program itself does when asked. */
 struct api_program {
     void *context;
@@ -87,6 +102,11 @@ struct api_program {
                             struct scheduler *origin,
                             void (*done)(void *argument, const struct error *error),
                             void *argument);
+    /* As describe_cluster. */
+    void (*rescue)(void *context, const struct api_rescue *asked, struct scheduler *origin,
+                   void (*done)(void *argument, struct byte_buffer *json,
+                                const struct error *error),
+                   void *argument);
     /* NONE, or UNAVAILABLE with the reason, for people. Any thread. */
     enum error_code (*check_ready)(void *context, struct error *error);
 };

@@ -31,6 +31,10 @@ enum error_code node_client_get(const struct node_client *client, const char *pa
 enum error_code node_client_post(const struct node_client *client, const char *path,
                                  const char *form, struct error *error);
 
+/* The same, with the value of "data" in the answer; a reference. */
+enum error_code node_client_post_for(const struct node_client *client, const char *path,
+                                     const char *form, json_t **data_out, struct error *error);
+
 /* `text` as the value of a form. NULL when memory is out; to be freed. */
 char *node_client_escape(const char *text);
 

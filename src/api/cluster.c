@@ -90,3 +90,66 @@ void api_cluster_replication(struct http_request *request)
 {
     command(request, API_CLUSTER_REPLICATION);
 }
+
+/* --- Replicas --------------------------------------------------------------------------------- */
+
+static void rescued(void *argument, struct byte_buffer *json, const struct error *error)
+{
+    if (error->code == ERROR_NONE) {
+        api_respond_data(argument, json);
+        return;
+    }
+    byte_buffer_clear(json);
+    commanded(argument, error);
+}
+
+static void rescue(struct http_request *request, const struct api_rescue *asked)
+{
+    struct api *api = api_of(request);
+    api->options.program.rescue(api->options.program.context, asked,
+                                http_request_scheduler(request), rescued, request);
+}
+
+void api_cluster_verify(struct http_request *request)
+{
+    rescue(request, &(struct api_rescue){.action = API_RESCUE_VERIFY});
+}
+
+void api_cluster_verify_look(struct http_request *request)
+{
+    const struct http_parameters *parameters;
+    struct text text;
+    int64_t first = 0;
+    if (!api_parameters(request, &parameters))
+        return;
+    if (http_parameters_find(parameters, TEXT("first"), &text) &&
+        (!text_to_int64(text, &first) || first < 0 || first > UINT16_MAX)) {
+        api_respond_error(request, API_BAD_DATA, "the parameter 'first' is the number of a shard");
+        return;
+    }
+    rescue(request,
+           &(struct api_rescue){.action = API_RESCUE_VERIFY_LOOK, .first = (uint32_t)first});
+}
+
+void api_cluster_recover_quorum(struct http_request *request)
+{
+    const struct http_parameters *parameters;
+    struct text text;
+    int64_t shard = 0;
+    if (!api_parameters(request, &parameters))
+        return;
+    bool is_named = http_parameters_find(parameters, TEXT("shard"), &text);
+    bool is_meta = is_named && text_equal(text, TEXT("meta"));
+    if (!is_meta &&
+        (!is_named || !text_to_int64(text, &shard) || shard < 0 || shard > UINT16_MAX)) {
+        api_respond_error(request, API_BAD_DATA,
+                          "the parameter 'shard' is the number of a shard, or 'meta'");
+        return;
+    }
+    bool confirmed =
+        http_parameters_find(parameters, TEXT("confirm"), &text) && text_equal(text, TEXT("true"));
+    rescue(request, &(struct api_rescue){
+                        .action = confirmed ? API_RESCUE_RECOVER : API_RESCUE_LOOK,
+                        .shard = is_meta ? UINT32_MAX : (uint32_t)shard,
+                    });
+}

@@ -116,6 +116,12 @@ static const struct api_endpoint ADMIN_ENDPOINTS[] = {
              "Even leaders and replicas now", "", NOTHING),
     ENDPOINT(HTTP_POST, "/admin/cluster/replication", api_cluster_replication, "admin",
              "How many replicas each shard shall have", "!number", NOTHING),
+    ENDPOINT(HTTP_POST, "/admin/cluster/verify", api_cluster_verify, "admin",
+             "Read all files of all replicas, and compare them", "", JSON),
+    ENDPOINT(HTTP_GET, "/admin/cluster/verify", api_cluster_verify_look, "admin",
+             "How far verifying is, and what it found", "first", JSON),
+    ENDPOINT(HTTP_POST, "/admin/cluster/recover-quorum", api_cluster_recover_quorum, "admin",
+             "Have a replica whose majority is gone for good go on alone", "!shard confirm", JSON),
     ENDPOINT(HTTP_DELETE, "/status/active_queries/{id}", api_kill_query, "admin",
              "End a query that runs or waits", "", NOTHING),
 };

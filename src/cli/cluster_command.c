@@ -9,6 +9,7 @@
 
 #include "cli/node_client.h"
 
+#include "cluster_rescue.h"
 #include "cluster_status.h"
 
 const char CLUSTER_COMMAND_USAGE[] =
@@ -23,6 +24,11 @@ const char CLUSTER_COMMAND_USAGE[] =
     "yet\n"
     "  rebalance                even leaders and replicas now\n"
     "  replication NUMBER       how many replicas each shard shall have\n"
+    "  verify [--json]          read all files of all replicas and compare them; 1: something is "
+    "wrong\n"
+    "  recover-quorum SHARD [--yes]\n"
+    "                           a majority of its replicas is gone for good: what is left goes on.\n"
+    "                           SHARD: a number, or meta. Without --yes: what that would lose\n"
     "\n"
     "Any node of the cluster may be asked. Commands need http.admin on that node.\n";
 
@@ -35,6 +41,7 @@ struct call {
     bool as_json;
     bool waits;
     bool forced;
+    bool confirmed;
 };
 
 /* --- Options --------------------------------------------------------------------------------- */
@@ -89,6 +96,8 @@ static int read_options(int count, char **arguments, struct call *call)
             call->waits = true;
         else if (strcmp(arguments[i], "--force") == 0)
             call->forced = true;
+        else if (strcmp(arguments[i], "--yes") == 0)
+            call->confirmed = true;
         else if (arguments[i][0] == '-')
             return complain("no such option: '%s'", arguments[i]);
         else if (call->operand != NULL)
@@ -185,6 +194,16 @@ int cluster_command(int count, char **arguments)
     curl_global_init(CURL_GLOBAL_DEFAULT);
     if (strcmp(arguments[0], "status") == 0)
         return call.operand == NULL ? status(&call) : complain("'%s'?", call.operand);
+    if (strcmp(arguments[0], "verify") == 0)
+        return call.operand == NULL
+                   ? cluster_verify(&call.client,
+                                    call.as_json ? CLUSTER_PRINTS_JSON : CLUSTER_PRINTS_TEXT)
+                   : complain("'%s'?", call.operand);
+    if (strcmp(arguments[0], "recover-quorum") == 0)
+        return call.operand != NULL
+                   ? cluster_recover(&call.client, call.operand,
+                                     call.confirmed ? CLUSTER_RECOVERS : CLUSTER_ONLY_LOOKS)
+                   : complain("'%s' of which shard?", arguments[0]);
     for (size_t i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++)
         if (strcmp(arguments[0], COMMANDS[i].name) == 0)
             return order(&COMMANDS[i], &call);

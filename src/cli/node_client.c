@@ -108,13 +108,11 @@ static enum error_code ask(const struct node_client *client, const char *path, c
     return code;
 }
 
-/* --- Public ---------------------------------------------------------------------------------- */
-
-enum error_code node_client_get(const struct node_client *client, const char *path,
-                                json_t **data_out, struct error *error)
+static enum error_code ask_for_data(const struct node_client *client, const char *path,
+                                    const char *form, json_t **data_out, struct error *error)
 {
     json_t *body = NULL;
-    enum error_code code = ask(client, path, NULL, &body, error);
+    enum error_code code = ask(client, path, form, &body, error);
     if (code != ERROR_NONE)
         return code;
     json_t *data = json_object_get(body, "data");
@@ -125,6 +123,20 @@ enum error_code node_client_get(const struct node_client *client, const char *pa
         *data_out = json_incref(data);
     json_decref(body);
     return code;
+}
+
+/* --- Public ---------------------------------------------------------------------------------- */
+
+enum error_code node_client_get(const struct node_client *client, const char *path,
+                                json_t **data_out, struct error *error)
+{
+    return ask_for_data(client, path, NULL, data_out, error);
+}
+
+enum error_code node_client_post_for(const struct node_client *client, const char *path,
+                                     const char *form, json_t **data_out, struct error *error)
+{
+    return ask_for_data(client, path, form, data_out, error);
 }
 
 enum error_code node_client_post(const struct node_client *client, const char *path,

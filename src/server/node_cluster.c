@@ -122,6 +122,8 @@ static void identified_on_loop(struct task *task)
         node_fatal_error(NULL, &error);
 }
 
+enum { VERIFY_BYTES_PER_SECOND = 64 * 1024 * 1024 };
+
 static void on_identified(void *context, const uint8_t cluster_id[CLUSTER_ID_BYTES],
                           uint64_t node_id)
 {
@@ -144,6 +146,7 @@ static void on_identified(void *context, const uint8_t cluster_id[CLUSTER_ID_BYT
         code = meta_attach(cluster->meta, node->loops[0].host, &error);
     if (code != ERROR_NONE)
         node_fatal_error(NULL, &error);
+    rescue_identified(cluster->rescue, node_id, cluster->meta);
     atomic_store(&cluster->is_identified, true);
 }
 
@@ -327,9 +330,18 @@ enum error_code node_cluster_open(struct node *node, struct error *error)
         .events = &META_EVENTS,
         .context = node,
     };
+    struct rescue_options rescue = {
+        .environment = &node->loops[0].environment,
+        .transport = node->loops[0].transport,
+        .table = node->replicas,
+        .board = cluster->board,
+        .bytes_per_second = VERIFY_BYTES_PER_SECOND,
+    };
     enum error_code code = fill_traits(node, &options, error);
     if (code == ERROR_NONE)
         code = meta_create(&options, &cluster->meta, error);
+    if (code == ERROR_NONE)
+        code = rescue_create(&rescue, &cluster->rescue, error);
     return code;
 }
 

@@ -6,6 +6,7 @@
  *   node_peers.c          transports of the loops, peers by the state
  *   node_cluster_status.c the picture that operators get, and what they ask for
  *   cluster_json.c        that picture as JSON
+ *   node_rescue.c         verifying, and recovering a quorum
  *   node_cluster_end.c    leaving: leaders handed over, meta group and network closed
  */
 #ifndef SERVER_NODE_CLUSTER_H
@@ -16,6 +17,7 @@
 #include "membership/cluster_board.h"
 #include "meta/meta.h"
 #include "platform/network_system.h"
+#include "rescue/rescue.h"
 
 #include "cluster_addresses.h"
 #include "node_cluster_metrics.h"
@@ -33,12 +35,15 @@ struct node_cluster {
     struct network_lanes *lanes;
     struct tls_context *tls; /* NULL: plain */
     struct meta *meta;       /* loop 0's */
+    struct rescue *rescue;   /* loop 0's; NULL once it is closed */
     uint64_t incarnation;
     struct transfer_budget transfer_budget;
     uint64_t opened_ms; /* monotonic */
     struct cluster_figures figures;
 
     /* Loop 0. */
+    void (*meta_closed)(void *context);
+    void *meta_closed_context;
     uint64_t node_id; /* 0: not known yet */
     uint8_t cluster_id[CLUSTER_ID_BYTES];
     struct job store;

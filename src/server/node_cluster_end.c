@@ -12,11 +12,22 @@ void node_cluster_hand_over(struct node_loop *loop, void (*done)(void *context),
 
 /* --- Meta ------------------------------------------------------------------------------------ */
 
+static void rescue_closed(void *context)
+{
+    struct node_cluster *cluster = context;
+    struct meta *meta = cluster->meta;
+    cluster->meta = NULL; /* nobody asks it any more */
+    meta_close(meta, cluster->meta_closed, cluster->meta_closed_context);
+}
+
 void node_cluster_close_meta(struct node *node, void (*done)(void *context), void *context)
 {
-    struct meta *meta = node->cluster->meta;
-    node->cluster->meta = NULL; /* nobody asks it any more */
-    meta_close(meta, done, context);
+    struct node_cluster *cluster = node->cluster;
+    struct rescue *rescue = cluster->rescue;
+    cluster->rescue = NULL;
+    cluster->meta_closed = done;
+    cluster->meta_closed_context = context;
+    rescue_close(rescue, rescue_closed, cluster);
 }
 
 /* --- Network --------------------------------------------------------------------------------- */

@@ -216,6 +216,11 @@ void node_command_cluster(struct node *node, const struct api_cluster_command *c
                           struct scheduler *origin,
                           void (*done)(void *argument, const struct error *error), void *argument);
 
+/* node_rescue.c: as api_program has it. */
+void node_rescue(struct node *node, const struct api_rescue *asked, struct scheduler *origin,
+                 void (*done)(void *argument, struct byte_buffer *json, const struct error *error),
+                 void *argument);
+
 /* node_program.c: of the cluster, or of this node when it is alone; no shards: not known yet. */
 struct topology node_topology(const struct node *node);
 

@@ -224,6 +224,14 @@ static void command_cluster(void *context, const struct api_cluster_command *com
     node_command_cluster(context, command, origin, done, argument);
 }
 
+static void rescue(void *context, const struct api_rescue *asked, struct scheduler *origin,
+                   void (*done)(void *argument, struct byte_buffer *json,
+                                const struct error *error),
+                   void *argument)
+{
+    node_rescue(context, asked, origin, done, argument);
+}
+
 struct api_program node_program(struct node *node)
 {
     return (struct api_program){
@@ -234,6 +242,7 @@ struct api_program node_program(struct node *node)
         .delete_series = delete_series,
         .describe_cluster = describe_cluster,
         .command_cluster = command_cluster,
+        .rescue = rescue,
         .check_ready = check_ready,
     };
 }
