@@ -193,8 +193,8 @@ static enum error_code change_member(const struct group_change *change,
     return membership_set(membership, &member, error);
 }
 
-/* A vote for who is far behind could stop the group: until it caught up nothing would be committed
- * without it. */
+/* A vote for who is far behind, or not there at all, could stop the group: until it caught up nothing
+ * would be committed without it. */
 static enum error_code check_promotion(const struct group *group, const struct group_change *change,
                                        struct error *error)
 {
@@ -205,6 +205,8 @@ static enum error_code check_promotion(const struct group *group, const struct g
     struct consensus_status status;
     consensus_status(group->consensus, &status);
     if (consensus_peer(group->consensus, change->node_id, &peer) && !peer.is_installing &&
+        peer.matched_index > 0 &&
+        group_now_ms(group) - peer.answered_ms < group->host->options.election_ms &&
         consensus_bytes(group->consensus, peer.matched_index, status.last_index) <=
             group->host->options.snapshot_log_bytes &&
         peer.matched_index >= status.base_index)
