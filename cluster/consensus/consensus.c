@@ -279,8 +279,7 @@ bool log_is_of_former_era(const struct consensus *consensus)
 {
     return rule_on(consensus, RULE_COMPARE_ACROSS_ERAS) &&
            consensus_log_last_index(&consensus->log) > 0 &&
-           consensus_era(consensus_log_last_term(&consensus->log)) <
-               consensus_era(consensus->term);
+           consensus_era(consensus_log_last_term(&consensus->log)) < consensus_era(consensus->term);
 }
 
 const struct error *consensus_failure(const struct consensus *consensus)

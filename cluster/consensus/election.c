@@ -252,7 +252,8 @@ void receive_vote(struct consensus *consensus, uint64_t from_node,
                   const struct consensus_message *message)
 {
     const struct consensus_vote *vote = &message->vote;
-    bool refused = (election_has_leader(consensus) && !vote->disrupt) || !is_complete(consensus, vote);
+    bool refused =
+        (election_has_leader(consensus) && !vote->disrupt) || !is_complete(consensus, vote);
     if (!rule_on(consensus, RULE_VOTE_WITHOUT_VOTE) &&
         !membership_has_voter(consensus_membership(consensus), consensus->options.node_id))
         refused = true;

@@ -157,8 +157,7 @@ static bool refuse_across_eras(struct consensus *consensus, uint64_t from_node,
                                const struct consensus_append *append)
 {
     uint64_t previous_index = append->previous_index;
-    bool is_fit =
-        previous_index == 0 || fits(consensus, previous_index, append->previous_term);
+    bool is_fit = previous_index == 0 || fits(consensus, previous_index, append->previous_term);
     if (!is_fit && previous_index <= consensus->commit_index)
         consensus_supersede(consensus, previous_index);
     else if (!is_fit)

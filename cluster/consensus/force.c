@@ -51,8 +51,7 @@ enum error_code consensus_force_membership(struct consensus *consensus, uint64_t
     byte_buffer_clear(&buffer);
     if (seen_term < consensus->term)
         seen_term = consensus->term;
-    election_take_term(consensus,
-                       consensus_forced_term(seen_term, consensus->options.node_id));
+    election_take_term(consensus, consensus_forced_term(seen_term, consensus->options.node_id));
     bool leads = become_leader_with(consensus, &entry);
     consensus_batch_unref(batch); /* the log has a reference */
     if (!leads)

@@ -71,8 +71,7 @@ bool group_newest_command(const struct group *group, struct group_entry *entry_o
         if (entry == NULL || entry->kind != CONSENSUS_COMMAND)
             continue;
         *entry_out = (struct group_entry){.index = index, .term = entry->term};
-        return payload_from_bytes(entry->bytes, entry->size_bytes, entry_out, &error) ==
-               ERROR_NONE;
+        return payload_from_bytes(entry->bytes, entry->size_bytes, entry_out, &error) == ERROR_NONE;
     }
     return false;
 }

@@ -193,8 +193,8 @@ static enum error_code change_member(const struct group_change *change,
     return membership_set(membership, &member, error);
 }
 
-/* A vote for who is far behind, or not there at all, could stop the group: until it caught up nothing
- * would be committed without it. */
+/* A vote for who is far behind, or not there at all, could stop the group: until it caught up
+ * nothing would be committed without it. */
 static enum error_code check_promotion(const struct group *group, const struct group_change *change,
                                        struct error *error)
 {
@@ -264,8 +264,8 @@ enum error_code group_force_membership(struct group *group, const struct group_f
                          (unsigned long long)group->id);
     struct consensus_member member = *known;
     member.role = CONSENSUS_ROLE_VOTER;
-    enum error_code code = consensus_force_membership(
-        group->consensus, group_now_ms(group), position->seen_term, &member, &index, error);
+    enum error_code code = consensus_force_membership(group->consensus, group_now_ms(group),
+                                                      position->seen_term, &member, &index, error);
     if (code != ERROR_NONE)
         return error_wrap(error, "group %llu", (unsigned long long)group->id);
     log_event(LOG_WARNING, "group", "this replica goes on alone, as an operator has said",

@@ -296,9 +296,9 @@ struct group_status {
     uint64_t commit_index;
     bool is_current; /* all that a leader said is committed was handed to `apply` */
     bool transferring;
-    bool is_changing; /* a change of members is not committed yet */
-    bool is_superseded;       /* stopped: the group went on without what is committed here, and this
-                               * replica is to be made anew */
+    bool is_changing;   /* a change of members is not committed yet */
+    bool is_superseded; /* stopped: the group went on without what is committed here, and this
+                         * replica is to be made anew */
     uint64_t last_index;
     uint64_t last_term;
     uint64_t told_index;      /* committed, as a leader said, be it here or not */

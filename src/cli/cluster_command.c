@@ -27,7 +27,8 @@ const char CLUSTER_COMMAND_USAGE[] =
     "  verify [--json]          read all files of all replicas and compare them; 1: something is "
     "wrong\n"
     "  recover-quorum SHARD [--yes]\n"
-    "                           a majority of its replicas is gone for good: what is left goes on.\n"
+    "                           a majority of its replicas is gone for good: what is left goes "
+    "on.\n"
     "                           SHARD: a number, or meta. Without --yes: what that would lose\n"
     "\n"
     "Any node of the cluster may be asked. Commands need http.admin on that node.\n";

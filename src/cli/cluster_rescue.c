@@ -75,15 +75,14 @@ static void print_found(json_t *found)
 static void show_progress(json_t *look)
 {
     if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r%lld of %lld shards, %lld files, %.1f MiB", number_in(look, "shardsDone"),
-                number_in(look, "shards"), number_in(look, "files"),
+        fprintf(stderr, "\r%lld of %lld shards, %lld files, %.1f MiB",
+                number_in(look, "shardsDone"), number_in(look, "shards"), number_in(look, "files"),
                 (double)number_in(look, "bytes") / (1 << 20));
 }
 
 static int conclude(json_t *look, json_t *all, enum cluster_printing printing)
 {
-    bool is_sound =
-        strcmp(text_in(look, "state"), "done") == 0 && number_in(look, "unsound") == 0;
+    bool is_sound = strcmp(text_in(look, "state"), "done") == 0 && number_in(look, "unsound") == 0;
     if (isatty(STDERR_FILENO))
         fprintf(stderr, "\n");
     if (printing == CLUSTER_PRINTS_JSON) {
@@ -95,7 +94,7 @@ static int conclude(json_t *look, json_t *all, enum cluster_printing printing)
     print_found(all);
     printf("%lld shards, %lld files, %lld bytes of all replicas read: %s\n",
            number_in(look, "shardsDone"), number_in(look, "files"), number_in(look, "bytes"),
-           is_sound ? "sound and equal"
+           is_sound                                      ? "sound and equal"
            : strcmp(text_in(look, "state"), "done") == 0 ? "NOT SOUND"
                                                          : "CANCELLED");
     return !is_sound;
@@ -198,10 +197,11 @@ int cluster_recover(const struct node_client *client, const char *shard,
     else
         print_loss(answer, shard);
     if (strcmp(outcome, "possible") == 0)
-        printf("\nNothing was changed. First bring the nodes back, if that can be; if they are gone "
-               "for good, the same\ncommand with --yes has %s go on alone. They must not come back "
-               "with their directories.\n",
-               text_in(answer, "chosen"));
+        printf(
+            "\nNothing was changed. First bring the nodes back, if that can be; if they are gone "
+            "for good, the same\ncommand with --yes has %s go on alone. They must not come back "
+            "with their directories.\n",
+            text_in(answer, "chosen"));
     else if (!refused)
         printf("\n%s leads %s now, alone; replicas are added as nodes are there.\n",
                text_in(answer, "chosen"), shard);

@@ -123,8 +123,8 @@ static size_t compare(const struct cluster_state *state, const struct rescue_fin
         tell_difference(json, name_file(file, name, sizeof name), state, one->node_id,
                         other->node_id);
     }
-    bool same_freeze = one->verdict.frozen_index == other->verdict.frozen_index &&
-                       one->verdict.frozen_index > 0;
+    bool same_freeze =
+        one->verdict.frozen_index == other->verdict.frozen_index && one->verdict.frozen_index > 0;
     if (same_freeze && differences == 0 &&
         one->verdict.frozen_checksum != other->verdict.frozen_checksum) {
         differences++;

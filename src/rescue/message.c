@@ -26,8 +26,8 @@ enum error_code rescue_question_decode(const uint8_t *bytes, size_t size,
     question.force.last_index = byte_reader_u64(&reader);
     question.force.last_term = byte_reader_u64(&reader);
     /* A term of the last era would leave no other behind it. */
-    bool in_range = kind >= RESCUE_LOOK && kind <= RESCUE_VERIFY &&
-                    question.force.seen_term <= UINT64_MAX >> 1;
+    bool in_range =
+        kind >= RESCUE_LOOK && kind <= RESCUE_VERIFY && question.force.seen_term <= UINT64_MAX >> 1;
     if (reader.failed || byte_reader_left(&reader) > 0 || !in_range)
         return error_set(error, ERROR_CORRUPT, "question of a rescue");
     *out = question;
@@ -110,9 +110,8 @@ void rescue_file_encode(const struct rescue_file *file, struct byte_buffer *buff
     byte_buffer_u64(buffer, file->content_checksum.high);
 }
 
-enum error_code rescue_verdict_decode(const uint8_t *bytes, size_t size,
-                                      struct rescue_verdict *out, struct rescue_file **files_out,
-                                      struct error *error)
+enum error_code rescue_verdict_decode(const uint8_t *bytes, size_t size, struct rescue_verdict *out,
+                                      struct rescue_file **files_out, struct error *error)
 {
     struct byte_reader reader = byte_reader_over(bytes, size);
     struct rescue_verdict verdict = {.applied_index = byte_reader_u64(&reader)};

@@ -18,7 +18,7 @@ enum rescue_question_kind {
 
 struct rescue_question {
     enum rescue_question_kind kind;
-    uint32_t shard_id;         /* RESCUE_META: none */
+    uint32_t shard_id;        /* RESCUE_META: none */
     struct group_force force; /* of RESCUE_FORCE */
 };
 
@@ -34,17 +34,17 @@ struct rescue_member {
 };
 
 struct rescue_sight {
-    bool is_present; /* false: the node has no such replica, and nothing else is told */
+    bool is_present;  /* false: the node has no such replica, and nothing else is told */
     bool is_forcible; /* neither replaying nor stopped nor installing */
     enum rescue_leader leader;
     uint64_t term;
     uint64_t last_index;
     uint64_t last_term;
     uint64_t commit_index;
-    uint64_t told_index;     /* committed, as a leader said */
+    uint64_t told_index; /* committed, as a leader said */
     uint64_t applied_index;
-    int64_t last_stamp_ms;   /* of the newest entry; INT64_MIN: not known */
-    int64_t newest_ms;       /* of samples; INT64_MIN: none */
+    int64_t last_stamp_ms; /* of the newest entry; INT64_MIN: not known */
+    int64_t newest_ms;     /* of samples; INT64_MIN: none */
     size_t member_count;
     struct rescue_member members[CONSENSUS_MEMBERS_MAX]; /* [member_count] */
 };
@@ -80,8 +80,7 @@ enum error_code rescue_question_decode(const uint8_t *bytes, size_t size,
 enum error_code rescue_sight_decode(const uint8_t *bytes, size_t size, struct rescue_sight *out,
                                     struct error *error);
 /* `files` is from malloc, the caller's. Errors: also OUT_OF_MEMORY. */
-enum error_code rescue_verdict_decode(const uint8_t *bytes, size_t size,
-                                      struct rescue_verdict *out, struct rescue_file **files_out,
-                                      struct error *error);
+enum error_code rescue_verdict_decode(const uint8_t *bytes, size_t size, struct rescue_verdict *out,
+                                      struct rescue_file **files_out, struct error *error);
 
 #endif

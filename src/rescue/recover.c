@@ -102,10 +102,9 @@ static void encode_chosen(struct byte_buffer *json, const struct recovery *recov
     rescue_json_name(json, "silent");
     encode_silent(json, recovery);
     /* What others acknowledged behind its last entry can't be known; what they told of it can. */
-    rescue_json_number(json, "entriesKnownLost",
-                       recovery->told_index > sight->last_index
-                           ? recovery->told_index - sight->last_index
-                           : 0);
+    rescue_json_number(
+        json, "entriesKnownLost",
+        recovery->told_index > sight->last_index ? recovery->told_index - sight->last_index : 0);
     time_field(json, "lostFromTime",
                sight->last_stamp_ms != INT64_MIN ? sight->last_stamp_ms : sight->newest_ms);
 }
@@ -168,8 +167,7 @@ static bool is_present(const struct recovery *recovery, uint64_t node_id)
 {
     for (size_t i = 0; i < recovery->count; i++)
         if (recovery->candidates[i].call.node_id == node_id)
-            return recovery->candidates[i].has_answered &&
-                   recovery->candidates[i].sight.is_present;
+            return recovery->candidates[i].has_answered && recovery->candidates[i].sight.is_present;
     return false;
 }
 
@@ -313,10 +311,9 @@ static void looked(struct rescue_call *call)
     struct candidate *candidate = (struct candidate *)call;
     struct recovery *recovery = candidate->recovery;
     struct error error;
-    candidate->has_answered =
-        call->error.code == ERROR_NONE &&
-        rescue_sight_decode(call->answer.bytes, call->answer.size, &candidate->sight, &error) ==
-            ERROR_NONE;
+    candidate->has_answered = call->error.code == ERROR_NONE &&
+                              rescue_sight_decode(call->answer.bytes, call->answer.size,
+                                                  &candidate->sight, &error) == ERROR_NONE;
     byte_buffer_clear(&call->answer);
     if (--recovery->outstanding == 0)
         all_looked(recovery);

@@ -35,7 +35,8 @@ static void tell_closed(struct task *task)
 void rescue_check_closed(struct rescue *rescue)
 {
     if (!rescue->closing || rescue->closed_task.run != NULL || rescue->services != NULL ||
-        rescue->calls != NULL || rescue->recoveries > 0 || (rescue->run != NULL && !rescue_run_is_over(rescue->run)))
+        rescue->calls != NULL || rescue->recoveries > 0 ||
+        (rescue->run != NULL && !rescue_run_is_over(rescue->run)))
         return;
     rescue->closed_task.run = tell_closed;
     scheduler_defer(rescue_scheduler(rescue), &rescue->closed_task);

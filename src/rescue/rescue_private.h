@@ -74,11 +74,10 @@ struct rescue_service {
 };
 
 /* NULL: no memory. */
-struct rescue_service *
-rescue_serve(struct rescue *rescue, const struct rescue_question *question,
-             void (*done)(void *context, const struct byte_buffer *answer,
-                          const struct error *error),
-             void *context);
+struct rescue_service *rescue_serve(struct rescue *rescue, const struct rescue_question *question,
+                                    void (*done)(void *context, const struct byte_buffer *answer,
+                                                 const struct error *error),
+                                    void *context);
 
 /* Nobody waits for it any more; `done` comes all the same. */
 void rescue_service_cancel(struct rescue_service *service);

@@ -211,11 +211,10 @@ static void serve_shard(struct rescue_service *service)
     finish(service);
 }
 
-struct rescue_service *
-rescue_serve(struct rescue *rescue, const struct rescue_question *question,
-             void (*done)(void *context, const struct byte_buffer *answer,
-                          const struct error *error),
-             void *context)
+struct rescue_service *rescue_serve(struct rescue *rescue, const struct rescue_question *question,
+                                    void (*done)(void *context, const struct byte_buffer *answer,
+                                                 const struct error *error),
+                                    void *context)
 {
     struct rescue_service *service = calloc(1, sizeof *service);
     if (service == NULL)
@@ -254,10 +253,9 @@ static void answer_ready(void *context, const struct byte_buffer *answer, const 
 {
     struct transport_answer *waiting = context;
     struct error outcome = *error;
-    struct shared_bytes *bytes =
-        error->code == ERROR_NONE && answer->size > 0 ? shared_bytes_copy(answer->bytes,
-                                                                         answer->size)
-                                                      : NULL;
+    struct shared_bytes *bytes = error->code == ERROR_NONE && answer->size > 0
+                                     ? shared_bytes_copy(answer->bytes, answer->size)
+                                     : NULL;
     if (bytes != NULL)
         transport_answer_write(waiting, bytes);
     else if (error->code == ERROR_NONE && answer->size > 0)

@@ -54,8 +54,8 @@ static void take_findings(struct rescue_run *run)
         struct rescue_call *call = &run->calls[i].call;
         findings[i] = (struct rescue_finding){.node_id = call->node_id, .error = call->error};
         if (call->error.code == ERROR_NONE)
-            (void)rescue_verdict_decode(call->answer.bytes, call->answer.size,
-                                        &findings[i].verdict, &files[i], &findings[i].error);
+            (void)rescue_verdict_decode(call->answer.bytes, call->answer.size, &findings[i].verdict,
+                                        &files[i], &findings[i].error);
         byte_buffer_clear(&call->answer);
         if (findings[i].error.code != ERROR_NONE)
             continue;

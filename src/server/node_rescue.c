@@ -53,8 +53,7 @@ static void run_errand(struct task *task)
                        recovered, errand);
         return;
     }
-    if (asked->action != API_RESCUE_VERIFY ||
-        rescue_verify(rescue, &errand->error) == ERROR_NONE)
+    if (asked->action != API_RESCUE_VERIFY || rescue_verify(rescue, &errand->error) == ERROR_NONE)
         (void)rescue_verify_look(rescue, asked->first, &errand->json, &errand->error);
     errand_end(errand);
 }

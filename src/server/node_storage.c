@@ -39,10 +39,11 @@ static void superseded_group(void *context, uint64_t group_id, const struct erro
     struct error reason;
     if (group_id != META_GROUP_ID)
         return;
-    error_set(&reason, ERROR_CONFLICT,
-              "the cluster was recovered without this node, which has to join it anew with an empty "
-              "directory: %s",
-              error->message);
+    error_set(
+        &reason, ERROR_CONFLICT,
+        "the cluster was recovered without this node, which has to join it anew with an empty "
+        "directory: %s",
+        error->message);
     node_fatal_error(context, &reason);
 }
 

@@ -24,9 +24,9 @@ struct scrub {
     size_t count;
     size_t next;
     char path[SHARD_PATH_MAX];
-    struct error error;       /* of the file */
-    uint64_t size_bytes;      /* of the file */
-    struct timer pause;       /* while it is ahead of its rate */
+    struct error error;  /* of the file */
+    uint64_t size_bytes; /* of the file */
+    struct timer pause;  /* while it is ahead of its rate */
     uint64_t started_ms;
 };
 
@@ -156,8 +156,8 @@ static uint64_t ahead_ms(const struct scrub *scrub)
     uint64_t rate = scrub->asked->bytes_per_second;
     if (rate == 0)
         return 0;
-    uint64_t due_ms = scrub->started_ms + (uint64_t)((double)scrub->asked->bytes * 1000 /
-                                                     (double)rate);
+    uint64_t due_ms =
+        scrub->started_ms + (uint64_t)((double)scrub->asked->bytes * 1000 / (double)rate);
     uint64_t now_ms = clock_monotonic_ms(scrub->shard->options.environment->clock);
     return due_ms > now_ms ? due_ms - now_ms : 0;
 }
