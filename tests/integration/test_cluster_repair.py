@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 
@@ -138,6 +139,39 @@ class Recovering(RepairTest):
             for shard in self.cluster(last)["shards"]), "all replicas are made anew", 120)
         for node in self.nodes.values():
             node.wait_ready()
+        self.check_everywhere()
+
+
+    def test_nodes_that_come_back_all_the_same_take_the_recovered_log(self):
+        nodes = self.launch_all(["n1", "n2", "n3"])
+        last = nodes[2]
+        writer = self.start_writer([last.url()])
+        self.wait_for_samples(20000)
+        # They alone have some more.
+        last.process.send_signal(signal.SIGSTOP)
+        lost = self.start(harness.Program("lost", self.folder, [
+            harness.WRITER, "send", f"--url={nodes[0].url()}", f"--state={self.folder}/lost.state",
+            "--start-ms=1600000000000", "--seconds=300"]))
+        harness.wait_until(
+            lambda: nodes[0].metric("gnomon_ingest_samples_total") >= 3000, "they have more")
+        lost.process.kill()
+        lost.wait()
+        for name in ("n1", "n2"):
+            self.nodes[name].process.kill()
+            self.nodes[name].wait()
+        last.process.send_signal(signal.SIGCONT)
+        self.recover(last, "meta")
+        for shard in range(8):
+            self.recover(last, str(shard))
+        self.wait_for_samples(5000)
+        for name in ("n1", "n2"):
+            self.relaunch(name)
+        self.wait_for_samples(5000)
+        self.end_writer(writer)
+        harness.wait_until(lambda: all(
+            shard.get("settled") and len(shard["replicas"]) == 3
+            for shard in self.cluster(last)["shards"]), "all replicas are members again", 120)
+        self.check_on(last)
         self.check_everywhere()
 
 
