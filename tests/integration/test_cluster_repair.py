@@ -175,5 +175,41 @@ class Recovering(RepairTest):
         self.check_everywhere()
 
 
+    def test_a_majority_that_went_on_by_itself_gives_way_when_it_hears_of_the_recovered_one(self):
+        nodes = self.launch_all(["n1", "n2", "n3"])
+        last = nodes[2]
+        writer = self.start_writer([last.url()])
+        self.wait_for_samples(20000)
+        for name in ("n1", "n2"):
+            self.nodes[name].process.kill()
+            self.nodes[name].wait()
+        self.recover(last, "meta")
+        for shard in range(8):
+            self.recover(last, str(shard))
+        self.wait_for_samples(5000)
+        # Without a way to the recovered one they are a majority, by what they know.
+        last.process.send_signal(signal.SIGSTOP)
+        former = [self.nodes.pop(name) for name in ("n1", "n2")]
+        former = [self.start(harness.Node(node.folder, node.port, node.settings))
+                  for node in former]
+        for node in former:
+            node.wait_ready()
+        last.process.send_signal(signal.SIGCONT)
+        for node in former:
+            self.assertEqual(node.wait(), 1)
+            self.assertIn("recovered without this node", node.log_text())
+        self.wait_for_samples(5000)
+        for name, node in zip(("n1", "n2"), former):
+            shutil.rmtree(os.path.join(node.folder, "data"))
+            self.nodes[name] = self.start(harness.Node(node.folder, node.port, node.settings))
+        self.end_writer(writer)
+        harness.wait_until(lambda: all(
+            shard.get("settled") and len(shard["replicas"]) == 3
+            for shard in self.cluster(last)["shards"]), "all replicas are made anew", 120)
+        for node in self.nodes.values():
+            node.wait_ready()
+        self.check_everywhere()
+
+
 if __name__ == "__main__":
     harness.main()
