@@ -46,9 +46,9 @@ group_script(two_changes 10)
 group_script(early_change 11)
 group_script(own_demotion 12)
 group_script(low_term 15)
-group_script(forced 17)
+group_script(forced 18)
 group_mutation(comparing_across_eras group_simulation_journal_in_memory "${noticed}"
-               --script=forced --seeds=1-40 --without-rule=18)
+               --script=forced --seeds=1-40 --without-rule=19)
 
 # Entries that are cut off and come again while their first write is under way.
 add_test(NAME simulation/group_script_written_twice

@@ -431,6 +431,8 @@ static void what_the_disk_has_before_the_base_is_known_once_it_was_seen(void **s
     consensus_forget(consensus, 90);
     assert_int_equal(consensus_membership_at(consensus, 95, &index)->count, 2);
     consensus_destroy(consensus);
+}
+
 /* --- Members by force ---------------------------------------------------------------------- */
 
 /* The last of three alone, which lacks `lost` entries that the others have committed. */
