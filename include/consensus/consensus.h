@@ -187,9 +187,9 @@ enum consensus_rule {
     RULE_NEW_TERM_ALONE,          /* a single voter leads in a new term after a start */
     RULE_PRE_VOTE_TELLS_TERM,     /* a refused pre-vote carries the term */
     RULE_INSTALL_WHEN_BEHIND,     /* a snapshot replaces only a log that lacks it */
-    RULE_KEEP_PROMISE, /* who was removed and is added again votes as if it had its log */
-    RULE_STAND_IN_OWN_ERA,        /* a candidate has an entry of the era of its term, */
-    RULE_COMPARE_ACROSS_ERAS,     /* and what is committed in one era need not be in the next */
+    RULE_KEEP_PROMISE,        /* who was removed and is added again votes as if it had its log */
+    RULE_STAND_IN_OWN_ERA,    /* a candidate has an entry of the era of its term, */
+    RULE_COMPARE_ACROSS_ERAS, /* and what is committed in one era need not be in the next */
 };
 
 struct consensus_options {
