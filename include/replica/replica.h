@@ -199,7 +199,7 @@ enum error_code replica_transfer(struct replica *replica, struct group_request *
  * confirmation that waits ends with UNAVAILABLE; what was proposed may still happen. */
 void replica_step_down(struct replica *replica);
 
-/* Its Raft group, for who revives it; lives as long as the replica. On the loop. */
+/* Its Raft group, for who looks into its log or forces it; lives as long as the replica. */
 struct group *replica_group(struct replica *replica);
 
 void replica_group_status(const struct replica *replica, struct group_status *status_out);

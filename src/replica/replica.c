@@ -175,6 +175,11 @@ struct replica_replay replica_replay(const struct replica *replica)
                                    .applied = atomic_load(&replica->replayed_entries)};
 }
 
+struct group *replica_group(struct replica *replica)
+{
+    return replica->group;
+}
+
 void replica_group_status(const struct replica *replica, struct group_status *status_out)
 {
     group_status(replica->group, status_out);

@@ -513,6 +513,89 @@ static void rot_is_found_and_replaced_from_a_peer(void **state)
     }
 }
 
+struct told {
+    struct shard_scrub base;
+    size_t files, damaged;
+    enum error_code outcome;
+    bool done;
+};
+
+static void on_file(struct shard_scrub *base, const struct shard_scrub_file *file)
+{
+    struct told *told = (struct told *)base;
+    told->files++;
+    told->damaged += file->error->code != ERROR_NONE;
+    assert_true((file->size_bytes > 0) == (file->error->code == ERROR_NONE));
+}
+
+static void on_told(struct shard_scrub *base, const struct error *error)
+{
+    ((struct told *)base)->outcome = error->code;
+    ((struct told *)base)->done = true;
+}
+
+static void a_scrub_tells_of_every_file_and_of_what_was_known_before(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(26);
+    fill_leader(pair);
+    struct shard *shard = pair->leader->shard; /* has nobody to get files from */
+    settle_jobs(pair->leader);
+    simulated_disk_flip(&pair->leader->environment->disk,
+                        only_file(pair->leader, "shards/0007/blocks/"), 30 * 8);
+    for (size_t i = 0; i < 2; i++) {
+        struct told told = {.base = {.done = on_told, .file = on_file}};
+        shard_scrub(shard, &told.base);
+        assert_true(shard_is_scrubbed(shard));
+        settle_jobs(pair->leader);
+        assert_true(told.done);
+        assert_false(shard_is_scrubbed(shard));
+        assert_int_equal(told.outcome, ERROR_NONE);
+        assert_int_equal(told.files, told.base.files);
+        assert_true(told.files >= 3);
+        assert_int_equal(told.damaged, 1);
+        assert_int_equal(told.base.damaged, 1);
+    }
+    pair_destroy(pair);
+}
+
+static void a_scrub_that_nobody_waits_for_ends_before_the_next_file(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(27);
+    fill_leader(pair);
+    settle_jobs(pair->leader);
+    struct told told = {.base = {.done = on_told, .file = on_file}};
+    shard_scrub(pair->leader->shard, &told.base);
+    atomic_store(&told.base.is_cancelled, true);
+    settle_jobs(pair->leader);
+    assert_true(told.done);
+    assert_int_equal(told.outcome, ERROR_CANCELED);
+    assert_true(told.files <= 1);
+    pair_destroy(pair);
+}
+
+static void replicas_have_the_same_state_at_the_same_freeze(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(28);
+    fill_leader(pair);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->leader);
+    settle_jobs(pair->lagging);
+    uint64_t index, checksum, other_index, other_checksum;
+    struct error error;
+    assert_int_equal(shard_frozen_state(pair->leader->shard, &index, &checksum, &error),
+                     ERROR_NONE);
+    assert_int_equal(
+        shard_frozen_state(pair->lagging->shard, &other_index, &other_checksum, &error),
+        ERROR_NONE);
+    assert_true(index > 0);
+    assert_int_equal(index, other_index);
+    assert_int_equal(checksum, other_checksum);
+    pair_destroy(pair);
+}
+
 static void a_block_that_is_missing_at_a_start_comes_from_a_peer(void **state)
 {
     (void)state;
@@ -604,6 +687,9 @@ int main(void)
         cmocka_unit_test(an_abandoned_install_may_be_followed_by_another),
         cmocka_unit_test(nothing_of_the_state_before_is_left),
         cmocka_unit_test(rot_is_found_and_replaced_from_a_peer),
+        cmocka_unit_test(a_scrub_tells_of_every_file_and_of_what_was_known_before),
+        cmocka_unit_test(a_scrub_that_nobody_waits_for_ends_before_the_next_file),
+        cmocka_unit_test(replicas_have_the_same_state_at_the_same_freeze),
         cmocka_unit_test(a_block_that_is_missing_at_a_start_comes_from_a_peer),
         cmocka_unit_test(a_merge_that_differs_is_told_and_does_not_stop_the_replica),
         cmocka_unit_test(a_part_that_differs_is_replaced_with_what_is_made_of_it),
