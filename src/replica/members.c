@@ -1,11 +1,6 @@
 /* The members of the group, for who decides about them. */
 #include "replica_private.h"
 
-struct group *replica_group(struct replica *replica)
-{
-    return replica->group;
-}
-
 size_t replica_members(const struct replica *replica, struct consensus_member *members_out)
 {
     return group_members(replica->group, members_out);
