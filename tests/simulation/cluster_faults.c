@@ -72,10 +72,17 @@ static void crash_soon(struct node *node)
     node->disk.settings.crash_at_operation = node->disk.operations + 1 + world_below(world, 300);
 }
 
+/* A node that left comes back by a start: nobody starts what is about to be removed. */
+static bool is_leaving(const struct node *node)
+{
+    const struct world_change *change = &node->world->change;
+    return node == change->node && (change->kind == CHANGE_REMOVING || change->is_asking);
+}
+
 static void crash_or_start(struct world *world)
 {
     struct node *node = choose(world);
-    if (node == NULL)
+    if (node == NULL || is_leaving(node))
         return;
     if (!node->is_alive)
         node_start(node);
@@ -98,7 +105,7 @@ static void crash_many(struct world *world)
 static void start_all(struct world *world)
 {
     for (size_t i = 0; i < world->node_count; i++)
-        if (world->nodes[i].exists && !world->nodes[i].is_alive)
+        if (world->nodes[i].exists && !world->nodes[i].is_alive && !is_leaving(&world->nodes[i]))
             node_start(&world->nodes[i]);
 }
 
