@@ -169,6 +169,9 @@ static const struct api_parameter PARAMETERS[] = {
     {"node", STRING, "The name of a node"},
     {"force", TRUTH, "Even if the node is alive and has replicas"},
     {"number", COUNT, "How many"},
+    {"shard", STRING, "The number of a shard, or meta"},
+    {"confirm", TRUTH, "Do it, and do not only tell what would be done"},
+    {"first", COUNT, "From this shard on"},
     {"skip_head", TRUTH, "Leave out what is only in memory"},
 };
 /* clang-format on */

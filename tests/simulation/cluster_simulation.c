@@ -396,7 +396,7 @@ static bool read_option(struct world_options *options, struct text argument)
 
 int main(int count, char **arguments)
 {
-    enum { SEEDS_FOR_ALL = 50 };
+    enum { SEEDS_FOR_ALL = 100 };
     struct world_options options = {.first_seed = 1, .last_seed = 50, .writes = 1000};
     for (int i = 1; i < count; i++) {
         if (!read_option(&options, text_of(arguments[i]))) {
