@@ -1,6 +1,6 @@
 /* status/active_queries: what is being asked now; and how to end one of it. */
 #include "api_private.h"
-#include "json_field.h"
+#include "wire/json_field.h"
 
 struct listing {
     struct byte_buffer json;

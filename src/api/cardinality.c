@@ -9,9 +9,9 @@
 #include <stdlib.h>
 
 #include "base/checksum.h"
+#include "wire/json_field.h"
 
 #include "api_private.h"
-#include "json_field.h"
 
 enum { LIMIT_DEFAULT = 10, LIMIT_MAX = 10000 };
 

@@ -1,6 +1,6 @@
 /* features: what this server can do, so that clients need not guess from its version. */
 #include "api_private.h"
-#include "json_field.h"
+#include "wire/json_field.h"
 
 struct feature {
     const char *name;

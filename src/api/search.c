@@ -6,9 +6,9 @@
 
 #include "base/text_set.h"
 #include "promql/selectors.h"
+#include "wire/json_field.h"
 
 #include "api_private.h"
-#include "json_field.h"
 #include "search_score.h"
 
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 10000, BATCH_DEFAULT = 100 };

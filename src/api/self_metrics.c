@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "api_private.h"
-#include "json_field.h"
+#include "wire/json_field.h"
 
 struct families {
     struct byte_buffer json;

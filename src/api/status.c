@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "api_private.h"
-#include "json_field.h"
+#include "wire/json_field.h"
 
 static void respond_literal(struct http_request *request, const char *json)
 {

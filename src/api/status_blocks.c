@@ -1,6 +1,6 @@
 /* status/tsdb/blocks: the blocks of all shards, as Prometheus shows the metadata of its own. */
 #include "api_private.h"
-#include "json_field.h"
+#include "wire/json_field.h"
 
 enum { ULID_CHARACTERS = 26 };
 

@@ -1,6 +1,6 @@
 /* The syntax tree in JSON, as the tree view of Prometheus' web page takes it. */
 #include "api_private.h"
-#include "json_field.h"
+#include "wire/json_field.h"
 
 /* --- Pieces ----------------------------------------------------------------------------------- */
 

@@ -2,34 +2,13 @@
 
 #include <string.h>
 
-#include "wire/json_writer.h"
+#include "wire/json_field.h"
 
 /* --- Fields ---------------------------------------------------------------------------------- */
 
-static void name_field(struct byte_buffer *json, const char *name)
-{
-    uint8_t last = json->size == 0 ? '{' : json->bytes[json->size - 1];
-    if (last != '{' && last != '[')
-        json_raw(json, TEXT(","));
-    json_string(json, text_of(name));
-    json_raw(json, TEXT(":"));
-}
-
-static void number_field(struct byte_buffer *json, const char *name, uint64_t value)
-{
-    name_field(json, name);
-    json_integer(json, (int64_t)value);
-}
-
-static void text_field(struct byte_buffer *json, const char *name, const char *value)
-{
-    name_field(json, name);
-    json_string(json, text_of(value));
-}
-
 static void truth_field(struct byte_buffer *json, const char *name, bool value)
 {
-    name_field(json, name);
+    json_field_name(json, name);
     json_raw(json, value ? TEXT("true") : TEXT("false"));
 }
 
@@ -38,7 +17,7 @@ static void node_field(struct byte_buffer *json, const char *name,
                        const struct cluster_state *state, uint64_t node_id)
 {
     const struct cluster_node *node = node_id == 0 ? NULL : cluster_state_find_node(state, node_id);
-    name_field(json, name);
+    json_field_name(json, name);
     if (node == NULL)
         json_raw(json, TEXT("null"));
     else
@@ -47,9 +26,9 @@ static void node_field(struct byte_buffer *json, const char *name,
 
 static void progress_fields(struct byte_buffer *json, const struct placement_progress *progress)
 {
-    number_field(json, "planned", progress->planned);
-    number_field(json, "done", progress->done);
-    number_field(json, "bytesLeft", progress->bytes_left);
+    json_integer_field(json, "planned", (int64_t)progress->planned);
+    json_integer_field(json, "done", (int64_t)progress->done);
+    json_integer_field(json, "bytesLeft", (int64_t)progress->bytes_left);
 }
 
 static void next_element(struct byte_buffer *json)
@@ -76,12 +55,13 @@ static void observed_fields(struct byte_buffer *json, const struct meta_observat
     truth_field(json, "slowDisk", view->slow_disk);
     truth_field(json, "stopping", observed->stopping);
     if (observed->heard_ms_ago != UINT64_MAX) {
-        name_field(json, "heardSecondsAgo");
+        json_field_name(json, "heardSecondsAgo");
         json_double(json, (double)observed->heard_ms_ago / 1000);
-        name_field(json, "clockAheadSeconds");
+        json_field_name(json, "clockAheadSeconds");
         json_double(json, (double)observed->clock_ahead_ms / 1000);
     }
-    number_field(json, "leaders", count_leaders(&observation->placement, view->node_id));
+    json_integer_field(json, "leaders",
+                       (int64_t)count_leaders(&observation->placement, view->node_id));
     truth_field(json, "metaVoter", observed->is_member && observed->role == PLACEMENT_VOTER);
 }
 
@@ -89,16 +69,17 @@ static void append_node(struct byte_buffer *json, const struct meta_observation 
                         const struct cluster_node *node, size_t position)
 {
     next_element(json);
-    number_field(json, "id", node->node_id);
-    text_field(json, "name", node->identity.name);
-    text_field(json, "address", node->traits.address);
-    text_field(json, "zone", node->traits.zone);
-    text_field(json, "state", cluster_node_state_name(node->state));
-    number_field(json, "replicas", cluster_state_replica_count(observation->state, node->node_id));
+    json_integer_field(json, "id", (int64_t)node->node_id);
+    json_string_field(json, "name", node->identity.name);
+    json_string_field(json, "address", node->traits.address);
+    json_string_field(json, "zone", node->traits.zone);
+    json_string_field(json, "state", cluster_node_state_name(node->state));
+    json_integer_field(json, "replicas",
+                       (int64_t)cluster_state_replica_count(observation->state, node->node_id));
     if (position < observation->placement.node_count)
         observed_fields(json, observation, position);
     if (node->state == CLUSTER_NODE_DRAINING && observation->drains != NULL) {
-        name_field(json, "draining");
+        json_field_name(json, "draining");
         json_raw(json, TEXT("{"));
         progress_fields(json, &observation->drains[position]);
         json_raw(json, TEXT("}"));
@@ -125,11 +106,11 @@ static void append_replica(struct byte_buffer *json, const struct cluster_state 
     const struct placement_member *member = find_member(view, node_id);
     next_element(json);
     node_field(json, "node", state, node_id);
-    text_field(json, "role", member == NULL ? "missing" : ROLES[member->role]);
+    json_string_field(json, "role", member == NULL ? "missing" : ROLES[member->role]);
     truth_field(json, "desired", desired);
     if (member != NULL) {
         truth_field(json, "leader", view->leader == node_id);
-        number_field(json, "bytesBehind", member->bytes_behind);
+        json_integer_field(json, "bytesBehind", (int64_t)member->bytes_behind);
     }
     json_raw(json, TEXT("}"));
 }
@@ -143,17 +124,17 @@ static void append_shard(struct byte_buffer *json, const struct meta_observation
             ? &placement->shards[shard->shard_id]
             : NULL;
     next_element(json);
-    number_field(json, "shard", shard->shard_id);
-    number_field(json, "group", shard->group_id);
-    number_field(json, "slots", shard->slot_count);
-    number_field(json, "generation", shard->generation);
+    json_integer_field(json, "shard", (int64_t)shard->shard_id);
+    json_integer_field(json, "group", (int64_t)shard->group_id);
+    json_integer_field(json, "slots", (int64_t)shard->slot_count);
+    json_integer_field(json, "generation", (int64_t)shard->generation);
     node_field(json, "leader", observation->state, view == NULL ? 0 : view->leader);
     if (view != NULL) {
-        number_field(json, "sizeBytes", view->size_bytes);
+        json_integer_field(json, "sizeBytes", (int64_t)view->size_bytes);
         truth_field(json, "settled",
                     placement_is_settled(observation->state, placement, shard->shard_id));
     }
-    name_field(json, "replicas");
+    json_field_name(json, "replicas");
     json_raw(json, TEXT("["));
     for (uint32_t i = 0; i < shard->replicas.count; i++)
         append_replica(json, observation->state, view, shard->replicas.node_ids[i], true);
@@ -173,7 +154,7 @@ static void append_id(struct byte_buffer *json, const uint8_t id[CLUSTER_ID_BYTE
         text[2 * i] = DIGITS[id[i] >> 4];
         text[2 * i + 1] = DIGITS[id[i] & 15];
     }
-    text_field(json, "id", text);
+    json_string_field(json, "id", text);
 }
 
 void cluster_json(const struct meta_observation *observation, const char *node_name,
@@ -185,28 +166,28 @@ void cluster_json(const struct meta_observation *observation, const char *node_n
     const struct cluster_node *nodes = cluster_state_nodes(state, &node_count);
     const struct cluster_shard *shards = cluster_state_shards(state, &shard_count);
     json_raw(json, TEXT("{"));
-    text_field(json, "name", facts->name);
+    json_string_field(json, "name", facts->name);
     append_id(json, facts->cluster_id);
-    text_field(json, "node", node_name);
+    json_string_field(json, "node", node_name);
     truth_field(json, "observed", observation->leader != 0);
     node_field(json, "metaLeader", state, observation->leader);
-    number_field(json, "version", facts->version);
-    number_field(json, "replication", facts->replication);
-    number_field(json, "stateIndex", facts->index);
+    json_integer_field(json, "version", (int64_t)facts->version);
+    json_integer_field(json, "replication", (int64_t)facts->replication);
+    json_integer_field(json, "stateIndex", (int64_t)facts->index);
     if (observation->leader != 0) {
-        name_field(json, "agreedTime");
+        json_field_name(json, "agreedTime");
         json_timestamp(json, observation->agreed_ms);
-        name_field(json, "progress");
+        json_field_name(json, "progress");
         json_raw(json, TEXT("{"));
         progress_fields(json, &observation->progress);
         json_raw(json, TEXT("}"));
     }
-    name_field(json, "nodes");
+    json_field_name(json, "nodes");
     json_raw(json, TEXT("["));
     for (size_t i = 0; i < node_count; i++)
         append_node(json, observation, &nodes[i], i);
     json_raw(json, TEXT("]"));
-    name_field(json, "shards");
+    json_field_name(json, "shards");
     json_raw(json, TEXT("["));
     for (size_t i = 0; i < shard_count; i++)
         append_shard(json, observation, &shards[i]);

@@ -69,7 +69,10 @@ enum error_code node_identity_read(const char *directory, struct byte_buffer *by
                                    struct error *error)
 {
     enum error_code code = stored_file_read(directory, "identity", bytes, error);
-    return code == ERROR_NOT_FOUND ? ERROR_NONE : code;
+    if (code != ERROR_NOT_FOUND)
+        return code;
+    error_clear(error);
+    return ERROR_NONE;
 }
 
 enum error_code node_identity_write(const char *directory, const uint8_t *bytes, size_t size_bytes,

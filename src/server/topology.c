@@ -1,6 +1,5 @@
 #include "topology.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,16 +41,6 @@ static enum error_code parse_content(const char *path, const char *content, size
 
 /* --- Files ------------------------------------------------------------------------------------ */
 
-static enum error_code read_topology(FILE *file, const char *path, struct topology *topology_out,
-                                     struct error *error)
-{
-    char content[CONTENT_BYTES_MAX] = {0};
-    size_t size = fread(content, 1, sizeof content - 1, file);
-    if (ferror(file))
-        return error_set_errno(error, errno == 0 ? EIO : errno, "read '%s'", path);
-    return parse_content(path, content, size, topology_out, error);
-}
-
 /* Whether anything was stored: the file was there then, and what it said is not known. */
 static bool holds_data(const char *directory)
 {
@@ -68,21 +57,24 @@ enum error_code topology_open(const char *directory, const struct topology *want
     char path[PATH_BYTES_MAX];
     if ((size_t)snprintf(path, sizeof path, "%s/topology", directory) >= sizeof path)
         return error_set(error, ERROR_INVALID, "the path of the data directory is too long");
-    FILE *file = fopen(path, "re");
-    if (file == NULL && errno != ENOENT)
-        return error_set_errno(error, errno, "open '%s'", path);
-    if (file == NULL && holds_data(directory))
+    struct byte_buffer content = {0};
+    enum error_code code = stored_file_read(directory, "topology", &content, error);
+    byte_buffer_u8(&content, 0); /* for sscanf */
+    if (code == ERROR_NONE && content.failed)
+        code = error_set(error, ERROR_OUT_OF_MEMORY, "'%s'", path);
+    if (code == ERROR_NONE)
+        code =
+            parse_content(path, (const char *)content.bytes, content.size - 1, topology_out, error);
+    byte_buffer_clear(&content);
+    if (code != ERROR_NOT_FOUND)
+        return code;
+    error_clear(error); /* some look at it, whatever is returned */
+    if (holds_data(directory))
         return error_set(error, ERROR_CORRUPT,
                          "'%s' is missing, which says how the data is divided: restore it from a "
                          "copy of the data directory",
                          path);
-    if (file == NULL) {
-        char content[CONTENT_BYTES_MAX];
-        *topology_out = *wanted;
-        return stored_file_write(directory, "topology", content, format_content(wanted, content),
-                                 error);
-    }
-    enum error_code code = read_topology(file, path, topology_out, error);
-    fclose(file);
-    return code;
+    char first[CONTENT_BYTES_MAX];
+    *topology_out = *wanted;
+    return stored_file_write(directory, "topology", first, format_content(wanted, first), error);
 }

@@ -1,8 +1,8 @@
 /*
  * json_field - fields of a JSON object that is written bit by bit.
  */
-#ifndef API_JSON_FIELD_H
-#define API_JSON_FIELD_H
+#ifndef WIRE_JSON_FIELD_H
+#define WIRE_JSON_FIELD_H
 
 #include "wire/json_writer.h"
 
