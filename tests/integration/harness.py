@@ -6,6 +6,7 @@ has passed. A program that a test leaves behind is ended by the test's clean-up.
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,15 +26,30 @@ SANITIZED = "release" not in BINARY
 DEADLINE_S = 90
 
 
+# Below what the kernel gives to outgoing connections: the port of a node that is down for a
+# moment must still be its own when it returns.
+PORTS = range(15000, 32768)
+_ports_given = set()
+
+
 def free_port():
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listened on a moment ago; no two calls return the same."""
+    while True:
+        port = random.choice(PORTS)
+        if port in _ports_given:
+            continue
+        _ports_given.add(port)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
-def wait_until(condition, what, deadline_s=DEADLINE_S, alive=None):
-    """Returns the first true value of `condition()`; `alive` is a Program that must keep running."""
+def wait_until(condition, what, deadline_s=DEADLINE_S, alive=None, explain=None):
+    """Returns the first true value of `condition()`; `alive` is a Program that must keep running,
+    `explain()` a text for who waited in vain."""
     end = time.monotonic() + deadline_s
     while True:
         value = condition()
@@ -43,7 +59,8 @@ def wait_until(condition, what, deadline_s=DEADLINE_S, alive=None):
             raise AssertionError(f"{alive.name} ended with {alive.process.returncode} while "
                                  f"waiting until {what}\n{alive.log_tail()}")
         if time.monotonic() > end:
-            raise AssertionError(f"not in {deadline_s} s: {what}")
+            reason = f"; {explain()}" if explain is not None else ""
+            raise AssertionError(f"not in {deadline_s} s: {what}{reason}")
         time.sleep(0.02)
 
 
@@ -137,8 +154,12 @@ class Node(Program):
             return False
 
     def wait_ready(self):
-        wait_until(self.is_ready, "the node is ready", alive=self)
+        wait_until(self.is_ready, "the node is ready", alive=self,
+                   explain=lambda: f"{self.name_of_folder()} says {self.get('/-/ready').body}")
         return self
+
+    def name_of_folder(self):
+        return os.path.basename(self.folder)
 
     def query(self, expression, **parameters):
         return self.get("/api/v1/query", query=expression, **parameters).data()
