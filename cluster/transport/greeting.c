@@ -42,6 +42,22 @@ static void refuse(struct connection *connection, struct text name, enum refusal
 
 /* --- Sending ------------------------------------------------------------------------------- */
 
+static bool is_zero(const uint8_t *cluster_id)
+{
+    static const uint8_t ZERO[TRANSPORT_CLUSTER_ID_BYTES];
+    return memcmp(cluster_id, ZERO, sizeof ZERO) == 0;
+}
+
+static void say_identity(struct connection *connection)
+{
+    const struct transport_identity *own = &connection->transport->options.identity;
+    uint8_t bytes[TRANSPORT_CLUSTER_ID_BYTES + 8];
+    memcpy(bytes, own->cluster_id, TRANSPORT_CLUSTER_ID_BYTES);
+    store_u64(bytes + TRANSPORT_CLUSTER_ID_BYTES, own->node_id);
+    connection->said_identity = true;
+    peer_connection_say(connection, FRAME_IDENTITY, TRANSPORT_CONTROL, 0, bytes, sizeof bytes);
+}
+
 void greeting_send(struct connection *connection)
 {
     struct transport *transport = connection->transport;
@@ -61,6 +77,7 @@ void greeting_send(struct connection *connection)
         .expected_name = text_of(link->peer->name),
         .address = text_of(transport->address),
     };
+    connection->said_identity = !is_zero(hello.identity.cluster_id);
     size_t size = hello_encode(&hello, bytes);
     peer_connection_say(connection, FRAME_HELLO, TRANSPORT_CONTROL, 0, bytes, size);
 }
@@ -71,12 +88,6 @@ struct verdict {
     enum refusal reason; /* 0: welcome */
     char text[REFUSAL_TEXT_BYTES_MAX];
 };
-
-static bool is_zero(const uint8_t *cluster_id)
-{
-    static const uint8_t ZERO[TRANSPORT_CLUSTER_ID_BYTES];
-    return memcmp(cluster_id, ZERO, sizeof ZERO) == 0;
-}
 
 static const char *cluster_text(const uint8_t *cluster_id, char target[33])
 {
@@ -223,8 +234,12 @@ void greeting_take(struct connection *connection, const struct frame *frame)
     connection->link = link;
     if (!connection->is_dialed)
         greeting_send(connection);
-    if (connection->state == CONNECTION_GREETING) /* there was memory for it */
-        link_stand(link, connection);
+    if (connection->state != CONNECTION_GREETING)
+        return; /* there was no memory for it */
+    link_stand(link, connection);
+    /* It became known while the answer was on its way. */
+    if (!connection->said_identity && !is_zero(connection->transport->options.identity.cluster_id))
+        say_identity(connection);
 }
 
 void greeting_refused(struct connection *connection, const struct frame *frame)
@@ -270,16 +285,12 @@ void greeting_identity(struct connection *connection, const struct frame *frame)
 
 void transport_set_identity(struct transport *transport, const struct transport_identity *identity)
 {
-    uint8_t bytes[TRANSPORT_CLUSTER_ID_BYTES + 8];
     struct transport_identity *own = &transport->options.identity;
     assert(is_zero(own->cluster_id) ||
            memcmp(own->cluster_id, identity->cluster_id, TRANSPORT_CLUSTER_ID_BYTES) == 0);
     *own = *identity;
-    memcpy(bytes, identity->cluster_id, TRANSPORT_CLUSTER_ID_BYTES);
-    store_u64(bytes + TRANSPORT_CLUSTER_ID_BYTES, identity->node_id);
     for (struct connection *connection = transport->connections; connection != NULL;
          connection = connection->next)
         if (connection->state == CONNECTION_STANDING)
-            peer_connection_say(connection, FRAME_IDENTITY, TRANSPORT_CONTROL, 0, bytes,
-                                sizeof bytes);
+            say_identity(connection);
 }

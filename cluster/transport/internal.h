@@ -138,6 +138,7 @@ struct connection {
     bool is_being_left;   /* the other side did */
     bool is_pumping;      /* the task is deferred */
     bool is_greeting;     /* counted as such */
+    bool said_identity;   /* our hello had it */
     bool was_refused;     /* by the other side, which said so in its own words */
     uint64_t incarnation; /* of the other side, when it stands */
     uint64_t features;    /* that both have */

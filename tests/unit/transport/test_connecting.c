@@ -219,6 +219,29 @@ static void who_has_no_cluster_yet_may_talk_to_any(void **state)
     world_end();
 }
 
+/* Whoever dialed has said hello, and waits for the answer: neither has the number in it. */
+static void who_learns_its_number_at_any_moment_is_known_by_it(void **state)
+{
+    (void)state;
+    for (uint64_t after_us = 0; after_us < 1200000; after_us += after_us < 40000 ? 500 : 25000) {
+        for (size_t who = 0; who < 2; who++) {
+            pair_add();
+            wires.links[0][1].delay_ns_min = wires.links[1][0].delay_ns_min = 5000000;
+            wires.links[0][1].delay_ns_max = wires.links[1][0].delay_ns_max = 6000000;
+            one->options.identity.node_id = other->options.identity.node_id = 0;
+            pair_connect();
+            simulated_scheduler_run_for(&world, after_us * 1000);
+            struct transport_identity identity = {.node_id = 17};
+            memset(identity.cluster_id, 1, sizeof identity.cluster_id);
+            struct node *knows = who == 0 ? one : other, *hears = who == 0 ? other : one;
+            transport_set_identity(knows->transports[0], &identity);
+            run_ms(3000);
+            assert_int_equal(transport_peer_node_id(peer_of(hears, 0, knows)), 17);
+            world_end();
+        }
+    }
+}
+
 static void who_joins_another_cluster_is_left(void **state)
 {
     (void)state;
@@ -338,6 +361,7 @@ int main(void)
         cmocka_unit_test(who_lost_a_connection_alone_is_let_in_again),
         cmocka_unit_test(another_cluster_is_refused),
         cmocka_unit_test(who_has_no_cluster_yet_may_talk_to_any),
+        cmocka_unit_test(who_learns_its_number_at_any_moment_is_known_by_it),
         cmocka_unit_test(who_joins_another_cluster_is_left),
         cmocka_unit_test(another_node_than_expected_is_refused),
         cmocka_unit_test(a_stranger_is_refused),
