@@ -121,14 +121,22 @@ void hosting_report(struct hosting *hosting, struct meta_report *report_out);
 struct hosting_statistics {
     uint64_t replicas;
     uint64_t leaders;
-    uint64_t replaying;     /* replicas that still apply what the start found */
-    uint64_t missing;       /* desired here, and not made yet */
-    uint64_t created_total; /* while the node ran */
+    uint64_t replaying;           /* replicas that still apply what the start found */
+    struct replica_replay replay; /* of all replicas */
+    uint64_t missing;             /* desired here, and not made yet */
+    uint64_t created_total;       /* while the node ran */
     uint64_t removed_total;
     uint64_t steps_total; /* changes of members that were begun */
     uint64_t transfers_total;
 };
 void hosting_read_statistics(const struct hosting *hosting,
                              struct hosting_statistics *statistics_out);
+
+/*
+ * Whether a node of a cluster can do its part: what the cluster desires of it is known, its
+ * replicas are there and have applied what its start found, and somebody was seen to lead every
+ * shard. Errors: UNAVAILABLE, which says what is waited for.
+ */
+enum error_code hosting_check_ready(const struct hosting *hosting, struct error *error);
 
 #endif

@@ -223,6 +223,8 @@ void hosting_read_statistics(const struct hosting *hosting,
             continue;
         struct replica_replay replay = replica_replay(replica);
         statistics_out->replaying += replay.applied < replay.entries;
+        statistics_out->replay.entries += replay.entries;
+        statistics_out->replay.applied += replay.applied;
         replica_table_release(hosting->options.table, shard);
     }
 }

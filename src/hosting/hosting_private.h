@@ -6,6 +6,7 @@
  *   steps.c     what a leader does about the members of its group, and giving leadership away
  *   farewell.c  whether a group still has this node
  *   report.c    what the meta group is told
+ *   readiness.c
  */
 #ifndef HOSTING_HOSTING_PRIVATE_H
 #define HOSTING_HOSTING_PRIVATE_H

@@ -394,40 +394,6 @@ void node_cluster_look(struct node *node)
     pthread_mutex_unlock(&cluster->mutex);
 }
 
-/* The first shard that nobody is known to lead; CLUSTER_SHARD_NONE: all are led. */
-static uint32_t find_leaderless(const struct node_cluster *cluster, const struct cluster_view *view)
-{
-    size_t count;
-    (void)cluster_state_shards(cluster_view_state(view), &count);
-    for (uint32_t shard = 0; shard < count; shard++)
-        if (cluster_board_leader(cluster->board, shard) == 0)
-            return shard;
-    return CLUSTER_SHARD_NONE;
-}
-
-static enum error_code check_state(struct node *node, const struct cluster_view *view,
-                                   struct error *error)
-{
-    struct hosting_statistics hosting;
-    if (view == NULL || cluster_view_kind(view) != CLUSTER_VIEW_CURRENT ||
-        cluster_state_facts(cluster_view_state(view))->index == 0)
-        return error_set(error, ERROR_UNAVAILABLE, "the state of the cluster is not known yet");
-    hosting_read_statistics(node->hosting, &hosting);
-    if (hosting.missing > 0)
-        return error_set(error, ERROR_UNAVAILABLE, "%llu replicas are still to be made",
-                         (unsigned long long)hosting.missing);
-    if (hosting.replaying > 0) {
-        struct replica_replay replay = node_replay(node);
-        return error_set(error, ERROR_UNAVAILABLE,
-                         "shards replay their logs, %llu of %llu entries are applied",
-                         (unsigned long long)replay.applied, (unsigned long long)replay.entries);
-    }
-    uint32_t leaderless = find_leaderless(node->cluster, view);
-    if (leaderless != CLUSTER_SHARD_NONE)
-        return error_set(error, ERROR_UNAVAILABLE, "shard %u has no leader yet", leaderless);
-    return ERROR_NONE;
-}
-
 /* What others lack is not for this node to say: once it was ready it is until it ends. */
 enum error_code node_cluster_check_ready(struct node *node, struct error *error)
 {
@@ -441,9 +407,9 @@ enum error_code node_cluster_check_ready(struct node *node, struct error *error)
         pthread_mutex_unlock(&cluster->mutex);
         return code;
     }
-    struct cluster_view *view = cluster_board_view(cluster->board);
-    enum error_code code = check_state(node, view, error);
-    cluster_view_unref(view);
+    if (atomic_load(&cluster->loops_opened) < node->loop_count)
+        return error_set(error, ERROR_UNAVAILABLE, "replicas are being opened");
+    enum error_code code = hosting_check_ready(node->hosting, error);
     if (code == ERROR_NONE)
         atomic_store(&cluster->was_ready, true);
     return code;

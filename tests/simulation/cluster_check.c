@@ -224,6 +224,7 @@ void world_check(struct world *world)
     struct slot_map map;
     world->is_ending = true;
     world_heal(world);
+    world_await_ready(world);
     come_to_rest(world);
     check_nodes(world);
     slot_map_init(&map, world->shard_count);

@@ -72,8 +72,7 @@ static void crash_soon(struct node *node)
     node->disk.settings.crash_at_operation = node->disk.operations + 1 + world_below(world, 300);
 }
 
-/* A node that left comes back by a start: nobody starts what is about to be removed. */
-static bool is_leaving(const struct node *node)
+bool node_is_leaving(const struct node *node)
 {
     const struct world_change *change = &node->world->change;
     return node == change->node && (change->kind == CHANGE_REMOVING || change->is_asking);
@@ -82,7 +81,7 @@ static bool is_leaving(const struct node *node)
 static void crash_or_start(struct world *world)
 {
     struct node *node = choose(world);
-    if (node == NULL || is_leaving(node))
+    if (node == NULL || node_is_leaving(node))
         return;
     if (!node->is_alive)
         node_start(node);
@@ -105,7 +104,8 @@ static void crash_many(struct world *world)
 static void start_all(struct world *world)
 {
     for (size_t i = 0; i < world->node_count; i++)
-        if (world->nodes[i].exists && !world->nodes[i].is_alive && !is_leaving(&world->nodes[i]))
+        if (world->nodes[i].exists && !world->nodes[i].is_alive &&
+            !node_is_leaving(&world->nodes[i]))
             node_start(&world->nodes[i]);
 }
 
@@ -139,6 +139,20 @@ static void slow_down(struct world *world, size_t one, size_t other)
     world->counts.links_slow++;
 }
 
+static void mend_disk(struct node *node)
+{
+    node->disk.settings.capacity_bytes = UINT64_MAX;
+    node->disk.settings.slow_per_thousand = 0;
+}
+
+void world_mend(struct world *world)
+{
+    mend_links(world);
+    world_set_links(world);
+    for (size_t i = 0; i < world->node_count; i++)
+        mend_disk(&world->nodes[i]);
+}
+
 static void trouble_network(struct world *world)
 {
     size_t one = world_below(world, (uint32_t)world->node_count);
@@ -167,12 +181,6 @@ static void trouble_network(struct world *world)
 }
 
 /* --- Disks and clocks ------------------------------------------------------------------------ */
-
-static void mend_disk(struct node *node)
-{
-    node->disk.settings.capacity_bytes = UINT64_MAX;
-    node->disk.settings.slow_per_thousand = 0;
-}
 
 static void trouble_disk(struct world *world)
 {
@@ -231,11 +239,8 @@ static void transfer(struct world *world)
 /* Now and then all is well for some seconds. */
 static void rest(struct world *world)
 {
-    mend_links(world);
-    world_set_links(world);
+    world_mend(world);
     start_all(world);
-    for (size_t i = 0; i < world->node_count; i++)
-        mend_disk(&world->nodes[i]);
     for (unsigned i = 0; i < 10; i++) {
         world_run_ms(world, 1000);
         world_go_on_changing(world);
@@ -269,20 +274,20 @@ void world_step(struct world *world)
         node_flush(world_any(world), world_below(world, world->shard_count));
     else if (dice < 76)
         world_begin_change(world);
+    else if (dice < 79)
+        world_crash_all(world);
     world_go_on_changing(world);
     world_run_ms(world, world_below(world, world_chance(world, 10) ? 12000 : 1500));
 }
 
 void world_heal(struct world *world)
 {
-    mend_links(world);
-    world_set_links(world);
+    world_mend(world);
     world->message_faults_per_thousand = 0;
     for (size_t i = 0; i < world->node_count; i++) {
         struct node *node = &world->nodes[i];
         if (!node->exists)
             continue;
-        mend_disk(node);
         node->disk.settings.crash_at_operation = 0;
         node->clock.ahead_ms = 0;
         if (node->is_alive && (node->failed || node->disk.crashed))

@@ -269,12 +269,39 @@ static enum error_code open_meta(struct node *node, struct error *error)
     return meta_create(&options, &node->meta, error);
 }
 
+struct beginning {
+    struct node *node;
+    uint64_t life;
+};
+
+static void begin(void *argument)
+{
+    struct beginning *beginning = argument;
+    struct node *node = beginning->node;
+    if (node->is_alive && node->life == beginning->life)
+        meta_start(node->meta);
+    free(beginning);
+}
+
+/* A processor has much to do at a start: connections may be there before the node knows itself. */
+static void begin_soon(struct node *node)
+{
+    struct world *world = node->world;
+    struct beginning *beginning = malloc(sizeof *beginning);
+    assert(beginning != NULL);
+    *beginning = (struct beginning){node, node->life};
+    simulated_scheduler_after(
+        &world->base->scheduler,
+        world_chance(world, 50) ? 0 : world_below(world, 2000) * UINT64_C(1000000), begin,
+        beginning);
+}
+
 void node_start(struct node *node)
 {
     struct error error;
     assert(node->exists && !node->is_alive);
     node->life++;
-    node->failed = node->is_dismissed = false;
+    node->failed = node->is_dismissed = node->was_ready = false;
     node->node_id = 0;
     node->world->counts.starts++;
     if (node->disk.crashed)
@@ -300,7 +327,7 @@ void node_start(struct node *node)
         world_fail(node->world, "%s does not start: %s", node->name, error.message);
     node->is_alive = true;
     node_follow(node);
-    meta_start(node->meta);
+    begin_soon(node);
 }
 
 /* --- A life ends ----------------------------------------------------------------------------- */

@@ -79,6 +79,7 @@ void world_run_ms(struct world *world, uint64_t duration_ms)
         end_failed_nodes(world);
         end_dismissed_nodes(world);
         world_look_at_leaders(world);
+        world_look_at_readiness(world);
     } while (world_now_ms(world) < end_ms);
 }
 
@@ -178,14 +179,27 @@ static uint64_t count_crashes(const struct world *world)
     return crashes;
 }
 
+static const char *readiness(const struct node *node, struct error *error)
+{
+    error_clear(error);
+    if (node->was_ready)
+        return "ready";
+    if (!node->is_alive || node->host == NULL)
+        return "not in the cluster";
+    (void)hosting_check_ready(node->hosting, error); /* its words are kept */
+    return error->message;
+}
+
 static void print_status(struct world *world)
 {
     for (size_t i = 0; i < world->node_count; i++) {
         struct node *node = &world->nodes[i];
-        printf("  %s: id %llu%s%s%s%s, %lld ms ahead\n", node->name,
+        struct error error;
+        printf("  %s: id %llu%s%s%s%s, %lld ms ahead, %s\n", node->name,
                (unsigned long long)node->node_id, node->exists ? "" : " gone",
                node->is_alive ? "" : " down", node->failed ? " failed" : "",
-               node->is_dismissed ? " dismissed" : "", (long long)node->clock.ahead_ms);
+               node->is_dismissed ? " dismissed" : "", (long long)node->clock.ahead_ms,
+               readiness(node, &error));
         for (uint32_t shard = 0; node->table != NULL && shard < world->shard_count; shard++) {
             struct replica *replica = replica_table_hold(node->table, shard);
             struct group_status group;
@@ -272,6 +286,8 @@ static const char *const COUNT_NAMES[] = {
     "crashes_in_operation",
     "stops",
     "starts",
+    "crashes_of_all",
+    "awaited_ready",
     "partitions",
     "partitions_one_way",
     "isolated",
@@ -342,9 +358,25 @@ static bool print_counts(const struct world_counts *counts)
     return full;
 }
 
+/* Of all seeds. */
+struct totals {
+    struct world_counts counts;
+    uint64_t slowest_ready_ms, slowest_seed;
+    uint64_t digest;
+};
+
+static void add_world(struct totals *totals, const struct world *world)
+{
+    add_counts(&totals->counts, &world->counts);
+    totals->digest = hash64(&world->digest, sizeof world->digest, totals->digest);
+    if (world->slowest_ready_ms <= totals->slowest_ready_ms)
+        return;
+    totals->slowest_ready_ms = world->slowest_ready_ms;
+    totals->slowest_seed = world->seed;
+}
+
 /* False when a check failed; what the run held is then not released. */
-static bool run_seed(uint64_t seed, const struct world_options *options, struct world_counts *sum,
-                     uint64_t *digest)
+static bool run_seed(uint64_t seed, const struct world_options *options, struct totals *totals)
 {
     jmp_buf failed;
     struct world *volatile world = world_create(seed, options);
@@ -360,8 +392,7 @@ static bool run_seed(uint64_t seed, const struct world_options *options, struct 
         printf("seed %llu: digest %016llx, %llu steps, %llu s\n", (unsigned long long)seed,
                (unsigned long long)world->digest, (unsigned long long)world->base->scheduler.steps,
                (unsigned long long)world_now_ms(world) / 1000);
-    *digest = hash64(&world->digest, sizeof world->digest, *digest);
-    add_counts(sum, &world->counts);
+    add_world(totals, world);
     world_destroy(world);
     return true;
 }
@@ -406,16 +437,18 @@ int main(int count, char **arguments)
     }
     log_set_level(LOG_NOTHING);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    struct world_counts sum = {0};
-    uint64_t failures = 0, seeds = 0, digest = 0;
+    struct totals totals = {0};
+    uint64_t failures = 0, seeds = 0;
     for (uint64_t seed = options.first_seed; seed <= options.last_seed; seed++) {
-        failures += !run_seed(seed, &options, &sum, &digest);
+        failures += !run_seed(seed, &options, &totals);
         seeds++;
         if (failures > 0 && options.until_failure)
             break;
     }
-    bool full = print_counts(&sum);
-    printf("digest %016llx\n%llu of %llu seeds failed\n", (unsigned long long)digest,
+    bool full = print_counts(&totals.counts);
+    printf("all nodes ready after %llu ms at most, seed %llu\n",
+           (unsigned long long)totals.slowest_ready_ms, (unsigned long long)totals.slowest_seed);
+    printf("digest %016llx\n%llu of %llu seeds failed\n", (unsigned long long)totals.digest,
            (unsigned long long)failures, (unsigned long long)seeds);
     return failures > 0 || (seeds >= SEEDS_FOR_ALL && !full);
 }

@@ -10,6 +10,7 @@
  *     cluster_writes   clients: samples written through any node, and what was acknowledged
  *     cluster_reads    what must be readable while things go wrong
  *     cluster_changes  nodes that join, are wiped, drained, removed
+ *     cluster_readiness  when nodes are ready, above all after all of them have crashed at once
  *     cluster_faults   everything else that goes wrong
  *     cluster_check    what must hold in the end
  */
@@ -78,6 +79,7 @@ struct node {
     /* A life. */
     bool is_alive;
     bool failed;       /* the process must end */
+    bool was_ready;    /* in this life, as the server says it */
     bool is_dismissed; /* by the cluster */
     uint64_t life;     /* rises with every start */
     size_t closing;    /* parts that are not closed yet */
@@ -127,6 +129,7 @@ struct world_counts {
     uint64_t writes, writes_acknowledged, writes_given_up, writes_twice, attempts;
     uint64_t samples_acknowledged, samples_refused, ids_stale;
     uint64_t kills, power_failures, crashes_in_operation, stops, starts;
+    uint64_t crashes_of_all, awaited_ready;
     uint64_t partitions, partitions_one_way, isolated, cuts, half_open, links_slow;
     uint64_t messages_delayed, messages_doubled, messages_lost;
     uint64_t disks_slow, disks_full, clock_jumps, clock_jumps_of_all, stores_failed;
@@ -212,6 +215,7 @@ struct world {
     struct seen_leaders leaders[WORLD_GROUPS];
     uint64_t digest;
     struct world_counts counts;
+    uint64_t slowest_ready_ms; /* of those that were awaited */
     char failure[500];
     jmp_buf *on_failure;
 };
@@ -293,10 +297,27 @@ void world_begin_change(struct world *world);
 void world_go_on_changing(struct world *world);
 bool world_is_settled(struct world *world); /* looks at it now and then */
 
+/* --- cluster_readiness.c ---------------------------------------------------------------------- */
+
+/* Notes who is ready by now. */
+void world_look_at_readiness(struct world *world);
+
+/* Every node that is up becomes ready, all faults being over; fails if one does not. */
+void world_await_ready(struct world *world);
+
+/* All nodes crash at once, and come back one after the other, in any order. */
+void world_crash_all(struct world *world);
+
 /* --- cluster_faults.c ------------------------------------------------------------------------- */
 
 void world_step(struct world *world);
 void world_heal(struct world *world);
+
+/* Links and disks are well. */
+void world_mend(struct world *world);
+
+/* Nobody starts what is about to be removed: a node that left comes back by a start. */
+bool node_is_leaving(const struct node *node);
 void node_flush(struct node *node, uint32_t shard_id);
 
 /* --- cluster_check.c -------------------------------------------------------------------------- */
