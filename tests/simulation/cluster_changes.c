@@ -243,20 +243,18 @@ static void check_is_empty(struct node *node)
                    (unsigned long long)hosting.replicas);
 }
 
-/* It has left: the machine goes. */
+/* It has left: the machine goes. Then it is removed once more, as an operator would who sees it in
+ * the list again: a hello that was on its way when it left has brought it back. */
 static void end_removal(struct world *world)
 {
     struct node *node = world->change.node;
-    if (node->exists && node->is_alive) {
+    if (node->is_alive) {
         check_is_empty(node);
         node_stop(node);
     }
-    if (node->exists)
-        node_wipe(node);
+    node_wipe(node);
     node->exists = false;
-    world->change.node = NULL;
-    world->change.forced = false;
-    world->change.kind = CHANGE_SETTLING;
+    world->change.forced = true;
 }
 
 static bool is_empty(const struct node *node)
