@@ -26,6 +26,20 @@ static bool all_are_ready(struct world *world)
     return true;
 }
 
+/* Soon after a start is the time to see what was acknowledged before it. */
+static void read_all(struct world *world)
+{
+    for (size_t i = 0; i < world->node_count; i++)
+        if (world->nodes[i].is_alive && world->nodes[i].node_id != 0)
+            node_read_own(&world->nodes[i]);
+}
+
+static bool all_are_ready_that_read(struct world *world)
+{
+    read_all(world);
+    return all_are_ready(world);
+}
+
 static void fail(struct world *world)
 {
     for (size_t i = 0; i < world->node_count; i++) {
@@ -46,7 +60,7 @@ static void fail(struct world *world)
 void world_await_ready(struct world *world)
 {
     uint64_t began_ms = world_now_ms(world);
-    if (!world_await(world, all_are_ready, READY_MS_MAX))
+    if (!world_await(world, all_are_ready_that_read, READY_MS_MAX))
         fail(world);
     uint64_t waited_ms = world_now_ms(world) - began_ms;
     if (waited_ms > world->slowest_ready_ms)

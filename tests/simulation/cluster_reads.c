@@ -90,7 +90,7 @@ static uint32_t shard_of(const struct world *world, unsigned series)
     return slot_map_shard(&map, world->series[series].slot);
 }
 
-/* --- What the node itself acknowledged ------------------------------------------------------- */
+/* --- What the node must know ----------------------------------------------------------------- */
 
 void node_read_own(struct node *node)
 {
@@ -104,7 +104,11 @@ void node_read_own(struct node *node)
         struct expected expected = {node, series, &node->acknowledged[series],
                                     node->acknowledged[series].count,
                                     "which it has acknowledged itself"};
+        struct expected former = {node, series, &world->series[series].acknowledged,
+                                  node->acknowledged_before[series],
+                                  "which was acknowledged before it was started"};
         node_read_series(node, replica, series, check_columns, &expected);
+        node_read_series(node, replica, series, check_columns, &former);
         world->counts.reads++;
     } else {
         world->counts.reads_unreadable++;

@@ -108,6 +108,7 @@ struct node {
     uint64_t node_id; /* 0: not known yet */
     struct known_series known[WORLD_SERIES];
     struct time_list acknowledged[WORLD_SERIES]; /* through this node in this life */
+    size_t acknowledged_before[WORLD_SERIES];    /* through any, before this life */
 };
 
 /* A time of a series at which a value was offered; the value follows from both. */
@@ -285,7 +286,8 @@ typedef void read_columns(void *context, const struct sample_columns *columns);
 void node_read_series(struct node *node, struct replica *replica, unsigned series,
                       read_columns *read, void *context);
 
-/* What this node acknowledged is there, if its replica says that it may be asked. */
+/* What this node acknowledged, and all that was acknowledged before it was started, is there, if
+ * its replica says that it may be asked. */
 void node_read_own(struct node *node);
 
 /* What any node acknowledged is there, once a leader is confirmed. */

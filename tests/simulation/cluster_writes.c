@@ -103,8 +103,10 @@ void world_make_series(struct world *world)
 void node_forget_series(struct node *node)
 {
     memset(node->known, 0, sizeof node->known);
-    for (size_t i = 0; i < WORLD_SERIES; i++)
+    for (size_t i = 0; i < WORLD_SERIES; i++) {
         node->acknowledged[i].count = 0;
+        node->acknowledged_before[i] = node->world->series[i].acknowledged.count;
+    }
 }
 
 /* --- Building -------------------------------------------------------------------------------- */

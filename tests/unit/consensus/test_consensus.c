@@ -151,6 +151,38 @@ static void followers_hear_at_the_end_of_the_turn_what_is_committed(void **state
     replicas_destroy(replicas);
 }
 
+/* What was acknowledged may be more than a new leader knows to be committed: until it has committed
+ * an entry of its own, nobody is current who has all that it tells. */
+static void who_follows_a_new_leader_is_not_current_before_it_knows_what_is_committed(void **state)
+{
+    (void)state;
+    struct replicas *replicas = replicas_create(3, 0);
+    size_t former = led(replicas);
+    assert_true(replicas_status(replicas, (former + 1) % 3).told_is_new);
+    uint64_t index = replicas_propose(replicas, former, 10);
+    replicas_deliver(replicas);
+    assert_int_equal(replicas_status(replicas, former).commit_index, index); /* acknowledged */
+    replicas_isolate(replicas, former, true);
+    for (size_t i = 0; i < 3; i++)
+        replicas->items[i].has_slow_disk = i != former;
+    replicas_run(replicas, 5 * ELECTION_MS);
+    size_t leader = replicas_leader(replicas), follower = 3 - former - leader;
+    assert_int_not_equal(leader, former);
+    struct consensus_status status = replicas_status(replicas, follower);
+    assert_int_equal(status.leader_id, leader + 1);
+    assert_true(status.told_index < index);
+    assert_false(status.told_is_new);
+    assert_false(replicas_status(replicas, leader).told_is_new);
+    for (size_t i = 0; i < 3; i++)
+        replicas->items[i].has_slow_disk = false;
+    replicas_run(replicas, 2 * HEARTBEAT_MS);
+    status = replicas_status(replicas, follower);
+    assert_true(status.told_is_new);
+    assert_true(status.told_index > index);
+    assert_true(replicas_status(replicas, leader).told_is_new);
+    replicas_destroy(replicas);
+}
+
 static void a_peer_that_does_not_answer_costs_a_window(void **state)
 {
     (void)state;
@@ -607,6 +639,7 @@ int main(void)
         cmocka_unit_test(a_transfer_to_who_does_not_answer_ends_by_itself),
         cmocka_unit_test(an_entry_is_committed_by_two_disks_of_three),
         cmocka_unit_test(followers_hear_at_the_end_of_the_turn_what_is_committed),
+        cmocka_unit_test(who_follows_a_new_leader_is_not_current_before_it_knows_what_is_committed),
         cmocka_unit_test(a_peer_that_does_not_answer_costs_a_window),
         cmocka_unit_test(what_gets_lost_is_sent_again),
         cmocka_unit_test(what_only_a_former_leader_has_is_cut_off),
