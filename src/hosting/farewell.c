@@ -12,6 +12,7 @@ enum {
     UNWANTED_MS = 2000,
     ASK_TIMEOUT_MS = 2000,
     QUESTION_BYTES = 12, /* shard (4), node (8) */
+    ANSWER_BYTES = FAREWELL_ANSWER_BYTES,
 };
 
 enum answer {
@@ -32,9 +33,24 @@ void farewell_forget(struct resident *resident)
 static void farewell_piece(struct transport_request *base, const uint8_t *bytes, size_t size)
 {
     struct farewell_request *request = (struct farewell_request *)base;
-    if (size > 0)
-        request->answer = bytes[0];
+    for (size_t i = 0; i < size; i++, request->size++)
+        if (request->size < ANSWER_BYTES)
+            request->answer[request->size] = bytes[i];
     transport_consume(base, size);
+}
+
+/* An answer may be late, or of a leader that is none any more: the group may have added this
+ * replica again, and count on what it has. It knows by its log, which then has what that leader
+ * had not. */
+static bool is_let_go(const struct farewell_request *request)
+{
+    struct byte_reader reader = byte_reader_over(request->answer, ANSWER_BYTES);
+    struct group_status own;
+    uint8_t answer = byte_reader_u8(&reader);
+    uint64_t term = byte_reader_u64(&reader), last_index = byte_reader_u64(&reader);
+    replica_group_status(request->resident->replica, &own);
+    return request->size == ANSWER_BYTES && answer == ANSWER_REMOVED &&
+           (own.last_term < term || (own.last_term == term && own.last_index <= last_index));
 }
 
 static void farewell_done(struct transport_request *base, const struct error *error)
@@ -45,9 +61,8 @@ static void farewell_done(struct transport_request *base, const struct error *er
     loop->farewells--;
     if (resident != NULL) {
         resident->farewell = NULL;
-        if (error->code == ERROR_NONE && request->answer == ANSWER_REMOVED &&
-            resident->state == RESIDENT_RUNNING && resident->unwanted_since_ms != 0 &&
-            !loop->closing)
+        if (error->code == ERROR_NONE && resident->state == RESIDENT_RUNNING &&
+            resident->unwanted_since_ms != 0 && !loop->closing && is_let_go(request))
             resident_remove(resident);
     }
     free(request);
@@ -121,14 +136,16 @@ void resident_consider_leaving(struct resident *resident)
 
 /* --- Answering ------------------------------------------------------------------------------- */
 
-static enum answer answer_of(struct hosting_loop *loop, uint32_t shard_id, uint64_t node_id)
+/* What this replica can say, and the end of the log that it says it by. */
+static enum answer answer_of(struct hosting_loop *loop, uint32_t shard_id, uint64_t node_id,
+                             struct group_status *status_out)
 {
     const struct resident *resident = resident_find(loop, shard_id);
-    struct group_status status;
+    *status_out = (struct group_status){0};
     if (resident == NULL || resident->state != RESIDENT_RUNNING)
         return ANSWER_UNKNOWN;
-    replica_group_status(resident->replica, &status);
-    if (!status.ready || status.is_changing)
+    replica_group_status(resident->replica, status_out);
+    if (!status_out->ready || status_out->is_changing)
         return ANSWER_UNKNOWN;
     size_t count = replica_peers(resident->replica, loop->peers);
     for (size_t i = 0; i < count; i++)
@@ -145,15 +162,22 @@ struct farewell_question {
     struct transport_answer *answer;
     uint32_t shard_id;
     uint64_t node_id;
-    uint8_t outcome;
+    enum answer outcome;
+    struct group_status status;
 };
 
 static void send_outcome(struct task *task)
 {
     struct farewell_question *question =
         (struct farewell_question *)((char *)task - offsetof(struct farewell_question, task));
-    struct shared_bytes *bytes = shared_bytes_copy(&question->outcome, 1);
+    struct byte_buffer buffer = {0};
+    byte_buffer_u8(&buffer, (uint8_t)question->outcome);
+    byte_buffer_u64(&buffer, question->status.term);
+    byte_buffer_u64(&buffer, question->status.last_index);
+    struct shared_bytes *bytes =
+        buffer.failed ? NULL : shared_bytes_copy(buffer.bytes, buffer.size);
     struct error error;
+    byte_buffer_clear(&buffer);
     error_clear(&error);
     if (bytes == NULL)
         error_set(&error, ERROR_OUT_OF_MEMORY, "answer");
@@ -168,7 +192,8 @@ static void find_outcome(struct task *task)
 {
     struct farewell_question *question =
         (struct farewell_question *)((char *)task - offsetof(struct farewell_question, task));
-    question->outcome = (uint8_t)answer_of(question->loop, question->shard_id, question->node_id);
+    question->outcome =
+        answer_of(question->loop, question->shard_id, question->node_id, &question->status);
     question->task.run = send_outcome;
     scheduler_post(question->origin, &question->task);
 }

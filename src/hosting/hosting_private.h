@@ -26,6 +26,7 @@ enum {
     /* So many are made a tick: each makes some directories. */
     CREATIONS_PER_TICK = 8,
     DIRECTORY_BYTES_MAX = 32,
+    FAREWELL_ANSWER_BYTES = 17, /* what it says (1), its term (8), last index of its log (8) */
 };
 
 enum resident_state {
@@ -40,7 +41,8 @@ struct farewell_request {
     struct transport_request base; /* first */
     struct hosting_loop *loop;
     struct resident *resident; /* NULL: it is gone */
-    uint8_t answer;
+    uint8_t answer[FAREWELL_ANSWER_BYTES];
+    size_t size; /* that came, be it more */
 };
 
 struct resident {

@@ -1,8 +1,11 @@
-/* In one term one node leads a group, whoever sees it and however long ago that was. */
+/* What is seen of groups while they run: in one term one node leads, whoever sees it and however
+ * long ago that was; and no replica goes whose answers its leader counts. */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "cluster_world.h"
+
+/* --- Leaders --------------------------------------------------------------------------------- */
 
 static void note(struct world *world, size_t group, uint64_t term, uint64_t node_id)
 {
@@ -39,11 +42,73 @@ static void look(void *context, uint32_t shard_id, struct replica *replica)
         note(node->world, shard_id, status.term, status.leader_id);
 }
 
-void world_look_at_leaders(struct world *world)
+/* --- Replicas that go ------------------------------------------------------------------------ */
+
+/* Of the newest term; NULL: none is known. A reference. */
+static struct replica *hold_leader(struct world *world, uint32_t shard_id, struct node **node_out)
+{
+    struct replica *leader = NULL;
+    uint64_t term = 0;
+    for (size_t i = 0; i < world->node_count; i++) {
+        struct node *node = &world->nodes[i];
+        struct replica *replica = node->is_alive ? replica_table_hold(node->table, shard_id) : NULL;
+        struct group_status status;
+        if (replica == NULL)
+            continue;
+        replica_group_status(replica, &status);
+        if (replica_is_ready(replica) && status.term > term) {
+            if (leader != NULL)
+                replica_table_release((*node_out)->table, shard_id);
+            term = status.term;
+            leader = replica;
+            *node_out = node;
+        } else {
+            replica_table_release(node->table, shard_id);
+        }
+    }
+    return leader;
+}
+
+static void check_gone(struct node *gone, uint32_t shard_id)
+{
+    struct world *world = gone->world;
+    struct group_peer peers[CONSENSUS_MEMBERS_MAX];
+    struct node *node;
+    struct replica *leader = hold_leader(world, shard_id, &node);
+    if (leader == NULL)
+        return;
+    size_t count = replica_peers(leader, peers);
+    for (size_t i = 0; i < count; i++)
+        if (peers[i].node_id == gone->node_id && peers[i].matched_index > 0 && peers[i].is_heard)
+            world_fail(world, "%s has removed its replica of shard %u, which %s counts on",
+                       gone->name, shard_id, node->name);
+    replica_table_release(node->table, shard_id);
+}
+
+static void look_at_replicas(struct node *node)
+{
+    bool is_new = node->seen_life != node->life;
+    for (uint32_t shard = 0; shard < node->world->shard_count; shard++) {
+        struct replica *replica = replica_table_hold(node->table, shard);
+        if (replica == NULL && node->seen_replicas[shard] && !is_new)
+            check_gone(node, shard);
+        node->seen_replicas[shard] = replica != NULL;
+        if (replica != NULL)
+            replica_table_release(node->table, shard);
+    }
+    node->seen_life = node->life;
+}
+
+/* --- All of it ------------------------------------------------------------------------------- */
+
+void world_look_at_groups(struct world *world)
 {
     for (size_t i = 0; i < world->node_count; i++)
         if (world->nodes[i].is_alive && world->nodes[i].host != NULL)
             hosting_visit_loop(world->nodes[i].hosting, 0, look, &world->nodes[i]);
+    for (size_t i = 0; i < world->node_count; i++)
+        if (world->nodes[i].is_alive && world->nodes[i].host != NULL)
+            look_at_replicas(&world->nodes[i]);
 }
 
 void world_forget_leaders(struct world *world)

@@ -78,7 +78,7 @@ void world_run_ms(struct world *world, uint64_t duration_ms)
         simulated_scheduler_run_for(&world->base->scheduler, piece_ms * 1000000);
         end_failed_nodes(world);
         end_dismissed_nodes(world);
-        world_look_at_leaders(world);
+        world_look_at_groups(world);
         world_look_at_readiness(world);
     } while (world_now_ms(world) < end_ms);
 }

@@ -6,7 +6,7 @@
  *     cluster_node     a node from its start to its end, in good order or not
  *     cluster_wiring   what its modules say to each other
  *     cluster_medium   what happens to the messages of groups on their way
- *     cluster_leaders  one leader a group and term
+ *     cluster_leaders  one leader a group and term; no replica goes that is counted on
  *     cluster_writes   clients: samples written through any node, and what was acknowledged
  *     cluster_reads    what must be readable while things go wrong
  *     cluster_changes  nodes that join, are wiped, drained, removed
@@ -108,7 +108,9 @@ struct node {
     uint64_t node_id; /* 0: not known yet */
     struct known_series known[WORLD_SERIES];
     struct time_list acknowledged[WORLD_SERIES]; /* through this node in this life */
-    size_t acknowledged_before[WORLD_SERIES];    /* through any, before this life */
+    bool seen_replicas[WORLD_SHARDS_MAX];        /* when they were looked at last, in seen_life */
+    uint64_t seen_life;
+    size_t acknowledged_before[WORLD_SERIES]; /* through any, before this life */
 };
 
 /* A time of a series at which a value was offered; the value follows from both. */
@@ -268,7 +270,7 @@ void node_medium_init(struct node *node);
 
 /* --- cluster_leaders.c ------------------------------------------------------------------------ */
 
-void world_look_at_leaders(struct world *world);
+void world_look_at_groups(struct world *world);
 void world_forget_leaders(struct world *world);
 
 /* --- cluster_writes.c ------------------------------------------------------------------------- */
