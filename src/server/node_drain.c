@@ -8,6 +8,7 @@
  * Each loop does a step and tells loop 0; the next step begins when all have done it.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -56,6 +57,7 @@ static void step_done(struct node_loop *loop)
 
 static void stop_loops(struct node *node)
 {
+    scheduler_timer_stop(first_loop(node), &node->end_timer);
     signals_close(node->signals);
     for (size_t i = 0; i < node->loop_count; i++)
         loop_stop(node->loops[i].loop);
@@ -293,10 +295,21 @@ static void hand_over_leaders(void *context)
     run_step(node, hand_over);
 }
 
+/* A disk that takes nothing any more would be waited for without end. What is acknowledged is
+ * durable, so there is nothing that must be waited for. */
+static void end_at_once(struct timer *timer)
+{
+    (void)timer;
+    log_event(LOG_ERROR, "server", "the end takes too long: the process ends without it", "");
+    _exit(EXIT_FAILURE);
+}
+
 void node_drain(struct node *node)
 {
     if (atomic_exchange(&node->draining, true))
         return;
+    node->end_timer = (struct timer){.fire = end_at_once, .heap_index = TIMER_IDLE};
+    scheduler_timer_start(first_loop(node), &node->end_timer, END_MS);
     node->draining_since_ms = clock_monotonic_ms(clock_system());
     log_event(LOG_INFO, "server", "shutting down", "");
     if (node->self_write != NULL)

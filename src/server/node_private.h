@@ -45,6 +45,7 @@ enum {
     /* From SIGTERM; what is left of it goes to the last freezes. The process must be gone after 30
        s. */
     SETTLED_BY_MS = 26 * 1000,
+    END_MS = 29 * 1000, /* after SIGTERM the process has ended */
     SETTLE_GRACE_LEAST_MS = 2 * 1000,
 };
 
@@ -127,7 +128,8 @@ struct node {
 
     _Atomic bool draining;
     uint64_t draining_since_ms;
-    size_t loops_draining; /* loop 0 counts */
+    struct timer end_timer; /* since then, of loop 0 */
+    size_t loops_draining;  /* loop 0 counts */
     void (*next_step)(struct node *node);
 
     uint64_t upkeep_count;
