@@ -257,10 +257,11 @@ static void end_removal(struct world *world)
     world->change.forced = true;
 }
 
+/* Just started it does not know yet what it shall have, and its leader may take it for dead. */
 static bool is_empty(const struct node *node)
 {
     struct hosting_statistics hosting;
-    if (!node->is_alive || node->host == NULL)
+    if (!node->is_alive || !node->was_ready)
         return false;
     hosting_read_statistics(node->hosting, &hosting);
     return hosting.replicas == 0 && hosting.missing == 0;

@@ -127,30 +127,13 @@ struct checking {
 static void check_columns(void *context, const struct sample_columns *columns)
 {
     struct checking *checking = context;
-    struct world *world = checking->world;
-    const struct world_series *series = &world->series[checking->series];
-    const char *name = checking->node->name;
-    size_t found = 0;
-    for (size_t i = 0; i < series->count; i++) {
-        const struct offered_sample *sample = &series->samples[i];
-        if (found < columns->count && columns->timestamps_ms[found] < sample->time_ms)
-            break;
-        if (found == columns->count || columns->timestamps_ms[found] > sample->time_ms) {
-            if (sample->acknowledged)
-                world_fail(world, "%s: series %u at %lld is lost", name, checking->series,
-                           (long long)sample->time_ms);
-            continue;
-        }
-        if (columns->values[found] != offered_value(checking->series, sample->time_ms))
-            world_fail(world, "%s: series %u at %lld is altered", name, checking->series,
-                       (long long)sample->time_ms);
-        checking->hash =
-            hash64(&sample->time_ms, sizeof sample->time_ms, checking->hash + checking->series);
-        found++;
-    }
-    if (found < columns->count)
-        world_fail(world, "%s: series %u at %lld was never written", name, checking->series,
-                   (long long)columns->timestamps_ms[found]);
+    const struct offered_series *offered = &checking->world->series[checking->series].offered;
+    int64_t time_ms;
+    const char *wrong =
+        offered_check(offered, checking->series, columns, &checking->hash, &time_ms);
+    if (wrong != NULL)
+        world_fail(checking->world, "%s: series %u at %lld %s", checking->node->name,
+                   checking->series, (long long)time_ms, wrong);
 }
 
 /* A hash of all that the replica has. */
@@ -225,6 +208,7 @@ void world_check(struct world *world)
     world->is_ending = true;
     world_heal(world);
     world_await_ready(world);
+    world_find_rot(world);
     come_to_rest(world);
     check_nodes(world);
     slot_map_init(&map, world->shard_count);

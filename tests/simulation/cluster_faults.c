@@ -56,7 +56,11 @@ void node_flush(struct node *node, uint32_t shard_id)
     struct flushing *flushing = calloc(1, sizeof *flushing);
     assert(flushing != NULL);
     flushing->world = node->world;
-    flushing->flush = (struct routing_flush){.timeout_ms = 20000, .done = flushed};
+    flushing->flush = (struct routing_flush){
+        .reach = world_chance(node->world, 30) ? FLUSH_DELETED : FLUSH_SAMPLES,
+        .timeout_ms = 20000,
+        .done = flushed,
+    };
     node->world->requests_out++;
     routing_flush(node->routing, shard_id, &flushing->flush);
 }
@@ -276,6 +280,12 @@ void world_step(struct world *world)
         world_begin_change(world);
     else if (dice < 79)
         world_crash_all(world);
+    else if (dice < 85 && world_any(world) != NULL)
+        client_delete(world, world_any(world));
+    else if (dice < 88)
+        world_rot(world);
+    else if (dice < 90)
+        world_scrub(world);
     world_go_on_changing(world);
     world_run_ms(world, world_below(world, world_chance(world, 10) ? 12000 : 1500));
 }

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "cluster_world.h"
-#include "shard/slots.h"
 
 /* --- A series -------------------------------------------------------------------------------- */
 
@@ -37,7 +36,9 @@ void node_read_series(struct node *node, struct replica *replica, unsigned serie
         world_fail(node->world, "%s: series %u is there %zu times", node->name, series, set->count);
     if (code == ERROR_NONE && set->count == 1)
         code = series_reader_read(reader, 0, &columns, &error);
-    if (code != ERROR_NONE && !node->disk.crashed)
+    bool is_rotten = code == ERROR_CORRUPT && node_is_rotting(node);
+    node->world->counts.damage_read += is_rotten;
+    if (code != ERROR_NONE && !node->disk.crashed && !is_rotten)
         world_fail(node->world, "%s: %s", node->name, error.message);
     if (code == ERROR_NONE)
         read(context, &columns);
@@ -64,30 +65,44 @@ struct expected {
     struct node *node;
     unsigned series;
     const struct time_list *times;
-    size_t count; /* of them */
+    size_t count;    /* of them */
+    uint64_t moment; /* deletions before it are in force */
     const char *why;
 };
+
+/* What is deleted meanwhile may or may not be there. */
+static bool is_due(const struct offered_series *offered, int64_t time_ms)
+{
+    const struct offered_sample *sample = offered_find(offered, time_ms);
+    return offered_must_be_there(offered, sample) && !sample->was_deleted;
+}
+
+static void check_found(const struct expected *expected, int64_t time_ms, double value)
+{
+    struct world *world = expected->node->world;
+    const struct offered_sample *sample =
+        offered_find(&world->series[expected->series].offered, time_ms);
+    if (sample == NULL || value != offered_value(expected->series, time_ms))
+        world_fail(world, "%s: series %u at %lld is altered", expected->node->name,
+                   expected->series, (long long)time_ms);
+    if (sample->deleted && sample->deleted_at <= expected->moment)
+        world_fail(world, "%s shows series %u at %lld, which was deleted", expected->node->name,
+                   expected->series, (long long)time_ms);
+}
 
 static void check_columns(void *context, const struct sample_columns *columns)
 {
     const struct expected *expected = context;
     struct world *world = expected->node->world;
+    const struct offered_series *offered = &world->series[expected->series].offered;
     for (size_t i = 0; i < columns->count; i++)
-        if (columns->values[i] != offered_value(expected->series, columns->timestamps_ms[i]))
-            world_fail(world, "%s: series %u at %lld is altered", expected->node->name,
-                       expected->series, (long long)columns->timestamps_ms[i]);
+        check_found(expected, columns->timestamps_ms[i], columns->values[i]);
     for (size_t i = 0; i < expected->count; i++)
-        if (!has_time(columns, expected->times->times_ms[i]))
+        if (!has_time(columns, expected->times->times_ms[i]) &&
+            is_due(offered, expected->times->times_ms[i]))
             world_fail(world, "%s does not show series %u at %lld, %s", expected->node->name,
                        expected->series, (long long)expected->times->times_ms[i], expected->why);
     world->counts.samples_read += columns->count;
-}
-
-static uint32_t shard_of(const struct world *world, unsigned series)
-{
-    struct slot_map map;
-    slot_map_init(&map, world->shard_count);
-    return slot_map_shard(&map, world->series[series].slot);
 }
 
 /* --- What the node must know ----------------------------------------------------------------- */
@@ -96,16 +111,22 @@ void node_read_own(struct node *node)
 {
     struct world *world = node->world;
     unsigned series = world_below(world, WORLD_SERIES);
-    uint32_t shard_id = shard_of(world, series);
+    uint32_t shard_id = world_shard_of(world, series);
     struct replica *replica = replica_table_hold(node->table, shard_id);
     if (replica == NULL)
         return;
     if (replica_is_readable(replica, cluster_board_written(node->board, shard_id))) {
-        struct expected expected = {node, series, &node->acknowledged[series],
+        struct expected expected = {node,
+                                    series,
+                                    &node->acknowledged[series],
                                     node->acknowledged[series].count,
+                                    0,
                                     "which it has acknowledged itself"};
-        struct expected former = {node, series, &world->series[series].acknowledged,
+        struct expected former = {node,
+                                  series,
+                                  &world->series[series].acknowledged,
                                   node->acknowledged_before[series],
+                                  0,
                                   "which was acknowledged before it was started"};
         node_read_series(node, replica, series, check_columns, &expected);
         node_read_series(node, replica, series, check_columns, &former);
@@ -144,7 +165,7 @@ void node_read_confirmed(struct node *node)
 {
     struct world *world = node->world;
     unsigned series = world_below(world, WORLD_SERIES);
-    uint32_t shard_id = shard_of(world, series);
+    uint32_t shard_id = world_shard_of(world, series);
     struct replica *replica = replica_table_hold(node->table, shard_id);
     if (replica == NULL)
         return;
@@ -153,9 +174,13 @@ void node_read_confirmed(struct node *node)
     confirming->confirm.done = confirmed;
     confirming->replica = replica;
     confirming->shard_id = shard_id;
-    confirming->expected = (struct expected){
-        node, series, &world->series[series].acknowledged, world->series[series].acknowledged.count,
-        "which was acknowledged before it was confirmed as leader"};
+    confirming->expected =
+        (struct expected){node,
+                          series,
+                          &world->series[series].acknowledged,
+                          world->series[series].acknowledged.count,
+                          world->moment,
+                          "which was acknowledged before it was confirmed as leader"};
     world->requests_out++;
     replica_confirm(replica, &confirming->confirm);
 }

@@ -130,6 +130,8 @@ static struct world *world_create(uint64_t seed, const struct world_options *opt
     world_make_series(world);
     for (size_t i = 0; i < world->founders; i++)
         (void)world_add(world);
+    if (seed % 3 == 0)
+        world->rotting = &world->nodes[seed / 3 % world->founders];
     return world;
 }
 
@@ -151,7 +153,7 @@ static void world_destroy(struct world *world)
             free(node->acknowledged[k].times_ms);
     }
     for (size_t i = 0; i < WORLD_SERIES; i++) {
-        free(world->series[i].samples);
+        offered_clear(&world->series[i].offered);
         free(world->series[i].acknowledged.times_ms);
     }
     world_forget_leaders(world);
@@ -325,6 +327,16 @@ static const char *const COUNT_NAMES[] = {
     "merges",
     "flushes",
     "series_forgotten",
+    "deletions",
+    "deletions_of_many",
+    "deletions_unanswered",
+    "samples_deleted",
+    "written_again",
+    "bits_flipped",
+    "files_scrubbed",
+    "damage_found",
+    "damage_read",
+    "damage_mended",
     "redirected",
     "retried",
     "reads",
@@ -333,30 +345,8 @@ static const char *const COUNT_NAMES[] = {
     "samples_read",
     "replicas_compared",
 };
-_Static_assert(sizeof COUNT_NAMES / sizeof COUNT_NAMES[0] ==
-                   sizeof(struct world_counts) / sizeof(uint64_t),
-               "each has a name");
-
-static void add_counts(struct world_counts *sum, const struct world_counts *counts)
-{
-    uint64_t *into = (uint64_t *)sum;
-    const uint64_t *from = (const uint64_t *)counts;
-    for (size_t i = 0; i < sizeof *sum / sizeof *into; i++)
-        into[i] += from[i];
-}
-
-/* Over many seeds every kind of thing must have happened. */
-static bool print_counts(const struct world_counts *counts)
-{
-    const uint64_t *values = (const uint64_t *)counts;
-    bool full = true;
-    for (size_t i = 0; i < sizeof *counts / sizeof *values; i++) {
-        printf("%s=%llu ", COUNT_NAMES[i], (unsigned long long)values[i]);
-        full &= values[i] != 0;
-    }
-    printf("\n");
-    return full;
-}
+enum { COUNTS = sizeof COUNT_NAMES / sizeof COUNT_NAMES[0] };
+_Static_assert(COUNTS == sizeof(struct world_counts) / sizeof(uint64_t), "each has a name");
 
 /* Of all seeds. */
 struct totals {
@@ -367,7 +357,7 @@ struct totals {
 
 static void add_world(struct totals *totals, const struct world *world)
 {
-    add_counts(&totals->counts, &world->counts);
+    seed_counts_add(&totals->counts, &world->counts, COUNTS);
     totals->digest = hash64(&world->digest, sizeof world->digest, totals->digest);
     if (world->slowest_ready_ms <= totals->slowest_ready_ms)
         return;
@@ -401,7 +391,7 @@ static bool run_seed(uint64_t seed, const struct world_options *options, struct 
 
 static bool read_option(struct world_options *options, struct text argument)
 {
-    struct text name, value, first, last;
+    struct text name, value;
     if (text_equal(argument, TEXT("--verbose")))
         return options->verbose = true;
     if (text_equal(argument, TEXT("--until-failure")))
@@ -417,18 +407,13 @@ static bool read_option(struct world_options *options, struct text argument)
         return text_to_uint64(value, &options->without_rule) && options->without_rule < 32;
     if (text_equal(name, TEXT("--writes")))
         return text_to_uint64(value, &options->writes);
-    if (!text_equal(name, TEXT("--seeds")))
-        return false;
-    return text_split(value, '-', &first, &last) ? text_to_uint64(first, &options->first_seed) &&
-                                                       text_to_uint64(last, &options->last_seed)
-                                                 : text_to_uint64(value, &options->first_seed) &&
-                                                       text_to_uint64(value, &options->last_seed);
+    return text_equal(name, TEXT("--seeds")) && seed_range_read(value, &options->seeds);
 }
 
 int main(int count, char **arguments)
 {
     enum { SEEDS_FOR_ALL = 100 };
-    struct world_options options = {.first_seed = 1, .last_seed = 50, .writes = 1000};
+    struct world_options options = {.seeds = {1, 50}, .writes = 1000};
     for (int i = 1; i < count; i++) {
         if (!read_option(&options, text_of(arguments[i]))) {
             fprintf(stderr, "unknown option %s\n", arguments[i]);
@@ -439,13 +424,13 @@ int main(int count, char **arguments)
     setvbuf(stdout, NULL, _IOLBF, 0);
     struct totals totals = {0};
     uint64_t failures = 0, seeds = 0;
-    for (uint64_t seed = options.first_seed; seed <= options.last_seed; seed++) {
+    for (uint64_t seed = options.seeds.first; seed <= options.seeds.last; seed++) {
         failures += !run_seed(seed, &options, &totals);
         seeds++;
         if (failures > 0 && options.until_failure)
             break;
     }
-    bool full = print_counts(&totals.counts);
+    bool full = seed_counts_print(&totals.counts, COUNT_NAMES, COUNTS);
     printf("all nodes ready after %llu ms at most, seed %llu\n",
            (unsigned long long)totals.slowest_ready_ms, (unsigned long long)totals.slowest_seed);
     printf("digest %016llx\n%llu of %llu seeds failed\n", (unsigned long long)totals.digest,

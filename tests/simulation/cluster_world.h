@@ -8,7 +8,9 @@
  *     cluster_medium   what happens to the messages of groups on their way
  *     cluster_leaders  one leader a group and term; no replica goes that is counted on
  *     cluster_writes   clients: samples written through any node, and what was acknowledged
+ *     cluster_deletions  clients that delete, by matchers
  *     cluster_reads    what must be readable while things go wrong
+ *     cluster_rot      bits that flip in stored files, found and mended
  *     cluster_changes  nodes that join, are wiped, drained, removed
  *     cluster_readiness  when nodes are ready, above all after all of them have crashed at once
  *     cluster_faults   everything else that goes wrong
@@ -24,9 +26,11 @@
 #include "journal/journal.h"
 #include "membership/cluster_board.h"
 #include "meta/meta.h"
+#include "offered_samples.h"
 #include "routing/routing.h"
 #include "simulated_environment.h"
 #include "simulated_network.h"
+#include "simulated_seeds.h"
 #include "transfer/transfer.h"
 #include "transport/transport.h"
 
@@ -113,17 +117,10 @@ struct node {
     size_t acknowledged_before[WORLD_SERIES]; /* through any, before this life */
 };
 
-/* A time of a series at which a value was offered; the value follows from both. */
-struct offered_sample {
-    int64_t time_ms;
-    bool acknowledged;
-};
-
 struct world_series {
     struct labels labels;
     uint16_t slot;
-    struct offered_sample *samples; /* [count], by time */
-    size_t count, capacity;
+    struct offered_series offered;
     struct time_list acknowledged; /* through any node */
 };
 
@@ -141,6 +138,8 @@ struct world_counts {
     uint64_t snapshots_prepared, snapshots_installed, entries_read_back, elections;
     uint64_t files_fetched, ranges_failed, files_resumed;
     uint64_t freezes, merges, flushes, series_forgotten;
+    uint64_t deletions, deletions_of_many, deletions_unanswered, samples_deleted, written_again;
+    uint64_t bits_flipped, files_scrubbed, damage_found, damage_read, damage_mended;
     uint64_t redirected, retried;
     uint64_t reads, reads_unreadable, reads_confirmed, samples_read, replicas_compared;
 };
@@ -185,7 +184,7 @@ struct world_change {
 };
 
 struct world_options {
-    uint64_t first_seed, last_seed;
+    struct seed_range seeds;
     uint64_t nodes, shards; /* 0: by the seed */
     uint64_t writes;        /* of clients, acknowledged */
     uint64_t without_rule;  /* of consensus; 0: none */
@@ -207,9 +206,13 @@ struct world {
 
     struct arena *arena; /* labels */
     struct world_series series[WORLD_SERIES];
+    uint64_t moment;     /* of attempts and deletions */
     size_t requests_out; /* of all kinds: each is answered before the end */
     bool is_ending;
     struct world_change change;
+
+    struct node *rotting; /* NULL: no file rots */
+    bool rot_is_over;
 
     bool has_cluster;
     uint8_t cluster_id[CLUSTER_ID_BYTES];
@@ -276,10 +279,29 @@ void world_forget_leaders(struct world *world);
 /* --- cluster_writes.c ------------------------------------------------------------------------- */
 
 void world_make_series(struct world *world);
-double offered_value(unsigned series, int64_t time_ms);
 void client_write(struct world *world, struct node *node);
 void node_forget_series(struct node *node);
 void time_list_add(struct time_list *list, int64_t time_ms);
+
+uint32_t world_shard_of(const struct world *world, unsigned series);
+
+/* --- cluster_deletions.c ---------------------------------------------------------------------- */
+
+void client_delete(struct world *world, struct node *node);
+
+/* --- cluster_rot.c ---------------------------------------------------------------------------- */
+
+/* One bit in a stored file of the one node where this happens, in seeds where it does. */
+void world_rot(struct world *world);
+
+/* Read all files of that node; what is found is fetched from others. */
+void world_scrub(struct world *world);
+
+/* So often that everything is found. */
+void world_find_rot(struct world *world);
+
+/* Whether a read may fail there. */
+bool node_is_rotting(const struct node *node);
 
 /* --- cluster_reads.c -------------------------------------------------------------------------- */
 

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checksum.h"
 #include "cluster_world.h"
 #include "shard/slots.h"
+#include "simulated_write.h"
 
 enum { SAMPLES_PER_WRITE = 16, RETRY_MS = 5000, PAUSE_FIRST_MS = 50, PAUSE_MS_MAX = 500 };
 
@@ -37,15 +37,11 @@ struct part {
     struct client *client;
     struct arena *arena;
     uint32_t shard_id;
+    uint64_t began_at;                     /* a moment */
     unsigned series_of[SAMPLES_PER_WRITE]; /* of new_series */
     uint32_t places[SAMPLES_PER_WRITE];    /* [count] in samples; the shard reorders its columns */
     size_t count;
 };
-
-double offered_value(unsigned series, int64_t time_ms)
-{
-    return (double)(hash64(&time_ms, sizeof time_ms, series) % 100000) / 8;
-}
 
 /* --- What was offered ------------------------------------------------------------------------ */
 
@@ -59,28 +55,11 @@ void time_list_add(struct time_list *list, int64_t time_ms)
     list->times_ms[list->count++] = time_ms;
 }
 
-static struct offered_sample *offer(struct world_series *series, int64_t time_ms)
+uint32_t world_shard_of(const struct world *world, unsigned series)
 {
-    size_t low = 0, high = series->count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (series->samples[middle].time_ms < time_ms)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low < series->count && series->samples[low].time_ms == time_ms)
-        return &series->samples[low];
-    if (series->count == series->capacity) {
-        series->capacity = series->capacity * 2 + 64;
-        series->samples = realloc(series->samples, series->capacity * sizeof *series->samples);
-        assert(series->samples != NULL);
-    }
-    memmove(&series->samples[low + 1], &series->samples[low],
-            (series->count - low) * sizeof *series->samples);
-    series->samples[low] = (struct offered_sample){.time_ms = time_ms};
-    series->count++;
-    return &series->samples[low];
+    struct slot_map map;
+    slot_map_init(&map, world->shard_count); /* as formation has it */
+    return slot_map_shard(&map, world->series[series].slot);
 }
 
 void world_make_series(struct world *world)
@@ -135,27 +114,18 @@ static struct part *part_create(struct client *client, uint32_t shard_id)
     part->client = client;
     part->arena = arena;
     part->shard_id = shard_id;
-    struct shard_write *write = &part->write.write;
-    write->tenant = TEXT("anonymous");
-    write->new_series = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->new_series);
-    write->ids = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->ids);
-    write->timestamps_ms = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->timestamps_ms);
-    write->values = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->values);
-    write->origins = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->origins);
-    write->stale_origins = arena_array(arena, SAMPLES_PER_WRITE, sizeof *write->stale_origins);
+    part->began_at = ++client->world->moment;
+    simulated_write_init(&part->write.write, arena, SAMPLES_PER_WRITE);
     return part;
 }
 
 static void part_add(struct part *part, uint32_t place)
 {
     const struct sample_of *sample = &part->client->samples[place];
-    struct shard_write *write = &part->write.write;
-    size_t at = write->float_count++;
     part->places[part->count++] = place;
-    write->ids[at] = name_series(part, sample->series);
-    write->timestamps_ms[at] = sample->time_ms;
-    write->values[at] = offered_value(sample->series, sample->time_ms);
-    write->origins[at] = place;
+    simulated_write_add(&part->write.write, name_series(part, sample->series), sample->series,
+                        sample->time_ms, place);
+    offered_attempt(&part->client->world->series[sample->series].offered, sample->time_ms);
 }
 
 /* --- Answers --------------------------------------------------------------------------------- */
@@ -232,10 +202,20 @@ static void acknowledge(struct part *part)
         const struct sample_of *sample = &client->samples[part->places[i]];
         struct world_series *series = &world->series[sample->series];
         client->stored[part->places[i]] = true;
-        offer(series, sample->time_ms)->acknowledged = true;
         time_list_add(&series->acknowledged, sample->time_ms);
         time_list_add(&client->node->acknowledged[sample->series], sample->time_ms);
         world->counts.samples_acknowledged++;
+    }
+}
+
+static void answer(struct part *part, enum offered_outcome outcome)
+{
+    struct world *world = part->client->world;
+    uint64_t moment = ++world->moment;
+    for (size_t i = 0; i < part->count; i++) {
+        const struct sample_of *sample = &part->client->samples[part->places[i]];
+        offered_answer(&world->series[sample->series].offered, sample->time_ms, part->began_at,
+                       moment, outcome);
     }
 }
 
@@ -275,12 +255,15 @@ static void part_done(struct replica_write *base)
     if (is_stored)
         learn(part);
     if (!is_stored || base->write.stale_count > 0) {
+        answer(part, OFFERED_UNKNOWN);
         client->failed = true;
     } else if (was_refused(part)) {
+        answer(part, OFFERED_UNKNOWN);
         client->refused = true;
         for (size_t i = 0; i < part->count; i++)
             client->stored[part->places[i]] = true; /* it is not sent again */
     } else {
+        answer(part, OFFERED_STORED);
         acknowledge(part);
     }
     arena_destroy(part->arena);
@@ -295,11 +278,9 @@ static void send(struct client *client)
 {
     struct world *world = client->world;
     struct part *parts[WORLD_SHARDS_MAX] = {NULL};
-    struct slot_map map;
-    slot_map_init(&map, world->shard_count); /* as formation has it */
     client->failed = false;
     for (uint32_t i = 0; i < SAMPLES_PER_WRITE; i++) {
-        uint32_t shard = slot_map_shard(&map, world->series[client->samples[i].series].slot);
+        uint32_t shard = world_shard_of(world, client->samples[i].series);
         if (client->stored[i])
             continue;
         if (parts[shard] == NULL)
@@ -320,13 +301,17 @@ static void send(struct client *client)
         conclude(client);
 }
 
-static int64_t choose_time(struct world *world)
+/* What was deleted may be written again; 0: nothing was. */
+static int64_t choose_deleted(struct world *world, unsigned series)
 {
-    int64_t now_ms = clock_now_ms(world->base->base.clock);
-    int64_t time_ms = now_ms - world_below(world, 5000);
-    if (world_chance(world, 8)) /* late, by up to some windows */
-        time_ms -= world_below(world, 6 * 3600 * 1000);
-    return time_ms - time_ms % 10;
+    const struct offered_series *offered = &world->series[series].offered;
+    for (size_t i = 0; i < 20 && offered->count > 0; i++) {
+        const struct offered_sample *sample =
+            &offered->samples[world_below(world, (uint32_t)offered->count)];
+        if (sample->deleted)
+            return sample->time_ms;
+    }
+    return 0;
 }
 
 void client_write(struct world *world, struct node *node)
@@ -336,8 +321,12 @@ void client_write(struct world *world, struct node *node)
     uint32_t from = (uint32_t)(clock_now_ms(world->base->base.clock) / 1800000);
     for (uint32_t i = 0; i < SAMPLES_PER_WRITE; i++) {
         samples[i].series = (from * 7 + world_below(world, WORLD_SERIES / 2)) % WORLD_SERIES;
-        samples[i].time_ms = choose_time(world);
-        (void)offer(&world->series[samples[i].series], samples[i].time_ms);
+        int64_t deleted_ms = world_chance(world, 10) ? choose_deleted(world, samples[i].series) : 0;
+        world->counts.written_again += deleted_ms != 0;
+        samples[i].time_ms =
+            deleted_ms != 0 ? deleted_ms
+                            : simulated_write_time(&world->random.base, world->base->base.clock);
+        (void)offered_add(&world->series[samples[i].series].offered, samples[i].time_ms);
     }
     world->counts.writes++;
     begin_client(world, node, samples, false);

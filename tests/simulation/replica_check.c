@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checksum.h"
 #include "replica_cluster.h"
 
 /* --- Samples --------------------------------------------------------------------------------- */
@@ -10,27 +9,11 @@
 static void check_series(struct replica_cluster *cluster, size_t node, unsigned number,
                          const struct sample_columns *columns, uint64_t *hash)
 {
-    const struct offered_series *series = &cluster->series[number];
-    size_t found = 0;
-    for (size_t i = 0; i < series->count; i++) {
-        const struct offered_sample *sample = &series->samples[i];
-        if (found < columns->count && columns->timestamps_ms[found] < sample->time_ms)
-            break;
-        if (found == columns->count || columns->timestamps_ms[found] > sample->time_ms) {
-            if (sample->acknowledged)
-                cluster_fail(cluster, "node %zu: series %u at %lld is lost", node, number,
-                             (long long)sample->time_ms);
-            continue;
-        }
-        if (columns->values[found] != offered_value(number, sample->time_ms))
-            cluster_fail(cluster, "node %zu: series %u at %lld is altered", node, number,
-                         (long long)sample->time_ms);
-        *hash = hash64(&sample->time_ms, sizeof sample->time_ms, *hash + number);
-        found++;
-    }
-    if (found < columns->count)
-        cluster_fail(cluster, "node %zu: series %u at %lld was never written", node, number,
-                     (long long)columns->timestamps_ms[found]);
+    int64_t time_ms;
+    const char *wrong = offered_check(&cluster->series[number], number, columns, hash, &time_ms);
+    if (wrong != NULL)
+        cluster_fail(cluster, "node %zu: series %u at %lld %s", node, number, (long long)time_ms,
+                     wrong);
 }
 
 static unsigned number_of(struct replica_cluster *cluster, struct labels labels)

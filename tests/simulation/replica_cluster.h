@@ -14,6 +14,7 @@
 
 #include "group/link.h"
 #include "journal/journal.h"
+#include "offered_samples.h"
 #include "replica/replica.h"
 #include "simulated_environment.h"
 #include "simulated_network.h"
@@ -54,17 +55,6 @@ struct cluster_node {
     bool failed;
 };
 
-/* A time of a series at which a value was offered; the value follows from both. */
-struct offered_sample {
-    int64_t time_ms;
-    bool acknowledged;
-};
-
-struct offered_series {
-    struct offered_sample *samples; /* [count], by time */
-    size_t count, capacity;
-};
-
 struct replica_counts {
     uint64_t writes, refused, acknowledged_samples, crashes, stops, crashes_in_operation, wiped,
         joined, removed;
@@ -87,6 +77,7 @@ struct replica_cluster {
     size_t rotting;    /* the node whose files rot */
     bool faulty_files; /* the double errs now and then */
     struct offered_series series[REPLICA_SERIES];
+    uint64_t moment; /* of attempts */
     bool scrubbing;
     size_t writes_in_flight;
     size_t requests_in_flight;
@@ -122,7 +113,6 @@ extern const struct file_fetcher_operations DOUBLE_FETCHER;
 
 /* --- replica_writes.c ----------------------------------------------------------------------- */
 
-double offered_value(unsigned series, int64_t time_ms);
 void cluster_write(struct replica_cluster *cluster, struct cluster_node *node);
 
 /* --- replica_check.c ------------------------------------------------------------------------ */

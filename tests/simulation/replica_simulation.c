@@ -18,9 +18,11 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "replica_cluster.h"
+#include "simulated_seeds.h"
 
 struct options {
-    uint64_t first_seed, last_seed, steps;
+    struct seed_range seeds;
+    uint64_t steps;
     bool verbose;
 };
 
@@ -383,18 +385,10 @@ static void cluster_destroy(struct replica_cluster *cluster)
         if (cluster->nodes[i].exists)
             simulated_disk_clear(&cluster->nodes[i].disk);
     for (size_t i = 0; i < REPLICA_SERIES; i++)
-        free(cluster->series[i].samples);
+        offered_clear(&cluster->series[i]);
     simulated_network_clear(&cluster->network);
     simulated_environment_destroy(cluster->world);
     free(cluster);
-}
-
-static void add_counts(struct replica_counts *sum, const struct replica_counts *counts)
-{
-    uint64_t *into = (uint64_t *)sum;
-    const uint64_t *from = (const uint64_t *)counts;
-    for (size_t i = 0; i < sizeof *sum / sizeof *into; i++)
-        into[i] += from[i];
 }
 
 static void print_status(struct replica_cluster *cluster)
@@ -425,27 +419,6 @@ static void print_status(struct replica_cluster *cluster)
             progress.is_installing, (unsigned long long)progress.files_done,
             (unsigned long long)progress.files_total);
     }
-}
-
-/* False when a check failed; what the run held is then not released. */
-static bool run_seed(uint64_t seed, const struct options *options, struct replica_counts *sum)
-{
-    jmp_buf failed;
-    struct replica_cluster *volatile cluster = cluster_create(seed);
-    cluster->on_failure = &failed;
-    if (setjmp(failed) != 0) {
-        printf("FAILED: seed %llu: %s\n", (unsigned long long)seed, cluster->failure);
-        print_status(cluster);
-        return false;
-    }
-    for (size_t i = 0; i < REPLICA_FOUNDERS; i++)
-        cluster_node_start(&cluster->nodes[i]);
-    for (uint64_t i = 0; i < options->steps; i++)
-        step(cluster);
-    cluster_heal_and_check(cluster);
-    add_counts(sum, &cluster->counts);
-    cluster_destroy(cluster);
-    return true;
 }
 
 static const char *const COUNT_NAMES[] = {
@@ -481,42 +454,44 @@ static const char *const COUNT_NAMES[] = {
     "files_resumed",
     "throttled_ms",
 };
-_Static_assert(sizeof COUNT_NAMES / sizeof COUNT_NAMES[0] ==
-                   sizeof(struct replica_counts) / sizeof(uint64_t),
-               "each has a name");
+enum { COUNTS = sizeof COUNT_NAMES / sizeof COUNT_NAMES[0] };
+_Static_assert(COUNTS == sizeof(struct replica_counts) / sizeof(uint64_t), "each has a name");
 
-/* Over many seeds every kind of thing must have happened. */
-static bool print_counts(const struct replica_counts *counts)
+/* False when a check failed; what the run held is then not released. */
+static bool run_seed(uint64_t seed, const struct options *options, struct replica_counts *sum)
 {
-    const uint64_t *values = (const uint64_t *)counts;
-    bool full = true;
-    for (size_t i = 0; i < sizeof *counts / sizeof *values; i++) {
-        printf("%s=%llu ", COUNT_NAMES[i], (unsigned long long)values[i]);
-        full &= values[i] != 0;
+    jmp_buf failed;
+    struct replica_cluster *volatile cluster = cluster_create(seed);
+    cluster->on_failure = &failed;
+    if (setjmp(failed) != 0) {
+        printf("FAILED: seed %llu: %s\n", (unsigned long long)seed, cluster->failure);
+        print_status(cluster);
+        return false;
     }
-    printf("\n");
-    return full;
+    for (size_t i = 0; i < REPLICA_FOUNDERS; i++)
+        cluster_node_start(&cluster->nodes[i]);
+    for (uint64_t i = 0; i < options->steps; i++)
+        step(cluster);
+    cluster_heal_and_check(cluster);
+    seed_counts_add(sum, &cluster->counts, COUNTS);
+    cluster_destroy(cluster);
+    return true;
 }
 
 static bool read_option(struct options *options, struct text argument)
 {
-    struct text name, value, first, last;
+    struct text name, value;
     if (!text_split(argument, '=', &name, &value))
         return text_equal(argument, TEXT("--verbose")) && (options->verbose = true);
     if (text_equal(name, TEXT("--steps")))
         return text_to_uint64(value, &options->steps);
-    if (!text_equal(name, TEXT("--seeds")))
-        return false;
-    return text_split(value, '-', &first, &last) ? text_to_uint64(first, &options->first_seed) &&
-                                                       text_to_uint64(last, &options->last_seed)
-                                                 : text_to_uint64(value, &options->first_seed) &&
-                                                       text_to_uint64(value, &options->last_seed);
+    return text_equal(name, TEXT("--seeds")) && seed_range_read(value, &options->seeds);
 }
 
 int main(int count, char **arguments)
 {
     enum { SEEDS_FOR_ALL = 100 };
-    struct options options = {.first_seed = 1, .last_seed = 200, .steps = 150};
+    struct options options = {.seeds = {1, 200}, .steps = 150};
     for (int i = 1; i < count; i++) {
         if (!read_option(&options, text_of(arguments[i]))) {
             fprintf(stderr, "unknown option %s\n", arguments[i]);
@@ -527,10 +502,10 @@ int main(int count, char **arguments)
         log_set_level(LOG_NOTHING);
     setvbuf(stdout, NULL, _IOLBF, 0);
     struct replica_counts sum = {0};
-    uint64_t failures = 0, seeds = options.last_seed - options.first_seed + 1;
-    for (uint64_t seed = options.first_seed; seed <= options.last_seed; seed++)
+    uint64_t failures = 0, seeds = options.seeds.last - options.seeds.first + 1;
+    for (uint64_t seed = options.seeds.first; seed <= options.seeds.last; seed++)
         failures += !run_seed(seed, &options, &sum);
-    bool full = print_counts(&sum);
+    bool full = seed_counts_print(&sum, COUNT_NAMES, COUNTS);
     printf("%llu of %llu seeds failed\n", (unsigned long long)failures, (unsigned long long)seeds);
     return failures > 0 || (seeds >= SEEDS_FOR_ALL && !full);
 }

@@ -1,0 +1,83 @@
+/* Bits that flip in stored files: of one node, so that the others have what it loses. Reading and
+ * merging may fail there, and say so, until the files are read as a whole and fetched anew. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cluster_world.h"
+
+bool node_is_rotting(const struct node *node)
+{
+    return node == node->world->rotting && !node->world->rot_is_over;
+}
+
+void world_rot(struct world *world)
+{
+    struct node *node = world->rotting;
+    if (node == NULL || !node->exists || node->disk.crashed)
+        return;
+    uint64_t size = 0;
+    char prefix[40];
+    snprintf(prefix, sizeof prefix, "shards/%04u/%s/", world_below(world, world->shard_count),
+             world_chance(world, 50) ? "parts" : "blocks");
+    const char *path = simulated_disk_choose(&node->disk, prefix, &size);
+    if (path == NULL || size == 0)
+        return;
+    simulated_disk_flip(&node->disk, path, simulated_disk_choose_bit(&node->disk, path));
+    world->counts.bits_flipped++;
+}
+
+/* --- Found ----------------------------------------------------------------------------------- */
+
+struct scrubbing {
+    struct shard_scrub scrub; /* first */
+    struct world *world;
+};
+
+static void scrubbed(struct shard_scrub *scrub, const struct error *error)
+{
+    struct scrubbing *scrubbing = (struct scrubbing *)scrub;
+    struct world_counts *counts = &scrubbing->world->counts;
+    (void)error; /* a shard that closes ends it */
+    counts->files_scrubbed += scrub->files;
+    counts->damage_found += scrub->damaged;
+    scrubbing->world->requests_out--;
+    free(scrubbing);
+}
+
+static void scrub(void *context, uint32_t shard_id, struct replica *replica)
+{
+    struct world *world = context;
+    (void)shard_id;
+    if (shard_is_scrubbed(replica_shard(replica)))
+        return;
+    struct scrubbing *scrubbing = calloc(1, sizeof *scrubbing);
+    assert(scrubbing != NULL);
+    *scrubbing = (struct scrubbing){.scrub = {.done = scrubbed}, .world = world};
+    world->requests_out++;
+    shard_scrub(replica_shard(replica), &scrubbing->scrub);
+}
+
+void world_scrub(struct world *world)
+{
+    struct node *node = world->rotting;
+    if (node != NULL && node->is_alive && node->host != NULL && !node->failed)
+        hosting_visit_loop(node->hosting, 0, scrub, world);
+}
+
+static bool nothing_is_out(struct world *world)
+{
+    return world->requests_out == 0;
+}
+
+/* A replica that missed much takes over files while they are read. */
+void world_find_rot(struct world *world)
+{
+    enum { TIMES = 2, PATIENCE_MS = 60000 };
+    for (int i = 0; i < TIMES && world->rotting != NULL; i++) {
+        world_scrub(world);
+        if (!world_await(world, nothing_is_out, PATIENCE_MS))
+            world_fail(world, "files are read without end");
+    }
+    world->rot_is_over = true;
+}
