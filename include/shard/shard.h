@@ -215,6 +215,10 @@ struct shard_scrub {
 void shard_scrub(struct shard *shard, struct shard_scrub *scrub);
 bool shard_is_scrubbed(const struct shard *shard);
 
+/* Something could not be read, for this reason. If that speaks of a file, and others have it, all
+ * are read as by shard_scrub, unless they are already or were a minute ago. On the loop. */
+void shard_suspect_files(struct shard *shard, const struct error *reason);
+
 /* The state that replicas have in common at their last durable freeze: the same index, the same
  * checksum, over ids, names of segments, parts and blocks with their content. Index 0: nothing is
  * frozen yet. On the loop. Errors: OUT_OF_MEMORY. */

@@ -20,6 +20,9 @@ void replica_answer(struct replica_write *write)
     shard_resolver_destroy(write->resolver);
     write->resolver = NULL;
     write->index = write->replica->applied_index;
+    /* A rotten file, say: it may be mended by then, or another replica lead. */
+    if (write->error.code != ERROR_NONE && write->error.code != ERROR_OUT_OF_MEMORY)
+        write->error.code = ERROR_UNAVAILABLE;
     write->task.run = answer_task;
     scheduler_post(write->origin, &write->task);
 }

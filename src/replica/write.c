@@ -25,6 +25,7 @@ static void resolve_done(struct job *job)
     shard_resolver_destroy(write->resolver);
     write->resolver = NULL;
     if (write->error.code != ERROR_NONE || replica->closing) {
+        shard_suspect_files(replica->shard, &write->error);
         if (write->error.code == ERROR_NONE)
             error_set(&write->error, ERROR_UNAVAILABLE, "shutting down");
         replica_answer(write);

@@ -236,6 +236,27 @@ bool shard_is_scrubbed(const struct shard *shard)
     return shard->scrub != NULL;
 }
 
+/* --- On suspicion ----------------------------------------------------------------------------- */
+
+static void suspicion_ended(struct shard_scrub *scrub, const struct error *error)
+{
+    (void)scrub, (void)error; /* what was found is noted and told */
+}
+
+void shard_suspect_files(struct shard *shard, const struct error *reason)
+{
+    enum { AGAIN_MS = 60 * 1000, BYTES_PER_SECOND = 64 * 1024 * 1024 };
+    uint64_t now_ms = clock_monotonic_ms(shard->options.environment->clock);
+    if (!damage_is_of_file(reason->code) || shard->peers.fetcher == NULL || shard->scrub != NULL ||
+        shard->closed != NULL ||
+        (shard->suspected_ms != 0 && now_ms - shard->suspected_ms < AGAIN_MS))
+        return;
+    shard->suspected_ms = now_ms;
+    shard->suspicion =
+        (struct shard_scrub){.done = suspicion_ended, .bytes_per_second = BYTES_PER_SECOND};
+    shard_scrub(shard, &shard->suspicion);
+}
+
 /* --- What replicas have in common ------------------------------------------------------------- */
 
 static void encode_file(struct byte_buffer *buffer, uint64_t index, uint32_t number,

@@ -172,6 +172,8 @@ struct shard {
     uint64_t repair_wait_ms, repair_due_ms, repair_turn;
     bool inputs_are_kept;      /* of merges whose outputs are damaged: strays, once all is sound */
     struct shard_scrub *scrub; /* running */
+    struct shard_scrub suspicion;
+    uint64_t suspected_ms; /* when it began; 0: never */
 
     /* Files from other replicas (shard_install.h). */
     struct shard_install *install;         /* wanted */

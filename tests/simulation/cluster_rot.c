@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cluster_world.h"
 
@@ -11,20 +12,51 @@ bool node_is_rotting(const struct node *node)
     return node == node->world->rotting && !node->world->rot_is_over;
 }
 
+/* --- Flipped --------------------------------------------------------------------------------- */
+
+static struct flipped_bit *find_flipped(struct world *world, const char *path)
+{
+    for (size_t i = 0; i < world->flipped_count; i++)
+        if (strcmp(world->flipped[i].path, path) == 0)
+            return &world->flipped[i];
+    return NULL;
+}
+
+/* Each file once, so that it is known how it was. */
 void world_rot(struct world *world)
 {
+    static const char *const FOLDERS[] = {"parts", "blocks", "series"};
     struct node *node = world->rotting;
-    if (node == NULL || !node->exists || node->disk.crashed)
+    if (node == NULL || !node->exists || node->disk.crashed ||
+        world->flipped_count == WORLD_FLIPS_MAX)
         return;
     uint64_t size = 0;
     char prefix[40];
     snprintf(prefix, sizeof prefix, "shards/%04u/%s/", world_below(world, world->shard_count),
-             world_chance(world, 50) ? "parts" : "blocks");
+             FOLDERS[world_below(world, 3)]);
     const char *path = simulated_disk_choose(&node->disk, prefix, &size);
-    if (path == NULL || size == 0)
+    if (path == NULL || size == 0 || find_flipped(world, path) != NULL)
         return;
-    simulated_disk_flip(&node->disk, path, simulated_disk_choose_bit(&node->disk, path));
+    struct flipped_bit *flipped = &world->flipped[world->flipped_count++];
+    snprintf(flipped->path, sizeof flipped->path, "%s", path);
+    flipped->bit = simulated_disk_choose_bit(&node->disk, path);
+    simulated_disk_flip(&node->disk, flipped->path, flipped->bit);
     world->counts.bits_flipped++;
+}
+
+bool world_mend_named(struct world *world, struct node *node, const struct error *error)
+{
+    const char *start = strstr(error->message, "'shards/");
+    if (node != world->rotting || error->code != ERROR_CORRUPT || start == NULL)
+        return false;
+    char path[DISK_PATH_MAX + 1];
+    snprintf(path, sizeof path, "%.*s", (int)strcspn(start + 1, "'"), start + 1);
+    struct flipped_bit *flipped = find_flipped(world, path);
+    if (flipped == NULL)
+        return false;
+    simulated_disk_flip(&node->disk, flipped->path, flipped->bit);
+    world->counts.starts_refused++;
+    return true;
 }
 
 /* --- Found ----------------------------------------------------------------------------------- */

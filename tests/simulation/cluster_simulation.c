@@ -337,6 +337,7 @@ static const char *const COUNT_NAMES[] = {
     "damage_found",
     "damage_read",
     "damage_mended",
+    "starts_refused",
     "redirected",
     "retried",
     "reads",

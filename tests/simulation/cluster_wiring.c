@@ -16,7 +16,7 @@ static bool may_fail(const struct node *node)
 void node_fatal(void *context, const struct error *error)
 {
     struct node *node = context;
-    if (!may_fail(node))
+    if (!may_fail(node) && !world_mend_named(node->world, node, error))
         world_fail(node->world, "%s stopped: %s", node->name, error->message);
     node->failed = true;
 }

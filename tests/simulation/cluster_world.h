@@ -38,7 +38,8 @@ enum {
     WORLD_NODES_MAX = 10,
     WORLD_SHARDS_MAX = 8,
     WORLD_SERIES = 48,
-    WORLD_IDS_MAX = 64,      /* node ids of a run */
+    WORLD_IDS_MAX = 64, /* node ids of a run */
+    WORLD_FLIPS_MAX = 64,
     WORLD_VERSIONS_MAX = 512 /* of the cluster's state, the latest */
 };
 
@@ -140,6 +141,7 @@ struct world_counts {
     uint64_t freezes, merges, flushes, series_forgotten;
     uint64_t deletions, deletions_of_many, deletions_unanswered, samples_deleted, written_again;
     uint64_t bits_flipped, files_scrubbed, damage_found, damage_read, damage_mended;
+    uint64_t starts_refused;
     uint64_t redirected, retried;
     uint64_t reads, reads_unreadable, reads_confirmed, samples_read, replicas_compared;
 };
@@ -191,6 +193,11 @@ struct world_options {
     bool until_failure, verbose;
 };
 
+struct flipped_bit {
+    char path[DISK_PATH_MAX + 1];
+    uint64_t bit;
+};
+
 struct world {
     uint64_t seed;
     const struct world_options *options;
@@ -211,7 +218,9 @@ struct world {
     bool is_ending;
     struct world_change change;
 
-    struct node *rotting; /* NULL: no file rots */
+    struct node *rotting;                        /* NULL: no file rots */
+    struct flipped_bit flipped[WORLD_FLIPS_MAX]; /* [flipped_count] of its files */
+    size_t flipped_count;
     bool rot_is_over;
 
     bool has_cluster;
@@ -299,6 +308,9 @@ void world_scrub(struct world *world);
 
 /* So often that everything is found. */
 void world_find_rot(struct world *world);
+
+/* The node does not start: whether it is for a file that an operator then had a copy of. */
+bool world_mend_named(struct world *world, struct node *node, const struct error *error);
 
 /* Whether a read may fail there. */
 bool node_is_rotting(const struct node *node);
