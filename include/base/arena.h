@@ -32,6 +32,10 @@ struct arena_account {
 
 /* Every byte is charged to `account`, which outlives the arena. NULL when memory is out. */
 struct arena *arena_create_charged(struct arena_account *account);
+
+/* Another arena under the same account, for a thread of its own; one without an account has no
+ * limit here. NULL when memory is out. */
+struct arena *arena_create_beside(const struct arena *arena);
 void arena_destroy(struct arena *arena);
 
 /* Forget every allocation; the first chunk is kept for reuse. */

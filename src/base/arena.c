@@ -82,6 +82,11 @@ struct arena *arena_create_charged(struct arena_account *account)
     return arena;
 }
 
+struct arena *arena_create_beside(const struct arena *arena)
+{
+    return arena_create_charged(arena->account);
+}
+
 static void chunks_free(struct chunk *chunk)
 {
     while (chunk != NULL) {

@@ -279,8 +279,8 @@ static enum error_code confirm_here(struct exchange *exchange, struct exchange_s
                              : exchange_confirm(exchange, &shard->replica, error);
 }
 
-/* The shards that are to be answered here together: one, or in mode GROUPS all of them. Those whose
- * replicas do not lead as they must are left out. */
+/* All shards that are to be answered here. Those whose replicas do not lead as they must are left
+ * out. */
 static enum error_code gather_here(struct exchange *exchange, struct exchange_group *group_out,
                                    struct error *error)
 {
@@ -297,8 +297,6 @@ static enum error_code gather_here(struct exchange *exchange, struct exchange_gr
             code = not_answered_here(exchange, shard, error);
         if (code != ERROR_NONE)
             return code;
-        if (exchange->options.mode == EXCHANGE_SHARDS)
-            break;
     }
     struct fanout_replicas *replicas = exchange->fanout->options.replicas;
     for (size_t i = 0; i < count; i++) {
@@ -328,7 +326,7 @@ static enum error_code run_here(struct exchange *exchange, struct error *error)
         }
         shard->answer.is_local = true;
         shard->answer.first = i == 0 ? frames : NULL;
-        shard->answer.group = group.indexes[0];
+        shard->answer.group = group.indexes[exchange->options.mode == EXCHANGE_GROUPS ? 0 : i];
         exchange_finish_shard(exchange, shard);
     }
     return ERROR_NONE;

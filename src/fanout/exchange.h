@@ -57,8 +57,9 @@ struct exchange_options {
     struct arena *arena;       /* for all that lives as long as the exchange */
     const atomic_bool *canceled;
     uint64_t deadline_ns; /* monotonic; 0: none but the fanout's */
-    /* Answer for one shard (or, in mode GROUPS, several). Called again for a shard only after an
-     * error. Frames that it sets stay its own. */
+    /* Answer for all shards that are here: for each of them, or in mode GROUPS for all together;
+     * only then there are frames, which stay its own. Called again for a shard only after an error,
+     * which must leave nothing of the answer behind. */
     enum error_code (*local)(void *context, const struct exchange_group *group,
                              struct answer_frame **frames_out, struct error *error);
     void *context;

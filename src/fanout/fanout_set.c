@@ -1,13 +1,18 @@
 #include "fanout_set.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdlib.h>
+
+#include "platform/no_wait.h"
+#include "platform/parallel.h"
 
 /* --- Types ----------------------------------------------------------------------------------- */
 
 /* Of one shard: either is NULL. */
 struct part {
     struct series_set *local;
+    struct arena *arena; /* of the local set, when it was selected beside others */
     struct series_list *remote;
     size_t end; /* index behind its last series in the whole */
 };
@@ -157,11 +162,19 @@ static void set_reader_close(struct series_reader *self)
     free(reader);
 }
 
+static void part_clear(struct part *part)
+{
+    series_set_close(part->local);
+    part->local = NULL;
+    arena_destroy(part->arena);
+    part->arena = NULL;
+}
+
 static void set_close(struct series_set *self)
 {
     struct fanout_set *set = (struct fanout_set *)self;
     for (size_t i = 0; i < set->part_count; i++)
-        series_set_close(set->parts[i].local);
+        part_clear(&set->parts[i]);
     exchange_close(set->exchange);
 }
 
@@ -194,11 +207,100 @@ struct fanout_set *fanout_set_create(const struct series_request *request,
     return set;
 }
 
-void fanout_set_put(struct fanout_set *set, size_t index, struct series_set *part)
+/* --- Selecting here -------------------------------------------------------------------------- */
+
+struct selecting {
+    struct fanout_set *set;
+    struct fanout_replicas *replicas;
+    const struct exchange_group *group;
+    pthread_mutex_t mutex; /* of the rest */
+    struct error error;    /* the first one */
+};
+
+static struct part *part_for(struct fanout_set *set, const struct exchange_group *group, size_t i)
 {
-    assert(index < set->part_count && set->parts[index].local == NULL);
-    set->parts[index].local = part;
+    size_t place = group->indexes == NULL ? i : group->indexes[i];
+    assert(place < set->part_count);
+    return &set->parts[place];
 }
+
+static bool has_failed(struct selecting *selecting)
+{
+    pthread_mutex_lock(&selecting->mutex);
+    bool failed = selecting->error.code != ERROR_NONE;
+    pthread_mutex_unlock(&selecting->mutex);
+    return failed;
+}
+
+static void note_failure(struct selecting *selecting, const struct error *error)
+{
+    pthread_mutex_lock(&selecting->mutex);
+    if (selecting->error.code == ERROR_NONE)
+        selecting->error = *error;
+    pthread_mutex_unlock(&selecting->mutex);
+}
+
+static enum error_code select_one(const struct selecting *selecting, size_t i,
+                                  const struct series_request *request, struct error *error)
+{
+    struct fanout_replicas *replicas = selecting->replicas;
+    struct part *part = part_for(selecting->set, selecting->group, i);
+    assert(part->local == NULL);
+    return series_source_select(
+        replicas->operations->source(replicas, &selecting->group->replicas[i]), request,
+        &part->local, error);
+}
+
+static void select_beside(void *context, size_t i, size_t lane)
+{
+    struct selecting *selecting = context;
+    struct part *part = part_for(selecting->set, selecting->group, i);
+    struct error error;
+    (void)lane;
+    if (has_failed(selecting))
+        return;
+    struct series_request request = *selecting->set->request;
+    part->arena = request.arena = arena_create_beside(request.arena);
+    if (part->arena == NULL)
+        error_set(&error, ERROR_OUT_OF_MEMORY, "the query needs too much memory");
+    if (part->arena == NULL || select_one(selecting, i, &request, &error) != ERROR_NONE)
+        note_failure(selecting, &error);
+}
+
+static enum error_code select_in_turn(struct selecting *selecting, struct error *error)
+{
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < selecting->group->count; i++)
+        code = select_one(selecting, i, selecting->set->request, error);
+    return code;
+}
+
+/* Shards are as large as each other, so each is a part. */
+static enum error_code select_together(struct selecting *selecting, struct worker_pool *pool,
+                                       struct error *error)
+{
+    pthread_mutex_init(&selecting->mutex, NULL);
+    parallel_run(pool, selecting->group->count, select_beside, selecting);
+    pthread_mutex_destroy(&selecting->mutex);
+    if (selecting->error.code != ERROR_NONE)
+        *error = selecting->error;
+    return selecting->error.code;
+}
+
+enum error_code fanout_set_select(struct fanout_set *set, struct fanout *fanout,
+                                  const struct exchange_group *group, struct error *error)
+{
+    struct worker_pool *pool = fanout->options.pool;
+    struct selecting selecting = {.set = set, .replicas = fanout->options.replicas, .group = group};
+    bool alone = group->count < 2 || pool == NULL || no_wait_applies();
+    enum error_code code =
+        alone ? select_in_turn(&selecting, error) : select_together(&selecting, pool, error);
+    for (size_t i = 0; code != ERROR_NONE && i < group->count; i++)
+        part_clear(part_for(set, group, i));
+    return code;
+}
+
+/* --- Completing ------------------------------------------------------------------------------ */
 
 static enum error_code read_answer(struct fanout_set *set, const struct exchange_answer *answer,
                                    struct series_list **list_out, struct error *error)

@@ -15,8 +15,11 @@ struct fanout_set;
 struct fanout_set *fanout_set_create(const struct series_request *request,
                                      struct exchange *exchange, size_t count);
 
-/* The set of the shard at `index`, which is of a replica here; owned from then on. */
-void fanout_set_put(struct fanout_set *set, size_t index, struct series_set *part);
+/* Select from the replicas of a group here, at once by the threads that are idle; all of them or,
+ * with an error, none. Without indexes they are all the shards there are. Errors: as of a select.
+ */
+enum error_code fanout_set_select(struct fanout_set *set, struct fanout *fanout,
+                                  const struct exchange_group *group, struct error *error);
 
 /* All shards have answered: read what other nodes sent, count. Errors: CORRUPT, UNSUPPORTED, LIMIT,
  * OUT_OF_MEMORY. */

@@ -7,18 +7,11 @@ static enum error_code group_select(struct series_source *self,
                                     struct series_set **set_out, struct error *error)
 {
     struct group_source *source = (struct group_source *)self;
-    struct fanout_replicas *replicas = source->fanout->options.replicas;
     struct fanout_set *set = fanout_set_create(request, NULL, source->count);
     if (set == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "the query needs too much memory");
-    enum error_code code = ERROR_NONE;
-    for (size_t i = 0; code == ERROR_NONE && i < source->count; i++) {
-        struct series_set *part;
-        code = series_source_select(replicas->operations->source(replicas, &source->replicas[i]),
-                                    request, &part, error);
-        if (code == ERROR_NONE)
-            fanout_set_put(set, i, part);
-    }
+    struct exchange_group all = {.replicas = source->replicas, .count = source->count};
+    enum error_code code = fanout_set_select(set, source->fanout, &all, error);
     if (code == ERROR_NONE)
         code = fanout_set_complete(set, error);
     if (code != ERROR_NONE) {

@@ -23,13 +23,17 @@ static enum error_code answer_here(void *context, const struct exchange_group *g
     struct asking *asking = context;
     struct fanout_replicas *replicas = asking->fanout->options.replicas;
     struct metadata_request request = *asking->request;
-    bool damaged = false;
+    enum error_code code = ERROR_NONE;
     (void)frames_out;
     request.visit = visit;
     request.context = asking;
-    enum error_code code = replicas->operations->visit_metadata(replicas, &group->replicas[0],
-                                                                &request, &damaged, error);
-    asking->damaged |= damaged;
+    /* Told twice, when an error sends the question elsewhere, is not told differently. */
+    for (size_t i = 0; code == ERROR_NONE && i < group->count; i++) {
+        bool damaged = false;
+        code = replicas->operations->visit_metadata(replicas, &group->replicas[i], &request,
+                                                    &damaged, error);
+        asking->damaged |= damaged;
+    }
     return code;
 }
 

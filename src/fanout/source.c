@@ -41,37 +41,37 @@ static enum error_code add_series(struct asking *asking, const struct series_exe
     return ERROR_NONE;
 }
 
+static enum error_code read_here(struct asking *asking, struct series_source *source,
+                                 struct error *error)
+{
+    const struct series_request *request = asking->request;
+    if (asking->question.kind == QUESTION_LABEL_NAMES)
+        return series_source_label_names(source, request, asking->texts, error);
+    if (asking->question.kind == QUESTION_LABEL_VALUES)
+        return series_source_label_values(source, request, asking->question.name, asking->texts,
+                                          error);
+    struct series_exemplars *found;
+    size_t count;
+    enum error_code code = series_source_exemplars(source, request, &found, &count, error);
+    return code != ERROR_NONE || count == 0 ? code : add_series(asking, found, count, error);
+}
+
 static enum error_code answer_here(void *context, const struct exchange_group *group,
                                    struct answer_frame **frames_out, struct error *error)
 {
     struct asking *asking = context;
-    const struct fanout_replica *replica = &group->replicas[0];
-    (void)frames_out;
     struct fanout_replicas *replicas = asking->fanout->options.replicas;
-    struct series_source *source = replicas->operations->source(replicas, replica);
-    const struct series_request *request = asking->request;
-    struct series_set *set;
+    size_t exemplars_before = asking->exemplar_count;
     enum error_code code = ERROR_NONE;
-    switch (asking->question.kind) {
-    case QUESTION_SELECT:
-        code = series_source_select(source, request, &set, error);
-        if (code == ERROR_NONE)
-            fanout_set_put(asking->set, group->indexes[0], set);
-        return code;
-    case QUESTION_LABEL_NAMES:
-        return series_source_label_names(source, request, asking->texts, error);
-    case QUESTION_LABEL_VALUES:
-        return series_source_label_values(source, request, asking->question.name, asking->texts,
-                                          error);
-    case QUESTION_EXEMPLARS:
-    case QUESTION_METADATA:
-    case QUESTION_PARTIAL:
-        break;
-    }
-    struct series_exemplars *found;
-    size_t count;
-    code = series_source_exemplars(source, request, &found, &count, error);
-    return code != ERROR_NONE || count == 0 ? code : add_series(asking, found, count, error);
+    (void)frames_out;
+    if (asking->question.kind == QUESTION_SELECT)
+        return fanout_set_select(asking->set, asking->fanout, group, error);
+    for (size_t i = 0; code == ERROR_NONE && i < group->count; i++)
+        code =
+            read_here(asking, replicas->operations->source(replicas, &group->replicas[i]), error);
+    if (code != ERROR_NONE)
+        asking->exemplar_count = exemplars_before; /* names and values may come twice */
+    return code;
 }
 
 static enum error_code begin(struct asking *asking, const struct fanout_source *source,

@@ -417,6 +417,7 @@ static inline void node_open(struct node *node, uint64_t id, const struct cluste
     options.replicas = &node->replicas.base;
     options.clock = clock_system();
     options.loop_count = 1;
+    options.pool = node->pool;
     assert_int_equal(fanout_create(&options, &node->fanout, &error), ERROR_NONE);
     fanout_set_node(node->fanout, id);
     assert_int_equal(loop_start(node->loop, &error), ERROR_NONE);
