@@ -15,7 +15,8 @@ case " $* " in
 *)
     "$here/../deploy/install-dependencies.sh"
     cmake -S "$here/.." --preset release >/dev/null
-    cmake --build "$here/../build/release" --target gnomon chaos_switch slow_disk moved_clock >/dev/null
+    cmake --build "$here/../build/release" --target gnomon chaos_switch slow_disk moved_clock \
+        integration_writer >/dev/null
     ;;
 esac
 exec python3 -B "$here/harness/main.py" "$@"

@@ -19,10 +19,15 @@ import isolation # noqa: E402
 import network as networks # noqa: E402
 from checker import final, findings # noqa: E402
 from report import report # noqa: E402
-from scenarios import catalog, leader_kills, notices # noqa: E402
+from scenarios import catalog, leader_kills, moves, notices, overload # noqa: E402
 from workload import history, readers, requests, writers # noqa: E402
 
-LEADER_KILLS, NOTICES = "leader-kills", "notices"
+NOTICES = "notices"
+MEASUREMENTS = {
+    "leader-kills": (leader_kills.measure, "how long writes stop when a leader is killed"),
+    "moves": (moves.measure, "what writes feel of replicas that move; five nodes"),
+    "overload": (overload.measure, "memory under three times the load, with a slow follower"),
+}
 # A cluster of which a minority is hurt takes writes again within this.
 UNAVAILABLE_LIMIT_S = 30
 JOIN_S = 60
@@ -50,7 +55,7 @@ class Run:
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="chaos/run.sh", description=__doc__)
-    parser.add_argument("scenario", help="`list`, `leader-kills`, or one of the list")
+    parser.add_argument("scenario", help="`list`, or one of the list")
     parser.add_argument("--nodes", type=int, choices=(1, 3, 5), default=3)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--duration", type=float, help="seconds of faults")
@@ -69,13 +74,15 @@ def parse(arguments):
 def list_scenarios():
     for name, scenario in catalog.SCENARIOS.items():
         print(f"{name:16} {scenario.duration_s:4} s  {scenario.description}")
-    print(f"{LEADER_KILLS:16}         how long writes stop when a leader is killed")
+    for name, (_, description) in MEASUREMENTS.items():
+        print(f"{name:16}         {description}")
     print(f"{NOTICES:16}         no faults: proves that the checker notices what is wrong")
 
 
 def find_tools(build):
     tools = {"gnomon": "gnomon", "switch": "chaos/chaos_switch", "slow_disk": "chaos/libslow_disk.so",
-             "moved_clock": "tests/support/moved_clock/libmoved_clock.so"}
+             "moved_clock": "tests/support/moved_clock/libmoved_clock.so",
+             "writer": "tests/integration/integration_writer"}
     tools = {name: os.path.abspath(os.path.join(build, path)) for name, path in tools.items()}
     for path in tools.values():
         if not os.path.exists(path):
@@ -131,8 +138,9 @@ def perform(run, cluster, options, scenario, director):
     try:
         if options.scenario == NOTICES:
             return notices.perform(run, cluster, lambda: stop_load(run, threads))
-        if options.scenario == LEADER_KILLS:
-            leader_kills.measure(run, cluster, options.count)
+        if options.scenario in MEASUREMENTS:
+            measure, _ = MEASUREMENTS[options.scenario]
+            measure(run, cluster, options)
         else:
             director.direct(options.duration or scenario.duration_s)
             cluster.heal()
@@ -158,7 +166,7 @@ def perform(run, cluster, options, scenario, director):
 
 
 def execute(options):
-    measuring = options.scenario == LEADER_KILLS
+    measuring = options.scenario in MEASUREMENTS
     scenario = catalog.SCENARIOS.get(options.scenario, catalog.Scenario("", ()))
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     print(f"{options.scenario}: {options.nodes} nodes, seed {seed}", flush=True)
@@ -177,6 +185,7 @@ def execute(options):
         isolation.skip("these faults need more than one node")
     cluster = clusters.Cluster(folder, names, network, tools, clusters.Options(
         any(kind.needs_small_disks for kind in kinds.values()),
+        options.scenario == "overload" or
         any(kind.needs_slow_disks for kind in kinds.values()),
         any(kind.needs_moved_clocks for kind in kinds.values()),
         dict(one.split("=", 1) for one in options.set)))
@@ -203,7 +212,7 @@ def main():
     if options.scenario == "list":
         list_scenarios()
         return 0
-    if options.scenario not in (*catalog.SCENARIOS, LEADER_KILLS, NOTICES):
+    if options.scenario not in (*catalog.SCENARIOS, *MEASUREMENTS, NOTICES):
         print(f"chaos: no scenario '{options.scenario}'; `chaos/run.sh list` has them",
               file=sys.stderr)
         return 2

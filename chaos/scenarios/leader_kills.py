@@ -26,10 +26,10 @@ def wait_until_accepted(run, begun_after):
     return None
 
 
-def measure(run, cluster, count):
+def measure(run, cluster, options):
     """Prints each and the distribution; returns seconds, None for one that never resumed."""
     times = []
-    for number in range(count):
+    for number in range(options.count):
         time.sleep(SETTLE_S)
         node = leader_of_most(cluster)
         if node is None:

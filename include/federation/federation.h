@@ -139,6 +139,7 @@ struct federation_statistics {
     uint64_t asked;
     uint64_t pruned; /* not asked, since no selector fits its labels */
     uint64_t failed;
+    bool is_silent; /* nothing comes from it: it is not asked until it answers again */
     uint64_t received_bytes_sub_query;
     uint64_t received_bytes_select;
 };

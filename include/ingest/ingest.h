@@ -97,8 +97,9 @@ void ingest_set_slots(struct ingest *ingest, const struct slot_map *slots);
 /* As the cluster has it, whatever the options said: before a series was stored. */
 void ingest_set_spread(struct ingest *ingest, uint32_t spread);
 
-/* Nothing is sent again any more: requests that wait to do so end now, INGEST_UNAVAILABLE. */
-void ingest_drain(struct ingest *ingest);
+/* In `patience_ms` from now nothing is sent again any more: requests that would wait to do so end,
+ * INGEST_UNAVAILABLE. With 0 at once, those that wait now among them. */
+void ingest_drain(struct ingest *ingest, uint64_t patience_ms);
 
 enum ingest_status {
     INGEST_STORED,      /* everything valid; 2xx */

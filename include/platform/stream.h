@@ -145,8 +145,11 @@ enum error_code listener_open(struct loop *loop, const struct listener_options *
  */
 enum error_code listener_check_free(const char *address, struct error *error);
 
-/* Accept no more; accepted streams live on. NULL is fine. */
+/* Accept no more; accepted streams live on, who waits to be accepted is reset. NULL is fine. */
 void listener_close(struct listener *listener);
+
+/* Accept who waits, then close. NULL is fine. */
+void listener_finish(struct listener *listener);
 
 /* The port in use, host byte order. */
 uint16_t listener_port(const struct listener *listener);

@@ -16,9 +16,10 @@ static const char *const PATHS[REMOTE_PATHS] = {
 
 static void remote_clear(struct remote *remote)
 {
+    const struct target *target = &remote->target;
     char *const texts[] = {
-        remote->name,     remote->url,  remote->ca_path,  remote->certificate_path,
-        remote->key_path, remote->user, remote->password, remote->token};
+        remote->name,     target->url,  target->ca_path,  target->certificate_path,
+        target->key_path, target->user, target->password, target->token};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
 }
@@ -35,16 +36,17 @@ static bool copy(char **target, const char *source)
 static enum error_code remote_init(struct remote *remote, struct arena *arena,
                                    const struct federation_cluster *cluster, struct error *error)
 {
+    struct target *target = &remote->target;
     struct label *labels = arena_array(arena, cluster->label_count + 1, sizeof *labels);
     if (labels == NULL || !copy(&remote->name, cluster->name) ||
-        !copy(&remote->url, cluster->url) || !copy(&remote->ca_path, cluster->ca_path) ||
-        !copy(&remote->certificate_path, cluster->certificate_path) ||
-        !copy(&remote->key_path, cluster->key_path) || !copy(&remote->user, cluster->user) ||
-        !copy(&remote->password, cluster->password) || !copy(&remote->token, cluster->token))
+        !copy(&target->url, cluster->url) || !copy(&target->ca_path, cluster->ca_path) ||
+        !copy(&target->certificate_path, cluster->certificate_path) ||
+        !copy(&target->key_path, cluster->key_path) || !copy(&target->user, cluster->user) ||
+        !copy(&target->password, cluster->password) || !copy(&target->token, cluster->token))
         return error_set(error, ERROR_OUT_OF_MEMORY, "federation");
-    for (size_t end = remote->url == NULL ? 0 : strlen(remote->url);
-         end > 0 && remote->url[end - 1] == '/'; end--)
-        remote->url[end - 1] = '\0';
+    for (size_t end = target->url == NULL ? 0 : strlen(target->url);
+         end > 0 && target->url[end - 1] == '/'; end--)
+        target->url[end - 1] = '\0';
     for (size_t i = 0; i < cluster->label_count; i++)
         labels[i] = cluster->labels[i];
     remote->labels = labels_build(arena, labels, cluster->label_count);
@@ -126,14 +128,8 @@ enum error_code federation_ask(struct federation_read *read, size_t cluster, enu
     struct federation *federation = read->federation;
     struct remote *remote = &federation->remotes[cluster];
     struct transfer_options options = {
-        .url = remote->url,
+        .target = &remote->target,
         .path = PATHS[path],
-        .ca_path = remote->ca_path,
-        .certificate_path = remote->certificate_path,
-        .key_path = remote->key_path,
-        .user = remote->user,
-        .password = remote->password,
-        .token = remote->token,
         .tenant = read->tenant,
         .timeout_ms = federation_timeout_ms(federation, deadline_ns),
         .memory = federation->options.memory,
@@ -232,6 +228,8 @@ void federation_statistics(const struct federation *federation, size_t cluster,
         .asked = remote->asked,
         .pruned = remote->pruned,
         .failed = remote->failed,
+        .is_silent =
+            target_silent_ms(&remote->target, clock_monotonic_ms(federation->options.clock)) > 0,
         .received_bytes_sub_query = remote->received_bytes[REMOTE_SUB_QUERY],
         .received_bytes_select = remote->received_bytes[REMOTE_SELECT],
     };

@@ -3,6 +3,7 @@
  *
  *   federation.c   life, clusters, what is known of a read
  *   transfer.c     HTTP requests and the thread that moves them
+ *   target.c, probes.c   where clusters are, and which of them say nothing
  *   distributor.c  sub-queries: this cluster and others as places
  *   source.c, metadata.c, list_set.c   series and the rest of all of them
  *   selection*.c   the bytes of what is asked besides sub-queries, and their answers
@@ -19,9 +20,7 @@ enum remote_path { REMOTE_SUB_QUERY, REMOTE_SELECT, REMOTE_PATHS };
 /* Texts belong to it. */
 struct remote {
     char *name;
-    char *url;
-    char *ca_path, *certificate_path, *key_path;
-    char *user, *password, *token;
+    struct target target;
     struct labels labels; /* in the federation's arena */
     _Atomic uint64_t asked, pruned, failed;
     _Atomic uint64_t received_bytes[REMOTE_PATHS];

@@ -1,18 +1,19 @@
 #include "transfer.h"
 
 #include <assert.h>
-#include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "probes.h"
+
 enum {
     ANSWER_BYTES_MAX = 1 << 30,
-    CONNECT_TIMEOUT_MS = 3000,
     CONNECTIONS_KEPT = 64,
     POLL_MS = 1000,
+    POLL_BUSY_MS = 200,
     LOOK_MS = 20, /* how soon a cancellation is seen */
     NS_PER_MS = 1000 * 1000,
 };
@@ -21,7 +22,10 @@ enum {
 
 struct transfer {
     struct transfers *transfers;
-    struct transfer *next; /* in the queue of new ones */
+    struct transfer *next; /* in the queue of new ones; then among those under way */
+    struct transfer **link;
+    struct target *target;
+    uint64_t begun_ms;
     CURL *curl;
     struct curl_slist *headers;
     struct byte_buffer body;   /* of the request */
@@ -29,7 +33,6 @@ struct transfer {
     struct arena_account *memory;
     uint64_t charged_bytes;
     _Atomic uint64_t *bytes_total;
-    const char *url;
     bool is_over_memory;
     atomic_bool is_canceled;
     char reason[CURL_ERROR_SIZE];
@@ -50,6 +53,9 @@ struct transfers {
     struct transfer *queue;
     bool is_over;
     _Atomic size_t count; /* that exist */
+
+    struct transfer *active; /* the thread's, as is the rest */
+    struct probes probes;
 };
 
 /* --- One transfer ---------------------------------------------------------------------------- */
@@ -75,6 +81,7 @@ static size_t take(char *bytes, size_t size, size_t count, void *context)
     size_t taken = size * count;
     struct byte_buffer *answer = &transfer->answer;
     atomic_fetch_add_explicit(transfer->bytes_total, taken, memory_order_relaxed);
+    target_heard(transfer->target, clock_monotonic_ms(transfer->transfers->clock));
     if (taken > ANSWER_BYTES_MAX - answer->size) {
         transfer->is_over_memory = true;
         return 0;
@@ -116,37 +123,10 @@ static bool set_headers(struct transfer *transfer, struct text tenant)
            curl_easy_setopt(transfer->curl, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK;
 }
 
-static bool set_access(CURL *curl, const struct transfer_options *options)
-{
-    bool set = true;
-    if (options->ca_path != NULL)
-        set = set && curl_easy_setopt(curl, CURLOPT_CAINFO, options->ca_path) == CURLE_OK;
-    if (options->certificate_path != NULL)
-        set = set && curl_easy_setopt(curl, CURLOPT_SSLCERT, options->certificate_path) == CURLE_OK;
-    if (options->key_path != NULL)
-        set = set && curl_easy_setopt(curl, CURLOPT_SSLKEY, options->key_path) == CURLE_OK;
-    if (options->user != NULL)
-        set = set && curl_easy_setopt(curl, CURLOPT_USERNAME, options->user) == CURLE_OK &&
-              curl_easy_setopt(curl, CURLOPT_PASSWORD,
-                               options->password == NULL ? "" : options->password) == CURLE_OK;
-    if (options->token != NULL)
-        set = set && curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BEARER) == CURLE_OK &&
-              curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, options->token) == CURLE_OK;
-    return set;
-}
-
 static bool set_up(struct transfer *transfer, const struct transfer_options *options)
 {
     CURL *curl = transfer->curl;
-    char url[2048];
-    int size = snprintf(url, sizeof url, "%s%s", options->url, options->path);
-    long timeout_ms =
-        options->timeout_ms > 1000 * 1000 * 1000 ? 1000 * 1000 * 1000 : (long)options->timeout_ms;
-    return size > 0 && (size_t)size < sizeof url &&
-           curl_easy_setopt(curl, CURLOPT_URL, url) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK &&
+    return target_prepare(options->target, curl, options->path, options->timeout_ms) &&
            curl_easy_setopt(curl, CURLOPT_POST, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_POSTFIELDS, (char *)transfer->body.bytes) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)transfer->body.size) ==
@@ -156,12 +136,9 @@ static bool set_up(struct transfer *transfer, const struct transfer_options *opt
            curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_XFERINFODATA, transfer) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS) ==
-               CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, transfer->reason) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PRIVATE, transfer) == CURLE_OK &&
-           set_access(curl, options) && set_headers(transfer, options->tenant);
+           set_headers(transfer, options->tenant);
 }
 
 /* --- The thread ------------------------------------------------------------------------------ */
@@ -180,7 +157,36 @@ static void transfer_done(struct transfer *transfer, CURLcode outcome)
         transfer_free(transfer);
 }
 
-static void take_queue(struct transfers *transfers)
+static void leave(struct transfer *transfer)
+{
+    *transfer->link = transfer->next;
+    if (transfer->next != NULL)
+        transfer->next->link = transfer->link;
+}
+
+static void begin(struct transfers *transfers, struct transfer *transfer, uint64_t now_ms)
+{
+    uint64_t silent_ms = target_silent_ms(transfer->target, now_ms);
+    if (silent_ms > 0) {
+        snprintf(transfer->reason, sizeof transfer->reason,
+                 "nothing came from it for %.1f s, it is asked again every second",
+                 (double)silent_ms / 1000);
+        transfer_done(transfer, CURLE_OPERATION_TIMEDOUT);
+        return;
+    }
+    if (curl_multi_add_handle(transfers->multi, transfer->curl) != CURLM_OK) {
+        transfer_done(transfer, CURLE_OUT_OF_MEMORY);
+        return;
+    }
+    transfer->begun_ms = now_ms;
+    transfer->next = transfers->active;
+    transfer->link = &transfers->active;
+    if (transfer->next != NULL)
+        transfer->next->link = &transfer->next;
+    transfers->active = transfer;
+}
+
+static void take_queue(struct transfers *transfers, uint64_t now_ms)
 {
     pthread_mutex_lock(&transfers->lock);
     struct transfer *transfer = transfers->queue;
@@ -188,42 +194,88 @@ static void take_queue(struct transfers *transfers)
     pthread_mutex_unlock(&transfers->lock);
     while (transfer != NULL) {
         struct transfer *next = transfer->next;
-        if (curl_multi_add_handle(transfers->multi, transfer->curl) != CURLM_OK)
-            transfer_done(transfer, CURLE_OUT_OF_MEMORY);
+        begin(transfers, transfer, now_ms);
         transfer = next;
     }
 }
 
-static void take_outcomes(struct transfers *transfers)
+/* Nobody waits for a cluster that does not even say that it is well. */
+static void give_up(struct transfers *transfers, const struct target *target)
+{
+    struct transfer *next;
+    for (struct transfer *transfer = transfers->active; transfer != NULL; transfer = next) {
+        next = transfer->next;
+        if (transfer->target != target)
+            continue;
+        curl_multi_remove_handle(transfers->multi, transfer->curl);
+        leave(transfer);
+        snprintf(transfer->reason, sizeof transfer->reason, "nothing comes from it");
+        transfer_done(transfer, CURLE_OPERATION_TIMEDOUT);
+    }
+}
+
+static void take_outcomes(struct transfers *transfers, uint64_t now_ms)
 {
     int left;
     CURLMsg *message;
     while ((message = curl_multi_info_read(transfers->multi, &left)) != NULL) {
         struct transfer *transfer;
+        struct target *silent;
         CURL *curl = message->easy_handle;
         CURLcode outcome = message->data.result;
+        if (probes_take(&transfers->probes, curl, outcome, now_ms, &silent)) {
+            if (silent != NULL)
+                give_up(transfers, silent);
+            continue;
+        }
         curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&transfer);
         curl_multi_remove_handle(transfers->multi, curl);
+        leave(transfer);
+        if (outcome == CURLE_OK)
+            target_heard(transfer->target, now_ms);
+        else if (outcome == CURLE_OPERATION_TIMEDOUT)
+            probes_suspect(&transfers->probes, transfer->target, now_ms);
         transfer_done(transfer, outcome);
     }
+}
+
+static void suspect_silent(struct transfers *transfers, uint64_t now_ms)
+{
+    for (const struct transfer *transfer = transfers->active; transfer != NULL;
+         transfer = transfer->next) {
+        uint64_t since_ms = atomic_load_explicit(&transfer->target->heard_ms, memory_order_relaxed);
+        if (since_ms < transfer->begun_ms)
+            since_ms = transfer->begun_ms;
+        if (now_ms >= since_ms + PROBES_PATIENCE_MS)
+            probes_suspect(&transfers->probes, transfer->target, now_ms);
+    }
+    probes_look(&transfers->probes, now_ms);
+}
+
+static bool is_over(struct transfers *transfers)
+{
+    pthread_mutex_lock(&transfers->lock);
+    bool over = transfers->is_over && transfers->queue == NULL && transfers->active == NULL;
+    pthread_mutex_unlock(&transfers->lock);
+    return over;
 }
 
 static void *thread_main(void *context)
 {
     struct transfers *transfers = context;
     pthread_setname_np(pthread_self(), "federation");
-    for (;;) {
+    while (!is_over(transfers)) {
         int running;
-        take_queue(transfers);
+        uint64_t now_ms = clock_monotonic_ms(transfers->clock);
+        take_queue(transfers, now_ms);
         curl_multi_perform(transfers->multi, &running);
-        take_outcomes(transfers);
-        pthread_mutex_lock(&transfers->lock);
-        bool is_over = transfers->is_over && transfers->queue == NULL && running == 0;
-        pthread_mutex_unlock(&transfers->lock);
-        if (is_over)
-            return NULL;
-        curl_multi_poll(transfers->multi, NULL, 0, POLL_MS, NULL);
+        take_outcomes(transfers, now_ms);
+        suspect_silent(transfers, now_ms);
+        bool is_busy = transfers->active != NULL || probes_are_needed(&transfers->probes);
+        curl_multi_poll(transfers->multi, NULL, 0, is_busy ? POLL_BUSY_MS : POLL_MS, NULL);
     }
+    probes_clear(&transfers->probes);
+    return NULL;
 }
 
 /* --- Life ------------------------------------------------------------------------------------ */
@@ -240,6 +292,7 @@ enum error_code transfers_create(struct clock *clock, struct transfers **transfe
         free(transfers);
         return error_set(error, ERROR_OUT_OF_MEMORY, "federation");
     }
+    transfers->probes.multi = transfers->multi;
     curl_multi_setopt(transfers->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
     pthread_mutex_init(&transfers->lock, NULL);
     int status = pthread_create(&transfers->thread, NULL, thread_main, transfers);
@@ -304,7 +357,7 @@ enum error_code transfer_begin(struct transfers *transfers, const struct transfe
     transfer->body = taken;
     transfer->memory = options->memory;
     transfer->bytes_total = options->bytes_total;
-    transfer->url = options->url;
+    transfer->target = options->target;
     transfer->curl = curl_easy_init();
     if (transfer->curl == NULL || !set_up(transfer, options)) {
         transfer_free(transfer);

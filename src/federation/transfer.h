@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "platform/clock.h"
+#include "target.h"
 
 struct transfers;
 struct transfer;
@@ -27,12 +28,9 @@ enum error_code transfers_create(struct clock *clock, struct transfers **transfe
 /* Nothing may be under way. NULL is fine. */
 void transfers_destroy(struct transfers *transfers);
 
-/* Texts outlive the transfer, and are NUL-terminated; NULL: none. */
 struct transfer_options {
-    const char *url; /* without the path */
+    struct target *target; /* outlives the transfers */
     const char *path;
-    const char *ca_path, *certificate_path, *key_path;
-    const char *user, *password, *token;
     struct text tenant; /* copied */
     uint64_t timeout_ms;
     struct arena_account *memory;  /* what the answer is charged to; NULL: none */
@@ -46,8 +44,8 @@ enum error_code transfer_begin(struct transfers *transfers, const struct transfe
 
 /*
  * The whole body of an answer that says 200, as long as the transfer. Errors: UNAVAILABLE (not
- * reached, refused, with the reason), LIMIT (memory), CANCELED, TIMEOUT (`deadline_ns`, of the
- * asker).
+ * reached, refused, silent, with the reason), LIMIT (memory), CANCELED, TIMEOUT (`deadline_ns`, of
+ * the asker).
  */
 enum error_code transfer_wait(struct transfer *transfer, const atomic_bool *canceled,
                               uint64_t deadline_ns, struct text *body_out, struct error *error);

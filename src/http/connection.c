@@ -223,7 +223,10 @@ void connection_sent(struct connection *connection)
 
 void connection_drain(struct connection *connection)
 {
-    if (connection->phase == PHASE_IDLE && stream_queued_bytes(connection->stream) == 0)
+    /* One that was kept is made anew by its client, one that is new is not. */
+    if (connection->phase == PHASE_IDLE && connection->is_fresh)
+        connection_enter(connection, PHASE_IDLE, options_of(connection)->linger_ms);
+    else if (connection->phase == PHASE_IDLE && stream_queued_bytes(connection->stream) == 0)
         connection_close(connection);
     else if (connection->phase == PHASE_IDLE || connection->phase == PHASE_FULL ||
              connection->phase == PHASE_SKIP)
@@ -384,6 +387,7 @@ void connection_open(struct http_server *server, struct stream *stream)
         stream_close(stream);
         return;
     }
+    connection->is_fresh = true;
     connection_enter(connection, PHASE_IDLE, server->options.idle_timeout_ms);
     connection_arm(connection);
 }

@@ -60,6 +60,7 @@ struct connection {
     uint64_t progress_bytes;
     uint64_t progress_ms; /* when the client last took something */
 
+    bool is_fresh;   /* it had no request yet */
     bool is_ended;   /* the client sends no more */
     bool is_closing; /* stream_close was called */
     bool is_refused; /* over the limit */
@@ -76,7 +77,7 @@ void connection_refuse(struct http_server *server, struct stream *stream);
 /* Close at once; an active request learns that its client is gone. */
 void connection_close(struct connection *connection);
 
-/* The server drains: close when idle. */
+/* The server drains: close when idle. Who has just connected may still ask one thing. */
 void connection_drain(struct connection *connection);
 
 /* Change the phase; its deadline is `timeout_ms` from now, UINT64_MAX: never. */

@@ -20,6 +20,7 @@ bool intake_begin(struct connection *connection)
         arena_destroy(arena);
         return false;
     }
+    connection->is_fresh = false;
     request->server = server;
     request->connection = connection;
     request->arena = arena;

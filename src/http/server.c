@@ -79,9 +79,9 @@ void server_check_drained(struct http_server *server)
 static void stop_listening(struct http_server *server)
 {
     scheduler_timer_stop(server->scheduler, &server->last_moment);
-    if (server->listener != NULL)
-        listener_close(server->listener);
+    struct listener *listener = server->listener;
     server->listener = NULL;
+    listener_finish(listener);
 }
 
 static void on_last_moment(struct timer *timer)

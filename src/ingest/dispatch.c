@@ -5,7 +5,12 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum { STALE_ATTEMPTS_MAX = 2, PAUSE_FIRST_MS = 50, PAUSE_MS_MAX = 500 };
+enum {
+    STALE_ATTEMPTS_MAX = 2,
+    PAUSE_FIRST_MS = 50,
+    PAUSE_MS_MAX = 500,
+    NS_PER_MS = 1000 * 1000,
+};
 
 /* --- Learning --------------------------------------------------------------------------------- */
 
@@ -93,12 +98,14 @@ static bool wait_to_send_again(struct ingest_request *request)
 {
     struct ingest *ingest = request->ingest;
     struct ingest_work *work = request->work;
-    uint64_t age_ms =
-        (clock_monotonic_ns(ingest->options.clock) - request->started_ns) / UINT64_C(1000000);
-    if (age_ms >= ingest->options.retry_ms || ingest->draining || request->canceled ||
+    uint64_t now_ns = clock_monotonic_ns(ingest->options.clock);
+    uint64_t until_ns = request->started_ns + (uint64_t)ingest->options.retry_ms * NS_PER_MS;
+    if (until_ns > ingest->last_retry_ns)
+        until_ns = ingest->last_retry_ns;
+    if (now_ns >= until_ns || request->canceled ||
         work->failed->write.error.code != ERROR_UNAVAILABLE)
         return false;
-    uint64_t left_ms = ingest->options.retry_ms - age_ms;
+    uint64_t left_ms = (until_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
     work->pause_ms = work->pause_ms == 0 ? PAUSE_FIRST_MS : work->pause_ms * 2;
     if (work->pause_ms > PAUSE_MS_MAX)
         work->pause_ms = PAUSE_MS_MAX;

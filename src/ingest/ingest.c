@@ -17,6 +17,7 @@ enum error_code ingest_create(const struct ingest_options *options, struct inges
         return error_set(error, ERROR_OUT_OF_MEMORY, "ingest");
     ingest->options = *options;
     ingest->slots = *options->slots;
+    ingest->last_retry_ns = UINT64_MAX;
     ingest->options.slots = &ingest->slots;
     ingest->log_limit = (struct log_limit){.interval_ms = 10000, .burst = 5};
     if (!alias_table_init(&ingest->aliases, options->limits.alias_bytes_max) ||
@@ -50,10 +51,11 @@ void ingest_set_spread(struct ingest *ingest, uint32_t spread)
     ingest->options.spread = spread;
 }
 
-void ingest_drain(struct ingest *ingest)
+void ingest_drain(struct ingest *ingest, uint64_t patience_ms)
 {
-    ingest->draining = true;
-    while (ingest->waiting != NULL)
+    ingest->last_retry_ns =
+        clock_monotonic_ns(ingest->options.clock) + patience_ms * UINT64_C(1000000);
+    while (patience_ms == 0 && ingest->waiting != NULL)
         ingest_stop_waiting(ingest->waiting);
 }
 

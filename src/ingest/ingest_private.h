@@ -26,7 +26,7 @@ struct ingest {
     struct tenant_rate rate;
     struct ingest_work *waiting; /* to send something again */
     uint64_t waiting_count;
-    bool draining;
+    uint64_t last_retry_ns; /* draining; monotonic, UINT64_MAX: it is not */
 };
 
 /* Where a series of the request goes. */

@@ -312,6 +312,29 @@ void listener_close(struct listener *listener)
         free_when_closed(listener);
 }
 
+void listener_finish(struct listener *listener)
+{
+    uv_os_fd_t descriptor;
+    bool listens = listener != NULL && listener->state == LISTENER_LISTENING &&
+                   uv_fileno((const uv_handle_t *)&listener->tcp, &descriptor) == 0;
+    /* libuv asks in its own time only, and between that and the close others come. */
+    for (int left = listener == NULL ? 0 : listener->backlog; listens && left > 0; left--) {
+        struct stream_socket socket = {
+            .descriptor = accept4(descriptor, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC),
+            .side = STREAM_SERVER,
+            .tls = listener->tls,
+            .tls_handshake_timeout_ms = listener->handshake_timeout_ms,
+        };
+        struct stream *stream;
+        struct error error;
+        listens = socket.descriptor >= 0 || errno == EINTR || errno == ECONNABORTED;
+        if (socket.descriptor >= 0 &&
+            stream_adopt(listener->loop, &socket, &stream, &error) == ERROR_NONE)
+            listener->accepted(listener->context, stream);
+    }
+    listener_close(listener);
+}
+
 uint16_t listener_port(const struct listener *listener)
 {
     return listener->port;

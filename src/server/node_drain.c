@@ -259,7 +259,7 @@ static void drain_server(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
     hosting_visit_loop(loop->node->hosting, loop->number, cancel_flushes, NULL);
-    ingest_drain(loop->ingest);
+    ingest_drain(loop->ingest, loop->node->cluster == NULL ? 0 : DRAIN_RETRY_MS);
     http_server_drain(loop->server, DRAIN_GRACE_MS, server_drained, loop);
 }
 

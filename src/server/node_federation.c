@@ -99,6 +99,12 @@ static void collect_federation(void *context, metric_visit *visit, void *visit_c
         emit(&emitter, "gnomon_federation_failed_total",
              "Requests to other clusters without a useful answer.", &statistics[i],
              statistics[i].failed);
+    for (size_t i = 0; i < count; i++) {
+        struct metric_label label = {"remote", statistics[i].name};
+        metric_emit(&emitter, "gnomon_federation_silent",
+                    "1: nothing comes from the cluster, it is left out until it answers again.",
+                    METRIC_KIND_GAUGE, &label, 1, statistics[i].is_silent ? 1 : 0);
+    }
     for (size_t i = 0; i < count; i++)
         emit(&emitter, "gnomon_federation_sub_query_received_bytes_total",
              "Answers of other clusters to sub-queries.", &statistics[i],

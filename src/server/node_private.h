@@ -42,6 +42,8 @@ enum {
     DATA_FORMAT_VERSION = 1,
     NODE_ID = 1,
     DRAIN_GRACE_MS = 15 * 1000,
+    /* The leaders are elsewhere by then: writes that lost theirs find the next one. */
+    DRAIN_RETRY_MS = 5 * 1000,
     /* From SIGTERM; what is left of it goes to the last freezes. The process must be gone after 30
        s. */
     SETTLED_BY_MS = 26 * 1000,

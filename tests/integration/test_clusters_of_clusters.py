@@ -203,6 +203,26 @@ class Answers(ClustersTest):
         harness.wait_until(lambda: "warnings" not in c.get("/api/v1/query", query="sum(load)").json(),
                            "the cluster is asked again")
 
+    def test_a_cluster_that_stands_still_is_left_out_after_a_moment_and_then_at_once(self):
+        c = self.start_cluster("c", "--federation.timeout=60s", "--query.timeout=100s",
+                               clusters=[{"name": "b", "url": self.b.url()}])
+        self.b.process.send_signal(signal.SIGSTOP)
+        try:
+            seconds = []
+            for query in ("sum(load)", "quantile(0.5, load)", "load", "count(load)"):
+                began = time.monotonic()
+                answer = c.get("/api/v1/query", query=query, time=self.end_ms / 1000)
+                seconds.append(time.monotonic() - began)
+                self.assertIn('cluster "b"', str(answer.json().get("warnings")), query)
+            self.assertEqual(c.metric("gnomon_federation_silent", remote="b"), 1)
+            self.assertLess(seconds[0], 20)
+            self.assertLess(max(seconds[1:]), 2, seconds)
+        finally:
+            self.b.process.send_signal(signal.SIGCONT)
+        harness.wait_until(lambda: "warnings" not in c.get("/api/v1/query", query="sum(load)").json(),
+                           "the cluster is asked again")
+        self.assertEqual(c.metric("gnomon_federation_silent", remote="b"), 0)
+
     def test_two_clusters_that_name_each_other_do_not_go_in_circles(self):
         c = self.start_cluster("c", clusters=[{"name": "a", "url": self.a.url()}])
         count = c.query("count by (cluster) (load)", time=self.end_ms / 1000)["result"]

@@ -231,9 +231,10 @@ enum error_code writer_check(const struct workload *workload, const char *url,
     if (checker.connection == NULL)
         code = error_set(error, ERROR_OUT_OF_MEMORY, "connection");
     for (checker.way = 0; code == ERROR_NONE && checker.way < WAYS; checker.way++)
-        for (checker.thread = 0; code == ERROR_NONE && checker.thread < workload->thread_count;
-             checker.thread++)
-            code = check_thread(&checker, &progress[checker.thread], error);
+        for (uint64_t i = 0; code == ERROR_NONE && i < workload->thread_count; i++) {
+            checker.thread = workload->first_thread + i;
+            code = check_thread(&checker, &progress[i], error);
+        }
     curl_easy_cleanup(checker.connection);
     curl_global_cleanup();
     return code;

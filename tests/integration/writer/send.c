@@ -240,7 +240,7 @@ enum error_code writer_send(const struct workload *workload, const struct send_o
         error_clear(&sender->error);
         sender->workload = workload;
         sender->options = options;
-        sender->number = i;
+        sender->number = workload->first_thread + i;
         sender->end = time(NULL) + (time_t)options->seconds_max;
         if (!sender_prepare(sender) ||
             pthread_create(&sender->thread, NULL, sender_run, sender) != 0)

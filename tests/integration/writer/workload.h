@@ -24,6 +24,8 @@ enum { WORKLOAD_RUN = 8, WORKLOAD_LABELS = 6, WORKLOAD_LABEL_CHARACTERS = 24 };
 
 struct workload {
     uint64_t seed;
+    uint64_t
+        first_thread; /* the number of the first one, so that programs have series of their own */
     uint64_t thread_count;
     uint64_t series_count;        /* of each thread */
     uint64_t samples_per_request; /* of each series */

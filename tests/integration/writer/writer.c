@@ -1,8 +1,9 @@
 /*
  * integration_writer - sends a workload and remembers what was acknowledged; compares it later.
  *
- *     integration_writer send --url=URL --state=FILE --start-ms=T [--threads=4] [--series=50]
- *         [--samples=5] [--interval-ms=1000] [--requests=0] [--seconds=60] [--pause-ms=0]
+ *     integration_writer send --url=URL --state=FILE --start-ms=T [--threads=4] [--first-thread=0]
+ *         [--series=50] [--samples=5] [--interval-ms=1000] [--requests=0] [--seconds=60]
+ * [--pause-ms=0]
  *         [--seed=1] [--order=ascending|shuffled] [--protocol=1|2|both]
  *     integration_writer check --url=URL --state=FILE
  *
@@ -58,6 +59,7 @@ static bool read_argument(struct arguments *arguments, const char *argument)
 {
     struct workload *workload = &arguments->workload;
     const struct number_argument NUMBERS[] = {
+        {"first-thread", &workload->first_thread},
         {"threads", &workload->thread_count},
         {"series", &workload->series_count},
         {"samples", &workload->samples_per_request},
@@ -89,8 +91,10 @@ static enum error_code state_write(const struct arguments *arguments,
     FILE *file = fopen(arguments->state, "w");
     if (file == NULL)
         return error_set(error, ERROR_IO, "cannot write '%s'", arguments->state);
-    fprintf(file, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64 " %d %d\n",
-            workload->seed, workload->thread_count, workload->series_count,
+    fprintf(file,
+            "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64
+            " %d %d\n",
+            workload->seed, workload->first_thread, workload->thread_count, workload->series_count,
             workload->samples_per_request, workload->start_ms, workload->interval_ms,
             (int)workload->order, (int)workload->protocol);
     for (uint64_t i = 0; i < workload->thread_count; i++)
@@ -112,10 +116,11 @@ static enum error_code state_read(struct arguments *arguments, struct progress *
     if (file == NULL)
         return error_set(error, ERROR_IO, "cannot read '%s'", arguments->state);
     if (fscanf(file,
-               "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNd64 " %" SCNd64 " %d %d",
-               &workload->seed, &workload->thread_count, &workload->series_count,
-               &workload->samples_per_request, &workload->start_ms, &workload->interval_ms, &order,
-               &protocol) != 8 ||
+               "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNd64 " %" SCNd64
+               " %d %d",
+               &workload->seed, &workload->first_thread, &workload->thread_count,
+               &workload->series_count, &workload->samples_per_request, &workload->start_ms,
+               &workload->interval_ms, &order, &protocol) != 9 ||
         workload->thread_count > 1024) {
         code = error_set(error, ERROR_INVALID, "'%s' is not a state", arguments->state);
         goto out;

@@ -169,6 +169,28 @@ static void what_is_on_its_way_is_answered(void **state)
     site_end(&site);
 }
 
+static void who_has_just_connected_may_ask_once(void **state)
+{
+    (void)state;
+    open_site();
+    int asks = client_open(&site), is_silent = client_open(&site);
+    while (site_statistics(&site).connections_accepted < 2)
+        usleep(100);
+    site_drain(&site, 60000);
+    usleep(300 * 1000); /* longer than the last moment */
+    client_say(asks, "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n");
+    char *answer = client_read_all(asks, NULL);
+    assert_int_equal(answer_status(answer), 200);
+    assert_non_null(strstr(answer, "\r\nConnection: close\r\n"));
+    free(answer);
+    size_t size;
+    free(client_read_all(is_silent, &size));
+    assert_int_equal(size, 0);
+    close(asks);
+    close(is_silent);
+    site_end(&site);
+}
+
 static void what_does_not_end_in_time_is_cut(void **state)
 {
     (void)state;
@@ -251,6 +273,7 @@ int main(void)
         cmocka_unit_test(idle_connections_are_closed),
         cmocka_unit_test(what_has_begun_is_answered_with_a_close),
         cmocka_unit_test(what_is_on_its_way_is_answered),
+        cmocka_unit_test(who_has_just_connected_may_ask_once),
         cmocka_unit_test(what_does_not_end_in_time_is_cut),
         cmocka_unit_test(a_refusal_comes_before_the_body),
         cmocka_unit_test(every_answer_is_decorated_and_recorded),

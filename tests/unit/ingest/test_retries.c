@@ -256,7 +256,7 @@ static void a_node_that_drains_sends_nothing_again(void **state)
         send(fixture, &sent[i], WRITE_VERSION_1);
     run_ms(fixture, 1000);
     await_waiting(fixture, 2);
-    ingest_drain(fixture->ingest);
+    ingest_drain(fixture->ingest, 0);
     run_ms(fixture, 1);
     assert_true(sent[0].request.done && sent[1].request.done);
     unsigned writes = fixture->router.writes[0];
@@ -268,6 +268,25 @@ static void a_node_that_drains_sends_nothing_again(void **state)
         assert_string_equal(sent[i].request.request.message, "shard 0: no leader is known");
         arena_destroy(sent[i].arena);
     }
+}
+
+static void a_node_that_drains_beside_others_sends_again_for_a_while(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sent saved, lost;
+    fixture->router.refuse[0] = 1;
+    ingest_drain(fixture->ingest, 2000);
+    send(fixture, &saved, WRITE_VERSION_1);
+    assert_int_equal(await(fixture, &saved), INGEST_STORED);
+    fixture->router.refuse[0] = 1000;
+    send(fixture, &lost, WRITE_VERSION_1);
+    run_ms(fixture, 1000);
+    assert_false(lost.request.done);
+    run_ms(fixture, 1100);
+    assert_true(lost.request.done);
+    assert_int_equal(lost.request.request.status, INGEST_UNAVAILABLE);
+    arena_destroy(saved.arena);
+    arena_destroy(lost.arena);
 }
 
 /* --- Slots ------------------------------------------------------------------------------------ */
@@ -343,6 +362,7 @@ int main(void)
         WITH_FIXTURE(without_retries_it_ends_at_once),
         WITH_FIXTURE(nobody_waits_for_those_who_went_away),
         WITH_FIXTURE(a_node_that_drains_sends_nothing_again),
+        WITH_FIXTURE(a_node_that_drains_beside_others_sends_again_for_a_while),
         WITH_FIXTURE(series_of_slots_that_moved_are_looked_up_again),
         WITH_FIXTURE(a_map_of_fewer_shards_is_followed),
     };
