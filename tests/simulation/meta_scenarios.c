@@ -585,26 +585,36 @@ static void more_nodes_than_members(struct world *world)
 /* --- Programs and clocks -----------------------------------------------------------------------
  */
 
-static bool version_is_2(struct world *world)
+static uint32_t version_in_force(struct world *world)
 {
-    struct node *node = world_any(world);
-    return cluster_state_facts(meta_state(node->meta))->version == 2;
+    return cluster_state_facts(meta_state(world_any(world)->meta))->version;
+}
+
+static bool version_is_newest(struct world *world)
+{
+    return version_in_force(world) == CLUSTER_VERSION_MAX;
+}
+
+static bool version_is_next(struct world *world)
+{
+    return version_in_force(world) == CLUSTER_VERSION_MAX + 1;
 }
 
 static void a_version_rises_when_all_have_it(struct world *world)
 {
     form(world, 3);
+    world_require(world, version_is_newest, CALM_MS, "the version that all have");
     for (size_t i = 0; i < 3; i++) {
-        if (version_is_2(world))
+        if (version_is_next(world))
             world_fail(world, "a version that a node does not support");
         node_stop(&world->nodes[i]);
-        world->nodes[i].version_max = 2;
+        world->nodes[i].version_max = CLUSTER_VERSION_MAX + 1;
         world_run_ms(world, world_below(world, 3000));
         node_start(&world->nodes[i]);
         world_require(world, all_are_members, CALM_MS, "members again");
         world_run_ms(world, 3000);
     }
-    world_require(world, version_is_2, CALM_MS, "the new version");
+    world_require(world, version_is_next, CALM_MS, "the new version");
     check_all(world);
 }
 
