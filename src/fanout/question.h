@@ -26,7 +26,8 @@ enum question_kind {
 };
 enum { QUESTION_KIND_FIRST = QUESTION_SELECT, QUESTION_KIND_LAST = QUESTION_PARTIAL };
 
-enum { QUESTION_VERSION = 1, QUESTION_MATCHERS_MAX = 1000 };
+/* The second version has flags; a question without any is sent as one of the first. */
+enum { QUESTION_VERSION = 1, QUESTION_VERSION_FLAGS = 2, QUESTION_MATCHERS_MAX = 1000 };
 
 struct question_shard {
     uint32_t shard_id;
@@ -36,6 +37,8 @@ struct question_shard {
 struct question {
     enum question_kind kind; /* not part of the bytes */
     enum fanout_read read;
+    bool wants_windows; /* SELECT, PARTIAL: the versions of what is read; only of nodes that know
+                           STATE_VERSION_WINDOWS */
     const struct question_shard *shards; /* [shard_count], by id */
     size_t shard_count;
 
