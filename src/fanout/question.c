@@ -3,7 +3,8 @@
 #include "base/limits.h"
 #include "membership/cluster_entry.h"
 
-enum { FLAG_WINDOWS = 1 };
+/* Beside the read: programs that do not know it refuse the question. */
+enum { FLAG_WINDOWS = 0x80 };
 
 /* --- Writing --------------------------------------------------------------------------------- */
 
@@ -20,10 +21,9 @@ static void encode_matchers(const struct question *question, struct byte_buffer 
 
 void fanout_question_encode(const struct question *question, struct byte_buffer *buffer)
 {
-    byte_buffer_u8(buffer, question->wants_windows ? QUESTION_VERSION_FLAGS : QUESTION_VERSION);
-    byte_buffer_u8(buffer, (uint8_t)question->read);
-    if (question->wants_windows)
-        byte_buffer_u8(buffer, FLAG_WINDOWS);
+    byte_buffer_u8(buffer, QUESTION_VERSION);
+    byte_buffer_u8(buffer,
+                   (uint8_t)(question->read | (question->wants_windows ? FLAG_WINDOWS : 0)));
     byte_buffer_varint(buffer, question->shard_count);
     uint32_t next = 0;
     for (size_t i = 0; i < question->shard_count; i++) {
@@ -138,15 +138,12 @@ enum error_code fanout_question_decode(const uint8_t *bytes, size_t size, enum q
     unsigned read = byte_reader_u8(&reader);
     if (reader.failed)
         return corrupt(error, "cut off");
-    if (version < QUESTION_VERSION || version > QUESTION_VERSION_FLAGS || read >= FANOUT_READS)
+    bool wants_windows = (read & FLAG_WINDOWS) != 0;
+    read &= ~(unsigned)FLAG_WINDOWS;
+    if (version != QUESTION_VERSION || read >= FANOUT_READS)
         return error_set(error, ERROR_UNSUPPORTED, "question: version %u, read %u", version, read);
-    unsigned flags = version >= QUESTION_VERSION_FLAGS ? byte_reader_u8(&reader) : 0;
-    if (reader.failed)
-        return corrupt(error, "cut off");
-    if (flags > FLAG_WINDOWS)
-        return error_set(error, ERROR_UNSUPPORTED, "question: flags %u", flags);
     struct question question = {
-        .kind = kind, .read = (enum fanout_read)read, .wants_windows = flags == FLAG_WINDOWS};
+        .kind = kind, .read = (enum fanout_read)read, .wants_windows = wants_windows};
     enum error_code code = decode_shards(&reader, arena, &question, error);
     if (code != ERROR_NONE)
         return code;

@@ -26,8 +26,7 @@ enum question_kind {
 };
 enum { QUESTION_KIND_FIRST = QUESTION_SELECT, QUESTION_KIND_LAST = QUESTION_PARTIAL };
 
-/* The second version has flags; a question without any is sent as one of the first. */
-enum { QUESTION_VERSION = 1, QUESTION_VERSION_FLAGS = 2, QUESTION_MATCHERS_MAX = 1000 };
+enum { QUESTION_VERSION = 1, QUESTION_MATCHERS_MAX = 1000 };
 
 struct question_shard {
     uint32_t shard_id;

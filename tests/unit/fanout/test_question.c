@@ -133,9 +133,9 @@ static void what_no_asker_sends_is_refused(void **state)
 {
     (void)state;
     assert_int_equal(DECODE("\1\0\1\0\0\1t\0"), ERROR_NONE);
-    assert_int_equal(DECODE("\2\0\1\1\0\0\1t\0"), ERROR_NONE);            /* with flags */
-    assert_int_equal(DECODE("\2\0\2\1\0\0\1t\0"), ERROR_UNSUPPORTED);     /* flags */
-    assert_int_equal(DECODE("\3\0\1\0\0\1t\0"), ERROR_UNSUPPORTED);       /* version */
+    assert_int_equal(DECODE("\2\0\1\0\0\1t\0"), ERROR_UNSUPPORTED);       /* version */
+    assert_int_equal(DECODE("\1\x80\1\0\0\1t\0"), ERROR_NONE);            /* with versions */
+    assert_int_equal(DECODE("\1\xc0\1\0\0\1t\0"), ERROR_UNSUPPORTED);     /* read */
     assert_int_equal(DECODE("\1\2\1\0\0\1t\0"), ERROR_UNSUPPORTED);       /* read */
     assert_int_equal(DECODE("\1\0\0\1t\0"), ERROR_CORRUPT);               /* no shards */
     assert_int_equal(DECODE("\1\0\1\x80\x20\0\1t\0"), ERROR_CORRUPT);     /* shard 4096 */
