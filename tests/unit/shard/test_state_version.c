@@ -289,6 +289,58 @@ static void restarts_and_replicas_have_the_same_versions(void **state)
     harness_destroy(harness);
 }
 
+/* --- Readers --------------------------------------------------------------------------------- */
+
+enum { READ_WINDOWS = 400 };
+
+struct watcher {
+    struct shard *shard;
+    atomic_bool is_over;
+    bool has_fallen;
+    uint64_t rounds;
+};
+
+static void *watch(void *argument)
+{
+    struct watcher *watcher = argument;
+    uint64_t seen[READ_WINDOWS] = {0}, now[READ_WINDOWS];
+    while (!atomic_load(&watcher->is_over)) {
+        shard_read_window_versions(watcher->shard, shard_window_of(T0), READ_WINDOWS, now);
+        for (size_t i = 0; i < READ_WINDOWS; i++)
+            watcher->has_fallen |= now[i] < seen[i];
+        memcpy(seen, now, sizeof seen);
+        watcher->rounds++;
+    }
+    return NULL;
+}
+
+static void versions_only_rise_for_who_reads_meanwhile(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(30);
+    struct arena *arena = arena_create(0);
+    pthread_t thread;
+    raise_to(harness, STATE_VERSION_WINDOWS);
+    struct watcher watcher = {.shard = harness->shard};
+    assert_int_equal(pthread_create(&thread, NULL, watch, &watcher), 0);
+    for (int round = 0; round < 3 * READ_WINDOWS; round++) {
+        struct harness_sample samples[2] = {
+            {1, T0 + round * (int64_t)WINDOW_MS / 3 + round % 7, 1},
+            {2, T0 + (round * 37 % READ_WINDOWS) * (int64_t)WINDOW_MS + round, 2},
+        };
+        harness_write(harness, arena, samples, 2);
+        arena_reset(arena);
+        if (round % 400 == 399)
+            harness_delete(harness, 1, T0, T0 + round % 5 * (int64_t)WINDOW_MS);
+    }
+    atomic_store(&watcher.is_over, true);
+    pthread_join(thread, NULL);
+    assert_false(watcher.has_fallen);
+    assert_true(watcher.rounds > 0);
+    arena_destroy(arena);
+    harness_destroy(harness);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +353,7 @@ int main(void)
         cmocka_unit_test(windows_have_no_version_before_they_are_kept),
         cmocka_unit_test(a_late_sample_and_a_deletion_change_their_window_only),
         cmocka_unit_test(restarts_and_replicas_have_the_same_versions),
+        cmocka_unit_test(versions_only_rise_for_who_reads_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
