@@ -129,6 +129,21 @@ class Upgrading(ClusterTest):
         self.assertEqual(n1.get("/api/v1/cluster").data()["versionHeld"], 0)
 
 
+    def test_a_new_node_that_does_not_know_the_version_in_force_is_not_let_in(self):
+        self.port_of(self.cluster_ports, "n1")
+        folder = os.path.join(self.folder, "n1")
+        os.makedirs(folder)
+        n1 = self.start(harness.Node(folder, self.port_of(self.http_ports, "n1"),
+                                     self.settings_of("n1", ["n1"]), binary=NEXT)).wait_ready()
+        self.nodes["n1"] = n1
+        self.command(n1, "version", "--raise")
+        self.wait_for_version(NEXT_KNOWN)
+        n2 = self.launch("n2", ["n1"])
+        self.assertNotEqual(n2.wait(), 0)
+        self.assertIn(f"node n2 knows versions 1 to {KNOWN}: run a release that knows version "
+                      f"{NEXT_KNOWN}", n2.log_text())
+
+
 class Alone(harness.IntegrationTest):
     def start_on(self, former, binary):
         return self.start(harness.Node(former.folder, former.port, former.settings, binary=binary))

@@ -725,12 +725,13 @@ static void slow_disks_do_not_lead(struct world *world)
 static void command(struct world *world)
 {
     struct node *node = world_any(world), *other = world_any(world);
-    static const enum meta_command_kind KINDS[] = {META_DRAIN_NODE, META_UNDRAIN_NODE,
-                                                   META_SPLIT_SHARD, META_REBALANCE};
+    static const enum meta_command_kind KINDS[] = {META_DRAIN_NODE,   META_UNDRAIN_NODE,
+                                                   META_SPLIT_SHARD,  META_REBALANCE,
+                                                   META_HOLD_VERSION, META_RAISE_VERSION};
     if (node == NULL)
         return;
     node_command_later(node, &(struct meta_command){
-                                 .kind = KINDS[world_below(world, 4)],
+                                 .kind = KINDS[world_below(world, 6)],
                                  .node_id = other->node_id,
                                  .shard_id = CLUSTER_SHARD_NONE,
                              });
