@@ -62,7 +62,7 @@ static enum error_code apply_found(struct cluster_state *state, const struct clu
                    ? accept_unchanged(outcome)
                    : refuse(outcome, CLUSTER_REFUSED_FOUNDED);
     if (found->version > state->version_max)
-        return error_set(error, ERROR_UNSUPPORTED, "cluster of version %u", found->version);
+        return state_refuse_version(state, found->version, error);
     enum error_code code = state_reserve_nodes(state, found->founder_count, error);
     if (code == ERROR_NONE)
         code = state_reserve_shards(state, found->shard_count, error);
@@ -381,7 +381,7 @@ static enum error_code apply_raise_version(struct cluster_state *state,
             !cluster_node_supports(&state->nodes[i].traits, raise->version))
             return refuse(outcome, CLUSTER_REFUSED_VERSION);
     if (raise->version > state->version_max)
-        return error_set(error, ERROR_UNSUPPORTED, "cluster of version %u", raise->version);
+        return state_refuse_version(state, raise->version, error);
     state->facts.version = raise->version;
     return accept_change(outcome);
 }

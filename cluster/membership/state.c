@@ -5,6 +5,15 @@
 
 /* --- Life ---------------------------------------------------------------------------------- */
 
+enum error_code state_refuse_version(const struct cluster_state *state, uint32_t version,
+                                     struct error *error)
+{
+    return error_set(error, ERROR_UNSUPPORTED,
+                     "the cluster is of state-machine version %u, this program knows versions up "
+                     "to %u: run a release that knows version %u; nothing was changed",
+                     version, state->version_max, version);
+}
+
 enum error_code cluster_state_create(uint32_t version_max, struct cluster_state **state_out,
                                      struct error *error)
 {

@@ -21,6 +21,10 @@ struct cluster_state {
     size_t setting_bytes; /* of all texts */
 };
 
+/* A version that is beyond version_max. Returns UNSUPPORTED. */
+enum error_code state_refuse_version(const struct cluster_state *state, uint32_t version,
+                                     struct error *error);
+
 /* Room for `extra` more at the end. Errors: OUT_OF_MEMORY. */
 enum error_code state_reserve_nodes(struct cluster_state *state, size_t extra, struct error *error);
 enum error_code state_reserve_shards(struct cluster_state *state, size_t extra,

@@ -212,8 +212,7 @@ static enum error_code decode_state(struct byte_reader *reader, struct cluster_s
 {
     decode_facts(reader, &state->facts);
     if (!reader->failed && state->facts.version > state->version_max)
-        return error_set(error, ERROR_UNSUPPORTED, "cluster state: of version %u",
-                         state->facts.version);
+        return state_refuse_version(state, state->facts.version, error);
     enum error_code code = decode_nodes(reader, state, error);
     if (code == ERROR_NONE && !reader->failed)
         code = decode_shards(reader, state, error);

@@ -114,6 +114,12 @@ void serve_command(struct ask *ask, struct bytes body)
     case META_SPLIT_SHARD:
         split_shard(ask, command.shard_id);
         return;
+    case META_HOLD_VERSION:
+        versions_hold(ask, propose);
+        return;
+    case META_RAISE_VERSION:
+        versions_raise(ask, propose);
+        return;
     case META_REBALANCE:
         meta->leadership->plans_now = true;
         meta_wake(meta);

@@ -110,6 +110,16 @@ static bool is_taken(const struct meta *meta, const struct cluster_node *namesak
     return namesake->state != CLUSTER_NODE_LEFT && silent_ms < meta->options.takeover_ms;
 }
 
+/* A program that does not know what is in force. INVALID, unlike what may pass. */
+static void refuse_version(struct ask *ask, const struct cluster_add_node *self, uint32_t version)
+{
+    ask_refuse(ask, ERROR_INVALID,
+               "the cluster is of state-machine version %u, node %s knows versions %u to %u: run a "
+               "release that knows version %u",
+               version, self->identity.name, self->traits.version_min, self->traits.version_max,
+               version);
+}
+
 static const struct cluster_node *find_self(const struct meta *meta, const struct join *join)
 {
     const struct cluster_node *node =
@@ -148,8 +158,10 @@ void serve_join(struct ask *ask, struct bytes body)
     const char *name = join.self.identity.name;
     const struct cluster_node *known = find_self(meta, &join);
     const struct cluster_node *namesake = cluster_state_find_name(meta->state, text_of(name));
-    if (join.node_id != 0 &&
-        memcmp(join.cluster_id, facts->cluster_id, sizeof facts->cluster_id) != 0)
+    if (!cluster_node_supports(&join.self.traits, facts->version))
+        refuse_version(ask, &join.self, facts->version);
+    else if (join.node_id != 0 &&
+             memcmp(join.cluster_id, facts->cluster_id, sizeof facts->cluster_id) != 0)
         ask_refuse(ask, ERROR_CONFLICT, "node %s is of another cluster", name);
     else if (join.node_id != 0 && (known == NULL || known->node_id != join.node_id))
         ask_refuse(ask, ERROR_NOT_FOUND, "the cluster does not have node %s (%llu) any more", name,
@@ -184,6 +196,16 @@ static bool ask(struct meta *meta, call_done *done)
     return asked;
 }
 
+/* It will not be let in as it is: the process ends. */
+static bool is_refused(struct meta *meta, struct error *failure)
+{
+    if (failure->code != ERROR_INVALID && failure->code != ERROR_UNSUPPORTED)
+        return false;
+    error_wrap(failure, "node %s is not let in", meta->options.identity.name);
+    meta_events_of(meta)->fatal(meta->options.context, failure);
+    return true;
+}
+
 static void joined(struct meta *meta, void *owner, struct bytes answer, const struct error *error)
 {
     struct welcome welcome;
@@ -196,6 +218,8 @@ static void joined(struct meta *meta, void *owner, struct bytes answer, const st
         (void)welcome_decode(answer, &welcome, &failure); /* told below */
     if (failure.code == ERROR_NONE)
         (void)meta_follow(meta, welcome.state, &failure);
+    if (is_refused(meta, &failure))
+        return;
     if (failure.code != ERROR_NONE) {
         meta_report_waiting(meta, "not let in", failure.message);
         return;
@@ -227,6 +251,8 @@ static void greeted(struct meta *meta, void *owner, struct bytes answer, const s
         (void)welcome_decode(answer, &welcome, &failure); /* told below */
     if (failure.code == ERROR_NONE)
         (void)meta_follow(meta, welcome.state, &failure);
+    if (is_refused(meta, &failure))
+        return;
     if (failure.code != ERROR_NONE) {
         meta_report_waiting(meta, "the leader does not know this node yet", failure.message);
         return;

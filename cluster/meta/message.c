@@ -292,7 +292,7 @@ enum error_code command_decode(struct bytes body, struct meta_command *command_o
     uint8_t force = byte_reader_u8(&reader);
     command.replication = read_number(&reader, UINT32_MAX);
     command.shard_id = read_number(&reader, UINT32_MAX);
-    if (kind < META_DRAIN_NODE || kind > META_REBALANCE || force > META_FORCED ||
+    if (kind < META_DRAIN_NODE || kind > META_RAISE_VERSION || force > META_FORCED ||
         name.size > CLUSTER_NAME_BYTES_MAX || !text_is_utf8(name) ||
         (name.size > 0 && memchr(name.data, 0, name.size) != NULL))
         reader.failed = true;

@@ -11,6 +11,7 @@ enum {
     TICK_MS = 1000,
     ALIVE_MS = 3000,
     TAKEOVER_MS = 5000,
+    VERSION_SETTLE_MS = 30000,
     REPLACE_AFTER_MS = 30 * 60 * 1000,
     CAUGHT_UP_BYTES = 4 * 1024 * 1024,
     MOVES_TOTAL = 8,
@@ -260,6 +261,7 @@ static void fill_defaults(struct meta_options *options)
     default_to(&options->tick_ms, TICK_MS);
     default_to(&options->alive_ms, ALIVE_MS);
     default_to(&options->takeover_ms, TAKEOVER_MS);
+    default_to(&options->version_settle_ms, VERSION_SETTLE_MS);
     default_to(&options->formation.first_group, 1);
     if (options->members_max == 0 || options->members_max > CONSENSUS_MEMBERS_MAX)
         options->members_max = CONSENSUS_MEMBERS_MAX;

@@ -198,6 +198,16 @@ transport_serve serve_leader_question;
 typedef void ask_serve(struct ask *ask, struct bytes body);
 ask_serve serve_join, serve_propose, serve_report, serve_command, serve_observe, serve_state;
 
+/* --- versions.c ----------------------------------------------------------------------------- */
+
+/* The version that shall be in force from now on; 0: the one that is. */
+uint32_t versions_to_raise(struct meta *meta);
+
+/* Orders of operators; the ask is ended. */
+typedef void command_propose(struct ask *ask, const struct cluster_entry *entry);
+void versions_hold(struct ask *ask, command_propose *propose);
+void versions_raise(struct ask *ask, command_propose *propose);
+
 /* --- proposals.c ---------------------------------------------------------------------------- */
 
 /* `outcome` is NULL when it is not known whether the entry is in the log. */
@@ -238,6 +248,10 @@ struct leadership {
 
     uint64_t previous_index; /* of the state, a tick ago */
     bool plans_now;          /* as an operator asked, whatever the pause */
+
+    uint32_t version_ready; /* that all nodes know, since then; 0: none above the one in force */
+    uint64_t version_ready_ms;
+    bool raises_now; /* as an operator asked */
 };
 
 struct leadership *leadership_create(const struct meta *meta);

@@ -56,13 +56,8 @@ static void activate_nodes(struct meta *meta)
 
 static void raise_version(struct meta *meta)
 {
-    uint32_t version = meta->options.traits.version_max;
-    size_t count;
-    const struct cluster_node *nodes = cluster_state_nodes(meta->state, &count);
-    for (size_t i = 0; i < count; i++)
-        if (nodes[i].state != CLUSTER_NODE_LEFT && nodes[i].traits.version_max < version)
-            version = nodes[i].traits.version_max;
-    if (!meta->options.holds_version && version > cluster_state_facts(meta->state)->version)
+    uint32_t version = versions_to_raise(meta);
+    if (version > 0)
         propose(meta,
                 &(struct cluster_entry){.kind = CLUSTER_RAISE_VERSION, .raise_version = {version}});
 }

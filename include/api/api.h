@@ -45,6 +45,8 @@ enum api_cluster_action {
     API_CLUSTER_REMOVE,  /* `node`, `force` */
     API_CLUSTER_REBALANCE,
     API_CLUSTER_REPLICATION, /* `number` */
+    API_CLUSTER_HOLD_VERSION,
+    API_CLUSTER_RAISE_VERSION,
     API_CLUSTER_ACTIONS
 };
 

@@ -35,6 +35,7 @@
 
 struct fanout;
 struct fanout_replicas;
+struct fanout_windows; /* fanout/windows.h */
 
 /* What a read must have seen. */
 enum fanout_read {
@@ -100,6 +101,18 @@ void fanout_detach(struct fanout *fanout, size_t number);
  */
 struct series_source *fanout_source(struct fanout *fanout, enum fanout_read read);
 
+/* The same for one query that wants to know what it read: told there when a set is closed. The
+ * caller's memory, as long as the sets. */
+struct fanout_source {
+    struct series_source base; /* first */
+    struct fanout *fanout;
+    enum fanout_read read;
+    struct fanout_windows *windows; /* NULL: nobody wants to know */
+};
+
+struct series_source *fanout_source_init(struct fanout_source *source, struct fanout *fanout,
+                                         enum fanout_read read, struct fanout_windows *windows);
+
 /* Likewise what is known of metrics. */
 struct metadata_source *fanout_metadata(struct fanout *fanout, enum fanout_read read);
 
@@ -112,8 +125,9 @@ struct fanout_distributor {
     struct promql_distributor base; /* first */
     struct fanout *fanout;
     enum fanout_read read;
-    const atomic_bool *canceled;  /* of the query; NULL: never */
-    struct arena_account *memory; /* what answers are charged to; NULL: none */
+    const atomic_bool *canceled;    /* of the query; NULL: never */
+    struct arena_account *memory;   /* what answers are charged to; NULL: none */
+    struct fanout_windows *windows; /* where it is told what was read; NULL: nobody wants to know */
 };
 
 /* Returns what the engine is given: NULL while all shards are led here, so that short queries stay

@@ -41,6 +41,9 @@ struct fanout_replicas_operations {
                         uint64_t least_index);
     uint64_t (*leader)(struct fanout_replicas *self, const struct fanout_replica *replica);
     uint64_t (*applied_index)(struct fanout_replicas *self, const struct fanout_replica *replica);
+    /* As shard_read_window_versions. */
+    void (*window_versions)(struct fanout_replicas *self, const struct fanout_replica *replica,
+                            int64_t first, size_t count, uint64_t *versions_out);
     void (*confirm)(struct fanout_replicas *self, const struct fanout_replica *replica,
                     struct fanout_confirm *confirm);
     struct series_source *(*source)(struct fanout_replicas *self,

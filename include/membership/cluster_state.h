@@ -17,12 +17,13 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/state_version.h"
 #include "base/text.h"
 #include "membership/cluster_entry.h"
 #include "membership/cluster_node.h"
 
-/* The state-machine version that this source writes and knows. */
-enum { CLUSTER_VERSION_MIN = 1, CLUSTER_VERSION_MAX = 1 };
+/* The state-machine versions that this source knows; what each is, base/state_version.h says. */
+enum { CLUSTER_VERSION_MIN = STATE_VERSION_FIRST, CLUSTER_VERSION_MAX = STATE_VERSION_MAX };
 
 enum {
     CLUSTER_SHARD_NONE = UINT16_MAX,

@@ -152,13 +152,14 @@ struct meta_options {
     struct placement_limits limits; /* replace_after_ms 0: 30 min; caught_up_bytes 0: 4 MiB;
                                      * moves_total 0: 8; moves_per_node 0: 2; transfers_total 0: 4;
                                      * transfer_pause_ms 0: 30 s */
-    bool holds_version;             /* the leader does not raise the state-machine version */
 
     size_t members_max;   /* of the group: 0, the most, which is CONSENSUS_MEMBERS_MAX; fewer for
                            * tests, the same on all nodes */
     uint64_t tick_ms;     /* 1000: reports, plans, tries */
     uint64_t alive_ms;    /* 3000: a node that was heard so lately is alive */
     uint64_t takeover_ms; /* 5000: a name is another directory's after so long a silence */
+    uint64_t version_settle_ms; /* 30000: the state-machine version rises when all nodes have been
+                                 * there, and known the next one, for so long */
 
     const struct meta_events *events;
     void *context;
@@ -253,8 +254,10 @@ enum meta_command_kind {
                           * FORCED. Again, when it has left: forget it, refused while a shard
                           * desires it */
     META_SET_REPLICATION,
-    META_SPLIT_SHARD, /* its upper half to a new one */
-    META_REBALANCE,   /* plan now, whatever the pause between transfers */
+    META_SPLIT_SHARD,   /* its upper half to a new one */
+    META_REBALANCE,     /* plan now, whatever the pause between transfers */
+    META_HOLD_VERSION,  /* the state-machine version stays what it is, until it is raised */
+    META_RAISE_VERSION, /* to what all nodes know, at once; from then on it rises by itself */
 };
 
 enum meta_force { META_ASKED, META_FORCED };
@@ -275,6 +278,9 @@ struct meta_command {
 };
 
 void meta_command(struct meta *meta, struct meta_command *command);
+
+/* The version beyond which an operator has the state-machine version not rise; 0: it may rise. */
+uint32_t meta_version_held(const struct cluster_state *state);
 
 /* --- The whole picture --------------------------------------------------------------------- */
 

@@ -27,6 +27,7 @@ enum entry_kind {
     ENTRY_FORGET_SERIES = 8,
     ENTRY_FORGET_METADATA = 9,
     ENTRY_MERGE_GIVEN_UP = 10,
+    ENTRY_STATE_VERSION = 12, /* 11 is not used yet */
 };
 
 enum { ENTRY_VERSION = 1 };

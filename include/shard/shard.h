@@ -59,6 +59,8 @@ struct shard_options {
     struct head_spares *head_spares; /* memory of ended heads, of all shards; NULL: none is kept */
     struct shard_proposer proposer;
     const struct shard_peers *peers; /* shard_install.h; copied. NULL: there are none */
+    uint32_t version_max;            /* the newest state-machine version that the program knows
+                                        (base/state_version.h); 0: STATE_VERSION_MAX */
 };
 
 /* An empty shard. Blocking (makes directories). Errors: IO, OUT_OF_MEMORY. */
@@ -168,6 +170,10 @@ void shard_tend(struct shard *shard);
 
 /* The same, and look whether a merge or the retention has something to do. For who leads. */
 void shard_maintain(struct shard *shard);
+
+/* All replicas of the shard know this state-machine version: whoever leads has it come into force
+ * at its next upkeep, if it is higher than what is. */
+void shard_want_version(struct shard *shard, uint32_t version);
 
 /* Propose that files before `cutoff_ms` as a whole are deleted; no effect when there are none. */
 void shard_retain_from(struct shard *shard, int64_t cutoff_ms);
@@ -287,6 +293,7 @@ void shard_visit_blocks(struct shard *shard, shard_block_visit *visit, void *con
 
 struct shard_statistics {
     uint64_t applied_index;
+    uint64_t state_version;     /* in force in its log */
     uint64_t series_count;      /* alive */
     uint64_t head_series_count; /* with samples in memory */
     uint64_t samples_appended;

@@ -165,6 +165,8 @@ void api_cluster_drain(struct http_request *request);
 void api_cluster_undrain(struct http_request *request);
 void api_cluster_remove(struct http_request *request);
 void api_cluster_rebalance(struct http_request *request);
+void api_cluster_hold_version(struct http_request *request);
+void api_cluster_raise_version(struct http_request *request);
 void api_cluster_replication(struct http_request *request);
 void api_cluster_verify(struct http_request *request);
 void api_cluster_verify_look(struct http_request *request);

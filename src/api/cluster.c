@@ -91,6 +91,16 @@ void api_cluster_replication(struct http_request *request)
     command(request, API_CLUSTER_REPLICATION);
 }
 
+void api_cluster_hold_version(struct http_request *request)
+{
+    command(request, API_CLUSTER_HOLD_VERSION);
+}
+
+void api_cluster_raise_version(struct http_request *request)
+{
+    command(request, API_CLUSTER_RAISE_VERSION);
+}
+
 /* --- Replicas --------------------------------------------------------------------------------- */
 
 static void rescued(void *argument, struct byte_buffer *json, const struct error *error)

@@ -11,6 +11,7 @@
 
 #include "cluster_rescue.h"
 #include "cluster_status.h"
+#include "cluster_version.h"
 
 const char CLUSTER_COMMAND_USAGE[] =
     "gnomon cluster COMMAND [--url=http://127.0.0.1:9009] [--user=NAME:PASSWORD]\n"
@@ -24,6 +25,10 @@ const char CLUSTER_COMMAND_USAGE[] =
     "yet\n"
     "  rebalance                even leaders and replicas now\n"
     "  replication NUMBER       how many replicas each shard shall have\n"
+    "  version [--hold|--raise] the state-machine version in force, and what nodes know. It rises "
+    "by\n"
+    "                           itself when all nodes know the next one. --hold: not yet, so that\n"
+    "                           the release before can still be run; --raise: now\n"
     "  verify [--json]          read all files of all replicas and compare them; 1: something is "
     "wrong\n"
     "  recover-quorum SHARD [--yes]\n"
@@ -43,6 +48,7 @@ struct call {
     bool waits;
     bool forced;
     bool confirmed;
+    enum cluster_version_order version;
 };
 
 /* --- Options --------------------------------------------------------------------------------- */
@@ -97,6 +103,10 @@ static int read_options(int count, char **arguments, struct call *call)
             call->waits = true;
         else if (strcmp(arguments[i], "--force") == 0)
             call->forced = true;
+        else if (strcmp(arguments[i], "--hold") == 0)
+            call->version = CLUSTER_VERSION_HOLD;
+        else if (strcmp(arguments[i], "--raise") == 0)
+            call->version = CLUSTER_VERSION_RAISE;
         else if (strcmp(arguments[i], "--yes") == 0)
             call->confirmed = true;
         else if (arguments[i][0] == '-')
@@ -195,6 +205,9 @@ int cluster_command(int count, char **arguments)
     curl_global_init(CURL_GLOBAL_DEFAULT);
     if (strcmp(arguments[0], "status") == 0)
         return call.operand == NULL ? status(&call) : complain("'%s'?", call.operand);
+    if (strcmp(arguments[0], "version") == 0)
+        return call.operand == NULL ? cluster_version(&call.client, call.version)
+                                    : complain("'%s'?", call.operand);
     if (strcmp(arguments[0], "verify") == 0)
         return call.operand == NULL
                    ? cluster_verify(&call.client,

@@ -22,8 +22,10 @@ struct fanout_distribution {
     struct question question;
     struct byte_buffer partial; /* bytes of the sub-query */
     struct exchange *exchange;
-    struct answer_frame *empty; /* the answer of nothing; NULL until it is needed */
-    struct answer_frame **next; /* [place_count], to be read */
+    struct answer_frame *empty;     /* the answer of nothing; NULL until it is needed */
+    struct answer_frame **next;     /* [place_count], to be read */
+    struct fanout_windows *windows; /* NULL: nobody wants to know */
+    struct told_windows *told;      /* [place_count], of those that were answered here */
     bool is_complete;
 };
 
@@ -84,10 +86,30 @@ static enum error_code evaluate_group(struct fanout_distribution *distribution,
     return evaluate(distribution, &source.base, frames_out, error);
 }
 
+/* What all of them had applied before, and what was read of them. */
+static enum error_code evaluate_told(struct fanout_distribution *distribution,
+                                     const struct exchange_group *group,
+                                     struct answer_frame **frames_out, struct error *error)
+{
+    struct fanout_replicas *replicas = distribution->fanout->options.replicas;
+    struct group_source source;
+    uint64_t *applied = arena_array(distribution->arena, group->count, sizeof *applied);
+    if (applied == NULL)
+        return out_of_memory(error);
+    for (size_t i = 0; i < group->count; i++)
+        applied[i] = replicas->operations->applied_index(replicas, &group->replicas[i]);
+    group_source_init(&source, distribution->fanout, group->replicas, group->count);
+    enum error_code code = evaluate(distribution, &source.base, frames_out, error);
+    for (size_t i = 0; code == ERROR_NONE && i < group->count; i++)
+        distribution->told[group->indexes[i]] = told_windows_of(
+            replicas, &group->replicas[i], applied[i], &source.span, distribution->arena);
+    return code;
+}
+
 static enum error_code answer_here(void *context, const struct exchange_group *group,
                                    struct answer_frame **frames_out, struct error *error)
 {
-    return evaluate_group(context, group->replicas, group->count, frames_out, error);
+    return evaluate_told(context, group, frames_out, error);
 }
 
 /* --- Reading --------------------------------------------------------------------------------- */
@@ -98,14 +120,20 @@ static void lay_out(struct fanout_distribution *distribution)
     for (size_t place = 0; place < distribution->base.place_count; place++)
         distribution->next[place] =
             answers[place].group == place ? answers[place].first : distribution->empty;
+    for (size_t place = 0; place < distribution->base.place_count; place++)
+        fanout_windows_add(distribution->windows, answers[place].shard_id,
+                           answers[place].is_local ? &distribution->told[place]
+                                                   : &answers[place].windows);
 }
 
 /* Some node knows no sub-queries, or not this one: it sends the series, and all is done here. */
 static enum error_code complete_by_series(struct fanout_distribution *distribution,
                                           struct error *error)
 {
-    struct series_source *source = fanout_source(distribution->fanout, distribution->question.read);
-    enum error_code code = evaluate(distribution, source, &distribution->next[0], error);
+    struct fanout_source source;
+    fanout_source_init(&source, distribution->fanout, distribution->question.read,
+                       distribution->windows);
+    enum error_code code = evaluate(distribution, &source.base, &distribution->next[0], error);
     for (size_t place = 1; place < distribution->base.place_count; place++)
         distribution->next[place] = distribution->empty;
     return code;
@@ -174,6 +202,7 @@ static enum error_code start(struct fanout_distribution *distribution,
     distribution->question = (struct question){
         .kind = QUESTION_PARTIAL,
         .read = distributor->read,
+        .wants_windows = distributor->windows != NULL,
         .partial = {(const char *)distribution->partial.bytes, distribution->partial.size},
     };
     struct exchange_options options = {
@@ -194,7 +223,9 @@ static enum error_code start(struct fanout_distribution *distribution,
         return code;
     distribution->next = arena_array(distribution->arena, distribution->base.place_count,
                                      sizeof *distribution->next);
-    if (distribution->next == NULL)
+    distribution->told = arena_array(distribution->arena, distribution->base.place_count,
+                                     sizeof *distribution->told);
+    if (distribution->next == NULL || distribution->told == NULL)
         return out_of_memory(error);
     return exchange_begin(distribution->exchange, error);
 }
@@ -216,6 +247,7 @@ static enum error_code distributor_begin(struct promql_distributor *self,
     distribution->request = request;
     distribution->canceled = distributor->canceled;
     distribution->memory = distributor->memory;
+    distribution->windows = distributor->windows;
     enum error_code code = start(distribution, distributor, error);
     if (code != ERROR_NONE) {
         distribution_close(&distribution->base);

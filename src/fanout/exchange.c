@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/state_version.h"
 #include "exchange_private.h"
 #include "platform/no_wait.h"
 
@@ -40,6 +41,10 @@ static enum error_code add_shards(struct exchange *exchange, struct error *error
             return error_set(error, ERROR_UNAVAILABLE,
                              "what shards the cluster has is not known here yet");
     }
+    /* Nodes are asked for it when all of them know how to tell. */
+    if (exchange->view != NULL &&
+        cluster_state_facts(cluster_view_state(exchange->view))->version < STATE_VERSION_WINDOWS)
+        exchange->options.question->wants_windows = false;
     exchange->shards =
         arena_array(exchange->options.arena, exchange->shard_count, sizeof *exchange->shards);
     exchange->here =
@@ -111,6 +116,12 @@ const struct exchange_answer *exchange_answers(const struct exchange *exchange)
 {
     assert(exchange->answers != NULL || exchange->shard_count == 0);
     return exchange->answers;
+}
+
+const struct fanout_replica *exchange_replica(const struct exchange *exchange, size_t index)
+{
+    assert(index < exchange->shard_count && exchange->shards[index].is_held);
+    return &exchange->shards[index].replica;
 }
 
 /* --- Time ------------------------------------------------------------------------------------ */

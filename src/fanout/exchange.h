@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "fanout_private.h"
 #include "question.h"
+#include "windows.h"
 
 struct exchange;
 
@@ -33,6 +34,7 @@ struct exchange_answer {
     bool truncated;
     bool damaged;
     uint64_t version;
+    struct told_windows windows; /* of another node, if the question wants them */
     /* Position of the lowest of the shards that were answered together: the frames are there. */
     size_t group;
 };
@@ -80,6 +82,10 @@ enum error_code exchange_run(struct exchange *exchange, struct error *error);
 
 /* [count], by shard id, after a run that succeeded. */
 const struct exchange_answer *exchange_answers(const struct exchange *exchange);
+
+/* The replica that answers for the shard at a position, held as long as the exchange. It is local.
+ */
+const struct fanout_replica *exchange_replica(const struct exchange *exchange, size_t index);
 
 /* Lets go of replicas; what is still asked is canceled. NULL is fine. */
 void exchange_close(struct exchange *exchange);

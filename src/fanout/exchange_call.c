@@ -240,6 +240,7 @@ static void adopt(struct exchange *exchange, struct call_answer *answer, size_t 
     shard->answer.truncated = answer->end.truncated;
     shard->answer.damaged = answer->end.damaged;
     shard->answer.version = answer->end.version;
+    shard->answer.windows = answer->windows;
     shard->answer.group = group;
     exchange_finish_shard(exchange, shard);
 }
@@ -304,6 +305,22 @@ static enum error_code on_shard_end(struct exchange *exchange, struct exchange_c
     return ERROR_NONE;
 }
 
+static enum error_code on_windows(struct exchange *exchange, struct exchange_call *call,
+                                  const struct frame *frame, struct error *error)
+{
+    uint32_t shard_id;
+    struct told_windows told;
+    enum error_code code = told_windows_decode(frame->payload, frame->size, exchange->options.arena,
+                                               &shard_id, &told, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct call_answer *answer = answer_of(call, shard_id);
+    if (answer == NULL || !answer->is_begun || answer->is_over || answer->is_whole)
+        return corrupt(error, "versions of another shard's windows");
+    answer->windows = told;
+    return ERROR_NONE;
+}
+
 static enum error_code on_frame(struct exchange *exchange, struct exchange_call *call,
                                 const struct frame *frame, struct error *error)
 {
@@ -325,6 +342,8 @@ static enum error_code on_frame(struct exchange *exchange, struct exchange_call 
         return on_data(exchange, call, frame, error);
     case FRAME_SHARD_END:
         return on_shard_end(exchange, call, frame, error);
+    case FRAME_WINDOWS:
+        return on_windows(exchange, call, frame, error);
     }
     return corrupt(error, "an unknown frame");
 }

@@ -38,6 +38,7 @@ struct call_answer {
     bool is_over;  /* refused, or whole */
     bool is_whole; /* in a group, whose other shards are not yet */
     struct frame_shard_end end;
+    struct told_windows windows;
 };
 
 struct exchange_call {

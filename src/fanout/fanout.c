@@ -55,8 +55,7 @@ enum error_code fanout_create(const struct fanout_options *options, struct fanou
     for (size_t i = 0; i < options->loop_count; i++)
         loops[i].fanout = fanout;
     for (int read = 0; read < FANOUT_READS; read++) {
-        fanout->sources[read] = (struct fanout_source){
-            .base.operations = &FANOUT_SOURCE_OPERATIONS, .fanout = fanout, .read = read};
+        (void)fanout_source_init(&fanout->sources[read], fanout, (enum fanout_read)read, NULL);
         fanout->metadata[read] = (struct fanout_metadata_source){
             .base.operations = &FANOUT_METADATA_OPERATIONS, .fanout = fanout, .read = read};
     }
@@ -153,6 +152,18 @@ struct series_source *fanout_source(struct fanout *fanout, enum fanout_read read
 {
     assert(read < FANOUT_READS);
     return &fanout->sources[read].base;
+}
+
+struct series_source *fanout_source_init(struct fanout_source *source, struct fanout *fanout,
+                                         enum fanout_read read, struct fanout_windows *windows)
+{
+    *source = (struct fanout_source){
+        .base.operations = &FANOUT_SOURCE_OPERATIONS,
+        .fanout = fanout,
+        .read = read,
+        .windows = windows,
+    };
+    return &source->base;
 }
 
 struct metadata_source *fanout_metadata(struct fanout *fanout, enum fanout_read read)

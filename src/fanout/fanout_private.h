@@ -35,12 +35,6 @@ struct fanout_loop {
     atomic_bool is_attached;
 };
 
-struct fanout_source {
-    struct series_source base; /* first */
-    struct fanout *fanout;
-    enum fanout_read read;
-};
-
 struct fanout_metadata_source {
     struct metadata_source base; /* first */
     struct fanout *fanout;

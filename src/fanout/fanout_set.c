@@ -22,6 +22,9 @@ struct fanout_set {
     const struct series_request *request; /* until it is complete */
     struct arena *arena;
     struct exchange *exchange;
+    struct fanout_windows *windows; /* NULL: nobody wants to know */
+    struct fanout *fanout;          /* with it */
+    struct read_span span;
     struct part *parts; /* [part_count] */
     size_t part_count;
 };
@@ -162,6 +165,21 @@ static void set_reader_close(struct series_reader *self)
     free(reader);
 }
 
+/* While the replicas are held, and after the last reading. */
+static void tell_windows(struct fanout_set *set)
+{
+    const struct exchange_answer *answers =
+        set->windows == NULL ? NULL : exchange_answers(set->exchange);
+    for (size_t i = 0; answers != NULL && i < set->part_count; i++) {
+        struct told_windows told = answers[i].windows;
+        if (set->parts[i].local != NULL)
+            told =
+                told_windows_of(set->fanout->options.replicas, exchange_replica(set->exchange, i),
+                                answers[i].version, &set->span, set->arena);
+        fanout_windows_add(set->windows, answers[i].shard_id, &told);
+    }
+}
+
 static void part_clear(struct part *part)
 {
     series_set_close(part->local);
@@ -173,6 +191,7 @@ static void part_clear(struct part *part)
 static void set_close(struct series_set *self)
 {
     struct fanout_set *set = (struct fanout_set *)self;
+    tell_windows(set);
     for (size_t i = 0; i < set->part_count; i++)
         part_clear(&set->parts[i]);
     exchange_close(set->exchange);
@@ -204,6 +223,8 @@ struct fanout_set *fanout_set_create(const struct series_request *request,
         .parts = parts,
         .part_count = count,
     };
+    read_span_init(&set->span);
+    read_span_note(&set->span, request->start_ms, request->end_ms);
     return set;
 }
 
@@ -347,6 +368,12 @@ enum error_code fanout_set_complete(struct fanout_set *set, struct error *error)
     set->base.count = total;
     set->request = NULL;
     return ERROR_NONE;
+}
+
+void fanout_set_tell(struct fanout_set *set, struct fanout *fanout, struct fanout_windows *windows)
+{
+    set->fanout = fanout;
+    set->windows = windows;
 }
 
 struct series_set *fanout_set_base(struct fanout_set *set)

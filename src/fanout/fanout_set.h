@@ -25,6 +25,9 @@ enum error_code fanout_set_select(struct fanout_set *set, struct fanout *fanout,
  * OUT_OF_MEMORY. */
 enum error_code fanout_set_complete(struct fanout_set *set, struct error *error);
 
+/* What was read is told there when the set is closed. */
+void fanout_set_tell(struct fanout_set *set, struct fanout *fanout, struct fanout_windows *windows);
+
 struct series_set *fanout_set_base(struct fanout_set *set);
 
 #endif

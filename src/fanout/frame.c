@@ -38,6 +38,14 @@ void frame_shard_encode(struct byte_buffer *buffer, const struct frame_shard *sh
     frame_end(buffer, begun);
 }
 
+void frame_windows_encode(struct byte_buffer *buffer, uint32_t shard_id,
+                          const struct told_windows *told)
+{
+    size_t begun = frame_begin(buffer, FRAME_WINDOWS);
+    told_windows_encode(buffer, shard_id, told);
+    frame_end(buffer, begun);
+}
+
 void frame_shard_end_encode(struct byte_buffer *buffer, const struct frame_shard_end *end)
 {
     size_t begun = frame_begin(buffer, FRAME_SHARD_END);
@@ -55,7 +63,7 @@ static enum error_code read_head(struct frame_reader *reader, struct arena *aren
 {
     reader->size = load_u32(reader->head);
     unsigned type = reader->head[4];
-    if (type < FRAME_SHARD || type > FRAME_ALIVE)
+    if (type < FRAME_SHARD || type > FRAME_WINDOWS)
         return error_set(error, ERROR_UNSUPPORTED, "answer: a frame of type %u", type);
     if (reader->size > FRAME_PAYLOAD_BYTES_MAX)
         return error_set(error, ERROR_CORRUPT, "answer: a frame of %zu bytes", reader->size);

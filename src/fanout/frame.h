@@ -14,11 +14,14 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
+#include "windows.h"
+
 enum frame_type {
     FRAME_SHARD = 1, /* what follows is of this shard; or why nothing does */
     FRAME_DATA = 2,
     FRAME_SHARD_END = 3,
-    FRAME_ALIVE = 4, /* it is being worked on; no payload */
+    FRAME_ALIVE = 4,   /* it is being worked on; no payload */
+    FRAME_WINDOWS = 5, /* versions of what was read of a shard: windows.h; when asked for */
 };
 
 enum {
@@ -53,6 +56,8 @@ size_t frame_begin(struct byte_buffer *buffer, enum frame_type type);
 void frame_end(struct byte_buffer *buffer, size_t begun);
 
 void frame_shard_encode(struct byte_buffer *buffer, const struct frame_shard *shard);
+void frame_windows_encode(struct byte_buffer *buffer, uint32_t shard_id,
+                          const struct told_windows *told);
 void frame_shard_end_encode(struct byte_buffer *buffer, const struct frame_shard_end *end);
 
 /* --- Reading --------------------------------------------------------------------------------- */

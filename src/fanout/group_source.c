@@ -7,6 +7,7 @@ static enum error_code group_select(struct series_source *self,
                                     struct series_set **set_out, struct error *error)
 {
     struct group_source *source = (struct group_source *)self;
+    read_span_note(&source->span, request->start_ms, request->end_ms);
     struct fanout_set *set = fanout_set_create(request, NULL, source->count);
     if (set == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "the query needs too much memory");
@@ -31,4 +32,5 @@ void group_source_init(struct group_source *source, struct fanout *fanout,
                                     .fanout = fanout,
                                     .replicas = replicas,
                                     .count = count};
+    read_span_init(&source->span);
 }

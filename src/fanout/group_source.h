@@ -8,12 +8,14 @@
 #define FANOUT_GROUP_SOURCE_H
 
 #include "fanout_private.h"
+#include "windows.h"
 
 struct group_source {
     struct series_source base; /* first */
     struct fanout *fanout;
     const struct fanout_replica *replicas; /* [count] */
     size_t count;
+    struct read_span span; /* of all selections */
 };
 
 void group_source_init(struct group_source *source, struct fanout *fanout,

@@ -3,6 +3,9 @@
 #include "base/limits.h"
 #include "membership/cluster_entry.h"
 
+/* Beside the read: programs that do not know it refuse the question. */
+enum { FLAG_WINDOWS = 0x80 };
+
 /* --- Writing --------------------------------------------------------------------------------- */
 
 static void encode_matchers(const struct question *question, struct byte_buffer *buffer)
@@ -19,7 +22,8 @@ static void encode_matchers(const struct question *question, struct byte_buffer 
 void fanout_question_encode(const struct question *question, struct byte_buffer *buffer)
 {
     byte_buffer_u8(buffer, QUESTION_VERSION);
-    byte_buffer_u8(buffer, (uint8_t)question->read);
+    byte_buffer_u8(buffer,
+                   (uint8_t)(question->read | (question->wants_windows ? FLAG_WINDOWS : 0)));
     byte_buffer_varint(buffer, question->shard_count);
     uint32_t next = 0;
     for (size_t i = 0; i < question->shard_count; i++) {
@@ -134,9 +138,12 @@ enum error_code fanout_question_decode(const uint8_t *bytes, size_t size, enum q
     unsigned read = byte_reader_u8(&reader);
     if (reader.failed)
         return corrupt(error, "cut off");
+    bool wants_windows = (read & FLAG_WINDOWS) != 0;
+    read &= ~(unsigned)FLAG_WINDOWS;
     if (version != QUESTION_VERSION || read >= FANOUT_READS)
         return error_set(error, ERROR_UNSUPPORTED, "question: version %u, read %u", version, read);
-    struct question question = {.kind = kind, .read = (enum fanout_read)read};
+    struct question question = {
+        .kind = kind, .read = (enum fanout_read)read, .wants_windows = wants_windows};
     enum error_code code = decode_shards(&reader, arena, &question, error);
     if (code != ERROR_NONE)
         return code;

@@ -36,6 +36,8 @@ struct question_shard {
 struct question {
     enum question_kind kind; /* not part of the bytes */
     enum fanout_read read;
+    bool wants_windows; /* SELECT, PARTIAL: the versions of what is read; only of nodes that know
+                           STATE_VERSION_WINDOWS */
     const struct question_shard *shards; /* [shard_count], by id */
     size_t shard_count;
 

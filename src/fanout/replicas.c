@@ -4,6 +4,7 @@
 
 #include "replica/replica.h"
 #include "shard/shard.h"
+#include "shard/shard_windows.h"
 
 struct table_replicas {
     struct fanout_replicas base; /* first */
@@ -61,6 +62,14 @@ static uint64_t table_applied_index(struct fanout_replicas *self,
 {
     (void)self;
     return replica_applied_index(replica->handle);
+}
+
+static void table_window_versions(struct fanout_replicas *self,
+                                  const struct fanout_replica *replica, int64_t first, size_t count,
+                                  uint64_t *versions_out)
+{
+    (void)self;
+    shard_read_window_versions(replica_shard(replica->handle), first, count, versions_out);
 }
 
 /* --- Confirming ------------------------------------------------------------------------------ */
@@ -132,6 +141,7 @@ static const struct fanout_replicas_operations TABLE_OPERATIONS = {
     .is_readable = table_is_readable,
     .leader = table_leader,
     .applied_index = table_applied_index,
+    .window_versions = table_window_versions,
     .confirm = table_confirm,
     .source = table_source,
     .visit_metadata = table_visit_metadata,

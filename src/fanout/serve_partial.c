@@ -59,10 +59,12 @@ static enum error_code evaluate(struct serve_work *work, const struct fanout_rep
     code = partial_run(&run, &sink->base, error);
     if (code != ERROR_NONE)
         return code;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        serve_windows(work, &replicas[i], versions[i], &source.span, &sink->buffer);
         frame_shard_end_encode(
             &sink->buffer,
             &(struct frame_shard_end){.shard_id = replicas[i].shard_id, .version = versions[i]});
+    }
     return put(sink->outlet, &sink->buffer, error);
 }
 

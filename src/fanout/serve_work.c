@@ -128,6 +128,16 @@ bool serve_hold(struct serve_work *work, size_t index, struct byte_buffer *buffe
     return status.status == FRAME_STATUS_OK;
 }
 
+void serve_windows(struct serve_work *work, const struct fanout_replica *replica,
+                   uint64_t applied_index, const struct read_span *span, struct byte_buffer *buffer)
+{
+    if (!work->question.wants_windows)
+        return;
+    struct told_windows told = told_windows_of(work->options.fanout->options.replicas, replica,
+                                               applied_index, span, work->arena);
+    frame_windows_encode(buffer, replica->shard_id, &told);
+}
+
 static enum error_code open_shard(struct serve_work *work, struct error *error)
 {
     struct fanout_replicas *replicas = work->options.fanout->options.replicas;
@@ -168,6 +178,11 @@ static enum error_code fill_shard(struct serve_work *work, struct error *error)
         .damaged = serve_records_are_damaged(work->records),
         .version = work->version,
     };
+    struct read_span span;
+    read_span_init(&span);
+    read_span_note(&span, work->question.start_ms, work->question.end_ms);
+    if (work->question.kind == QUESTION_SELECT)
+        serve_windows(work, &work->replica, work->version, &span, &work->buffer);
     frame_shard_end_encode(&work->buffer, &end);
     close_shard(work);
     work->next++;

@@ -29,4 +29,9 @@ struct arena *serve_arena(struct fanout *fanout);
 bool serve_hold(struct serve_work *work, size_t index, struct byte_buffer *buffer,
                 struct fanout_replica *replica_out);
 
+/* Append the versions of what was read of a replica, if the asker wants them. */
+void serve_windows(struct serve_work *work, const struct fanout_replica *replica,
+                   uint64_t applied_index, const struct read_span *span,
+                   struct byte_buffer *buffer);
+
 #endif

@@ -83,6 +83,7 @@ static enum error_code begin(struct asking *asking, const struct fanout_source *
     asking->question = (struct question){
         .kind = kind,
         .read = source->read,
+        .wants_windows = kind == QUESTION_SELECT && source->windows != NULL,
         .tenant = request->tenant,
         .name = asking->question.name,
         .matchers = request->matchers,
@@ -127,6 +128,7 @@ static enum error_code source_select(struct series_source *self,
         series_set_close(fanout_set_base(asking.set));
         return code;
     }
+    fanout_set_tell(asking.set, asking.fanout, ((struct fanout_source *)self)->windows);
     *set_out = fanout_set_base(asking.set);
     return ERROR_NONE;
 }

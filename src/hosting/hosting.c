@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/state_version.h"
 #include "hosting_private.h"
 
 static void tick(struct timer *timer);
@@ -107,11 +108,30 @@ enum error_code hosting_open(struct hosting *hosting, size_t number, struct grou
     struct hosting_loop *loop = &hosting->loops[number];
     loop->host = host;
     loop->node_id = node_id;
+    loop->opened_ms = clock_monotonic_ms(loop->options.environment->clock);
     enum error_code code =
         hosting->dealt > 0 ? open_dealt(loop, recovery, error) : open_stored(loop, recovery, error);
     if (code == ERROR_NONE)
         scheduler_timer_start(scheduler_of(loop), &loop->tick, HOSTING_TICK_MS);
     return code;
+}
+
+/* --- Versions -------------------------------------------------------------------------------- */
+
+/* A node alone gives its operator a while to see whether the program stays. */
+enum { ALONE_SETTLE_MS = 30 * 1000 };
+
+/* The state-machine version that the shards shall have; 0: the one that they have. */
+static uint32_t wanted_version(const struct hosting_loop *loop)
+{
+    const struct hosting_options *options = &loop->hosting->options;
+    const struct cluster_state *state = state_of(loop);
+    if (state != NULL)
+        return cluster_state_facts(state)->version;
+    if (options->board != NULL ||
+        clock_monotonic_ms(loop->options.environment->clock) - loop->opened_ms < ALONE_SETTLE_MS)
+        return 0;
+    return options->shard.version_max == 0 ? STATE_VERSION_MAX : options->shard.version_max;
 }
 
 /* --- Time ------------------------------------------------------------------------------------ */
@@ -139,6 +159,10 @@ static void tick(struct timer *timer)
         residents_hand_over(loop);
     else
         residents_lead(loop);
+    uint32_t version = wanted_version(loop);
+    for (struct resident *resident = loop->residents; resident != NULL; resident = resident->next)
+        if (resident->state == RESIDENT_RUNNING)
+            shard_want_version(replica_shard(resident->replica), version);
     residents_report(loop);
     if (!loop->closing)
         scheduler_timer_start(scheduler_of(loop), timer,

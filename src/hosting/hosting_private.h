@@ -77,6 +77,7 @@ struct hosting_loop {
     struct hosting_loop_options options;
     struct group_host *host; /* NULL until opened */
     uint64_t node_id;
+    uint64_t opened_ms; /* monotonic */
     struct resident *residents;
     struct cluster_view *view; /* NULL: none yet */
     bool has_missing;          /* replicas may be desired that are not there */

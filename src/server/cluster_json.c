@@ -73,6 +73,8 @@ static void append_node(struct byte_buffer *json, const struct meta_observation 
     json_string_field(json, "name", node->identity.name);
     json_string_field(json, "address", node->traits.address);
     json_string_field(json, "zone", node->traits.zone);
+    json_integer_field(json, "versionMin", (int64_t)node->traits.version_min);
+    json_integer_field(json, "versionMax", (int64_t)node->traits.version_max);
     json_string_field(json, "state", cluster_node_state_name(node->state));
     json_integer_field(json, "replicas",
                        (int64_t)cluster_state_replica_count(observation->state, node->node_id));
@@ -172,6 +174,7 @@ void cluster_json(const struct meta_observation *observation, const char *node_n
     truth_field(json, "observed", observation->leader != 0);
     node_field(json, "metaLeader", state, observation->leader);
     json_integer_field(json, "version", (int64_t)facts->version);
+    json_integer_field(json, "versionHeld", (int64_t)meta_version_held(state)); /* 0: not */
     json_integer_field(json, "replication", (int64_t)facts->replication);
     json_integer_field(json, "stateIndex", (int64_t)facts->index);
     if (observation->leader != 0) {

@@ -9,6 +9,7 @@
 #include "platform/random.h"
 
 #include "node_identity.h"
+#include "program_version.h"
 
 /* --- Preparing ------------------------------------------------------------------------------- */
 
@@ -298,8 +299,8 @@ static enum error_code fill_traits(const struct node *node, struct meta_options 
              node->cluster->addresses.advertise);
     snprintf(options->traits.zone, sizeof options->traits.zone, "%s", settings->cluster_zone);
     options->traits.roles = CLUSTER_ROLES_ALL;
-    options->traits.version_min = 1;
-    options->traits.version_max = CLUSTER_VERSION_MAX;
+    options->traits.version_min = CLUSTER_VERSION_MIN;
+    options->traits.version_max = PROGRAM_STATE_VERSION_MAX;
     return cluster_node_check(&options->identity, &options->traits, error);
 }
 
@@ -318,7 +319,7 @@ enum error_code node_cluster_open(struct node *node, struct error *error)
                 .shard_count = node->topology.shard_count,
                 .replication = (uint32_t)settings->cluster_replication,
                 .spread = node->topology.spread,
-                .version = 1,
+                .version = CLUSTER_VERSION_MIN,
                 .first_group = hosting_group_of(0),
             },
         .directory = cluster->was_alone ? META_DIRECTORY_HOLDS_SHARDS : META_DIRECTORY_NEW,

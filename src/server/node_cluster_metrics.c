@@ -2,6 +2,7 @@
 
 #include "metric_emit.h"
 #include "node_cluster.h"
+#include "program_version.h"
 
 /* --- Noting ---------------------------------------------------------------------------------- */
 
@@ -68,6 +69,7 @@ void cluster_figures_report(struct cluster_figures *figures, const struct cluste
     atomic_store(&figures->shards_led, report->shard_count);
     atomic_store(&figures->replicas_missing, missing);
     atomic_store(&figures->behind_bytes_max, behind_bytes);
+    atomic_store(&figures->state_version, cluster_state_facts(state)->version);
 }
 
 /* --- Showing --------------------------------------------------------------------------------- */
@@ -91,6 +93,10 @@ static void collect_cluster(void *context, metric_visit *visit, void *visit_cont
     emit(&emitter, "gnomon_cluster_replica_behind_bytes",
          "What the replica that is furthest behind lacks, of them.",
          (double)atomic_load(&figures->behind_bytes_max));
+    emit(&emitter, "gnomon_cluster_state_version", "State-machine version in force; 0: not known.",
+         (double)atomic_load(&figures->state_version));
+    emit(&emitter, "gnomon_cluster_state_version_known",
+         "The newest state-machine version that the program knows.", PROGRAM_STATE_VERSION_MAX);
     uint64_t observed_ms = atomic_load(&figures->observed_ms);
     uint64_t now_ms = clock_monotonic_ms(clock_system());
     emit(&emitter, "gnomon_cluster_observed_age_seconds",

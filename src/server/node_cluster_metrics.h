@@ -28,6 +28,7 @@ struct cluster_figures {
     _Atomic uint64_t shards_led;
     _Atomic uint64_t replicas_missing; /* desired, and do not vote (yet) */
     _Atomic uint64_t behind_bytes_max; /* what the worst of their replicas lacks */
+    _Atomic uint64_t state_version;    /* in force */
 };
 
 /* Loop 0. */

@@ -197,6 +197,8 @@ static enum error_code fill_order(const struct api_cluster_command *asked, struc
         [API_CLUSTER_REMOVE] = META_REMOVE_NODE,
         [API_CLUSTER_REBALANCE] = META_REBALANCE,
         [API_CLUSTER_REPLICATION] = META_SET_REPLICATION,
+        [API_CLUSTER_HOLD_VERSION] = META_HOLD_VERSION,
+        [API_CLUSTER_RAISE_VERSION] = META_RAISE_VERSION,
     };
     if (asked->node.size > CLUSTER_NAME_BYTES_MAX)
         return error_set(error, ERROR_NOT_FOUND, "no node has so long a name");

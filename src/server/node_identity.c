@@ -6,6 +6,7 @@
 #include "base/checksum.h"
 #include "platform/random.h"
 
+#include "program_version.h"
 #include "stored_file.h"
 
 enum { ID_DIGITS = 2 * CLUSTER_DIRECTORY_ID_BYTES, CONTENT_BYTES_MAX = 128 };
@@ -118,10 +119,15 @@ enum error_code node_identity_recall(const char *directory, struct cluster_state
         struct byte_reader reader = byte_reader_over(content.bytes, content.size);
         const uint8_t *bytes = content.bytes + STATE_CHECKSUM_BYTES;
         size_t size = content.size - STATE_CHECKSUM_BYTES;
-        struct error ignored; /* it is but a help */
+        struct error ignored = {0}; /* it is but a help */
         if (byte_reader_u32(&reader) != crc32c(0, bytes, size) ||
-            cluster_state_decode(bytes, size, CLUSTER_VERSION_MAX, &state, &ignored) != ERROR_NONE)
+            cluster_state_decode(bytes, size, PROGRAM_STATE_VERSION_MAX, &state, &ignored) !=
+                ERROR_NONE)
             state = NULL;
+        if (ignored.code == ERROR_UNSUPPORTED) /* what else is stored would say the same */
+            *error = ignored;
+        if (ignored.code == ERROR_UNSUPPORTED)
+            code = ERROR_UNSUPPORTED;
     }
     byte_buffer_clear(&content);
     if (code != ERROR_NONE && code != ERROR_NOT_FOUND)

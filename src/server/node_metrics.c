@@ -85,6 +85,8 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Files that wait to be deleted: merged, or past the retention."),
     SHARD_METRIC("metadata_forgotten_total", metadata_forgotten, METRIC_KIND_COUNTER,
                  "Metrics whose metadata nobody stated any more."),
+    SHARD_METRIC("state_version", state_version, METRIC_KIND_GAUGE,
+                 "State-machine version in force in the log."),
     SHARD_METRIC("applied_index", applied_index, METRIC_KIND_GAUGE, "Last log entry applied."),
 };
 

@@ -8,6 +8,7 @@
 #include "node_cluster.h"
 #include "node_identity.h"
 #include "node_private.h"
+#include "program_version.h"
 #include "shard_loops.h"
 
 /* 48 samples of a series on the mean of all shards, and 80 in the one that is about to freeze: with
@@ -251,6 +252,7 @@ static struct shard_options shard_options_of(struct node *node)
         .exemplars_max = share_of(settings->ingest_max_exemplars, shards),
         .metadata_max = share_of(settings->ingest_max_metadata, shards),
         .head_spares = node->head_spares,
+        .version_max = PROGRAM_STATE_VERSION_MAX,
     };
 }
 

@@ -1,9 +1,14 @@
 #include "manifest.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
+#include "base/state_version.h"
+
 static const uint8_t MAGIC[4] = {'G', 'M', 'A', 'N'};
-enum { MANIFEST_VERSION = 2 };
+/* Which of them is written, the state-machine version decides: what was written before it rose can
+ * be read by programs that know no more. */
+enum { FORMAT_UNVERSIONED = 2, FORMAT_VERSIONED = 3 };
 
 /* --- In memory ------------------------------------------------------------------------------ */
 
@@ -15,6 +20,7 @@ void manifest_clear(struct manifest *manifest)
     tombstones_unref(manifest->tombstones);
     id_set_unref(manifest->forgotten);
     byte_buffer_clear(&manifest->merge_body);
+    free(manifest->windows);
     *manifest = (struct manifest){0};
 }
 
@@ -84,10 +90,30 @@ void manifest_encode_block(struct byte_buffer *buffer, const struct manifest_blo
     encode_summary(buffer, &block->summary);
 }
 
+static void encode_windows(struct byte_buffer *buffer, const struct manifest *manifest)
+{
+    int64_t previous = 0;
+    byte_buffer_varint(buffer, manifest->windows_base);
+    byte_buffer_varint(buffer, manifest->window_count);
+    for (size_t i = 0; i < manifest->window_count; i++) {
+        const struct window_version *version = &manifest->windows[i];
+        assert(version->index >= manifest->windows_base);
+        if (i == 0)
+            byte_buffer_zigzag(buffer, version->window);
+        else
+            byte_buffer_varint(buffer, (uint64_t)version->window - (uint64_t)previous);
+        byte_buffer_varint(buffer, version->index - manifest->windows_base);
+        previous = version->window;
+    }
+}
+
 void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer)
 {
     byte_buffer_append(buffer, MAGIC, sizeof MAGIC);
-    byte_buffer_u8(buffer, MANIFEST_VERSION);
+    bool is_versioned = manifest->state_version >= STATE_VERSION_WINDOWS;
+    byte_buffer_u8(buffer, is_versioned ? FORMAT_VERSIONED : FORMAT_UNVERSIONED);
+    if (is_versioned)
+        byte_buffer_varint(buffer, manifest->state_version);
     byte_buffer_varint(buffer, manifest->frozen_index);
     byte_buffer_varint(buffer, manifest->next_id);
     byte_buffer_zigzag(buffer, manifest->retention_cutoff_ms);
@@ -118,6 +144,10 @@ void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer
     if (manifest->merge_index != 0)
         byte_buffer_text(buffer, (struct text){(const char *)manifest->merge_body.bytes,
                                                manifest->merge_body.size});
+    if (is_versioned)
+        encode_windows(buffer, manifest);
+    if (manifest->state_version >= STATE_VERSION_REHEARSAL)
+        byte_buffer_varint(buffer, manifest->rehearsed_count);
 }
 
 /* --- Decoding ------------------------------------------------------------------------------- */
@@ -230,27 +260,83 @@ static enum error_code decode_merge(struct byte_reader *reader, struct manifest 
     return manifest->merge_body.failed ? no_room(error) : ERROR_NONE;
 }
 
+static enum error_code decode_windows(struct byte_reader *reader, struct manifest *manifest,
+                                      struct error *error)
+{
+    manifest->windows_base = byte_reader_varint(reader);
+    size_t count = decode_count(reader);
+    if (reader->failed || manifest->windows_base == 0 ||
+        manifest->windows_base > manifest->frozen_index || count > WINDOWS_MAX)
+        return error_set(error, ERROR_CORRUPT, "manifest: versions of windows");
+    manifest->windows = calloc(count + 1, sizeof *manifest->windows);
+    if (manifest->windows == NULL)
+        return no_room(error);
+    for (; manifest->window_count < count; manifest->window_count++) {
+        struct window_version *version = &manifest->windows[manifest->window_count];
+        if (manifest->window_count == 0)
+            version->window = byte_reader_zigzag(reader);
+        else
+            version->window = (int64_t)((uint64_t)version[-1].window + byte_reader_varint(reader));
+        uint64_t above = byte_reader_varint(reader);
+        if (reader->failed || above > manifest->frozen_index - manifest->windows_base ||
+            (manifest->window_count > 0 && version->window <= version[-1].window))
+            return error_set(error, ERROR_CORRUPT, "manifest: version of window %zu",
+                             manifest->window_count);
+        version->index = manifest->windows_base + above;
+    }
+    return ERROR_NONE;
+}
+
+/* The format's, and what it says of the state machine. */
+static enum error_code decode_versions(struct byte_reader *reader, uint32_t *state_version_out,
+                                       struct error *error)
+{
+    const uint8_t *magic = byte_reader_take(reader, sizeof MAGIC);
+    uint8_t format = byte_reader_u8(reader);
+    if (reader->failed || memcmp(magic, MAGIC, sizeof MAGIC) != 0)
+        return error_set(error, ERROR_CORRUPT, "manifest: not a manifest");
+    if (format != FORMAT_UNVERSIONED && format != FORMAT_VERSIONED)
+        return error_set(error, ERROR_UNSUPPORTED,
+                         "manifest: format %u is not known to this program: run a release that "
+                         "knows it",
+                         format);
+    *state_version_out = STATE_VERSION_FIRST;
+    if (format == FORMAT_UNVERSIONED)
+        return ERROR_NONE;
+    *state_version_out = decode_number(reader);
+    if (!reader->failed && *state_version_out > STATE_VERSION_REHEARSAL)
+        return error_set(error, ERROR_UNSUPPORTED,
+                         "manifest: state-machine version %u, this program knows versions up to "
+                         "%d: run a release that knows version %u",
+                         *state_version_out, STATE_VERSION_MAX, *state_version_out);
+    if (reader->failed || *state_version_out < STATE_VERSION_WINDOWS)
+        return error_set(error, ERROR_CORRUPT, "manifest: state-machine version");
+    return ERROR_NONE;
+}
+
 enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
                                 struct manifest *manifest_out, struct error *error)
 {
     struct byte_reader reader = byte_reader_over(bytes, size_bytes);
-    const uint8_t *magic = byte_reader_take(&reader, sizeof MAGIC);
-    uint8_t version = byte_reader_u8(&reader);
-    if (reader.failed || memcmp(magic, MAGIC, sizeof MAGIC) != 0)
-        return error_set(error, ERROR_CORRUPT, "manifest: not a manifest");
-    if (version != MANIFEST_VERSION)
-        return error_set(error, ERROR_UNSUPPORTED, "manifest: version %u is not known", version);
-    struct manifest manifest = {.frozen_index = byte_reader_varint(&reader)};
+    struct manifest manifest = {0};
+    enum error_code code = decode_versions(&reader, &manifest.state_version, error);
+    if (code != ERROR_NONE)
+        return code;
+    manifest.frozen_index = byte_reader_varint(&reader);
     manifest.next_id = byte_reader_varint(&reader);
     manifest.retention_cutoff_ms = byte_reader_zigzag(&reader);
     manifest.metadata_index = byte_reader_varint(&reader);
-    enum error_code code = decode_segments(&reader, &manifest, error);
+    code = decode_segments(&reader, &manifest, error);
     if (code == ERROR_NONE && !reader.failed)
         code = decode_files(&reader, &manifest, error);
     if (code == ERROR_NONE && !reader.failed)
         code = decode_tombstones(&reader, &manifest, error);
     if (code == ERROR_NONE && !reader.failed)
         code = decode_merge(&reader, &manifest, error);
+    if (code == ERROR_NONE && !reader.failed && manifest.state_version >= STATE_VERSION_WINDOWS)
+        code = decode_windows(&reader, &manifest, error);
+    if (code == ERROR_NONE && manifest.state_version >= STATE_VERSION_REHEARSAL)
+        manifest.rehearsed_count = byte_reader_varint(&reader);
     if (code == ERROR_NONE && (reader.failed || byte_reader_left(&reader) > 0))
         code = error_set(error, ERROR_CORRUPT, "manifest: cut, or stray bytes");
     if (code != ERROR_NONE) {

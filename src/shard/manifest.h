@@ -12,6 +12,7 @@
 
 #include "id_set.h"
 #include "tombstones.h"
+#include "windows.h"
 
 struct manifest_part {
     uint64_t index;
@@ -31,6 +32,7 @@ struct manifest_block {
 };
 
 struct manifest {
+    uint32_t state_version; /* decides about the format (base/state_version.h) */
     uint64_t frozen_index;
     uint64_t next_id;
     int64_t retention_cutoff_ms;
@@ -42,9 +44,13 @@ struct manifest {
     size_t part_count;
     struct manifest_block *blocks; /* [block_count], owned */
     size_t block_count;
-    struct tombstones *tombstones; /* a reference; NULL: none */
-    uint64_t merge_index;          /* of the merge under way; 0: none */
-    struct byte_buffer merge_body; /* of the entry that decided it, after its header */
+    struct tombstones *tombstones;  /* a reference; NULL: none */
+    uint64_t merge_index;           /* of the merge under way; 0: none */
+    struct byte_buffer merge_body;  /* of the entry that decided it, after its header */
+    uint64_t windows_base;          /* version of windows that are not listed; 0: none is kept */
+    struct window_version *windows; /* [window_count], owned, ascending */
+    size_t window_count;
+    uint64_t rehearsed_count; /* of writes, from STATE_VERSION_REHEARSAL on */
 };
 
 void manifest_clear(struct manifest *manifest);

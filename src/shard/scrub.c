@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/state_version.h"
 #include "block/block_inspect.h"
 
 #include "damage.h"
@@ -292,6 +293,11 @@ enum error_code shard_frozen_state(struct shard *shard, uint64_t *index_out, uin
         encode_file(&common, manifest.blocks[i].index, manifest.blocks[i].number,
                     manifest.blocks[i].summary.content_checksum);
     byte_buffer_u64(&common, manifest.merge_index);
+    if (manifest.state_version >= STATE_VERSION_WINDOWS) /* before, it is as older programs say */
+        byte_buffer_u64(&common, manifest.windows_base);
+    for (size_t i = 0; i < manifest.window_count; i++)
+        encode_file(&common, (uint64_t)manifest.windows[i].window, 0,
+                    (struct hash128){manifest.windows[i].index, 0});
     manifest_clear(&manifest);
     if (!common.failed) {
         *index_out = index;

@@ -6,6 +6,7 @@
 
 #include "base/checksum.h"
 #include "base/log.h"
+#include "base/state_version.h"
 
 #include "damage.h"
 #include "forget.h"
@@ -23,6 +24,7 @@ static void release(struct shard *shard)
     metadata_store_destroy(shard->metadata);
     free(shard->pending);
     view_unref(shard->view);
+    window_table_unref(shard->shown_windows);
     arena_destroy(shard->apply_arena);
     pthread_mutex_destroy(&shard->view_lock);
     free(shard);
@@ -136,6 +138,8 @@ enum error_code shard_create(const struct shard_options *options, struct shard *
     if (options->peers != NULL)
         shard->peers = *options->peers;
     shard->source.operations = &SHARD_SOURCE_OPERATIONS;
+    shard->state_version = shard->durable.state_version = STATE_VERSION_FIRST;
+    shard->counters.state_version = STATE_VERSION_FIRST;
     shard->durable.next_id = 1;
     shard->durable.retention_cutoff_ms = INT64_MIN;
     shard->retention_cutoff_ms = INT64_MIN;
@@ -300,6 +304,7 @@ void shard_lead(struct shard *shard)
     shard->freeze_proposed = false;
     shard->merge_proposed = false;
     shard->clean_proposed = false;
+    shard->version_proposed = false;
     shard_forget_lead(shard);
     if (shard->pending != NULL)
         memset(shard->pending, 0, shard->pending_capacity * sizeof *shard->pending);
@@ -436,6 +441,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
     struct shard_counters *counters = &shard->counters;
     struct shard_statistics statistics = {
         .applied_index = counters->applied_index,
+        .state_version = counters->state_version,
         .series_count = counters->series_count,
         .samples_appended = counters->samples_appended,
         .samples_duplicate = counters->samples_duplicate,

@@ -4,7 +4,10 @@
 
 #include "base/log.h"
 
+#include "base/state_version.h"
+
 #include "forget.h"
+#include "shard_version.h"
 
 /* --- Series of a write ---------------------------------------------------------------------- */
 
@@ -81,6 +84,17 @@ static void count_appended(struct write_context *context, const struct head_appe
     counters->samples_late += verdicts[HEAD_LATE];
 }
 
+/* The windows of what was appended; a batch of which all was there before changes none. */
+static enum error_code touch_windows(struct write_context *context, const int64_t *timestamps_ms,
+                                     size_t count, const struct head_append_result *result,
+                                     struct error *error)
+{
+    const size_t *verdicts = result->verdict_counts;
+    if (verdicts[HEAD_APPENDED] + verdicts[HEAD_LATE] + verdicts[HEAD_REPLACED] == 0)
+        return ERROR_NONE;
+    return windows_touch(&context->shard->windows, timestamps_ms, count, error);
+}
+
 static enum error_code apply_floats(struct write_context *context, const struct entry_part *part,
                                     struct error *error)
 {
@@ -99,7 +113,9 @@ static enum error_code apply_floats(struct write_context *context, const struct 
     struct head_append_result result;
     enum error_code code = head_append(context->shard->head, &batch, NULL, &result, error);
     count_appended(context, &result);
-    return code;
+    return code != ERROR_NONE
+               ? code
+               : touch_windows(context, part->timestamps_ms, part->float_count, &result, error);
 }
 
 static enum error_code apply_histograms(struct write_context *context,
@@ -134,7 +150,7 @@ static enum error_code apply_histograms(struct write_context *context,
     enum error_code code = head_append(context->shard->head, &batch, NULL, &result, error);
     count_appended(context, &result);
     context->shard->counters.histograms_appended += result.verdict_counts[HEAD_APPENDED];
-    return code;
+    return code != ERROR_NONE ? code : touch_windows(context, timestamps, count, &result, error);
 }
 
 static enum error_code apply_exemplars(struct write_context *context, const struct entry_part *part,
@@ -240,6 +256,8 @@ static enum error_code apply_delete(struct shard *shard, uint64_t index, struct 
     if (head.series_count > 0)
         code = shard_apply_freeze(shard, index - 1, error);
     if (code == ERROR_NONE)
+        code = windows_touch_range(&shard->windows, tombstone.start_ms, tombstone.end_ms, error);
+    if (code == ERROR_NONE)
         code = tombstones_add(shard->tombstones, &tombstone, &longer, error);
     if (code != ERROR_NONE) {
         tombstone_clear(&tombstone);
@@ -275,11 +293,17 @@ static enum error_code apply_clean(struct shard *shard, uint64_t index, struct b
 
 /* --- Public --------------------------------------------------------------------------------- */
 
-static void after_apply(struct shard *shard, uint64_t index, const struct entry_header *header,
-                        size_t size_bytes)
+static enum error_code after_apply(struct shard *shard, uint64_t index,
+                                   const struct entry_header *header, size_t size_bytes,
+                                   struct error *error)
 {
+    enum error_code code = windows_commit(&shard->windows, error);
+    if (code != ERROR_NONE)
+        return code;
+    shard_show_windows(shard);
     shard->applied_index = index;
     if (header->kind == ENTRY_WRITE) {
+        shard->rehearsed_count += shard->state_version >= STATE_VERSION_REHEARSAL;
         shard->unfrozen_bytes += size_bytes;
         if (shard->unfrozen_since_ms == INT64_MIN)
             shard->unfrozen_since_ms = header->stamp_ms;
@@ -288,6 +312,8 @@ static void after_apply(struct shard *shard, uint64_t index, const struct entry_
     shard_count_series(shard);
     shard->counters.registry_bytes = registry_size_bytes(&shard->registry);
     shard->counters.unfrozen_bytes = shard->unfrozen_bytes;
+    shard->counters.state_version = shard->state_version;
+    return ERROR_NONE;
 }
 
 enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *entry,
@@ -297,9 +323,12 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
     struct byte_reader reader = byte_reader_over(entry, size_bytes);
     struct entry_header header;
     enum error_code code = entry_decode_header(&reader, &header, error);
+    if (code == ERROR_NONE)
+        code = shard_version_allows(shard, header.kind, error);
     if (code != ERROR_NONE)
-        return code;
+        return error_wrap(error, "apply entry %llu", (unsigned long long)index);
     shard->stamp_ms = header.stamp_ms;
+    windows_begin(&shard->windows, index);
     switch (header.kind) {
     case ENTRY_WRITE:
         code = apply_write(shard, index, &reader, error);
@@ -331,11 +360,18 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
     case ENTRY_FORGET_METADATA:
         code = shard_apply_forget_metadata(shard, &reader, error);
         break;
+    case ENTRY_STATE_VERSION:
+        code = shard_apply_version(shard, index, &reader, error);
+        break;
     }
     if (code == ERROR_UNAVAILABLE)
         shard_start_freeze_job_at_once(shard);
     if (code != ERROR_NONE && code != ERROR_CONFLICT)
         return error_wrap(error, "apply entry %llu", (unsigned long long)index);
-    after_apply(shard, index, &header, size_bytes);
-    return code;
+    struct error failure;
+    enum error_code kept = after_apply(shard, index, &header, size_bytes, &failure);
+    if (kept == ERROR_NONE)
+        return code;
+    *error = failure;
+    return error_wrap(error, "apply entry %llu", (unsigned long long)index);
 }

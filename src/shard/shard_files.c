@@ -131,6 +131,15 @@ enum error_code shard_add_block(struct shard *shard, const struct shard_block *b
     return ERROR_NONE;
 }
 
+static enum error_code describe_windows(const struct windows *windows, struct manifest *manifest,
+                                        struct error *error)
+{
+    if (windows->table == NULL)
+        return ERROR_NONE;
+    manifest->windows_base = windows->table->base;
+    return windows_list(windows, &manifest->windows, &manifest->window_count, error);
+}
+
 enum error_code shard_describe(const struct shard *shard, uint64_t index,
                                struct manifest *manifest_out, struct error *error)
 {
@@ -141,8 +150,10 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
         .metadata_index = shard->metadata_index,
         .tombstones = tombstones_ref(shard->tombstones),
         .forgotten = id_set_ref(shard->forgotten),
+        .state_version = shard->state_version,
+        .rehearsed_count = shard->rehearsed_count,
     };
-    enum error_code code = ERROR_NONE;
+    enum error_code code = describe_windows(&shard->windows, &manifest, error);
     for (size_t i = 0; code == ERROR_NONE && i < shard->segment_count; i++)
         code = manifest_add_segment(&manifest, shard->segments[i].name, error);
     for (size_t i = 0; code == ERROR_NONE && i < shard->part_count; i++)

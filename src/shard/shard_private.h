@@ -24,6 +24,7 @@
 #include "segment_rewrite.h"
 #include "steady_clock.h"
 #include "view.h"
+#include "windows.h"
 
 enum {
     FROZEN_HEADS_MAX = 2,
@@ -105,6 +106,9 @@ struct shard {
 
     /* Of the log. */
     uint64_t applied_index;
+    uint32_t state_version;   /* base/state_version.h */
+    struct windows windows;   /* from STATE_VERSION_WINDOWS on */
+    uint64_t rehearsed_count; /* writes since STATE_VERSION_REHEARSAL */
     struct head *head;
     struct registry registry;
     struct shard_frozen *frozen[FROZEN_HEADS_MAX]; /* [frozen_count], owned, oldest first */
@@ -142,6 +146,8 @@ struct shard {
     bool is_replaying; /* see shard_replay_begin */
     bool merge_proposed;
     bool clean_proposed;
+    bool version_proposed;
+    uint32_t version_wanted; /* 0: none */
     struct forgetting forgetting;
     bool metadata_forget_proposed;
     bool late_is_full;              /* late samples wait, as the merges are behind */
@@ -192,7 +198,8 @@ struct shard {
     /* Queries. */
     pthread_mutex_t view_lock; /* held to take or swap the pointer only */
     struct view *view;
-    uint64_t view_version; /* counts the views */
+    uint64_t view_version;              /* counts the views */
+    struct window_table *shown_windows; /* a reference; swapped under the lock as well */
 
     struct arena *apply_arena; /* of one part of an entry */
     struct shard_counters {
@@ -220,6 +227,7 @@ struct shard {
         _Atomic uint64_t doomed_files; /* until they are deleted, or the process ends */
         /* Copies for shard_read_statistics from other threads. */
         _Atomic uint64_t applied_index;
+        _Atomic uint64_t state_version;
         _Atomic uint64_t series_count;
         _Atomic uint64_t registry_bytes;
         _Atomic uint64_t unfrozen_bytes;

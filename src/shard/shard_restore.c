@@ -3,6 +3,7 @@
 
 #include "damage.h"
 #include "forget.h"
+#include "shard_version.h"
 
 /* --- Series ---------------------------------------------------------------------------------- */
 
@@ -136,6 +137,12 @@ static enum error_code fill_state(struct shard *made, struct manifest *manifest,
         code = restore_metadata(made, error);
     }
     made->retention_cutoff_ms = manifest->retention_cutoff_ms;
+    made->state_version = manifest->state_version;
+    made->rehearsed_count = manifest->rehearsed_count;
+    if (code == ERROR_NONE && manifest->windows_base > 0)
+        code = windows_init(&made->windows, manifest->windows_base, manifest->windows,
+                            manifest->window_count, error);
+    windows_end_before(&made->windows, made->retention_cutoff_ms);
     made->tombstones = tombstones_ref(manifest->tombstones);
     made->applied_index = manifest->frozen_index;
     made->durable = *manifest;
@@ -151,6 +158,8 @@ enum error_code shard_make_state(const struct shard *shard, const uint8_t *manif
     if (made == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "restore shard %u", shard->options.shard_id);
     enum error_code code = manifest_decode(manifest_bytes, size_bytes, &manifest, error);
+    if (code == ERROR_NONE)
+        code = shard_version_check(shard, manifest.state_version, error);
     if (code == ERROR_NONE)
         code = fill_state(made, &manifest, error);
     manifest_clear(&manifest); /* if it was not taken */
@@ -184,6 +193,7 @@ static void leave_former_state(struct shard *shard)
     shard->unfrozen_bytes = 0;
     shard->unfrozen_since_ms = INT64_MIN;
     shard->freeze_proposed = shard->merge_proposed = shard->clean_proposed = false;
+    shard->version_proposed = false;
     shard->metadata_forget_proposed = shard->late_is_full = false;
     shard->is_replaying = false;
 }
@@ -192,6 +202,7 @@ static void leave_former_state(struct shard *shard)
 static void count_state(struct shard *shard)
 {
     shard->counters.applied_index = shard->applied_index;
+    shard->counters.state_version = shard->state_version;
     shard->counters.unfrozen_bytes = 0;
     shard->counters.registry_bytes = registry_size_bytes(&shard->registry);
     shard->proposed_next_id = shard->prepared_next_id = shard->registry.next_id;
@@ -228,6 +239,7 @@ enum error_code shard_take_state(struct shard *shard, struct shard *made, struct
 enum error_code shard_begin_state(struct shard *shard, struct error *error)
 {
     enum error_code code = shard_publish(shard, error);
+    shard_show_windows(shard);
     if (code == ERROR_NONE)
         code = shard_restore_merge(shard, &shard->durable, error);
     return code == ERROR_NONE ? code

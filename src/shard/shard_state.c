@@ -25,6 +25,7 @@ void shard_state_clear(struct shard *shard)
         block_unref(shard->blocks[i].block);
     free(shard->parts);
     free(shard->blocks);
+    windows_clear(&shard->windows);
     registry_clear(&shard->registry);
     tombstones_unref(shard->tombstones);
     manifest_clear(&shard->durable);
@@ -42,6 +43,9 @@ void shard_state_destroy(struct shard *state)
 void shard_state_move(struct shard *into, struct shard *from)
 {
     into->applied_index = from->applied_index;
+    into->state_version = from->state_version;
+    into->windows = from->windows;
+    into->rehearsed_count = from->rehearsed_count;
     into->head = from->head;
     into->registry = from->registry;
     memcpy(into->frozen, from->frozen, sizeof into->frozen);
@@ -60,6 +64,7 @@ void shard_state_move(struct shard *into, struct shard *from)
     into->durable = from->durable;
 
     from->head = NULL;
+    from->windows = (struct windows){0};
     from->registry = (struct registry){0};
     from->frozen_count = 0;
     from->segments = NULL;

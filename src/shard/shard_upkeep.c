@@ -5,6 +5,7 @@
 
 #include "damage.h"
 #include "forget.h"
+#include "shard_version.h"
 
 /* --- Retention ------------------------------------------------------------------------------ */
 
@@ -67,6 +68,7 @@ enum error_code shard_apply_retention(struct shard *shard, uint64_t index, struc
     if (cutoff_ms <= shard->retention_cutoff_ms)
         return ERROR_NONE;
     shard->retention_cutoff_ms = cutoff_ms;
+    windows_end_before(&shard->windows, cutoff_ms);
     shard->changed_index = index;
     /* What a merge reads stays named until that is done, so that a restart finds it. */
     for (size_t i = shard->block_count; i > 0; i--)
@@ -128,6 +130,7 @@ void shard_maintain(struct shard *shard)
     shard->late_is_full = merge_late_is_full(shard);
     if (newest_ms != INT64_MIN)
         shard_merge_propose(shard, MERGE_DUE);
+    shard_version_propose(shard);
     shard_clean_propose(shard);
     shard_forget_maintain(shard);
     shard_forget_metadata_maintain(shard);

@@ -69,6 +69,28 @@ static void read_records(const struct frame *frame, struct arena *arena)
         require(series.count <= frame->size);
 }
 
+/* What is understood can be written again and means the same. */
+static bool take_windows(const struct frame *frame, struct arena *arena)
+{
+    struct told_windows told, again;
+    struct byte_buffer buffer = {0};
+    struct error error;
+    uint32_t shard_id, same_id;
+    enum error_code code =
+        told_windows_decode(frame->payload, frame->size, arena, &shard_id, &told, &error);
+    if (code != ERROR_NONE)
+        return false;
+    told_windows_encode(&buffer, shard_id, &told);
+    code = told_windows_decode(buffer.bytes, buffer.size, arena, &same_id, &again, &error);
+    byte_buffer_clear(&buffer);
+    if (code == ERROR_OUT_OF_MEMORY)
+        return false;
+    require(code == ERROR_NONE && same_id == shard_id && again.is_known == told.is_known &&
+            again.count == told.count && again.first == told.first);
+    require(memcmp(again.versions, told.versions, told.count * sizeof *told.versions) == 0);
+    return true;
+}
+
 static bool take_frame(const struct frame *frame, struct series_list *lists, struct arena *arena)
 {
     struct error error;
@@ -81,6 +103,8 @@ static bool take_frame(const struct frame *frame, struct series_list *lists, str
         return frame_shard_end_decode(frame->payload, frame->size, &end, &error) == ERROR_NONE;
     case FRAME_ALIVE:
         return frame->size == 0;
+    case FRAME_WINDOWS:
+        return take_windows(frame, arena);
     case FRAME_DATA:
         break;
     }

@@ -129,13 +129,13 @@ def query_string(parameters):
 class Node(Program):
     """A gnomon; a second Node on the same folder and port is its restart."""
 
-    def __init__(self, folder, port, settings=(), environment=None):
+    def __init__(self, folder, port, settings=(), environment=None, binary=None):
         self.port = port
         self.folder = folder
         self.settings = tuple(settings)
         self.started = time.monotonic()
         super().__init__("gnomon", folder,
-                         [BINARY, "serve", f"--http.listen=127.0.0.1:{port}",
+                         [binary or BINARY, "serve", f"--http.listen=127.0.0.1:{port}",
                           f"--storage.directory={folder}/data", *self.settings], environment)
 
     def url(self):

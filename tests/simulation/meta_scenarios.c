@@ -585,26 +585,90 @@ static void more_nodes_than_members(struct world *world)
 /* --- Programs and clocks -----------------------------------------------------------------------
  */
 
-static bool version_is_2(struct world *world)
+static uint32_t version_in_force(struct world *world)
 {
-    struct node *node = world_any(world);
-    return cluster_state_facts(meta_state(node->meta))->version == 2;
+    return cluster_state_facts(meta_state(world_any(world)->meta))->version;
+}
+
+static bool version_is_newest(struct world *world)
+{
+    return version_in_force(world) == CLUSTER_VERSION_MAX;
+}
+
+static bool version_is_next(struct world *world)
+{
+    return version_in_force(world) == CLUSTER_VERSION_MAX + 1;
 }
 
 static void a_version_rises_when_all_have_it(struct world *world)
 {
     form(world, 3);
+    world_require(world, version_is_newest, CALM_MS, "the version that all have");
     for (size_t i = 0; i < 3; i++) {
-        if (version_is_2(world))
+        if (version_is_next(world))
             world_fail(world, "a version that a node does not support");
         node_stop(&world->nodes[i]);
-        world->nodes[i].version_max = 2;
+        world->nodes[i].version_max = CLUSTER_VERSION_MAX + 1;
         world_run_ms(world, world_below(world, 3000));
         node_start(&world->nodes[i]);
         world_require(world, all_are_members, CALM_MS, "members again");
         world_run_ms(world, 3000);
     }
-    world_require(world, version_is_2, CALM_MS, "the new version");
+    world_require(world, version_is_next, CALM_MS, "the new version");
+    check_all(world);
+}
+
+static void run_program(struct world *world, size_t i, uint32_t version_max)
+{
+    node_stop(&world->nodes[i]);
+    world->nodes[i].version_max = version_max;
+    world_run_ms(world, world_below(world, 2000));
+    node_start(&world->nodes[i]);
+    world_require(world, all_are_members, CALM_MS, "members again");
+}
+
+static void require_held(struct world *world)
+{
+    world_run_ms(world, 8000);
+    if (!version_is_newest(world))
+        world_fail(world, "a version that was held has risen");
+}
+
+static void a_held_version_leaves_the_way_back_open(struct world *world)
+{
+    struct meta_command hold = {.kind = META_HOLD_VERSION}, raise = {.kind = META_RAISE_VERSION};
+    form(world, 3);
+    world_require(world, version_is_newest, CALM_MS, "the version that all have");
+    require_command(world_any(world), &hold);
+    for (size_t i = 0; i < 3; i++)
+        run_program(world, i, CLUSTER_VERSION_MAX + 1);
+    require_held(world);
+    size_t back = world_below(world, 3);
+    run_program(world, back, CLUSTER_VERSION_MAX);
+    require_held(world);
+    expect_refusal(world_any(world), &raise, ERROR_CONFLICT);
+    run_program(world, back, CLUSTER_VERSION_MAX + 1);
+    require_held(world);
+    require_command(world_any(world), &raise);
+    world_require(world, version_is_next, CALM_MS, "the version that was held");
+    require_command(world_any(world), &raise); /* it is the newest: nothing is to be done */
+    check_all(world);
+}
+
+/* Who is away may come back with the program of before. */
+static void a_version_waits_for_who_is_away(struct world *world)
+{
+    form(world, 3);
+    world_require(world, version_is_newest, CALM_MS, "the version that all have");
+    for (size_t i = 0; i < 2; i++)
+        run_program(world, i, CLUSTER_VERSION_MAX + 1);
+    node_stop(&world->nodes[2]);
+    require_held(world);
+    node_start(&world->nodes[2]);
+    world_require(world, all_are_members, CALM_MS, "members again");
+    require_held(world);
+    run_program(world, 2, CLUSTER_VERSION_MAX + 1);
+    world_require(world, version_is_next, CALM_MS, "the new version");
     check_all(world);
 }
 
@@ -661,12 +725,13 @@ static void slow_disks_do_not_lead(struct world *world)
 static void command(struct world *world)
 {
     struct node *node = world_any(world), *other = world_any(world);
-    static const enum meta_command_kind KINDS[] = {META_DRAIN_NODE, META_UNDRAIN_NODE,
-                                                   META_SPLIT_SHARD, META_REBALANCE};
+    static const enum meta_command_kind KINDS[] = {META_DRAIN_NODE,   META_UNDRAIN_NODE,
+                                                   META_SPLIT_SHARD,  META_REBALANCE,
+                                                   META_HOLD_VERSION, META_RAISE_VERSION};
     if (node == NULL)
         return;
     node_command_later(node, &(struct meta_command){
-                                 .kind = KINDS[world_below(world, 4)],
+                                 .kind = KINDS[world_below(world, 6)],
                                  .node_id = other->node_id,
                                  .shard_id = CLUSTER_SHARD_NONE,
                              });
@@ -784,6 +849,8 @@ const struct scenario SCENARIOS[] = {
     {"a_leader_is_removed", a_leader_is_removed},
     {"more_nodes_than_members", more_nodes_than_members},
     {"a_version_rises_when_all_have_it", a_version_rises_when_all_have_it},
+    {"a_held_version_leaves_the_way_back_open", a_held_version_leaves_the_way_back_open},
+    {"a_version_waits_for_who_is_away", a_version_waits_for_who_is_away},
     {"one_clock_does_not_count", one_clock_does_not_count},
     {"slow_disks_do_not_lead", slow_disks_do_not_lead},
     {"chance", chance},

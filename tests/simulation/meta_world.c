@@ -466,6 +466,7 @@ static void open_meta(struct node *node)
         .stored_bytes = node->identity.size,
         .recovery = node->recovery,
         .members_max = node->world->members_max,
+        .version_settle_ms = 2000,
         .limits = {.replace_after_ms = (int64_t)node->world->replace_after_ms,
                    .transfer_pause_ms = 3000},
         .events = &META_EVENTS,

@@ -63,6 +63,7 @@ struct replica_counts {
     uint64_t read_back, checks;
     uint64_t rotten, scrubbed, damaged, repaired;
     uint64_t ranges_served, ranges_refused, ranges_failed, files_resumed, throttled_ms;
+    uint64_t raised;
 };
 
 struct replica_cluster {
@@ -74,8 +75,10 @@ struct replica_cluster {
     size_t node_count;  /* places used so far */
     bool real_transfer; /* not the double */
     bool files_rot;
-    size_t rotting;    /* the node whose files rot */
-    bool faulty_files; /* the double errs now and then */
+    uint32_t version_wanted; /* of the state machine, by all nodes */
+    bool is_mixed;           /* node 1 runs a program that knows one version less */
+    size_t rotting;          /* the node whose files rot */
+    bool faulty_files;       /* the double errs now and then */
     struct offered_series series[REPLICA_SERIES];
     uint64_t moment; /* of attempts */
     bool scrubbing;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/state_version.h"
 #include "replica_cluster.h"
 
 /* --- Events ---------------------------------------------------------------------------------- */
@@ -153,6 +154,9 @@ static enum error_code open_replica(struct cluster_node *node, struct error *err
                 .quiet_ms = 10 * 60 * 1000,
                 .exemplars_max = 1000,
                 .metadata_max = 100,
+                .version_max = node->cluster->is_mixed && node->number == 0
+                                   ? STATE_VERSION_MAX
+                                   : STATE_VERSION_REHEARSAL,
             },
         .fetcher =
             node->cluster->real_transfer ? transfer_fetcher(node->transfer) : &node->double_fetcher,

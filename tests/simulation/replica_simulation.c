@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/state_version.h"
 #include "base/text.h"
 #include "replica_cluster.h"
 #include "simulated_seeds.h"
@@ -325,6 +326,23 @@ static void end_broken_nodes(struct replica_cluster *cluster)
         }
 }
 
+/* To what all nodes know; those that come later want it too. */
+static void raise_version(struct replica_cluster *cluster)
+{
+    uint32_t most = cluster->is_mixed ? STATE_VERSION_MAX : STATE_VERSION_REHEARSAL;
+    if (cluster->version_wanted == most)
+        return;
+    cluster->version_wanted++;
+    cluster->counts.raised++;
+}
+
+static void want_version(struct replica_cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->node_count; i++)
+        if (cluster->nodes[i].alive)
+            shard_want_version(replica_shard(cluster->nodes[i].replica), cluster->version_wanted);
+}
+
 static void step(struct replica_cluster *cluster)
 {
     struct cluster_node *node;
@@ -349,6 +367,9 @@ static void step(struct replica_cluster *cluster)
         cluster_scrub(&cluster->nodes[cluster->rotting]);
     else if (dice < 96)
         cluster->world->clock.wall_offset_ms += cluster_below(cluster, 2 * 3600 * 1000);
+    else if (dice < 98)
+        raise_version(cluster);
+    want_version(cluster);
     improve_members(cluster);
     cluster_run_for(cluster, cluster_below(cluster, cluster_chance(cluster, 10) ? 20000 : 1500));
     end_broken_nodes(cluster);
@@ -366,6 +387,8 @@ static struct replica_cluster *cluster_create(uint64_t seed)
     cluster->files_rot = seed % 4 < 2;
     cluster->rotting = seed % REPLICA_FOUNDERS;
     cluster->real_transfer = seed % 2 == 1;
+    cluster->version_wanted = STATE_VERSION_FIRST;
+    cluster->is_mixed = seed % 5 < 2;
     random_generator_init(&cluster->random, seed * 9 + 4);
     simulated_network_init(&cluster->network, &cluster->world->scheduler, seed + 1);
     for (size_t i = 0; i < REPLICA_FOUNDERS; i++)
@@ -453,6 +476,7 @@ static const char *const COUNT_NAMES[] = {
     "ranges_failed",
     "files_resumed",
     "throttled_ms",
+    "raised",
 };
 enum { COUNTS = sizeof COUNT_NAMES / sizeof COUNT_NAMES[0] };
 _Static_assert(COUNTS == sizeof(struct replica_counts) / sizeof(uint64_t), "each has a name");

@@ -48,6 +48,7 @@ struct double_replica {
     atomic_bool is_stalled; /* reads wait for the end of it, or their cancellation */
     _Atomic uint64_t leader;
     _Atomic uint64_t applied;
+    _Atomic uint64_t changed; /* version of the window 0, others have 1; 0: as all others */
     _Atomic int held;
     _Atomic int reads;
     _Atomic int canceled; /* reads that saw it while they were stalled */
@@ -117,6 +118,16 @@ static inline uint64_t double_applied(struct fanout_replicas *self,
     return double_of(replica)->applied;
 }
 
+static inline void double_window_versions(struct fanout_replicas *self,
+                                          const struct fanout_replica *replica, int64_t first,
+                                          size_t count, uint64_t *versions_out)
+{
+    uint64_t changed = double_of(replica)->changed;
+    (void)self;
+    for (size_t i = 0; i < count; i++)
+        versions_out[i] = first + (int64_t)i == 0 && changed > 0 ? changed : 1;
+}
+
 static inline void double_confirm(struct fanout_replicas *self,
                                   const struct fanout_replica *replica,
                                   struct fanout_confirm *confirm)
@@ -161,6 +172,7 @@ static const struct fanout_replicas_operations DOUBLE_OPERATIONS = {
     .is_readable = double_is_readable,
     .leader = double_leader,
     .applied_index = double_applied,
+    .window_versions = double_window_versions,
     .confirm = double_confirm,
     .source = double_series,
     .visit_metadata = double_visit_metadata,
@@ -315,6 +327,8 @@ static inline void lead_by_turns(void)
         }
 }
 
+static uint32_t cluster_version = 1; /* in force */
+
 static inline struct cluster_state *cluster_of_three(void)
 {
     struct cluster_founder founders[NODES] = {0};
@@ -328,7 +342,8 @@ static inline struct cluster_state *cluster_of_three(void)
         memset(founder->identity.directory_id, (int)i + 1, CLUSTER_DIRECTORY_ID_BYTES);
         snprintf(founder->traits.address, sizeof founder->traits.address, "localhost:1");
         founder->traits.roles = CLUSTER_ROLES_ALL;
-        founder->traits.version_min = founder->traits.version_max = 1;
+        founder->traits.version_min = 1;
+        founder->traits.version_max = CLUSTER_VERSION_MAX;
     }
     for (size_t i = 0; i < SHARDS; i++)
         shards[i] = (struct cluster_founding_shard){i + 1, {3, {1, 2, 3}}};
@@ -336,7 +351,7 @@ static inline struct cluster_state *cluster_of_three(void)
         slots[i] = (uint16_t)(i % SHARDS);
     memset(found->cluster_id, 7, sizeof found->cluster_id);
     snprintf(found->name, sizeof found->name, "test");
-    found->version = 1;
+    found->version = cluster_version;
     found->replication = 3;
     found->spread = 4;
     found->founders = founders;

@@ -76,7 +76,7 @@ static enum error_code feed(const uint8_t *bytes, size_t size, struct arena *are
 static void heads_that_no_writer_makes_are_refused(void **state)
 {
     (void)state;
-    static const uint8_t UNKNOWN[] = {0, 0, 0, 0, 5}, NONE[] = {0, 0, 0, 0, 0};
+    static const uint8_t UNKNOWN[] = {0, 0, 0, 0, 6}, NONE[] = {0, 0, 0, 0, 0};
     static const uint8_t LARGE[] = {1, 0, 0, 0x10, FRAME_DATA};
     static const uint8_t LARGEST[] = {0, 0, 0, 0x10, FRAME_DATA};
     struct arena *arena = arena_create(1024 * 1024);

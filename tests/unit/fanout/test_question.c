@@ -38,6 +38,7 @@ static struct question question_of(enum question_kind kind)
 {
     return (struct question){
         .kind = kind,
+        .wants_windows = kind == QUESTION_SELECT || kind == QUESTION_PARTIAL,
         .read = kind % 2 == 0 ? FANOUT_READ_DEFAULT : FANOUT_READ_STRONG,
         .shards = SHARDS,
         .shard_count = sizeof SHARDS / sizeof SHARDS[0],
@@ -56,6 +57,7 @@ static struct question question_of(enum question_kind kind)
 static void expect_same(const struct question *one, const struct question *other)
 {
     assert_int_equal(one->read, other->read);
+    assert_int_equal(one->wants_windows, other->wants_windows);
     assert_int_equal(one->shard_count, other->shard_count);
     for (size_t i = 0; i < one->shard_count; i++) {
         assert_int_equal(one->shards[i].shard_id, other->shards[i].shard_id);
@@ -132,6 +134,8 @@ static void what_no_asker_sends_is_refused(void **state)
     (void)state;
     assert_int_equal(DECODE("\1\0\1\0\0\1t\0"), ERROR_NONE);
     assert_int_equal(DECODE("\2\0\1\0\0\1t\0"), ERROR_UNSUPPORTED);       /* version */
+    assert_int_equal(DECODE("\1\x80\1\0\0\1t\0"), ERROR_NONE);            /* with versions */
+    assert_int_equal(DECODE("\1\xc0\1\0\0\1t\0"), ERROR_UNSUPPORTED);     /* read */
     assert_int_equal(DECODE("\1\2\1\0\0\1t\0"), ERROR_UNSUPPORTED);       /* read */
     assert_int_equal(DECODE("\1\0\0\1t\0"), ERROR_CORRUPT);               /* no shards */
     assert_int_equal(DECODE("\1\0\1\x80\x20\0\1t\0"), ERROR_CORRUPT);     /* shard 4096 */

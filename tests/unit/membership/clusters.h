@@ -12,7 +12,7 @@
 
 #include "membership/cluster_state.h"
 
-enum { FOUNDERS = 3, SHARDS = 4, STATE_VERSION_MAX = 2 };
+enum { FOUNDERS = 3, SHARDS = 4, KNOWN_VERSION_MAX = 2 };
 
 static inline struct cluster_node_identity identity_of(const char *name, uint8_t directory)
 {
@@ -88,7 +88,7 @@ static inline struct cluster_state *founded_state(void)
     struct founding founding;
     struct error error;
     founding_init(&founding);
-    assert_int_equal(cluster_state_create(STATE_VERSION_MAX, &state, &error), ERROR_NONE);
+    assert_int_equal(cluster_state_create(KNOWN_VERSION_MAX, &state, &error), ERROR_NONE);
     struct cluster_outcome outcome = apply_entry_at(state, 1, &founding.entry);
     assert_int_equal(outcome.refusal, CLUSTER_ACCEPTED);
     assert_true(outcome.changed);

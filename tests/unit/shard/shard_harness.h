@@ -37,6 +37,9 @@ struct harness_entry {
     size_t size_bytes;
 };
 
+/* That the program knows; 0: as it does. */
+HARNESS uint32_t harness_version_max = 0;
+
 struct harness {
     struct simulated_environment *environment;
     struct page_cache *cache;
@@ -142,6 +145,7 @@ HARNESS struct harness *harness_create(uint64_t seed)
         .metadata_max = 1000,
         .metadata_quiet_periods = 2,
         .proposer = {harness, harness_propose, harness_durable},
+        .version_max = harness_version_max,
     };
     assert_int_equal(harness_open(harness, &error), ERROR_NONE);
     shard_lead(harness->shard);

@@ -5,6 +5,7 @@
 #include "shard_harness.h"
 
 #include "base/checksum.h"
+#include "base/state_version.h"
 #include "codec/codec_path.h"
 #include "shard_private.h"
 
@@ -139,6 +140,10 @@ static struct harness *record(double late_value)
     for (int hour = 0; hour < 6; hour++) {
         int64_t start_ms = T0 + hour * (int64_t)HOUR_MS;
         harness_set_time(harness, start_ms + HOUR_MS);
+        if (hour == 2)
+            shard_want_version(harness->shard, STATE_VERSION_WINDOWS);
+        if (hour == 4)
+            shard_want_version(harness->shard, STATE_VERSION_REHEARSAL);
         harness_fill(harness, (unsigned)(20 + hour * 5), start_ms, 60);
         record_kinds(harness, start_ms);
         if (hour > 1) {
@@ -360,6 +365,7 @@ static void another_sample_changes_a_file(void **state)
 
 static int record_once(void **state)
 {
+    harness_version_max = STATE_VERSION_REHEARSAL;
     *state = record(7);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "../../../src/shard/manifest.h"
+#include "base/state_version.h"
 #include "platform/random.h"
 
 static struct file_summary summary_of(uint64_t seed)
@@ -24,7 +25,8 @@ static struct file_summary summary_of(uint64_t seed)
 
 static struct manifest manifest_make(void)
 {
-    struct manifest manifest = {.frozen_index = 900,
+    struct manifest manifest = {.state_version = STATE_VERSION_FIRST,
+                                .frozen_index = 900,
                                 .next_id = 4321,
                                 .retention_cutoff_ms = INT64_MIN,
                                 .metadata_index = 700,
@@ -133,6 +135,44 @@ static void a_manifest_comes_back_as_it_was_encoded(void **state)
     byte_buffer_clear(&bytes);
 }
 
+static void add_windows(struct manifest *manifest)
+{
+    const struct window_version versions[] = {{-3, 12}, {0, 900}, {1, 5}, {400000, 77}};
+    manifest->state_version = STATE_VERSION_REHEARSAL;
+    manifest->windows_base = 5;
+    manifest->windows = malloc(sizeof versions);
+    assert_non_null(manifest->windows);
+    memcpy(manifest->windows, versions, sizeof versions);
+    manifest->window_count = 4;
+    manifest->rehearsed_count = 300;
+}
+
+static void versions_of_windows_come_back(void **state)
+{
+    (void)state;
+    struct manifest manifest = manifest_make(), decoded;
+    struct byte_buffer bytes = {0};
+    struct error error;
+    add_windows(&manifest);
+    manifest_encode(&manifest, &bytes);
+    assert_int_equal(manifest_decode(bytes.bytes, bytes.size, &decoded, &error), ERROR_NONE);
+    expect_as_made(&decoded);
+    assert_int_equal(decoded.state_version, STATE_VERSION_REHEARSAL);
+    assert_int_equal(decoded.windows_base, 5);
+    assert_int_equal(decoded.window_count, 4);
+    assert_memory_equal(decoded.windows, manifest.windows, 4 * sizeof *manifest.windows);
+    assert_int_equal(decoded.rehearsed_count, 300);
+    manifest_clear(&decoded);
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(manifest_decode(bytes.bytes, size, &decoded, &error), ERROR_CORRUPT);
+    bytes.bytes[5] = STATE_VERSION_REHEARSAL + 1;
+    assert_int_equal(manifest_decode(bytes.bytes, bytes.size, &decoded, &error), ERROR_UNSUPPORTED);
+    bytes.bytes[5] = STATE_VERSION_FIRST; /* which has another format */
+    assert_int_equal(manifest_decode(bytes.bytes, bytes.size, &decoded, &error), ERROR_CORRUPT);
+    manifest_clear(&manifest);
+    byte_buffer_clear(&bytes);
+}
+
 static void no_prefix_of_a_manifest_is_a_manifest(void **state)
 {
     (void)state;
@@ -157,6 +197,7 @@ static void damage_is_an_error_or_another_manifest_but_never_a_crash(void **stat
     random_generator_init(&random, 3);
     struct manifest manifest = manifest_make();
     struct byte_buffer bytes = {0};
+    add_windows(&manifest);
     manifest_encode(&manifest, &bytes);
     uint8_t *damaged = malloc(bytes.size);
     assert_non_null(damaged);
@@ -199,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_manifest_comes_back_as_it_was_encoded),
+        cmocka_unit_test(versions_of_windows_come_back),
         cmocka_unit_test(no_prefix_of_a_manifest_is_a_manifest),
         cmocka_unit_test(damage_is_an_error_or_another_manifest_but_never_a_crash),
         cmocka_unit_test(the_stored_sample_is_still_understood),

@@ -1,5 +1,7 @@
 /* A shard takes over the state of another one, and its files where its own are damaged. */
+#include "base/state_version.h"
 #include "shard/shard_install.h"
+#include "shard/shard_windows.h"
 #include "shard_harness.h"
 
 static const int64_t T0 = HARNESS_START_MS;
@@ -122,6 +124,15 @@ static void step(struct harness *harness)
     (void)simulated_scheduler_step(&harness->environment->scheduler);
 }
 
+static void expect_same_version(struct pair *pair, int64_t at_ms)
+{
+    uint64_t versions[2];
+    shard_read_window_versions(pair->leader->shard, shard_window_of(at_ms), 1, &versions[0]);
+    shard_read_window_versions(pair->lagging->shard, shard_window_of(at_ms), 1, &versions[1]);
+    assert_int_equal(versions[0], versions[1]);
+    assert_true(versions[0] != SHARD_WINDOW_UNVERSIONED);
+}
+
 /* What the leader has in its log, up to `index`. */
 static void follow(struct pair *pair, uint64_t index)
 {
@@ -237,6 +248,8 @@ static struct shard_install_progress progress_of(struct pair *pair)
 /* Blocks of one window, a part of the next, and entries behind the freeze. */
 static void fill_leader(struct pair *pair)
 {
+    shard_want_version(pair->leader->shard, STATE_VERSION_WINDOWS);
+    harness_maintain(pair->leader);
     harness_fill(pair->leader, SERIES, T0, MINUTES);
     harness_flush(pair->leader);
     harness_fill(pair->leader, SERIES, T0 + WINDOW_MS, MINUTES);
@@ -257,8 +270,11 @@ static void an_empty_shard_becomes_as_the_other(void **state)
     expect_same_manifests(pair);
     expect_same(pair, T0);
     expect_same(pair, T0 + WINDOW_MS);
+    expect_same_version(pair, T0);
+    expect_same_version(pair, T0 + WINDOW_MS);
     follow(pair, UINT64_MAX); /* what is behind the freeze comes as entries */
     expect_same(pair, T0 + 2 * WINDOW_MS);
+    expect_same_version(pair, T0 + 2 * WINDOW_MS);
     pair_destroy(pair);
 }
 
@@ -341,7 +357,7 @@ static void a_query_keeps_what_it_began_with(void **state)
     struct sample_columns columns;
     struct error error;
     fill_leader(pair);
-    follow(pair, pair->leader->log[MINUTES / 2].index); /* half of the first window */
+    follow(pair, pair->leader->log[MINUTES / 2 + 1].index); /* half of the first window */
     struct series_request request = {
         .tenant = TEXT("anonymous"), .start_ms = INT64_MIN, .end_ms = INT64_MAX, .arena = arena};
     assert_int_equal(
@@ -378,7 +394,7 @@ static void what_cannot_be_had_leaves_the_shard_as_it_is(void **state)
     (void)state;
     struct pair *pair = pair_create(6);
     fill_leader(pair);
-    follow(pair, pair->leader->log[MINUTES - 1].index);
+    follow(pair, pair->leader->log[MINUTES].index);
     pair->unreachable = true;
     struct shard_install *prepared = begin(pair);
     await_ready(pair);

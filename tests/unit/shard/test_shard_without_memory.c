@@ -1,4 +1,5 @@
 /* Every allocation of what a shard does fails once, one after the other. */
+#include "base/state_version.h"
 #include "shard_harness.h"
 
 #include "allocation_faults.h"
@@ -77,6 +78,8 @@ static void an_entry_that_is_applied_without_memory_is_applied_at_the_next_start
         for (unsigned i = 0; i < MANY; i++)
             samples[i] = (struct harness_sample){i, HARNESS_START_MS, i};
         struct shard_write write = harness_request(arena, samples, MANY);
+        shard_want_version(harness->shard, STATE_VERSION_WINDOWS);
+        shard_maintain(harness->shard); /* from here on versions of windows are kept */
         harness_propose_write(harness, &write);
         allocation_faults_arm(number);
         enum error_code code = harness_settle(harness, &error);

@@ -193,6 +193,26 @@ static void both_sides_ask_and_are_answered(void **state)
     }
 }
 
+/* Whichever of them is the newer one, it speaks as the older one does. */
+static void nodes_of_two_versions_ask_each_other(void **state)
+{
+    (void)state;
+    for (int newer = 0; newer < 2; newer++) {
+        struct asked there = {0}, back = {0};
+        start(9);
+        (newer == 0 ? one : other)->options.version_max = 3;
+        begin();
+        ask(&there, one, other, ASK_ECHO, TRANSPORT_REQUEST, 70000);
+        ask(&back, other, one, ASK_ECHO, TRANSPORT_FILE, 70000);
+        run_ms(2000);
+        assert_done(&there, ERROR_NONE);
+        assert_done(&back, ERROR_NONE);
+        assert_int_equal(there.bytes, 70000);
+        assert_int_equal(back.bytes, 70000);
+        end();
+    }
+}
+
 static void errors_come_back_with_their_words(void **state)
 {
     (void)state;
@@ -441,6 +461,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_sides_ask_and_are_answered),
+        cmocka_unit_test(nodes_of_two_versions_ask_each_other),
         cmocka_unit_test(errors_come_back_with_their_words),
         cmocka_unit_test(files_have_a_connection_of_their_own_that_comes_and_goes),
         cmocka_unit_test(a_slow_reader_stops_the_sender),
