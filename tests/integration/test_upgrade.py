@@ -53,6 +53,12 @@ class Upgrading(ClusterTest):
         self.start_again(name, binary).wait_ready()
         self.wait_for_samples(3000)
 
+    def flush(self, name):
+        """Manifests are written; tried again while a leader is on its way."""
+        harness.wait_until(
+            lambda: self.nodes[name].request("POST", "/api/v1/admin/flush").status == 204,
+            "all is flushed")
+
     def version(self):
         return {node.get("/api/v1/cluster").data()["version"] for node in self.nodes.values()}
 
@@ -89,7 +95,7 @@ class Upgrading(ClusterTest):
                       self.command(self.nodes["n2"], "version", "--raise", code=1))
 
         self.replace("n2", harness.BINARY)  # back
-        self.assertEqual(self.nodes["n2"].request("POST", "/api/v1/admin/flush").status, 204)
+        self.flush("n2")
         self.replace("n2", NEXT)
         self.replace("n1", NEXT, by_kill=True)
         self.nodes["n3"].process.kill()  # and once more, in the middle of whatever comes now
@@ -97,7 +103,7 @@ class Upgrading(ClusterTest):
         self.start_again("n3", NEXT).wait_ready()
         self.wait_for_version(NEXT_KNOWN)  # by itself
         self.wait_for_samples(3000)
-        self.assertEqual(self.nodes["n1"].request("POST", "/api/v1/admin/flush").status, 204)
+        self.flush("n1")
         self.check_counts()
         self.refuse_the_former_release("n2")
         self.wait_for_samples(3000)
