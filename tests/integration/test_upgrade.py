@@ -27,6 +27,7 @@ def files_of(folder):
 class Upgrading(ClusterTest):
     def setUp(self):
         super().setUp()
+        self.began = 0
         self.assertTrue(NEXT, "GNOMON_NEXT_BINARY names no program; run by ctest")
 
     def command(self, node, *arguments, code=0):
@@ -71,8 +72,8 @@ class Upgrading(ClusterTest):
 
     def check_counts(self):
         """A window long over has the same samples wherever it is asked."""
-        start = int(time.time() - 30 * 86400)
-        answers = [node.query("sum(count_over_time({job=~\".+\"}[1m]))", time=start + 60)["result"]
+        query = 'sum(count_over_time({job=~".+"}[1m]))'
+        answers = [node.query(query, time=self.began + 10)["result"]
                    for node in self.nodes.values()]
         self.assertTrue(answers[0])
         self.assertEqual([answer[0]["value"][1] for answer in answers],
@@ -82,6 +83,7 @@ class Upgrading(ClusterTest):
         n1, n2, n3 = self.launch_all(["n1", "n2", "n3"])
         self.command(n1, "version", "--raise")
         self.wait_for_version(KNOWN)
+        self.began = int(time.time() - 30 * 86400) // 1000 * 1000  # as the writer does
         writer = self.start_writer([node.url() for node in (n1, n2, n3)])
         self.wait_for_samples(10000)
 
