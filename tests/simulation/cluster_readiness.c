@@ -34,8 +34,17 @@ static void read_all(struct world *world)
             node_read_own(&world->nodes[i]);
 }
 
+/* A start that was refused for a file, which is sound again. */
+static void start_the_refused(struct world *world)
+{
+    struct node *node = world->rotting;
+    if (node != NULL && node->exists && !node->is_alive && !node_is_leaving(node))
+        node_start(node);
+}
+
 static bool all_are_ready_that_read(struct world *world)
 {
+    start_the_refused(world);
     read_all(world);
     return all_are_ready(world);
 }
@@ -113,8 +122,9 @@ void world_crash_all(struct world *world)
             node_crash(&world->nodes[i]);
     world->counts.crashes_of_all++;
     world_mend(world);
-    /* As long as no disk is missing, one of them may be. */
-    bool leaves_one_out = world->change.kind == CHANGE_NONE && world_chance(world, 25);
+    /* As long as no disk is missing, and no file of another rots, one of them may be. */
+    bool leaves_one_out =
+        world->change.kind == CHANGE_NONE && world->rotting == NULL && world_chance(world, 25);
     if (world_chance(world, 50))
         slow_answers(world);
     start_in_any_order(world, leaves_one_out ? 1 : 0);
