@@ -139,8 +139,10 @@ static void reopening_done(struct job *base)
     reopening_destroy(reopening);
     shard->reopening = NULL;
     damage_count(shard);
-    if (shard->closed == NULL)
+    if (shard->closed == NULL) {
         shard_publish_soon(shard);
+        shard_freeze_try_now(shard); /* it may have waited for the file */
+    }
     if (shard->closed == NULL && shard->inputs_are_kept && shard->counters.damaged_files == 0) {
         shard->inputs_are_kept = false;
         shard_sweep_soon(shard);

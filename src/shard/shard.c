@@ -61,7 +61,7 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
     shard_job_started(shard); /* this */
     if (shard->merge != NULL)
         shard_merge_abandon(shard->merge);
-    shard_freeze_abandon(shard);
+    shard_freeze_try_now(shard);
     shard_install_abandon(shard->install);
     repair_cancel(shard);
     shard_cancel_flushes(shard);

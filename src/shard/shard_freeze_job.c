@@ -133,7 +133,7 @@ bool shard_freeze_is_stuck(const struct shard *shard)
     return shard->freeze_job != NULL && shard->freeze_job->retry.heap_index != TIMER_IDLE;
 }
 
-void shard_freeze_abandon(struct shard *shard)
+void shard_freeze_try_now(struct shard *shard)
 {
     if (!shard_freeze_is_stuck(shard))
         return;
@@ -150,7 +150,7 @@ void shard_freeze_retire(struct shard *shard, struct shard *retired)
         return;
     }
     job->retired = retired; /* what the job reads is in there */
-    shard_freeze_abandon(shard);
+    shard_freeze_try_now(shard);
     shard->freeze_job = NULL;
 }
 
@@ -167,6 +167,7 @@ static void try_again_later(struct freeze_job *job, const struct error *error)
                   ? " next=\"put a sound copy of that file in its place; without one, writes are "
                     "refused when two freezes wait\""
                   : "");
+    shard_suspect_files(shard, error);
     scheduler_timer_start(shard->options.environment->scheduler, &job->retry, job->retry_ms);
     job->retry_ms = job->retry_ms * 2 < RETRY_MS_MAX ? job->retry_ms * 2 : RETRY_MS_MAX;
 }

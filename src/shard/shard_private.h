@@ -274,8 +274,8 @@ void shard_start_freeze_job(struct shard *shard);
 
 /* shard_freeze_job.c */
 void shard_start_freeze_job_at_once(struct shard *shard);
-/* The shard is closing: what waits to be tried again is not. */
-void shard_freeze_abandon(struct shard *shard);
+/* What waits to be tried again is tried; or given up, when the shard closes. */
+void shard_freeze_try_now(struct shard *shard);
 /* The state before is the job's if it runs: it ends without effect, and releases it. */
 void shard_freeze_retire(struct shard *shard, struct shard *retired);
 

@@ -2,7 +2,8 @@
  * many of them were started, in whatever order. */
 #include "cluster_world.h"
 
-enum { READY_MS_MAX = 30000 };
+/* What a freeze waits for, others may have done with: it is tried once a minute. */
+enum { READY_MS_MAX = 30000, READY_WITH_COPIES_MS_MAX = 90000 };
 
 /* --- Who is ready ---------------------------------------------------------------------------- */
 
@@ -34,8 +35,17 @@ static void read_all(struct world *world)
             node_read_own(&world->nodes[i]);
 }
 
+/* A start that was refused for a file, which is sound again. */
+static void start_the_refused(struct world *world)
+{
+    struct node *node = world->rotting;
+    if (node != NULL && node->exists && !node->is_alive && !node_is_leaving(node))
+        node_start(node);
+}
+
 static bool all_are_ready_that_read(struct world *world)
 {
+    start_the_refused(world);
     read_all(world);
     return all_are_ready(world);
 }
@@ -60,7 +70,13 @@ static void fail(struct world *world)
 void world_await_ready(struct world *world)
 {
     uint64_t began_ms = world_now_ms(world);
-    if (!world_await(world, all_are_ready_that_read, READY_MS_MAX))
+    bool is_ready = world_await(world, all_are_ready_that_read, READY_MS_MAX);
+    if (!is_ready && world->rotting != NULL) {
+        world_bring_copies(world);
+        is_ready = world_await(world, all_are_ready_that_read, READY_WITH_COPIES_MS_MAX);
+        began_ms = world_now_ms(world);
+    }
+    if (!is_ready)
         fail(world);
     uint64_t waited_ms = world_now_ms(world) - began_ms;
     if (waited_ms > world->slowest_ready_ms)
@@ -113,8 +129,9 @@ void world_crash_all(struct world *world)
             node_crash(&world->nodes[i]);
     world->counts.crashes_of_all++;
     world_mend(world);
-    /* As long as no disk is missing, one of them may be. */
-    bool leaves_one_out = world->change.kind == CHANGE_NONE && world_chance(world, 25);
+    /* As long as no disk is missing, and no file of another rots, one of them may be. */
+    bool leaves_one_out =
+        world->change.kind == CHANGE_NONE && world->rotting == NULL && world_chance(world, 25);
     if (world_chance(world, 50))
         slow_answers(world);
     start_in_any_order(world, leaves_one_out ? 1 : 0);

@@ -529,6 +529,35 @@ static void rot_is_found_and_replaced_from_a_peer(void **state)
     }
 }
 
+/* Whoever could not read a file gives the hint; other errors say nothing about files. */
+static void a_suspicion_has_all_files_read_once_a_minute(void **state)
+{
+    struct error full = {.code = ERROR_NO_SPACE}, rotten = {.code = ERROR_CORRUPT};
+    (void)state;
+    struct pair *pair = pair_create(25);
+    fill_leader(pair);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    struct shard *shard = pair->lagging->shard;
+    simulated_disk_flip(&pair->lagging->environment->disk,
+                        only_file(pair->lagging, "shards/0007/series/"), 30 * 8);
+    shard_suspect_files(shard, &full);
+    assert_false(shard_is_scrubbed(shard));
+    shard_suspect_files(shard, &rotten);
+    assert_true(shard_is_scrubbed(shard));
+    settle_jobs(pair->lagging);
+    assert_int_equal(harness_statistics(pair->lagging).damaged_files, 1);
+    shard_suspect_files(shard, &rotten);
+    assert_false(shard_is_scrubbed(shard));
+    tend(pair);
+    assert_int_equal(harness_statistics(pair->lagging).damaged_files, 0);
+    assert_int_equal(progress_of(pair).files_repaired_total, 1);
+    shard_suspect_files(pair->leader->shard, &rotten); /* has nobody to get files from */
+    assert_false(shard_is_scrubbed(pair->leader->shard));
+    expect_same(pair, T0);
+    pair_destroy(pair);
+}
+
 struct told {
     struct shard_scrub base;
     size_t files, damaged;
@@ -703,6 +732,7 @@ int main(void)
         cmocka_unit_test(an_abandoned_install_may_be_followed_by_another),
         cmocka_unit_test(nothing_of_the_state_before_is_left),
         cmocka_unit_test(rot_is_found_and_replaced_from_a_peer),
+        cmocka_unit_test(a_suspicion_has_all_files_read_once_a_minute),
         cmocka_unit_test(a_scrub_tells_of_every_file_and_of_what_was_known_before),
         cmocka_unit_test(a_scrub_that_nobody_waits_for_ends_before_the_next_file),
         cmocka_unit_test(replicas_have_the_same_state_at_the_same_freeze),
