@@ -27,6 +27,7 @@ enum entry_kind {
     ENTRY_FORGET_SERIES = 8,
     ENTRY_FORGET_METADATA = 9,
     ENTRY_MERGE_GIVEN_UP = 10,
+    ENTRY_SPLIT = 11,
 };
 
 enum { ENTRY_VERSION = 1 };

@@ -23,7 +23,7 @@ enum error_code entry_decode_header(struct byte_reader *reader, struct entry_hea
     int64_t stamp_ms = byte_reader_zigzag(reader);
     if (reader->failed)
         return error_set(error, ERROR_CORRUPT, "entry: cut header");
-    if (kind < ENTRY_WRITE || kind > ENTRY_MERGE_GIVEN_UP || version != ENTRY_VERSION)
+    if (kind < ENTRY_WRITE || kind > ENTRY_SPLIT || version != ENTRY_VERSION)
         return error_set(error, ERROR_UNSUPPORTED, "entry: kind %u version %u is not known", kind,
                          version);
     *header_out = (struct entry_header){(enum entry_kind)kind, version, stamp_ms};

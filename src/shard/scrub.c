@@ -271,6 +271,8 @@ enum error_code shard_frozen_state(struct shard *shard, uint64_t *index_out, uin
         encode_file(&common, manifest.blocks[i].index, manifest.blocks[i].number,
                     manifest.blocks[i].summary.content_checksum);
     byte_buffer_u64(&common, manifest.merge_index);
+    if (slot_set_count(&manifest.owned) < SLOT_COUNT)
+        slot_set_encode(&manifest.owned, &common);
     manifest_clear(&manifest);
     if (!common.failed) {
         *index_out = index;

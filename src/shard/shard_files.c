@@ -141,6 +141,9 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
         .metadata_index = shard->metadata_index,
         .tombstones = tombstones_ref(shard->tombstones),
         .forgotten = id_set_ref(shard->forgotten),
+        .owned = shard->owned,
+        .split_count = shard->split_count,
+        .split = shard->split,
     };
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < shard->segment_count; i++)
