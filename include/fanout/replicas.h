@@ -41,6 +41,8 @@ struct fanout_replicas_operations {
                         uint64_t least_index);
     uint64_t (*leader)(struct fanout_replicas *self, const struct fanout_replica *replica);
     uint64_t (*applied_index)(struct fanout_replicas *self, const struct fanout_replica *replica);
+    /* How often the shard was split, in what is read now. */
+    uint32_t (*splits)(struct fanout_replicas *self, const struct fanout_replica *replica);
     void (*confirm)(struct fanout_replicas *self, const struct fanout_replica *replica,
                     struct fanout_confirm *confirm);
     struct series_source *(*source)(struct fanout_replicas *self,

@@ -25,6 +25,7 @@ struct fanout_distribution {
     struct answer_frame *empty; /* the answer of nothing; NULL until it is needed */
     struct answer_frame **next; /* [place_count], to be read */
     bool is_complete;
+    struct exchange_tries tries;
 };
 
 struct frames_sink {
@@ -100,7 +101,8 @@ static void lay_out(struct fanout_distribution *distribution)
             answers[place].group == place ? answers[place].first : distribution->empty;
 }
 
-/* Some node knows no sub-queries, or not this one: it sends the series, and all is done here. */
+/* Some node knows no sub-queries, or not this one, or a shard was split meanwhile: it sends the
+ * series, and all is done here. */
 static enum error_code complete_by_series(struct fanout_distribution *distribution,
                                           struct error *error)
 {
@@ -119,7 +121,7 @@ static enum error_code complete(struct fanout_distribution *distribution, struct
     code = exchange_run(distribution->exchange, error);
     if (code == ERROR_NONE)
         lay_out(distribution);
-    else if (code == ERROR_UNSUPPORTED)
+    else if (code == ERROR_UNSUPPORTED || distribution->tries.is_outdated)
         code = complete_by_series(distribution, error);
     distribution->is_complete = code == ERROR_NONE;
     return code;
@@ -185,6 +187,7 @@ static enum error_code start(struct fanout_distribution *distribution,
         .deadline_ns = request->timeout_ms == 0
                            ? 0
                            : fanout_now_ns(distributor->fanout) + request->timeout_ms * NS_PER_MS,
+        .tries = &distribution->tries,
         .local = answer_here,
         .context = distribution,
     };
@@ -218,8 +221,9 @@ static enum error_code distributor_begin(struct promql_distributor *self,
     distribution->memory = distributor->memory;
     enum error_code code = start(distribution, distributor, error);
     if (code != ERROR_NONE) {
+        bool declines = distribution->tries.is_outdated;
         distribution_close(&distribution->base);
-        return code;
+        return declines ? ERROR_NONE : code;
     }
     *distribution_out = &distribution->base;
     return ERROR_NONE;

@@ -49,6 +49,18 @@ struct exchange_group {
     size_t count;
 };
 
+/* One try after the other, while shards are split: zero at first. */
+struct exchange_tries {
+    bool is_outdated; /* what is known of the shards is not what they are */
+    unsigned count;
+    uint64_t give_up_ns;
+};
+
+/* Whether to try again what ended so: soon, or at once. On a thread that may not wait the error
+ * becomes WOULD_WAIT instead. */
+bool exchange_again(struct fanout *fanout, struct exchange_tries *tries,
+                    const atomic_bool *canceled, struct error *error);
+
 /* Lives as long as the exchange. */
 struct exchange_options {
     struct fanout *fanout;
@@ -57,6 +69,7 @@ struct exchange_options {
     struct arena *arena;       /* for all that lives as long as the exchange */
     const atomic_bool *canceled;
     uint64_t deadline_ns; /* monotonic; 0: none but the fanout's */
+    struct exchange_tries *tries;
     /* Answer for one shard (or, in mode GROUPS, several). Called again for a shard only after an
      * error. Frames that it sets stay its own. */
     enum error_code (*local)(void *context, const struct exchange_group *group,

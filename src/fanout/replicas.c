@@ -63,6 +63,12 @@ static uint64_t table_applied_index(struct fanout_replicas *self,
     return replica_applied_index(replica->handle);
 }
 
+static uint32_t table_splits(struct fanout_replicas *self, const struct fanout_replica *replica)
+{
+    (void)self;
+    return shard_split_count(replica_shard(replica->handle));
+}
+
 /* --- Confirming ------------------------------------------------------------------------------ */
 
 struct confirming {
@@ -132,6 +138,7 @@ static const struct fanout_replicas_operations TABLE_OPERATIONS = {
     .is_readable = table_is_readable,
     .leader = table_leader,
     .applied_index = table_applied_index,
+    .splits = table_splits,
     .confirm = table_confirm,
     .source = table_source,
     .visit_metadata = table_visit_metadata,
