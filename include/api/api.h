@@ -45,6 +45,7 @@ enum api_cluster_action {
     API_CLUSTER_REMOVE,  /* `node`, `force` */
     API_CLUSTER_REBALANCE,
     API_CLUSTER_REPLICATION, /* `number` */
+    API_CLUSTER_SPLIT,       /* `number`: the shard; UINT64_MAX: the largest */
     API_CLUSTER_ACTIONS
 };
 

@@ -116,6 +116,8 @@ static const struct api_endpoint ADMIN_ENDPOINTS[] = {
              "Even leaders and replicas now", "", NOTHING),
     ENDPOINT(HTTP_POST, "/admin/cluster/replication", api_cluster_replication, "admin",
              "How many replicas each shard shall have", "!number", NOTHING),
+    ENDPOINT(HTTP_POST, "/admin/cluster/split", api_cluster_split, "admin",
+             "Have the upper half of a shard's slots become a new shard", "!shard", NOTHING),
     ENDPOINT(HTTP_POST, "/admin/cluster/verify", api_cluster_verify, "admin",
              "Read all files of all replicas, and compare them", "", JSON),
     ENDPOINT(HTTP_GET, "/admin/cluster/verify", api_cluster_verify_look, "admin",
