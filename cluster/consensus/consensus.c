@@ -307,6 +307,16 @@ void consensus_tick(struct consensus *consensus, uint64_t now_ms)
         election_tick(consensus);
 }
 
+void consensus_stand(struct consensus *consensus, uint64_t now_ms)
+{
+    if (!consensus->started || consensus->failure.code != ERROR_NONE ||
+        consensus->state == CONSENSUS_LEADER || consensus->leader_id != 0)
+        return;
+    consensus->now_ms = now_ms;
+    consensus->election_due_ms = now_ms;
+    election_tick(consensus);
+}
+
 /* Whether the message tells a term that this replica must not stay behind. A vote is looked at by
  * itself: who has a leader hears of no election. */
 static bool tells_newer_term(const struct consensus *consensus,

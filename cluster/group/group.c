@@ -266,6 +266,9 @@ enum error_code group_create(struct group_host *host, const struct group_options
     group->machine = state_machine;
     group->recovery = options->recovery;
     group->promise = options->promise;
+    group->origin_index = options->origin_index;
+    group->origin_state = options->origin_state;
+    group->origin_bytes = options->origin_bytes;
     group->world.operations = &group_world_operations;
     group->outbox_end = &group->outbox;
     group->answered_end = &group->answered;
@@ -282,6 +285,7 @@ enum error_code group_start(struct group *group, struct error *error)
     assert(group->phase == GROUP_PHASE_CREATED && group->consensus == NULL);
     enum error_code code = group_bring_up(group, error);
     group->recovery = NULL; /* what is replayed is read by the host's replay */
+    group->origin_state = NULL;
     if (code != ERROR_NONE)
         return error_wrap(error, "group %llu", (unsigned long long)group->id);
     group_after_step(group);

@@ -39,6 +39,7 @@ enum group_write_kind {
     GROUP_WRITE_ENTRIES,
     GROUP_WRITE_SNAPSHOT,
     GROUP_WRITE_INSTALL, /* a snapshot of another replica */
+    GROUP_WRITE_ORIGIN,  /* what a group begins with that is founded with a state */
 };
 
 /* Something submitted to the journal, one of group->writes until it is done. */
@@ -103,6 +104,9 @@ struct group {
     struct state_machine *machine;
     const struct journal_recovery *recovery;
     struct membership founders;
+    uint64_t origin_index;       /* 0: the log begins at the beginning */
+    const uint8_t *origin_state; /* [origin_bytes], the creator's, until the start */
+    size_t origin_bytes;
     struct consensus_promise promise; /* of an earlier replica */
     enum group_phase phase;
 

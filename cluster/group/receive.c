@@ -60,6 +60,14 @@ void group_receive(struct group *group, uint64_t from_node, const uint8_t *bytes
     group_after_step(group);
 }
 
+void group_stand(struct group *group)
+{
+    if (group->phase != GROUP_PHASE_RUNNING)
+        return;
+    consensus_stand(group->consensus, group_now_ms(group));
+    group_after_step(group);
+}
+
 /* --- Time ---------------------------------------------------------------------------------- */
 
 void group_tick(struct group *group)

@@ -84,6 +84,49 @@ static enum error_code found(struct group *group, struct error *error)
     return code;
 }
 
+/* The same of a group that begins with a state: as if the entry at its index had said who the
+ * members are, and all of them had taken a snapshot there. */
+static enum error_code found_with_state(struct group *group, struct error *error)
+{
+    struct snapshot_header header = {
+        .group_id = group->id,
+        .index = group->origin_index,
+        .term = 1,
+        .membership_index = group->origin_index,
+        .position = {.applied_index = group->origin_index, .frozen_index = group->origin_index},
+    };
+    struct byte_buffer buffer = {0};
+    snapshot_encode_head(&header, &group->founders, NULL, &buffer);
+    byte_buffer_append(&buffer, group->origin_state, group->origin_bytes);
+    snapshot_encode_end(&buffer, 0);
+    uint8_t *kept = buffer.failed ? NULL : malloc(buffer.size);
+    enum error_code code = ERROR_NONE;
+    if (kept == NULL)
+        code = error_set(error, ERROR_OUT_OF_MEMORY, "state of a new group");
+    else if (buffer.size > JOURNAL_PAYLOAD_BYTES_MAX)
+        code = error_set(error, ERROR_LIMIT, "a state of %zu bytes", buffer.size);
+    struct consensus_stored stored = {
+        .term = 1,
+        .snapshot_index = header.index,
+        .snapshot_term = header.term,
+        .membership_index = header.membership_index,
+        .membership = &group->founders,
+    };
+    if (code == ERROR_NONE)
+        code = make_consensus(group, &stored, error);
+    if (code != ERROR_NONE) {
+        free(kept);
+        byte_buffer_clear(&buffer);
+        return code;
+    }
+    memcpy(kept, buffer.bytes, buffer.size);
+    group_machine_keep_snapshot(group, &header, kept, buffer.size);
+    group_store_snapshot(group, &header, buffer.bytes, buffer.size, GROUP_WRITE_ORIGIN);
+    /* Behind it in the journal, and nothing is sent before it is durable. */
+    group_store_term(group, 1);
+    return ERROR_NONE;
+}
+
 /* --- What is stored ------------------------------------------------------------------------ */
 
 static enum error_code read_entry(void *context, const struct journal_entry *record,
@@ -138,7 +181,11 @@ static enum error_code read_stored(struct group *group, const struct journal_gro
         code = error_set(error, ERROR_CORRUPT, "the first entry is %llu, without a snapshot",
                          (unsigned long long)recovered->first_index);
     if (code == ERROR_NONE && stored.term == 0) {
-        if (recovered->has_snapshot || recovered->next_index != 2)
+        bool was_founded =
+            recovered->has_snapshot
+                ? stored.snapshot_term == 1 && recovered->next_index == stored.snapshot_index + 1
+                : recovered->next_index == 2;
+        if (!was_founded)
             return error_set(error, ERROR_CORRUPT, "entries without a term");
         /* The founders became durable, but not the term behind them; so nothing was sent. */
         stored.term = 1;
@@ -181,7 +228,7 @@ enum error_code group_bring_up(struct group *group, struct error *error)
     if (has_log)
         code = read_stored(group, recovered, error);
     else if (group->founders.count > 0 && !has_voted)
-        code = found(group, error);
+        code = group->origin_index > 0 ? found_with_state(group, error) : found(group, error);
     else
         code = read_vote_only(group, recovered, error);
     if (code == ERROR_NONE && group->snapshot.index > 0)

@@ -34,7 +34,7 @@ static void unlink_write(struct group_write *write)
     if (write->next != NULL)
         write->next->previous = write->previous;
     group->metadata_in_flight -= write->kind == GROUP_WRITE_METADATA;
-    if (write->kind == GROUP_WRITE_SNAPSHOT)
+    if (write->kind == GROUP_WRITE_SNAPSHOT || write->kind == GROUP_WRITE_ORIGIN)
         group->snapshot_in_flight = false;
     if (write->kind == GROUP_WRITE_INSTALL)
         group->install_in_flight = false;
@@ -94,6 +94,7 @@ static void write_done(struct journal_request *base)
             consensus_written(group->consensus);
         break;
     case GROUP_WRITE_SNAPSHOT:
+    case GROUP_WRITE_ORIGIN:
         snapshot_taken(write);
         break;
     case GROUP_WRITE_INSTALL:
@@ -209,7 +210,7 @@ void group_store_snapshot(struct group *group, const struct snapshot_header *hea
         .term = header->term,
         /* Entries above the frozen index are replayed, entries above the snapshot loaded. */
         .low_water = frozen_index < header->index ? frozen_index : header->index,
-        .mode = installs ? JOURNAL_SNAPSHOT_INSTALLED : JOURNAL_SNAPSHOT_TAKEN,
+        .mode = kind == GROUP_WRITE_SNAPSHOT ? JOURNAL_SNAPSHOT_TAKEN : JOURNAL_SNAPSHOT_INSTALLED,
         .version = header->frozen_term > 0 ? SNAPSHOT_VERSION : 1,
         .payload = bytes,
         .payload_bytes = (uint32_t)size_bytes,

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct cluster_view {
     struct cluster_state *state;
@@ -17,6 +18,8 @@ struct cluster_board {
     _Atomic(struct cluster_view *) newest; /* to compare with, never to look into */
     _Atomic uint64_t leaders[CLUSTER_SHARDS_MAX];
     _Atomic uint64_t written[CLUSTER_SHARDS_MAX];
+    _Atomic uint32_t splits[CLUSTER_SHARDS_MAX];
+    _Atomic uint64_t split_version;
 };
 
 /* --- Life ------------------------------------------------------------------------------------ */
@@ -149,4 +152,68 @@ void cluster_board_note_written(struct cluster_board *board, uint32_t shard_id, 
     uint64_t known = atomic_load(&board->written[shard_id]);
     while (known < index && !atomic_compare_exchange_weak(&board->written[shard_id], &known, index))
         ;
+}
+
+/* --- Splits ----------------------------------------------------------------------------------- */
+
+uint32_t cluster_board_splits(const struct cluster_board *board, uint32_t shard_id)
+{
+    assert(shard_id < CLUSTER_SHARDS_MAX);
+    return atomic_load(&board->splits[shard_id]);
+}
+
+void cluster_board_note_splits(struct cluster_board *board, uint32_t shard_id, uint32_t splits)
+{
+    assert(shard_id < CLUSTER_SHARDS_MAX);
+    uint32_t known = atomic_load(&board->splits[shard_id]);
+    while (known < splits)
+        if (atomic_compare_exchange_weak(&board->splits[shard_id], &known, splits)) {
+            atomic_fetch_add(&board->split_version, 1);
+            return;
+        }
+}
+
+uint64_t cluster_board_split_version(const struct cluster_board *board)
+{
+    return atomic_load(&board->split_version);
+}
+
+/* How many children of its parent come before it. */
+static uint32_t ordinal_of(const struct cluster_state *state, const struct cluster_shard *shard)
+{
+    size_t count;
+    const struct cluster_shard *shards = cluster_state_shards(state, &count);
+    uint32_t before = 0;
+    for (size_t i = 0; i < count && shards[i].shard_id < shard->shard_id; i++)
+        before += shards[i].parent == shard->parent;
+    return before;
+}
+
+bool cluster_board_is_split_off(const struct cluster_board *board,
+                                const struct cluster_state *state, uint32_t shard_id)
+{
+    const struct cluster_shard *shard = cluster_state_find_shard(state, shard_id);
+    for (; shard->parent != CLUSTER_SHARD_NONE;
+         shard = cluster_state_find_shard(state, shard->parent))
+        if (cluster_board_splits(board, shard->parent) <= ordinal_of(state, shard))
+            return false;
+    return true;
+}
+
+void cluster_board_slots(const struct cluster_board *board, const struct cluster_state *state,
+                         uint16_t *slots_out)
+{
+    size_t count;
+    const struct cluster_shard *shards = cluster_state_shards(state, &count);
+    memcpy(slots_out, cluster_state_slots(state), SLOT_COUNT * sizeof *slots_out);
+    /* A shard has a higher id than its parent: the last ones first. */
+    for (size_t i = count; i > 0; i--) {
+        const struct cluster_shard *shard = &shards[i - 1];
+        if (shard->parent == CLUSTER_SHARD_NONE ||
+            cluster_board_is_split_off(board, state, shard->shard_id))
+            continue;
+        for (size_t slot = 0; slot < SLOT_COUNT; slot++)
+            if (slots_out[slot] == shard->shard_id)
+                slots_out[slot] = (uint16_t)shard->parent;
+    }
 }

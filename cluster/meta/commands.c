@@ -71,11 +71,41 @@ static void serve_node(struct ask *ask, const struct meta_command *command)
         remove_node(ask, node, command->force);
 }
 
-static void split_shard(struct ask *ask, uint32_t shard_id)
+/* Whether the command was carried out already, and its answer got lost. */
+static bool was_split(const struct cluster_state *state, const struct meta_command *command)
+{
+    size_t count;
+    const struct cluster_shard *shards = cluster_state_shards(state, &count);
+    return command->shard_count != 0 && count == command->shard_count + (size_t)1 &&
+           shards[count - 1].parent != CLUSTER_SHARD_NONE &&
+           (command->shard_id == CLUSTER_SHARD_NONE ||
+            command->shard_id == shards[count - 1].parent);
+}
+
+static void split_shard(struct ask *ask, const struct meta_command *command)
 {
     const struct cluster_state *state = ask_meta(ask)->state;
+    uint32_t shard_id = command->shard_id;
+    size_t count;
+    (void)cluster_state_shards(state, &count);
+    if (was_split(state, command)) {
+        ask_end(ask, (struct bytes){0});
+        return;
+    }
+    if (command->shard_count != 0 && count != command->shard_count) {
+        ask_refuse(ask, ERROR_CONFLICT, "there are %zu shards by now: look again", count);
+        return;
+    }
     struct cluster_entry entry;
     struct error error;
+    uint32_t version = cluster_state_facts(state)->version;
+    if (version < STATE_VERSION_SPLITS) {
+        ask_refuse(ask, ERROR_CONFLICT,
+                   "state-machine version %u is in force, shards can be split from version %d on: "
+                   "'gnomon cluster version' says what it waits for",
+                   version, STATE_VERSION_SPLITS);
+        return;
+    }
     struct arena *arena = arena_create(0);
     if (shard_id == CLUSTER_SHARD_NONE)
         shard_id = placement_shard_to_split(state);
@@ -112,7 +142,7 @@ void serve_command(struct ask *ask, struct bytes body)
                                              .set_replication = {command.replication}});
         return;
     case META_SPLIT_SHARD:
-        split_shard(ask, command.shard_id);
+        split_shard(ask, &command);
         return;
     case META_HOLD_VERSION:
         versions_hold(ask, propose);

@@ -277,7 +277,8 @@ void command_encode(const struct meta_command *command, struct byte_buffer *buff
     byte_buffer_varint(buffer, command->node_id);
     byte_buffer_text(buffer, text_of(command->node_name));
     byte_buffer_u8(buffer, (uint8_t)command->force);
-    byte_buffer_varint(buffer, command->replication);
+    byte_buffer_varint(buffer, command->kind == META_SPLIT_SHARD ? command->shard_count
+                                                                 : command->replication);
     byte_buffer_varint(buffer, command->shard_id);
 }
 
@@ -290,7 +291,8 @@ enum error_code command_decode(struct bytes body, struct meta_command *command_o
     command.node_id = byte_reader_varint(&reader);
     struct text name = byte_reader_text(&reader);
     uint8_t force = byte_reader_u8(&reader);
-    command.replication = read_number(&reader, UINT32_MAX);
+    uint32_t *number = kind == META_SPLIT_SHARD ? &command.shard_count : &command.replication;
+    *number = read_number(&reader, UINT32_MAX);
     command.shard_id = read_number(&reader, UINT32_MAX);
     if (kind < META_DRAIN_NODE || kind > META_RAISE_VERSION || force > META_FORCED ||
         name.size > CLUSTER_NAME_BYTES_MAX || !text_is_utf8(name) ||

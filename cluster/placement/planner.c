@@ -114,6 +114,19 @@ static void observe_shard(struct planner *planner, struct planner_shard *shard,
     shard->calm = !shard->moving;
 }
 
+/* A shard that was split off is founded by the replicas of its parent: they stay until it is led.
+ */
+static void hold_parents(struct planner *planner)
+{
+    for (size_t i = 0; i < planner->shard_count; i++) {
+        const struct planner_shard *child = &planner->shards[i];
+        uint32_t parent = child->shard->parent;
+        if (parent == CLUSTER_SHARD_NONE || (child->view != NULL && child->view->leader != 0))
+            continue;
+        planner->shards[parent].calm = planner->shards[parent].whole = false;
+    }
+}
+
 void planner_observe(struct planner *planner, const struct placement_observation *observation)
 {
     planner->now_ms = observation->now_ms;
@@ -121,6 +134,7 @@ void planner_observe(struct planner *planner, const struct placement_observation
         observe_node(planner, &planner->nodes[i], observation);
     for (size_t i = 0; i < planner->shard_count; i++)
         observe_shard(planner, &planner->shards[i], observation);
+    hold_parents(planner);
 }
 
 /* --- Looking ------------------------------------------------------------------------------- */

@@ -47,6 +47,7 @@ enum api_cluster_action {
     API_CLUSTER_REPLICATION, /* `number` */
     API_CLUSTER_HOLD_VERSION,
     API_CLUSTER_RAISE_VERSION,
+    API_CLUSTER_SPLIT, /* `number`: the shard; UINT64_MAX: the largest */
     API_CLUSTER_ACTIONS
 };
 

@@ -18,6 +18,7 @@ enum {
     /* Shards keep which entry changed each window of two hours last (docs/decisions/0063);
      * manifests are of format 3. */
     STATE_VERSION_WINDOWS = 2,
+    STATE_VERSION_SPLITS = 2, /* shards can be split (docs/decisions/0061) */
     /* The newest that this source writes and knows. */
     STATE_VERSION_MAX = STATE_VERSION_WINDOWS,
 

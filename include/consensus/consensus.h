@@ -233,6 +233,10 @@ void consensus_start(struct consensus *consensus, uint64_t now_ms);
 
 /* --- What happens -------------------------------------------------------------------------- */
 
+/* Ask for votes at once, as if no leader had been heard for long. Without effect while one is
+ * known, or on who may not stand. */
+void consensus_stand(struct consensus *consensus, uint64_t now_ms);
+
 /* Time, monotonic. */
 void consensus_tick(struct consensus *consensus, uint64_t now_ms);
 

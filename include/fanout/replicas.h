@@ -44,6 +44,8 @@ struct fanout_replicas_operations {
     /* As shard_read_window_versions. */
     void (*window_versions)(struct fanout_replicas *self, const struct fanout_replica *replica,
                             int64_t first, size_t count, uint64_t *versions_out);
+    /* How often the shard was split, in what is read now. */
+    uint32_t (*splits)(struct fanout_replicas *self, const struct fanout_replica *replica);
     void (*confirm)(struct fanout_replicas *self, const struct fanout_replica *replica,
                     struct fanout_confirm *confirm);
     struct series_source *(*source)(struct fanout_replicas *self,

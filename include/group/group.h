@@ -114,6 +114,15 @@ struct group_options {
     const struct consensus_member *founders;
     size_t founder_count;
 
+    /*
+     * Where the log of a group that is founded begins, when its state machine is not empty at
+     * first: behind this index, with this state [origin_bytes], the same on all founders. 0: at the
+     * beginning.
+     */
+    uint64_t origin_index;
+    const uint8_t *origin_state;
+    size_t origin_bytes;
+
     /* Of a replica of this node that was deleted, if there was one: group_promise. */
     struct consensus_promise promise;
 };
@@ -242,6 +251,9 @@ enum error_code group_transfer(struct group *group, struct group_request *reques
 /* Lead no longer, though nobody is there to take over: requests still out end with
  * GROUP_OUTCOME_UNKNOWN. Without effect on a group that does not lead. */
 void group_step_down(struct group *group);
+
+/* Ask for votes at once, where nobody leads yet: of a group that was founded just now. */
+void group_stand(struct group *group);
 
 /*
  * Make this replica the only voter of its group, though no majority agrees (consensus/consensus.h,

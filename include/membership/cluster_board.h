@@ -8,6 +8,7 @@
 #ifndef MEMBERSHIP_CLUSTER_BOARD_H
 #define MEMBERSHIP_CLUSTER_BOARD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -61,5 +62,22 @@ void cluster_board_forget_leader(struct cluster_board *board, uint32_t shard_id,
  * What is read through this node must not be older. */
 uint64_t cluster_board_written(const struct cluster_board *board, uint32_t shard_id);
 void cluster_board_note_written(struct cluster_board *board, uint32_t shard_id, uint64_t index);
+
+/* How often a shard is known to have been split, which follows what the cluster desires. */
+uint32_t cluster_board_splits(const struct cluster_board *board, uint32_t shard_id);
+void cluster_board_note_splits(struct cluster_board *board, uint32_t shard_id, uint32_t splits);
+
+/* Rises with each such note that was new. */
+uint64_t cluster_board_split_version(const struct cluster_board *board);
+
+/* Whether a shard of a state has its slots: all on the way to it are known to have been split off.
+ */
+bool cluster_board_is_split_off(const struct cluster_board *board,
+                                const struct cluster_state *state, uint32_t shard_id);
+
+/* The shard that has each slot as far as is known, slots_out[SLOT_COUNT]: of a state that has
+ * some. */
+void cluster_board_slots(const struct cluster_board *board, const struct cluster_state *state,
+                         uint16_t *slots_out);
 
 #endif

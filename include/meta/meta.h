@@ -271,6 +271,9 @@ struct meta_command {
     enum meta_force force; /* of META_REMOVE_NODE */
     uint32_t replication;
     uint32_t shard_id; /* CLUSTER_SHARD_NONE: the one with the most slots */
+    /* Of META_SPLIT_SHARD: so many shards there are before, so that a command whose answer is lost
+     * splits once; 0: whatever. */
+    uint32_t shard_count;
     uint64_t timeout_ms;
     void (*done)(struct meta_command *command, const struct error *error);
 

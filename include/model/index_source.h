@@ -94,6 +94,10 @@ struct index_source_operations {
     enum error_code (*identities)(struct index_source *self, struct positions positions,
                                   struct hash128 *identities_out, struct error *error);
 
+    /* Of many of them, ascending, the slot: slots_out[positions.count]. */
+    enum error_code (*slots)(struct index_source *self, struct positions positions,
+                             uint16_t *slots_out, struct error *error);
+
     /* Of all values of a label, or of all names for the empty name, when they were visited to the
      * end not long ago: a number that is another one for other texts, but for a chance of 2^-64. 0:
      * not known. NULL: never known. */

@@ -54,6 +54,9 @@ struct replica_options {
     const struct journal_recovery *recovery;
     const struct consensus_member *founders;
     size_t founder_count;
+    uint64_t origin_index; /* of a shard that begins with the state of another (group.h); 0: none */
+    const uint8_t *origin_state; /* [origin_bytes], a manifest; until replica_start has returned */
+    size_t origin_bytes;
     struct consensus_promise
         promise; /* of a replica that was deleted here before: replica_promise */
     /* This replica can't go on; the process must end. */
@@ -110,6 +113,10 @@ struct replica_entry {
     struct byte_buffer bytes; /* owned, cleared by the caller after `done` */
     struct scheduler *origin;
     void (*done)(struct replica_entry *entry);
+    /* So often was the shard split, as far as who asks knows; it is refused, as `moved_by_splits`
+     * tells, when that is not so. UINT32_MAX: whatever. */
+    uint32_t splits;
+    uint32_t moved_by_splits;
     struct error error; /* outcome: NONE or UNAVAILABLE */
     uint64_t index;     /* of the log: whoever has applied it has the entry */
 
@@ -178,6 +185,9 @@ struct replica_replay {
 
 /* Any thread. */
 struct replica_replay replica_replay(const struct replica *replica);
+
+/* The state that it began with, or a later one, is durable. On the loop. */
+bool replica_is_stored(const struct replica *replica);
 
 /* On the loop: freeze and merge everything; `done` on the loop. */
 void replica_flush(struct replica *replica, struct shard_flush *flush);

@@ -42,6 +42,9 @@ struct routing_options {
     /* A flush of a replica of this node is over, on the replica's loop: the log before it is not
      * needed any more. NULL: nobody cares. */
     void (*flushed)(void *context, uint32_t shard_id, struct replica *replica);
+    /* The board was told of a split that somebody here did not go by. On this loop. NULL likewise.
+     */
+    void (*slots_changed)(void *context);
     void *context;
 };
 

@@ -27,7 +27,8 @@ enum entry_kind {
     ENTRY_FORGET_SERIES = 8,
     ENTRY_FORGET_METADATA = 9,
     ENTRY_MERGE_GIVEN_UP = 10,
-    ENTRY_STATE_VERSION = 12, /* 11 is not used yet */
+    ENTRY_SPLIT = 11,
+    ENTRY_STATE_VERSION = 12,
 };
 
 enum { ENTRY_VERSION = 1 };

@@ -25,6 +25,7 @@
 #include "platform/scheduler.h"
 #include "promql/series_source.h"
 #include "shard/shard_write.h"
+#include "shard/slots.h"
 
 struct shard;
 struct shard_peers;
@@ -252,6 +253,48 @@ struct shard_copy {
 };
 void shard_copy(struct shard *shard, struct shard_copy *copy);
 
+/* --- Splitting ------------------------------------------------------------------------------- */
+
+enum { SHARD_FOUNDERS_MAX = 16 };
+
+/* A shard that takes over some of the slots. */
+struct shard_child {
+    uint32_t shard_id;
+    struct slot_set slots;                 /* of the parent, not all that it has */
+    uint64_t founders[SHARD_FOUNDERS_MAX]; /* [founder_count], nodes, rising */
+    size_t founder_count;
+    uint64_t index; /* of the entry that split it off, where the child's own log begins */
+};
+
+/*
+ * For who leads: have the slots become another shard (docs/decisions/0061). From the call on, until
+ * it was refused or leadership ends, nothing of these slots is taken here. False: not now, since
+ * something is under way that must end first, or too much is in memory yet: a freeze is asked for.
+ */
+bool shard_split(struct shard *shard, const struct shard_child *child);
+
+/* How often the shard was split, in what queries see now. Any thread. */
+uint32_t shard_split_count(struct shard *shard);
+
+/* Whether a split was asked for and is not applied yet. */
+bool shard_split_is_proposed(const struct shard *shard);
+
+/*
+ * The child that can be made of what is durable here and was not, as far as is known: the shard
+ * writes no later state until shard_child_is_founded. False: there is none.
+ */
+bool shard_unfounded_child(const struct shard *shard, struct shard_child *child_out);
+void shard_child_is_founded(struct shard *shard, uint64_t index);
+
+/* Whether a child was split off here that is not founded yet, its files perhaps on their way. Any
+ * thread. */
+bool shard_holds_child(const struct shard *shard, uint32_t child_id);
+
+/* As shard_copy, of the unfounded child: its manifest, and the files that it has in common with its
+ * parent. */
+struct shard_copy;
+void shard_copy_child(struct shard *shard, struct shard_copy *copy);
+
 /* The entry that deletes samples in [start_ms, end_ms] of the matching series. Errors: INVALID,
  * OUT_OF_MEMORY. Any thread. */
 enum error_code shard_encode_delete(struct byte_buffer *entry, int64_t stamp_ms, struct text tenant,
@@ -319,6 +362,8 @@ struct shard_statistics {
     uint64_t differing_files_total; /* blocks that came out other here than the log has them */
     uint64_t samples_merged_total;  /* of finished merges */
     uint64_t late_refused_total;    /* samples, while merges are behind */
+    uint64_t misplaced_total;       /* samples of slots that are another shard's, refused by apply:
+                                     * no leader proposes them */
     uint64_t job_failures_total;
     uint64_t series_forgotten;   /* since the start */
     uint64_t segments_rewritten; /* since the start */

@@ -80,6 +80,9 @@ struct shard_write {
     /* Series whose id the shard no longer knows: to be sent again with labels. */
     uint32_t *stale_origins; /* [float_count + histogram_count], room made by the receiver */
     size_t stale_count;
+    /* Nothing is written, since slots of it are another shard's: so often was the shard split. 0:
+     * it is not so. */
+    uint32_t moved_by_splits;
 };
 
 #endif

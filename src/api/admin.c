@@ -67,7 +67,7 @@ static bool parse_boolean(struct text text, bool *value_out)
 static void snapshot_made(void *argument, const char *name, const struct error *error)
 {
     if (error->code != ERROR_NONE) {
-        api_respond_code(argument, error, API_INTERNAL);
+        api_respond_code(argument, error, API_BAD_DATA);
         return;
     }
     struct byte_buffer data = {0};

@@ -168,6 +168,7 @@ void api_cluster_rebalance(struct http_request *request);
 void api_cluster_hold_version(struct http_request *request);
 void api_cluster_raise_version(struct http_request *request);
 void api_cluster_replication(struct http_request *request);
+void api_cluster_split(struct http_request *request);
 void api_cluster_verify(struct http_request *request);
 void api_cluster_verify_look(struct http_request *request);
 void api_cluster_recover_quorum(struct http_request *request);

@@ -59,6 +59,17 @@ static void command(struct http_request *request, enum api_cluster_action action
         api_respond_code(request, &error, API_BAD_DATA);
         return;
     }
+    if (action == API_CLUSTER_SPLIT &&
+        (!http_parameters_find(parameters, TEXT("shard"), &text) ||
+         (!text_equal(text, TEXT("largest")) &&
+          (!text_to_int64(text, &number) || number < 0 || number > UINT16_MAX)))) {
+        error_set(&error, ERROR_INVALID,
+                  "the parameter 'shard' is the number of a shard, or 'largest'");
+        api_respond_code(request, &error, API_BAD_DATA);
+        return;
+    }
+    if (action == API_CLUSTER_SPLIT && text_equal(text, TEXT("largest")))
+        number = -1;
     asked.number = (uint64_t)number;
     asked.force =
         http_parameters_find(parameters, TEXT("force"), &text) && text_equal(text, TEXT("true"));
@@ -99,6 +110,11 @@ void api_cluster_hold_version(struct http_request *request)
 void api_cluster_raise_version(struct http_request *request)
 {
     command(request, API_CLUSTER_RAISE_VERSION);
+}
+
+void api_cluster_split(struct http_request *request)
+{
+    command(request, API_CLUSTER_SPLIT);
 }
 
 /* --- Replicas --------------------------------------------------------------------------------- */

@@ -120,6 +120,8 @@ static const struct api_endpoint ADMIN_ENDPOINTS[] = {
              "The state-machine version stays what it is", "", NOTHING),
     ENDPOINT(HTTP_POST, "/admin/cluster/raise-version", api_cluster_raise_version, "admin",
              "The state-machine version rises to what all nodes know", "", NOTHING),
+    ENDPOINT(HTTP_POST, "/admin/cluster/split", api_cluster_split, "admin",
+             "Have the upper half of a shard's slots become a new shard", "!shard", NOTHING),
     ENDPOINT(HTTP_POST, "/admin/cluster/verify", api_cluster_verify, "admin",
              "Read all files of all replicas, and compare them", "", JSON),
     ENDPOINT(HTTP_GET, "/admin/cluster/verify", api_cluster_verify_look, "admin",

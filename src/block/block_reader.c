@@ -148,6 +148,13 @@ static enum error_code refuse_labels(struct index_source *self, struct positions
     return refuse_index(self, error);
 }
 
+static enum error_code refuse_slots(struct index_source *self, struct positions positions,
+                                    uint16_t *slots_out, struct error *error)
+{
+    (void)positions, (void)slots_out;
+    return refuse_index(self, error);
+}
+
 static const struct index_source_operations REFUSING = {
     .all = refuse_all,
     .names = refuse_names,
@@ -157,6 +164,7 @@ static const struct index_source_operations REFUSING = {
     .walk = refuse_walk,
     .position_end = no_positions,
     .labels = refuse_labels,
+    .slots = refuse_slots,
 };
 
 enum error_code block_create_unreadable(const struct error *reason, struct block **block_out,

@@ -437,6 +437,19 @@ static enum error_code source_identities(struct index_source *source, struct pos
     return code;
 }
 
+static enum error_code source_slots(struct index_source *source, struct positions positions,
+                                    uint16_t *slots_out, struct error *error)
+{
+    struct label_rows rows = {.index = index_of(source)};
+    enum error_code code = ERROR_NONE;
+    for (size_t i = 0; code == ERROR_NONE && i < positions.count; i++) {
+        code = label_rows_seek(&rows, positions.items[i], error);
+        slots_out[i] = rows.row.slot;
+    }
+    label_rows_clear(&rows);
+    return code;
+}
+
 /* --- Opening ---------------------------------------------------------------------------------- */
 
 static const struct index_source_operations OPERATIONS = {
@@ -450,6 +463,7 @@ static const struct index_source_operations OPERATIONS = {
     .position_end = source_position_end,
     .labels = source_labels,
     .identities = source_identities,
+    .slots = source_slots,
 };
 
 enum error_code label_index_open(struct label_index *index, const struct page_file *file,

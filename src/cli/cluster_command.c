@@ -29,6 +29,7 @@ const char CLUSTER_COMMAND_USAGE[] =
     "by\n"
     "                           itself when all nodes know the next one. --hold: not yet, so that\n"
     "                           the release before can still be run; --raise: now\n"
+    "  split SHARD|--largest    the upper half of its slots becomes a new shard\n"
     "  verify [--json]          read all files of all replicas and compare them; 1: something is "
     "wrong\n"
     "  recover-quorum SHARD [--yes]\n"
@@ -38,7 +39,13 @@ const char CLUSTER_COMMAND_USAGE[] =
     "\n"
     "Any node of the cluster may be asked. Commands need http.admin on that node.\n";
 
-enum { TIMEOUT_SECONDS = 30, TOKEN_BYTES_MAX = 4096, FORM_BYTES_MAX = 512, POLL_SECONDS = 2 };
+enum {
+    TIMEOUT_SECONDS = 30,
+    TOKEN_BYTES_MAX = 4096,
+    FORM_BYTES_MAX = 512,
+    POLL_SECONDS = 2,
+    SPLIT_POLL_US = 200 * 1000
+};
 
 struct call {
     struct node_client client;
@@ -49,6 +56,7 @@ struct call {
     bool forced;
     bool confirmed;
     enum cluster_version_order version;
+    bool largest;
 };
 
 /* --- Options --------------------------------------------------------------------------------- */
@@ -107,6 +115,8 @@ static int read_options(int count, char **arguments, struct call *call)
             call->version = CLUSTER_VERSION_HOLD;
         else if (strcmp(arguments[i], "--raise") == 0)
             call->version = CLUSTER_VERSION_RAISE;
+        else if (strcmp(arguments[i], "--largest") == 0)
+            call->largest = true;
         else if (strcmp(arguments[i], "--yes") == 0)
             call->confirmed = true;
         else if (arguments[i][0] == '-')
@@ -158,6 +168,53 @@ static int wait_for_drain(struct call *call)
             return 0;
         sleep(POLL_SECONDS);
     }
+}
+
+/* The shards that there are; negative when that is not to be learnt. */
+static long long count_shards(struct call *call)
+{
+    json_t *cluster;
+    struct error error;
+    if (node_client_get(&call->client, "/api/v1/cluster", &cluster, &error) != ERROR_NONE)
+        return -fail(&error);
+    long long count = (long long)json_array_size(json_object_get(cluster, "shards"));
+    json_decref(cluster);
+    return count;
+}
+
+/* Until the shard `child` has a leader. */
+static int wait_for_split(struct call *call, long long child)
+{
+    enum cluster_split_progress progress = CLUSTER_SPLIT_UNKNOWN;
+    while (progress != CLUSTER_SPLIT_LED) {
+        json_t *cluster;
+        struct error error;
+        if (node_client_get(&call->client, "/api/v1/cluster", &cluster, &error) != ERROR_NONE)
+            return fail(&error);
+        progress = cluster_status_split(cluster, child, progress, stdout);
+        fflush(stdout);
+        json_decref(cluster);
+        if (progress != CLUSTER_SPLIT_LED)
+            usleep(SPLIT_POLL_US);
+    }
+    return 0;
+}
+
+static int split(struct call *call)
+{
+    char form[FORM_BYTES_MAX];
+    struct error error;
+    if (call->largest == (call->operand != NULL))
+        return complain("'%s' of which shard? A number, or --largest", "split");
+    long long child = count_shards(call); /* shards are numbered */
+    if (child < 0)
+        return 1;
+    char *escaped = node_client_escape(call->largest ? "largest" : call->operand);
+    snprintf(form, sizeof form, "shard=%s", escaped == NULL ? "" : escaped);
+    free(escaped);
+    if (node_client_post(&call->client, "/api/v1/admin/cluster/split", form, &error) != ERROR_NONE)
+        return fail(&error);
+    return wait_for_split(call, child);
 }
 
 struct command {
@@ -218,6 +275,8 @@ int cluster_command(int count, char **arguments)
                    ? cluster_recover(&call.client, call.operand,
                                      call.confirmed ? CLUSTER_RECOVERS : CLUSTER_ONLY_LOOKS)
                    : complain("'%s' of which shard?", arguments[0]);
+    if (strcmp(arguments[0], "split") == 0)
+        return split(&call);
     for (size_t i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++)
         if (strcmp(arguments[0], COMMANDS[i].name) == 0)
             return order(&COMMANDS[i], &call);

@@ -169,3 +169,26 @@ bool cluster_status_drain(json_t *cluster, const char *name, FILE *out)
     }
     return false;
 }
+
+enum cluster_split_progress cluster_status_split(json_t *cluster, long long child,
+                                                 enum cluster_split_progress before, FILE *out)
+{
+    json_t *shard;
+    size_t i;
+    json_array_foreach(json_object_get(cluster, "shards"), i, shard)
+    {
+        if (number_in(shard, "shard") != child)
+            continue;
+        if (before == CLUSTER_SPLIT_UNKNOWN)
+            fprintf(out, "shard %lld: %lld slots become shard %lld\n", number_in(shard, "parent"),
+                    number_in(shard, "slots"), child);
+        if (!json_is_string(json_object_get(shard, "leader")))
+            return CLUSTER_SPLIT_DECIDED;
+        fprintf(out,
+                "shard %lld: led by %s; files of both are written anew without what is the "
+                "other's\n",
+                child, text_in(shard, "leader"));
+        return CLUSTER_SPLIT_LED;
+    }
+    return CLUSTER_SPLIT_UNKNOWN;
+}

@@ -27,6 +27,7 @@ struct fanout_distribution {
     struct fanout_windows *windows; /* NULL: nobody wants to know */
     struct told_windows *told;      /* [place_count], of those that were answered here */
     bool is_complete;
+    struct exchange_tries tries;
 };
 
 struct frames_sink {
@@ -126,7 +127,8 @@ static void lay_out(struct fanout_distribution *distribution)
                                                    : &answers[place].windows);
 }
 
-/* Some node knows no sub-queries, or not this one: it sends the series, and all is done here. */
+/* Some node knows no sub-queries, or not this one, or a shard was split meanwhile: it sends the
+ * series, and all is done here. */
 static enum error_code complete_by_series(struct fanout_distribution *distribution,
                                           struct error *error)
 {
@@ -147,7 +149,7 @@ static enum error_code complete(struct fanout_distribution *distribution, struct
     code = exchange_run(distribution->exchange, error);
     if (code == ERROR_NONE)
         lay_out(distribution);
-    else if (code == ERROR_UNSUPPORTED)
+    else if (code == ERROR_UNSUPPORTED || distribution->tries.is_outdated)
         code = complete_by_series(distribution, error);
     distribution->is_complete = code == ERROR_NONE;
     return code;
@@ -214,6 +216,7 @@ static enum error_code start(struct fanout_distribution *distribution,
         .deadline_ns = request->timeout_ms == 0
                            ? 0
                            : fanout_now_ns(distributor->fanout) + request->timeout_ms * NS_PER_MS,
+        .tries = &distribution->tries,
         .local = answer_here,
         .context = distribution,
     };
@@ -250,8 +253,9 @@ static enum error_code distributor_begin(struct promql_distributor *self,
     distribution->windows = distributor->windows;
     enum error_code code = start(distribution, distributor, error);
     if (code != ERROR_NONE) {
+        bool declines = distribution->tries.is_outdated;
         distribution_close(&distribution->base);
-        return code;
+        return declines ? ERROR_NONE : code;
     }
     *distribution_out = &distribution->base;
     return ERROR_NONE;

@@ -24,19 +24,48 @@ static enum error_code out_of_memory(struct error *error)
 
 /* --- Life ------------------------------------------------------------------------------------ */
 
+/* Those that have their slots already. A shard that is desired only is a part of its parent yet;
+ * NULL when memory is out. */
+static const struct cluster_shard **split_off_shards(struct exchange *exchange, size_t *count_out)
+{
+    const struct cluster_board *board = exchange->fanout->options.board;
+    const struct cluster_state *state = cluster_view_state(exchange->view);
+    size_t count;
+    const struct cluster_shard *shards = cluster_state_shards(state, &count);
+    const struct cluster_shard **known =
+        arena_array(exchange->options.arena, count, sizeof(const struct cluster_shard *));
+    *count_out = 0;
+    for (size_t i = 0; known != NULL && i < count; i++)
+        if (cluster_board_is_split_off(board, state, shards[i].shard_id))
+            known[(*count_out)++] = &shards[i];
+    return known;
+}
+
+/* Whether the state does not know yet of a split that was heard of. */
+static bool is_behind(const struct exchange *exchange, const struct exchange_shard *shard)
+{
+    const struct cluster_state *state = cluster_view_state(exchange->view);
+    size_t count;
+    const struct cluster_shard *shards = cluster_state_shards(state, &count);
+    uint32_t children = 0;
+    for (size_t i = 0; shard->splits > 0 && i < count; i++)
+        children += shards[i].parent == shard->answer.shard_id;
+    return children < shard->splits;
+}
+
 static enum error_code add_shards(struct exchange *exchange, struct error *error)
 {
     struct fanout *fanout = exchange->fanout;
     struct cluster_board *board = fanout->options.board;
-    const struct cluster_shard *known = NULL;
+    const struct cluster_shard **known = NULL;
     if (board == NULL) {
         struct fanout_replicas *replicas = fanout->options.replicas;
         exchange->shard_count = replicas->operations->end(replicas);
     } else {
         exchange->view = cluster_board_view(board);
-        if (exchange->view != NULL)
-            known =
-                cluster_state_shards(cluster_view_state(exchange->view), &exchange->shard_count);
+        if (exchange->view != NULL &&
+            (known = split_off_shards(exchange, &exchange->shard_count)) == NULL)
+            return out_of_memory(error);
         if (exchange->shard_count == 0)
             return error_set(error, ERROR_UNAVAILABLE,
                              "what shards the cluster has is not known here yet");
@@ -55,11 +84,18 @@ static enum error_code add_shards(struct exchange *exchange, struct error *error
         return out_of_memory(error);
     for (size_t i = 0; i < exchange->shard_count; i++) {
         struct exchange_shard *shard = &exchange->shards[i];
-        shard->answer.shard_id = known == NULL ? (uint32_t)i : known[i].shard_id;
+        shard->answer.shard_id = known == NULL ? (uint32_t)i : known[i]->shard_id;
+        shard->splits = SPLITS_ANY;
         if (known == NULL)
             continue;
-        shard->desired = &known[i].replicas;
-        shard->least_index = cluster_board_written(board, known[i].shard_id);
+        shard->desired = &known[i]->replicas;
+        shard->least_index = cluster_board_written(board, known[i]->shard_id);
+        shard->splits = cluster_board_splits(board, known[i]->shard_id);
+        if (is_behind(exchange, shard)) {
+            exchange->options.tries->is_outdated = true;
+            return error_set(error, ERROR_UNAVAILABLE,
+                             "what became of shard %u is not known here yet", known[i]->shard_id);
+        }
     }
     return ERROR_NONE;
 }
@@ -122,6 +158,39 @@ const struct fanout_replica *exchange_replica(const struct exchange *exchange, s
 {
     assert(index < exchange->shard_count && exchange->shards[index].is_held);
     return &exchange->shards[index].replica;
+}
+
+/* --- Splits ---------------------------------------------------------------------------------- */
+
+void exchange_note_splits(struct exchange *exchange, const struct exchange_shard *shard,
+                          uint32_t splits)
+{
+    if (exchange->fanout->options.board != NULL)
+        cluster_board_note_splits(exchange->fanout->options.board, shard->answer.shard_id, splits);
+    exchange->options.tries->is_outdated = true;
+}
+
+bool exchange_again(struct fanout *fanout, struct exchange_tries *tries,
+                    const atomic_bool *canceled, struct error *error)
+{
+    enum { PAUSE_AGAIN_MS = 2 };
+    uint64_t now_ns = fanout_now_ns(fanout);
+    if (!tries->is_outdated || (canceled != NULL && atomic_load(canceled)))
+        return false;
+    if (no_wait_applies()) {
+        error_set(error, ERROR_WOULD_WAIT, "shards are being split");
+        return false;
+    }
+    tries->is_outdated = false;
+    if (tries->count++ == 0)
+        tries->give_up_ns = now_ns + fanout->options.patience_ms * NS_PER_MS;
+    if (now_ns >= tries->give_up_ns)
+        return false;
+    struct inbox *inbox = tries->count == 1 ? NULL : inbox_create();
+    if (inbox != NULL)
+        inbox_wait(inbox, (uint64_t)PAUSE_AGAIN_MS * tries->count * NS_PER_MS);
+    inbox_unref(inbox);
+    return true;
 }
 
 /* --- Time ------------------------------------------------------------------------------------ */
@@ -319,6 +388,23 @@ static enum error_code gather_here(struct exchange *exchange, struct exchange_gr
     return ERROR_NONE;
 }
 
+/* They were so often split before it was read: if they are still, what was read is so too. */
+static enum error_code check_splits(struct exchange *exchange, const struct exchange_group *group,
+                                    struct error *error)
+{
+    struct fanout_replicas *replicas = exchange->fanout->options.replicas;
+    for (size_t i = 0; i < group->count; i++) {
+        const struct exchange_shard *shard = &exchange->shards[group->indexes[i]];
+        uint32_t splits = replicas->operations->splits(replicas, &group->replicas[i]);
+        if (shard->splits == SPLITS_ANY || splits == shard->splits)
+            continue;
+        exchange_note_splits(exchange, shard, splits);
+        return error_set(error, ERROR_UNAVAILABLE, "shard %u was split meanwhile",
+                         shard->answer.shard_id);
+    }
+    return ERROR_NONE;
+}
+
 static enum error_code run_here(struct exchange *exchange, struct error *error)
 {
     struct exchange_group group;
@@ -327,6 +413,8 @@ static enum error_code run_here(struct exchange *exchange, struct error *error)
     if (code != ERROR_NONE || group.count == 0)
         return code;
     code = exchange->options.local(exchange->options.context, &group, &frames, error);
+    if (code == ERROR_NONE)
+        code = check_splits(exchange, &group, error);
     for (size_t i = 0; i < group.count; i++) {
         struct exchange_shard *shard = &exchange->shards[group.indexes[i]];
         if (code != ERROR_NONE) {
@@ -371,6 +459,8 @@ static enum error_code step(struct exchange *exchange, struct error *error)
     bool ran = false;
     uint64_t wake_at_ns = UINT64_MAX;
     enum error_code code = exchange_check(exchange, error);
+    if (code == ERROR_NONE && exchange->options.tries->is_outdated)
+        code = error_set(error, ERROR_UNAVAILABLE, "a shard was split meanwhile");
     if (code == ERROR_NONE)
         code = choose_all(exchange, error);
     if (code == ERROR_NONE)

@@ -51,6 +51,18 @@ struct exchange_group {
     size_t count;
 };
 
+/* One try after the other, while shards are split: zero at first. */
+struct exchange_tries {
+    bool is_outdated; /* what is known of the shards is not what they are */
+    unsigned count;
+    uint64_t give_up_ns;
+};
+
+/* Whether to try again what ended so: soon, or at once. On a thread that may not wait the error
+ * becomes WOULD_WAIT instead. */
+bool exchange_again(struct fanout *fanout, struct exchange_tries *tries,
+                    const atomic_bool *canceled, struct error *error);
+
 /* Lives as long as the exchange. */
 struct exchange_options {
     struct fanout *fanout;
@@ -59,6 +71,7 @@ struct exchange_options {
     struct arena *arena;       /* for all that lives as long as the exchange */
     const atomic_bool *canceled;
     uint64_t deadline_ns; /* monotonic; 0: none but the fanout's */
+    struct exchange_tries *tries;
     /* Answer for all shards that are here: for each of them, or in mode GROUPS for all together;
      * only then there are frames, which stay its own. Called again for a shard only after an error,
      * which must leave nothing of the answer behind. */

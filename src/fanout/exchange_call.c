@@ -100,6 +100,7 @@ static enum error_code encode(struct exchange *exchange, const struct exchange_c
         shards[i] = (struct question_shard){
             .shard_id = call->answers[i].shard->answer.shard_id,
             .least_index = call->answers[i].shard->least_index,
+            .splits = call->answers[i].shard->splits,
         };
     question.shards = shards;
     question.shard_count = call->answer_count;
@@ -207,7 +208,10 @@ static enum error_code on_shard(struct exchange *exchange, struct exchange_call 
             call->current = answer;
         return ERROR_NONE;
     }
-    exchange_redirected(exchange, call, &status);
+    if (status.status == FRAME_STATUS_SPLIT)
+        exchange_note_splits(exchange, answer->shard, (uint32_t)status.leader);
+    else
+        exchange_redirected(exchange, call, &status);
     char reason[80];
     snprintf(reason, sizeof reason, "node %llu %s", (unsigned long long)call->node_id,
              status.status == FRAME_STATUS_ABSENT ? "has no replica" : "cannot be read now");

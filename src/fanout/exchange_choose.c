@@ -27,6 +27,16 @@ static bool hold(struct exchange *exchange, struct exchange_shard *shard)
     return shard->is_held;
 }
 
+/* Whether the replica here was split as often as this node knows. One that lags comes to it. */
+static bool is_as_known(struct exchange *exchange, const struct exchange_shard *shard)
+{
+    struct fanout_replicas *replicas = exchange->fanout->options.replicas;
+    uint32_t splits = replicas->operations->splits(replicas, &shard->replica);
+    if (shard->splits != SPLITS_ANY && splits > shard->splits)
+        exchange_note_splits(exchange, shard, splits);
+    return shard->splits == SPLITS_ANY || splits == shard->splits;
+}
+
 static bool leads_here(struct exchange *exchange, struct exchange_shard *shard)
 {
     struct fanout_replicas *replicas = exchange->fanout->options.replicas;
@@ -76,7 +86,7 @@ static enum choice choose(struct exchange *exchange, struct exchange_shard *shar
                           uint64_t *node_id_out)
 {
     uint64_t now_ns = fanout_now_ns(exchange->fanout);
-    bool may_run_here = !shard->tried_here && hold(exchange, shard);
+    bool may_run_here = !shard->tried_here && hold(exchange, shard) && is_as_known(exchange, shard);
     if (may_run_here && leads_here(exchange, shard))
         return CHOICE_HERE;
     uint64_t leader = known_leader(exchange, shard);
@@ -128,7 +138,9 @@ bool fanout_leads_all(struct fanout *fanout)
     const struct cluster_shard *shards = cluster_state_shards(cluster_view_state(view), &count);
     bool leads_all = true;
     for (size_t i = 0; leads_all && i < count; i++)
-        leads_all = leads(fanout, shards[i].shard_id);
+        leads_all = !cluster_board_is_split_off(fanout->options.board, cluster_view_state(view),
+                                                shards[i].shard_id) ||
+                    leads(fanout, shards[i].shard_id);
     cluster_view_unref(view);
     return leads_all;
 }

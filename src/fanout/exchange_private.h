@@ -9,11 +9,14 @@
 /* Nodes asked for a shard in one round; beyond, the round is over. */
 enum { EXCHANGE_TRIED_MAX = 16 };
 
+#define SPLITS_ANY UINT32_MAX
+
 enum choice { CHOICE_NONE, CHOICE_HERE, CHOICE_NODE };
 
 struct exchange_shard {
     struct exchange_answer answer;
     uint64_t least_index;
+    uint32_t splits; /* as this node knows it; SPLITS_ANY: alone, there is no other */
     const struct cluster_replicas *desired; /* in the view; NULL: a node alone */
     bool is_done;
     bool is_held;
@@ -101,6 +104,10 @@ void exchange_finish_shard(struct exchange *exchange, struct exchange_shard *sha
 /* Note why a shard was not answered. */
 void exchange_note_reason(struct exchange *exchange, struct exchange_shard *shard,
                           enum error_code code, const char *reason);
+
+/* It was split more often than this node knew: all is asked anew, of the shards that there are. */
+void exchange_note_splits(struct exchange *exchange, const struct exchange_shard *shard,
+                          uint32_t splits);
 
 /* Whether nobody else need be asked, since the answer would be the same. */
 bool exchange_is_final(enum error_code code);

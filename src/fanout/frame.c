@@ -116,8 +116,11 @@ enum error_code frame_shard_decode(const uint8_t *bytes, size_t size, struct fra
     uint64_t leader = byte_reader_varint(&reader);
     if (reader.failed || byte_reader_left(&reader) > 0 || shard_id >= CLUSTER_SHARDS_MAX)
         return error_set(error, ERROR_CORRUPT, "answer: a frame about no shard");
-    if (status > FRAME_STATUS_ABSENT)
+    if (status > FRAME_STATUS_SPLIT)
         return error_set(error, ERROR_UNSUPPORTED, "answer: a shard of status %u", status);
+    if (status == FRAME_STATUS_SPLIT && (leader == 0 || leader >= CLUSTER_SHARDS_MAX))
+        return error_set(error, ERROR_CORRUPT, "answer: a shard that was split %llu times",
+                         (unsigned long long)leader);
     *shard_out = (struct frame_shard){
         .shard_id = (uint32_t)shard_id, .status = (enum frame_status)status, .leader = leader};
     return ERROR_NONE;

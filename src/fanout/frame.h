@@ -34,12 +34,13 @@ enum frame_status {
     FRAME_STATUS_OK = 0,
     FRAME_STATUS_UNREADABLE = 1, /* not from this replica now */
     FRAME_STATUS_ABSENT = 2,     /* no replica of it here */
+    FRAME_STATUS_SPLIT = 3,      /* it was split since the asker knew of it */
 };
 
 struct frame_shard {
     uint32_t shard_id;
     enum frame_status status;
-    uint64_t leader; /* the node, as far as is known there; 0: not known */
+    uint64_t leader; /* the node, as far as is known there; 0: not known. SPLIT: how often it was */
 };
 
 struct frame_shard_end {

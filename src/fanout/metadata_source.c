@@ -7,6 +7,7 @@ struct asking {
     const struct metadata_request *request;
     bool damaged;
     bool is_ended; /* by the visitor */
+    struct exchange_tries tries;
 };
 
 static bool visit(void *context, struct text metric_name, const struct metric_metadata *metadata)
@@ -54,12 +55,10 @@ static enum error_code visit_answer(struct asking *asking, const struct exchange
     return ERROR_NONE;
 }
 
-static enum error_code source_visit(struct metadata_source *self,
-                                    const struct metadata_request *request, bool *damaged_out,
-                                    struct error *error)
+static enum error_code visit_once(struct asking *asking,
+                                  const struct fanout_metadata_source *source,
+                                  const struct metadata_request *request, struct error *error)
 {
-    struct fanout_metadata_source *source = (struct fanout_metadata_source *)self;
-    struct asking asking = {.fanout = source->fanout, .request = request};
     struct question question = {
         .kind = QUESTION_METADATA,
         .read = source->read,
@@ -72,8 +71,9 @@ static enum error_code source_visit(struct metadata_source *self,
         .arena = request->arena,
         .canceled = request->canceled,
         .deadline_ns = request->deadline_ns,
+        .tries = &asking->tries,
         .local = answer_here,
-        .context = &asking,
+        .context = asking,
     };
     struct exchange *exchange;
     size_t count;
@@ -81,13 +81,28 @@ static enum error_code source_visit(struct metadata_source *self,
     if (code != ERROR_NONE)
         return code;
     code = exchange_run(exchange, error);
-    for (size_t i = 0; code == ERROR_NONE && i < count && !asking.is_ended; i++)
+    for (size_t i = 0; code == ERROR_NONE && i < count && !asking->is_ended; i++)
         if (!exchange_answers(exchange)[i].is_local)
-            code = visit_answer(&asking, &exchange_answers(exchange)[i], error);
+            code = visit_answer(asking, &exchange_answers(exchange)[i], error);
     exchange_close(exchange);
+    return code;
+}
+
+/* What is visited twice, since a shard was split meanwhile, is the same. */
+static enum error_code source_visit(struct metadata_source *self,
+                                    const struct metadata_request *request, bool *damaged_out,
+                                    struct error *error)
+{
+    const struct fanout_metadata_source *source = (const struct fanout_metadata_source *)self;
+    struct asking asking = {.fanout = source->fanout, .request = request};
+    enum error_code code;
+    do
+        code = visit_once(&asking, source, request, error);
+    while (code != ERROR_NONE &&
+           exchange_again(source->fanout, &asking.tries, request->canceled, error));
     if (code == ERROR_NONE)
         *damaged_out = asking.damaged;
-    return code;
+    return code == ERROR_NONE ? code : error->code;
 }
 
 const struct metadata_source_operations FANOUT_METADATA_OPERATIONS = {.visit = source_visit};

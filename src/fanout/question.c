@@ -19,9 +19,18 @@ static void encode_matchers(const struct question *question, struct byte_buffer 
     }
 }
 
+static bool has_splits(const struct question *question)
+{
+    for (size_t i = 0; i < question->shard_count; i++)
+        if (question->shards[i].splits > 0)
+            return true;
+    return false;
+}
+
 void fanout_question_encode(const struct question *question, struct byte_buffer *buffer)
 {
-    byte_buffer_u8(buffer, QUESTION_VERSION);
+    bool with_splits = has_splits(question);
+    byte_buffer_u8(buffer, with_splits ? QUESTION_VERSION : QUESTION_VERSION_WHOLE);
     byte_buffer_u8(buffer,
                    (uint8_t)(question->read | (question->wants_windows ? FLAG_WINDOWS : 0)));
     byte_buffer_varint(buffer, question->shard_count);
@@ -29,6 +38,8 @@ void fanout_question_encode(const struct question *question, struct byte_buffer 
     for (size_t i = 0; i < question->shard_count; i++) {
         byte_buffer_varint(buffer, question->shards[i].shard_id - next);
         byte_buffer_varint(buffer, question->shards[i].least_index);
+        if (with_splits)
+            byte_buffer_varint(buffer, question->shards[i].splits);
         next = question->shards[i].shard_id + 1;
     }
     if (question->kind == QUESTION_PARTIAL) {
@@ -53,8 +64,9 @@ static enum error_code corrupt(struct error *error, const char *what)
     return error_set(error, ERROR_CORRUPT, "question: %s", what);
 }
 
-static enum error_code decode_shards(struct byte_reader *reader, struct arena *arena,
-                                     struct question *question, struct error *error)
+static enum error_code decode_shards(struct byte_reader *reader, unsigned version,
+                                     struct arena *arena, struct question *question,
+                                     struct error *error)
 {
     uint64_t count = byte_reader_varint(reader);
     if (reader->failed || count == 0 || count > CLUSTER_SHARDS_MAX)
@@ -66,7 +78,10 @@ static enum error_code decode_shards(struct byte_reader *reader, struct arena *a
     for (size_t i = 0; i < count; i++) {
         uint64_t gap = byte_reader_varint(reader);
         shards[i].least_index = byte_reader_varint(reader);
-        if (reader->failed || gap >= CLUSTER_SHARDS_MAX || next + gap >= CLUSTER_SHARDS_MAX)
+        uint64_t splits = version == QUESTION_VERSION ? byte_reader_varint(reader) : 0;
+        shards[i].splits = (uint32_t)splits;
+        if (reader->failed || splits >= CLUSTER_SHARDS_MAX || gap >= CLUSTER_SHARDS_MAX ||
+            next + gap >= CLUSTER_SHARDS_MAX)
             return corrupt(error, "a shard");
         shards[i].shard_id = (uint32_t)(next + gap);
         next = shards[i].shard_id + 1;
@@ -140,11 +155,11 @@ enum error_code fanout_question_decode(const uint8_t *bytes, size_t size, enum q
         return corrupt(error, "cut off");
     bool wants_windows = (read & FLAG_WINDOWS) != 0;
     read &= ~(unsigned)FLAG_WINDOWS;
-    if (version != QUESTION_VERSION || read >= FANOUT_READS)
+    if (version < QUESTION_VERSION_WHOLE || version > QUESTION_VERSION || read >= FANOUT_READS)
         return error_set(error, ERROR_UNSUPPORTED, "question: version %u, read %u", version, read);
     struct question question = {
         .kind = kind, .read = (enum fanout_read)read, .wants_windows = wants_windows};
-    enum error_code code = decode_shards(&reader, arena, &question, error);
+    enum error_code code = decode_shards(&reader, version, arena, &question, error);
     if (code != ERROR_NONE)
         return code;
     code = decode_subject(&reader, arena, &question, error);

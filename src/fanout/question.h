@@ -26,11 +26,13 @@ enum question_kind {
 };
 enum { QUESTION_KIND_FIRST = QUESTION_SELECT, QUESTION_KIND_LAST = QUESTION_PARTIAL };
 
-enum { QUESTION_VERSION = 1, QUESTION_MATCHERS_MAX = 1000 };
+/* Version 2 where a shard was split: earlier programs know only shards that were not. */
+enum { QUESTION_VERSION_WHOLE = 1, QUESTION_VERSION = 2, QUESTION_MATCHERS_MAX = 1000 };
 
 struct question_shard {
     uint32_t shard_id;
     uint64_t least_index; /* of the log: what is read has it */
+    uint32_t splits;      /* so often was it split, as far as the asker knows */
 };
 
 struct question {

@@ -72,6 +72,12 @@ static void table_window_versions(struct fanout_replicas *self,
     shard_read_window_versions(replica_shard(replica->handle), first, count, versions_out);
 }
 
+static uint32_t table_splits(struct fanout_replicas *self, const struct fanout_replica *replica)
+{
+    (void)self;
+    return shard_split_count(replica_shard(replica->handle));
+}
+
 /* --- Confirming ------------------------------------------------------------------------------ */
 
 struct confirming {
@@ -142,6 +148,7 @@ static const struct fanout_replicas_operations TABLE_OPERATIONS = {
     .leader = table_leader,
     .applied_index = table_applied_index,
     .window_versions = table_window_versions,
+    .splits = table_splits,
     .confirm = table_confirm,
     .source = table_source,
     .visit_metadata = table_visit_metadata,

@@ -57,6 +57,8 @@ static enum error_code evaluate(struct serve_work *work, const struct fanout_rep
         .memory = work->options.fanout->memory,
     };
     code = partial_run(&run, &sink->base, error);
+    for (size_t i = 0; code == ERROR_NONE && i < count; i++)
+        code = serve_check_splits(work, &replicas[i], error);
     if (code != ERROR_NONE)
         return code;
     for (size_t i = 0; i < count; i++) {

@@ -116,9 +116,14 @@ bool serve_hold(struct serve_work *work, size_t index, struct byte_buffer *buffe
                                  .status = FRAME_STATUS_ABSENT};
     struct fanout_replica replica;
     if (replicas->operations->hold(replicas, status.shard_id, &replica)) {
-        status.leader = leader_of(work, &replica);
-        status.status =
-            may_be_read(work, index, &replica) ? FRAME_STATUS_OK : FRAME_STATUS_UNREADABLE;
+        uint32_t asked = work->question.shards[index].splits;
+        uint32_t splits = replicas->operations->splits(replicas, &replica);
+        status.leader = splits > asked ? splits : leader_of(work, &replica);
+        status.status = may_be_read(work, index, &replica) && splits == asked
+                            ? FRAME_STATUS_OK
+                            : FRAME_STATUS_UNREADABLE;
+        if (splits > asked)
+            status.status = FRAME_STATUS_SPLIT;
         if (status.status == FRAME_STATUS_OK)
             *replica_out = replica;
         else
@@ -136,6 +141,18 @@ void serve_windows(struct serve_work *work, const struct fanout_replica *replica
     struct told_windows told = told_windows_of(work->options.fanout->options.replicas, replica,
                                                applied_index, span, work->arena);
     frame_windows_encode(buffer, replica->shard_id, &told);
+}
+
+enum error_code serve_check_splits(const struct serve_work *work,
+                                   const struct fanout_replica *replica, struct error *error)
+{
+    struct fanout_replicas *replicas = work->options.fanout->options.replicas;
+    for (size_t i = 0; i < work->question.shard_count; i++)
+        if (work->question.shards[i].shard_id == replica->shard_id &&
+            work->question.shards[i].splits != replicas->operations->splits(replicas, replica))
+            return error_set(error, ERROR_UNAVAILABLE, "shard %u was split meanwhile",
+                             replica->shard_id);
+    return ERROR_NONE;
 }
 
 static enum error_code open_shard(struct serve_work *work, struct error *error)
@@ -158,7 +175,8 @@ static enum error_code open_shard(struct serve_work *work, struct error *error)
         .deadline_ns = work->options.deadline_ns,
         .arena = work->shard_arena,
     };
-    return serve_records_open(&options, &work->records, error);
+    enum error_code code = serve_records_open(&options, &work->records, error);
+    return code == ERROR_NONE ? serve_check_splits(work, &work->replica, error) : code;
 }
 
 static enum error_code fill_shard(struct serve_work *work, struct error *error)

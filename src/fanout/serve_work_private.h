@@ -23,6 +23,11 @@ struct serve_work {
     struct serve_records *records;
 };
 
+/* What was read is of the shard as the asker knows it: it was so before, and is so still. Errors:
+ * UNAVAILABLE. */
+enum error_code serve_check_splits(const struct serve_work *work,
+                                   const struct fanout_replica *replica, struct error *error);
+
 struct arena *serve_arena(struct fanout *fanout);
 
 /* Append what the shard at a position is to the asker; true: it may be read, and is held. */

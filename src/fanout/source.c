@@ -22,6 +22,7 @@ struct asking {
     struct series_exemplars *exemplars; /* [exemplar_count] */
     size_t exemplar_count;
     size_t exemplar_capacity;
+    struct exchange_tries tries;
 };
 
 static enum error_code add_series(struct asking *asking, const struct series_exemplars *found,
@@ -99,6 +100,7 @@ static enum error_code begin(struct asking *asking, const struct fanout_source *
         .arena = request->arena,
         .canceled = request->canceled,
         .deadline_ns = request->deadline_ns,
+        .tries = &asking->tries,
         .local = answer_here,
         .context = asking,
     };
@@ -107,28 +109,39 @@ static enum error_code begin(struct asking *asking, const struct fanout_source *
 
 /* --- Select ---------------------------------------------------------------------------------- */
 
+static enum error_code select_once(struct asking *asking, const struct fanout_source *source,
+                                   const struct series_request *request, struct error *error)
+{
+    enum error_code code = begin(asking, source, request, QUESTION_SELECT, error);
+    if (code != ERROR_NONE)
+        return code;
+    asking->set = fanout_set_create(request, asking->exchange, asking->shard_count);
+    if (asking->set == NULL) {
+        exchange_close(asking->exchange);
+        return out_of_memory(error);
+    }
+    code = exchange_run(asking->exchange, error);
+    if (code == ERROR_NONE)
+        code = fanout_set_complete(asking->set, error);
+    if (code != ERROR_NONE)
+        series_set_close(fanout_set_base(asking->set));
+    return code;
+}
+
 static enum error_code source_select(struct series_source *self,
                                      const struct series_request *request,
                                      struct series_set **set_out, struct error *error)
 {
+    const struct fanout_source *source = (const struct fanout_source *)self;
     struct asking asking = {0};
-    enum error_code code =
-        begin(&asking, (struct fanout_source *)self, request, QUESTION_SELECT, error);
+    enum error_code code;
+    do
+        code = select_once(&asking, source, request, error);
+    while (code != ERROR_NONE &&
+           exchange_again(source->fanout, &asking.tries, request->canceled, error));
     if (code != ERROR_NONE)
-        return code;
-    asking.set = fanout_set_create(request, asking.exchange, asking.shard_count);
-    if (asking.set == NULL) {
-        exchange_close(asking.exchange);
-        return out_of_memory(error);
-    }
-    code = exchange_run(asking.exchange, error);
-    if (code == ERROR_NONE)
-        code = fanout_set_complete(asking.set, error);
-    if (code != ERROR_NONE) {
-        series_set_close(fanout_set_base(asking.set));
-        return code;
-    }
-    fanout_set_tell(asking.set, asking.fanout, ((struct fanout_source *)self)->windows);
+        return error->code;
+    fanout_set_tell(asking.set, source->fanout, source->windows);
     *set_out = fanout_set_base(asking.set);
     return ERROR_NONE;
 }
@@ -151,9 +164,14 @@ static enum error_code add_texts(const struct asking *asking, const struct excha
     return ERROR_NONE;
 }
 
-static enum error_code find_texts(struct asking *asking, struct error *error)
+static enum error_code find_texts_once(struct asking *asking, const struct fanout_source *source,
+                                       const struct series_request *request,
+                                       enum question_kind kind, struct error *error)
 {
-    enum error_code code = exchange_run(asking->exchange, error);
+    enum error_code code = begin(asking, source, request, kind, error);
+    if (code != ERROR_NONE)
+        return code;
+    code = exchange_run(asking->exchange, error);
     for (size_t i = 0; code == ERROR_NONE && i < asking->shard_count; i++) {
         const struct exchange_answer *answer = &exchange_answers(asking->exchange)[i];
         if (!answer->is_local)
@@ -163,14 +181,25 @@ static enum error_code find_texts(struct asking *asking, struct error *error)
     return code;
 }
 
+/* What was found before a shard was split is right all the same. */
+static enum error_code find_texts(struct asking *asking, const struct fanout_source *source,
+                                  const struct series_request *request, enum question_kind kind,
+                                  struct error *error)
+{
+    enum error_code code;
+    do
+        code = find_texts_once(asking, source, request, kind, error);
+    while (code != ERROR_NONE &&
+           exchange_again(source->fanout, &asking->tries, request->canceled, error));
+    return code == ERROR_NONE ? code : error->code;
+}
+
 static enum error_code source_label_names(struct series_source *self,
                                           const struct series_request *request,
                                           struct text_set *names, struct error *error)
 {
     struct asking asking = {.texts = names};
-    enum error_code code =
-        begin(&asking, (struct fanout_source *)self, request, QUESTION_LABEL_NAMES, error);
-    return code != ERROR_NONE ? code : find_texts(&asking, error);
+    return find_texts(&asking, (struct fanout_source *)self, request, QUESTION_LABEL_NAMES, error);
 }
 
 static enum error_code source_label_values(struct series_source *self,
@@ -178,9 +207,7 @@ static enum error_code source_label_values(struct series_source *self,
                                            struct text_set *values, struct error *error)
 {
     struct asking asking = {.texts = values, .question.name = name};
-    enum error_code code =
-        begin(&asking, (struct fanout_source *)self, request, QUESTION_LABEL_VALUES, error);
-    return code != ERROR_NONE ? code : find_texts(&asking, error);
+    return find_texts(&asking, (struct fanout_source *)self, request, QUESTION_LABEL_VALUES, error);
 }
 
 /* --- Exemplars ------------------------------------------------------------------------------- */
@@ -203,25 +230,37 @@ static enum error_code add_exemplars(struct asking *asking, const struct exchang
     return ERROR_NONE;
 }
 
+static enum error_code find_exemplars(struct asking *asking, const struct fanout_source *source,
+                                      const struct series_request *request, struct error *error)
+{
+    asking->exemplar_count = 0;
+    enum error_code code = begin(asking, source, request, QUESTION_EXEMPLARS, error);
+    if (code != ERROR_NONE)
+        return code;
+    code = exchange_run(asking->exchange, error);
+    for (size_t i = 0; code == ERROR_NONE && i < asking->shard_count; i++) {
+        const struct exchange_answer *answer = &exchange_answers(asking->exchange)[i];
+        if (!answer->is_local)
+            code = add_exemplars(asking, answer, error);
+    }
+    exchange_close(asking->exchange);
+    return code;
+}
+
 static enum error_code source_exemplars(struct series_source *self,
                                         const struct series_request *request,
                                         struct series_exemplars **series_out, size_t *count_out,
                                         struct error *error)
 {
+    const struct fanout_source *source = (const struct fanout_source *)self;
     struct asking asking = {0};
-    enum error_code code =
-        begin(&asking, (struct fanout_source *)self, request, QUESTION_EXEMPLARS, error);
+    enum error_code code;
+    do
+        code = find_exemplars(&asking, source, request, error);
+    while (code != ERROR_NONE &&
+           exchange_again(source->fanout, &asking.tries, request->canceled, error));
     if (code != ERROR_NONE)
-        return code;
-    code = exchange_run(asking.exchange, error);
-    for (size_t i = 0; code == ERROR_NONE && i < asking.shard_count; i++) {
-        const struct exchange_answer *answer = &exchange_answers(asking.exchange)[i];
-        if (!answer->is_local)
-            code = add_exemplars(&asking, answer, error);
-    }
-    exchange_close(asking.exchange);
-    if (code != ERROR_NONE)
-        return code;
+        return error->code;
     *series_out = asking.exemplars;
     *count_out = asking.exemplar_count;
     return ERROR_NONE;

@@ -155,6 +155,18 @@ static enum error_code source_labels(struct index_source *self, struct positions
     return ERROR_NONE;
 }
 
+static enum error_code source_slots(struct index_source *self, struct positions positions,
+                                    uint16_t *slots_out, struct error *error)
+{
+    const struct memory_index *index = index_of(self);
+    uint64_t first_id = memory_index_first_id(index), target_id;
+    for (size_t i = 0; i < positions.count; i++)
+        if (!memory_index_target(index, first_id + positions.items[i], &target_id, &slots_out[i]))
+            return error_set(error, ERROR_NOT_FOUND, "memory index: position %u",
+                             positions.items[i]);
+    return ERROR_NONE;
+}
+
 const struct index_source_operations MEMORY_INDEX_OPERATIONS = {
     .all = source_all,
     .names = source_names,
@@ -164,4 +176,5 @@ const struct index_source_operations MEMORY_INDEX_OPERATIONS = {
     .walk = source_walk,
     .position_end = source_position_end,
     .labels = source_labels,
+    .slots = source_slots,
 };

@@ -80,7 +80,11 @@ static enum error_code open_dealt(struct hosting_loop *loop,
     enum error_code code = ERROR_NONE;
     for (uint32_t shard = 0; code == ERROR_NONE && shard < loop->hosting->dealt; shard++)
         if (hosting_loop_of(loop->hosting, shard) == loop->number)
-            code = resident_open(loop, shard, recovery, &founder, 1, error);
+            code =
+                resident_open(loop, shard,
+                              &(struct resident_origin){
+                                  .recovery = recovery, .founders = &founder, .founder_count = 1},
+                              error);
     return code;
 }
 
@@ -96,7 +100,8 @@ static enum error_code open_stored(struct hosting_loop *loop,
             continue; /* not a shard's */
         uint32_t shard = (uint32_t)(group - 1);
         if (hosting_loop_of(loop->hosting, shard) == loop->number)
-            code = resident_open(loop, shard, recovery, NULL, 0, error);
+            code =
+                resident_open(loop, shard, &(struct resident_origin){.recovery = recovery}, error);
     }
     return code;
 }
@@ -155,18 +160,22 @@ static void tick(struct timer *timer)
         else
             resident_go_on(resident);
     }
-    if (loop->handing_over)
+    uint64_t next_ms = HOSTING_TICK_MS;
+    if (loop->handing_over) {
         residents_hand_over(loop);
-    else
+        next_ms = HAND_OVER_TICK_MS;
+    } else {
         residents_lead(loop);
+        if (residents_split(loop))
+            next_ms = SPLIT_TICK_MS;
+    }
     uint32_t version = wanted_version(loop);
     for (struct resident *resident = loop->residents; resident != NULL; resident = resident->next)
         if (resident->state == RESIDENT_RUNNING)
             shard_want_version(replica_shard(resident->replica), version);
     residents_report(loop);
     if (!loop->closing)
-        scheduler_timer_start(scheduler_of(loop), timer,
-                              loop->handing_over ? HAND_OVER_TICK_MS : HOSTING_TICK_MS);
+        scheduler_timer_start(scheduler_of(loop), timer, next_ms);
 }
 
 /* --- The end --------------------------------------------------------------------------------- */
@@ -180,7 +189,7 @@ static void tell_closed(struct task *task)
 
 void hosting_loop_check_closed(struct hosting_loop *loop)
 {
-    if (!loop->closing || loop->residents != NULL || loop->farewells > 0)
+    if (!loop->closing || loop->residents != NULL || loop->farewells > 0 || loop->foundings > 0)
         return;
     loop->closed_task.run = tell_closed;
     scheduler_defer(scheduler_of(loop), &loop->closed_task);

@@ -3,6 +3,7 @@
  *
  *   hosting.c   life, looking
  *   resident.c  one replica: made, removed
+ *   child.c     a shard that was split off one that is here
  *   steps.c     what a leader does about the members of its group, and giving leadership away
  *   farewell.c  whether a group still has this node
  *   report.c    what the meta group is told
@@ -23,6 +24,7 @@
 enum {
     HOSTING_TICK_MS = 250,
     HAND_OVER_TICK_MS = 20,
+    SPLIT_TICK_MS = 20,
     /* So many are made a tick: each makes some directories. */
     CREATIONS_PER_TICK = 8,
     DIRECTORY_BYTES_MAX = 32,
@@ -53,6 +55,12 @@ struct resident {
     struct replica *replica; /* NULL once it is closed */
     char directory[DIRECTORY_BYTES_MAX];
 
+    /* A child of it, on its way (child.c). */
+    struct founding *founding; /* NULL: none */
+    uint64_t founding_retry_ms;
+    struct founding *born;    /* it is the child, its state not durable yet */
+    uint64_t stands_until_ms; /* it was founded by who led its parent, and shall lead; 0: not */
+
     /* Leading. */
     uint64_t led_since_ms; /* 0: it does not */
     struct group_request request;
@@ -82,6 +90,7 @@ struct hosting_loop {
     struct cluster_view *view; /* NULL: none yet */
     bool has_missing;          /* replicas may be desired that are not there */
     size_t farewells;          /* questions out */
+    size_t foundings;          /* of children, on their way */
     bool journal_lost;
     struct timer tick;
     uint64_t slow_until_ms;
@@ -152,11 +161,22 @@ void hosting_loop_check_closed(struct hosting_loop *loop);
 
 struct resident *resident_find(const struct hosting_loop *loop, uint32_t shard_id);
 
-/* Blocking. `recovery`: NULL for one that is new; `founders`: NULL to wait for a leader. */
+/* How a replica begins. */
+struct resident_origin {
+    const struct journal_recovery *recovery; /* NULL: it is new */
+    const struct consensus_member *founders; /* [founder_count]; none: it waits for a leader */
+    size_t founder_count;
+    uint64_t index;                     /* 0: it is empty */
+    const struct byte_buffer *manifest; /* at that index */
+};
+
+/* Blocking. */
 enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
-                              const struct journal_recovery *recovery,
-                              const struct consensus_member *founders, size_t founder_count,
-                              struct error *error);
+                              const struct resident_origin *origin, struct error *error);
+
+/* What is left of a replica that a crash has cut short. Blocking. */
+enum error_code resident_remove_leftover(struct hosting_loop *loop, uint32_t shard_id,
+                                         struct error *error);
 
 /* Make what the cluster desires here and is not there. */
 void residents_make_missing(struct hosting_loop *loop);
@@ -189,6 +209,18 @@ void resident_observe(const struct resident *resident, struct placement_shard_vi
 
 /* Give leadership away, as hosting_hand_over says. */
 void residents_hand_over(struct hosting_loop *loop);
+
+/* --- child.c --------------------------------------------------------------------------------- */
+
+/* Go on with children of replicas here: split them off where this node leads, found them. True when
+ * it is to be looked at again soon. */
+bool residents_split(struct hosting_loop *loop);
+
+/* Whether a replica of a child is not to be made yet: that of its parent here may found it. */
+bool child_is_to_be_founded(struct hosting_loop *loop, const struct cluster_shard *shard);
+
+/* A replica goes. */
+void founding_forget(struct resident *resident);
 
 /* --- farewell.c ------------------------------------------------------------------------------ */
 

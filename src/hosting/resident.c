@@ -44,9 +44,7 @@ static void shard_directory(uint32_t shard_id, char *target, size_t size)
 }
 
 enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
-                              const struct journal_recovery *recovery,
-                              const struct consensus_member *founders, size_t founder_count,
-                              struct error *error)
+                              const struct resident_origin *origin, struct error *error)
 {
     struct hosting *hosting = loop->hosting;
     struct resident *resident = calloc(1, sizeof *resident);
@@ -63,9 +61,12 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
         .shard = hosting->options.shard,
         .fetcher = loop->options.transfer == NULL ? NULL : transfer_fetcher(loop->options.transfer),
         .group_id = hosting_group_of(shard_id),
-        .recovery = recovery,
-        .founders = founders,
-        .founder_count = founder_count,
+        .recovery = origin->recovery,
+        .founders = origin->founders,
+        .founder_count = origin->founder_count,
+        .origin_index = origin->index,
+        .origin_state = origin->manifest == NULL ? NULL : origin->manifest->bytes,
+        .origin_bytes = origin->manifest == NULL ? 0 : origin->manifest->size,
         .fatal = hosting->options.fatal,
         .fatal_context = hosting->options.context,
     };
@@ -74,8 +75,10 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
     bool was_here;
     enum error_code code = removal_mark_read(loop->options.environment->disk, shard_id, &was_here,
                                              &options.promise, error);
-    if (was_here) /* it does not found the shard again, by whatever old state */
+    if (was_here) { /* it does not found the shard again, by whatever old state */
         options.founder_count = 0;
+        options.origin_index = 0;
+    }
     if (code == ERROR_NONE)
         code = replica_create(&options, &resident->replica, error);
     if (code == ERROR_NONE)
@@ -134,6 +137,15 @@ static enum error_code remove_folder(struct disk *disk, const char *path, int de
     return code == ERROR_NOT_FOUND ? ERROR_NONE : code;
 }
 
+/* A removal, or a founding, that a crash has cut short. */
+enum error_code resident_remove_leftover(struct hosting_loop *loop, uint32_t shard_id,
+                                         struct error *error)
+{
+    char former[DIRECTORY_BYTES_MAX];
+    shard_directory(shard_id, former, sizeof former);
+    return remove_folder(loop->options.environment->disk, former, 0, error);
+}
+
 /* --- What is desired ------------------------------------------------------------------------- */
 
 /* The first replicas of a shard found it together; one that comes later waits for the leader. */
@@ -156,11 +168,11 @@ static void make(struct hosting_loop *loop, const struct cluster_shard *shard)
     struct error error;
     struct consensus_member founders[CLUSTER_REPLICAS_MAX];
     size_t count = find_founders(shard, founders);
-    char former[DIRECTORY_BYTES_MAX]; /* a removal that a crash has cut short */
-    shard_directory(shard->shard_id, former, sizeof former);
-    enum error_code code = remove_folder(loop->options.environment->disk, former, 0, &error);
+    enum error_code code = resident_remove_leftover(loop, shard->shard_id, &error);
     if (code == ERROR_NONE)
-        code = resident_open(loop, shard->shard_id, NULL, founders, count, &error);
+        code = resident_open(
+            loop, shard->shard_id,
+            &(struct resident_origin){.founders = founders, .founder_count = count}, &error);
     if (code != ERROR_NONE) {
         loop->hosting->options.fatal(loop->hosting->options.context, &error);
         return;
@@ -186,6 +198,8 @@ void residents_make_missing(struct hosting_loop *loop)
         missing++;
         if (resident != NULL || made == CREATIONS_PER_TICK)
             continue; /* the former one is still on its way out */
+        if (child_is_to_be_founded(loop, shard))
+            continue;
         make(loop, shard);
         made++;
         missing--;
@@ -307,6 +321,7 @@ static void replica_closed(void *context)
 static void take_out(struct resident *resident)
 {
     farewell_forget(resident);
+    founding_forget(resident);
     (void)replica_table_take(resident->loop->hosting->options.table, resident->shard_id);
     resident->state = RESIDENT_TAKEN;
     resident_go_on(resident);

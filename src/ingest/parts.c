@@ -241,11 +241,10 @@ static enum error_code append_series(struct ingest_request *request, uint32_t in
 
 /* --- Metadata --------------------------------------------------------------------------------- */
 
-/* Metadata belongs to a metric, not to a series: it goes to the shard of the metric's hash. */
+/* Metadata belongs to a metric, not to a series: it goes to the shard of the metric's slot. */
 static bool place_metadata(struct ingest_request *request)
 {
     struct ingest_work *work = request->work;
-    uint32_t shard_count = request->ingest->slots.shard_count;
     if (work->placed_metadata == NULL)
         work->placed_metadata = arena_array(request->arena, request->decoded.metadata_count,
                                             sizeof *work->placed_metadata);
@@ -262,7 +261,7 @@ static bool place_metadata(struct ingest_request *request)
         if (placed->settled)
             continue;
         name = placed->metadata.metric_name;
-        placed->shard = (uint32_t)(hash64(name.data, name.size, HASH_SEED_STORED) % shard_count);
+        placed->shard = slot_map_shard(&request->ingest->slots, metadata_slot(name));
         struct shard_part *part = work->part_of_shard[placed->shard];
         if (part == NULL && (part = add_part(request, placed->shard)) == NULL)
             return false;

@@ -25,6 +25,7 @@ static void machine_snapshot_stored(struct state_machine *self,
                                     const struct state_machine_position *position)
 {
     struct replica *replica = replica_of(self);
+    replica->is_stored = true;
     shard_snapshot_stored(replica->shard, position->frozen_index);
     replica_settle_check(replica);
 }

@@ -23,6 +23,17 @@ enum error_code replica_propose_bytes(struct replica *replica, const uint8_t *by
 
 /* --- Entries of others ---------------------------------------------------------------------- */
 
+/* What comes behind a split in the log is not the child's. */
+static bool is_as_known(struct replica *replica, struct replica_entry *entry)
+{
+    uint32_t splits = shard_split_count(replica->shard);
+    if (entry->splits == UINT32_MAX)
+        return true;
+    if (entry->splits < splits)
+        entry->moved_by_splits = splits;
+    return entry->splits == splits && !shard_split_is_proposed(replica->shard);
+}
+
 static void receive_entry(struct task *task)
 {
     struct replica_entry *entry =
@@ -32,6 +43,11 @@ static void receive_entry(struct task *task)
     if (!atomic_load(&replica->ready) || replica->closing || batch == NULL) {
         free(batch);
         replica_entry_answer(entry, "this shard has no leader here");
+        return;
+    }
+    if (!is_as_known(replica, entry)) {
+        free(batch);
+        replica_entry_answer(entry, "the shard was split, or is being split");
         return;
     }
     *batch = (struct batch){

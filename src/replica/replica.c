@@ -56,6 +56,9 @@ enum error_code replica_create(const struct replica_options *options, struct rep
         .founders = options->founders,
         .founder_count = options->founder_count,
         .promise = options->promise,
+        .origin_index = options->origin_index,
+        .origin_state = options->origin_state,
+        .origin_bytes = options->origin_bytes,
     };
     enum error_code code = shard_create(&shard_options, &replica->shard, error);
     if (code == ERROR_NONE)
@@ -162,6 +165,11 @@ struct shard *replica_shard(struct replica *replica)
 bool replica_is_ready(const struct replica *replica)
 {
     return atomic_load(&replica->ready);
+}
+
+bool replica_is_stored(const struct replica *replica)
+{
+    return replica->is_stored;
 }
 
 void replica_flush(struct replica *replica, struct shard_flush *flush)

@@ -62,6 +62,7 @@ struct replica {
     struct pending_entry **entries_last;
     struct pending_entry *spare_entries;
     uint64_t applied_index;
+    bool is_stored;                 /* a snapshot of this life is durable */
     uint64_t refused[REFUSED_KEPT]; /* indexes of entries refused as a whole, the newest ones */
     size_t refused_count;
     bool stopped; /* by an error that was reported */

@@ -218,6 +218,10 @@ static void on_done(struct transport_request *request, const struct error *error
     } else if (take_answer(errand, &head, &wrong) != ERROR_NONE) {
         counter_move(&errand->routing->counters.malformed, 1);
         fail(errand, &wrong);
+    } else if (head.kind == ANSWER_MOVED) {
+        call_note_splits(errand->routing, errand->call.shard_id, (uint32_t)head.splits);
+        error_set(&wrong, ERROR_UNAVAILABLE, "slots of this shard were moved to another");
+        end(errand, &wrong);
     } else if (head.kind == ANSWER_NOT_LEADER) {
         redirect(errand, head.leader_id);
     } else {
@@ -234,7 +238,7 @@ static struct shared_bytes *encode(const struct call *call)
     case QUESTION_WRITE:
         return write_question_encode(call->shard_id, &call->write->write);
     case QUESTION_PROPOSE:
-        return propose_question_encode(call->shard_id, &call->entry->bytes);
+        return propose_question_encode(call->shard_id, call->entry->splits, &call->entry->bytes);
     case QUESTION_FLUSH:
         break;
     }

@@ -35,6 +35,8 @@ static void write_done(struct replica_write *write)
 {
     const struct call call = {QUESTION_WRITE, write->way.shard_id, {.write = write}};
     write->done = write->way.done;
+    call_note_splits((struct routing *)write->way.router, call.shard_id,
+                     write->write.moved_by_splits);
     end((struct routing *)write->way.router, &call, &write->error, write->index);
 }
 
@@ -42,6 +44,7 @@ static void entry_done(struct replica_entry *entry)
 {
     const struct call call = {QUESTION_PROPOSE, entry->way.shard_id, {.entry = entry}};
     entry->done = entry->way.done;
+    call_note_splits((struct routing *)entry->way.router, call.shard_id, entry->moved_by_splits);
     end((struct routing *)entry->way.router, &call, &entry->error, entry->index);
 }
 

@@ -130,6 +130,16 @@ void call_note(struct routing *routing, const struct call *call, uint64_t leader
         cluster_board_note_written(board, call->shard_id, index);
 }
 
+void call_note_splits(struct routing *routing, uint32_t shard_id, uint32_t splits)
+{
+    struct cluster_board *board = routing->options.board;
+    if (board == NULL || shard_id >= CLUSTER_SHARDS_MAX || splits == 0)
+        return;
+    cluster_board_note_splits(board, shard_id, splits);
+    if (routing->options.slots_changed != NULL)
+        routing->options.slots_changed(routing->options.context);
+}
+
 /* --- Routing --------------------------------------------------------------------------------- */
 
 static void route(struct routing *routing, const struct call *call)

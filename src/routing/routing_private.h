@@ -76,6 +76,10 @@ void call_end_later(struct routing *routing, const struct call *call, enum error
 void call_note(struct routing *routing, const struct call *call, uint64_t leader_id,
                uint64_t index);
 
+/* It was not, since slots of the shard are another's, or become so: what writes go by from now on.
+ */
+void call_note_splits(struct routing *routing, uint32_t shard_id, uint32_t splits);
+
 /* --- Here (local.c) --------------------------------------------------------------------------- */
 
 /* The replica if it leads, to be released. NULL: it does not, or there is none. */

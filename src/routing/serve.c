@@ -64,10 +64,22 @@ static void finish(struct received *received, const struct error *error, struct 
     destroy(received);
 }
 
+/* Nothing of it happened, and who asks learns why. */
+static void finish_moved(struct received *received, struct error *error, uint32_t splits)
+{
+    const struct answer_head head = {.kind = ANSWER_MOVED, .splits = splits};
+    error_clear(error);
+    finish(received, error, answer_encode(&head));
+}
+
 static void write_done(struct replica_write *write)
 {
     struct received *received =
         (struct received *)((char *)write - offsetof(struct received, write));
+    if (write->write.moved_by_splits > 0) {
+        finish_moved(received, &write->error, write->write.moved_by_splits);
+        return;
+    }
     finish(received, &write->error,
            write->error.code == ERROR_NONE ? write_answer_encode(write->index, &write->write)
                                            : NULL);
@@ -84,6 +96,10 @@ static void entry_done(struct replica_entry *entry)
 {
     struct received *received =
         (struct received *)((char *)entry - offsetof(struct received, entry));
+    if (entry->moved_by_splits > 0) {
+        finish_moved(received, &entry->error, entry->moved_by_splits);
+        return;
+    }
     finish(received, &entry->error, encode_done(entry->index, &entry->error));
 }
 
@@ -211,8 +227,9 @@ static void serve_propose(void *context, struct transport_answer *answer,
     struct received *received = receive(context, answer, question);
     if (received == NULL)
         return;
-    enum error_code code = propose_question_decode(question->body, question->size,
-                                                   &received->shard_id, &entry, &error);
+    enum error_code code =
+        propose_question_decode(question->body, question->size, &received->shard_id,
+                                &received->entry.splits, &entry, &error);
     if (code == ERROR_NONE)
         code = shard_check_delete((const uint8_t *)entry.data, entry.size, &error);
     if (code != ERROR_NONE) {

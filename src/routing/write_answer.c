@@ -9,34 +9,35 @@ enum { VERSION = 1 };
 
 enum { SMALL_HEAD_BYTES = 8 };
 
-static void store_small_head(uint8_t *at, uint8_t detail, uint32_t shard_id)
+static void store_small_head(uint8_t *at, uint8_t detail, uint16_t splits, uint32_t shard_id)
 {
     at[0] = VERSION;
     at[1] = detail;
-    store_u16(at + 2, 0);
+    store_u16(at + 2, splits);
     store_u32(at + 4, shard_id);
 }
 
 static enum error_code load_small_head(const uint8_t *bytes, size_t size, uint8_t detail_max,
-                                       uint32_t *shard_id_out, struct error *error)
+                                       uint16_t *splits_out, uint32_t *shard_id_out,
+                                       struct error *error)
 {
     if (size < SMALL_HEAD_BYTES)
         return error_set(error, ERROR_CORRUPT, "question: cut head");
     if (bytes[0] != VERSION || bytes[1] > detail_max)
         return error_set(error, ERROR_UNSUPPORTED, "question: version %u detail %u are not known",
                          bytes[0], bytes[1]);
-    if (load_u16(bytes + 2) != 0)
-        return error_set(error, ERROR_CORRUPT, "question: head");
+    *splits_out = load_u16(bytes + 2);
     *shard_id_out = load_u32(bytes + 4);
     return ERROR_NONE;
 }
 
-struct shared_bytes *propose_question_encode(uint32_t shard_id, const struct byte_buffer *entry)
+struct shared_bytes *propose_question_encode(uint32_t shard_id, uint32_t splits,
+                                             const struct byte_buffer *entry)
 {
     struct shared_bytes *bytes = shared_bytes_create(SMALL_HEAD_BYTES + entry->size);
     if (bytes == NULL)
         return NULL;
-    store_small_head(bytes->bytes, 0, shard_id);
+    store_small_head(bytes->bytes, 0, (uint16_t)splits, shard_id);
     if (entry->size > 0)
         memcpy(bytes->bytes + SMALL_HEAD_BYTES, entry->bytes, entry->size);
     return bytes;
@@ -46,14 +47,17 @@ struct shared_bytes *flush_question_encode(uint32_t shard_id, enum flush_reach r
 {
     struct shared_bytes *bytes = shared_bytes_create(SMALL_HEAD_BYTES);
     if (bytes != NULL)
-        store_small_head(bytes->bytes, (uint8_t)reach, shard_id);
+        store_small_head(bytes->bytes, (uint8_t)reach, 0, shard_id);
     return bytes;
 }
 
 enum error_code propose_question_decode(const uint8_t *bytes, size_t size, uint32_t *shard_id_out,
-                                        struct text *entry_out, struct error *error)
+                                        uint32_t *splits_out, struct text *entry_out,
+                                        struct error *error)
 {
-    enum error_code code = load_small_head(bytes, size, 0, shard_id_out, error);
+    uint16_t splits = 0;
+    enum error_code code = load_small_head(bytes, size, 0, &splits, shard_id_out, error);
+    *splits_out = splits;
     if (code == ERROR_NONE)
         *entry_out = (struct text){(const char *)bytes + SMALL_HEAD_BYTES, size - SMALL_HEAD_BYTES};
     return code;
@@ -64,7 +68,11 @@ enum error_code flush_question_decode(const uint8_t *bytes, size_t size, uint32_
 {
     if (size > SMALL_HEAD_BYTES)
         return error_set(error, ERROR_CORRUPT, "flush: stray bytes");
-    enum error_code code = load_small_head(bytes, size, FLUSH_DELETED, shard_id_out, error);
+    uint16_t splits = 0;
+    enum error_code code =
+        load_small_head(bytes, size, FLUSH_DELETED, &splits, shard_id_out, error);
+    if (code == ERROR_NONE && splits != 0)
+        code = error_set(error, ERROR_CORRUPT, "question: head");
     if (code == ERROR_NONE)
         *reach_out = (enum flush_reach)bytes[1];
     return code;
@@ -77,7 +85,9 @@ static void store_answer_head(uint8_t *at, const struct answer_head *head)
     memset(at, 0, ANSWER_HEAD_BYTES);
     at[0] = VERSION;
     at[1] = (uint8_t)head->kind;
-    store_u64(at + 8, head->kind == ANSWER_DONE ? head->index : head->leader_id);
+    store_u64(at + 8, head->kind == ANSWER_DONE    ? head->index
+                      : head->kind == ANSWER_MOVED ? head->splits
+                                                   : head->leader_id);
 }
 
 struct shared_bytes *answer_encode(const struct answer_head *head)
@@ -93,16 +103,21 @@ enum error_code answer_head_decode(const uint8_t *bytes, size_t size, struct ans
 {
     if (size < ANSWER_HEAD_BYTES)
         return error_set(error, ERROR_CORRUPT, "answer: cut head");
-    if (bytes[0] != VERSION || bytes[1] < ANSWER_DONE || bytes[1] > ANSWER_NOT_LEADER)
+    if (bytes[0] != VERSION || bytes[1] < ANSWER_DONE || bytes[1] > ANSWER_MOVED)
         return error_set(error, ERROR_UNSUPPORTED, "answer: version %u kind %u are not known",
                          bytes[0], bytes[1]);
     if (load_u16(bytes + 2) != 0 || load_u32(bytes + 4) != 0 ||
-        (bytes[1] == ANSWER_NOT_LEADER && size > ANSWER_HEAD_BYTES))
+        (bytes[1] != ANSWER_DONE && size > ANSWER_HEAD_BYTES))
         return error_set(error, ERROR_CORRUPT, "answer: head");
     uint64_t number = load_u64(bytes + 8);
+    if (bytes[1] == ANSWER_MOVED && (number == 0 || number >= SLOT_COUNT))
+        return error_set(error, ERROR_CORRUPT, "answer: a shard that was split %llu times",
+                         (unsigned long long)number);
     *head_out = (struct answer_head){.kind = (enum answer_kind)bytes[1]};
     if (head_out->kind == ANSWER_DONE)
         head_out->index = number;
+    else if (head_out->kind == ANSWER_MOVED)
+        head_out->splits = number;
     else
         head_out->leader_id = number;
     return ERROR_NONE;

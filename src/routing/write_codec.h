@@ -32,23 +32,30 @@ enum error_code write_question_decode(const uint8_t *bytes, size_t size, struct 
                                       struct error *error);
 
 /* NULL when memory is out. */
-struct shared_bytes *propose_question_encode(uint32_t shard_id, const struct byte_buffer *entry);
+struct shared_bytes *propose_question_encode(uint32_t shard_id, uint32_t splits,
+                                             const struct byte_buffer *entry);
 struct shared_bytes *flush_question_encode(uint32_t shard_id, enum flush_reach reach);
 
 /* `entry_out` is a view, checked by nobody yet. Errors: CORRUPT, UNSUPPORTED. */
 enum error_code propose_question_decode(const uint8_t *bytes, size_t size, uint32_t *shard_id_out,
-                                        struct text *entry_out, struct error *error);
+                                        uint32_t *splits_out, struct text *entry_out,
+                                        struct error *error);
 enum error_code flush_question_decode(const uint8_t *bytes, size_t size, uint32_t *shard_id_out,
                                       enum flush_reach *reach_out, struct error *error);
 
 /* --- Answers --------------------------------------------------------------------------------- */
 
-enum answer_kind { ANSWER_DONE = 1, ANSWER_NOT_LEADER = 2 };
+enum answer_kind {
+    ANSWER_DONE = 1,
+    ANSWER_NOT_LEADER = 2,
+    ANSWER_MOVED = 3, /* of a write, or deletion, for slots that are another shard's */
+};
 
 struct answer_head {
     enum answer_kind kind;
     uint64_t index;     /* DONE: of the log */
     uint64_t leader_id; /* NOT_LEADER: 0 when it is not known there */
+    uint64_t splits;    /* MOVED: how often the shard was split */
 };
 
 enum { ANSWER_HEAD_BYTES = 16 };

@@ -130,6 +130,8 @@ static void append_shard(struct byte_buffer *json, const struct meta_observation
     json_integer_field(json, "group", (int64_t)shard->group_id);
     json_integer_field(json, "slots", (int64_t)shard->slot_count);
     json_integer_field(json, "generation", (int64_t)shard->generation);
+    if (shard->parent != CLUSTER_SHARD_NONE)
+        json_integer_field(json, "parent", (int64_t)shard->parent);
     node_field(json, "leader", observation->state, view == NULL ? 0 : view->leader);
     if (view != NULL) {
         json_integer_field(json, "sizeBytes", (int64_t)view->size_bytes);

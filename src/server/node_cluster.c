@@ -173,7 +173,7 @@ static void follow_on_loop(struct task *task)
     node_peers_follow(loop);
 }
 
-static void follow_everywhere(struct node *node)
+void node_cluster_follow(struct node *node)
 {
     for (size_t i = 0; i < node->loop_count; i++) {
         struct node_loop *loop = &node->loops[i];
@@ -232,7 +232,7 @@ static void on_changed(void *context, const struct cluster_state *state)
                   error.message);
         return; /* the next change has it all */
     }
-    follow_everywhere(node);
+    node_cluster_follow(node);
 }
 
 static void on_observed(void *context, const struct meta_view *view)
@@ -348,7 +348,7 @@ enum error_code node_cluster_open(struct node *node, struct error *error)
 
 void node_cluster_start(struct node *node)
 {
-    follow_everywhere(node);
+    node_cluster_follow(node);
     meta_start(node->cluster->meta);
 }
 

@@ -77,6 +77,9 @@ void node_cluster_start(struct node *node);
 /* Now and then, on loop 0: tell others what is waited for. */
 void node_cluster_look(struct node *node);
 
+/* All loops look at what is known of the cluster. Any thread. */
+void node_cluster_follow(struct node *node);
+
 /* Nothing of the recovered log is needed any more. On loop 0. */
 bool node_cluster_is_replayed(const struct node *node);
 

@@ -199,14 +199,19 @@ static enum error_code fill_order(const struct api_cluster_command *asked, struc
         [API_CLUSTER_REPLICATION] = META_SET_REPLICATION,
         [API_CLUSTER_HOLD_VERSION] = META_HOLD_VERSION,
         [API_CLUSTER_RAISE_VERSION] = META_RAISE_VERSION,
+        [API_CLUSTER_SPLIT] = META_SPLIT_SHARD,
     };
     if (asked->node.size > CLUSTER_NAME_BYTES_MAX)
         return error_set(error, ERROR_NOT_FOUND, "no node has so long a name");
-    if (asked->number > CLUSTER_REPLICAS_MAX)
+    if (asked->action == API_CLUSTER_REPLICATION && asked->number > CLUSTER_REPLICAS_MAX)
         return error_set(error, ERROR_INVALID, "at most %d replicas", CLUSTER_REPLICAS_MAX);
     order->command.kind = KINDS[asked->action];
+    order->command.shard_count = node_topology(order->node).shard_count;
     order->command.force = asked->force ? META_FORCED : META_ASKED;
-    order->command.replication = (uint32_t)asked->number;
+    if (asked->action == API_CLUSTER_REPLICATION)
+        order->command.replication = (uint32_t)asked->number;
+    order->command.shard_id =
+        asked->number < CLUSTER_SHARD_NONE ? (uint32_t)asked->number : CLUSTER_SHARD_NONE;
     snprintf(order->command.node_name, sizeof order->command.node_name, "%.*s",
              TEXT_ARGUMENTS(asked->node));
     return ERROR_NONE;
@@ -218,17 +223,20 @@ void node_command_cluster(struct node *node, const struct api_cluster_command *c
 {
     struct error error;
     struct order *order = calloc(1, sizeof *order);
-    enum error_code code = order == NULL ? error_set(&error, ERROR_UNAVAILABLE, "not enough memory")
-                                         : fill_order(command, order, &error);
+    enum error_code code =
+        order == NULL ? error_set(&error, ERROR_UNAVAILABLE, "not enough memory") : ERROR_NONE;
     if (code == ERROR_NONE && node->cluster == NULL)
         code = error_set(&error, ERROR_INVALID, "this node is alone: it has no cluster.listen");
+    if (code == ERROR_NONE) {
+        order->node = node;
+        code = fill_order(command, order, &error);
+    }
     if (code != ERROR_NONE) {
         free(order);
         done(argument, &error);
         return;
     }
     order->task.run = give_order;
-    order->node = node;
     order->origin = origin;
     order->done = done;
     order->argument = argument;

@@ -74,6 +74,11 @@ static void flushed(void *context, uint32_t shard_id, struct replica *replica)
     journal_trim(node->loops[hosting_loop_of(node->hosting, shard_id)].journal);
 }
 
+static void slots_changed(void *context)
+{
+    node_cluster_follow(context);
+}
+
 static enum error_code open_routing(struct node *node, struct node_loop *loop, struct error *error)
 {
     struct routing_options options = {
@@ -83,6 +88,7 @@ static enum error_code open_routing(struct node *node, struct node_loop *loop, s
         .transport = loop->transport,
         .node_id = node->cluster == NULL ? NODE_ID : 0,
         .flushed = flushed,
+        .slots_changed = slots_changed,
         .context = node,
     };
     return routing_create(&options, &loop->routing, error);

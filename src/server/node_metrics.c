@@ -73,6 +73,9 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Samples in the blocks that merges wrote."),
     SHARD_METRIC("late_refused_total", late_refused_total, METRIC_KIND_COUNTER,
                  "Late samples refused for now, since merges are behind."),
+    SHARD_METRIC(
+        "misplaced_samples_total", misplaced_total, METRIC_KIND_COUNTER,
+        "Samples of slots that are another shard's, refused when they came to be applied."),
     SHARD_METRIC("job_failures_total", job_failures_total, METRIC_KIND_COUNTER,
                  "Freezes and merges that failed and are tried again."),
     SHARD_METRIC("tombstones", tombstone_count, METRIC_KIND_GAUGE, "Deletions not merged yet."),

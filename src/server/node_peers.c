@@ -114,6 +114,7 @@ enum error_code node_peers_identified(struct node_loop *loop, struct error *erro
 /* Writes go by the slot map of the cluster. */
 static void node_follow_slots(struct node_loop *loop, const struct cluster_state *state)
 {
+    const struct cluster_board *board = loop->node->cluster->board;
     size_t shard_count;
     (void)cluster_state_shards(state, &shard_count);
     if (shard_count == 0)
@@ -122,7 +123,7 @@ static void node_follow_slots(struct node_loop *loop, const struct cluster_state
         .version = cluster_state_facts(state)->slot_map_version + 1,
         .shard_count = (uint32_t)shard_count,
     };
-    memcpy(slots.shards, cluster_state_slots(state), sizeof slots.shards);
+    cluster_board_slots(board, state, slots.shards);
     ingest_set_slots(loop->ingest, &slots);
     ingest_set_spread(loop->ingest, cluster_state_facts(state)->spread);
 }

@@ -47,9 +47,30 @@ struct topology node_topology(const struct node *node)
     return topology;
 }
 
-static uint32_t count_shards(const struct node *node)
+/* The shards that have slots, and how often each was split, as far as is known here. */
+struct shard_list {
+    size_t count;
+    struct listed_shard {
+        uint32_t shard_id;
+        uint32_t splits; /* UINT32_MAX: no matter */
+    } shards[];
+};
+
+/* NULL when memory is out. */
+static struct shard_list *list_shards(const struct node *node)
 {
-    return node_topology(node).shard_count;
+    uint32_t count = node_topology(node).shard_count;
+    struct shard_list *list = calloc(1, sizeof *list + count * sizeof list->shards[0]);
+    struct cluster_board *board = node->cluster == NULL ? NULL : node->cluster->board;
+    struct cluster_view *view = board == NULL ? NULL : cluster_board_view(board);
+    for (uint32_t shard = 0; list != NULL && shard < count; shard++) {
+        if (board != NULL && !cluster_board_is_split_off(board, cluster_view_state(view), shard))
+            continue; /* still a part of another */
+        list->shards[list->count++] = (struct listed_shard){
+            shard, board == NULL ? UINT32_MAX : cluster_board_splits(board, shard)};
+    }
+    cluster_view_unref(view);
+    return list;
 }
 
 static struct routing *routing_of(const struct node *node, const struct scheduler *origin)
@@ -92,12 +113,15 @@ static void flush(void *context, enum flush_reach reach, struct scheduler *origi
                   void (*done)(void *argument, const struct error *error), void *argument)
 {
     struct node *node = context;
-    uint32_t shards = count_shards(node);
     struct error error;
+    struct shard_list *list = list_shards(node);
+    size_t shards = list == NULL ? 0 : list->count;
     struct flush_all *all = calloc(1, sizeof *all + shards * sizeof all->shards[0]);
-    if (all == NULL || shards == 0) {
+    if (list == NULL || all == NULL || shards == 0) {
         error_set(&error, ERROR_UNAVAILABLE,
-                  all == NULL ? "not enough memory to flush" : "the cluster is not known yet");
+                  list == NULL || all == NULL ? "not enough memory to flush"
+                                              : "the cluster is not known yet");
+        free(list);
         free(all);
         done(argument, &error);
         return;
@@ -106,13 +130,14 @@ static void flush(void *context, enum flush_reach reach, struct scheduler *origi
     all->done = done;
     all->argument = argument;
     all->outstanding = shards;
-    for (uint32_t shard = 0; shard < shards; shard++) {
-        struct flush_one *one = &all->shards[shard];
+    for (size_t i = 0; i < shards; i++) {
+        struct flush_one *one = &all->shards[i];
         one->all = all;
         one->flush.reach = reach;
         one->flush.done = shard_flushed;
-        routing_flush(routing_of(node, origin), shard, &one->flush);
+        routing_flush(routing_of(node, origin), list->shards[i].shard_id, &one->flush);
     }
+    free(list);
 }
 
 /* --- Deletion --------------------------------------------------------------------------------- */
@@ -172,18 +197,20 @@ static void delete_series(void *context, struct scheduler *origin, struct text t
                           void (*done)(void *argument, const struct error *error), void *argument)
 {
     struct node *node = context;
-    uint32_t shards = count_shards(node);
     struct error error;
+    struct shard_list *list = list_shards(node);
+    size_t shards = list == NULL ? 0 : list->count;
     struct byte_buffer entry = {0};
     struct delete_all *all = calloc(1, sizeof *all + shards * sizeof all->shards[0]);
     enum error_code code = shard_encode_delete(&entry, clock_now_ms(clock_system()), tenant,
                                                matchers, matcher_count, start_ms, end_ms, &error);
-    if (code == ERROR_NONE && all == NULL)
+    if (code == ERROR_NONE && (list == NULL || all == NULL))
         code = error_set(&error, ERROR_OUT_OF_MEMORY, "deletion");
     if (code == ERROR_NONE && shards == 0)
         code = error_set(&error, ERROR_UNAVAILABLE, "the cluster is not known yet");
     if (code != ERROR_NONE) {
         byte_buffer_clear(&entry);
+        free(list);
         free(all);
         done(argument, &error);
         return;
@@ -192,13 +219,15 @@ static void delete_series(void *context, struct scheduler *origin, struct text t
     all->done = done;
     all->argument = argument;
     all->outstanding = shards;
-    for (uint32_t shard = 0; shard < shards; shard++) {
-        struct delete_one *one = &all->shards[shard];
+    for (size_t i = 0; i < shards; i++) {
+        struct delete_one *one = &all->shards[i];
         one->all = all;
         one->entry.origin = origin;
         one->entry.done = shard_deleted;
-        delete_from(node, shard, one, &entry);
+        one->entry.splits = list->shards[i].splits;
+        delete_from(node, list->shards[i].shard_id, one, &entry);
     }
+    free(list);
     byte_buffer_clear(&entry);
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 
+#include "node_cluster.h"
 #include "node_private.h"
 #include "snapshot_journal.h"
 
@@ -230,6 +231,21 @@ static void choose_name(struct snapshot_all *all)
     snprintf(all->folder, sizeof all->folder, "%s/%s.new", SNAPSHOTS, all->name);
 }
 
+/* A node alone divides its slots evenly: a copy of shards that were split is none for it. */
+static bool was_split(const struct node *node)
+{
+    struct cluster_view *view =
+        node->cluster == NULL ? NULL : cluster_board_view(node->cluster->board);
+    bool any = false;
+    size_t count = 0;
+    const struct cluster_shard *shards =
+        view == NULL ? NULL : cluster_state_shards(cluster_view_state(view), &count);
+    for (size_t i = 0; i < count; i++)
+        any |= shards[i].parent != CLUSTER_SHARD_NONE;
+    cluster_view_unref(view);
+    return any;
+}
+
 void node_snapshot(struct node *node, enum api_snapshot_head head, struct scheduler *origin,
                    void (*done)(void *argument, const char *name, const struct error *error),
                    void *argument)
@@ -242,6 +258,14 @@ void node_snapshot(struct node *node, enum api_snapshot_head head, struct schedu
         error_set(&error, ERROR_UNAVAILABLE,
                   all == NULL ? "not enough memory for a snapshot"
                               : "the cluster is not known yet");
+        free(all);
+        done(argument, NULL, &error);
+        return;
+    }
+    if (was_split(node)) {
+        error_set(&error, ERROR_INVALID,
+                  "shards of this cluster were split, and a node alone could not find their "
+                  "series: copy the data directories of stopped nodes instead");
         free(all);
         done(argument, NULL, &error);
         return;

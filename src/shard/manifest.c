@@ -107,6 +107,30 @@ static void encode_windows(struct byte_buffer *buffer, const struct manifest *ma
     }
 }
 
+void manifest_encode_split(struct byte_buffer *buffer, const struct manifest_split *split)
+{
+    byte_buffer_varint(buffer, split->child_id);
+    slot_set_encode(&split->slots, buffer);
+    byte_buffer_varint(buffer, split->founder_count);
+    for (size_t i = 0; i < split->founder_count; i++)
+        byte_buffer_varint(buffer, split->founders[i]);
+}
+
+static void encode_ownership(struct byte_buffer *buffer, const struct manifest *manifest)
+{
+    slot_set_encode(&manifest->owned, buffer);
+    byte_buffer_varint(buffer, manifest->split_count);
+    if (manifest->split_count == 0)
+        return;
+    byte_buffer_varint(buffer, manifest->split.index);
+    manifest_encode_split(buffer, &manifest->split);
+}
+
+static bool is_whole(const struct manifest *manifest)
+{
+    return manifest->split_count == 0 && slot_set_count(&manifest->owned) == SLOT_COUNT;
+}
+
 void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer)
 {
     byte_buffer_append(buffer, MAGIC, sizeof MAGIC);
@@ -144,8 +168,13 @@ void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer
     if (manifest->merge_index != 0)
         byte_buffer_text(buffer, (struct text){(const char *)manifest->merge_body.bytes,
                                                manifest->merge_body.size});
-    if (is_versioned)
+    assert(is_versioned || is_whole(manifest));
+    if (is_versioned) {
         encode_windows(buffer, manifest);
+        byte_buffer_u8(buffer, is_whole(manifest));
+    }
+    if (!is_whole(manifest))
+        encode_ownership(buffer, manifest);
     if (manifest->state_version >= STATE_VERSION_REHEARSAL)
         byte_buffer_varint(buffer, manifest->rehearsed_count);
 }
@@ -314,6 +343,49 @@ static enum error_code decode_versions(struct byte_reader *reader, uint32_t *sta
     return ERROR_NONE;
 }
 
+enum error_code manifest_decode_split(struct byte_reader *reader, struct manifest_split *split_out,
+                                      struct error *error)
+{
+    struct manifest_split split = {.child_id = decode_number(reader)};
+    enum error_code code = slot_set_decode(reader, &split.slots, error);
+    if (code != ERROR_NONE)
+        return code;
+    uint64_t count = byte_reader_varint(reader);
+    if (reader->failed || count > SPLIT_FOUNDERS_MAX)
+        return error_set(error, ERROR_CORRUPT, "split: the number of its founders");
+    for (; split.founder_count < count; split.founder_count++) {
+        uint64_t node_id = byte_reader_varint(reader);
+        if (reader->failed || node_id == 0 ||
+            (split.founder_count > 0 && node_id <= split.founders[split.founder_count - 1]))
+            return error_set(error, ERROR_CORRUPT, "split: founder %zu", split.founder_count);
+        split.founders[split.founder_count] = node_id;
+    }
+    if (slot_set_count(&split.slots) == 0)
+        return error_set(error, ERROR_CORRUPT, "split: no slots");
+    *split_out = split;
+    return ERROR_NONE;
+}
+
+static enum error_code decode_ownership(struct byte_reader *reader, struct manifest *manifest,
+                                        struct error *error)
+{
+    uint8_t whole = byte_reader_u8(reader);
+    if (!reader->failed && whole == 1)
+        return ERROR_NONE;
+    if (whole > 1)
+        return error_set(error, ERROR_CORRUPT, "manifest: whole or not");
+    enum error_code code = slot_set_decode(reader, &manifest->owned, error);
+    if (code != ERROR_NONE)
+        return code;
+    manifest->split_count = decode_number(reader);
+    if (reader->failed || manifest->split_count == 0)
+        return ERROR_NONE;
+    uint64_t index = byte_reader_varint(reader);
+    code = manifest_decode_split(reader, &manifest->split, error);
+    manifest->split.index = index;
+    return code;
+}
+
 enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
                                 struct manifest *manifest_out, struct error *error)
 {
@@ -333,8 +405,11 @@ enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
         code = decode_tombstones(&reader, &manifest, error);
     if (code == ERROR_NONE && !reader.failed)
         code = decode_merge(&reader, &manifest, error);
+    slot_set_fill(&manifest.owned);
     if (code == ERROR_NONE && !reader.failed && manifest.state_version >= STATE_VERSION_WINDOWS)
         code = decode_windows(&reader, &manifest, error);
+    if (code == ERROR_NONE && !reader.failed && manifest.state_version >= STATE_VERSION_WINDOWS)
+        code = decode_ownership(&reader, &manifest, error);
     if (code == ERROR_NONE && manifest.state_version >= STATE_VERSION_REHEARSAL)
         manifest.rehearsed_count = byte_reader_varint(&reader);
     if (code == ERROR_NONE && (reader.failed || byte_reader_left(&reader) > 0))

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "block/file_summary.h"
+#include "shard/slots.h"
 
 #include "id_set.h"
 #include "tombstones.h"
@@ -31,6 +32,17 @@ struct manifest_block {
     struct file_summary summary;
 };
 
+enum { SPLIT_FOUNDERS_MAX = 16 };
+
+/* Slots that left the shard, and the shard that they became. */
+struct manifest_split {
+    uint32_t child_id;
+    uint64_t index;                        /* of the entry: a freeze */
+    struct slot_set slots;                 /* of the child */
+    uint64_t founders[SPLIT_FOUNDERS_MAX]; /* [founder_count], nodes, rising */
+    size_t founder_count;
+};
+
 struct manifest {
     uint32_t state_version; /* decides about the format (base/state_version.h) */
     uint64_t frozen_index;
@@ -51,6 +63,9 @@ struct manifest {
     struct window_version *windows; /* [window_count], owned, ascending */
     size_t window_count;
     uint64_t rehearsed_count; /* of writes, from STATE_VERSION_REHEARSAL on */
+    struct slot_set owned;    /* series of other slots may be in files, and are not seen */
+    uint32_t split_count;
+    struct manifest_split split; /* the last one, if there was one */
 };
 
 void manifest_clear(struct manifest *manifest);
@@ -67,6 +82,12 @@ enum error_code manifest_add_segment(struct manifest *manifest, uint64_t index,
 void manifest_encode_block(struct byte_buffer *buffer, const struct manifest_block *block);
 struct manifest_block manifest_decode_block(struct byte_reader *reader);
 
+/* Those of one split, without their index. Errors: CORRUPT, LIMIT. */
+void manifest_encode_split(struct byte_buffer *buffer, const struct manifest_split *split);
+enum error_code manifest_decode_split(struct byte_reader *reader, struct manifest_split *split_out,
+                                      struct error *error);
+
+/* Of a shard that was split, or came from a split, it is of version 3. */
 void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer);
 
 /* Errors: CORRUPT, UNSUPPORTED, OUT_OF_MEMORY. */

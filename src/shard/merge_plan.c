@@ -324,6 +324,21 @@ static bool is_deleted_from(const struct search *search, const struct group *gro
     return false;
 }
 
+/* Whether it has series of slots that are another shard's: they take room for nothing. */
+static bool has_foreign(const struct search *search, const struct group *group)
+{
+    const struct shard *shard = search->shard;
+    for (size_t i = 0; shard->lacks_slots && i < group->count; i++) {
+        const struct block *block =
+            shard->blocks[search->groups->positions[group->first + i]].block;
+        for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+            if (!slot_set_has(&shard->owned, (uint16_t)slot) &&
+                block_has_slot(block, (uint16_t)slot))
+                return true;
+    }
+    return false;
+}
+
 /* --- Levels ------------------------------------------------------------------------------- */
 
 static bool level_is_allowed(const struct shard *shard, int64_t length_ms)
@@ -401,6 +416,8 @@ static enum error_code plan_blocks(const struct shard *shard, enum merge_wish wi
          i++)
         if (level_is_allowed(shard, LEVELS_MS[i]))
             code = take_level(&groups, LEVELS_MS[i], now_ms, plan, error);
+    if (code == ERROR_NONE && plan->block_count == 0 && wish != MERGE_EVERYTHING)
+        code = take_groups(&search, has_foreign, plan, error);
     groups_clear(&groups);
     return code;
 }

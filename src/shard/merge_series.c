@@ -18,7 +18,7 @@ struct id_list {
 
 /* Join the ids of a part, which ascend too, with those of the parts before. */
 static enum error_code add_part(struct id_list *list, struct part_reader *reader,
-                                uint64_t series_count, struct error *error)
+                                uint64_t series_count, const struct view *view, struct error *error)
 {
     uint64_t *joined = malloc((list->count + series_count + 1) * sizeof *joined);
     if (joined == NULL)
@@ -35,7 +35,8 @@ static enum error_code add_part(struct id_list *list, struct part_reader *reader
         while (at < list->count && list->ids[at] < entry.id)
             joined[count++] = list->ids[at++];
         at += at < list->count && list->ids[at] == entry.id;
-        joined[count++] = entry.id;
+        if (!view->lacks_slots || slot_set_has(&view->owned, entry.slot))
+            joined[count++] = entry.id; /* others went to another shard */
         code = part_reader_next(reader, entry.id + 1, &entry, &found, error);
     }
     while (at < list->count)
@@ -93,7 +94,8 @@ enum error_code merge_sort_parts(struct merge_work *work, struct error *error)
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < work->merge->part_count; i++)
         code = add_part(&list, work->part_readers[i],
-                        work->merge->parts[i].input.described.summary.series_count, error);
+                        work->merge->parts[i].input.described.summary.series_count,
+                        work->merge->view, error);
     if (code == ERROR_NONE && list.count > 0)
         code = sort_ids(work, &list, error);
     free(list.ids);

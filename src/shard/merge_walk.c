@@ -21,23 +21,42 @@ static enum error_code out_of_memory(struct error *error)
 
 /* --- Cursors ---------------------------------------------------------------------------------- */
 
-/* To the next series, which there is. */
-static enum error_code cursor_step(struct merge_cursor *cursor, struct error *error)
+/* To the next series of a block that is the shard's; *found_out is false behind the last. */
+static enum error_code step_in_block(struct merge_cursor *cursor, const struct view *view,
+                                     bool *found_out, struct error *error)
+{
+    *found_out = false;
+    for (; !*found_out && cursor->next < cursor->count; cursor->next++) {
+        cursor->item.position = (uint32_t)cursor->next;
+        enum error_code code =
+            block_reader_series(cursor->reader, cursor->item.position, &cursor->series, error);
+        if (code != ERROR_NONE)
+            return code;
+        *found_out = !view->lacks_slots || slot_set_has(&view->owned, cursor->series.slot);
+    }
+    return ERROR_NONE;
+}
+
+/* To the next series; *found_out is false behind the last. */
+static enum error_code cursor_step(struct merge_cursor *cursor, const struct view *view,
+                                   bool *found_out, struct error *error)
 {
     enum error_code code;
+    *found_out = cursor->next < cursor->count;
+    if (!*found_out)
+        return ERROR_NONE;
     if (cursor->order != NULL) {
         arena_reset(cursor->labels);
         code = segment_order_series(cursor->order, cursor->next, cursor->labels, &cursor->series,
                                     error);
         if (code == ERROR_NONE)
             code = merge_batch_find(&cursor->batch, cursor->next, &cursor->item.pieces, error);
+        cursor->next++;
     } else {
-        cursor->item.position = (uint32_t)cursor->next;
-        code = block_reader_series(cursor->reader, cursor->item.position, &cursor->series, error);
+        code = step_in_block(cursor, view, found_out, error);
     }
-    if (code != ERROR_NONE)
+    if (code != ERROR_NONE || !*found_out)
         return code;
-    cursor->next++;
     cursor->key = block_order_key(&cursor->series);
     return ERROR_NONE;
 }
@@ -146,12 +165,12 @@ enum error_code merge_walk_next(struct merge_walk *walk, struct error *error)
         return error_set(error, ERROR_CANCELED, "nobody needs the merge any more");
     for (; walk->item_count > 0; walk->item_count--) {
         struct merge_cursor *cursor = walk->taken[walk->item_count - 1];
-        if (cursor->next == cursor->count)
-            continue;
-        enum error_code code = cursor_step(cursor, error);
+        bool found;
+        enum error_code code = cursor_step(cursor, walk->work->merge->view, &found, error);
         if (code != ERROR_NONE)
             return code;
-        heap_push(walk, cursor);
+        if (found)
+            heap_push(walk, cursor);
     }
     while (walk->heap_count > 0 &&
            (walk->item_count == 0 ||

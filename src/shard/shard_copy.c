@@ -1,4 +1,5 @@
 /* A second directory with the files of a shard. */
+#include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -99,15 +100,36 @@ static void copy_done(struct job *job)
     shard_job_ended(shard);
 }
 
-void shard_copy(struct shard *shard, struct shard_copy *copy)
+static void start(struct shard *shard, struct shard_copy *copy, enum job_class class)
 {
     copy->shard = shard;
-    copy->manifest = (struct byte_buffer){0};
-    copy->job = (struct job){.run = copy_run, .done = copy_done, .class = JOB_BACKGROUND};
-    error_clear(&copy->error);
-    (void)shard_snapshot(shard, &copy->manifest, &copy->frozen_index,
-                         &copy->error); /* to the job */
+    copy->job = (struct job){.run = copy_run, .done = copy_done, .class = class};
     shard->copies_running++;
     shard_job_started(shard);
     scheduler_submit(shard->options.environment->scheduler, &copy->job);
+}
+
+void shard_copy(struct shard *shard, struct shard_copy *copy)
+{
+    copy->manifest = (struct byte_buffer){0};
+    error_clear(&copy->error);
+    (void)shard_snapshot(shard, &copy->manifest, &copy->frozen_index,
+                         &copy->error); /* to the job */
+    start(shard, copy, JOB_BACKGROUND);
+}
+
+/* What the parent had at the split, but for the slots. */
+void shard_copy_child(struct shard *shard, struct shard_copy *copy)
+{
+    struct manifest manifest = shard->durable; /* a look, nothing is owned */
+    manifest.owned = manifest.split.slots;
+    manifest.split_count = 0;
+    assert(manifest.split.index == manifest.frozen_index && manifest.merge_index == 0);
+    copy->manifest = (struct byte_buffer){0};
+    copy->frozen_index = manifest.frozen_index;
+    error_clear(&copy->error);
+    manifest_encode(&manifest, &copy->manifest);
+    if (copy->manifest.failed)
+        error_set(&copy->error, ERROR_OUT_OF_MEMORY, "manifest");
+    start(shard, copy, JOB_STORAGE);
 }

@@ -152,6 +152,9 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
         .forgotten = id_set_ref(shard->forgotten),
         .state_version = shard->state_version,
         .rehearsed_count = shard->rehearsed_count,
+        .owned = shard->owned,
+        .split_count = shard->split_count,
+        .split = shard->split,
     };
     enum error_code code = describe_windows(&shard->windows, &manifest, error);
     for (size_t i = 0; code == ERROR_NONE && i < shard->segment_count; i++)

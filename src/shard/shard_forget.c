@@ -312,6 +312,7 @@ static enum error_code forget_ids(struct shard *shard, const struct forgotten_id
     shard->forgotten = logical;
     shard->hidden = hidden;
     for (size_t i = 0; i < forgotten->count; i++) {
+        shard->foreign_series -= shard_id_is_foreign(shard, forgotten->ids[i]);
         registry_forget(&shard->registry, forgotten->ids[i]);
         segment_of(shard, forgotten->ids[i])->forgotten_count++;
     }

@@ -93,6 +93,7 @@ static enum error_code install_results(struct freeze_job *job, struct error *err
     manifest_clear(&shard->durable);
     shard->durable = frozen->manifest;
     frozen->manifest = (struct manifest){0};
+    shard_note_children(shard);
     if (shard->frozen_count == 0) {
         /* What is written here is what the log knows: the dead that were left out are no more. */
         id_set_unref(shard->hidden);
@@ -226,6 +227,9 @@ void shard_start_freeze_job_at_once(struct shard *shard)
 {
     if (shard->freeze_job != NULL || shard->frozen_count == 0 || shard->closed != NULL)
         return;
+    struct shard_child child;
+    if (shard_unfounded_child(shard, &child))
+        return; /* what it is made of must stay the durable state until then */
     struct error error;
     struct freeze_job *job = calloc(1, sizeof *job);
     if (job == NULL || take_rewrite(shard, &job->rewrite, &error) != ERROR_NONE ||

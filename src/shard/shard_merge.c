@@ -54,7 +54,7 @@ bool shard_merge_propose(struct shard *shard, enum merge_wish wish)
 {
     struct merge_plan plan;
     struct error error;
-    if (shard->merge != NULL || shard->merge_proposed)
+    if (shard->merge != NULL || shard->merge_proposed || shard->split_wanted)
         return true;
     int64_t now_ms = clock_now_ms(shard->options.environment->clock);
     if (merge_plan_make(shard, wish, now_ms, &plan, &error) != ERROR_NONE)

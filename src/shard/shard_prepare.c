@@ -397,6 +397,8 @@ enum error_code shard_prepare_write(struct shard *shard, struct shard_write *wri
     enum error_code code = check_room(shard, error);
     if (code == ERROR_NONE)
         code = check_late(shard, write, error);
+    if (code == ERROR_NONE && (shard->split_proposed || shard->lacks_slots))
+        code = shard_check_slots(shard, write, error);
     if (code != ERROR_NONE)
         return code;
     struct added_series added = {.items = calloc(write->new_series_count + 1, sizeof *added.items)};

@@ -7,6 +7,7 @@
  *                                                                    freeze_write.c
  *   MERGE_START ---job---> blocks ---> MERGE_DONE                    merge_plan.c, shard_merge.c,
  *                                                                    merge_blocks.c, merge_done.c
+ *   SPLIT ---> freeze ---> files of a second shard               shard_split.c, shard_copy.c
  *   whatever is readable ---> view ---> queries                      shard_select.c
  */
 #ifndef SHARD_SHARD_PRIVATE_H
@@ -130,13 +131,21 @@ struct shard {
     uint64_t changed_index;  /* entry that last changed parts or blocks but for a freeze */
     uint64_t metadata_index; /* freeze that wrote the metadata file; 0: none */
     int64_t retention_cutoff_ms;
-    struct steady_clock steady; /* of who leads: for the retention by age */
+    struct slot_set owned; /* series of other slots are not seen, and merges leave them out */
+    bool lacks_slots;      /* `owned` is not all there are */
+    uint32_t split_count;
+    struct manifest_split split; /* the last one */
+    uint64_t foreign_series;     /* alive, but of other slots: until they are forgotten */
+    struct steady_clock steady;  /* of who leads: for the retention by age */
     uint64_t unfrozen_bytes;
     int64_t unfrozen_since_ms; /* stamp of the first entry since the freeze; INT64_MIN: none */
     int64_t stamp_ms;          /* of the newest entry applied */
 
     /* What the snapshot holds. */
     struct manifest durable; /* at the last freeze that is durable here */
+    uint64_t founded_split;  /* index of the split whose child is founded here; 0: none */
+    /* Shards + 1, 0: none: the child of the last split, and that of the durable state. */
+    _Atomic uint32_t held_children[2];
 
     /* Leading. */
     uint64_t proposed_next_id;
@@ -148,6 +157,9 @@ struct shard {
     bool clean_proposed;
     bool version_proposed;
     uint32_t version_wanted; /* 0: none */
+    bool split_wanted;       /* no merge begins before it */
+    bool split_proposed;
+    struct slot_set leaving; /* while it is: samples of these slots are not taken any more */
     struct forgetting forgetting;
     bool metadata_forget_proposed;
     bool late_is_full;              /* late samples wait, as the merges are behind */
@@ -216,6 +228,7 @@ struct shard {
         _Atomic uint64_t merge_failures;
         _Atomic uint64_t samples_merged;
         _Atomic uint64_t late_refused;
+        _Atomic uint64_t samples_misplaced;
         _Atomic uint64_t merges_given_up;
         _Atomic uint64_t differing_files;
         _Atomic uint64_t job_failures;
@@ -387,6 +400,23 @@ void shard_flush_advance(struct shard *shard);
 /* One job more or less; the last one of a closing shard releases it. */
 void shard_job_started(struct shard *shard);
 void shard_job_ended(struct shard *shard);
+
+/* shard_split.c */
+enum error_code shard_apply_split(struct shard *shard, uint64_t index, struct byte_reader *body,
+                                  struct error *error);
+/* Count the series of other slots anew: the slots, or the series, are others. */
+void shard_count_foreign(struct shard *shard);
+static inline bool shard_id_is_foreign(const struct shard *shard, uint64_t id)
+{
+    uint16_t slot;
+    return registry_slot(&shard->registry, id, &slot) && !slot_set_has(&shard->owned, slot);
+}
+
+/* The state of the shard, or the durable one, is another now. */
+void shard_note_children(struct shard *shard);
+/* Errors: UNAVAILABLE (some of its slots are, or go, elsewhere). */
+enum error_code shard_check_slots(struct shard *shard, struct shard_write *write,
+                                  struct error *error);
 
 /* Hand the entry to the proposer and clear the buffer; whether it was proposed. */
 bool shard_propose(struct shard *shard, struct byte_buffer *entry);

@@ -144,6 +144,10 @@ static enum error_code fill_state(struct shard *made, struct manifest *manifest,
                             manifest->window_count, error);
     windows_end_before(&made->windows, made->retention_cutoff_ms);
     made->tombstones = tombstones_ref(manifest->tombstones);
+    made->owned = manifest->owned;
+    made->lacks_slots = slot_set_count(&manifest->owned) < SLOT_COUNT;
+    made->split_count = manifest->split_count;
+    made->split = manifest->split;
     made->applied_index = manifest->frozen_index;
     made->durable = *manifest;
     *manifest = (struct manifest){0};
@@ -195,6 +199,7 @@ static void leave_former_state(struct shard *shard)
     shard->freeze_proposed = shard->merge_proposed = shard->clean_proposed = false;
     shard->version_proposed = false;
     shard->metadata_forget_proposed = shard->late_is_full = false;
+    shard->split_proposed = shard->split_wanted = false;
     shard->is_replaying = false;
 }
 
@@ -227,6 +232,8 @@ enum error_code shard_take_state(struct shard *shard, struct shard *made, struct
     shard_freeze_retire(shard, retired);
     shard_state_move(shard, made);
     shard->head = head;
+    shard_note_children(shard);
+    shard_count_foreign(shard);
     shard->registry.segment_generation += generation + 1; /* look-ups before are of no worth */
     metadata_store_swap(shard->metadata, made->metadata);
     atomic_store(&shard->metadata_is_damaged, atomic_load(&made->metadata_is_damaged));

@@ -5,13 +5,13 @@
 static uint64_t own_series(const struct shard *shard)
 {
     uint64_t proposed = shard->proposed_next_id, applied = shard->registry.next_id;
-    return shard->registry.series_count + (proposed > applied ? proposed - applied : 0);
+    return shard_series_count(shard) + (proposed > applied ? proposed - applied : 0);
 }
 
 void shard_count_series(struct shard *shard)
 {
     uint64_t own = own_series(shard);
-    shard->counters.series_count = shard->registry.series_count;
+    shard->counters.series_count = shard_series_count(shard);
     if (shard->options.node_series != NULL && own != shard->series_counted)
         atomic_fetch_add_explicit(shard->options.node_series, own - shard->series_counted,
                                   memory_order_relaxed);

@@ -61,6 +61,10 @@ void shard_state_move(struct shard *into, struct shard *from)
     into->tombstones = from->tombstones;
     into->metadata_index = from->metadata_index;
     into->retention_cutoff_ms = from->retention_cutoff_ms;
+    into->owned = from->owned;
+    into->lacks_slots = from->lacks_slots;
+    into->split_count = from->split_count;
+    into->split = from->split;
     into->durable = from->durable;
 
     from->head = NULL;

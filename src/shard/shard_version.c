@@ -43,6 +43,8 @@ static uint32_t version_of(enum entry_kind kind)
     case ENTRY_MERGE_GIVEN_UP:
     case ENTRY_STATE_VERSION:
         return STATE_VERSION_FIRST;
+    case ENTRY_SPLIT:
+        return STATE_VERSION_SPLITS;
     }
     return UINT32_MAX;
 }

@@ -17,6 +17,8 @@
 #include "head/head.h"
 #include "head/memory_index.h"
 
+#include "shard/slots.h"
+
 #include "id_set.h"
 #include "tombstones.h"
 
@@ -59,6 +61,9 @@ struct view {
     size_t segment_count;
     struct tombstones *tombstones; /* NULL: none */
     struct id_set *forgotten;      /* dead ids that segments still hold; NULL: none */
+    struct slot_set owned;         /* series of other slots are not seen */
+    bool lacks_slots;              /* `owned` is not all there are */
+    uint32_t split_count;          /* how often the shard was split */
 };
 
 /* The pieces of a new view; arrays are copied, references taken. NULL when memory is out. */

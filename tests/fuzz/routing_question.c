@@ -67,13 +67,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_bytes)
     /* Without room behind it, so that a read beyond the end is noticed. */
     size_t size = input_bytes - 1;
     uint8_t *bytes = malloc(size + (size == 0));
-    uint32_t shard_id;
+    uint32_t shard_id, splits;
     struct text entry;
     enum flush_reach reach;
     struct error error;
     memcpy(bytes, input + 1, size);
     if (input[0] % 4 == 1) {
-        if (propose_question_decode(bytes, size, &shard_id, &entry, &error) == ERROR_NONE)
+        if (propose_question_decode(bytes, size, &shard_id, &splits, &entry, &error) == ERROR_NONE)
             (void)shard_check_delete((const uint8_t *)entry.data, entry.size, &error);
     } else if (input[0] % 4 == 2)
         (void)flush_question_decode(bytes, size, &shard_id, &reach, &error);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../../src/shard/entry_forget.h"
+#include "../../src/shard/manifest.h"
 #include "../../src/shard/tombstones.h"
 #include "base/checksum.h"
 #include "shard/entry.h"
@@ -83,6 +84,25 @@ static void check_forget_metadata(struct byte_reader *reader)
     arena_destroy(arena);
 }
 
+static void check_split(struct byte_reader *reader)
+{
+    struct byte_buffer once = {0};
+    struct manifest_split split, again;
+    struct error error;
+    if (manifest_decode_split(reader, &split, &error) != ERROR_NONE)
+        return;
+    if (slot_set_count(&split.slots) == 0 || slot_set_count(&split.slots) > SLOT_COUNT)
+        abort();
+    manifest_encode_split(&once, &split);
+    struct byte_reader encoded = byte_reader_over(once.bytes, once.size);
+    if (!once.failed && (manifest_decode_split(&encoded, &again, &error) != ERROR_NONE ||
+                         again.founder_count != split.founder_count ||
+                         memcmp(&again.slots, &split.slots, sizeof split.slots) != 0 ||
+                         memcmp(again.founders, split.founders, sizeof split.founders) != 0))
+        abort();
+    byte_buffer_clear(&once);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct byte_reader reader = byte_reader_over(bytes, size);
@@ -96,6 +116,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         check_forget(&reader, header.stamp_ms);
     if (header.kind == ENTRY_FORGET_METADATA)
         check_forget_metadata(&reader);
+    if (header.kind == ENTRY_SPLIT)
+        check_split(&reader);
     struct tombstone tombstone;
     if (header.kind == ENTRY_DELETE_SERIES &&
         tombstone_decode(&reader, &tombstone, &error) == ERROR_NONE)

@@ -49,6 +49,7 @@ struct double_replica {
     _Atomic uint64_t leader;
     _Atomic uint64_t applied;
     _Atomic uint64_t changed; /* version of the window 0, others have 1; 0: as all others */
+    _Atomic uint32_t splits;
     _Atomic int held;
     _Atomic int reads;
     _Atomic int canceled; /* reads that saw it while they were stalled */
@@ -128,6 +129,13 @@ static inline void double_window_versions(struct fanout_replicas *self,
         versions_out[i] = first + (int64_t)i == 0 && changed > 0 ? changed : 1;
 }
 
+static inline uint32_t double_splits(struct fanout_replicas *self,
+                                     const struct fanout_replica *replica)
+{
+    (void)self;
+    return double_of(replica)->splits;
+}
+
 static inline void double_confirm(struct fanout_replicas *self,
                                   const struct fanout_replica *replica,
                                   struct fanout_confirm *confirm)
@@ -173,6 +181,7 @@ static const struct fanout_replicas_operations DOUBLE_OPERATIONS = {
     .leader = double_leader,
     .applied_index = double_applied,
     .window_versions = double_window_versions,
+    .splits = double_splits,
     .confirm = double_confirm,
     .source = double_series,
     .visit_metadata = double_visit_metadata,
@@ -302,6 +311,8 @@ static struct node nodes[NODES];
 static struct series_memory *shard_series[SHARDS];
 static struct fanout_options fanout_settings; /* what is not a node's own */
 static sem_t network_closed;
+/* The last shard is split off the first one, by what the cluster desires. */
+static bool last_is_split_off;
 
 static inline struct node *node_of(uint64_t id)
 {
@@ -328,6 +339,22 @@ static inline void lead_by_turns(void)
 }
 
 static uint32_t cluster_version = 1; /* in force */
+static inline void split_first(struct cluster_state *state)
+{
+    static const struct slot_range RANGE = {.first = 0, .count = 1};
+    struct cluster_entry entry = {
+        .kind = CLUSTER_SPLIT,
+        .split = {0, 1, SHARDS - 1, SHARDS, &RANGE, 1, {3, {1, 2, 3}}},
+    };
+    struct byte_buffer buffer = {0};
+    struct cluster_outcome outcome;
+    struct error error;
+    assert_int_equal(cluster_entry_encode(&entry, &buffer, &error), ERROR_NONE);
+    assert_int_equal(cluster_state_apply(state, 2, buffer.bytes, buffer.size, &outcome, &error),
+                     ERROR_NONE);
+    assert_int_equal(outcome.refusal, CLUSTER_ACCEPTED);
+    byte_buffer_clear(&buffer);
+}
 
 static inline struct cluster_state *cluster_of_three(void)
 {
@@ -336,6 +363,7 @@ static inline struct cluster_state *cluster_of_three(void)
     static uint16_t slots[SLOT_COUNT];
     struct cluster_entry entry = {.kind = CLUSTER_FOUND};
     struct cluster_found *found = &entry.found;
+    size_t shard_count = last_is_split_off ? SHARDS - 1 : SHARDS;
     for (size_t i = 0; i < NODES; i++) {
         struct cluster_founder *founder = &founders[i];
         snprintf(founder->identity.name, sizeof founder->identity.name, "node-%zu", i + 1);
@@ -345,10 +373,10 @@ static inline struct cluster_state *cluster_of_three(void)
         founder->traits.version_min = 1;
         founder->traits.version_max = CLUSTER_VERSION_MAX;
     }
-    for (size_t i = 0; i < SHARDS; i++)
+    for (size_t i = 0; i < shard_count; i++)
         shards[i] = (struct cluster_founding_shard){i + 1, {3, {1, 2, 3}}};
     for (size_t i = 0; i < SLOT_COUNT; i++)
-        slots[i] = (uint16_t)(i % SHARDS);
+        slots[i] = (uint16_t)(i % shard_count);
     memset(found->cluster_id, 7, sizeof found->cluster_id);
     snprintf(found->name, sizeof found->name, "test");
     found->version = cluster_version;
@@ -357,7 +385,7 @@ static inline struct cluster_state *cluster_of_three(void)
     found->founders = founders;
     found->founder_count = NODES;
     found->shards = shards;
-    found->shard_count = SHARDS;
+    found->shard_count = shard_count;
     found->slots = slots;
     struct byte_buffer buffer = {0};
     struct cluster_outcome outcome;
@@ -369,6 +397,8 @@ static inline struct cluster_state *cluster_of_three(void)
                      ERROR_NONE);
     assert_int_equal(outcome.refusal, CLUSTER_ACCEPTED);
     byte_buffer_clear(&buffer);
+    if (last_is_split_off)
+        split_first(state);
     return state;
 }
 

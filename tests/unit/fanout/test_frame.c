@@ -101,7 +101,11 @@ static void payloads_about_shards_are_checked(void **state)
     assert_int_equal(SHARD("\1\0"), ERROR_CORRUPT);
     assert_int_equal(SHARD("\1\0\2\0"), ERROR_CORRUPT);
     assert_int_equal(SHARD("\x80\x20\0\2"), ERROR_CORRUPT);
-    assert_int_equal(SHARD("\1\3\2"), ERROR_UNSUPPORTED);
+    assert_int_equal(SHARD("\1\3\2"), ERROR_NONE);
+    assert_int_equal(shard.status, FRAME_STATUS_SPLIT);
+    assert_int_equal(SHARD("\1\3\0"), ERROR_CORRUPT);
+    assert_int_equal(SHARD("\1\3\x80\x20"), ERROR_CORRUPT);
+    assert_int_equal(SHARD("\1\4\2"), ERROR_UNSUPPORTED);
     assert_int_equal(END("\1\3\2"), ERROR_NONE);
     assert_int_equal(END("\1\3"), ERROR_CORRUPT);
     assert_int_equal(END("\1\3\2\2"), ERROR_CORRUPT);

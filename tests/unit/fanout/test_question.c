@@ -11,7 +11,7 @@
 #include "question.h"
 
 static struct matcher *matchers[2];
-static const struct question_shard SHARDS[] = {{0, 0}, {1, 500}, {40, UINT64_MAX}, {4095, 1}};
+static struct question_shard SHARDS[] = {{0, 0, 0}, {1, 500, 0}, {40, UINT64_MAX, 0}, {4095, 1, 0}};
 
 static int make_matchers(void **state)
 {
@@ -62,6 +62,7 @@ static void expect_same(const struct question *one, const struct question *other
     for (size_t i = 0; i < one->shard_count; i++) {
         assert_int_equal(one->shards[i].shard_id, other->shards[i].shard_id);
         assert_int_equal(one->shards[i].least_index, other->shards[i].least_index);
+        assert_int_equal(one->shards[i].splits, other->shards[i].splits);
     }
     if (one->kind == QUESTION_PARTIAL) {
         assert_true(text_equal(one->partial, other->partial));
@@ -83,9 +84,8 @@ static void expect_same(const struct question *one, const struct question *other
     }
 }
 
-static void every_kind_comes_back(void **state)
+static void expect_all_kinds_come_back(void)
 {
-    (void)state;
     for (int number = QUESTION_KIND_FIRST; number <= QUESTION_KIND_LAST; number++) {
         enum question_kind kind = (enum question_kind)number;
         struct byte_buffer buffer = {0};
@@ -115,6 +115,16 @@ static void every_kind_comes_back(void **state)
     }
 }
 
+/* With shards that were split it is of another version. */
+static void every_kind_comes_back(void **state)
+{
+    (void)state;
+    expect_all_kinds_come_back();
+    SHARDS[1].splits = 3;
+    expect_all_kinds_come_back();
+    SHARDS[1].splits = 0;
+}
+
 static enum error_code decode(const char *bytes, size_t size)
 {
     struct arena *arena = arena_create(0);
@@ -133,9 +143,11 @@ static void what_no_asker_sends_is_refused(void **state)
 {
     (void)state;
     assert_int_equal(DECODE("\1\0\1\0\0\1t\0"), ERROR_NONE);
-    assert_int_equal(DECODE("\2\0\1\0\0\1t\0"), ERROR_UNSUPPORTED);       /* version */
-    assert_int_equal(DECODE("\1\x80\1\0\0\1t\0"), ERROR_NONE);            /* with versions */
-    assert_int_equal(DECODE("\1\xc0\1\0\0\1t\0"), ERROR_UNSUPPORTED);     /* read */
+    assert_int_equal(DECODE("\1\x80\1\0\0\1t\0"), ERROR_NONE);        /* with versions */
+    assert_int_equal(DECODE("\1\xc0\1\0\0\1t\0"), ERROR_UNSUPPORTED); /* read */
+    assert_int_equal(DECODE("\2\0\1\0\0\5\1t\0"), ERROR_NONE);
+    assert_int_equal(DECODE("\2\0\1\0\0\x80\x20\1t\0"), ERROR_CORRUPT);   /* 4096 splits */
+    assert_int_equal(DECODE("\3\0\1\0\0\1t\0"), ERROR_UNSUPPORTED);       /* version */
     assert_int_equal(DECODE("\1\2\1\0\0\1t\0"), ERROR_UNSUPPORTED);       /* read */
     assert_int_equal(DECODE("\1\0\0\1t\0"), ERROR_CORRUPT);               /* no shards */
     assert_int_equal(DECODE("\1\0\1\x80\x20\0\1t\0"), ERROR_CORRUPT);     /* shard 4096 */

@@ -277,6 +277,31 @@ static void a_split_shard_moves_like_any_other(void **state)
     model_destroy(model);
 }
 
+/* They found the child from the parent's files. */
+static void the_replicas_of_a_parent_stay_until_its_child_is_led(void **state)
+{
+    (void)state;
+    struct model *model = settled_model(4, 1, 2, 2);
+    struct arena *arena = arena_create(0);
+    struct cluster_entry entry;
+    struct error error;
+    assert_int_equal(placement_split(model->state, 0, arena, &entry, &error), ERROR_NONE);
+    assert_int_equal(model_apply(model, &entry), CLUSTER_ACCEPTED);
+    struct cluster_replicas before = cluster_state_find_shard(model->state, 0)->replicas;
+    assert_int_equal(model_set_state(model, before.node_ids[0], CLUSTER_NODE_DRAINING),
+                     CLUSTER_ACCEPTED);
+    for (int i = 0; i < 100; i++)
+        model_tick(model); /* nobody leads the child */
+    assert_memory_equal(&cluster_state_find_shard(model->state, 0)->replicas, &before,
+                        sizeof before);
+    model->groups[2] = model->groups[0];
+    assert_true(model_settle(model, TICKS_MAX));
+    assert_false(cluster_replicas_has(&cluster_state_find_shard(model->state, 0)->replicas,
+                                      before.node_ids[0]));
+    arena_destroy(arena);
+    model_destroy(model);
+}
+
 static void a_shard_of_one_slot_is_not_split(void **state)
 {
     (void)state;
@@ -309,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_chain_of_moves_evens_what_one_cannot),
         cmocka_unit_test(few_shards_move_at_a_time),
         cmocka_unit_test(a_split_shard_moves_like_any_other),
+        cmocka_unit_test(the_replicas_of_a_parent_stay_until_its_child_is_led),
         cmocka_unit_test(a_shard_of_one_slot_is_not_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -420,6 +420,15 @@ static void heads_of_answers_are_checked(void **state)
         bytes->bytes[at] ^= 0x40;
     }
     shared_bytes_unref(bytes);
+    head = (struct answer_head){.kind = ANSWER_MOVED, .splits = 2};
+    bytes = answer_encode(&head);
+    assert_int_equal(answer_head_decode(bytes->bytes, bytes->size, &decoded, &error), ERROR_NONE);
+    assert_int_equal(decoded.kind, ANSWER_MOVED);
+    assert_int_equal(decoded.splits, 2);
+    store_u64(bytes->bytes + 8, SLOT_COUNT);
+    assert_int_equal(answer_head_decode(bytes->bytes, bytes->size, &decoded, &error),
+                     ERROR_CORRUPT);
+    shared_bytes_unref(bytes);
 }
 
 static void small_questions_come_as_they_went(void **state)
@@ -428,13 +437,15 @@ static void small_questions_come_as_they_went(void **state)
     struct error error;
     struct byte_buffer entry = {0};
     struct text text;
-    uint32_t shard_id;
+    uint32_t shard_id, splits;
     enum flush_reach reach;
     byte_buffer_append(&entry, "entry", 5);
-    struct shared_bytes *bytes = propose_question_encode(9, &entry);
-    assert_int_equal(propose_question_decode(bytes->bytes, bytes->size, &shard_id, &text, &error),
-                     ERROR_NONE);
+    struct shared_bytes *bytes = propose_question_encode(9, 4, &entry);
+    assert_int_equal(
+        propose_question_decode(bytes->bytes, bytes->size, &shard_id, &splits, &text, &error),
+        ERROR_NONE);
     assert_int_equal(shard_id, 9);
+    assert_int_equal(splits, 4);
     assert_true(text_equal(text, TEXT("entry")));
     shared_bytes_unref(bytes);
     byte_buffer_clear(&entry);

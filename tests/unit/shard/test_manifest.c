@@ -32,6 +32,7 @@ static struct manifest manifest_make(void)
                                 .metadata_index = 700,
                                 .merge_index = 850};
     struct error error;
+    slot_set_fill(&manifest.owned);
     for (uint64_t i = 1; i < 4; i++) {
         struct manifest_part part = {
             .index = i * 10,
@@ -173,6 +174,38 @@ static void versions_of_windows_come_back(void **state)
     byte_buffer_clear(&bytes);
 }
 
+static void add_split(struct manifest *manifest)
+{
+    manifest->split_count = 2;
+    manifest->split = (struct manifest_split){
+        .child_id = 9, .index = 899, .founders = {1, 4, 70}, .founder_count = 3};
+    slot_set_add(&manifest->split.slots, 100, 50);
+    slot_set_add(&manifest->split.slots, 4000, 96);
+    slot_set_remove(&manifest->owned, &manifest->split.slots);
+}
+
+static void slots_that_were_split_off_come_back(void **state)
+{
+    (void)state;
+    struct manifest manifest = manifest_make(), decoded;
+    struct byte_buffer bytes = {0};
+    struct error error;
+    add_windows(&manifest);
+    add_split(&manifest);
+    manifest_encode(&manifest, &bytes);
+    assert_int_equal(manifest_decode(bytes.bytes, bytes.size, &decoded, &error), ERROR_NONE);
+    expect_as_made(&decoded);
+    assert_memory_equal(&decoded.owned, &manifest.owned, sizeof decoded.owned);
+    assert_int_equal(decoded.split_count, 2);
+    assert_memory_equal(&decoded.split, &manifest.split, sizeof decoded.split);
+    assert_int_equal(decoded.rehearsed_count, 300);
+    manifest_clear(&decoded);
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(manifest_decode(bytes.bytes, size, &decoded, &error), ERROR_CORRUPT);
+    manifest_clear(&manifest);
+    byte_buffer_clear(&bytes);
+}
+
 static void no_prefix_of_a_manifest_is_a_manifest(void **state)
 {
     (void)state;
@@ -198,6 +231,7 @@ static void damage_is_an_error_or_another_manifest_but_never_a_crash(void **stat
     struct manifest manifest = manifest_make();
     struct byte_buffer bytes = {0};
     add_windows(&manifest);
+    add_split(&manifest);
     manifest_encode(&manifest, &bytes);
     uint8_t *damaged = malloc(bytes.size);
     assert_non_null(damaged);
@@ -241,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_manifest_comes_back_as_it_was_encoded),
         cmocka_unit_test(versions_of_windows_come_back),
+        cmocka_unit_test(slots_that_were_split_off_come_back),
         cmocka_unit_test(no_prefix_of_a_manifest_is_a_manifest),
         cmocka_unit_test(damage_is_an_error_or_another_manifest_but_never_a_crash),
         cmocka_unit_test(the_stored_sample_is_still_understood),

@@ -7,12 +7,6 @@
 
 static const int64_t T0 = HARNESS_START_MS; /* where a window begins */
 
-static void raise_to(struct harness *harness, uint32_t version)
-{
-    shard_want_version(harness->shard, version);
-    harness_maintain(harness);
-}
-
 static uint64_t version_at(const struct harness *harness, int64_t timestamp_ms)
 {
     uint64_t version;
@@ -61,11 +55,11 @@ static void a_shard_begins_with_the_first_version_and_rises_when_it_is_wanted(vo
     harness_maintain(harness);
     assert_int_equal(harness_statistics(harness).state_version, STATE_VERSION_FIRST);
     assert_int_equal(manifest_format(harness), 2);
-    raise_to(harness, STATE_VERSION_WINDOWS);
+    harness_raise(harness, STATE_VERSION_WINDOWS);
     assert_int_equal(harness_statistics(harness).state_version, STATE_VERSION_WINDOWS);
     size_t entries = harness->log_count;
-    raise_to(harness, STATE_VERSION_WINDOWS); /* once is enough */
-    raise_to(harness, STATE_VERSION_FIRST);
+    harness_raise(harness, STATE_VERSION_WINDOWS); /* once is enough */
+    harness_raise(harness, STATE_VERSION_FIRST);
     assert_int_equal(harness->log_count, entries);
     harness_fill(harness, 3, T0 + HOUR_MS, 5);
     assert_int_equal(manifest_format(harness), 3);
@@ -78,7 +72,7 @@ static void a_version_beyond_the_programs_is_not_proposed(void **state)
 {
     (void)state;
     struct harness *harness = harness_create(2);
-    raise_to(harness, STATE_VERSION_REHEARSAL + 5);
+    harness_raise(harness, STATE_VERSION_REHEARSAL + 5);
     assert_int_equal(harness_statistics(harness).state_version, STATE_VERSION_MAX);
     harness_destroy(harness);
 }
@@ -103,7 +97,7 @@ static void programs_of_two_versions_apply_the_same_bytes(void **state)
     struct harness *newer = harness_of_next(5);
     harness_fill(next, 4, T0, 30);
     harness_freeze(next);
-    raise_to(next, STATE_VERSION_WINDOWS);
+    harness_raise(next, STATE_VERSION_WINDOWS);
     harness_fill(next, 4, T0 + HOUR_MS, 30);
     harness_freeze(next);
     assert_int_equal(play(next, older), ERROR_NONE);
@@ -115,7 +109,7 @@ static void programs_of_two_versions_apply_the_same_bytes(void **state)
     struct byte_buffer before = {0}, after = {0};
     struct error error;
     uint64_t index, applied = harness_statistics(older).applied_index;
-    raise_to(next, STATE_VERSION_REHEARSAL);
+    harness_raise(next, STATE_VERSION_REHEARSAL);
     const struct harness_entry *rise = &next->log[next->log_count - 1];
     assert_int_equal(rise->bytes[0], ENTRY_STATE_VERSION);
     assert_int_equal(shard_snapshot(older->shard, &before, &index, &error), ERROR_NONE);
@@ -137,7 +131,7 @@ static void the_rehearsal_counts_writes_on_every_replica_alike(void **state)
     (void)state;
     struct harness *next = harness_of_next(6), *newer = harness_of_next(7);
     harness_fill(next, 4, T0, 5);
-    raise_to(next, STATE_VERSION_REHEARSAL); /* at once: what lies between is in force, too */
+    harness_raise(next, STATE_VERSION_REHEARSAL); /* at once: what lies between is in force, too */
     assert_int_equal(harness_statistics(next).state_version, STATE_VERSION_REHEARSAL);
     assert_true(version_at(next, T0) != SHARD_WINDOW_UNVERSIONED);
     harness_fill(next, 4, T0 + HOUR_MS, 7);
@@ -159,7 +153,7 @@ static void a_snapshot_of_a_newer_version_is_refused(void **state)
     struct harness *next = harness_of_next(8);
     struct error error;
     harness_fill(next, 4, T0, 5);
-    raise_to(next, STATE_VERSION_REHEARSAL);
+    harness_raise(next, STATE_VERSION_REHEARSAL);
     harness_freeze(next);
     harness_close(next);
     next->options.version_max = 0; /* another program, the same directory */
@@ -208,7 +202,7 @@ static void windows_have_no_version_before_they_are_kept(void **state)
     struct harness *harness = harness_create(20);
     harness_fill(harness, 2, T0, 3);
     assert_true(version_at(harness, T0) == SHARD_WINDOW_UNVERSIONED);
-    raise_to(harness, STATE_VERSION_WINDOWS);
+    harness_raise(harness, STATE_VERSION_WINDOWS);
     uint64_t base = harness->last_index;
     assert_int_equal(version_at(harness, T0), base);
     assert_int_equal(version_at(harness, 0), base);
@@ -220,7 +214,7 @@ static void a_late_sample_and_a_deletion_change_their_window_only(void **state)
     (void)state;
     struct harness *harness = harness_create(21);
     struct arena *arena = arena_create(0);
-    raise_to(harness, STATE_VERSION_WINDOWS);
+    harness_raise(harness, STATE_VERSION_WINDOWS);
     harness_set_time(harness, T0 + 8 * HOUR_MS);
     for (int hour = 0; hour < 8; hour += 2)
         harness_fill(harness, 3, T0 + hour * (int64_t)HOUR_MS, 20);
@@ -269,7 +263,7 @@ static void restarts_and_replicas_have_the_same_versions(void **state)
 {
     (void)state;
     struct harness *harness = harness_create(22), *other = harness_create(23);
-    raise_to(harness, STATE_VERSION_WINDOWS);
+    harness_raise(harness, STATE_VERSION_WINDOWS);
     harness_set_time(harness, T0 + 14 * HOUR_MS);
     for (int hour = 0; hour < 12; hour++) {
         harness_fill(harness, 3, T0 + hour * (int64_t)HOUR_MS, 10);
@@ -320,7 +314,7 @@ static void versions_only_rise_for_who_reads_meanwhile(void **state)
     struct harness *harness = harness_create(30);
     struct arena *arena = arena_create(0);
     pthread_t thread;
-    raise_to(harness, STATE_VERSION_WINDOWS);
+    harness_raise(harness, STATE_VERSION_WINDOWS);
     struct watcher watcher = {.shard = harness->shard};
     assert_int_equal(pthread_create(&thread, NULL, watch, &watcher), 0);
     for (int round = 0; round < 3 * READ_WINDOWS; round++) {
