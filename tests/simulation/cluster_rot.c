@@ -40,8 +40,24 @@ void world_rot(struct world *world)
     struct flipped_bit *flipped = &world->flipped[world->flipped_count++];
     snprintf(flipped->path, sizeof flipped->path, "%s", path);
     flipped->bit = simulated_disk_choose_bit(&node->disk, path);
+    flipped->was = simulated_disk_bit(&node->disk, path, flipped->bit);
     simulated_disk_flip(&node->disk, flipped->path, flipped->bit);
     world->counts.bits_flipped++;
+}
+
+static bool bring_copy(struct node *node, const struct flipped_bit *flipped)
+{
+    int is = simulated_disk_bit(&node->disk, flipped->path, flipped->bit);
+    if (is < 0 || is == flipped->was)
+        return false; /* it is gone, or was fetched */
+    simulated_disk_flip(&node->disk, flipped->path, flipped->bit);
+    return true;
+}
+
+void world_bring_copies(struct world *world)
+{
+    for (size_t i = 0; i < world->flipped_count; i++)
+        world->copies_brought += bring_copy(world->rotting, &world->flipped[i]);
 }
 
 bool world_mend_named(struct world *world, struct node *node, const struct error *error)
@@ -52,9 +68,8 @@ bool world_mend_named(struct world *world, struct node *node, const struct error
     char path[DISK_PATH_MAX + 1];
     snprintf(path, sizeof path, "%.*s", (int)strcspn(start + 1, "'"), start + 1);
     struct flipped_bit *flipped = find_flipped(world, path);
-    if (flipped == NULL)
+    if (flipped == NULL || !bring_copy(node, flipped))
         return false;
-    simulated_disk_flip(&node->disk, flipped->path, flipped->bit);
     world->counts.starts_refused++;
     return true;
 }

@@ -196,6 +196,7 @@ struct world_options {
 struct flipped_bit {
     char path[DISK_PATH_MAX + 1];
     uint64_t bit;
+    int was; /* before */
 };
 
 struct world {
@@ -231,6 +232,7 @@ struct world {
     uint64_t digest;
     struct world_counts counts;
     uint64_t slowest_ready_ms; /* of those that were awaited */
+    uint64_t copies_brought;   /* seldom needed */
     char failure[500];
     jmp_buf *on_failure;
 };
@@ -311,6 +313,9 @@ void world_find_rot(struct world *world);
 
 /* The node does not start: whether it is for a file that an operator then had a copy of. */
 bool world_mend_named(struct world *world, struct node *node, const struct error *error);
+
+/* An operator has copies of all files that are rotten still. */
+void world_bring_copies(struct world *world);
 
 /* Whether a read may fail there. */
 bool node_is_rotting(const struct node *node);

@@ -25,9 +25,10 @@
 #include "group_cluster.h"
 #include "group_scenarios.h"
 #include "group_scripts.h"
+#include "simulated_seeds.h"
 
 struct options {
-    uint64_t first_seed, last_seed;
+    struct seed_range seeds;
     uint64_t nodes; /* 0: 1 to 5, by seed */
     uint64_t steps;
     uint32_t without_rules; /* a bit each */
@@ -195,14 +196,6 @@ static void step(struct cluster *cluster, const struct options *options)
 
 /* --- Runs ---------------------------------------------------------------------------------- */
 
-static void add_counts(struct cluster_counts *sum, const struct cluster_counts *counts)
-{
-    uint64_t *into = (uint64_t *)sum;
-    const uint64_t *from = (const uint64_t *)counts;
-    for (size_t i = 0; i < sizeof *sum / sizeof *into; i++)
-        into[i] += from[i];
-}
-
 static void print_status(struct cluster *cluster)
 {
     for (size_t i = 0; i < cluster->settings.node_count; i++) {
@@ -289,7 +282,7 @@ static bool run_seed(uint64_t seed, const struct options *options, struct cluste
     cluster_heal_and_check(cluster);
     for (size_t i = 0; i < settings.node_count; i++)
         cluster_stop(cluster, i);
-    add_counts(sum, &cluster->counts);
+    seed_counts_add(sum, &cluster->counts, sizeof *sum / sizeof(uint64_t));
     cluster_destroy(cluster);
     return true;
 }
@@ -304,14 +297,6 @@ static const char *const COUNT_NAMES[COUNTS] = {
     "majorities", "scripts",        "cuts",      "prepared", "superseded",     "unprepared",
     "cancelled",  "frozen_exports",
 };
-
-static void print_counts(const struct cluster_counts *counts)
-{
-    const uint64_t *values = (const uint64_t *)counts;
-    for (size_t i = 0; i < COUNTS; i++)
-        printf("%s=%llu ", COUNT_NAMES[i], (unsigned long long)values[i]);
-    printf("\n");
-}
 
 /* Over many seeds of all sizes every kind of thing must have happened. */
 static bool counts_are_full(const struct cluster_counts *counts)
@@ -330,7 +315,7 @@ static bool counts_are_full(const struct cluster_counts *counts)
 static bool is_default_run(const struct options *options)
 {
     enum { SEEDS_FOR_ALL = 100 };
-    return options->last_seed - options->first_seed + 1 >= SEEDS_FOR_ALL && options->nodes == 0 &&
+    return options->seeds.last - options->seeds.first + 1 >= SEEDS_FOR_ALL && options->nodes == 0 &&
            options->without_rules == 0 && !options->lying && !options->only_duels &&
            !options->over_transport && options->script == NULL && !options->no_members &&
            !options->no_snapshots && !options->no_crashes;
@@ -338,16 +323,11 @@ static bool is_default_run(const struct options *options)
 
 static bool read_option(struct options *options, struct text argument)
 {
-    struct text name, value, first, last;
+    struct text name, value;
     if (!text_split(argument, '=', &name, &value))
         value = TEXT("");
-    if (text_equal(name, TEXT("--seeds"))) {
-        return text_split(value, '-', &first, &last)
-                   ? text_to_uint64(first, &options->first_seed) &&
-                         text_to_uint64(last, &options->last_seed)
-                   : text_to_uint64(value, &options->first_seed) &&
-                         text_to_uint64(value, &options->last_seed);
-    }
+    if (text_equal(name, TEXT("--seeds")))
+        return seed_range_read(value, &options->seeds);
     if (text_equal(name, TEXT("--nodes")))
         return text_to_uint64(value, &options->nodes) && options->nodes <= CLUSTER_NODES_MAX;
     if (text_equal(name, TEXT("--script")))
@@ -389,7 +369,7 @@ static void on_crash(int signal)
 
 int main(int count, char **arguments)
 {
-    struct options options = {.first_seed = 1, .last_seed = 300, .steps = 300};
+    struct options options = {.seeds = {1, 300}, .steps = 300};
     for (int i = 1; i < count; i++) {
         if (!read_option(&options, text_of(arguments[i]))) {
             fprintf(stderr, "unknown option %s\n", arguments[i]);
@@ -404,12 +384,12 @@ int main(int count, char **arguments)
     setvbuf(stdout, NULL, _IOLBF, 0);
     struct cluster_counts sum = {0};
     uint64_t failures = 0;
-    for (uint64_t seed = options.first_seed;
-         seed <= options.last_seed && !(options.until_failure && failures > 0); seed++)
+    for (uint64_t seed = options.seeds.first;
+         seed <= options.seeds.last && !(options.until_failure && failures > 0); seed++)
         failures += !run_seed(seed, &options, &sum);
-    print_counts(&sum);
+    (void)seed_counts_print(&sum, COUNT_NAMES, COUNTS); /* see counts_are_full */
     printf("%llu of %llu seeds failed\n", (unsigned long long)failures,
-           (unsigned long long)(options.last_seed - options.first_seed + 1));
+           (unsigned long long)(options.seeds.last - options.seeds.first + 1));
     if (options.script != NULL && failures == 0 && sum.scripts == 0) {
         printf("never happened: %s\n", options.script->name);
         return 1;

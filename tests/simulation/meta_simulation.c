@@ -10,27 +10,20 @@
 
 #include "base/log.h"
 #include "meta_world.h"
+#include "simulated_seeds.h"
 
 struct options {
-    uint64_t first_seed, last_seed;
+    struct seed_range seeds;
     const char *scenario; /* NULL: all */
     enum log_level level;
 };
-
-static bool read_seeds(struct options *options, struct text value)
-{
-    struct text first, last;
-    if (!text_split(value, '-', &first, &last))
-        last = first;
-    return text_to_uint64(first, &options->first_seed) && text_to_uint64(last, &options->last_seed);
-}
 
 static bool read_option(struct options *options, const char *argument)
 {
     struct text whole = text_of(argument), name, value;
     (void)text_split(whole, '=', &name, &value);
     if (text_equal(name, TEXT("--seeds")))
-        return read_seeds(options, value);
+        return seed_range_read(value, &options->seeds);
     if (text_equal(name, TEXT("--scenario")))
         options->scenario = value.data;
     else if (text_equal(name, TEXT("--verbose")))
@@ -63,20 +56,9 @@ static const char *const NAMES[COUNTS] = {
     "takeovers", "observations", "commands",   "leaders",      "drains",
 };
 
-static bool print_counts(const struct world_counts *counts)
-{
-    const uint64_t *values = (const uint64_t *)counts;
-    bool full = true;
-    for (size_t i = 0; i < COUNTS; i++) {
-        printf("%s=%llu%s", NAMES[i], (unsigned long long)values[i], i + 1 == COUNTS ? "\n" : " ");
-        full = full && values[i] > 0;
-    }
-    return full;
-}
-
 int main(int count, char **arguments)
 {
-    struct options options = {.first_seed = 1, .last_seed = 60, .level = LOG_NOTHING};
+    struct options options = {.seeds = {1, 60}, .level = LOG_NOTHING};
     struct world_counts counts = {0};
     uint64_t runs = 0, failures = 0;
     for (int i = 1; i < count; i++)
@@ -89,10 +71,10 @@ int main(int count, char **arguments)
     for (size_t i = 0; i < SCENARIO_COUNT; i++) {
         if (options.scenario != NULL && strcmp(options.scenario, SCENARIOS[i].name) != 0)
             continue;
-        for (uint64_t seed = options.first_seed; seed <= options.last_seed; seed++, runs++)
+        for (uint64_t seed = options.seeds.first; seed <= options.seeds.last; seed++, runs++)
             failures += !run(&SCENARIOS[i], seed, &counts);
     }
-    bool is_full = print_counts(&counts);
+    bool is_full = seed_counts_print(&counts, NAMES, COUNTS);
     printf("%llu of %llu runs failed\n", (unsigned long long)failures, (unsigned long long)runs);
     if (runs == 0 || (options.scenario == NULL && !is_full)) {
         printf("some things never happened\n");

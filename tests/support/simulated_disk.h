@@ -91,6 +91,9 @@ void simulated_disk_forget(struct simulated_disk_image *image);
 /* Flip one bit, on the medium and in the cache. */
 void simulated_disk_flip(struct simulated_disk *disk, const char *path, uint64_t bit);
 
+/* 0 or 1; -1: there is no such file, or it is shorter. */
+int simulated_disk_bit(struct simulated_disk *disk, const char *path, uint64_t bit);
+
 /* A bit of a byte that is not zero, if a few tries find one: where the data is. */
 uint64_t simulated_disk_choose_bit(struct simulated_disk *disk, const char *path);
 

@@ -188,6 +188,12 @@ void simulated_disk_flip(struct simulated_disk *disk, const char *path, uint64_t
     disk->counts.rotten_bits++;
 }
 
+int simulated_disk_bit(struct simulated_disk *disk, const char *path, uint64_t bit)
+{
+    const struct simulated_node *node = simulated_node_find(disk, path);
+    return node == NULL || bit / 8 >= node->size ? -1 : node->seen[bit / 8] >> (bit % 8) & 1;
+}
+
 uint64_t simulated_disk_choose_bit(struct simulated_disk *disk, const char *path)
 {
     enum { TRIES = 100 };
