@@ -277,10 +277,10 @@ void world_go_on_changing(struct world *world)
         ask(world, META_DRAIN_NODE, CHANGE_EMPTYING);
         break;
     case CHANGE_EMPTYING:
-        if (is_empty(change->node))
-            ask(world, META_REMOVE_NODE, CHANGE_REMOVING);
-        else if (world_chance(world, 1)) /* an answer to the contrary may have been late */
+        if (world_chance(world, 1)) /* an answer to the contrary may have been late */
             change->kind = CHANGE_DRAINING;
+        else if (is_empty(change->node))
+            ask(world, META_REMOVE_NODE, CHANGE_REMOVING);
         else if (!world->is_ending && world_chance(world, 6))
             ask(world, META_UNDRAIN_NODE, CHANGE_SETTLING);
         break;
