@@ -509,10 +509,21 @@ static void nodes_are_drained_and_removed(struct world *world)
     check_all(world);
 }
 
+static uint32_t version_in_force(struct world *world)
+{
+    return cluster_state_facts(meta_state(world_any(world)->meta))->version;
+}
+
+static bool version_is_newest(struct world *world)
+{
+    return version_in_force(world) == CLUSTER_VERSION_MAX;
+}
+
 static void shards_are_split(struct world *world)
 {
     form(world, 3);
     world_require(world, all_is_settled, CALM_MS, "all is as desired");
+    world_require(world, version_is_newest, CALM_MS, "the version that splits");
     struct meta_command command = {.kind = META_SPLIT_SHARD, .shard_id = CLUSTER_SHARD_NONE};
     for (int i = 0; i < 4; i++)
         require_command(world_any(world), &command);
@@ -584,16 +595,6 @@ static void more_nodes_than_members(struct world *world)
 
 /* --- Programs and clocks -----------------------------------------------------------------------
  */
-
-static uint32_t version_in_force(struct world *world)
-{
-    return cluster_state_facts(meta_state(world_any(world)->meta))->version;
-}
-
-static bool version_is_newest(struct world *world)
-{
-    return version_in_force(world) == CLUSTER_VERSION_MAX;
-}
 
 static bool version_is_next(struct world *world)
 {
