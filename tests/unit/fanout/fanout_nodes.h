@@ -38,7 +38,7 @@ struct double_source {
 
 struct double_replica {
     struct double_source source;
-    struct series_memory *memory; /* the shard's */
+    _Atomic(struct series_memory *) memory; /* the shard's */
     atomic_bool is_present;
     atomic_bool is_ready;
     atomic_bool is_readable;

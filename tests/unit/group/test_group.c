@@ -516,6 +516,118 @@ static void founders_that_make_no_sense_are_refused(void **state)
     cluster_destroy(cluster);
 }
 
+/* --- A state to begin with ------------------------------------------------------------------- */
+
+struct begun_machine {
+    struct state_machine base; /* first */
+    uint64_t applied_index;
+    char state[8];
+    size_t restored, stored;
+    bool leads, closed;
+};
+
+static void begun_apply(struct state_machine *self, const struct group_entry *entry)
+{
+    ((struct begun_machine *)self)->applied_index = entry->index;
+}
+
+static uint64_t begun_applied_index(struct state_machine *self)
+{
+    return ((struct begun_machine *)self)->applied_index;
+}
+
+static enum error_code begun_snapshot(struct state_machine *self, struct byte_buffer *bytes,
+                                      struct state_machine_position *position_out,
+                                      struct error *error)
+{
+    (void)self, (void)bytes, (void)position_out;
+    return error_set(error, ERROR_UNAVAILABLE, "none is taken");
+}
+
+static void begun_stored(struct state_machine *self, const struct state_machine_position *position)
+{
+    (void)position;
+    ((struct begun_machine *)self)->stored++;
+}
+
+static enum error_code begun_restore(struct state_machine *self, const uint8_t *bytes, size_t size,
+                                     const struct state_machine_position *position,
+                                     struct error *error)
+{
+    struct begun_machine *machine = (struct begun_machine *)self;
+    (void)error;
+    assert_true(size < sizeof machine->state);
+    memcpy(machine->state, bytes, size);
+    machine->applied_index = position->frozen_index;
+    machine->restored++;
+    return ERROR_NONE;
+}
+
+static void begun_lead(struct state_machine *self, uint64_t term)
+{
+    (void)term;
+    ((struct begun_machine *)self)->leads = true;
+}
+
+static void begun_follow(struct state_machine *self, uint64_t term)
+{
+    (void)term;
+    ((struct begun_machine *)self)->leads = false;
+}
+
+static void begun_closed(void *context)
+{
+    ((struct begun_machine *)context)->closed = true;
+}
+
+static void a_group_that_begins_with_a_state_goes_on_behind_its_index(void **state)
+{
+    (void)state;
+    static const struct state_machine_operations OPERATIONS = {
+        .apply = begun_apply,
+        .applied_index = begun_applied_index,
+        .snapshot = begun_snapshot,
+        .snapshot_stored = begun_stored,
+        .restore = begun_restore,
+        .leader_started = begun_lead,
+        .leader_stopped = begun_follow,
+    };
+    struct cluster *cluster = one_node(53);
+    struct consensus_member founder = {
+        .node_id = 1, .role = CONSENSUS_ROLE_VOTER, .address = "node-1"};
+    struct group_options options = {
+        .group_id = 9,
+        .founders = &founder,
+        .founder_count = 1,
+        .origin_index = 500,
+        .origin_state = (const uint8_t *)"begun",
+        .origin_bytes = 5,
+    };
+    struct begun_machine machine = {.base.operations = &OPERATIONS};
+    struct group_status status;
+    struct group *group;
+    struct error error;
+    assert_int_equal(group_create(cluster->nodes[0].host, &options, &machine.base, &group, &error),
+                     ERROR_NONE);
+    assert_int_equal(group_start(group, &error), ERROR_NONE);
+    assert_int_equal(machine.restored, 1);
+    assert_string_equal(machine.state, "begun");
+    assert_int_equal(machine.applied_index, 500);
+    assert_int_equal(machine.stored, 0); /* not yet */
+    cluster_run_for(cluster, 1000);
+    assert_int_equal(machine.stored, 1);
+    assert_int_equal(machine.restored, 1);
+    assert_true(machine.leads);
+    group_status(group, &status);
+    assert_int_equal(status.snapshot_index, 500);
+    assert_int_equal(status.commit_index, 501); /* the barrier of its term */
+    assert_true(status.term > 1);
+    group_close(group, begun_closed, &machine);
+    cluster_run_for(cluster, 1000);
+    assert_true(machine.closed);
+    cluster_destroy(cluster);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +649,7 @@ int main(void)
         cmocka_unit_test(a_group_with_damage_refuses_to_start),
         cmocka_unit_test(messages_that_make_no_sense_are_dropped),
         cmocka_unit_test(founders_that_make_no_sense_are_refused),
+        cmocka_unit_test(a_group_that_begins_with_a_state_goes_on_behind_its_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
