@@ -249,10 +249,18 @@ static int order(const struct command *command, struct call *call)
     return call->waits ? wait_for_drain(call) : 0;
 }
 
+static bool asks_for_help(int count, char **arguments)
+{
+    bool asks = count > 0 && strcmp(arguments[0], "help") == 0;
+    for (int i = 0; i < count; i++)
+        asks |= strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0;
+    return asks;
+}
+
 int cluster_command(int count, char **arguments)
 {
     struct call call;
-    if (count == 0 || strcmp(arguments[0], "--help") == 0 || strcmp(arguments[0], "help") == 0) {
+    if (count == 0 || asks_for_help(count, arguments)) {
         fputs(CLUSTER_COMMAND_USAGE, count == 0 ? stderr : stdout);
         return count == 0 ? 2 : 0;
     }

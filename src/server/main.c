@@ -37,7 +37,10 @@ static const char USAGE[] =
 
 static bool is_help(int count, char **arguments)
 {
-    return count > 0 && (strcmp(arguments[0], "--help") == 0 || strcmp(arguments[0], "-h") == 0);
+    bool asks = false;
+    for (int i = 0; i < count; i++)
+        asks |= strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0;
+    return asks;
 }
 
 static int settings_help(const char *command)
@@ -110,10 +113,15 @@ int main(int count, char **arguments)
         return serve(count - 2, arguments + 2);
     if (is_command(count, arguments, "check", "config"))
         return check_config(count - 3, arguments + 3);
-    if (is_command(count, arguments, "check", "web-config") && count == 4)
-        return command_check_web_config(arguments[3]);
     if (is_command(count, arguments, "cluster", NULL))
         return cluster_command(count - 2, arguments + 2);
+    bool asked = is_help(count - 1, arguments + 1) || is_command(count, arguments, "help", NULL);
+    if (asked) {
+        fputs(USAGE, stdout);
+        return 0;
+    }
+    if (is_command(count, arguments, "check", "web-config") && count == 4)
+        return command_check_web_config(arguments[3]);
     if (is_command(count, arguments, "block", "inspect") && count == 4)
         return command_block_inspect(arguments[3]);
     if (is_command(count, arguments, "block", "verify") && count == 4)
@@ -123,10 +131,9 @@ int main(int count, char **arguments)
         printf("gnomon %s\n", GNOMON_VERSION);
         return 0;
     }
-    bool asked = is_help(count - 1, arguments + 1) || is_command(count, arguments, "help", NULL);
-    if (!asked && count > 1)
+    if (count > 1)
         fprintf(stderr, "gnomon: no such command, or arguments it does not take: %s\n\n",
                 arguments[1]);
-    fputs(USAGE, asked ? stdout : stderr);
-    return asked ? 0 : 2;
+    fputs(USAGE, stderr);
+    return 2;
 }

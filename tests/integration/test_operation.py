@@ -262,6 +262,14 @@ class Operation(harness.IntegrationTest):
 
 
 class Settings(harness.IntegrationTest):
+    def test_every_command_tells_what_it_takes(self):
+        for words in ("", "serve", "check config", "check", "check web-config", "block",
+                      "block inspect", "cluster", "cluster drain", "cluster split"):
+            shown = subprocess.run([harness.BINARY, *words.split(), "--help"],
+                                   capture_output=True, text=True, timeout=30, check=False)
+            self.assertEqual((shown.returncode, shown.stderr), (0, ""), words)
+            self.assertIn("gnomon " + words.split(" ")[0], shown.stdout, words)
+
     def test_wrong_settings_are_errors_that_help(self):
         cases = [
             (["--storage.retntion=1d"], "did you mean 'storage.retention'"),
