@@ -183,6 +183,9 @@ class Splitting(ClusterTest):
 class OneNode(ClusterTest):
     def test_a_cluster_of_one_node_splits_too(self):
         node = self.launch_all(["n1"], "--cluster.shards=1")[0]
+        subprocess.run([harness.BINARY, "cluster", "version", "--raise", f"--url={node.url()}"],
+                       check=True, timeout=60, stdout=subprocess.DEVNULL)
+        harness.wait_until(lambda: self.cluster(node)["version"] == 2, "version 2 is in force")
         writer = self.start_writer([node.url()])
         self.wait_for_samples(10000)
         for count in range(2, 5):
