@@ -222,9 +222,9 @@ void world_begin_change(struct world *world)
     uint32_t dice = world_below(world, 100);
     if (dice < 30 && world->node_count < WORLD_NODES_MAX && existing < 7) {
         join(world);
-    } else if (dice < 60) {
+    } else if (dice < 60 && !world_has_rot(world)) {
         wipe(world, node);
-    } else if (existing > 3 && dice < 75) {
+    } else if (existing > 3 && dice < 75 && !world_has_rot(world)) {
         lose(world, node);
     } else if (existing > 3) {
         world->change.node = node;

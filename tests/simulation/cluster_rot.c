@@ -60,6 +60,17 @@ void world_bring_copies(struct world *world)
         world->copies_brought += bring_copy(world->rotting, &world->flipped[i]);
 }
 
+bool world_has_rot(struct world *world)
+{
+    for (size_t i = 0; i < world->flipped_count; i++) {
+        const struct flipped_bit *flipped = &world->flipped[i];
+        int is = simulated_disk_bit(&world->rotting->disk, flipped->path, flipped->bit);
+        if (is >= 0 && is != flipped->was)
+            return true;
+    }
+    return false;
+}
+
 bool world_mend_named(struct world *world, struct node *node, const struct error *error)
 {
     const char *start = strstr(error->message, "'shards/");

@@ -314,6 +314,9 @@ void world_find_rot(struct world *world);
 /* The node does not start: whether it is for a file that an operator then had a copy of. */
 bool world_mend_named(struct world *world, struct node *node, const struct error *error);
 
+/* A file of that node is rotten still: no other disk may be lost. */
+bool world_has_rot(struct world *world);
+
 /* An operator has copies of all files that are rotten still. */
 void world_bring_copies(struct world *world);
 
