@@ -308,6 +308,8 @@ static void split(struct world *world)
         .done = split_asked,
     };
     world->splits_asked += splitting->command.kind == META_SPLIT_SHARD;
+    world->change.is_settled = false; /* whatever was seen before */
+    world->change.number++;
     world->requests_out++;
     meta_command(node->meta, &splitting->command);
     ask_meanwhile(world);
