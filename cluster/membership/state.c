@@ -192,6 +192,14 @@ const struct cluster_shard *cluster_state_find_shard(const struct cluster_state 
     return state_shard((struct cluster_state *)state, shard_id);
 }
 
+uint32_t cluster_state_count_children(const struct cluster_state *state, uint32_t shard_id)
+{
+    uint32_t children = 0;
+    for (size_t i = 0; i < state->shard_count; i++)
+        children += state->shards[i].parent == shard_id;
+    return children;
+}
+
 const struct cluster_shard *cluster_state_next_shard_of(const struct cluster_state *state,
                                                         uint64_t node_id,
                                                         const struct cluster_shard *previous)

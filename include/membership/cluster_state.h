@@ -141,6 +141,9 @@ const struct cluster_shard *cluster_state_shards(const struct cluster_state *sta
 const struct cluster_shard *cluster_state_find_shard(const struct cluster_state *state,
                                                      uint32_t shard_id);
 
+/* How many shards were split from it. */
+uint32_t cluster_state_count_children(const struct cluster_state *state, uint32_t shard_id);
+
 /* The first shard that desires the node (previous NULL), then the one behind `previous`; NULL: no
  * more. */
 const struct cluster_shard *cluster_state_next_shard_of(const struct cluster_state *state,

@@ -44,13 +44,9 @@ static const struct cluster_shard **split_off_shards(struct exchange *exchange, 
 /* Whether the state does not know yet of a split that was heard of. */
 static bool is_behind(const struct exchange *exchange, const struct exchange_shard *shard)
 {
-    const struct cluster_state *state = cluster_view_state(exchange->view);
-    size_t count;
-    const struct cluster_shard *shards = cluster_state_shards(state, &count);
-    uint32_t children = 0;
-    for (size_t i = 0; shard->splits > 0 && i < count; i++)
-        children += shards[i].parent == shard->answer.shard_id;
-    return children < shard->splits;
+    return shard->splits > 0 &&
+           cluster_state_count_children(cluster_view_state(exchange->view),
+                                        shard->answer.shard_id) < shard->splits;
 }
 
 static enum error_code add_shards(struct exchange *exchange, struct error *error)

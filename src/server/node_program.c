@@ -47,7 +47,9 @@ struct topology node_topology(const struct node *node)
     return topology;
 }
 
-/* The shards that have slots, and how often each was split, as far as is known here. */
+/* The shards that have slots, and how often each was split, as far as is known here. There are
+ * none while it was heard that one was split, and not yet into what: its child would be left out.
+ */
 struct shard_list {
     size_t count;
     struct listed_shard {
@@ -59,15 +61,22 @@ struct shard_list {
 /* NULL when memory is out. */
 static struct shard_list *list_shards(const struct node *node)
 {
-    uint32_t count = node_topology(node).shard_count;
-    struct shard_list *list = calloc(1, sizeof *list + count * sizeof list->shards[0]);
     struct cluster_board *board = node->cluster == NULL ? NULL : node->cluster->board;
     struct cluster_view *view = board == NULL ? NULL : cluster_board_view(board);
+    size_t count = board == NULL ? node->topology.shard_count : 0;
+    if (view != NULL)
+        (void)cluster_state_shards(cluster_view_state(view), &count);
+    struct shard_list *list = calloc(1, sizeof *list + count * sizeof list->shards[0]);
     for (uint32_t shard = 0; list != NULL && shard < count; shard++) {
         if (board != NULL && !cluster_board_is_split_off(board, cluster_view_state(view), shard))
             continue; /* still a part of another */
-        list->shards[list->count++] = (struct listed_shard){
-            shard, board == NULL ? UINT32_MAX : cluster_board_splits(board, shard)};
+        uint32_t splits = board == NULL ? UINT32_MAX : cluster_board_splits(board, shard);
+        if (board != NULL &&
+            cluster_state_count_children(cluster_view_state(view), shard) < splits) {
+            list->count = 0;
+            break;
+        }
+        list->shards[list->count++] = (struct listed_shard){shard, splits};
     }
     cluster_view_unref(view);
     return list;

@@ -48,7 +48,9 @@ static bool shard_rests(struct world *world, uint32_t shard_id)
     shard_read_statistics(replica_shard(led), &first);
     const struct cluster_shard *shard =
         cluster_state_find_shard(meta_state(leader->meta), shard_id);
-    bool rests = has_nothing_to_do(&first) && first.unfrozen_log_bytes == 0 && shard != NULL;
+    bool rests = has_nothing_to_do(&first) && first.unfrozen_log_bytes == 0 && shard != NULL &&
+                 shard_split_count(replica_shard(led)) ==
+                     cluster_state_count_children(meta_state(leader->meta), shard_id);
     for (size_t i = 0; i < world->node_count; i++) {
         struct node *node = &world->nodes[i];
         struct replica *replica = node->is_alive ? replica_table_hold(node->table, shard_id) : NULL;
@@ -138,15 +140,25 @@ static void check_columns(void *context, const struct sample_columns *columns)
                    checking->series, (long long)time_ms, wrong);
 }
 
+static void expect_nothing(void *context, const struct sample_columns *columns)
+{
+    struct checking *checking = context;
+    if (columns->count > 0)
+        world_fail(checking->world, "%s: series %u is shown by a shard that lost its slot",
+                   checking->node->name, checking->series);
+}
+
 /* A hash of all that the replica has. */
 static uint64_t check_samples(struct world *world, struct node *node, struct replica *replica,
                               const struct slot_map *map, uint32_t shard_id)
 {
     struct checking checking = {.world = world, .node = node, .hash = 1};
     for (unsigned series = 0; series < WORLD_SERIES; series++) {
-        if (slot_map_shard(map, world->series[series].slot) != shard_id)
-            continue;
         checking.series = series;
+        if (slot_map_shard(map, world->series[series].slot) != shard_id) {
+            node_read_series(node, replica, series, expect_nothing, &checking);
+            continue;
+        }
         node_read_series(node, replica, series, check_columns, &checking);
     }
     return checking.hash;
@@ -213,7 +225,8 @@ void world_check(struct world *world)
     world_find_rot(world);
     come_to_rest(world);
     check_nodes(world);
-    slot_map_init(&map, world->shard_count);
+    /* All is split off by now, whoever has heard of it. */
+    memcpy(map.shards, cluster_state_slots(meta_state(world_any(world)->meta)), sizeof map.shards);
     for (uint32_t shard = 0; shard < world->shard_count; shard++)
         check_shard(world, &map, shard);
 }

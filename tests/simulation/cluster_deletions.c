@@ -18,8 +18,9 @@ struct deletion {
     struct node *node; /* through which it goes */
     uint64_t life;
     enum deletion_kind kind;
-    unsigned series; /* the one, or one of them */
-    uint32_t shard_id;
+    unsigned series;            /* the one, or one of them */
+    uint32_t shard_id;          /* this and the next one of this attempt */
+    bool covered[WORLD_SERIES]; /* of it, as the node knows the slots */
     int64_t start_ms, end_ms;
     uint64_t began_at; /* a moment: of this attempt */
     unsigned tries;
@@ -27,7 +28,7 @@ struct deletion {
 
 /* --- What it covers -------------------------------------------------------------------------- */
 
-static bool covers(const struct deletion *deletion, unsigned series)
+static bool matches(const struct deletion *deletion, unsigned series)
 {
     static const char *const LABELS[] = {
         [DELETE_ONE_SERIES] = "number",
@@ -36,9 +37,19 @@ static bool covers(const struct deletion *deletion, unsigned series)
     };
     const struct world *world = deletion->world;
     struct text name = text_of(LABELS[deletion->kind]);
-    return world_shard_of(world, series) == deletion->shard_id &&
-           text_equal(labels_get(world->series[series].labels, name),
+    return text_equal(labels_get(world->series[series].labels, name),
                       labels_get(world->series[deletion->series].labels, name));
+}
+
+static void find_covered(struct deletion *deletion)
+{
+    const struct world *world = deletion->world;
+    struct slot_map map;
+    node_slots(deletion->node, &map);
+    deletion->shard_id = slot_map_shard(&map, world->series[deletion->series].slot);
+    for (unsigned i = 0; i < WORLD_SERIES; i++)
+        deletion->covered[i] = slot_map_shard(&map, world->series[i].slot) == deletion->shard_id &&
+                               matches(deletion, i);
 }
 
 static struct matcher *matcher_of(const struct deletion *deletion)
@@ -60,7 +71,7 @@ static void model_begin(struct deletion *deletion)
     struct world *world = deletion->world;
     deletion->began_at = ++world->moment;
     for (unsigned i = 0; i < WORLD_SERIES; i++)
-        if (covers(deletion, i))
+        if (deletion->covered[i])
             offered_delete(&world->series[i].offered, deletion->start_ms, deletion->end_ms,
                            deletion->began_at);
 }
@@ -70,7 +81,7 @@ static void model_end(struct deletion *deletion, enum offered_outcome outcome)
     struct world *world = deletion->world;
     uint64_t moment = ++world->moment;
     for (unsigned i = 0; i < WORLD_SERIES; i++)
-        if (covers(deletion, i))
+        if (deletion->covered[i])
             offered_deleted(&world->series[i].offered, deletion->start_ms, deletion->end_ms,
                             deletion->began_at, moment, outcome);
     const struct offered_series *offered = &world->series[deletion->series].offered;
@@ -100,6 +111,17 @@ static void send_again(void *argument)
         end(deletion);
 }
 
+static void try_again(struct deletion *deletion)
+{
+    struct world *world = deletion->world;
+    if (++deletion->tries == TRIES_MAX) {
+        end(deletion);
+        return;
+    }
+    simulated_scheduler_after(&world->base->scheduler, PAUSE_MS * UINT64_C(1000000), send_again,
+                              deletion);
+}
+
 static void answered(struct replica_entry *entry)
 {
     struct deletion *deletion = (struct deletion *)entry; /* its first member */
@@ -119,22 +141,27 @@ static void answered(struct replica_entry *entry)
         return;
     }
     world->counts.deletions_unanswered++;
-    if (++deletion->tries == TRIES_MAX) {
-        end(deletion);
-        return;
-    }
-    simulated_scheduler_after(&world->base->scheduler, PAUSE_MS * UINT64_C(1000000), send_again,
-                              deletion);
+    world->counts.deletions_moved +=
+        node->is_alive && node->life == deletion->life &&
+        cluster_board_splits(node->board, deletion->shard_id) > entry->splits;
+    try_again(deletion);
 }
 
 static void send(struct deletion *deletion)
 {
     struct node *node = deletion->node;
+    find_covered(deletion);
+    if (node_is_behind(node, deletion->shard_id)) { /* it would miss the child */
+        try_again(deletion);
+        return;
+    }
     struct matcher *matcher = matcher_of(deletion);
     const struct matcher *const matchers[] = {matcher};
     struct error error;
     deletion->entry =
-        (struct replica_entry){.origin = node->environment.scheduler, .done = answered};
+        (struct replica_entry){.origin = node->environment.scheduler,
+                               .done = answered,
+                               .splits = cluster_board_splits(node->board, deletion->shard_id)};
     if (shard_encode_delete(&deletion->entry.bytes, clock_now_ms(node->environment.clock),
                             TEXT("anonymous"), matchers, 1, deletion->start_ms, deletion->end_ms,
                             &error) != ERROR_NONE)
@@ -161,7 +188,6 @@ void client_delete(struct world *world, struct node *node)
                 : dice < 8 ? DELETE_AN_INSTANCE
                            : DELETE_A_METRIC,
         .series = series,
-        .shard_id = world_shard_of(world, series),
     };
     int64_t around_ms = offered->samples[world_below(world, (uint32_t)offered->count)].time_ms;
     deletion->start_ms = around_ms - world_below(world, BEFORE_MS_MAX);

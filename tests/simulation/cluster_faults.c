@@ -238,6 +238,89 @@ static void transfer(struct world *world)
     }
 }
 
+/* --- Splits ----------------------------------------------------------------------------------- */
+
+struct splitting {
+    struct meta_command command; /* first */
+    struct world *world;
+};
+
+static void split_asked(struct meta_command *command, const struct error *error)
+{
+    struct splitting *splitting = (struct splitting *)command;
+    struct world_counts *counts = &splitting->world->counts;
+    counts->versions_raised += command->kind == META_RAISE_VERSION && error->code == ERROR_NONE;
+    splitting->world->requests_out--; /* of splits, the state tells */
+    free(splitting);
+}
+
+/* Nothing is split before all nodes know how to. */
+static bool may_split(const struct node *node)
+{
+    return cluster_state_facts(meta_state(node->meta))->version >= STATE_VERSION_SPLITS;
+}
+
+/* A split is short: whoever asks meanwhile must meet it. */
+static void ask_something(void *argument)
+{
+    struct world *world = argument;
+    struct node *node = world->is_ending ? NULL : world_any(world);
+    uint32_t dice = world_below(world, 4);
+    world->requests_out--;
+    if (node == NULL)
+        return;
+    if (dice == 0)
+        client_delete(world, node);
+    else if (dice == 1)
+        client_write(world, node);
+    else if (dice == 2)
+        read_some(world);
+    else
+        node_flush(node, world_below(world, world->shard_count));
+}
+
+static void ask_meanwhile(struct world *world)
+{
+    enum { QUESTIONS = 30, WITHIN_MS = 3000 };
+    for (int i = 0; i < QUESTIONS; i++) {
+        world->requests_out++;
+        simulated_scheduler_after(&world->base->scheduler,
+                                  world_below(world, WITHIN_MS) * UINT64_C(1000000), ask_something,
+                                  world);
+    }
+}
+
+static void split(struct world *world)
+{
+    enum { SHARDS_AT_MOST = 10 }; /* a command may come to effect twice */
+    struct node *node = world_any(world);
+    if (node == NULL || node->meta == NULL ||
+        world->founding_shards + world->splits_asked >= SHARDS_AT_MOST)
+        return;
+    struct splitting *splitting = calloc(1, sizeof *splitting);
+    assert(splitting != NULL);
+    splitting->world = world;
+    splitting->command = (struct meta_command){
+        .kind = may_split(node) ? META_SPLIT_SHARD : META_RAISE_VERSION,
+        .shard_id =
+            world_chance(world, 50) ? CLUSTER_SHARD_NONE : world_below(world, world->shard_count),
+        .timeout_ms = 5000,
+        .done = split_asked,
+    };
+    world->splits_asked += splitting->command.kind == META_SPLIT_SHARD;
+    world->change.is_settled = false; /* whatever was seen before */
+    world->change.number++;
+    world->requests_out++;
+    meta_command(node->meta, &splitting->command);
+    ask_meanwhile(world);
+    /* Some of those who take part do not come to the end of it. */
+    for (int i = 0; i < 2; i++) {
+        struct node *other = choose_alive(world);
+        if (other != NULL && world_chance(world, 30))
+            crash_soon(other);
+    }
+}
+
 /* --- Steps ----------------------------------------------------------------------------------- */
 
 /* Now and then all is well for some seconds. */
@@ -286,6 +369,8 @@ void world_step(struct world *world)
         world_rot(world);
     else if (dice < 90)
         world_scrub(world);
+    else if (dice < 95)
+        split(world);
     world_go_on_changing(world);
     world_run_ms(world, world_below(world, world_chance(world, 10) ? 12000 : 1500));
 }

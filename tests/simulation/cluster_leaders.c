@@ -85,6 +85,29 @@ static void check_gone(struct node *gone, uint32_t shard_id)
     replica_table_release(node->table, shard_id);
 }
 
+static bool is_whole(struct world *world, uint32_t shard_id)
+{
+    struct group_peer peers[CONSENSUS_MEMBERS_MAX];
+    struct node *node;
+    struct replica *leader = hold_leader(world, shard_id, &node);
+    if (leader == NULL)
+        return false;
+    size_t count = replica_peers(leader, peers);
+    bool is_whole = count >= 3;
+    for (size_t i = 0; i < count; i++)
+        is_whole = is_whole && peers[i].role == CONSENSUS_ROLE_VOTER && peers[i].matched_index > 0;
+    replica_table_release(node->table, shard_id);
+    return is_whole;
+}
+
+bool world_children_are_whole(struct world *world)
+{
+    for (uint32_t shard = world->founding_shards; shard < world->shard_count; shard++)
+        if (!is_whole(world, shard))
+            return false;
+    return true;
+}
+
 static void look_at_replicas(struct node *node)
 {
     bool is_new = node->seen_life != node->life;
@@ -103,6 +126,16 @@ static void look_at_replicas(struct node *node)
 
 void world_look_at_groups(struct world *world)
 {
+    for (size_t i = 0; i < world->node_count; i++) {
+        size_t count = 0;
+        if (!world->nodes[i].is_alive || world->nodes[i].meta == NULL)
+            continue;
+        (void)cluster_state_shards(meta_state(world->nodes[i].meta), &count);
+        if (count > world->shard_count) {
+            world->counts.splits += count - world->shard_count;
+            world->shard_count = (uint32_t)count;
+        }
+    }
     for (size_t i = 0; i < world->node_count; i++)
         if (world->nodes[i].is_alive && world->nodes[i].host != NULL)
             hosting_visit_loop(world->nodes[i].hosting, 0, look, &world->nodes[i]);

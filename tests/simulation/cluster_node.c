@@ -42,6 +42,8 @@ void node_wipe(struct node *node)
     if (node->disk.crashed)
         simulated_disk_restart(&node->disk);
     simulated_disk_clear(&node->disk);
+    if (node == node->world->rotting)
+        node->world->flipped_count = 0;
     byte_buffer_clear(&node->identity);
     byte_buffer_clear(&node->remembered);
     make_directory(node);
@@ -249,7 +251,7 @@ static enum error_code open_meta(struct node *node, struct error *error)
         .peers = peers,
         .peer_count = peer_count,
         .formation = {.name = "east",
-                      .shard_count = node->world->shard_count,
+                      .shard_count = node->world->founding_shards,
                       .replication = 3,
                       .version = 1,
                       .spread = 4,
@@ -473,6 +475,7 @@ void node_stop(struct node *node)
     assert(node->is_alive);
     node->world->counts.stops++;
     node->disk.settings.crash_at_operation = 0;
+    node->disk.settings.capacity_bytes = UINT64_MAX; /* what waits for room would wait for ever */
     node->is_alive = false;
     if (node->host != NULL) {
         node->closing++;

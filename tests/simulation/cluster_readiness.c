@@ -124,14 +124,14 @@ static void slow_answers(struct world *world)
 
 void world_crash_all(struct world *world)
 {
+    /* As long as no disk or replica is missing, and no file of another rots, one of them may be. */
+    bool leaves_one_out = world->change.kind == CHANGE_NONE && world->rotting == NULL &&
+                          world_children_are_whole(world) && world_chance(world, 25);
     for (size_t i = 0; i < world->node_count; i++)
         if (world->nodes[i].is_alive)
             node_crash(&world->nodes[i]);
     world->counts.crashes_of_all++;
     world_mend(world);
-    /* As long as no disk is missing, and no file of another rots, one of them may be. */
-    bool leaves_one_out =
-        world->change.kind == CHANGE_NONE && world->rotting == NULL && world_chance(world, 25);
     if (world_chance(world, 50))
         slow_answers(world);
     start_in_any_order(world, leaves_one_out ? 1 : 0);

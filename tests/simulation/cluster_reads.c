@@ -107,15 +107,26 @@ static void check_columns(void *context, const struct sample_columns *columns)
 
 /* --- What the node must know ----------------------------------------------------------------- */
 
+/* Whether the replica was split as often as its node knows: queries are answered by no other. */
+static bool is_as_known(const struct node *node, uint32_t shard_id, struct replica *replica)
+{
+    bool is_known =
+        !node_is_behind(node, shard_id) &&
+        shard_split_count(replica_shard(replica)) == cluster_board_splits(node->board, shard_id);
+    node->world->counts.unreadable_by_splits += !is_known;
+    return is_known;
+}
+
 void node_read_own(struct node *node)
 {
     struct world *world = node->world;
     unsigned series = world_below(world, WORLD_SERIES);
-    uint32_t shard_id = world_shard_of(world, series);
+    uint32_t shard_id = node_shard_of(node, series);
     struct replica *replica = replica_table_hold(node->table, shard_id);
     if (replica == NULL)
         return;
-    if (replica_is_readable(replica, cluster_board_written(node->board, shard_id))) {
+    if (is_as_known(node, shard_id, replica) &&
+        replica_is_readable(replica, cluster_board_written(node->board, shard_id))) {
         struct expected expected = {node,
                                     series,
                                     &node->acknowledged[series],
@@ -144,6 +155,7 @@ struct confirming {
     struct expected expected;
     struct replica *replica;
     uint32_t shard_id;
+    uint32_t splits;
 };
 
 static void confirmed(struct replica_confirm *confirm, const struct error *error)
@@ -151,7 +163,8 @@ static void confirmed(struct replica_confirm *confirm, const struct error *error
     struct confirming *confirming = (struct confirming *)confirm;
     struct expected *expected = &confirming->expected;
     struct world *world = expected->node->world;
-    if (error->code == ERROR_NONE && expected->node->is_alive) {
+    if (error->code == ERROR_NONE && expected->node->is_alive &&
+        shard_split_count(replica_shard(confirming->replica)) == confirming->splits) {
         node_read_series(expected->node, confirming->replica, expected->series, check_columns,
                          expected);
         world->counts.reads_confirmed++;
@@ -165,7 +178,9 @@ void node_read_confirmed(struct node *node)
 {
     struct world *world = node->world;
     unsigned series = world_below(world, WORLD_SERIES);
-    uint32_t shard_id = world_shard_of(world, series);
+    uint32_t shard_id = node_shard_of(node, series);
+    if (node_is_behind(node, shard_id))
+        return;
     struct replica *replica = replica_table_hold(node->table, shard_id);
     if (replica == NULL)
         return;
@@ -174,6 +189,7 @@ void node_read_confirmed(struct node *node)
     confirming->confirm.done = confirmed;
     confirming->replica = replica;
     confirming->shard_id = shard_id;
+    confirming->splits = cluster_board_splits(node->board, shard_id);
     confirming->expected =
         (struct expected){node,
                           series,

@@ -14,10 +14,12 @@ bool node_is_rotting(const struct node *node)
 
 /* --- Flipped --------------------------------------------------------------------------------- */
 
+/* Shards that are split share files. */
 static struct flipped_bit *find_flipped(struct world *world, const char *path)
 {
-    for (size_t i = 0; i < world->flipped_count; i++)
-        if (strcmp(world->flipped[i].path, path) == 0)
+    uint64_t file = simulated_disk_file(&world->rotting->disk, path);
+    for (size_t i = 0; file != 0 && i < world->flipped_count; i++)
+        if (world->flipped[i].file == file)
             return &world->flipped[i];
     return NULL;
 }
@@ -38,36 +40,42 @@ void world_rot(struct world *world)
     if (path == NULL || size == 0 || find_flipped(world, path) != NULL)
         return;
     struct flipped_bit *flipped = &world->flipped[world->flipped_count++];
-    snprintf(flipped->path, sizeof flipped->path, "%s", path);
+    flipped->file = simulated_disk_file(&node->disk, path);
     flipped->bit = simulated_disk_choose_bit(&node->disk, path);
     flipped->was = simulated_disk_bit(&node->disk, path, flipped->bit);
-    simulated_disk_flip(&node->disk, flipped->path, flipped->bit);
+    simulated_disk_flip(&node->disk, path, flipped->bit);
     world->counts.bits_flipped++;
 }
 
-static bool bring_copy(struct node *node, const struct flipped_bit *flipped)
+/* A path of the file; NULL: it is gone, or was mended. */
+static const char *find_rotten(const struct world *world, const struct flipped_bit *flipped)
 {
-    int is = simulated_disk_bit(&node->disk, flipped->path, flipped->bit);
-    if (is < 0 || is == flipped->was)
-        return false; /* it is gone, or was fetched */
-    simulated_disk_flip(&node->disk, flipped->path, flipped->bit);
+    struct simulated_disk *disk = &world->rotting->disk;
+    const char *path = simulated_disk_path(disk, flipped->file);
+    bool is_sound = path == NULL || simulated_disk_bit(disk, path, flipped->bit) == flipped->was;
+    return is_sound ? NULL : path;
+}
+
+static bool bring_copy(struct world *world, const struct flipped_bit *flipped)
+{
+    const char *path = find_rotten(world, flipped);
+    if (path == NULL)
+        return false;
+    simulated_disk_flip(&world->rotting->disk, path, flipped->bit);
     return true;
 }
 
 void world_bring_copies(struct world *world)
 {
     for (size_t i = 0; i < world->flipped_count; i++)
-        world->copies_brought += bring_copy(world->rotting, &world->flipped[i]);
+        world->copies_brought += bring_copy(world, &world->flipped[i]);
 }
 
 bool world_has_rot(struct world *world)
 {
-    for (size_t i = 0; i < world->flipped_count; i++) {
-        const struct flipped_bit *flipped = &world->flipped[i];
-        int is = simulated_disk_bit(&world->rotting->disk, flipped->path, flipped->bit);
-        if (is >= 0 && is != flipped->was)
+    for (size_t i = 0; i < world->flipped_count; i++)
+        if (find_rotten(world, &world->flipped[i]) != NULL)
             return true;
-    }
     return false;
 }
 
@@ -79,7 +87,7 @@ bool world_mend_named(struct world *world, struct node *node, const struct error
     char path[DISK_PATH_MAX + 1];
     snprintf(path, sizeof path, "%.*s", (int)strcspn(start + 1, "'"), start + 1);
     struct flipped_bit *flipped = find_flipped(world, path);
-    if (flipped == NULL || !bring_copy(node, flipped))
+    if (flipped == NULL || !bring_copy(world, flipped))
         return false;
     world->counts.starts_refused++;
     return true;
@@ -131,10 +139,15 @@ static bool nothing_is_out(struct world *world)
 /* A replica that missed much takes over files while they are read. */
 void world_find_rot(struct world *world)
 {
-    enum { TIMES = 2, PATIENCE_MS = 60000 };
+    /* What a freeze needs may be had from nobody, as others have done with it: all that was asked
+     * of the shard waits then. It is tried once a minute. */
+    enum { TIMES = 2, PATIENCE_MS = 60000, PATIENCE_WITH_COPIES_MS = 90000 };
     for (int i = 0; i < TIMES && world->rotting != NULL; i++) {
         world_scrub(world);
-        if (!world_await(world, nothing_is_out, PATIENCE_MS))
+        if (world_await(world, nothing_is_out, PATIENCE_MS))
+            continue;
+        world_bring_copies(world);
+        if (!world_await(world, nothing_is_out, PATIENCE_WITH_COPIES_MS))
             world_fail(world, "files are read without end");
     }
     world->rot_is_over = true;

@@ -125,6 +125,7 @@ static struct world *world_create(uint64_t seed, const struct world_options *opt
     world->founders = options->nodes != 0 ? options->nodes : 3 + world_below(world, 3);
     world->shard_count =
         options->shards != 0 ? (uint32_t)options->shards : 1 + world_below(world, 4);
+    world->founding_shards = world->shard_count;
     static const uint32_t MESSAGE_FAULTS[] = {0, 2, 20, 60};
     world->message_faults_per_thousand = MESSAGE_FAULTS[world_below(world, 4)];
     world_make_series(world);
@@ -275,6 +276,11 @@ static void run(struct world *world)
 /* --- Counts ---------------------------------------------------------------------------------- */
 
 static const char *const COUNT_NAMES[] = {
+    "versions_raised",
+    "splits",
+    "moved",
+    "deletions_moved",
+    "unreadable_by_splits",
     "writes",
     "writes_acknowledged",
     "writes_given_up",

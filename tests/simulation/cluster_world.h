@@ -28,6 +28,7 @@
 #include "meta/meta.h"
 #include "offered_samples.h"
 #include "routing/routing.h"
+#include "shard/slots.h"
 #include "simulated_environment.h"
 #include "simulated_network.h"
 #include "simulated_seeds.h"
@@ -36,7 +37,7 @@
 
 enum {
     WORLD_NODES_MAX = 10,
-    WORLD_SHARDS_MAX = 8,
+    WORLD_SHARDS_MAX = 16,
     WORLD_SERIES = 48,
     WORLD_IDS_MAX = 64, /* node ids of a run */
     WORLD_FLIPS_MAX = 64,
@@ -127,6 +128,7 @@ struct world_series {
 
 /* Everything that must happen over many seeds; all of them numbers of one size. */
 struct world_counts {
+    uint64_t versions_raised, splits, moved, deletions_moved, unreadable_by_splits;
     uint64_t writes, writes_acknowledged, writes_given_up, writes_twice, attempts;
     uint64_t samples_acknowledged, samples_refused, ids_stale;
     uint64_t kills, power_failures, crashes_in_operation, stops, starts;
@@ -194,7 +196,7 @@ struct world_options {
 };
 
 struct flipped_bit {
-    char path[DISK_PATH_MAX + 1];
+    uint64_t file; /* its number, under whatever names */
     uint64_t bit;
     int was; /* before */
 };
@@ -208,7 +210,8 @@ struct world {
     struct node nodes[WORLD_NODES_MAX];
     size_t node_count; /* machines so far */
     size_t founders;
-    uint32_t shard_count;
+    uint32_t founding_shards, shard_count; /* shards are split */
+    uint32_t splits_asked;
     uint32_t message_faults_per_thousand;
     bool apart[WORLD_NODES_MAX][WORLD_NODES_MAX]; /* [from][to]: stalled on purpose */
 
@@ -287,6 +290,10 @@ void node_medium_init(struct node *node);
 void world_look_at_groups(struct world *world);
 void world_forget_leaders(struct world *world);
 
+/* Whether all founders of those that were split off have a replica of it: one that was down then
+ * makes it later, or is replaced. */
+bool world_children_are_whole(struct world *world);
+
 /* --- cluster_writes.c ------------------------------------------------------------------------- */
 
 void world_make_series(struct world *world);
@@ -294,7 +301,12 @@ void client_write(struct world *world, struct node *node);
 void node_forget_series(struct node *node);
 void time_list_add(struct time_list *list, int64_t time_ms);
 
-uint32_t world_shard_of(const struct world *world, unsigned series);
+/* The slots as the node knows them; as formation has them while it knows nothing. */
+void node_slots(const struct node *node, struct slot_map *map_out);
+uint32_t node_shard_of(const struct node *node, unsigned series);
+
+/* Whether it has heard that the shard was split, and not yet into what: it answers no query. */
+bool node_is_behind(const struct node *node, uint32_t shard_id);
 
 /* --- cluster_deletions.c ---------------------------------------------------------------------- */
 

@@ -37,6 +37,7 @@ struct part {
     struct client *client;
     struct arena *arena;
     uint32_t shard_id;
+    uint32_t splits;                       /* of it, as its node knew when it was sent */
     uint64_t began_at;                     /* a moment */
     unsigned series_of[SAMPLES_PER_WRITE]; /* of new_series */
     uint32_t places[SAMPLES_PER_WRITE];    /* [count] in samples; the shard reorders its columns */
@@ -55,12 +56,37 @@ void time_list_add(struct time_list *list, int64_t time_ms)
     list->times_ms[list->count++] = time_ms;
 }
 
-uint32_t world_shard_of(const struct world *world, unsigned series)
+/* --- Slots ----------------------------------------------------------------------------------- */
+
+void node_slots(const struct node *node, struct slot_map *map_out)
+{
+    struct cluster_view *view = cluster_board_view(node->board);
+    size_t count = 0;
+    slot_map_init(map_out, node->world->founding_shards); /* as formation has it */
+    if (view != NULL)
+        (void)cluster_state_shards(cluster_view_state(view), &count);
+    if (count > 0)
+        cluster_board_slots(node->board, cluster_view_state(view), map_out->shards);
+    cluster_view_unref(view);
+}
+
+uint32_t node_shard_of(const struct node *node, unsigned series)
 {
     struct slot_map map;
-    slot_map_init(&map, world->shard_count); /* as formation has it */
-    return slot_map_shard(&map, world->series[series].slot);
+    node_slots(node, &map);
+    return slot_map_shard(&map, node->world->series[series].slot);
 }
+
+bool node_is_behind(const struct node *node, uint32_t shard_id)
+{
+    struct cluster_view *view = cluster_board_view(node->board);
+    uint32_t children =
+        view == NULL ? 0 : cluster_state_count_children(cluster_view_state(view), shard_id);
+    cluster_view_unref(view);
+    return children < cluster_board_splits(node->board, shard_id);
+}
+
+/* --- Series ---------------------------------------------------------------------------------- */
 
 void world_make_series(struct world *world)
 {
@@ -114,6 +140,7 @@ static struct part *part_create(struct client *client, uint32_t shard_id)
     part->client = client;
     part->arena = arena;
     part->shard_id = shard_id;
+    part->splits = cluster_board_splits(client->node->board, shard_id);
     part->began_at = ++client->world->moment;
     simulated_write_init(&part->write.write, arena, SAMPLES_PER_WRITE);
     return part;
@@ -244,6 +271,14 @@ static void learn(struct part *part)
     part->client->world->counts.ids_stale += write->stale_count;
 }
 
+/* It was answered that its slots are another shard's. */
+static bool was_moved(const struct part *part)
+{
+    const struct client *client = part->client;
+    return part->write.error.code != ERROR_NONE && node_is_there(client) &&
+           cluster_board_splits(client->node->board, part->shard_id) > part->splits;
+}
+
 static void part_done(struct replica_write *base)
 {
     struct part *part = (struct part *)base; /* its first member */
@@ -251,6 +286,7 @@ static void part_done(struct replica_write *base)
     if (base->error.code != ERROR_NONE && base->error.code != ERROR_UNAVAILABLE &&
         !client->node->disk.crashed)
         world_fail(client->world, "%s: %s", client->node->name, base->error.message);
+    client->world->counts.moved += was_moved(part);
     bool is_stored = base->error.code == ERROR_NONE && node_is_there(client);
     if (is_stored)
         learn(part);
@@ -278,9 +314,11 @@ static void send(struct client *client)
 {
     struct world *world = client->world;
     struct part *parts[WORLD_SHARDS_MAX] = {NULL};
+    struct slot_map map;
+    node_slots(client->node, &map);
     client->failed = false;
     for (uint32_t i = 0; i < SAMPLES_PER_WRITE; i++) {
-        uint32_t shard = world_shard_of(world, client->samples[i].series);
+        uint32_t shard = slot_map_shard(&map, world->series[client->samples[i].series].slot);
         if (client->stored[i])
             continue;
         if (parts[shard] == NULL)
@@ -288,7 +326,7 @@ static void send(struct client *client)
         part_add(parts[shard], i);
     }
     client->outstanding = 1;
-    for (uint32_t shard = 0; shard < world->shard_count; shard++) {
+    for (uint32_t shard = 0; shard < WORLD_SHARDS_MAX; shard++) {
         if (parts[shard] == NULL)
             continue;
         client->outstanding++;

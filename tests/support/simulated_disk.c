@@ -166,6 +166,7 @@ size_t simulated_sector_count(uint64_t size)
 static struct simulated_node *node_create(struct simulated_disk *disk)
 {
     struct simulated_node *node = simulated_allocate(sizeof *node);
+    node->number = ++disk->last_file;
     node->next = disk->nodes;
     disk->nodes = node;
     return node;

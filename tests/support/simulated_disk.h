@@ -65,6 +65,7 @@ struct simulated_disk {
     struct simulated_name *lost_directories;             /* of the crash in progress */
     size_t lost_count, lost_capacity;
     size_t open_files;
+    uint64_t last_file;
     bool crashed;
 };
 
@@ -100,6 +101,11 @@ uint64_t simulated_disk_choose_bit(struct simulated_disk *disk, const char *path
 /* A file whose path starts with `prefix`, chosen by the seed; NULL when there is none. */
 const char *simulated_disk_choose(struct simulated_disk *disk, const char *prefix,
                                   uint64_t *size_bytes_out);
+
+/* The number of the file that has this path, the same under all its names and never another's; 0:
+ * there is none. And a path of it; NULL: it has none any more. */
+uint64_t simulated_disk_file(struct simulated_disk *disk, const char *path);
+const char *simulated_disk_path(const struct simulated_disk *disk, uint64_t file);
 
 uint64_t simulated_disk_used_bytes(const struct simulated_disk *disk);
 

@@ -225,6 +225,20 @@ const char *simulated_disk_choose(struct simulated_disk *disk, const char *prefi
     return chosen->path;
 }
 
+uint64_t simulated_disk_file(struct simulated_disk *disk, const char *path)
+{
+    const struct simulated_node *node = simulated_node_find(disk, path);
+    return node == NULL ? 0 : node->number;
+}
+
+const char *simulated_disk_path(const struct simulated_disk *disk, uint64_t file)
+{
+    for (size_t i = 0; i < disk->name_count; i++)
+        if (disk->names[i].node->number == file)
+            return disk->names[i].path;
+    return NULL;
+}
+
 /* --- Release --------------------------------------------------------------------------------- */
 
 void simulated_disk_clear(struct simulated_disk *disk)

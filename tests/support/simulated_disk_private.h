@@ -15,6 +15,7 @@ struct simulated_node {
     uint8_t *durable;            /* [size]; zero where the file was shorter */
     uint8_t *dirty;              /* one byte a sector: written since the last sync */
     uint64_t size, capacity, durable_size;
+    uint64_t number; /* of all files since the disk was new, from 1 */
     uint32_t open_count;
     bool is_directory;
     bool marked;

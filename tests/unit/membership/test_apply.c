@@ -244,6 +244,8 @@ static void a_split_moves_slots_to_a_new_shard(void **unused)
     assert_int_equal(cluster_state_find_shard(state, 0)->generation, 2);
     assert_int_equal(cluster_state_find_shard(state, 4)->slot_count, 517);
     assert_int_equal(cluster_state_find_shard(state, 4)->parent, 0);
+    assert_int_equal(cluster_state_count_children(state, 0), 1);
+    assert_int_equal(cluster_state_count_children(state, 4), 0);
     assert_int_equal(cluster_state_shard_of(state, 9), 0);
     assert_int_equal(cluster_state_shard_of(state, 10), 4);
     assert_int_equal(cluster_state_shard_of(state, 15), 0);
