@@ -146,10 +146,47 @@ static enum error_code source_select(struct series_source *self,
     return ERROR_NONE;
 }
 
+/* --- Finding all but series ------------------------------------------------------------------ */
+
+/* Takes what another node answered for a shard. */
+typedef enum error_code add_answer(struct asking *asking, const struct exchange_answer *answer,
+                                   struct error *error);
+
+static enum error_code find_once(struct asking *asking, const struct fanout_source *source,
+                                 const struct series_request *request, enum question_kind kind,
+                                 add_answer *add, struct error *error)
+{
+    asking->exemplar_count = 0;
+    enum error_code code = begin(asking, source, request, kind, error);
+    if (code != ERROR_NONE)
+        return code;
+    code = exchange_run(asking->exchange, error);
+    for (size_t i = 0; code == ERROR_NONE && i < asking->shard_count; i++) {
+        const struct exchange_answer *answer = &exchange_answers(asking->exchange)[i];
+        if (!answer->is_local)
+            code = add(asking, answer, error);
+    }
+    exchange_close(asking->exchange);
+    return code;
+}
+
+/* Texts that were found before a shard was split are right all the same. */
+static enum error_code find(struct asking *asking, const struct fanout_source *source,
+                            const struct series_request *request, enum question_kind kind,
+                            add_answer *add, struct error *error)
+{
+    enum error_code code;
+    do
+        code = find_once(asking, source, request, kind, add, error);
+    while (code != ERROR_NONE &&
+           exchange_again(source->fanout, &asking->tries, request->canceled, error));
+    return code == ERROR_NONE ? code : error->code;
+}
+
 /* --- Names and values ------------------------------------------------------------------------ */
 
 /* What other nodes sent stays in the request's arena, as the set's texts shall. */
-static enum error_code add_texts(const struct asking *asking, const struct exchange_answer *answer,
+static enum error_code add_texts(struct asking *asking, const struct exchange_answer *answer,
                                  struct error *error)
 {
     for (struct answer_frame *frame = answer->first; frame != NULL; frame = frame->next) {
@@ -164,42 +201,13 @@ static enum error_code add_texts(const struct asking *asking, const struct excha
     return ERROR_NONE;
 }
 
-static enum error_code find_texts_once(struct asking *asking, const struct fanout_source *source,
-                                       const struct series_request *request,
-                                       enum question_kind kind, struct error *error)
-{
-    enum error_code code = begin(asking, source, request, kind, error);
-    if (code != ERROR_NONE)
-        return code;
-    code = exchange_run(asking->exchange, error);
-    for (size_t i = 0; code == ERROR_NONE && i < asking->shard_count; i++) {
-        const struct exchange_answer *answer = &exchange_answers(asking->exchange)[i];
-        if (!answer->is_local)
-            code = add_texts(asking, answer, error);
-    }
-    exchange_close(asking->exchange);
-    return code;
-}
-
-/* What was found before a shard was split is right all the same. */
-static enum error_code find_texts(struct asking *asking, const struct fanout_source *source,
-                                  const struct series_request *request, enum question_kind kind,
-                                  struct error *error)
-{
-    enum error_code code;
-    do
-        code = find_texts_once(asking, source, request, kind, error);
-    while (code != ERROR_NONE &&
-           exchange_again(source->fanout, &asking->tries, request->canceled, error));
-    return code == ERROR_NONE ? code : error->code;
-}
-
 static enum error_code source_label_names(struct series_source *self,
                                           const struct series_request *request,
                                           struct text_set *names, struct error *error)
 {
     struct asking asking = {.texts = names};
-    return find_texts(&asking, (struct fanout_source *)self, request, QUESTION_LABEL_NAMES, error);
+    return find(&asking, (struct fanout_source *)self, request, QUESTION_LABEL_NAMES, add_texts,
+                error);
 }
 
 static enum error_code source_label_values(struct series_source *self,
@@ -207,7 +215,8 @@ static enum error_code source_label_values(struct series_source *self,
                                            struct text_set *values, struct error *error)
 {
     struct asking asking = {.texts = values, .question.name = name};
-    return find_texts(&asking, (struct fanout_source *)self, request, QUESTION_LABEL_VALUES, error);
+    return find(&asking, (struct fanout_source *)self, request, QUESTION_LABEL_VALUES, add_texts,
+                error);
 }
 
 /* --- Exemplars ------------------------------------------------------------------------------- */
@@ -230,37 +239,16 @@ static enum error_code add_exemplars(struct asking *asking, const struct exchang
     return ERROR_NONE;
 }
 
-static enum error_code find_exemplars(struct asking *asking, const struct fanout_source *source,
-                                      const struct series_request *request, struct error *error)
-{
-    asking->exemplar_count = 0;
-    enum error_code code = begin(asking, source, request, QUESTION_EXEMPLARS, error);
-    if (code != ERROR_NONE)
-        return code;
-    code = exchange_run(asking->exchange, error);
-    for (size_t i = 0; code == ERROR_NONE && i < asking->shard_count; i++) {
-        const struct exchange_answer *answer = &exchange_answers(asking->exchange)[i];
-        if (!answer->is_local)
-            code = add_exemplars(asking, answer, error);
-    }
-    exchange_close(asking->exchange);
-    return code;
-}
-
 static enum error_code source_exemplars(struct series_source *self,
                                         const struct series_request *request,
                                         struct series_exemplars **series_out, size_t *count_out,
                                         struct error *error)
 {
-    const struct fanout_source *source = (const struct fanout_source *)self;
     struct asking asking = {0};
-    enum error_code code;
-    do
-        code = find_exemplars(&asking, source, request, error);
-    while (code != ERROR_NONE &&
-           exchange_again(source->fanout, &asking.tries, request->canceled, error));
+    enum error_code code = find(&asking, (struct fanout_source *)self, request, QUESTION_EXEMPLARS,
+                                add_exemplars, error);
     if (code != ERROR_NONE)
-        return error->code;
+        return code;
     *series_out = asking.exemplars;
     *count_out = asking.exemplar_count;
     return ERROR_NONE;
