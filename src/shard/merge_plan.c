@@ -32,6 +32,8 @@ enum {
     WRITER_BYTES_A_SERIES = 128,
     WRITER_BYTES_A_CHUNK = 8,
     WRITER_BYTES_MAX = 1 << 30,
+    /* Of one level that parts without blocks are merged into, the newest. */
+    LEVEL_WINDOWS_MAX = 512,
     /* Samples of windows that one merge takes besides the first, so that it ends in minutes. */
     MERGE_SAMPLES_MAX = 1 << 30,
 };
@@ -397,6 +399,92 @@ static enum error_code take_level(const struct groups *groups, int64_t length_ms
     return ERROR_NONE;
 }
 
+/* --- Parts of long ago ---------------------------------------------------------------------- */
+
+/* What the parts of a plan have. */
+struct taken {
+    int64_t first_ms;
+    int64_t last_ms;
+    uint64_t series; /* at most */
+    uint64_t samples;
+};
+
+static struct taken taken_of(const struct shard *shard, const struct merge_plan *plan)
+{
+    struct taken taken = {.first_ms = INT64_MAX, .last_ms = INT64_MIN};
+    for (size_t i = 0; i < shard->part_count; i++) {
+        const struct manifest_part *part = &shard->parts[i].described;
+        if (!plan->parts[i])
+            continue;
+        if (part_from(part) < taken.first_ms)
+            taken.first_ms = part_from(part);
+        if (part->summary.max_time_ms > taken.last_ms)
+            taken.last_ms = part->summary.max_time_ms;
+        taken.series += part->summary.series_count;
+        taken.samples += part->summary.sample_count;
+    }
+    uint64_t alive = shard_series_count(shard);
+    if (taken.series > alive)
+        taken.series = alive;
+    return taken;
+}
+
+static bool level_fits(const struct taken *taken, int64_t length_ms)
+{
+    uint64_t windows = (uint64_t)(length_ms / BLOCK_CHUNK_WINDOW_MS);
+    uint64_t chunks = taken->series * windows + taken->samples / CHUNK_SAMPLES_MAX;
+    return taken->series * WRITER_BYTES_A_SERIES + chunks * WRITER_BYTES_A_CHUNK <=
+           WRITER_BYTES_MAX;
+}
+
+/* Whether parts of the plan have samples in the window, as far as is known, and blocks that stay
+ * have none. */
+static bool is_of_parts_alone(const struct shard *shard, const struct merge_plan *plan,
+                              const struct merge_window *window)
+{
+    for (size_t i = 0; i < shard->block_count; i++) {
+        const struct manifest_block *block = &shard->blocks[i].described;
+        if (!plan->blocks[i] && block->window_start_ms < window->end_ms &&
+            window->start_ms < block->window_end_ms)
+            return false;
+    }
+    for (size_t i = 0; i < shard->part_count; i++) {
+        const struct manifest_part *part = &shard->parts[i].described;
+        if (plan->parts[i] && part_from(part) < window->end_ms &&
+            part->summary.max_time_ms >= window->start_ms)
+            return true;
+    }
+    return false;
+}
+
+/* Long windows that are over, and have nothing but what is in parts (it was sent later), become one
+ * block at once: many of two hours would be merged again, and cost queries more until then. */
+static enum error_code widen(const struct shard *shard, int64_t now_ms, struct merge_plan *plan,
+                             struct error *error)
+{
+    struct taken taken = taken_of(shard, plan);
+    enum error_code code = ERROR_NONE;
+    for (size_t i = sizeof LEVELS_MS / sizeof LEVELS_MS[0]; i-- > 0;) {
+        int64_t length_ms = LEVELS_MS[i];
+        if (!level_is_allowed(shard, length_ms) || !level_fits(&taken, length_ms))
+            continue;
+        int64_t last_ms = merge_late_before(now_ms);
+        if (last_ms > plan->cutoff_ms)
+            last_ms = plan->cutoff_ms;
+        if (last_ms > taken.last_ms + length_ms)
+            last_ms = taken.last_ms + length_ms;
+        int64_t end_ms = last_ms / length_ms * length_ms;
+        for (size_t count = 0; code == ERROR_NONE && count < LEVEL_WINDOWS_MAX &&
+                               end_ms > taken.first_ms && end_ms >= length_ms;
+             count++, end_ms -= length_ms) {
+            struct merge_window window = {end_ms - length_ms, end_ms};
+            if (is_of_parts_alone(shard, plan, &window))
+                code = add_wide(plan, window.start_ms, window.end_ms, error);
+        }
+    }
+    return code;
+}
+
 /* --- Plan --------------------------------------------------------------------------------- */
 
 static enum error_code plan_blocks(const struct shard *shard, enum merge_wish wish, int64_t now_ms,
@@ -422,6 +510,15 @@ static enum error_code plan_blocks(const struct shard *shard, enum merge_wish wi
     return code;
 }
 
+static enum error_code plan_parts(const struct shard *shard, int64_t now_ms,
+                                  struct merge_plan *plan, struct error *error)
+{
+    enum error_code code = meet_blocks(shard, plan, error);
+    if (code == ERROR_NONE)
+        code = widen(shard, now_ms, plan, error);
+    return code;
+}
+
 enum error_code merge_plan_make(const struct shard *shard, enum merge_wish wish, int64_t now_ms,
                                 struct merge_plan *plan_out, struct error *error)
 {
@@ -436,7 +533,7 @@ enum error_code merge_plan_make(const struct shard *shard, enum merge_wish wish,
     if (code == ERROR_NONE)
         take_parts(shard, wish, now_ms, &plan);
     if (code == ERROR_NONE)
-        code = plan.part_count > 0 ? meet_blocks(shard, &plan, error)
+        code = plan.part_count > 0 ? plan_parts(shard, now_ms, &plan, error)
                                    : plan_blocks(shard, wish, now_ms, &plan, error);
     if (code != ERROR_NONE) {
         merge_plan_clear(&plan);

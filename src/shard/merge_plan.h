@@ -4,7 +4,8 @@
  * The life of a block: parts of a window that is over become its block of two hours. Late parts
  * become blocks of their own beside the ones that are there (overlays), which enter them when they
  * have come to a tenth of them, are many, or a day old. Blocks of twelve, then of forty-eight hours
- * follow when a window is quiet.
+ * follow when a window is quiet; where such a window is over and has no block yet, as after an
+ * import, its parts become one at once.
  */
 #ifndef SHARD_MERGE_PLAN_H
 #define SHARD_MERGE_PLAN_H

@@ -156,12 +156,16 @@ static void a_merge_that_finds_no_room_waits_and_is_tried_again(void **state)
 
 /* --- Longer blocks -------------------------------------------------------------------------- */
 
+/* Minutes of a day of which the first twelve hours are not merged into one block at once: the last
+ * of them are still being frozen, as far as who merges can tell. */
+enum { TWELVE_HOURS_ALMOST_OVER = 12 * 60 + 10 };
+
 static void quiet_windows_become_longer_blocks_with_the_same_content(void **state)
 {
     (void)state;
     struct harness *harness = harness_create(63);
-    const size_t minutes = 13 * 60;
-    harness_set_time(harness, LONG_AGO_MS + 13 * HOUR_MS);
+    const size_t minutes = TWELVE_HOURS_ALMOST_OVER;
+    harness_set_time(harness, LONG_AGO_MS + (int64_t)minutes * 60000);
     harness_fill(harness, 3, LONG_AGO_MS, minutes);
     harness_flush(harness);
     assert_int_equal(harness_statistics(harness).block_count, 7);
@@ -187,15 +191,41 @@ static void quiet_windows_become_longer_blocks_with_the_same_content(void **stat
     harness_destroy(harness);
 }
 
+static void parts_of_long_ago_become_long_blocks_at_once(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(67);
+    const size_t minutes = 63 * 60;
+    harness_set_time(harness, LONG_AGO_MS + 63 * HOUR_MS);
+    harness_fill(harness, 2, LONG_AGO_MS, minutes);
+    harness_flush(harness);
+    /* Forty-eight hours, twelve, and two of those that are under way. */
+    assert_int_equal(harness_statistics(harness).block_count, 4);
+    const struct manifest_block *first = &harness->shard->blocks[0].described;
+    assert_true(first->window_end_ms - first->window_start_ms == 48 * HOUR_MS);
+    harness_expect_fill(harness, 2, LONG_AGO_MS, minutes);
+
+    /* Beside blocks there are overlays of two hours, as ever. */
+    write_one(harness, 1, LONG_AGO_MS + 30 * HOUR_MS + 500, 5);
+    harness_flush(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 5);
+    assert_int_equal(harness_count(harness, 1), minutes + 1);
+
+    harness_restart(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 5);
+    harness_expect_fill(harness, 1, LONG_AGO_MS, minutes);
+    harness_destroy(harness);
+}
+
 enum copying { COPIED, ENCODED_ANEW };
 
-/* Thirteen hours of three series, as a block of twelve and one of two. A deletion of nothing has
- * merges decode what they read. */
+/* Twelve hours and some of three series, as a block of twelve and one of two. A deletion of nothing
+ * has merges decode what they read. */
 static struct harness *make_long_block(enum copying copying)
 {
     struct harness *harness = harness_create(65);
-    harness_set_time(harness, LONG_AGO_MS + 13 * HOUR_MS);
-    harness_fill(harness, 3, LONG_AGO_MS, 13 * 60);
+    harness_set_time(harness, LONG_AGO_MS + TWELVE_HOURS_ALMOST_OVER * INT64_C(60000));
+    harness_fill(harness, 3, LONG_AGO_MS, TWELVE_HOURS_ALMOST_OVER);
     harness_freeze(harness);
     for (int level = 0; level < 2; level++) {
         for (unsigned series = 0; copying == ENCODED_ANEW && series < 3; series++)
@@ -425,6 +455,7 @@ int main(void)
         cmocka_unit_test(more_than_eight_overlays_in_one_window_are_too_many),
         cmocka_unit_test(a_merge_that_finds_no_room_waits_and_is_tried_again),
         cmocka_unit_test(quiet_windows_become_longer_blocks_with_the_same_content),
+        cmocka_unit_test(parts_of_long_ago_become_long_blocks_at_once),
         cmocka_unit_test(chunks_that_are_copied_are_those_that_encoding_anew_gives),
         cmocka_unit_test(blocks_stay_short_against_the_retention),
         cmocka_unit_test(a_flush_is_over_when_what_it_merged_is_deleted),
