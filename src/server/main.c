@@ -24,7 +24,7 @@ static const char USAGE[] =
     "gnomon - clustered, Prometheus-compatible metrics storage\n"
     "\n"
     "  gnomon serve [--config FILE] [--NAME=VALUE ...]   run a node\n"
-    "  gnomon check config [--config FILE] [--NAME=VALUE ...]\n"
+    "  gnomon check config [FILE] [--NAME=VALUE ...]\n"
     "                                                    check settings and print them\n"
     "  gnomon check web-config FILE                      check a file for http.web_config\n"
     "  gnomon cluster status|drain|remove|...            look at a cluster, change it (--help)\n"
@@ -79,6 +79,24 @@ static int serve(int count, char **arguments)
     return 0;
 }
 
+/* A file may stand alone here, as promtool and others take it. */
+static enum error_code load_checked(int count, char **arguments, struct settings *settings_out,
+                                    struct error *error)
+{
+    char **all = calloc((size_t)count + 2, sizeof *all);
+    bool is_file = count > 0 && arguments[0][0] != '-';
+    char flag[] = "--config";
+    if (all == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "settings");
+    if (is_file)
+        all[0] = flag;
+    for (int i = 0; i < count; i++)
+        all[i + is_file] = arguments[i];
+    enum error_code code = settings_load(count + is_file, all, settings_out, error);
+    free(all);
+    return code;
+}
+
 static int check_config(int count, char **arguments)
 {
     struct settings settings;
@@ -88,7 +106,7 @@ static int check_config(int count, char **arguments)
     struct tls_context *tls;
     if (is_help(count, arguments))
         return settings_help("check config");
-    if (settings_load(count, arguments, &settings, &error) != ERROR_NONE ||
+    if (load_checked(count, arguments, &settings, &error) != ERROR_NONE ||
         node_load_web_config(&settings, &config, &error) != ERROR_NONE ||
         node_open_tls(&settings, config, &tls, &error) != ERROR_NONE)
         return fail(&error);

@@ -270,6 +270,17 @@ class Settings(harness.IntegrationTest):
             self.assertEqual((shown.returncode, shown.stderr), (0, ""), words)
             self.assertIn("gnomon " + words.split(" ")[0], shown.stdout, words)
 
+    def test_a_file_is_checked_with_and_without_its_flag(self):
+        path = os.path.join(self.folder, "gnomon.yaml")
+        for written, status, words in (("http:\n  listen: 127.0.0.1:1234\n", 0, "127.0.0.1:1234"),
+                                       ("http:\n  lisen: 127.0.0.1:1234\n", 1, "http.listen")):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(written)
+            for arguments in ([path], ["--config", path], [path, "--threads=1"]):
+                outcome = run("check", "config", *arguments)
+                self.assertEqual(outcome.returncode, status, arguments)
+                self.assertIn(words, outcome.stdout + outcome.stderr)
+
     def test_wrong_settings_are_errors_that_help(self):
         cases = [
             (["--storage.retntion=1d"], "did you mean 'storage.retention'"),
