@@ -89,7 +89,7 @@ static void crash_or_start(struct world *world)
         return;
     if (!node->is_alive)
         node_start(node);
-    else if (world_chance(world, 20))
+    else if (world_chance(world, 20) && !node->disk.crashed) /* by itself, just now */
         node_stop(node);
     else if (world_chance(world, 50))
         node_crash(node);
