@@ -163,7 +163,8 @@ static enum error_code write_metadata(struct freeze_job *job, struct error *erro
 
 static enum error_code sync_directories(struct shard *shard, struct error *error)
 {
-    static const char *const KINDS[] = {"parts", "series", "metadata"};
+    /* Blocks too: a replay takes over what a merge of an earlier life left, names and all. */
+    static const char *const KINDS[] = {"parts", "series", "metadata", "blocks"};
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < sizeof KINDS / sizeof KINDS[0]; i++) {
         char path[SHARD_PATH_MAX];

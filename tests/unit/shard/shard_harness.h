@@ -197,10 +197,10 @@ HARNESS void harness_close(struct harness *harness)
 }
 
 /* Ends and starts again, leading once everything is applied. */
-HARNESS void harness_restart(struct harness *harness)
+/* After harness_close. */
+HARNESS void harness_start(struct harness *harness)
 {
     struct error error;
-    harness_close(harness);
     if (harness_open(harness, &error) != ERROR_NONE)
         fail_msg("%s", error.message);
     shard_replay_begin(harness->shard);
@@ -208,6 +208,12 @@ HARNESS void harness_restart(struct harness *harness)
     shard_replay_end(harness->shard);
     shard_lead(harness->shard);
     harness_run(harness);
+}
+
+HARNESS void harness_restart(struct harness *harness)
+{
+    harness_close(harness);
+    harness_start(harness);
 }
 
 HARNESS void harness_destroy(struct harness *harness)

@@ -154,6 +154,41 @@ static void a_merge_that_finds_no_room_waits_and_is_tried_again(void **state)
     harness_destroy(harness);
 }
 
+/* A follower dies between the renaming of a block and the sync of its folder, and hears after its
+ * next start that the merge is done: it takes the block that it finds. What is frozen then names
+ * it, and outlives a loss of power. */
+static void find_a_block_and_lose_power(uint64_t seed)
+{
+    struct harness *harness = harness_create(seed);
+    struct simulated_disk *disk = &harness->environment->disk;
+    harness_fill(harness, 10, T0, 120);
+    harness_freeze(harness);
+    disk->settings.ignore_sync_directory_of = "blocks";
+    harness_set_time(harness, T0 + WINDOW_MS + HOUR_MS);
+    harness_maintain(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 1);
+    harness_restart(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 1);
+    disk->settings.ignore_sync_directory_of = NULL;
+    write_one(harness, 1, T0 + WINDOW_MS + HOUR_MS, 5);
+    harness_freeze(harness);
+    harness_close(harness);
+    simulated_disk_crash(disk, SIMULATED_POWER_FAILURE);
+    simulated_disk_restart(disk);
+    harness_start(harness);
+    assert_int_equal(harness_statistics(harness).block_count, 1);
+    assert_int_equal(harness_statistics(harness).damaged_files, 0);
+    assert_int_equal(harness_count(harness, 2), 120);
+    harness_destroy(harness);
+}
+
+static void a_block_of_an_earlier_life_is_durable_with_the_next_freeze(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 10; seed++) /* a loss of power spares some names */
+        find_a_block_and_lose_power(seed);
+}
+
 /* --- Longer blocks -------------------------------------------------------------------------- */
 
 /* Minutes of a day of which the first twelve hours are not merged into one block at once: the last
@@ -454,6 +489,7 @@ int main(void)
         cmocka_unit_test(late_samples_wait_when_the_merges_are_behind),
         cmocka_unit_test(more_than_eight_overlays_in_one_window_are_too_many),
         cmocka_unit_test(a_merge_that_finds_no_room_waits_and_is_tried_again),
+        cmocka_unit_test(a_block_of_an_earlier_life_is_durable_with_the_next_freeze),
         cmocka_unit_test(quiet_windows_become_longer_blocks_with_the_same_content),
         cmocka_unit_test(parts_of_long_ago_become_long_blocks_at_once),
         cmocka_unit_test(chunks_that_are_copied_are_those_that_encoding_anew_gives),
