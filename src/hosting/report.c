@@ -13,6 +13,8 @@ enum {
 static void note_disk(struct hosting_loop *loop)
 {
     struct journal_statistics statistics;
+    if (loop->journal_lost)
+        return;
     journal_get_statistics(loop->options.journal, &statistics);
     if (statistics.write_age_us >= SLOW_WRITE_US)
         loop->slow_until_ms = loop_now_ms(loop) + SLOW_FOR_MS;
