@@ -2,9 +2,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "chunk_private.h"
 #include "model/histogram_buckets.h"
 #include "model/sample.h"
-#include "prometheus_chunk.h"
 
 /* --- What fits into one chunk ------------------------------------------------------------------
  */

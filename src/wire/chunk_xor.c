@@ -1,7 +1,7 @@
 /* Chunks of floats (the XOR encoding of Gorilla, with Prometheus' sizes), and where chunks end. */
 #include "base/bytes.h"
+#include "chunk_private.h"
 #include "model/sample.h"
-#include "prometheus_chunk.h"
 
 enum { CHUNK_SAMPLES_MAX = 120 };
 

@@ -1,8 +1,8 @@
 /* The answer as chunks: ChunkedReadResponse of prompb/remote.proto, in frames. */
 #include "base/checksum.h"
-#include "prometheus_chunk.h"
 #include "protobuf_writer.h"
 #include "remote_read_private.h"
+#include "wire/prometheus_chunk.h"
 #include "wire/remote_read.h"
 
 enum { SERIES_CHUNKS = 2 };
