@@ -18,6 +18,7 @@ struct node_client {
     const char
         *ca_path; /* PEM file that the node's certificate is checked by; NULL: the system's */
     long timeout_seconds; /* > 0 */
+    const char *tenant;   /* whose data; NULL: that of who asks */
 };
 
 /*

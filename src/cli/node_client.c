@@ -82,18 +82,31 @@ static bool set_up(CURL *curl, const struct node_client *client, const char *url
     return set;
 }
 
+/* The header of the tenant; NULL: there is none. False when memory is out. */
+static bool set_tenant(CURL *curl, const struct node_client *client, struct curl_slist **headers)
+{
+    char line[256];
+    if (client->tenant == NULL)
+        return true;
+    snprintf(line, sizeof line, "X-Scope-OrgID: %s", client->tenant);
+    *headers = curl_slist_append(NULL, line);
+    return *headers != NULL && curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *headers) == CURLE_OK;
+}
+
 /* `form` NULL: GET. *body_out may be NULL: the answer has none, or it is no JSON. */
 static enum error_code ask(const struct node_client *client, const char *path, const char *form,
                            json_t **body_out, struct error *error)
 {
     char url[URL_BYTES_MAX];
     struct byte_buffer answer = {0};
+    struct curl_slist *headers = NULL;
     enum error_code code;
     int size = snprintf(url, sizeof url, "%s%s", client->url, path);
     if (size < 0 || (size_t)size >= sizeof url)
         return error_set(error, ERROR_INVALID, "the URL is too long");
     CURL *curl = curl_easy_init();
-    if (curl == NULL || !set_up(curl, client, url, form, &answer)) {
+    if (curl == NULL || !set_up(curl, client, url, form, &answer) ||
+        !set_tenant(curl, client, &headers)) {
         code = error_set(error, ERROR_OUT_OF_MEMORY, "request");
     } else {
         CURLcode done = curl_easy_perform(curl);
@@ -104,6 +117,7 @@ static enum error_code ask(const struct node_client *client, const char *path, c
                                             curl_easy_strerror(done));
     }
     curl_easy_cleanup(curl);
+    curl_slist_free_all(headers);
     byte_buffer_clear(&answer);
     return code;
 }

@@ -5,6 +5,7 @@
 
 #include "access/web_config.h"
 #include "base/log.h"
+#include "cli/block_command.h"
 #include "cli/cluster_command.h"
 #include "platform/tls.h"
 
@@ -30,6 +31,9 @@ static const char USAGE[] =
     "  gnomon cluster status|drain|remove|...            look at a cluster, change it (--help)\n"
     "  gnomon block inspect FILE                         what a part, segment or block holds\n"
     "  gnomon block verify FILE                          read all of it, check every checksum\n"
+    "  gnomon block import FOLDER... --to=URL            blocks of Prometheus into a node "
+    "(--help)\n"
+    "  gnomon block export --from=URL --out=FOLDER       a node's samples as such blocks (--help)\n"
     "  gnomon version\n"
     "\n"
     "`gnomon serve --help` lists all settings. Each is also the variable GNOMON_NAME with dots as\n"
@@ -133,6 +137,10 @@ int main(int count, char **arguments)
         return check_config(count - 3, arguments + 3);
     if (is_command(count, arguments, "cluster", NULL))
         return cluster_command(count - 2, arguments + 2);
+    if (is_command(count, arguments, "block", "import"))
+        return block_import_command(count - 3, arguments + 3);
+    if (is_command(count, arguments, "block", "export"))
+        return block_export_command(count - 3, arguments + 3);
     bool asked = is_help(count - 1, arguments + 1) || is_command(count, arguments, "help", NULL);
     if (asked) {
         fputs(USAGE, stdout);

@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass
 
 XOR, HISTOGRAM, FLOAT_HISTOGRAM = 1, 2, 3
+STALE_BITS = 0x7ff0000000000002
 
 
 @dataclass
@@ -86,7 +87,8 @@ def decode(encoding, data):
     count = bits.take(16)
     samples = _floats(bits, count) if encoding == XOR else \
         _histograms(bits, count, encoding == FLOAT_HISTOGRAM)
-    assert bits.left < 8 and bits.take(bits.left) == 0
+    # Prometheus begins a byte before it has a bit for it.
+    assert bits.left <= 8 and bits.take(bits.left) == 0
     return samples
 
 
@@ -139,8 +141,10 @@ def _float_samples(bits, count, sizes):
         if number > 0:
             delta += bits.varbit()
             at += delta
-            for value in values:
-                value.next(bits)
+            for i, value in enumerate(values):
+                # The end of a series, which Prometheus puts behind others, has no buckets.
+                if i < 3 or values[2].bits != STALE_BITS:
+                    value.next(bits)
         floats = [as_float(value.bits) for value in values]
         yield at, floats[0], floats[1], values[2].bits, floats[3:]
 
@@ -158,6 +162,8 @@ def _integer_samples(bits, count, sizes):
             for i in range(len(numbers)):
                 if i == 2:
                     total.next(bits)
+                if i >= 2 and total.bits == STALE_BITS:
+                    break
                 deltas[i] += bits.varbit()
                 numbers[i] += deltas[i]
             if len(numbers) == 2:
