@@ -74,8 +74,11 @@ void tsdb_writer_abandon(struct tsdb_writer *writer)
     if (writer == NULL)
         return;
     struct disk *disk = writer->options.disk;
+    /* Their partial files first: a folder goes when it is empty. */
     file_writer_abandon(writer->file);
+    index_writer_destroy(writer->index);
     writer->file = NULL;
+    writer->index = NULL;
     if (writer->has_folder) {
         for (uint64_t i = 0; i < writer->next_file_number; i++) {
             char name[32];
@@ -110,8 +113,8 @@ static enum error_code begin_file(struct tsdb_writer *writer, struct error *erro
     enum error_code code = finish_file(writer, error);
     if (code == ERROR_NONE && !writer->has_folder) {
         path_in(writer, "chunks", path);
+        writer->has_folder = true; /* or a part of it, if that fails */
         code = disk_make_directory(writer->options.disk, path, error);
-        writer->has_folder = code == ERROR_NONE;
     }
     if (code != ERROR_NONE)
         return code;

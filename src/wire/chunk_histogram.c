@@ -116,8 +116,9 @@ static void put_zero_threshold(struct bit_writer *writer, double threshold)
 {
     enum { EXPONENT_MIN = -242, EXPONENT_MAX = 11, BIAS = 243, ANY = 255 };
     int exponent = 0;
-    double fraction = threshold == 0 ? 0 : frexp(threshold, &exponent);
-    if (threshold == 0) {
+    bool is_zero = double_to_bits(threshold) == 0; /* and not -0 */
+    double fraction = is_zero ? 0 : frexp(threshold, &exponent);
+    if (is_zero) {
         bit_writer_put(writer, 0, 8);
     } else if (fraction == 0.5 && exponent >= EXPONENT_MIN && exponent <= EXPONENT_MAX) {
         bit_writer_put(writer, (uint64_t)(exponent + BIAS), 8);
@@ -142,9 +143,9 @@ static void put_bounds(struct bit_writer *writer, const struct histogram *histog
     static const double SCALE = 1000, SCALED_MAX = 33554430;
     put_unsigned(writer, histogram->custom_bound_count);
     for (uint32_t i = 0; i < histogram->custom_bound_count; i++) {
-        double bound = histogram->custom_bounds[i], scaled = bound * SCALE;
-        if (scaled >= 0 && scaled <= SCALED_MAX && round(scaled) / SCALE == bound) {
-            put_unsigned(writer, (uint64_t)round(scaled) + 1);
+        double bound = histogram->custom_bounds[i], scaled = round(bound * SCALE);
+        if (scaled >= 0 && scaled <= SCALED_MAX && !signbit(bound) && scaled / SCALE == bound) {
+            put_unsigned(writer, (uint64_t)scaled + 1);
         } else {
             bit_writer_put(writer, 0, 1);
             put_double(writer, bound);

@@ -11,6 +11,7 @@
 
 #include "base/checksum.h"
 #include "big_endian.h"
+#include "index_reader.h"
 #include "index_writer.h"
 #include "platform/disk_uring.h"
 #include "scratch_directory.h"
@@ -335,6 +336,86 @@ static void put_series(struct fixture *fixture, const struct plan *plans, size_t
     byte_buffer_clear(&chunk);
 }
 
+/* --- Version 1 ---------------------------------------------------------------------------------
+ */
+
+static void put_checked(struct byte_buffer *file, const struct byte_buffer *content)
+{
+    byte_buffer_append(file, content->bytes, content->size);
+    byte_buffer_big_u32(file, crc32c(0, content->bytes, content->size));
+}
+
+/* Symbols are named by their place in the file; series are not aligned, and are named by theirs. */
+static void an_index_of_version_1_is_read(void **state)
+{
+    static const char *const SYMBOLS[] = {"", "__name__", "down", "up"};
+    struct fixture *fixture = *state;
+    struct byte_buffer file = {0}, content = {0};
+    struct index_reader *reader;
+    struct index_series series;
+    struct error error;
+    uint32_t places[4];
+    uint64_t series_places[2];
+    char text[64];
+    bool found;
+    byte_buffer_big_u32(&file, 0xBAAAD700);
+    byte_buffer_u8(&file, 1);
+    byte_buffer_big_u32(&content, 4);
+    for (size_t i = 0; i < 4; i++) {
+        places[i] = (uint32_t)(file.size + 4 + content.size);
+        byte_buffer_text(&content, text_of(SYMBOLS[i]));
+    }
+    byte_buffer_big_u32(&file, (uint32_t)content.size);
+    put_checked(&file, &content);
+    for (size_t i = 0; i < 2; i++) {
+        byte_buffer_reset(&content);
+        byte_buffer_varint(&content, 1);
+        byte_buffer_varint(&content, places[1]);
+        byte_buffer_varint(&content, places[2 + i]);
+        byte_buffer_varint(&content, 2);
+        byte_buffer_zigzag(&content, -100);
+        byte_buffer_varint(&content, 50);
+        byte_buffer_varint(&content, 8);
+        byte_buffer_varint(&content, 5);
+        byte_buffer_varint(&content, 60);
+        byte_buffer_zigzag(&content, 1000);
+        series_places[i] = file.size;
+        byte_buffer_varint(&file, content.size);
+        put_checked(&file, &content);
+    }
+    uint64_t end = file.size;
+    byte_buffer_reset(&content);
+    const uint64_t sections[] = {5, series_places[0], end, end, end, end};
+    for (size_t i = 0; i < 6; i++)
+        byte_buffer_big_u64(&content, sections[i]);
+    put_checked(&file, &content);
+    put_file(fixture, "index", file.bytes, file.size);
+    assert_int_equal(index_reader_open(&fixture->folder.base, "index", &reader, &error),
+                     ERROR_NONE);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(index_reader_next(reader, fixture->arena, &series, &found, &error),
+                         ERROR_NONE);
+        assert_true(found);
+        assert_string_equal(labels_format(text, sizeof text, series.labels), SYMBOLS[2 + i]);
+        assert_int_equal(series.reference, series_places[i]);
+        assert_int_equal(series.chunk_count, 2);
+        assert_int_equal(series.chunks[0].start_ms, -100);
+        assert_int_equal(series.chunks[0].end_ms, -50);
+        assert_int_equal(series.chunks[1].start_ms, -45);
+        assert_int_equal(series.chunks[1].end_ms, 15);
+        assert_int_equal(series.chunks[1].reference, 1008);
+    }
+    assert_int_equal(index_reader_next(reader, fixture->arena, &series, &found, &error),
+                     ERROR_NONE);
+    assert_false(found);
+    index_reader_close(reader);
+    byte_buffer_clear(&file);
+    byte_buffer_clear(&content);
+}
+
+/* --- Series ------------------------------------------------------------------------------------
+ */
+
 static struct tsdb_block *open_only_series(struct fixture *fixture, struct labels *labels_out)
 {
     struct tsdb_block *block;
@@ -538,6 +619,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_block_without_series_is_not_made, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_given_up_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_series_twice_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_index_of_version_1_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(overlapping_chunks_become_one_sequence, set_up, tear_down),
         cmocka_unit_test_setup_teardown(deleted_samples_are_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(external_labels_are_given_to_the_series, set_up, tear_down),
