@@ -158,6 +158,8 @@ static enum error_code number_symbols(struct index_reader *reader, struct error 
 static bool symbol_of(const struct index_reader *reader, uint64_t reference, struct text *text_out)
 {
     uint64_t offset;
+    if (reader->symbols == NULL)
+        return false; /* an index without the section */
     if (reader->version == 1) {
         if (reference < reader->places[INDEX_SYMBOLS])
             return false;
@@ -168,6 +170,8 @@ static bool symbol_of(const struct index_reader *reader, uint64_t reference, str
         offset = reader->symbol_offsets[reference];
     }
     struct byte_reader bytes = symbols_from(reader, offset);
+    if (bytes.failed)
+        return false;
     *text_out = byte_reader_text(&bytes);
     return !bytes.failed;
 }

@@ -1,5 +1,6 @@
 """Blocks of Prometheus in and out: what a real Prometheus has stored, imported and compared sample by
 sample; and what is exported, read by promtool and served by a real Prometheus."""
+import http.server
 import json
 import os
 import re
@@ -276,12 +277,28 @@ class Blocks(harness.IntegrationTest):
         node.terminate()
 
     def test_an_import_waits_for_the_node(self):
+        """It is told to come again, then there is nobody, then there is a node."""
         blocks, expected = self.make_blocks()
-        port, outcome = harness.free_port(), []
-        thread = threading.Thread(target=lambda: outcome.append(
-            self.run_block("import", blocks, f"--to=http://127.0.0.1:{port}")))
-        thread.start()
-        time.sleep(1.0) # it has been refused once or twice
+        port, outcome, refused = harness.free_port(), [], []
+
+        class Busy(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                refused.append(self.headers["Content-Type"])
+                self.send_response(503 if len(refused) == 1 else 429)
+                self.send_header("Retry-After", "1")
+                self.end_headers()
+
+            def log_message(self, format, *arguments):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", port), Busy) as busy:
+            thread = threading.Thread(target=lambda: outcome.append(
+                self.run_block("import", blocks, f"--to=http://127.0.0.1:{port}")))
+            thread.start()
+            busy.handle_request()
+            busy.handle_request()
+        self.assertEqual(len(refused), 2)
         node = self.start_node("--telemetry.self_write=false", port=port)
         thread.join()
         self.assertEqual(len(outcome), 1)
