@@ -1,5 +1,6 @@
 /* `gnomon block import`: series by series out of blocks, into a node by remote write 2.0. */
 #include <curl/curl.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 
 static const char USAGE[] =
     "gnomon block import FOLDER... --to=URL [--tenant=TENANT] [--match=SELECTOR ...]\n"
-    "                    [--start=TIME] [--end=TIME] [--dry-run] [--retry-for=5m]\n"
+    "                    [--start=TIME] [--end=TIME] [--done=FILE] [--dry-run] [--retry-for=5m]\n"
     "                    [--user=NAME:PASSWORD] [--token-file=FILE] [--ca=FILE]\n"
     "\n"
     "Writes the samples of Prometheus' blocks into a running node by remote write. FOLDER is a\n"
@@ -28,6 +29,9 @@ static const char USAGE[] =
     "  --match=SELECTOR   only series that one of the selectors selects: 'up', '{job=\"node\"}'\n"
     "  --start, --end     only samples in between, both included: 2026-11-22T14:00:00Z, or\n"
     "                     seconds since 1970\n"
+    "  --done=FILE        note blocks that are done, and leave out those that are noted there: "
+    "for\n"
+    "                     going on where an import of the same samples to the same node ended\n"
     "  --dry-run          read and check everything, write nothing\n"
     "  --retry-for        how long to go on while the node does not take a request\n"
     "\n"
@@ -51,6 +55,8 @@ struct import {
     struct byte_buffer body;
     struct arena *arena; /* of the compressed body */
     const char *tenant;  /* of the block */
+    FILE *done;          /* blocks that are done; NULL: they are not noted */
+    char *done_before;   /* what it held at the start; owned */
     size_t block_number; /* from 1 */
     size_t block_count;  /* that are read */
     uint64_t series_count;
@@ -115,8 +121,9 @@ static enum error_code judge(struct import *import, const struct node_outcome *o
     }
     if (outcome->status == 401 || outcome->status == 403)
         return error_set(error, ERROR_INVALID,
-                         "the node wants to know who writes: --user or --token-file (%ld)",
-                         outcome->status);
+                         "the node wants to know who writes, for whom: --user, --token-file, "
+                         "--tenant (%ld: %s)",
+                         outcome->status, outcome->message);
     return error_set(error, ERROR_INVALID, "%s answers %ld: %s", import->options->client.url,
                      outcome->status, outcome->message);
 }
@@ -238,6 +245,60 @@ static enum error_code take_series(struct import *import, struct tsdb_block *blo
     }
 }
 
+/* --- Blocks that are done --------------------------------------------------------------------- */
+
+enum { DONE_LINE_BYTES_MAX = 256 };
+
+static void done_line(const struct import *import, const struct block_source *source,
+                      char line[DONE_LINE_BYTES_MAX])
+{
+    snprintf(line, DONE_LINE_BYTES_MAX, "%s %s\n", source->meta.ulid,
+             import->tenant == NULL ? "-" : import->tenant);
+}
+
+static bool is_done(const struct import *import, const struct block_source *source)
+{
+    char line[DONE_LINE_BYTES_MAX];
+    done_line(import, source, line);
+    return import->done_before != NULL && strstr(import->done_before, line) != NULL;
+}
+
+static enum error_code open_done(struct import *import, struct error *error)
+{
+    const char *path = import->options->done;
+    struct byte_buffer content = {0};
+    char piece[4096];
+    size_t size;
+    if (path == NULL || import->options->is_dry_run)
+        return ERROR_NONE;
+    import->done = fopen(path, "a+e");
+    if (import->done == NULL)
+        return error_set_errno(error, errno, "open '%s'", path);
+    rewind(import->done);
+    while ((size = fread(piece, 1, sizeof piece, import->done)) > 0)
+        byte_buffer_append(&content, piece, size);
+    byte_buffer_u8(&content, '\0');
+    if (ferror(import->done) || content.failed) {
+        byte_buffer_clear(&content);
+        return error_set(error, ERROR_IO, "read '%s'", path);
+    }
+    import->done_before = (char *)content.bytes;
+    return ERROR_NONE;
+}
+
+/* Not when something of it was refused: it may be taken when limits are others. */
+static enum error_code note_done(struct import *import, const struct block_source *source,
+                                 uint64_t refused_before, struct error *error)
+{
+    char line[DONE_LINE_BYTES_MAX];
+    if (import->done == NULL || import->refused_count > refused_before)
+        return ERROR_NONE;
+    done_line(import, source, line);
+    return fputs(line, import->done) >= 0 && fflush(import->done) == 0
+               ? ERROR_NONE
+               : error_set_errno(error, errno, "write '%s'", import->options->done);
+}
+
 /* --- Blocks ----------------------------------------------------------------------------------- */
 
 static void announce(const struct import *import, const struct block_source *source)
@@ -275,12 +336,15 @@ static enum error_code import_block(struct import *import, const struct block_so
                                     struct error *error)
 {
     struct tsdb_block *block = NULL;
+    uint64_t refused_before = import->refused_count;
     import->block_number++;
     enum error_code code = open_stream(import, error);
     if (code == ERROR_NONE)
         code = tsdb_block_open(source->folder, source->path, &block, error);
     if (code == ERROR_NONE)
         code = take_series(import, block, error);
+    if (code == ERROR_NONE)
+        code = note_done(import, source, refused_before, error);
     if (block != NULL)
         import->read_bytes += tsdb_block_read_bytes(block);
     tsdb_block_close(block);
@@ -297,8 +361,11 @@ static enum error_code import_blocks(struct import *import, struct error *error)
         return code;
     for (size_t i = 0; i < sources->count; i++) {
         struct block_source *source = &sources->sources[i];
+        import->tenant = tenant != NULL ? tenant : source->tenant;
         if (source->skipped == NULL && !is_in_time(import, source))
             source->skipped = "it has other times";
+        if (source->skipped == NULL && is_done(import, source))
+            source->skipped = "it was done before";
         import->block_count += source->skipped == NULL;
         import->all_bytes += source->skipped == NULL ? source->chunk_bytes : 0;
     }
@@ -332,7 +399,9 @@ static enum error_code run(struct import *import, struct error *error)
     import->arena = arena_create(0);
     if (import->arena == NULL || !write_encoder_init(&import->encoder))
         return error_set(error, ERROR_OUT_OF_MEMORY, "an import");
-    enum error_code code = import_blocks(import, error);
+    enum error_code code = open_done(import, error);
+    if (code == ERROR_NONE)
+        code = import_blocks(import, error);
     if (code == ERROR_NONE)
         sum_up(import);
     return code;
@@ -362,6 +431,9 @@ int block_import_command(int count, char **arguments)
     byte_buffer_clear(&import.body);
     arena_destroy(import.arena);
     block_sources_clear(&import.sources);
+    free(import.done_before);
+    if (import.done != NULL)
+        fclose(import.done); /* each line was flushed */
     block_options_clear(&options);
     if (code != ERROR_NONE)
         return is_read ? 1 : 2;

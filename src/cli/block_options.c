@@ -58,7 +58,7 @@ const char *block_time_format(int64_t time_ms, char text[BLOCK_TIME_CHARACTERS])
     int64_t thousandth = time_ms % 1000;
     if (thousandth < 0)
         thousandth += 1000;
-    time_t seconds = (time_t)((time_ms - thousandth) / 1000);
+    time_t seconds = (time_t)(time_ms / 1000 - (time_ms % 1000 < 0));
     char date[BLOCK_TIME_CHARACTERS - 6];
     if (gmtime_r(&seconds, &calendar) == NULL ||
         strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &calendar) == 0)
@@ -131,6 +131,7 @@ static enum error_code read_time(const char *name, const char *value, int64_t *t
 enum option {
     OPTION_URL,
     OPTION_OUT,
+    OPTION_DONE,
     OPTION_TENANT,
     OPTION_USER,
     OPTION_TOKEN_FILE,
@@ -148,12 +149,19 @@ static const struct {
     bool is_of_import;
     bool is_of_export;
 } OPTIONS[] = {
-    {"--to", OPTION_URL, true, false},        {"--from", OPTION_URL, false, true},
-    {"--out", OPTION_OUT, false, true},       {"--tenant", OPTION_TENANT, true, true},
-    {"--user", OPTION_USER, true, true},      {"--token-file", OPTION_TOKEN_FILE, true, true},
-    {"--ca", OPTION_CA, true, true},          {"--match", OPTION_MATCH, true, true},
-    {"--start", OPTION_START, true, true},    {"--end", OPTION_END, true, true},
-    {"--window", OPTION_WINDOW, false, true}, {"--retry-for", OPTION_PATIENCE, true, true},
+    {"--to", OPTION_URL, true, false},
+    {"--from", OPTION_URL, false, true},
+    {"--out", OPTION_OUT, false, true},
+    {"--done", OPTION_DONE, true, false},
+    {"--tenant", OPTION_TENANT, true, true},
+    {"--user", OPTION_USER, true, true},
+    {"--token-file", OPTION_TOKEN_FILE, true, true},
+    {"--ca", OPTION_CA, true, true},
+    {"--match", OPTION_MATCH, true, true},
+    {"--start", OPTION_START, true, true},
+    {"--end", OPTION_END, true, true},
+    {"--window", OPTION_WINDOW, false, true},
+    {"--retry-for", OPTION_PATIENCE, true, true},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof OPTIONS[0] };
 
@@ -167,6 +175,9 @@ static enum error_code set_option(struct block_options *options, size_t which, c
         return ERROR_NONE;
     case OPTION_OUT:
         options->out = value;
+        return ERROR_NONE;
+    case OPTION_DONE:
+        options->done = value;
         return ERROR_NONE;
     case OPTION_TENANT:
         options->client.tenant = value;

@@ -26,6 +26,7 @@ struct block_options {
     bool has_start;
     bool has_end;
     bool is_dry_run;      /* import */
+    const char *done;     /* import; a file; NULL: none */
     const char *out;      /* export */
     int64_t window_ms;    /* export; a multiple of 2 h */
     int64_t patience_ms;  /* how long a request is sent again */

@@ -190,6 +190,12 @@ class Blocks(harness.IntegrationTest):
         said = self.run_block("import", blocks, "--to", node.url())
         self.assertRegex(said, rf"imported \d+ series in \d+ blocks, {total} samples")
         self.assert_same(expected, self.read(node.port))
+        # What is noted as done is left out.
+        done = [f"--done={self.folder}/done", f"--to={node.url()}"]
+        self.run_block("import", blocks, *done)
+        said = self.run_block("import", blocks, *done)
+        self.assertEqual(said.count("it was done before"), len(os.listdir(blocks)))
+        self.assertIn("imported 0 series in 0 blocks, 0 samples", said)
         # Twice is once; and after a flush, which merges what is the same.
         self.run_block("import", blocks, f"--to={node.url()}")
         self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
@@ -270,6 +276,7 @@ class Blocks(harness.IntegrationTest):
             marked = json.load(file)["stats"]["numSamples"]
         total = sum(len(samples) for series in found.values() for samples in series.values())
         self.assertEqual(total, 600 - marked)
+        self.assertIn("--tenant", self.run_block("import", made, "--to", node.url(), status=1))
         self.run_block("import", made, "--to", node.url(), "--tenant", "green")
         samples = list(self.read(node.port, headers={"X-Scope-OrgID": "green"}).values())[0]
         self.assertEqual([prometheus_chunk.as_float(bits) for _, bits in samples],
@@ -311,7 +318,10 @@ class Blocks(harness.IntegrationTest):
     def test_refused_samples_are_counted_and_named(self):
         blocks, _ = self.make_blocks()
         node = self.start_node("--telemetry.self_write=false", "--ingest.max_labels=3")
-        said = self.run_block("import", blocks, "--to", node.url(), status=1)
+        done = f"--done={self.folder}/done"
+        said = self.run_block("import", blocks, "--to", node.url(), done, status=1)
+        self.assertNotIn("done before", self.run_block("import", blocks, "--to", node.url(), done,
+                                                       status=1)) # it may be taken another time
         self.assertRegex(said, r"\d+ samples were refused: .*labels")
         self.assertRegex(said, r"imported \d+ series .*; \d+ samples refused")
         self.assertEqual(len(self.read(node.port)), 3) # the histograms
