@@ -21,7 +21,9 @@ struct index_reader {
     unsigned version;
     uint64_t places[INDEX_SECTIONS];
     uint64_t series_end;
-    uint64_t at; /* of the next series */
+    uint64_t at;              /* of the next series */
+    uint64_t series_count;    /* so far */
+    uint64_t series_expected; /* UINT64_MAX: the index does not say */
     struct file_window window;
     uint8_t *symbols; /* the section, from its length to its checksum */
     uint64_t symbols_bytes;
@@ -176,6 +178,60 @@ static bool symbol_of(const struct index_reader *reader, uint64_t reference, str
     return !bytes.failed;
 }
 
+/* --- How many series there are ----------------------------------------------------------------
+ */
+
+/* The place of the list of all series: that of the empty pair, the first of the table. *place_out
+ * 0: there is none. */
+static enum error_code find_list_of_all(struct index_reader *reader, uint64_t *place_out,
+                                        struct error *error)
+{
+    enum { HEAD_BYTES = 8 /* length and count */, ENTRY_BYTES_MAX = 3 + VARINT_MAX_BYTES };
+    uint64_t table = reader->places[INDEX_POSTINGS_OFFSETS];
+    const uint8_t *bytes;
+    size_t size;
+    *place_out = 0;
+    if (table == 0)
+        return ERROR_NONE;
+    if (file_window_peek(&reader->window, table, HEAD_BYTES + ENTRY_BYTES_MAX, &bytes, &size,
+                         error) != ERROR_NONE)
+        return at_place(reader, table, error);
+    struct byte_reader entry = byte_reader_over(bytes, size);
+    byte_reader_take(&entry, HEAD_BYTES);
+    uint8_t text_count = byte_reader_u8(&entry);
+    size_t text_bytes = byte_reader_text(&entry).size + byte_reader_text(&entry).size;
+    uint64_t place = byte_reader_varint(&entry);
+    if (!entry.failed && text_count == 2 && text_bytes == 0)
+        *place_out = place;
+    return ERROR_NONE;
+}
+
+/* So that a hole in the series is not taken for their end. */
+static enum error_code count_series(struct index_reader *reader, struct error *error)
+{
+    enum { LENGTH_BYTES = 4, REFERENCE_BYTES = 4 };
+    uint64_t place;
+    const uint8_t *bytes;
+    reader->series_expected = UINT64_MAX;
+    enum error_code code = find_list_of_all(reader, &place, error);
+    if (code != ERROR_NONE || place == 0)
+        return code;
+    if (file_window_get(&reader->window, place, LENGTH_BYTES, &bytes, error) != ERROR_NONE)
+        return at_place(reader, place, error);
+    uint64_t length = load_big_u32(bytes);
+    if (length < REFERENCE_BYTES || length > reader->file->size_bytes - place)
+        return corrupt(reader, place, "a list of series of an impossible length", error);
+    if (file_window_get(&reader->window, place + LENGTH_BYTES,
+                        (size_t)length + INDEX_CHECKSUM_BYTES, &bytes, error) != ERROR_NONE)
+        return at_place(reader, place, error);
+    if (crc32c(0, bytes, (size_t)length) != load_big_u32(bytes + length))
+        return corrupt(reader, place, "the checksum of the list of series is wrong", error);
+    reader->series_expected = load_big_u32(bytes);
+    if (length != REFERENCE_BYTES * (reader->series_expected + 1))
+        return corrupt(reader, place, "a list of series of an impossible length", error);
+    return ERROR_NONE;
+}
+
 /* --- Life -------------------------------------------------------------------------------------
  */
 
@@ -198,6 +254,8 @@ enum error_code index_reader_open(struct tsdb_folder *folder, const char *path,
         if (code == ERROR_NONE && reader->version > 1)
             code = number_symbols(reader, error);
     }
+    if (code == ERROR_NONE)
+        code = count_series(reader, error);
     if (code != ERROR_NONE) {
         index_reader_close(reader);
         return code;
@@ -317,9 +375,15 @@ enum error_code index_reader_next(struct index_reader *reader, struct arena *are
     uint64_t end;
     bool found = false;
     *found_out = false;
-    if (reader->places[INDEX_SERIES] == 0)
-        return ERROR_NONE;
-    enum error_code code = find_entry(reader, &content, &end, &found, error);
+    enum error_code code = ERROR_NONE;
+    if (reader->places[INDEX_SERIES] != 0)
+        code = find_entry(reader, &content, &end, &found, error);
+    if (code == ERROR_NONE && !found && reader->series_expected != UINT64_MAX &&
+        reader->series_count != reader->series_expected)
+        return error_set(error, ERROR_CORRUPT, "%s at %llu: %llu series, of which %llu are there",
+                         reader->path, (unsigned long long)reader->places[INDEX_SERIES],
+                         (unsigned long long)reader->series_expected,
+                         (unsigned long long)reader->series_count);
     if (code != ERROR_NONE || !found)
         return code;
     struct index_series series = {
@@ -330,6 +394,7 @@ enum error_code index_reader_next(struct index_reader *reader, struct arena *are
     if (code != ERROR_NONE)
         return code;
     reader->at = end;
+    reader->series_count++;
     *series_out = series;
     *found_out = true;
     return ERROR_NONE;

@@ -1,6 +1,7 @@
 /*
  * Any bytes as the index of a block. Its checksums are put right first, or else none but the corpus
- * would be looked into: that of the contents, of the symbols, and of each series as it is reached.
+ * would be looked into: those of the contents, of the symbols, of each series as it is reached, of
+ * the list of all.
  */
 #include <stdlib.h>
 
@@ -41,6 +42,22 @@ static void mend_series(uint8_t *bytes, size_t size, uint64_t at, unsigned versi
     }
 }
 
+/* The list of all series, which the first entry of the table of postings names. */
+static void mend_list(uint8_t *bytes, size_t size, uint64_t table)
+{
+    enum { HEAD_BYTES = 8 + 3 };
+    if (table > size || size - table < HEAD_BYTES)
+        return;
+    struct byte_reader entry =
+        byte_reader_over(bytes + table + HEAD_BYTES, size - (size_t)table - HEAD_BYTES);
+    uint64_t list = byte_reader_varint(&entry);
+    if (entry.failed || list > size || size - list < 8)
+        return;
+    uint64_t length = load_big_u32(bytes + list);
+    if (length <= size - list - 8)
+        store_checksum(bytes, (size_t)list + 4, (size_t)(list + 4 + length));
+}
+
 static void mend(uint8_t *bytes, size_t size)
 {
     if (size < INDEX_HEAD_BYTES + INDEX_CONTENTS_BYTES)
@@ -54,6 +71,7 @@ static void mend(uint8_t *bytes, size_t size)
     }
     mend_series(bytes, contents, load_big_u64(bytes + contents + 8 * INDEX_SERIES),
                 bytes[INDEX_MAGIC_BYTES]);
+    mend_list(bytes, contents, load_big_u64(bytes + contents + 8 * INDEX_POSTINGS_OFFSETS));
     store_checksum(bytes, contents, size - INDEX_CHECKSUM_BYTES);
 }
 

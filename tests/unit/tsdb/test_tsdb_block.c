@@ -385,7 +385,7 @@ static void an_index_of_version_1_is_read(void **state)
     }
     uint64_t end = file.size;
     byte_buffer_reset(&content);
-    const uint64_t sections[] = {5, series_places[0], end, end, end, end};
+    const uint64_t sections[] = {5, series_places[0], end, end, end, 0};
     for (size_t i = 0; i < 6; i++)
         byte_buffer_big_u64(&content, sections[i]);
     put_checked(&file, &content);
@@ -589,6 +589,43 @@ static void no_damage_is_taken_for_samples(void **state)
     }
 }
 
+/* Zeroes are padding between series; a series that turned into them is missed all the same. */
+static void a_hole_in_the_series_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct index_reader *reader;
+    struct index_series series;
+    struct error error;
+    char path[64];
+    uint64_t places[2];
+    bool found;
+    write_block(fixture);
+    snprintf(path, sizeof path, "%s/index", fixture->name);
+    assert_int_equal(index_reader_open(&fixture->folder.base, path, &reader, &error), ERROR_NONE);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(index_reader_next(reader, fixture->arena, &series, &found, &error),
+                         ERROR_NONE);
+        places[i] = series.reference * 16;
+    }
+    index_reader_close(reader);
+    char whole[SCRATCH_PATH_MAX + 128];
+    snprintf(whole, sizeof whole, "%s/%s", fixture->scratch.path, path);
+    FILE *file = fopen(whole, "r+e");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, (long)places[0], SEEK_SET), 0);
+    for (uint64_t at = places[0]; at < places[1]; at++)
+        fputc(0, file);
+    fclose(file);
+    assert_int_equal(index_reader_open(&fixture->folder.base, path, &reader, &error), ERROR_NONE);
+    enum error_code code;
+    do
+        code = index_reader_next(reader, fixture->arena, &series, &found, &error);
+    while (code == ERROR_NONE && found);
+    assert_int_equal(code, ERROR_CORRUPT);
+    assert_non_null(strstr(error.message, "are there"));
+    index_reader_close(reader);
+}
+
 static void a_file_that_is_cut_is_told(void **state)
 {
     static const struct plan PLANS[] = {{1000, 100, 0}};
@@ -625,6 +662,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(external_labels_are_given_to_the_series, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_downsampled_block_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_damage_is_taken_for_samples, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_hole_in_the_series_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_is_cut_is_told, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
