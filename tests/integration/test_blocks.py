@@ -329,7 +329,8 @@ class Blocks(harness.IntegrationTest):
 
     def test_damage_is_named_and_nothing_is_made_up(self):
         blocks, _ = self.make_blocks()
-        block = f"{blocks}/{sorted(os.listdir(blocks))[0]}"
+        block = max((f"{blocks}/{name}" for name in os.listdir(blocks)),
+                    key=lambda path: os.path.getsize(path + "/chunks/000001"))
         for name, message in (("chunks/000001", "checksum of the chunk is wrong"),
                               ("index", "is wrong")):
             damaged = f"{self.folder}/damaged-{os.path.basename(name)}"
@@ -381,7 +382,7 @@ class Blocks(harness.IntegrationTest):
         self.assert_dumped(out, expected)
         # Again: only the window that is not over is another one now.
         said = self.run_block("export", "--from", node.url(), "--out", out, "--end",
-                              str(self.start_ms / 1000 + 3600))
+                              str(self.start_ms / 1000 + 3 * 3600))
         self.assertIn("has a block already", said)
 
         served = f"{self.folder}/prometheus"
@@ -418,6 +419,50 @@ class Blocks(harness.IntegrationTest):
             for (_, text), (_, bits) in zip(dumped[instance], samples):
                 self.assertTrue(text == "NaN" if bits == prometheus_chunk.STALE_BITS
                                 else float(text) == prometheus_chunk.as_float(bits), (text, bits))
+
+    def test_an_answer_that_breaks_off_is_asked_for_again(self):
+        """Between the two stands one who ends the first answer in the middle, and refuses once."""
+        node = self.start_node("--telemetry.self_write=false")
+        self.write(node.port, self.series())
+        reads = []
+
+        class Between(http.server.BaseHTTPRequestHandler):
+            def pass_on(self, method, body):
+                answer = node.request(method, self.path, body, dict(self.headers))
+                if method == "POST":
+                    reads.append(len(answer.body))
+                self.send_response(503 if len(reads) == 2 and method == "POST" else answer.status)
+                self.send_header("Retry-After", "1")
+                self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body[:len(answer.body) // 2] if len(reads) == 1 and
+                                 method == "POST" else answer.body)
+
+            def do_GET(self):
+                self.pass_on("GET", None)
+
+            def do_POST(self):
+                self.pass_on("POST", self.rfile.read(int(self.headers["Content-Length"])))
+
+            def log_message(self, format, *arguments):
+                pass
+
+        out = f"{self.folder}/out"
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Between) as between:
+            thread = threading.Thread(target=between.serve_forever)
+            thread.start()
+            try:
+                said = self.run_block("export", f"--from=http://127.0.0.1:{between.server_port}",
+                                      f"--out={out}")
+            finally:
+                between.shutdown()
+                thread.join()
+        names = os.listdir(out)
+        self.assertGreaterEqual(len(reads), len(names) + 2)
+        self.assertEqual([name for name in names if "." in name], []) # nothing half-made
+        total = sum(len(samples) for samples in self.read(node.port).values())
+        self.assertIn(f"exported {total} samples in {len(names)} blocks", said)
+        node.terminate()
 
     def test_only_what_is_selected_is_exported(self):
         node = self.start_node("--telemetry.self_write=false", "--tenants.enabled=true")
