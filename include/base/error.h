@@ -27,6 +27,7 @@ enum error_code {
     ERROR_UNSUPPORTED, /* well formed, but of a kind or version this build does not know */
     ERROR_CLOSED,      /* the other side is gone */
     ERROR_WOULD_WAIT,  /* not without waiting: begin anew where that is allowed */
+    ERROR_DENIED,      /* refused by another system until rights or settings are mended */
     ERROR_CODES
 };
 

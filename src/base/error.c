@@ -22,6 +22,7 @@ static const char *const CODE_NAMES[ERROR_CODES] = {
     [ERROR_UNSUPPORTED] = "unsupported",
     [ERROR_CLOSED] = "closed",
     [ERROR_WOULD_WAIT] = "would_wait",
+    [ERROR_DENIED] = "denied",
 };
 
 static enum error_code code_of_errno(int errno_value)
