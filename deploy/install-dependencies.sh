@@ -11,11 +11,13 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
 build_packages='build-essential ccache cmake ninja-build pkg-config python3
-    libcmocka-dev libcrypt-dev libcurl4-openssl-dev libjansson-dev libjemalloc-dev libre2-dev
+    libcmocka-dev libcrypt-dev libcurl4-openssl-dev libexpat1-dev libjansson-dev libjemalloc-dev libre2-dev
     libsnappy-dev libssl-dev liburing-dev libuv1-dev libxxhash-dev libyaml-dev libzstd-dev
     zlib1g-dev'
 test_packages='clang clang-format libclang-rt-14-dev llvm shellcheck
-    ca-certificates curl e2fsprogs iproute2 openssl procps python3-yaml util-linux zstd prometheus prometheus-node-exporter'
+    ca-certificates curl e2fsprogs iproute2 openssl procps python3-yaml util-linux zstd prometheus prometheus-node-exporter
+    ceph-common ceph-mon ceph-osd radosgw
+    memcached swift-account swift-container swift-object swift-proxy'
 benchmark_packages='victoria-metrics'
 
 fail() {
@@ -70,11 +72,16 @@ forbid_services() {
 # Only what this run installed: a Prometheus that was there before keeps running.
 disable_services() {
     command -v systemctl >/dev/null || return 0
-    for service in prometheus prometheus-node-exporter victoria-metrics; do
+    for service in prometheus prometheus-node-exporter victoria-metrics memcached swift-account \
+        swift-container swift-object swift-proxy; do
         case " $missing " in
         *" $service "*) $as_root systemctl disable "$service" >/dev/null 2>&1 || true ;;
         esac
     done
+    # Ceph's packages name their units otherwise.
+    case " $missing " in
+    *' radosgw '*) $as_root systemctl disable ceph.target >/dev/null 2>&1 || true ;;
+    esac
 }
 
 if [ -n "$missing" ]; then
