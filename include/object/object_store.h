@@ -43,9 +43,10 @@
 #include "base/text.h"
 #include "platform/disk.h"
 
-enum { OBJECT_KEY_MAX = 900, OBJECT_KEY_SEGMENT_MAX = 255 };
+enum { OBJECT_KEY_MAX = 900, OBJECT_KEY_SEGMENT_MAX = 200 };
 
-/* How long a call may take. Zero-initialised: as long as the store is patient, never canceled. */
+/* How long a call may take. Zero-initialised, or NULL: as long as the store is patient, never
+ * canceled. */
 struct object_call {
     const atomic_bool *canceled; /* NULL: never */
     uint64_t deadline_ns;        /* of the monotonic clock; 0: none but the store's patience */
@@ -170,10 +171,10 @@ static inline enum error_code object_store_put(struct object_store *self,
 }
 
 /*
- * Likewise the bytes of a file, in parts when it is large. What arrived of an earlier call with
- * this key, by whatever process, is not sent again when its bytes are those of the file: after an
- * error or a crash, put the file again. An object that is there already with the same bytes is
- * success, and so is another caller who puts the same bytes at the same time.
+ * Likewise the bytes of a file, in parts when it is large. After an error or a crash, put the file
+ * again: the parts of an earlier call with this key, by whatever process, are compared with the
+ * file and not sent again where they are equal. An object that is there already with the same
+ * bytes is success, and so is another caller who puts the same bytes at the same time.
  */
 static inline enum error_code object_store_put_file(struct object_store *self,
                                                     const struct object_call *call, struct text key,

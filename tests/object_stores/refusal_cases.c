@@ -1,0 +1,140 @@
+#include "contract.h"
+
+#include <string.h>
+
+/* What is wrong with the settings is told by each call, with the setting that mends it. */
+static void expect_refusal(const struct object_store_options *options, const char *first,
+                           const char *second)
+{
+    struct object_store *store = store_with(options);
+    struct error error;
+    uint8_t target[4];
+    struct object_info info;
+    struct object_read read = {
+        .key = TEXT("refused/one"), .target = target, .size_bytes = sizeof target};
+    enum error_code code = object_store_put(store, NULL, read.key, "x", 1, &error);
+    if (code != ERROR_DENIED || strstr(error.message, first) == NULL ||
+        strstr(error.message, second) == NULL)
+        fail_msg("%s: %s", error_code_name(code), error.message);
+    assert_int_equal(object_store_read(store, NULL, &read), ERROR_DENIED);
+    assert_non_null(strstr(read.error.message, first));
+    /* HEAD has no body that tells; and of no bucket it says only that nothing is there. */
+    code = object_store_head(store, NULL, read.key, &info, &error);
+    if (code != ERROR_NOT_FOUND && strstr(error.message, first) == NULL)
+        fail_msg("%s: %s", error_code_name(code), error.message);
+    object_store_destroy(store);
+}
+
+static void a_wrong_secret_is_told(void **state)
+{
+    (void)state;
+    struct object_store_options options = contract.options;
+    if (!contract.is_s3)
+        skip();
+    options.s3.secret_key = "wrong";
+    expect_refusal(&options, "secret key", "object_store.s3.access_key");
+}
+
+static void a_wrong_access_key_is_told(void **state)
+{
+    (void)state;
+    struct object_store_options options = contract.options;
+    if (!contract.is_s3)
+        skip();
+    options.s3.access_key = "nobody";
+    expect_refusal(&options, "access key 'nobody'", "object_store.s3.access_key");
+}
+
+static void a_wrong_bucket_is_told(void **state)
+{
+    (void)state;
+    struct object_store_options options = contract.options;
+    if (!contract.is_s3)
+        skip();
+    options.s3.bucket = "never-made";
+    expect_refusal(&options, "'never-made'", "object_store.s3.bucket");
+}
+
+static void a_wrong_region_is_told(void **state)
+{
+    (void)state;
+    struct object_store_options options = contract.options;
+    if (!contract.checks_region)
+        skip();
+    options.s3.region = "mars-north-1";
+    expect_refusal(&options, "'mars-north-1'", "object_store.s3.region");
+}
+
+static void a_wrong_clock_is_told_with_both_times(void **state)
+{
+    (void)state;
+    struct object_store_options options = contract.options;
+    struct moved_clock clock = contract.clock;
+    if (!contract.is_s3)
+        skip();
+    clock.ahead_ms = -3 * 3600 * 1000;
+    options.clock = &clock.base;
+    expect_refusal(&options, "clock", "-");
+    clock.ahead_ms = 3 * 3600 * 1000;
+    expect_refusal(&options, "clock", "Z)");
+}
+
+static void a_store_sees_only_what_is_below_its_prefix(void **state)
+{
+    (void)state;
+    struct object_store_options options = contract.options;
+    struct object_info info;
+    struct error error;
+    if (!contract.is_s3)
+        skip();
+    options.s3.prefix = "/contract/prefix/";
+    struct object_store *store = store_with(&options);
+    put_text("prefix/one", "1");
+    must(object_store_head(store, NULL, TEXT("one"), &info, &error), &error);
+    assert_int_equal(object_store_head(store, NULL, TEXT("prefix/one"), &info, &error),
+                     ERROR_NOT_FOUND);
+    must(object_store_remove(store, NULL, TEXT("one"), &error), &error);
+    assert_int_equal(object_store_head(contract.store, NULL, TEXT("prefix/one"), &info, &error),
+                     ERROR_NOT_FOUND);
+    object_store_destroy(store);
+}
+
+static void settings_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    struct object_store *store;
+    struct error error;
+    struct object_store_options options = contract.options;
+    options.type = OBJECT_STORE_DIRECTORY;
+    options.directory = "";
+    assert_int_equal(object_store_create(&options, &store, &error), ERROR_INVALID);
+    options.type = OBJECT_STORE_S3;
+    options.s3 = (struct s3_options){.bucket = ""};
+    assert_int_equal(object_store_create(&options, &store, &error), ERROR_INVALID);
+    options.s3 = (struct s3_options){.bucket = "blocks", .access_key = "half"};
+    assert_int_equal(object_store_create(&options, &store, &error), ERROR_INVALID);
+    assert_non_null(strstr(error.message, "object_store.s3.secret_key"));
+    options.s3 = (struct s3_options){.bucket = "blocks", .endpoint = "localhost:9000"};
+    assert_int_equal(object_store_create(&options, &store, &error), ERROR_INVALID);
+    options.s3 = (struct s3_options){.bucket = "blocks", .part_bytes = 1};
+    assert_int_equal(object_store_create(&options, &store, &error), ERROR_INVALID);
+    options.s3 = (struct s3_options){.bucket = "blocks", .prefix = "a/../b"};
+    assert_int_equal(object_store_create(&options, &store, &error), ERROR_INVALID);
+    options.s3 = (struct s3_options){
+        .bucket = "blocks", .encryption = S3_ENCRYPTION_CUSTOMER, .encryption_key = "short"};
+    assert_int_equal(object_store_create(&options, &store, &error), ERROR_INVALID);
+}
+
+int run_refusal_cases(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_wrong_secret_is_told),
+        cmocka_unit_test(a_wrong_access_key_is_told),
+        cmocka_unit_test(a_wrong_bucket_is_told),
+        cmocka_unit_test(a_wrong_region_is_told),
+        cmocka_unit_test(a_wrong_clock_is_told_with_both_times),
+        cmocka_unit_test(a_store_sees_only_what_is_below_its_prefix),
+        cmocka_unit_test(settings_that_cannot_be_are_refused),
+    };
+    return cmocka_run_group_tests_name("refusals", tests, NULL, NULL);
+}
