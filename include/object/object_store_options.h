@@ -80,6 +80,7 @@ struct s3_options {
     uint32_t attempts;           /* of one request, the first included; 6 */
     uint64_t backoff_ms;         /* before the second attempt, doubled for each further; 100 ms */
     uint64_t backoff_ms_max;     /* 5 s */
+    uint32_t page_entries;       /* of a list, at most; 1000 */
 };
 
 struct object_store_options {

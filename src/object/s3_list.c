@@ -56,7 +56,7 @@ static enum error_code list_page(struct listing *listing, const struct object_ca
                                  .context = listing};
     s3_query_add(&query, "encoding-type", TEXT("url"));
     s3_query_add(&query, "list-type", TEXT("2"));
-    s3_query_add(&query, "max-keys", TEXT("1000"));
+    s3_query_add_number(&query, "max-keys", listing->store->page_entries);
     s3_query_add(&query, "prefix", prefix);
     if (listing->after.size > 0)
         s3_query_add(&query, "start-after", s3_text_in(&listing->after));
@@ -206,7 +206,8 @@ enum error_code s3_store_remove(struct object_store *self, const struct object_c
     struct s3_store *store = s3_store_of(self);
     enum error_code code = ERROR_NONE;
     for (size_t done = 0; done < count && code == ERROR_NONE;) {
-        size_t step = count - done > REMOVALS_MAX ? REMOVALS_MAX : count - done;
+        size_t page = store->page_entries < REMOVALS_MAX ? store->page_entries : REMOVALS_MAX;
+        size_t step = count - done > page ? page : count - done;
         code = step == 1 ? remove_one(store, call, keys[done], error)
                          : remove_page(store, call, keys + done, step, error);
         done += step;

@@ -22,6 +22,7 @@ enum {
     DEFAULT_BACKOFF_MS_MAX = 5000,
     DEFAULT_PARTS_AT_ONCE = 4,
     PARTS_AT_ONCE_MAX = 32,
+    PAGE_ENTRIES_MAX = 1000, /* S3 answers no more */
     CUSTOMER_KEY_BYTES = 32,
 };
 
@@ -49,6 +50,13 @@ void s3_query_add(struct byte_buffer *query, const char *name, struct text value
     byte_buffer_append(query, name, strlen(name));
     byte_buffer_append(query, "=", 1);
     s3_escape(query, value, S3_ESCAPE_VALUE);
+}
+
+void s3_query_add_number(struct byte_buffer *query, const char *name, uint32_t value)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%u", value);
+    s3_query_add(query, name, text_of(text));
 }
 
 void s3_encrypt_part(const struct s3_store *store, struct s3_request *request)
@@ -117,6 +125,8 @@ static enum error_code check_numbers(const struct s3_options *options, struct er
         code = check_number("stall_timeout", options->stall_timeout_ms, 1, TIMEOUT_MS_MAX, error);
     if (code == ERROR_NONE)
         code = check_number("attempts", options->attempts, 1, ATTEMPTS_MAX, error);
+    if (code == ERROR_NONE)
+        code = check_number("page_entries", options->page_entries, 1, PAGE_ENTRIES_MAX, error);
     if (code == ERROR_NONE)
         code = check_number("backoff", options->backoff_ms, 1, TIMEOUT_MS_MAX, error);
     if (code == ERROR_NONE)
@@ -305,6 +315,7 @@ static void numbers_set(struct s3_store *store, const struct s3_options *options
     atomic_init(&sender->retry_budget, S3_RETRY_BUDGET_MAX);
     store->part_bytes = or_default(options->part_bytes, 16 * MEBIBYTE);
     store->parts_at_once = (uint32_t)or_default(options->parts_at_once, DEFAULT_PARTS_AT_ONCE);
+    store->page_entries = (uint32_t)or_default(options->page_entries, PAGE_ENTRIES_MAX);
     store->etag = options->etag;
 }
 

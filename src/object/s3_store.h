@@ -25,6 +25,7 @@ struct s3_store {
     enum s3_etag etag;
     uint64_t part_bytes;
     uint32_t parts_at_once;
+    uint32_t page_entries;
 };
 
 static inline struct s3_store *s3_store_of(struct object_store *self)
@@ -42,6 +43,8 @@ enum error_code s3_full_key(const struct s3_store *store, struct text key,
 /* Append "name=value", the value escaped, after a "&" when it is not the first. Names come sorted,
  * as the signature wants. */
 void s3_query_add(struct byte_buffer *query, const char *name, struct text value);
+
+void s3_query_add_number(struct byte_buffer *query, const char *name, uint32_t value);
 
 static inline struct text s3_text_in(const struct byte_buffer *buffer)
 {

@@ -221,7 +221,6 @@ static enum error_code list_parts(struct upload *upload, struct error *error)
     struct part_page page = {.upload = upload};
     uint32_t before;
     do {
-        char marker[16];
         struct byte_buffer query = {0};
         struct s3_request request = {.operation = OBJECT_OPERATION_UPLOAD_LIST,
                                      .method = "GET",
@@ -229,10 +228,9 @@ static enum error_code list_parts(struct upload *upload, struct error *error)
                                      .accept = accept_parts,
                                      .context = &page};
         before = page.next;
-        snprintf(marker, sizeof marker, "%u", before);
-        s3_query_add(&query, "max-parts", TEXT("1000"));
+        s3_query_add_number(&query, "max-parts", upload->store->page_entries);
         if (before > 0)
-            s3_query_add(&query, "part-number-marker", text_of(marker));
+            s3_query_add_number(&query, "part-number-marker", before);
         s3_query_add(&query, "uploadId", text_of(upload->id));
         request.query = s3_text_in(&query);
         code = s3_request_run(&upload->store->sender, upload->call, &request);
@@ -280,15 +278,14 @@ static enum error_code send_part(struct slot *slot, struct s3_batch *batch, stru
 {
     struct upload *upload = slot->upload;
     struct s3_request *request = &slot->request;
-    char number[16], digest_text[S3_MD5_BASE64_BYTES];
+    char digest_text[S3_MD5_BASE64_BYTES];
     *request = (struct s3_request){.operation = OBJECT_OPERATION_UPLOAD_PART,
                                    .method = "PUT",
                                    .key = upload->key,
                                    .accept = accept_part,
                                    .context = slot};
-    snprintf(number, sizeof number, "%u", slot->part + 1);
     byte_buffer_reset(&slot->query);
-    s3_query_add(&slot->query, "partNumber", text_of(number));
+    s3_query_add_number(&slot->query, "partNumber", slot->part + 1);
     s3_query_add(&slot->query, "uploadId", text_of(upload->id));
     if (slot->query.failed)
         return error_set(error, ERROR_OUT_OF_MEMORY, "upload of a file");

@@ -62,7 +62,7 @@ static enum error_code read_page(struct s3_store *store, const struct object_cal
     s3_query_add(&query, "encoding-type", TEXT("url"));
     if (key_marker->size > 0)
         s3_query_add(&query, "key-marker", s3_text_in(key_marker));
-    s3_query_add(&query, "max-uploads", TEXT("1000"));
+    s3_query_add_number(&query, "max-uploads", store->page_entries);
     s3_query_add(&query, "prefix", prefix);
     if (key_marker->size > 0 && id_marker->size > 0)
         s3_query_add(&query, "upload-id-marker", s3_text_in(id_marker));

@@ -127,7 +127,8 @@ static void choose(const char *kind)
                                       .access_key = variable("S3_ACCESS_KEY"),
                                       .secret_key = variable("S3_SECRET_KEY"),
                                       .prefix = "contract",
-                                      .part_bytes = PART_BYTES};
+                                      .part_bytes = PART_BYTES,
+                                      .page_entries = PAGE_ENTRIES};
     /* The keys that the other server takes have no colon. */
     contract.checks_region = strchr(options->s3.access_key, ':') != NULL;
 }

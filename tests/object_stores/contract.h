@@ -17,7 +17,7 @@
 #include "scratch_directory.h"
 #include "telemetry/metrics.h"
 
-enum { MEBIBYTES = 1024 * 1024, PART_BYTES = 5 * MEBIBYTES };
+enum { MEBIBYTES = 1024 * 1024, PART_BYTES = 5 * MEBIBYTES, PAGE_ENTRIES = 40 };
 
 /* The machine's clock, moved. */
 struct moved_clock {

@@ -53,6 +53,22 @@ static void put_file(struct text key, struct file *file, size_t size)
     must(object_store_put_file(contract.store, NULL, key, &source, &error), &error);
 }
 
+/* Another store on the same objects, as another process has it, which lists one entry a page. */
+static struct object_store *exchange_store(void)
+{
+    struct object_store_options options = contract.options;
+    struct object_store *mine = contract.store;
+    options.s3.page_entries = 1;
+    contract.store = store_with(&options);
+    return mine;
+}
+
+static void restore_store(struct object_store *mine)
+{
+    object_store_destroy(contract.store);
+    contract.store = mine;
+}
+
 /* A put that ends when the third part is read. */
 static void put_broken(struct text key, struct file *file)
 {
@@ -114,11 +130,9 @@ static void a_put_that_broke_is_not_seen_and_goes_on(void **state)
     assert_int_equal(object_store_head(contract.store, NULL, key, &info, &error), ERROR_NOT_FOUND);
     /* As another process would: with nothing but the key and the file. */
     uint64_t parts = requests_of("upload_part");
-    struct object_store *mine = contract.store;
-    contract.store = store_with(&contract.options);
+    struct object_store *mine = exchange_store();
     put_file(key, file, LARGE_BYTES);
-    object_store_destroy(contract.store);
-    contract.store = mine;
+    restore_store(mine);
     if (contract.is_s3)
         assert_int_equal(requests_of("upload_part") - parts, 2);
     check_object(key, bytes, LARGE_BYTES);
@@ -179,6 +193,7 @@ static void old_unfinished_puts_are_swept(void **state)
     int64_t now_ms = clock_now_ms(clock_system());
     uint8_t *bytes = large_bytes(8);
     struct file *file = make_file(bytes, LARGE_BYTES);
+    struct object_store *mine = exchange_store();
     sweep("", now_ms + 60 * 1000);
     if (contract.is_s3) {
         put_broken(TEXT("swept/one"), file);
@@ -189,6 +204,7 @@ static void old_unfinished_puts_are_swept(void **state)
         assert_int_equal(sweep("swept/", now_ms + 60 * 1000), 1);
     }
     assert_int_equal(sweep("", now_ms + 60 * 1000), 0);
+    restore_store(mine);
     disk_close(contract.disk, file);
     free(bytes);
 }
