@@ -344,7 +344,7 @@ static void *thread_main(void *context)
 
 /* --- Asking -------------------------------------------------------------------------------- */
 
-void exchange_begin(struct exchanges *exchanges, struct exchange *exchange)
+void exchange_send(struct exchanges *exchanges, struct exchange *exchange)
 {
     exchange->exchanges = exchanges;
     exchange->next = NULL;

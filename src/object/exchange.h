@@ -2,7 +2,7 @@
  * exchange - HTTP requests and their answers: one thread moves the bytes of all of them, those who
  * ask wait. Connections are kept.
  *
- * An exchange is its asker's memory. From exchange_begin until it is done it belongs to the thread,
+ * An exchange is its asker's memory. From exchange_send until it is done it belongs to the thread,
  * with all that it points to; whoever cannot wait longer calls exchange_stop, and waits still, but
  * not long.
  */
@@ -85,7 +85,7 @@ enum error_code exchanges_create(const struct exchanges_options *options,
 void exchanges_destroy(struct exchanges *exchanges);
 
 /* Any thread. It is done soon when memory is out. */
-void exchange_begin(struct exchanges *exchanges, struct exchange *exchange);
+void exchange_send(struct exchanges *exchanges, struct exchange *exchange);
 
 /* It will be done soon. Any thread, also when it is done already. */
 void exchange_stop(struct exchange *exchange);

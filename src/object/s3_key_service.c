@@ -28,7 +28,7 @@ static enum error_code ask(struct s3_key_search *search, struct exchange *exchan
     exchange_waiter_init(&waiter);
     exchange->waiter = &waiter;
     exchange->answer_bytes_max = ANSWER_BYTES_MAX;
-    exchange_begin(search->exchanges, exchange);
+    exchange_send(search->exchanges, exchange);
     while (!exchange_is_done(exchange)) {
         if (code == ERROR_NONE)
             code = object_call_check(search->call, search->clock, error);

@@ -229,7 +229,7 @@ static void attempt(struct s3_batch *batch, struct s3_request *request)
     request->start_ns = clock_monotonic_ns(sender->clock);
     request->is_stalled = false;
     batch->running_count++;
-    exchange_begin(sender->exchanges, exchange);
+    exchange_send(sender->exchanges, exchange);
 }
 
 /* --- Answers ------------------------------------------------------------------------------- */

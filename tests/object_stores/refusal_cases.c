@@ -1,5 +1,6 @@
 #include "contract.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What is wrong with the settings is told by each call, with the setting that mends it. */
@@ -79,6 +80,23 @@ static void a_wrong_clock_is_told_with_both_times(void **state)
     expect_refusal(&options, "clock", "Z)");
 }
 
+static void a_certificate_that_is_not_trusted_is_told(void **state)
+{
+    (void)state;
+    struct object_store_options options = contract.options;
+    struct error error;
+    const char *endpoint = getenv("S3_TLS_ENDPOINT");
+    if (!contract.is_s3 || endpoint == NULL || endpoint[0] == '\0')
+        skip();
+    options.s3.endpoint = endpoint;
+    expect_refusal(&options, "certificate", "object_store.s3.ca_file");
+    options.s3.ca_file = getenv("S3_CA_FILE");
+    struct object_store *store = store_with(&options);
+    must(object_store_put(store, NULL, TEXT("tls"), "x", 1, &error), &error);
+    must(object_store_remove(store, NULL, TEXT("tls"), &error), &error);
+    object_store_destroy(store);
+}
+
 static void a_store_sees_only_what_is_below_its_prefix(void **state)
 {
     (void)state;
@@ -133,6 +151,7 @@ int run_refusal_cases(void)
         cmocka_unit_test(a_wrong_bucket_is_told),
         cmocka_unit_test(a_wrong_region_is_told),
         cmocka_unit_test(a_wrong_clock_is_told_with_both_times),
+        cmocka_unit_test(a_certificate_that_is_not_trusted_is_told),
         cmocka_unit_test(a_store_sees_only_what_is_below_its_prefix),
         cmocka_unit_test(settings_that_cannot_be_are_refused),
     };

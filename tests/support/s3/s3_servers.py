@@ -3,8 +3,8 @@
     with CephServer() as server: ...        # the RADOS Gateway, its data in memory
     with SwiftServer() as server: ...       # OpenStack Swift with its S3 interface
 
-A server has `endpoint`, `access_key`, `secret_key`, `region` and `bucket`, which is there. Its
-processes are children of this one and end with it, however it ends; its files are in a scratch
+A server has `endpoint`, `access_key`, `secret_key`, `region` and `bucket`, which is there; Ceph's
+also `tls_endpoint`, whose certificate is in `ca_file`. Its processes are children of this one and end with it, however it ends; its files are in a scratch
 folder. Swift knows no conditional put and is strict about signatures (region, signed headers);
 Ceph's gateway knows both forms of more requests and is the quicker one.
 """
@@ -87,6 +87,7 @@ class Server:
     bucket = "blocks"
     secret_key = "testsecret"
     access_key = "testaccess"
+    tls_endpoint = ca_file = ""
     needs = ()
 
     def __init__(self):
@@ -174,7 +175,7 @@ class Server:
 class CephServer(Server):
     """One monitor, one OSD in memory, one gateway; no authentication among them."""
     name = "ceph"
-    needs = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
+    needs = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "openssl", "radosgw", "radosgw-admin")
 
     # Each new pool waits for the monitor: with its own settings for Paxos the start would take
     # twelve seconds instead of one. TCP_NODELAY makes small reads forty times as fast.
@@ -218,18 +219,24 @@ osd memory target = 939524096
 osd class load list = *
 osd class default list = *
 [client.rgw]
-rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
+rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1 ssl_endpoint=127.0.0.1:{tls_port} ssl_certificate={folder}/certificate ssl_private_key={folder}/key
 rgw enable usage log = false
 """
 
     def start(self):
-        first = free_ports(2)
+        first = free_ports(3)
         cluster, osd = str(uuid.uuid4()), str(uuid.uuid4())
         settings = self.path("ceph.conf")
         self.endpoint = f"http://127.0.0.1:{first}"
         self.write("ceph.conf", self.SETTINGS.format(cluster=cluster, folder=self.folder,
-                                                     port=first, monitor_port=first + 1))
+                                                     port=first, monitor_port=first + 1,
+                                                     tls_port=first + 2))
         self.write("keyring", "")
+        self.tls_endpoint, self.ca_file = f"https://127.0.0.1:{first + 2}", self.path("certificate")
+        self.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                 "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                 "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", self.path("key"), "-out",
+                 self.ca_file)
         os.mkdir(self.path("monitor"))
         os.mkdir(self.path("osd"))
         self.run("monmaptool", "--create", "--clobber", "--fsid", cluster, "--addv", "a",
