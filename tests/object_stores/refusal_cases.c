@@ -1,7 +1,20 @@
 #include "contract.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "object/object_store_probe.h"
+#include "platform/random.h"
+
+enum { STEPS_MAX = 100 };
+
+static bool count_objects(void *context, const struct object_info *object)
+{
+    (void)object;
+    ++*(size_t *)context;
+    return true;
+}
 
 /* What is wrong with the settings is told by each call, with the setting that mends it. */
 static void expect_refusal(const struct object_store_options *options, const char *first,
@@ -117,6 +130,45 @@ static void a_store_sees_only_what_is_below_its_prefix(void **state)
     object_store_destroy(store);
 }
 
+/* --- Probes -------------------------------------------------------------------------------- */
+
+static void note_step(void *context, const char *step, uint64_t duration_ns,
+                      const struct error *error)
+{
+    char *steps = context;
+    (void)duration_ns;
+    snprintf(steps + strlen(steps), STEPS_MAX - strlen(steps), "%s%s ", step,
+             error->code == ERROR_NONE ? "" : "!");
+}
+
+static void a_probe_asks_for_everything_and_leaves_nothing(void **state)
+{
+    (void)state;
+    char steps[STEPS_MAX] = "";
+    struct object_store_probe_options options = {
+        .clock = clock_system(), .random = random_system(), .report = note_step, .context = steps};
+    struct object_range range = {.prefix = TEXT("probe/")};
+    struct error error;
+    size_t left = 0;
+    must(object_store_probe(contract.store, NULL, &options, &error), &error);
+    assert_string_equal(steps, "put head read ranges list remove uploads ");
+    must(object_store_list(contract.store, NULL, &range, count_objects, &left, &error), &error);
+    assert_int_equal(left, 0);
+}
+
+static void a_probe_ends_where_it_fails(void **state)
+{
+    (void)state;
+    char steps[STEPS_MAX] = "";
+    atomic_bool canceled = true;
+    struct object_call call = {.canceled = &canceled};
+    struct object_store_probe_options options = {
+        .clock = clock_system(), .random = random_system(), .report = note_step, .context = steps};
+    struct error error;
+    assert_int_equal(object_store_probe(contract.store, &call, &options, &error), ERROR_CANCELED);
+    assert_string_equal(steps, "put! ");
+}
+
 static void settings_that_cannot_be_are_refused(void **state)
 {
     (void)state;
@@ -153,6 +205,8 @@ int run_refusal_cases(void)
         cmocka_unit_test(a_wrong_clock_is_told_with_both_times),
         cmocka_unit_test(a_certificate_that_is_not_trusted_is_told),
         cmocka_unit_test(a_store_sees_only_what_is_below_its_prefix),
+        cmocka_unit_test(a_probe_asks_for_everything_and_leaves_nothing),
+        cmocka_unit_test(a_probe_ends_where_it_fails),
         cmocka_unit_test(settings_that_cannot_be_are_refused),
     };
     return cmocka_run_group_tests_name("refusals", tests, NULL, NULL);

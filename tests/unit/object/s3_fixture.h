@@ -21,9 +21,16 @@
 #include "scripted_server.h"
 #include "telemetry/metrics.h"
 
-enum { ATTEMPTS = 4, STALL_MS = 250 };
+enum { ATTEMPTS = 4, STALL_MS = 30 * 1000 };
+
+/* The machine's clocks, ahead by what a test did not want to wait. */
+struct moved_clock {
+    struct clock base;
+    int64_t ahead_ms;
+};
 
 struct fixture {
+    struct moved_clock clock;
     struct scripted_server *server;
     struct metrics *metrics;
     struct object_store_options options;
@@ -40,9 +47,21 @@ struct fixture {
         scripted_server_play((fixture)->server, answers, sizeof answers / sizeof *answers);        \
     } while (0)
 
+static inline int64_t moved_now_ms(struct clock *self)
+{
+    return clock_now_ms(clock_system()) + ((struct moved_clock *)self)->ahead_ms;
+}
+
+static inline uint64_t moved_monotonic_ns(struct clock *self)
+{
+    return clock_monotonic_ns(clock_system()) +
+           (uint64_t)((struct moved_clock *)self)->ahead_ms * 1000 * 1000;
+}
+
 static inline int fixture_open(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
+    fixture->clock = (struct moved_clock){{moved_now_ms, moved_monotonic_ns}, 0};
     fixture->server = scripted_server_create();
     fixture->metrics = metrics_create();
     fixture->options = (struct object_store_options){
@@ -56,9 +75,9 @@ static inline int fixture_open(void **state)
                .attempts = ATTEMPTS,
                .backoff_ms = 1,
                .backoff_ms_max = 4,
-               .connect_timeout_ms = 2000,
+               .connect_timeout_ms = 20 * 1000,
                .stall_timeout_ms = STALL_MS},
-        .clock = clock_system(),
+        .clock = &fixture->clock.base,
         .random = random_system(),
         .metrics = fixture->metrics,
     };

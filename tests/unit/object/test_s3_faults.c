@@ -2,9 +2,11 @@
 #include "s3_fixture.h"
 
 #include <pthread.h>
-#include <unistd.h>
+#include <sched.h>
 
 #include "base/checksum.h"
+
+enum { CONNECTIONS = 5 };
 
 #define RANGE_HEADERS "Content-Range: bytes 0-9/100\r\n"
 #define GOOD                                                                                       \
@@ -111,6 +113,7 @@ static void connections_that_break_are_tried_again(void **state)
 static void what_does_not_move_is_broken_off_and_tried_again(void **state)
 {
     struct fixture *fixture = *state;
+    fixture->options.s3.stall_timeout_ms = 1000;
     PLAY(fixture, {.end = SCRIPTED_HANG},
          {.status = "206 Partial Content",
           .headers = RANGE_HEADERS "Content-Length: 10\r\n",
@@ -130,7 +133,7 @@ static void a_deadline_ends_a_request_under_way(void **state)
     struct object_read read = read_some(fixture, &call, target, sizeof target);
     assert_int_equal(read.error.code, ERROR_TIMEOUT);
     uint64_t late_ns = clock_monotonic_ns(clock_system()) - call.deadline_ns;
-    assert_true(late_ns < 1000ULL * 1000 * 1000);
+    assert_true(late_ns < 10ULL * 1000 * 1000 * 1000);
     assert_int_equal(metric_of(fixture, "gnomon_object_requests_in_flight", NULL), 0);
 }
 
@@ -146,10 +149,18 @@ static void no_attempt_begins_that_the_deadline_does_not_allow(void **state)
     assert_true(clock_monotonic_ns(clock_system()) < call.deadline_ns);
 }
 
-static void *cancel_soon(void *context)
+struct canceling {
+    struct fixture *fixture;
+    atomic_bool canceled;
+};
+
+/* When all connections wait for an answer. */
+static void *cancel_when_asked(void *context)
 {
-    usleep(100 * 1000);
-    atomic_store((atomic_bool *)context, true);
+    struct canceling *canceling = context;
+    while (scripted_server_request_count(canceling->fixture->server) < CONNECTIONS)
+        sched_yield();
+    atomic_store(&canceling->canceled, true);
     return NULL;
 }
 
@@ -159,22 +170,21 @@ static void a_cancellation_ends_all_requests_of_a_call(void **state)
     enum { COUNT = 20 };
     static char targets[COUNT][10];
     struct object_read reads[COUNT];
-    atomic_bool canceled = false;
-    struct object_call call = {.canceled = &canceled};
+    struct canceling canceling = {.fixture = fixture};
+    struct object_call call = {.canceled = &canceling.canceled};
     pthread_t thread;
-    fixture->options.s3.stall_timeout_ms = 60 * 1000;
-    fixture->options.s3.connections = 5; /* the others have not even begun */
+    fixture->options.s3.connections = CONNECTIONS; /* the others have not even begun */
     PLAY(fixture, {.end = SCRIPTED_HANG});
     for (size_t i = 0; i < COUNT; i++)
         reads[i] = (struct object_read){
             .key = TEXT("some/key"), .target = (uint8_t *)targets[i], .size_bytes = 10};
-    pthread_create(&thread, NULL, cancel_soon, &canceled);
+    pthread_create(&thread, NULL, cancel_when_asked, &canceling);
     object_store_read_many(fixture_store(fixture), &call, reads, COUNT);
     pthread_join(thread, NULL);
     for (size_t i = 0; i < COUNT; i++)
         assert_int_equal(reads[i].error.code, ERROR_CANCELED);
-    assert_true(scripted_server_request_count(fixture->server) <= 5);
-    assert_int_equal(metric_of(fixture, "gnomon_object_requests_total", "canceled"), 5);
+    assert_int_equal(scripted_server_request_count(fixture->server), CONNECTIONS);
+    assert_int_equal(metric_of(fixture, "gnomon_object_requests_total", "canceled"), CONNECTIONS);
 }
 
 /* --- Wrong bytes --------------------------------------------------------------------------- */
