@@ -26,23 +26,30 @@ import uuid
 
 START_S = 90
 STOP_S = 10
+PORTS_PER_SERVER = 8
 # Below what the kernel gives to outgoing connections, and beside those of whole nodes.
-PORTS = range(12000, 15000)
+PORTS = range(12000, 15000, PORTS_PER_SERVER)
+_claims = []
 
 
-def free_ports(count):
-    """The first of `count` ports in a row that nobody listened on a moment ago."""
+def free_ports():
+    """The first of PORTS_PER_SERVER ports in a row that are this process' alone and that nobody
+    listened on a moment ago."""
     while True:
-        first = random.choice(PORTS[:-count])
+        first = random.choice(PORTS)
+        claim = socket.socket(socket.AF_UNIX)
         probes = []
         try:
-            for port in range(first, first + count):
+            # A name that the kernel forgets with this process.
+            claim.bind(f"\0gnomon-s3-ports-{first}")
+            for port in range(first, first + PORTS_PER_SERVER):
                 probe = socket.socket()
                 probes.append(probe)
                 probe.bind(("127.0.0.1", port))
+            _claims.append(claim)
             return first
         except OSError:
-            continue
+            claim.close()
         finally:
             for probe in probes:
                 probe.close()
@@ -224,7 +231,7 @@ rgw enable usage log = false
 """
 
     def start(self):
-        first = free_ports(3)
+        first = free_ports()
         cluster, osd = str(uuid.uuid4()), str(uuid.uuid4())
         settings = self.path("ceph.conf")
         self.endpoint = f"http://127.0.0.1:{first}"
@@ -301,7 +308,7 @@ memcache_servers = 127.0.0.1:{memcached}
 """
 
     def start(self):
-        first = free_ports(5)
+        first = free_ports()
         user = pwd.getpwuid(os.getuid()).pw_name
         values = {"user": user, "folder": self.folder, "secret": self.secret_key,
                   "region": self.region, "memcached": first + 4}
