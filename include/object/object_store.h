@@ -17,7 +17,7 @@
  * which somebody else may have put, are refused by each call and passed over by listings.
  *
  * Errors of all calls:
- *   NOT_FOUND      no such object (or, of a listing, no such bucket: see DENIED)
+ *   NOT_FOUND      no such object
  *   DENIED         the store refuses: keys, rights, region, bucket, clock. The message says what is
  *                  to be mended, and where. The same call may succeed once that is done.
  *   UNAVAILABLE    not now: not reached, overloaded, broken off again and again

@@ -133,7 +133,8 @@ enum error_code unfinished_finish(struct unfinished *file, struct error *error)
                    : set_file_error(error, errno, "file", file->final_path);
     file->path[0] = '\0';
     parent_of(file->final_path, folder);
-    return sync_folder(file->root, folder, error);
+    enum error_code code = sync_folder(file->root, folder, error);
+    return code == ERROR_NOT_FOUND ? ERROR_NONE : code; /* it was removed again, with its folder */
 }
 
 void unfinished_close(struct unfinished *file)

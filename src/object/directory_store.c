@@ -395,21 +395,36 @@ static const struct object_store_operations OPERATIONS = {
     .destroy = directory_store_destroy,
 };
 
-/* With missing parents; what is there already is not this function's. */
+/* Makes a folder, and its name durable in the one above. What is there already, or cannot be made,
+ * is found by who opens it. */
+static void make_durable(const char *path, const char *above)
+{
+    if (mkdir(path, 0777) != 0)
+        return;
+    int descriptor = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0)
+        return;
+    fsync(descriptor);
+    close(descriptor);
+}
+
+/* With missing parents. */
 static void make_root(const char *path)
 {
-    char above[4096];
+    char folder[4096], above[4096];
+    snprintf(above, sizeof above, "%s", path[0] == '/' ? "/" : ".");
     for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        snprintf(above, sizeof above, "%.*s", (int)(slash - path), path);
-        mkdir(above, 0777);
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+        make_durable(folder, above);
+        memcpy(above, folder, sizeof above);
     }
-    mkdir(path, 0777);
+    make_durable(path, above);
 }
 
 static enum error_code open_root(struct directory_store *store, const char *path,
                                  struct error *error)
 {
-    make_root(path); /* if that fails, so does what follows */
+    make_root(path);
     store->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return store->root >= 0 ? ERROR_NONE
                             : error_set_errno(error, errno, "object_store.directory '%s'", path);

@@ -1,6 +1,6 @@
 #include "exchange.h"
 
-#include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -328,7 +328,12 @@ static bool is_over(struct exchanges *exchanges)
 static void *thread_main(void *context)
 {
     struct exchanges *exchanges = context;
+    sigset_t pipes;
     pthread_setname_np(pthread_self(), "object-store");
+    /* A connection that broke is an error of its exchange, not the end of the program. */
+    sigemptyset(&pipes);
+    sigaddset(&pipes, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipes, NULL);
     while (!is_over(exchanges)) {
         int running;
         start_waiting(exchanges);

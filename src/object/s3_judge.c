@@ -9,6 +9,7 @@
 enum kind {
     KIND_NOT_FOUND,
     KIND_NO_UPLOAD,
+    KIND_OTHER_UPLOAD,
     KIND_NO_BUCKET,
     KIND_KEY,
     KIND_SECRET,
@@ -30,6 +31,9 @@ static const struct {
 } KINDS[] = {
     {"NoSuchKey", KIND_NOT_FOUND},
     {"NoSuchUpload", KIND_NO_UPLOAD},
+    {"InvalidPart", KIND_OTHER_UPLOAD},
+    {"InvalidPartOrder", KIND_OTHER_UPLOAD},
+    {"EntityTooSmall", KIND_OTHER_UPLOAD},
     {"NoSuchBucket", KIND_NO_BUCKET},
     {"InvalidBucketName", KIND_NO_BUCKET},
     {"InvalidAccessKeyId", KIND_KEY},
@@ -213,6 +217,9 @@ enum error_code s3_judge_refusal(const struct s3_refusal *refusal, long status,
         verdict_out->result = OBJECT_RESULT_NOT_FOUND;
         return error_set(error, ERROR_NOT_FOUND, "there is no such %s",
                          kind == KIND_NO_UPLOAD ? "upload" : "object");
+    case KIND_OTHER_UPLOAD:
+        verdict_out->result = OBJECT_RESULT_OTHER;
+        return set_other(ERROR_CONFLICT, refusal, status, head, error);
     case KIND_CLOCK:
         return set_clock(refusal, head, place, error);
     case KIND_REGION:

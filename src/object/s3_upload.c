@@ -43,6 +43,7 @@ struct upload {
     uint64_t part_bytes;
     uint32_t part_count;
     struct part *parts; /* [part_count] */
+    bool has_strangers; /* the open upload has parts behind the last of the file */
 };
 
 /* A part on its way. */
@@ -195,8 +196,10 @@ static enum error_code find(struct upload *upload, struct error *error)
 static void take_part(void *context, const struct s3_part_entry *entry)
 {
     struct upload *upload = context;
-    if (entry->number > upload->part_count)
+    if (entry->number > upload->part_count) {
+        upload->has_strangers = true;
         return;
+    }
     struct part *part = &upload->parts[entry->number - 1];
     part->there_bytes = entry->size_bytes;
     snprintf(part->etag, sizeof part->etag, "%.*s", TEXT_ARGUMENTS(entry->etag));
@@ -247,9 +250,18 @@ static enum error_code begin(struct upload *upload, struct error *error)
 {
     for (uint32_t part = 0; part < upload->part_count; part++)
         upload->parts[part].there_bytes = 0;
+    upload->has_strangers = false;
     enum error_code code = find(upload, error);
     if (code == ERROR_NONE)
         code = list_parts(upload, error);
+    if (code == ERROR_NONE && upload->has_strangers) {
+        /* Of a longer file, or of shorter parts; some servers want all parts to be completed. */
+        for (uint32_t part = 0; part < upload->part_count; part++)
+            upload->parts[part].there_bytes = 0;
+        code = s3_upload_abort(upload->store, upload->call, upload->key, upload->id, error);
+        if (code == ERROR_NONE)
+            code = ERROR_NOT_FOUND;
+    }
     return code == ERROR_NOT_FOUND ? create(upload, error) : code;
 }
 
@@ -462,14 +474,17 @@ static enum error_code run(struct upload *upload, struct error *error)
             code = complete(upload, error);
         if (code == ERROR_NONE)
             return verify(upload, error);
-        if (code != ERROR_NOT_FOUND)
+        if (code != ERROR_CONFLICT && code != ERROR_NOT_FOUND)
             return code;
-        /* Somebody ended the upload meanwhile: well, or not. */
+        /* What the store has of it is of no use to us, or somebody ended it: well, or not. */
         struct error ignored;
-        if (compare(upload, &match, &ignored) == ERROR_NONE && match == MATCH_BYTES)
+        if (code == ERROR_CONFLICT)
+            (void)s3_upload_abort(upload->store, upload->call, upload->key, upload->id, &ignored);
+        else if (compare(upload, &match, &ignored) == ERROR_NONE && match == MATCH_BYTES)
             return ERROR_NONE;
     }
-    return error_set(error, ERROR_UNAVAILABLE, "somebody else ends the uploads of this object");
+    error->code = ERROR_UNAVAILABLE;
+    return error_wrap(error, "uploads of this object are ended or changed by somebody else");
 }
 
 static enum error_code put_in_parts(struct upload *upload, struct error *error)

@@ -156,6 +156,23 @@ static void what_came_of_another_file_is_sent_anew(void **state)
     free(bytes);
 }
 
+static void what_came_of_a_longer_file_is_in_nobodys_way(void **state)
+{
+    (void)state;
+    enum { SHORTER_BYTES = PART_BYTES + 100 };
+    struct text key = TEXT("files/shorter");
+    struct failing_disk disk = {{&FAILING}, 3 * PART_BYTES};
+    uint8_t *bytes = large_bytes(10);
+    struct file *file = make_file(bytes, LARGE_BYTES);
+    struct object_file source = {&disk.base, file, LARGE_BYTES};
+    struct error error;
+    assert_int_equal(object_store_put_file(contract.store, NULL, key, &source, &error), ERROR_IO);
+    put_file(key, file, SHORTER_BYTES);
+    check_object(key, bytes, SHORTER_BYTES);
+    disk_close(contract.disk, file);
+    free(bytes);
+}
+
 static void an_object_with_the_same_bytes_is_not_sent_again(void **state)
 {
     (void)state;
@@ -232,6 +249,7 @@ int run_file_cases(void)
         cmocka_unit_test(ranges_cross_the_borders_of_parts),
         cmocka_unit_test(a_put_that_broke_is_not_seen_and_goes_on),
         cmocka_unit_test(what_came_of_another_file_is_sent_anew),
+        cmocka_unit_test(what_came_of_a_longer_file_is_in_nobodys_way),
         cmocka_unit_test(an_object_with_the_same_bytes_is_not_sent_again),
         cmocka_unit_test(old_unfinished_puts_are_swept),
         cmocka_unit_test(an_abandoned_put_leaves_nothing),

@@ -1,4 +1,5 @@
 /* What a directory store does beside the contract (tests/object_stores). */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -150,6 +151,46 @@ static void what_a_crash_left_is_not_listed_and_is_swept(void **state)
     assert_true(exists(fixture, "a/b"));
 }
 
+enum { THREADS = 4, ROUNDS = 200 };
+
+struct racing {
+    struct fixture *fixture;
+    size_t number;
+    struct error error;
+};
+
+static void *put_and_remove(void *context)
+{
+    struct racing *racing = context;
+    char key[40];
+    snprintf(key, sizeof key, "a/b/%zu", racing->number);
+    enum error_code code = ERROR_NONE;
+    for (int round = 0; round < ROUNDS && code == ERROR_NONE; round++) {
+        code = object_store_put(racing->fixture->store, NULL, text_of(key), "x", 1, &racing->error);
+        if (code == ERROR_NONE)
+            code = object_store_remove(racing->fixture->store, NULL, text_of(key), &racing->error);
+    }
+    racing->error.code = code;
+    return NULL;
+}
+
+static void folders_are_made_and_removed_by_many_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    pthread_t threads[THREADS];
+    static struct racing racing[THREADS];
+    for (size_t i = 0; i < THREADS; i++) {
+        racing[i] = (struct racing){.fixture = fixture, .number = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, put_and_remove, &racing[i]), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        if (racing[i].error.code != ERROR_NONE)
+            fail_msg("%s", racing[i].error.message);
+    }
+    assert_false(exists(fixture, "a"));
+}
+
 static void a_folder_that_may_not_be_written_is_denied(void **state)
 {
     struct fixture *fixture = *state;
@@ -170,6 +211,7 @@ int main(void)
         CASE(a_key_is_a_path_and_folders_come_and_go),
         CASE(an_object_is_no_folder),
         CASE(what_a_crash_left_is_not_listed_and_is_swept),
+        CASE(folders_are_made_and_removed_by_many_at_once),
         CASE(a_folder_that_may_not_be_written_is_denied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -397,6 +397,41 @@ static void an_upload_that_another_one_aborted_is_begun_anew(void **state)
     assert_int_equal(put_two_parts(fixture, &error), ERROR_UNAVAILABLE);
 }
 
+#define ABORTED                                                                                    \
+    {                                                                                              \
+        .status = "204 No Content"                                                                 \
+    }
+
+static void an_upload_with_parts_behind_the_file_is_dropped(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error error;
+    PLAY(fixture, MISSING,
+         {.status = "200 OK",
+          .body = "<ListMultipartUploadsResult><Upload><Key>some/key</Key><UploadId>up0</UploadId>"
+                  "<Initiated>2013-05-24T00:00:00Z</Initiated></Upload>"
+                  "</ListMultipartUploadsResult>"},
+         {.status = "200 OK",
+          .body = "<ListPartsResult><Part><PartNumber>3</PartNumber><ETag>a</ETag><Size>7</Size>"
+                  "</Part></ListPartsResult>"},
+         ABORTED, CREATED, PART, PART, COMPLETED, SAME);
+    assert_int_equal(put_two_parts(fixture, &error), ERROR_NONE);
+    assert_int_equal(scripted_server_request_count(fixture->server), 9);
+    assert_non_null(strstr(scripted_server_request(fixture->server, 3)->head,
+                           "DELETE /blocks/some/key?uploadId=up0 HTTP/1.1\r\n"));
+}
+
+static void an_upload_that_cannot_be_completed_is_begun_anew(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error error;
+    PLAY(fixture, MISSING, NO_UPLOADS, CREATED, PART, PART,
+         {.status = "400 Bad Request", .body = REFUSAL("InvalidPart", "")}, ABORTED, NO_UPLOADS,
+         CREATED, PART, PART, COMPLETED, SAME);
+    assert_int_equal(put_two_parts(fixture, &error), ERROR_NONE);
+    assert_int_equal(scripted_server_request_count(fixture->server), 13);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_close)
@@ -418,6 +453,8 @@ int main(void)
         CASE(an_object_of_another_length_is_corrupt),
         CASE(an_upload_that_another_one_completed_is_success),
         CASE(an_upload_that_another_one_aborted_is_begun_anew),
+        CASE(an_upload_with_parts_behind_the_file_is_dropped),
+        CASE(an_upload_that_cannot_be_completed_is_begun_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
