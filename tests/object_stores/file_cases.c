@@ -1,5 +1,6 @@
 #include "contract.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +193,49 @@ static void an_object_with_the_same_bytes_is_not_sent_again(void **state)
     free(bytes);
 }
 
+struct rival {
+    struct text key;
+    struct object_file source;
+    enum error_code code;
+    struct error error;
+};
+
+static void *put_as_rival(void *context)
+{
+    struct rival *rival = context;
+    struct object_store *store = store_with(&contract.options);
+    rival->code = object_store_put_file(store, NULL, rival->key, &rival->source, &rival->error);
+    object_store_destroy(store);
+    return NULL;
+}
+
+/* As a deposed leader and its successor do. */
+static void two_who_put_the_same_file_at_once_both_succeed(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 5 };
+    uint8_t *bytes = large_bytes(11);
+    struct file *file = make_file(bytes, LARGE_BYTES);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct rival rivals[2];
+        pthread_t threads[2];
+        char key[40];
+        snprintf(key, sizeof key, "rivals/%d", round);
+        for (int i = 0; i < 2; i++) {
+            rivals[i] =
+                (struct rival){.key = text_of(key), .source = {contract.disk, file, LARGE_BYTES}};
+            assert_int_equal(pthread_create(&threads[i], NULL, put_as_rival, &rivals[i]), 0);
+        }
+        for (int i = 0; i < 2; i++)
+            pthread_join(threads[i], NULL);
+        must(rivals[0].code, &rivals[0].error);
+        must(rivals[1].code, &rivals[1].error);
+        check_object(text_of(key), bytes, LARGE_BYTES);
+    }
+    disk_close(contract.disk, file);
+    free(bytes);
+}
+
 /* --- Unfinished puts ----------------------------------------------------------------------- */
 
 static size_t sweep(const char *prefix, int64_t begun_before_ms)
@@ -251,6 +295,7 @@ int run_file_cases(void)
         cmocka_unit_test(what_came_of_another_file_is_sent_anew),
         cmocka_unit_test(what_came_of_a_longer_file_is_in_nobodys_way),
         cmocka_unit_test(an_object_with_the_same_bytes_is_not_sent_again),
+        cmocka_unit_test(two_who_put_the_same_file_at_once_both_succeed),
         cmocka_unit_test(old_unfinished_puts_are_swept),
         cmocka_unit_test(an_abandoned_put_leaves_nothing),
     };
