@@ -35,6 +35,7 @@ enum job_class {
     JOB_SUBQUERY,   /* a query of another node waits for it; it waits for none */
     JOB_STORAGE,    /* freeze: the write path waits for it in the end */
     JOB_BACKGROUND, /* merges, verification */
+    JOB_TRANSFER,   /* uploads: it mostly waits for another machine */
     JOB_CLASSES
 };
 

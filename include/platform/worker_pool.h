@@ -5,8 +5,9 @@
  * the class with the fewest jobs running, within the class's cap: queries, parts of queries of
  * other nodes and storage can each take all workers but one, background work at most half and never
  * the last two, so no class waits for all the work of another: two nodes whose queries wait for
- * each other's parts go on. A job is not interrupted: a long one checks for cancellation and splits
- * itself.
+ * each other's parts go on. Transfers are two at most, and there are two threads more for them, so
+ * that one that waits for a slow store holds up nobody. A job is not interrupted: a long one checks
+ * for cancellation and splits itself.
  *
  * platform/parallel.h shares one job between idle workers; helpers count as running jobs of the
  * caller's class and leave when a job waits. Thread-safe.
@@ -24,7 +25,8 @@
 enum { WORKER_COUNT_MIN = 3, WORKER_COUNT_MAX = 256 };
 
 struct worker_pool_options {
-    size_t worker_count; /* in [WORKER_COUNT_MIN, WORKER_COUNT_MAX]; 0: processors + 1 */
+    size_t worker_count; /* without those for transfers, in [WORKER_COUNT_MIN, WORKER_COUNT_MAX]; 0:
+                            processors + 1 */
 };
 
 struct worker_class_statistics {

@@ -11,6 +11,9 @@
 #include "loop_uv.h"
 #include "platform/no_wait.h"
 
+/* Beside the workers that were asked for: those who wait for other machines take none of them. */
+enum { TRANSFERS_MAX = 2, THREAD_COUNT_MAX = WORKER_COUNT_MAX + TRANSFERS_MAX };
+
 /* --- Types ------------------------------------------------------------------------------- */
 
 /* Jobs of one class, oldest first. */
@@ -53,8 +56,8 @@ struct worker_pool {
     struct region *regions; /* with parts not handed out */
     _Atomic size_t waiting; /* jobs in all queues, for helpers to look at */
     bool ending;
-    size_t worker_count;
-    struct worker workers[WORKER_COUNT_MAX];
+    size_t worker_count; /* for work: TRANSFERS_MAX threads fewer than there are */
+    struct worker workers[THREAD_COUNT_MAX];
 };
 
 /* The class of the job that this thread runs. */
@@ -254,7 +257,7 @@ static void *worker_main(void *argument)
             rest(pool, worker);
     }
     /* The others leave too. */
-    wake_workers(pool, pool->worker_count);
+    wake_workers(pool, THREAD_COUNT_MAX);
     pthread_mutex_unlock(&pool->mutex);
     return NULL;
 }
@@ -296,7 +299,7 @@ static void end_workers(struct worker_pool *pool, size_t started)
 
 static enum error_code start_workers(struct worker_pool *pool, struct error *error)
 {
-    for (size_t i = 0; i < pool->worker_count; i++) {
+    for (size_t i = 0; i < pool->worker_count + TRANSFERS_MAX; i++) {
         struct worker *worker = &pool->workers[i];
         worker->pool = pool;
         int status = pthread_create(&worker->thread, NULL, worker_main, worker);
@@ -323,7 +326,7 @@ static size_t default_worker_count(void)
 
 static void pool_free(struct worker_pool *pool)
 {
-    for (size_t i = 0; i < WORKER_COUNT_MAX; i++)
+    for (size_t i = 0; i < THREAD_COUNT_MAX; i++)
         pthread_cond_destroy(&pool->workers[i].called);
     pthread_mutex_destroy(&pool->mutex);
     free(pool);
@@ -340,7 +343,7 @@ enum error_code worker_pool_create(const struct worker_pool_options *options,
     if (pool == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "worker pool: out of memory");
     pthread_mutex_init(&pool->mutex, NULL);
-    for (size_t i = 0; i < WORKER_COUNT_MAX; i++)
+    for (size_t i = 0; i < THREAD_COUNT_MAX; i++)
         pthread_cond_init(&pool->workers[i].called, NULL);
     pool->worker_count = count;
     size_t background_max = count - 2 < count / 2 ? count - 2 : count / 2;
@@ -348,6 +351,7 @@ enum error_code worker_pool_create(const struct worker_pool_options *options,
     pool->queues[JOB_SUBQUERY].running_max = count - 1;
     pool->queues[JOB_STORAGE].running_max = count - 1;
     pool->queues[JOB_BACKGROUND].running_max = background_max;
+    pool->queues[JOB_TRANSFER].running_max = TRANSFERS_MAX;
 
     enum error_code code = start_workers(pool, error);
     if (code != ERROR_NONE) {
@@ -362,7 +366,7 @@ void worker_pool_destroy(struct worker_pool *pool)
 {
     if (pool == NULL)
         return;
-    end_workers(pool, pool->worker_count);
+    end_workers(pool, pool->worker_count + TRANSFERS_MAX);
     assert(pool->regions == NULL);
     pool_free(pool);
 }

@@ -247,10 +247,8 @@ static void collect_queries(void *context, metric_visit *visit, void *visit_cont
 static void collect_workers(void *context, metric_visit *visit, void *visit_context)
 {
     static const char *const CLASSES[JOB_CLASSES] = {
-        [JOB_QUERY] = "query",
-        [JOB_SUBQUERY] = "subquery",
-        [JOB_STORAGE] = "storage",
-        [JOB_BACKGROUND] = "background",
+        [JOB_QUERY] = "query",           [JOB_SUBQUERY] = "subquery", [JOB_STORAGE] = "storage",
+        [JOB_BACKGROUND] = "background", [JOB_TRANSFER] = "transfer",
     };
     struct node *node = context;
     struct metric_emitter emitter = {visit, visit_context};
