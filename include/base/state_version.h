@@ -19,8 +19,11 @@ enum {
      * manifests are of format 3. */
     STATE_VERSION_WINDOWS = 2,
     STATE_VERSION_SPLITS = 2, /* shards can be split (docs/decisions/0061) */
+    /* Shards know what of them is in the bucket (docs/decisions/0070); manifests are of format 4.
+     */
+    STATE_VERSION_BUCKET = 3,
     /* The newest that this source writes and knows. */
-    STATE_VERSION_MAX = STATE_VERSION_WINDOWS,
+    STATE_VERSION_MAX = STATE_VERSION_BUCKET,
 
     /* Of no release: the upgrade to the release after this one is rehearsed with it. Shards count
      * the writes that they apply, and manifests have that number at their end. */

@@ -29,6 +29,9 @@ enum entry_kind {
     ENTRY_MERGE_GIVEN_UP = 10,
     ENTRY_SPLIT = 11,
     ENTRY_STATE_VERSION = 12,
+    ENTRY_UPLOADED = 13,
+    ENTRY_PUBLISHED = 14,
+    ENTRY_REMOVED = 15,
 };
 
 enum { ENTRY_VERSION = 1 };

@@ -28,6 +28,7 @@
 #include "shard/slots.h"
 
 struct shard;
+struct shard_bucket;
 struct shard_peers;
 
 /* How a shard asks for an entry; the leader proposes it, others ignore the wish. The bytes are
@@ -60,6 +61,7 @@ struct shard_options {
     struct head_spares *head_spares; /* memory of ended heads, of all shards; NULL: none is kept */
     struct shard_proposer proposer;
     const struct shard_peers *peers; /* shard_install.h; copied. NULL: there are none */
+    struct shard_bucket *bucket;     /* shard_bucket.h; NULL: blocks are here only */
     uint32_t version_max;            /* the newest state-machine version that the program knows
                                         (base/state_version.h); 0: STATE_VERSION_MAX */
 };
@@ -113,6 +115,9 @@ void shard_replay_end(struct shard *shard);
 
 /* Leadership began: what was proposed by an earlier leader is applied or gone. */
 void shard_lead(struct shard *shard);
+
+/* It ended: uploads are broken off, flushes end with UNAVAILABLE. */
+void shard_follow(struct shard *shard);
 
 /*
  * Begin a write entry, add the parts of requests, propose what `buffer` then holds. Checks and
@@ -184,12 +189,19 @@ enum flush_reach {
     FLUSH_DELETED, /* and blocks that hold deleted samples are written anew without them */
 };
 
+enum flush_place {
+    FLUSH_EVERYWHERE, /* here and in the bucket, if there is one */
+    FLUSH_HERE,
+};
+
 /* Freeze and merge everything there is; `done` runs on the loop when nothing is left to do and the
- * files that were merged are deleted, for which a snapshot must be stored, or with UNAVAILABLE when
- * the shard closes. It may run inside the call. */
+ * files that were merged are deleted, for which a snapshot must be stored, and what there is now is
+ * in the bucket, if that is asked for; or with UNAVAILABLE when the shard closes, or when the
+ * bucket takes nothing for a minute. It may run inside the call. */
 struct shard_flush {
     void (*done)(struct shard_flush *flush, const struct error *error);
     enum flush_reach reach;
+    enum flush_place place;
     struct shard_flush *next; /* the shard's */
     int phase;                /* the shard's */
 };

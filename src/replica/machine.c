@@ -63,7 +63,7 @@ static void machine_leader_stopped(struct state_machine *self, uint64_t term)
     replica->elected = false;
     atomic_store(&replica->ready, false);
     replica_refuse_waiting(replica, "leadership was lost");
-    shard_cancel_flushes(replica->shard); /* what they wait for may never come */
+    shard_follow(replica->shard);
 }
 
 const struct state_machine_operations REPLICA_MACHINE_OPERATIONS = {

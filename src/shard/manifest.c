@@ -8,7 +8,7 @@
 static const uint8_t MAGIC[4] = {'G', 'M', 'A', 'N'};
 /* Which of them is written, the state-machine version decides: what was written before it rose can
  * be read by programs that know no more. */
-enum { FORMAT_UNVERSIONED = 2, FORMAT_VERSIONED = 3 };
+enum { FORMAT_UNVERSIONED = 2, FORMAT_VERSIONED = 3, FORMAT_WITH_BUCKET = 4 };
 
 /* --- In memory ------------------------------------------------------------------------------ */
 
@@ -21,6 +21,7 @@ void manifest_clear(struct manifest *manifest)
     id_set_unref(manifest->forgotten);
     byte_buffer_clear(&manifest->merge_body);
     free(manifest->windows);
+    bucket_clear(&manifest->bucket);
     *manifest = (struct manifest){0};
 }
 
@@ -131,11 +132,18 @@ static bool is_whole(const struct manifest *manifest)
     return manifest->split_count == 0 && slot_set_count(&manifest->owned) == SLOT_COUNT;
 }
 
+static uint8_t format_of(uint32_t state_version)
+{
+    if (state_version >= STATE_VERSION_BUCKET)
+        return FORMAT_WITH_BUCKET;
+    return state_version >= STATE_VERSION_WINDOWS ? FORMAT_VERSIONED : FORMAT_UNVERSIONED;
+}
+
 void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer)
 {
     byte_buffer_append(buffer, MAGIC, sizeof MAGIC);
     bool is_versioned = manifest->state_version >= STATE_VERSION_WINDOWS;
-    byte_buffer_u8(buffer, is_versioned ? FORMAT_VERSIONED : FORMAT_UNVERSIONED);
+    byte_buffer_u8(buffer, format_of(manifest->state_version));
     if (is_versioned)
         byte_buffer_varint(buffer, manifest->state_version);
     byte_buffer_varint(buffer, manifest->frozen_index);
@@ -175,6 +183,8 @@ void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer
     }
     if (!is_whole(manifest))
         encode_ownership(buffer, manifest);
+    if (manifest->state_version >= STATE_VERSION_BUCKET)
+        bucket_encode(&manifest->bucket, buffer);
     if (manifest->state_version >= STATE_VERSION_REHEARSAL)
         byte_buffer_varint(buffer, manifest->rehearsed_count);
 }
@@ -324,7 +334,7 @@ static enum error_code decode_versions(struct byte_reader *reader, uint32_t *sta
     uint8_t format = byte_reader_u8(reader);
     if (reader->failed || memcmp(magic, MAGIC, sizeof MAGIC) != 0)
         return error_set(error, ERROR_CORRUPT, "manifest: not a manifest");
-    if (format != FORMAT_UNVERSIONED && format != FORMAT_VERSIONED)
+    if (format < FORMAT_UNVERSIONED || format > FORMAT_WITH_BUCKET)
         return error_set(error, ERROR_UNSUPPORTED,
                          "manifest: format %u is not known to this program: run a release that "
                          "knows it",
@@ -338,7 +348,7 @@ static enum error_code decode_versions(struct byte_reader *reader, uint32_t *sta
                          "manifest: state-machine version %u, this program knows versions up to "
                          "%d: run a release that knows version %u",
                          *state_version_out, STATE_VERSION_MAX, *state_version_out);
-    if (reader->failed || *state_version_out < STATE_VERSION_WINDOWS)
+    if (reader->failed || format_of(*state_version_out) != format)
         return error_set(error, ERROR_CORRUPT, "manifest: state-machine version");
     return ERROR_NONE;
 }
@@ -410,6 +420,8 @@ enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
         code = decode_windows(&reader, &manifest, error);
     if (code == ERROR_NONE && !reader.failed && manifest.state_version >= STATE_VERSION_WINDOWS)
         code = decode_ownership(&reader, &manifest, error);
+    if (code == ERROR_NONE && !reader.failed && manifest.state_version >= STATE_VERSION_BUCKET)
+        code = bucket_decode(&reader, manifest.frozen_index, &manifest.bucket, error);
     if (code == ERROR_NONE && manifest.state_version >= STATE_VERSION_REHEARSAL)
         manifest.rehearsed_count = byte_reader_varint(&reader);
     if (code == ERROR_NONE && (reader.failed || byte_reader_left(&reader) > 0))

@@ -11,7 +11,9 @@
 #include "block/file_summary.h"
 #include "shard/slots.h"
 
+#include "bucket.h"
 #include "id_set.h"
+#include "manifest_block.h"
 #include "tombstones.h"
 #include "windows.h"
 
@@ -20,15 +22,6 @@ struct manifest_part {
     uint32_t number;         /* 0: current, 1: late */
     int64_t merged_until_ms; /* samples before are in blocks; INT64_MIN: none */
     int64_t stamp_ms;        /* of the entry that decided it */
-    struct file_summary summary;
-};
-
-struct manifest_block {
-    uint64_t index;
-    uint32_t number;
-    int64_t window_start_ms;
-    int64_t window_end_ms;
-    int64_t stamp_ms;
     struct file_summary summary;
 };
 
@@ -62,6 +55,7 @@ struct manifest {
     uint64_t windows_base;          /* version of windows that are not listed; 0: none is kept */
     struct window_version *windows; /* [window_count], owned, ascending */
     size_t window_count;
+    struct bucket bucket;     /* owned, from STATE_VERSION_BUCKET on */
     uint64_t rehearsed_count; /* of writes, from STATE_VERSION_REHEARSAL on */
     struct slot_set owned;    /* series of other slots may be in files, and are not seen */
     uint32_t split_count;
@@ -77,10 +71,6 @@ enum error_code manifest_add_block(struct manifest *manifest, const struct manif
                                    struct error *error);
 enum error_code manifest_add_segment(struct manifest *manifest, uint64_t index,
                                      struct error *error);
-
-/* One block, as in manifests and in the entry that ends a merge. */
-void manifest_encode_block(struct byte_buffer *buffer, const struct manifest_block *block);
-struct manifest_block manifest_decode_block(struct byte_reader *reader);
 
 /* Those of one split, without their index. Errors: CORRUPT, LIMIT. */
 void manifest_encode_split(struct byte_buffer *buffer, const struct manifest_split *split);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 
+#include "bucket_entry.h"
 #include "damage.h"
 
 /* --- Inputs ----------------------------------------------------------------------------------- */
@@ -208,11 +209,37 @@ static void describe_as_agreed(struct merge *merge, const struct agreed_outputs 
         merge->adopted[i].described = agreed->blocks[i];
 }
 
+/* The output in whose window the input lies, if the shard keeps one. */
+static const struct manifest_block *successor_of(const struct shard *shard,
+                                                 const struct merge *merge,
+                                                 const struct manifest_block *input)
+{
+    for (size_t i = 0; i < merge->adopted_count; i++) {
+        const struct manifest_block *output = &merge->adopted[i].described;
+        if (output->window_start_ms <= input->window_start_ms &&
+            output->window_end_ms >= input->window_end_ms)
+            return output->window_end_ms <= shard->retention_cutoff_ms ? NULL : output;
+    }
+    return NULL;
+}
+
+/* What lies in the bucket of the inputs stands for the outputs until these are there. */
+static void hand_over_objects(struct shard *shard, const struct merge *merge, uint64_t index)
+{
+    const struct bucket_news news = bucket_news_of(shard, index);
+    for (size_t i = 0; i < merge->block_count; i++) {
+        const struct manifest_block *input = &merge->blocks[i].described;
+        bucket_leave(&shard->bucket, &news, block_name_of(input),
+                     successor_of(shard, merge, input));
+    }
+}
+
 /* Outputs take the place of the inputs. */
 static enum error_code install_outputs(struct shard *shard, struct merge *merge, uint64_t index,
                                        struct error *error)
 {
     struct doomed_file *doomed_before = shard->doomed;
+    hand_over_objects(shard, merge, index);
     drop_inputs(shard, merge, index);
     /* What an output that is missing here is made of stays where it is. */
     bool kept = (!merge->running && merge->given_up) || merge->differs;

@@ -135,6 +135,20 @@ static enum error_code add_wide(struct merge_plan *plan, int64_t start_ms, int64
     return ERROR_NONE;
 }
 
+/* Parts that bring less than a tenth of a block that was uploaded lie beside it: it would be
+ * uploaded anew with each flush. */
+static bool stays_uploaded(const struct shard *shard, const struct merge_plan *plan,
+                           const struct manifest_block *block)
+{
+    uint64_t samples = 0;
+    if (bucket_find_block(&shard->bucket, block_name_of(block)) == NULL)
+        return false;
+    for (size_t i = 0; i < shard->part_count; i++)
+        if (plan->parts[i] && overlaps(&shard->parts[i].described, block))
+            samples += shard->parts[i].described.summary.sample_count;
+    return samples * OVERLAY_SHARE < block->summary.sample_count;
+}
+
 /*
  * Blocks of two hours that a current part continues (a flush made them before the window was over)
  * are merged with it. Late parts leave the blocks alone and take their windows.
@@ -155,7 +169,7 @@ static enum error_code meet_blocks(const struct shard *shard, struct merge_plan 
             continue;
         if (is_wide(block))
             code = add_wide(plan, block->window_start_ms, block->window_end_ms, error);
-        else if (continued && !shard->blocks[b].damaged) {
+        else if (continued && !shard->blocks[b].damaged && !stays_uploaded(shard, plan, block)) {
             plan->blocks[b] = true;
             plan->block_count++;
         }
@@ -585,6 +599,12 @@ bool merge_tombstone_is_needed(const struct shard *shard, const struct tombstone
     for (size_t i = 0; i < shard->block_count; i++)
         if (is_covered(tombstone, shard->blocks[i].described.index,
                        &shard->blocks[i].described.summary))
+            return true;
+    /* Who reads the bucket needs it as long as the block of before stands for the one without. */
+    for (size_t i = 0; i < shard->bucket.object_count; i++)
+        if (shard->bucket.objects[i].state == OBJECT_LISTED &&
+            is_covered(tombstone, shard->bucket.objects[i].described.index,
+                       &shard->bucket.objects[i].described.summary))
             return true;
     return false;
 }

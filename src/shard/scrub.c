@@ -300,6 +300,8 @@ enum error_code shard_frozen_state(struct shard *shard, uint64_t *index_out, uin
                     (struct hash128){manifest.windows[i].index, 0});
     if (slot_set_count(&manifest.owned) < SLOT_COUNT)
         slot_set_encode(&manifest.owned, &common);
+    if (manifest.state_version >= STATE_VERSION_BUCKET)
+        bucket_encode(&manifest.bucket, &common);
     manifest_clear(&manifest);
     if (!common.failed) {
         *index_out = index;

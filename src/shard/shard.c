@@ -64,7 +64,7 @@ void shard_close(struct shard *shard, void (*closed)(void *context), void *conte
     shard_freeze_try_now(shard);
     shard_install_abandon(shard->install);
     repair_cancel(shard);
-    shard_cancel_flushes(shard);
+    shard_follow(shard);
     shard_job_ended(shard);
 }
 
@@ -147,6 +147,7 @@ enum error_code shard_create(const struct shard_options *options, struct shard *
     slot_set_fill(&shard->owned);
     slot_set_fill(&shard->durable.owned);
     pthread_mutex_init(&shard->view_lock, NULL);
+    bucket_follow(shard);
     enum error_code code = prepare(shard, error);
     if (code != ERROR_NONE) {
         release(shard);
@@ -335,7 +336,14 @@ void shard_lead(struct shard *shard)
     shard->pending_count = 0;
     if (shard->merge != NULL)
         shard->merge->done_proposed = false;
+    bucket_lead(shard);
     shard_maintain(shard);
+}
+
+void shard_follow(struct shard *shard)
+{
+    bucket_follow(shard);
+    shard_cancel_flushes(shard);
 }
 
 uint64_t shard_freeze_index(const struct shard *shard)

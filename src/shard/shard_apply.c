@@ -6,6 +6,7 @@
 
 #include "base/state_version.h"
 
+#include "bucket_entry.h"
 #include "forget.h"
 #include "shard_version.h"
 
@@ -282,6 +283,8 @@ static enum error_code apply_delete(struct shard *shard, uint64_t index, struct 
     }
     tombstones_unref(shard->tombstones);
     shard->tombstones = longer;
+    if (shard->state_version >= STATE_VERSION_BUCKET)
+        bucket_change(&shard->bucket, index); /* lists have the tombstones */
     return shard_publish(shard, error);
 }
 
@@ -383,6 +386,15 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
     case ENTRY_SPLIT:
         code = shard_apply_split(shard, index, &reader, error);
         break;
+    case ENTRY_UPLOADED:
+        code = shard_apply_uploaded(shard, index, &reader, error);
+        break;
+    case ENTRY_PUBLISHED:
+        code = shard_apply_published(shard, index, &reader, error);
+        break;
+    case ENTRY_REMOVED:
+        code = shard_apply_removed(shard, &reader, error);
+        break;
     }
     if (code == ERROR_UNAVAILABLE)
         shard_start_freeze_job_at_once(shard);
@@ -390,6 +402,8 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
         return error_wrap(error, "apply entry %llu", (unsigned long long)index);
     struct error failure;
     enum error_code kept = after_apply(shard, index, &header, size_bytes, &failure);
+    if (kept == ERROR_NONE && header.kind >= ENTRY_UPLOADED)
+        bucket_entry_applied(shard);
     if (kept == ERROR_NONE)
         return code;
     *error = failure;

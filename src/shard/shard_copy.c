@@ -128,7 +128,10 @@ void shard_copy_child(struct shard *shard, struct shard_copy *copy)
     copy->manifest = (struct byte_buffer){0};
     copy->frozen_index = manifest.frozen_index;
     error_clear(&copy->error);
-    manifest_encode(&manifest, &copy->manifest);
+    if (bucket_inherit(&shard->durable.bucket, &manifest.bucket, &copy->error) == ERROR_NONE) {
+        manifest_encode(&manifest, &copy->manifest);
+        bucket_clear(&manifest.bucket);
+    }
     if (copy->manifest.failed)
         error_set(&copy->error, ERROR_OUT_OF_MEMORY, "manifest");
     start(shard, copy, JOB_STORAGE);

@@ -157,6 +157,8 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
         .split = shard->split,
     };
     enum error_code code = describe_windows(&shard->windows, &manifest, error);
+    if (code == ERROR_NONE)
+        code = bucket_copy(&shard->bucket, &manifest.bucket, error);
     for (size_t i = 0; code == ERROR_NONE && i < shard->segment_count; i++)
         code = manifest_add_segment(&manifest, shard->segments[i].name, error);
     for (size_t i = 0; code == ERROR_NONE && i < shard->part_count; i++)

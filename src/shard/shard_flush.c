@@ -1,7 +1,7 @@
 /*
  * Flush: freeze, wait for the parts, merge them, wait, and freeze once more so that the snapshot
  * no longer needs the log of the merge. When that snapshot is stored what was merged is deleted,
- * and the flush is over. Nothing happens when nothing is new.
+ * and the flush is over when the bucket has all of it. Nothing happens when nothing is new.
  */
 #include <assert.h>
 
@@ -22,6 +22,28 @@ static void finish_all(struct shard *shard, const struct error *outcome)
         struct shard_flush *flush = shard->flushes;
         shard->flushes = flush->next;
         flush->done(flush, outcome);
+    }
+}
+
+/* Those that do not wait for the bucket; the others have come as far. */
+static void finish_here(struct shard *shard, const struct error *outcome)
+{
+    struct shard_flush **link = &shard->flushes, *over = NULL;
+    while (*link != NULL) {
+        struct shard_flush *flush = *link;
+        if (flush->place != FLUSH_HERE) {
+            flush->phase = FLUSH_SETTLING;
+            link = &flush->next;
+            continue;
+        }
+        *link = flush->next;
+        flush->next = over;
+        over = flush;
+    }
+    while (over != NULL) {
+        struct shard_flush *flush = over;
+        over = flush->next;
+        flush->done(flush, outcome); /* which may ask for another one */
     }
 }
 
@@ -67,9 +89,13 @@ void shard_flush_advance(struct shard *shard)
     }
     if (shard_has_doomed(shard))
         return; /* the last deletion comes back here */
-    struct error none;
-    error_clear(&none);
-    finish_all(shard, &none);
+    struct error outcome;
+    error_clear(&outcome);
+    finish_here(shard, &outcome);
+    if (shard->flushes == NULL)
+        return;
+    if (bucket_flush_advance(shard, &outcome) != BUCKET_FLUSH_GOES_ON)
+        finish_all(shard, &outcome);
 }
 
 void shard_flush(struct shard *shard, struct shard_flush *flush)
@@ -77,5 +103,6 @@ void shard_flush(struct shard *shard, struct shard_flush *flush)
     flush->phase = FLUSH_FREEZING;
     flush->next = shard->flushes;
     shard->flushes = flush;
+    bucket_flush_begin(shard);
     shard_flush_advance(shard);
 }

@@ -19,6 +19,8 @@
 #include "shard/shard.h"
 #include "shard/shard_install.h"
 
+#include "bucket.h"
+#include "bucket_tend.h"
 #include "manifest.h"
 #include "metadata_store.h"
 #include "registry.h"
@@ -109,6 +111,7 @@ struct shard {
     uint64_t applied_index;
     uint32_t state_version;   /* base/state_version.h */
     struct windows windows;   /* from STATE_VERSION_WINDOWS on */
+    struct bucket bucket;     /* from STATE_VERSION_BUCKET on */
     uint64_t rehearsed_count; /* writes since STATE_VERSION_REHEARSAL */
     struct head *head;
     struct registry registry;
@@ -206,6 +209,8 @@ struct shard {
         _Atomic uint64_t files_repaired;
     } arrivals;
     uint64_t kept_until_ms; /* monotonic: nothing is deleted before, somebody fetches files */
+
+    struct bucket_keeper keeper;
 
     /* Queries. */
     pthread_mutex_t view_lock; /* held to take or swap the pointer only */

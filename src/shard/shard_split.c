@@ -137,7 +137,12 @@ enum error_code shard_apply_split(struct shard *shard, uint64_t index, struct by
         return code;
     const struct slot_set owned_before = shard->owned;
     const struct manifest_split split_before = shard->split;
-    bool lacked_slots = shard->lacks_slots;
+    const uint64_t listed_before = shard->bucket.changed_index;
+    bool lacked_slots = shard->lacks_slots, has_heir = shard->state_version >= STATE_VERSION_BUCKET;
+    if (has_heir)
+        code = bucket_split(&shard->bucket, index, split.child_id, error);
+    if (code != ERROR_NONE)
+        return code;
     split.index = index;
     slot_set_remove(&shard->owned, &split.slots);
     shard->lacks_slots = true;
@@ -150,6 +155,8 @@ enum error_code shard_apply_split(struct shard *shard, uint64_t index, struct by
         shard->lacks_slots = lacked_slots;
         shard->split = split_before;
         shard->split_count--;
+        shard->bucket.heir_count -= has_heir;
+        shard->bucket.changed_index = listed_before;
         shard_note_children(shard);
         return code;
     }

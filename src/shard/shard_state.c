@@ -26,6 +26,7 @@ void shard_state_clear(struct shard *shard)
     free(shard->parts);
     free(shard->blocks);
     windows_clear(&shard->windows);
+    bucket_clear(&shard->bucket);
     registry_clear(&shard->registry);
     tombstones_unref(shard->tombstones);
     manifest_clear(&shard->durable);
@@ -45,6 +46,7 @@ void shard_state_move(struct shard *into, struct shard *from)
     into->applied_index = from->applied_index;
     into->state_version = from->state_version;
     into->windows = from->windows;
+    into->bucket = from->bucket;
     into->rehearsed_count = from->rehearsed_count;
     into->head = from->head;
     into->registry = from->registry;
@@ -69,6 +71,7 @@ void shard_state_move(struct shard *into, struct shard *from)
 
     from->head = NULL;
     from->windows = (struct windows){0};
+    from->bucket = (struct bucket){0};
     from->registry = (struct registry){0};
     from->frozen_count = 0;
     from->segments = NULL;

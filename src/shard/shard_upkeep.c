@@ -3,6 +3,7 @@
  */
 #include "base/log.h"
 
+#include "bucket_entry.h"
 #include "damage.h"
 #include "forget.h"
 #include "shard_version.h"
@@ -71,10 +72,14 @@ enum error_code shard_apply_retention(struct shard *shard, uint64_t index, struc
     windows_end_before(&shard->windows, cutoff_ms);
     shard->changed_index = index;
     /* What a merge reads stays named until that is done, so that a restart finds it. */
-    for (size_t i = shard->block_count; i > 0; i--)
-        if (shard->blocks[i - 1].described.window_end_ms <= cutoff_ms &&
-            !merges_block(shard->merge, &shard->blocks[i - 1]))
-            shard_drop_block(shard, i - 1, index);
+    const struct bucket_news news = bucket_news_of(shard, index);
+    for (size_t i = shard->block_count; i > 0; i--) {
+        const struct shard_block *block = &shard->blocks[i - 1];
+        if (block->described.window_end_ms > cutoff_ms || merges_block(shard->merge, block))
+            continue;
+        bucket_leave(&shard->bucket, &news, block_name_of(&block->described), NULL);
+        shard_drop_block(shard, i - 1, index);
+    }
     for (size_t i = shard->part_count; i > 0; i--)
         if (shard->parts[i - 1].described.summary.max_time_ms < cutoff_ms &&
             !merges_part(shard->merge, &shard->parts[i - 1]))
@@ -131,6 +136,7 @@ void shard_maintain(struct shard *shard)
     if (newest_ms != INT64_MIN)
         shard_merge_propose(shard, MERGE_DUE);
     shard_version_propose(shard);
+    bucket_tend(shard);
     shard_clean_propose(shard);
     shard_forget_maintain(shard);
     shard_forget_metadata_maintain(shard);

@@ -45,6 +45,10 @@ static uint32_t version_of(enum entry_kind kind)
         return STATE_VERSION_FIRST;
     case ENTRY_SPLIT:
         return STATE_VERSION_SPLITS;
+    case ENTRY_UPLOADED:
+    case ENTRY_PUBLISHED:
+    case ENTRY_REMOVED:
+        return STATE_VERSION_BUCKET;
     }
     return UINT32_MAX;
 }
@@ -81,6 +85,8 @@ enum error_code shard_apply_version(struct shard *shard, uint64_t index, struct 
         windows_begin(&shard->windows, index);
         windows_end_before(&shard->windows, shard->retention_cutoff_ms);
     }
+    if (shard->state_version < STATE_VERSION_BUCKET && version >= STATE_VERSION_BUCKET)
+        bucket_change(&shard->bucket, index); /* there is to be a list of each shard */
     log_event(LOG_INFO, "shard", "a new state-machine version is in force",
               "shard=%u index=%llu version=%llu before=%u", shard->options.shard_id,
               (unsigned long long)index, (unsigned long long)version, shard->state_version);

@@ -5,6 +5,7 @@
  *
  *   version 1   as it began; manifests of format 2
  *   version 2   versions of windows (windows.h); manifests of format 3
+ *   version 3   what is in the bucket (bucket.h); manifests of format 4
  *   rehearsal   writes are counted, and manifests have their number
  */
 #ifndef SHARD_SHARD_VERSION_H

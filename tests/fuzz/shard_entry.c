@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../src/shard/bucket_entry.h"
 #include "../../src/shard/entry_forget.h"
 #include "../../src/shard/manifest.h"
 #include "../../src/shard/tombstones.h"
@@ -103,6 +104,46 @@ static void check_split(struct byte_reader *reader)
     byte_buffer_clear(&once);
 }
 
+/* What is encoded of it again is the body that was read, but for longer numbers than needed. */
+static void check_uploaded(struct byte_reader *reader, const struct entry_header *header)
+{
+    struct byte_buffer once = {0};
+    struct bucket_upload *uploads, *again;
+    struct entry_header decoded;
+    struct error error;
+    size_t count, again_count;
+    if (bucket_decode_uploaded(reader, 1000, &uploads, &count, &error) != ERROR_NONE)
+        return;
+    bucket_encode_uploaded(&once, header->stamp_ms, uploads, count);
+    struct byte_reader encoded = byte_reader_over(once.bytes, once.size);
+    if (!once.failed) {
+        if (entry_decode_header(&encoded, &decoded, &error) != ERROR_NONE ||
+            bucket_decode_uploaded(&encoded, 1000, &again, &again_count, &error) != ERROR_NONE ||
+            again_count != count || again[count - 1].size_bytes != uploads[count - 1].size_bytes)
+            abort();
+        free(again);
+    }
+    free(uploads);
+    byte_buffer_clear(&once);
+}
+
+static void check_bucket(struct byte_reader *reader, const struct entry_header *header)
+{
+    struct bucket_upload *removed;
+    struct bucket_list_name published;
+    struct error error;
+    size_t count;
+    if (header->kind == ENTRY_UPLOADED)
+        check_uploaded(reader, header);
+    if (header->kind == ENTRY_REMOVED &&
+        bucket_decode_removed(reader, &removed, &count, &error) == ERROR_NONE)
+        free(removed);
+    if (header->kind == ENTRY_PUBLISHED &&
+        bucket_decode_published(reader, 1000, &published, &error) == ERROR_NONE &&
+        published.index >= 1000)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct byte_reader reader = byte_reader_over(bytes, size);
@@ -118,6 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         check_forget_metadata(&reader);
     if (header.kind == ENTRY_SPLIT)
         check_split(&reader);
+    check_bucket(&reader, &header);
     struct tombstone tombstone;
     if (header.kind == ENTRY_DELETE_SERIES &&
         tombstone_decode(&reader, &tombstone, &error) == ERROR_NONE)

@@ -10,7 +10,7 @@ from test_cluster import ClusterTest
 
 NEXT = os.environ.get("GNOMON_NEXT_BINARY", "")
 SHARDS = 8
-KNOWN, NEXT_KNOWN = 2, 3  # state-machine versions
+KNOWN, NEXT_KNOWN = 3, 4  # state-machine versions
 
 
 def files_of(folder):

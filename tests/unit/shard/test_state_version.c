@@ -115,7 +115,7 @@ static void programs_of_two_versions_apply_the_same_bytes(void **state)
     assert_int_equal(shard_snapshot(older->shard, &before, &index, &error), ERROR_NONE);
     assert_int_equal(shard_apply(older->shard, rise->index, rise->bytes, rise->size_bytes, &error),
                      ERROR_UNSUPPORTED);
-    assert_non_null(strstr(error.message, "run a release that knows version 3"));
+    assert_non_null(strstr(error.message, "run a release that knows version 4"));
     assert_int_equal(harness_statistics(older).applied_index, applied);
     assert_int_equal(shard_snapshot(older->shard, &after, &index, &error), ERROR_NONE);
     assert_int_equal(before.size, after.size);
@@ -158,7 +158,7 @@ static void a_snapshot_of_a_newer_version_is_refused(void **state)
     harness_close(next);
     next->options.version_max = 0; /* another program, the same directory */
     assert_int_equal(harness_open(next, &error), ERROR_UNSUPPORTED);
-    assert_non_null(strstr(error.message, "run a release that knows version 3"));
+    assert_non_null(strstr(error.message, "run a release that knows version 4"));
     shard_destroy(next->shard);
     next->options.version_max = STATE_VERSION_REHEARSAL; /* and back: it is all there */
     assert_int_equal(harness_open(next, &error), ERROR_NONE);

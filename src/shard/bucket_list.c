@@ -1,0 +1,231 @@
+#include "shard/bucket_list.h"
+
+#include <stdlib.h>
+
+#include "bucket_list_write.h"
+
+/* "GBKT" | u8 format | u64 hash low | u64 high | body: the hash is that of the body. */
+static const uint8_t MAGIC[4] = {'G', 'B', 'K', 'T'};
+enum { FORMAT = 1, HASH_OFFSET = 5, HEADER_BYTES = HASH_OFFSET + 16 };
+
+/* --- Writing --------------------------------------------------------------------------------- */
+
+static void encode_block(struct byte_buffer *buffer, const struct bucket_object *object)
+{
+    byte_buffer_varint(buffer, object->shard_id);
+    manifest_encode_block(buffer, &object->described);
+    byte_buffer_varint(buffer, object->size_bytes);
+    byte_buffer_u64(buffer, object->hash.low);
+    byte_buffer_u64(buffer, object->hash.high);
+}
+
+static void encode_blocks(struct byte_buffer *buffer, const struct bucket *bucket)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < bucket->object_count; i++)
+        count += bucket->objects[i].state == OBJECT_LISTED;
+    byte_buffer_varint(buffer, count);
+    for (size_t i = 0; i < bucket->object_count; i++)
+        if (bucket->objects[i].state == OBJECT_LISTED)
+            encode_block(buffer, &bucket->objects[i]);
+}
+
+static void encode_body(struct byte_buffer *buffer, const struct bucket_list_source *source)
+{
+    byte_buffer_varint(buffer, source->key.shard_id);
+    byte_buffer_varint(buffer, source->key.incarnation);
+    byte_buffer_varint(buffer, source->key.index);
+    byte_buffer_zigzag(buffer, source->retention_cutoff_ms);
+    slot_set_encode(source->slots, buffer);
+    byte_buffer_varint(buffer, source->bucket->heir_count);
+    for (size_t i = 0; i < source->bucket->heir_count; i++)
+        byte_buffer_varint(buffer, source->bucket->heirs[i]);
+    size_t tombstone_count = tombstones_count(source->tombstones);
+    byte_buffer_varint(buffer, tombstone_count);
+    for (size_t i = 0; i < tombstone_count; i++) {
+        byte_buffer_varint(buffer, tombstones_at(source->tombstones, i)->index);
+        tombstone_encode(buffer, tombstones_at(source->tombstones, i));
+    }
+    encode_blocks(buffer, source->bucket);
+}
+
+void bucket_list_encode(const struct bucket_list_source *source, struct byte_buffer *buffer)
+{
+    size_t start = buffer->size;
+    byte_buffer_append(buffer, MAGIC, sizeof MAGIC);
+    byte_buffer_u8(buffer, FORMAT);
+    byte_buffer_u64(buffer, 0);
+    byte_buffer_u64(buffer, 0);
+    encode_body(buffer, source);
+    if (buffer->failed)
+        return;
+    const uint8_t *body = buffer->bytes + start + HEADER_BYTES;
+    struct hash128 hash = hash128(body, buffer->size - start - HEADER_BYTES, HASH_SEED_STORED);
+    store_u64(buffer->bytes + start + HASH_OFFSET, hash.low);
+    store_u64(buffer->bytes + start + HASH_OFFSET + 8, hash.high);
+}
+
+/* --- Reading --------------------------------------------------------------------------------- */
+
+void bucket_list_clear(struct bucket_list *list)
+{
+    free(list->heirs);
+    free(list->deletions);
+    free(list->blocks);
+    tombstones_unref(list->tombstones);
+    *list = (struct bucket_list){0};
+}
+
+static enum error_code corrupt(struct error *error, const char *what)
+{
+    return error_set(error, ERROR_CORRUPT, "list of a bucket: %s", what);
+}
+
+static enum error_code no_room(struct error *error)
+{
+    return error_set(error, ERROR_OUT_OF_MEMORY, "list of a bucket");
+}
+
+static uint32_t decode_u32(struct byte_reader *reader)
+{
+    uint64_t number = byte_reader_varint(reader);
+    if (number > UINT32_MAX)
+        reader->failed = true;
+    return (uint32_t)number;
+}
+
+/* A count of things of at least so many bytes each. */
+static size_t decode_count(struct byte_reader *reader, size_t bytes_each)
+{
+    uint64_t count = byte_reader_varint(reader);
+    if (count > byte_reader_left(reader) / bytes_each)
+        reader->failed = true;
+    return reader->failed ? 0 : (size_t)count;
+}
+
+static enum error_code decode_heirs(struct byte_reader *reader, struct bucket_list *list,
+                                    struct error *error)
+{
+    size_t count = decode_count(reader, 1);
+    list->heirs = calloc(count + 1, sizeof *list->heirs);
+    if (list->heirs == NULL)
+        return no_room(error);
+    for (; list->heir_count < count; list->heir_count++)
+        list->heirs[list->heir_count] = decode_u32(reader);
+    return ERROR_NONE;
+}
+
+static enum error_code decode_tombstones(struct byte_reader *reader, struct bucket_list *list,
+                                         struct error *error)
+{
+    size_t count = decode_count(reader, 6);
+    for (size_t i = 0; i < count; i++) {
+        struct tombstone tombstone = {0};
+        struct tombstones *longer;
+        uint64_t index = byte_reader_varint(reader);
+        enum error_code code = tombstone_decode(reader, &tombstone, error);
+        if (code != ERROR_NONE)
+            return code;
+        tombstone.index = index;
+        code = tombstones_add(list->tombstones, &tombstone, &longer, error);
+        if (code != ERROR_NONE) {
+            tombstone_clear(&tombstone);
+            return code;
+        }
+        tombstones_unref(list->tombstones);
+        list->tombstones = longer;
+    }
+    list->deletions = calloc(count + 1, sizeof *list->deletions);
+    if (list->deletions == NULL)
+        return no_room(error);
+    for (; list->deletion_count < count; list->deletion_count++) {
+        const struct tombstone *tombstone = tombstones_at(list->tombstones, list->deletion_count);
+        list->deletions[list->deletion_count] = (struct bucket_deletion){
+            .index = tombstone->index,
+            .tenant = tombstone->tenant,
+            .start_ms = tombstone->start_ms,
+            .end_ms = tombstone->end_ms,
+            .matchers = (const struct matcher *const *)tombstone->matchers,
+            .matcher_count = tombstone->matcher_count,
+        };
+    }
+    return ERROR_NONE;
+}
+
+enum { LISTED_BYTES_MIN = 1 + 5 + 21 + 1 + 16 };
+
+static enum error_code decode_blocks(struct byte_reader *reader, struct bucket_list *list,
+                                     struct error *error)
+{
+    size_t count = decode_count(reader, LISTED_BYTES_MIN);
+    list->blocks = calloc(count + 1, sizeof *list->blocks);
+    if (list->blocks == NULL)
+        return no_room(error);
+    for (; list->block_count < count; list->block_count++) {
+        uint32_t shard_id = decode_u32(reader);
+        struct manifest_block block = manifest_decode_block(reader);
+        struct bucket_listed listed = {
+            .key = {.shard_id = shard_id, .index = block.index, .number = block.number},
+            .size_bytes = byte_reader_varint(reader),
+            .window_start_ms = block.window_start_ms,
+            .window_end_ms = block.window_end_ms,
+            .stamp_ms = block.stamp_ms,
+            .summary = block.summary,
+        };
+        listed.key.hash.low = byte_reader_u64(reader);
+        listed.key.hash.high = byte_reader_u64(reader);
+        if (reader->failed || block.window_end_ms <= block.window_start_ms)
+            return corrupt(error, "a block");
+        list->blocks[list->block_count] = listed;
+    }
+    return ERROR_NONE;
+}
+
+static enum error_code decode_body(struct byte_reader *reader, struct bucket_list *list,
+                                   struct error *error)
+{
+    list->key.shard_id = decode_u32(reader);
+    list->key.incarnation = byte_reader_varint(reader);
+    list->key.index = byte_reader_varint(reader);
+    list->retention_cutoff_ms = byte_reader_zigzag(reader);
+    if (reader->failed)
+        return corrupt(error, "its name");
+    enum error_code code = slot_set_decode(reader, &list->slots, error);
+    if (code == ERROR_NONE)
+        code = decode_heirs(reader, list, error);
+    if (code == ERROR_NONE)
+        code = decode_tombstones(reader, list, error);
+    if (code == ERROR_NONE)
+        code = decode_blocks(reader, list, error);
+    if (code == ERROR_NONE && (reader->failed || byte_reader_left(reader) > 0))
+        code = corrupt(error, "its length");
+    return code;
+}
+
+enum error_code bucket_list_decode(const uint8_t *bytes, size_t size_bytes,
+                                   struct bucket_list *list_out, struct error *error)
+{
+    struct byte_reader reader = byte_reader_over(bytes, size_bytes);
+    const uint8_t *magic = byte_reader_take(&reader, sizeof MAGIC);
+    uint8_t format = byte_reader_u8(&reader);
+    struct hash128 hash = {.low = byte_reader_u64(&reader)};
+    hash.high = byte_reader_u64(&reader);
+    if (reader.failed || memcmp(magic, MAGIC, sizeof MAGIC) != 0)
+        return corrupt(error, "cut, or not a list");
+    if (format != FORMAT)
+        return error_set(error, ERROR_UNSUPPORTED,
+                         "list of a bucket: format %u is not known to this program: run a release "
+                         "that knows it",
+                         format);
+    size_t left = byte_reader_left(&reader);
+    if (!hash128_equal(hash, hash128(reader.position, left, HASH_SEED_STORED)))
+        return corrupt(error, "its checksum");
+    struct bucket_list list = {0};
+    enum error_code code = decode_body(&reader, &list, error);
+    if (code != ERROR_NONE) {
+        bucket_list_clear(&list);
+        return code;
+    }
+    *list_out = list;
+    return ERROR_NONE;
+}
