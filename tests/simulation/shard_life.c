@@ -220,6 +220,7 @@ static bool start(struct run *run)
     for (size_t i = 0; i < NODE_SHARDS; i++)
         model_doubt_deaths(&run->models[i]);
     run_expect(run, MODEL_CONFIRM);
+    run_check_bucket(run);
     return run->failure[0] == '\0';
 }
 
@@ -263,6 +264,7 @@ void run_life(struct run *run, uint64_t writes)
     run->counts.lives++;
     make_disk_well(run);
     run->writes_before = run->writes_done;
+    run_choose_store_faults(run);
     if (start(run))
         live(run, writes);
     end(run);
@@ -274,8 +276,12 @@ void run_life(struct run *run, uint64_t writes)
 void run_last_life(struct run *run)
 {
     make_disk_well(run);
-    if (start(run))
+    if (start(run)) {
         for (size_t i = 0; i < NODE_SHARDS; i++)
             count_blocks(run, replica_shard(run->node.replicas[i]));
+        if (!run_is_broken(run))
+            run_settle_bucket(run);
+    }
     end(run);
+    run_count_bucket(run);
 }

@@ -89,6 +89,7 @@ static enum error_code open_replica(struct shard_node *node, size_t number, stru
                 .retention_ms = node->retention_ms,
                 .exemplars_max = 100000,
                 .metadata_max = 100,
+                .bucket = node->bucket.store == NULL ? NULL : &node->bucket,
             },
         .group_id = number + 1,
         .recovery = node->recovery,
@@ -142,6 +143,8 @@ enum error_code shard_node_open(struct shard_node *node, struct error *error)
     if (code == ERROR_NONE) {
         journal_recovery_close(node->recovery);
         node->recovery = NULL;
+        for (size_t i = 0; i < NODE_SHARDS; i++)
+            shard_want_version(replica_shard(node->replicas[i]), node->version);
         if (node->environment->disk.crashed)
             code = error_set(error, ERROR_IO, "the machine failed as it became ready");
     }

@@ -7,6 +7,7 @@
 
 #include "journal/journal.h"
 #include "replica/replica.h"
+#include "shard/shard_bucket.h"
 #include "simulated_environment.h"
 
 enum { NODE_SHARDS = 2, NODE_STEPS_MAX = 3000000 };
@@ -14,7 +15,9 @@ enum { NODE_SHARDS = 2, NODE_STEPS_MAX = 3000000 };
 struct shard_node {
     struct simulated_environment *environment;
     enum journal_durability durability;
-    int64_t retention_ms; /* 0: for ever */
+    int64_t retention_ms;       /* 0: for ever */
+    uint32_t version;           /* that shards rise to; 0: they stay with the first */
+    struct shard_bucket bucket; /* without a store: there is none */
     struct page_cache *cache;
     struct journal_recovery *recovery;
     struct journal *journal;

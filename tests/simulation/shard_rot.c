@@ -115,6 +115,7 @@ void run_live_with_rot(struct run *run)
     char path[DISK_PATH_MAX + 1];
     snprintf(path, sizeof path, "%s", chosen);
     struct simulated_disk_image *image = simulated_disk_save(disk);
+    run->store.is_down = true; /* it does not go back */
     simulated_disk_flip(disk, path, simulated_disk_choose_bit(disk, path));
     run->counts.rot_in_journal += place[0] == 'j';
     live_on_rot(run);

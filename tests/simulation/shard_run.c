@@ -45,6 +45,7 @@ struct run *run_create(uint64_t seed, struct breakage breakage)
     run->node.durability = breakage.journal ? JOURNAL_UNSAFE_FOR_TESTS : JOURNAL_DURABLE;
     run->node.retention_ms = seed % 3 == 0 ? RETENTION_MS : 0;
     random_generator_init(&run->random, seed ^ UINT64_C(0x7368617264));
+    run_open_bucket(run);
     for (size_t i = 0; i < NODE_SHARDS; i++)
         shard_model_init(&run->models[i], i);
     return run;
@@ -60,6 +61,7 @@ void run_destroy(struct run *run)
 {
     for (size_t i = 0; i < NODE_SHARDS; i++)
         shard_model_clear(&run->models[i]);
+    simulated_store_clear(&run->store);
     simulated_environment_destroy(run->node.environment);
     free(run);
 }
@@ -129,6 +131,11 @@ static const char *const NAMES[COUNTS] = {
     "rot_in_journal",
     "rot_harmless",
     "files_reopened",
+    "bucket_checks",
+    "bucket_uploads",
+    "bucket_removals",
+    "bucket_swept",
+    "bucket_failures",
 };
 
 void run_counts_add(struct run_counts *sum, const struct run_counts *counts)

@@ -5,6 +5,7 @@
  *     shard_requests  flushes, deletions, retention
  *     shard_life      from a start to a crash or an orderly end
  *     shard_query     what a user reads
+ *     shard_bucket    what half of the runs upload
  *     shard_rot       lives in which bits of files are wrong
  */
 #ifndef TESTS_SHARD_RUN_H
@@ -12,6 +13,7 @@
 
 #include "shard_model.h"
 #include "shard_node.h"
+#include "simulated_store.h"
 
 /* What is broken on purpose, and must be noticed. */
 struct breakage {
@@ -34,12 +36,15 @@ struct run_counts {
     uint64_t blocks_of_hours, blocks_of_half_a_day, blocks_of_days, overlays;
     uint64_t rot_refused_start, rot_found_by_reading, rot_found_by_merging, rot_in_journal,
         rot_harmless, files_reopened;
+    uint64_t bucket_checks, bucket_uploads, bucket_removals, bucket_swept, bucket_failures;
 };
 
 struct run {
     struct random_generator random;
     struct shard_node node;
     struct shard_model models[NODE_SHARDS];
+    struct simulated_store store;
+    bool has_bucket;
     uint64_t seed;
     struct breakage breakage;
     size_t writes_in_flight;
@@ -108,6 +113,22 @@ void run_life(struct run *run, uint64_t writes);
 
 /* Start, check and end. */
 void run_last_life(struct run *run);
+
+/* --- shard_bucket.c -------------------------------------------------------------------------- */
+
+void run_open_bucket(struct run *run);
+
+/* How the store is for one life. */
+void run_choose_store_faults(struct run *run);
+
+/* At any time: what is listed is there. */
+void run_check_bucket(struct run *run);
+
+/* With all faults over: all is uploaded, listed once, and nothing else is left. */
+void run_settle_bucket(struct run *run);
+
+/* What was done in it. */
+void run_count_bucket(struct run *run);
 
 /* --- shard_rot.c ----------------------------------------------------------------------------- */
 

@@ -8,7 +8,9 @@
  * freezes, retention and clock jumps; power failures that lose and tear what was not synced and
  * kills, both also in the middle of a job, a start or an end; full and slow and failing disks.
  * After every restart all that was acknowledged is there once and unaltered, and nothing that was
- * deleted comes back (shard_model.h), read from the shards and by a query.
+ * deleted comes back (shard_model.h), read from the shards and by a query. Half of the seeds upload
+ * to a store that fails, lags and is away: what its lists name is there, and at the end it has what
+ * the shards have and nothing else.
  *
  * Between lives a bit rots in a file of a shard or of the journal: a start is refused, a read or a
  * merge fails and names the file, or it does not matter; the wrong answer never comes.
