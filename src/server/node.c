@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "platform/random.h"
 
+#include "node_bucket.h"
 #include "node_cluster.h"
 #include "node_private.h"
 
@@ -49,6 +50,8 @@ enum error_code node_open(const struct settings *settings, struct node **node_ou
     enum error_code code = node_open_directory(node, error);
     if (code == ERROR_NONE)
         code = node_open_shared(node, error);
+    if (code == ERROR_NONE)
+        code = node_open_bucket(node, error);
     if (code == ERROR_NONE)
         code = node_open_storage(node, error);
     if (code == ERROR_NONE)
@@ -95,6 +98,7 @@ static void release(struct node *node)
         loop_destroy(node->loops[i].loop);
     }
     node_cluster_release(node);
+    node_close_bucket(node);
     head_spares_unref(node->head_spares);
     page_cache_destroy(node->cache);
     disk_uring_destroy(node->blocking_disk);

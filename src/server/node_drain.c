@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 
+#include "node_bucket.h"
 #include "node_cluster.h"
 #include "node_private.h"
 
@@ -312,6 +313,7 @@ void node_drain(struct node *node)
     scheduler_timer_start(first_loop(node), &node->end_timer, END_MS);
     node->draining_since_ms = clock_monotonic_ms(clock_system());
     log_event(LOG_INFO, "server", "shutting down", "");
+    node_bucket_stop(node);
     if (node->self_write != NULL)
         self_write_stop(node->self_write, hand_over_leaders, node);
     else

@@ -146,7 +146,7 @@ enum error_code node_open_api(struct node *node, struct error *error)
     for (size_t i = 0; i < node->loop_count; i++)
         loops[i] = (struct api_loop){node->loops[i].environment.scheduler, node->loops[i].ingest};
     for (size_t i = 0; i < settings->count; i++)
-        shown[i] = (struct api_setting){settings->names[i], settings->values[i]};
+        shown[i] = (struct api_setting){settings->names[i], settings_shown_value(settings, i)};
     node->shown_settings = shown;
     snprintf(node->retention_text, sizeof node->retention_text, "%lldd",
              (long long)(settings->storage_retention_ms / (24 * 3600 * 1000)));

@@ -4,6 +4,7 @@
 
 #include "machine.h"
 #include "metric_emit.h"
+#include "node_bucket.h"
 #include "node_cluster_metrics.h"
 #include "node_private.h"
 
@@ -282,5 +283,6 @@ bool node_add_metrics(struct node *node)
            metrics_add_collector(node->metrics, collect_workers, node) &&
            node_add_limit_metrics(node) && node_add_loop_metrics(node) &&
            node_add_cluster_metrics(node) && node_add_network_metrics(node) &&
-           node_add_fanout_metrics(node) && node_add_federation_metrics(node);
+           node_add_fanout_metrics(node) && node_add_federation_metrics(node) &&
+           node_add_bucket_metrics(node);
 }

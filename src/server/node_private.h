@@ -81,6 +81,7 @@ struct node_loop {
     struct task step_task; /* to loop 0: the step is done */
 };
 
+struct node_bucket;
 struct node_cluster;
 
 struct node {
@@ -91,6 +92,7 @@ struct node {
     struct metrics *metrics;
     struct ingest_metrics ingest_metrics;
     struct worker_pool *pool;
+    struct node_bucket *bucket; /* NULL: blocks are here only */
     struct page_cache *cache;
     struct head_spares *head_spares;
     struct tls_context *tls;

@@ -187,6 +187,7 @@ static void copy_on_loop(struct task *task)
     one->copy.done = shard_copied;
     one->copy.directory = one->directory;
     one->flush.done = shard_frozen;
+    one->flush.place = FLUSH_HERE;
     /* Who does not lead can't freeze: it has what was frozen last. */
     if (one->all->head == API_SNAPSHOT_SKIPS_HEAD || !replica_is_ready(one->replica))
         shard_copy(replica_shard(one->replica), &one->copy);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 
+#include "node_bucket.h"
 #include "node_cluster.h"
 #include "node_identity.h"
 #include "node_private.h"
@@ -253,6 +254,7 @@ static struct shard_options shard_options_of(struct node *node)
         .metadata_max = share_of(settings->ingest_max_metadata, shards),
         .head_spares = node->head_spares,
         .version_max = PROGRAM_STATE_VERSION_MAX,
+        .bucket = node_bucket_shared(node),
     };
 }
 

@@ -1,6 +1,7 @@
 /* What a node looks after now and then: when it is ready, and the size of its files. */
 #include "base/log.h"
 
+#include "node_bucket.h"
 #include "node_cluster.h"
 #include "node_private.h"
 
@@ -156,6 +157,8 @@ static void upkeep(struct timer *timer)
                clock_monotonic_ms(clock_system()) - node->replay_told_ms >= TELL_REPLAY_MS) {
         tell_replay(node, "replaying the log");
     }
+    if (node->recovery == NULL)
+        node_bucket_look(node);
     bool check_is_due = ++node->upkeep_count % UPKEEPS_PER_SIZE_CHECK == 0 || node->is_too_large;
     if (node->recovery == NULL && check_is_due)
         node->is_too_large = enforce_size(node);

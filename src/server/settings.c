@@ -57,6 +57,36 @@ static const struct setting SETTINGS[] = {
             DAY_MS, "longest time that samples stay in memory and log only"),
     SETTING("storage.engine", TYPE_CHOICE, storage_engine, "auto", 0, 0,
             "auto, io_uring or pwritev2"),
+    SETTING("object_store.type", TYPE_STORE, object_store_type, "none", 0, 0,
+            "where blocks are uploaded: none, directory or s3"),
+    SETTING("object_store.directory", TYPE_TEXT, object_store_directory, "", 0, PATH_BYTES_MAX,
+            "of type directory: made when it is missing"),
+    SETTING("object_store.delete_grace", TYPE_DURATION, object_store_delete_grace_ms, "1h", 0,
+            AGE_MS_MAX, "how long merged blocks stay there for queries under way"),
+    SETTING("object_store.sweep_age", TYPE_DURATION, object_store_sweep_age_ms, "1d", 1000,
+            AGE_MS_MAX, "age at which objects that nothing names are deleted; above any upload"),
+    SETTING("object_store.s3.endpoint", TYPE_TEXT, object_store_s3_endpoint, "", 0, PATH_BYTES_MAX,
+            "http[s]://host[:port]; by default AWS, of the region"),
+    SETTING("object_store.s3.bucket", TYPE_TEXT, object_store_s3_bucket, "", 0, PATH_BYTES_MAX,
+            "its name"),
+    SETTING("object_store.s3.prefix", TYPE_TEXT, object_store_s3_prefix, "", 0, PATH_BYTES_MAX,
+            "before all keys"),
+    SETTING("object_store.s3.region", TYPE_TEXT, object_store_s3_region, "", 0, PATH_BYTES_MAX,
+            "by default AWS_REGION, or us-east-1"),
+    SETTING("object_store.s3.path_style", TYPE_ADDRESSING, object_store_s3_addressing, "auto", 0, 0,
+            "true: endpoint/bucket/key, false: bucket.endpoint/key"),
+    SETTING("object_store.s3.access_key", TYPE_SECRET, object_store_s3_access_key, "", 0,
+            PATH_BYTES_MAX, "by default AWS_ACCESS_KEY_ID, and where else keys may be"),
+    SETTING("object_store.s3.secret_key", TYPE_SECRET, object_store_s3_secret_key, "", 0,
+            PATH_BYTES_MAX, "never shown"),
+    SETTING("object_store.s3.access_key_file", TYPE_TEXT, object_store_s3_access_key_file, "", 0,
+            PATH_BYTES_MAX, "file of the access key"),
+    SETTING("object_store.s3.secret_key_file", TYPE_TEXT, object_store_s3_secret_key_file, "", 0,
+            PATH_BYTES_MAX, "file of the secret key"),
+    SETTING("object_store.s3.credentials_file", TYPE_TEXT, object_store_s3_credentials_file, "", 0,
+            PATH_BYTES_MAX, "file in the form of ~/.aws/credentials"),
+    SETTING("object_store.s3.ca_file", TYPE_TEXT, object_store_s3_ca_file, "", 0, PATH_BYTES_MAX,
+            "PEM file of certificates that are trusted instead of the system's"),
     SETTING("cluster.name", TYPE_TEXT, cluster_name, "gnomon", 1, NODE_NAME_BYTES_MAX,
             "name of this cluster"),
     SETTING("cluster.node", TYPE_TEXT, cluster_node, "node-1", 1, NODE_NAME_BYTES_MAX,
@@ -210,7 +240,7 @@ static enum error_code parse_all(struct settings *settings, struct error *error)
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         const struct setting *setting = &SETTINGS[i];
         if (strcmp(settings->values[i], "auto") == 0 && strcmp(setting->fallback, "auto") == 0 &&
-            setting->type != TYPE_CHOICE) {
+            setting->type != TYPE_CHOICE && setting->type != TYPE_ADDRESSING) {
             char computed[32];
             setting_automatic_value(settings, setting->name, computed, sizeof computed);
             enum error_code code = settings_set(settings, setting->name, computed, error);
@@ -226,6 +256,13 @@ static enum error_code parse_all(struct settings *settings, struct error *error)
         has_certificate != (settings->cluster_tls_ca[0] != '\0'))
         return error_set(error, ERROR_INVALID,
                          "cluster.tls.certificate, cluster.tls.key and cluster.tls.ca go together");
+    if (settings->object_store_type == OBJECT_STORE_DIRECTORY &&
+        settings->object_store_directory[0] == '\0')
+        return error_set(error, ERROR_INVALID,
+                         "object_store.type directory needs object_store.directory");
+    if (settings->object_store_type == OBJECT_STORE_S3 &&
+        settings->object_store_s3_bucket[0] == '\0')
+        return error_set(error, ERROR_INVALID, "object_store.type s3 needs object_store.s3.bucket");
     if ((settings->http_tls_certificate[0] == '\0') != (settings->http_tls_key[0] == '\0'))
         return error_set(error, ERROR_INVALID, "http.tls.certificate and http.tls.key go together");
     if (settings->http_tls_client_ca[0] != '\0' && settings->http_tls_certificate[0] == '\0')
@@ -395,6 +432,12 @@ void settings_append_quoted(struct byte_buffer *buffer, const char *text)
     append_text(buffer, "\"");
 }
 
+const char *settings_shown_value(const struct settings *settings, size_t i)
+{
+    bool is_shown = SETTINGS[i].type != TYPE_SECRET || settings->values[i][0] == '\0';
+    return is_shown ? settings->values[i] : "<secret>";
+}
+
 void settings_print(const struct settings *settings, struct byte_buffer *buffer)
 {
     const char *section = "";
@@ -414,7 +457,7 @@ void settings_print(const struct settings *settings, struct byte_buffer *buffer)
         append_text(buffer, size > 0 ? "  " : "");
         append_text(buffer, size > 0 ? dot + 1 : name);
         append_text(buffer, ": ");
-        settings_append_quoted(buffer, settings->values[i]);
+        settings_append_quoted(buffer, settings_shown_value(settings, i));
         append_text(buffer, "\n");
         if (strcmp(name, "federation.timeout") == 0)
             settings_clusters_print(settings, buffer);

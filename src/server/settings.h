@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "federation/federation.h"
+#include "object/object_store_options.h"
 #include "promql/parser.h"
 
 enum { SETTINGS_MAX = 96 };
@@ -48,6 +49,22 @@ struct settings {
     uint64_t storage_unfrozen_bytes;
     int64_t storage_freeze_interval_ms;
     const char *storage_engine; /* auto, io_uring, pwritev2 */
+
+    enum object_store_type object_store_type;
+    const char *object_store_directory; /* "": none */
+    int64_t object_store_delete_grace_ms;
+    int64_t object_store_sweep_age_ms;
+    const char *object_store_s3_endpoint; /* "": AWS */
+    const char *object_store_s3_bucket;
+    const char *object_store_s3_prefix;
+    const char *object_store_s3_region;
+    enum s3_addressing object_store_s3_addressing;
+    const char *object_store_s3_access_key;
+    const char *object_store_s3_secret_key;
+    const char *object_store_s3_access_key_file; /* "": see object_store_options.h */
+    const char *object_store_s3_secret_key_file;
+    const char *object_store_s3_credentials_file;
+    const char *object_store_s3_ca_file;
 
     const char *cluster_name;
     const char *cluster_node;
@@ -115,6 +132,9 @@ static inline bool settings_are_clustered(const struct settings *settings)
 {
     return settings->cluster_listen[0] != '\0' || settings->cluster_peers[0] != '\0';
 }
+
+/* The value of the `i`-th, or a placeholder when it is a secret. */
+const char *settings_shown_value(const struct settings *settings, size_t i);
 
 /* The effective settings as YAML, nested at the dots; secrets left out. */
 void settings_print(const struct settings *settings, struct byte_buffer *buffer);

@@ -21,6 +21,9 @@ enum setting_type {
     TYPE_LEVEL,
     TYPE_FEATURES,
     TYPE_PARTIAL,
+    TYPE_STORE,
+    TYPE_ADDRESSING, /* of an S3 store */
+    TYPE_SECRET,     /* a text that is not shown */
     TYPE_CHOICE
 };
 

@@ -104,6 +104,36 @@ static enum error_code parse_number(const struct setting *setting, const char *v
     return check_range(setting, value, number, error);
 }
 
+static enum error_code parse_store(const struct setting *setting, const char *value, void *field,
+                                   struct error *error)
+{
+    static const char *const NAMES[] = {[OBJECT_STORE_NONE] = "none",
+                                        [OBJECT_STORE_DIRECTORY] = "directory",
+                                        [OBJECT_STORE_S3] = "s3"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        enum object_store_type type = (enum object_store_type)i;
+        if (strcmp(value, NAMES[i]) != 0)
+            continue;
+        memcpy(field, &type, sizeof type);
+        return ERROR_NONE;
+    }
+    return bad_value(setting, value, "none, directory or s3", error);
+}
+
+static enum error_code parse_addressing(const struct setting *setting, const char *value,
+                                        void *field, struct error *error)
+{
+    enum s3_addressing addressing = S3_ADDRESSING_BEST;
+    bool by_path;
+    if (strcmp(value, "auto") != 0) {
+        if (!parse_bool(value, &by_path))
+            return bad_value(setting, value, "auto, true or false", error);
+        addressing = by_path ? S3_ADDRESSING_BY_PATH : S3_ADDRESSING_BY_HOST;
+    }
+    memcpy(field, &addressing, sizeof addressing);
+    return ERROR_NONE;
+}
+
 enum error_code setting_parse(struct settings *settings, const struct setting *setting,
                               const char *value, struct error *error)
 {
@@ -112,6 +142,7 @@ enum error_code setting_parse(struct settings *settings, const struct setting *s
     bool truth;
     switch (setting->type) {
     case TYPE_TEXT:
+    case TYPE_SECRET:
         memcpy(field, &value, sizeof value);
         return check_text(setting, value, error);
     case TYPE_ADDRESS:
@@ -125,6 +156,10 @@ enum error_code setting_parse(struct settings *settings, const struct setting *s
             strcmp(value, "pwritev2") != 0)
             return bad_value(setting, value, "auto, io_uring or pwritev2", error);
         return ERROR_NONE;
+    case TYPE_ADDRESSING:
+        return parse_addressing(setting, value, field, error);
+    case TYPE_STORE:
+        return parse_store(setting, value, field, error);
     case TYPE_BOOL:
         if (!parse_bool(value, &truth))
             return bad_value(setting, value, "true or false", error);

@@ -50,7 +50,8 @@ class Documentation(harness.IntegrationTest):
             "gnomon_shard_series{" in text else None
 
     def test_metrics_are_documented(self):
-        # With TLS, in a cluster and with another one, because these have metrics of their own.
+        # With TLS, in a cluster, with another one and with an object store, because these have
+        # metrics of their own.
         certificate, key = make_certificate(self.folder, "server")
         settings = os.path.join(self.folder, "settings.yaml")
         with open(settings, "w", encoding="utf-8") as file:
@@ -58,11 +59,13 @@ class Documentation(harness.IntegrationTest):
         node = self.start(harness.Node(self.folder, harness.free_port(), [
             f"--config={settings}",
             f"--http.tls.certificate={certificate}", f"--http.tls.key={key}",
+            "--object_store.type=directory", f"--object_store.directory={self.folder}/bucket",
             f"--cluster.listen=127.0.0.1:{harness.free_port()}"]))
         lines = harness.wait_until(lambda: self.cluster_metrics(node), "the metrics are there",
                                    alive=node).split("\n")
         real = {line.split()[2] for line in lines if line.startswith("# TYPE ")}
         documented = set(first_cells(page("metrics.md")))
+        documented |= set(re.findall(r"`(gnomon_object_\w+)`", page("object-stores.md")))
         self.assertTrue(real)
         self.assertEqual(sorted(real - documented), [], "on /metrics, not in metrics.md")
         self.assertEqual(sorted(documented - real), [], "in metrics.md, not on /metrics")

@@ -181,6 +181,45 @@ static void certificate_and_key_go_together(void **state)
                    "client is asked for a certificate");
 }
 
+static void a_store_needs_its_place(void **state)
+{
+    (void)state;
+    struct settings settings;
+    struct error error;
+    assert_refused("--object_store.type=bucket",
+                   "setting 'object_store.type': 'bucket' is not none, directory or s3");
+    assert_refused("--object_store.type=directory",
+                   "object_store.type directory needs object_store.directory");
+    assert_refused("--object_store.type=s3", "object_store.type s3 needs object_store.s3.bucket");
+    assert_refused("--object_store.s3.path_style=maybe",
+                   "setting 'object_store.s3.path_style': 'maybe' is not auto, true or false");
+    assert_int_equal(load(&settings, &error, "--object_store.type=s3",
+                          "--object_store.s3.bucket=blocks", "--object_store.s3.path_style=true",
+                          NULL),
+                     ERROR_NONE);
+    assert_int_equal(settings.object_store_type, OBJECT_STORE_S3);
+    assert_int_equal(settings.object_store_s3_addressing, S3_ADDRESSING_BY_PATH);
+    assert_int_equal(settings.object_store_delete_grace_ms, 3600 * 1000);
+    settings_clear(&settings);
+}
+
+static void secrets_are_not_shown(void **state)
+{
+    (void)state;
+    struct settings settings;
+    struct error error;
+    struct byte_buffer printed = {0};
+    assert_int_equal(load(&settings, &error, "--object_store.s3.secret_key=hush", NULL),
+                     ERROR_NONE);
+    assert_string_equal(settings.object_store_s3_secret_key, "hush");
+    settings_print(&settings, &printed);
+    byte_buffer_u8(&printed, '\0');
+    assert_null(strstr((const char *)printed.bytes, "hush"));
+    assert_non_null(strstr((const char *)printed.bytes, "s3.secret_key: \"<secret>\""));
+    byte_buffer_clear(&printed);
+    settings_clear(&settings);
+}
+
 static void admin_endpoints_are_on_by_default_only_on_loopback(void **state)
 {
     static const struct {
@@ -450,6 +489,8 @@ int main(void)
         cmocka_unit_test(auto_is_refused_where_nothing_is_automatic),
         cmocka_unit_test(values_out_of_range_are_refused),
         cmocka_unit_test(certificate_and_key_go_together),
+        cmocka_unit_test(a_store_needs_its_place),
+        cmocka_unit_test(secrets_are_not_shown),
         cmocka_unit_test(admin_endpoints_are_on_by_default_only_on_loopback),
         cmocka_unit_test(automatic_values_are_numbers_that_can_be_shown),
         cmocka_unit_test(an_unknown_name_is_an_error_with_a_suggestion),

@@ -1,0 +1,344 @@
+#include "node_bucket.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "meta/meta.h"
+#include "metric_emit.h"
+#include "node_cluster.h"
+#include "node_identity.h"
+#include "object/object_store_options.h"
+#include "shard/bucket_list.h"
+
+enum {
+    LOOK_AGAIN_MS = 60 * 1000, /* when all is well */
+    /* While it is not ours yet, and between a claim and the look whether it held. */
+    LOOK_SOON_MS = 2000,
+    LOOK_PATIENCE_MS = 30 * 1000,
+    OWN_INCARNATION = 1,
+};
+_Static_assert((int)BUCKET_OWNER_BYTES == (int)CLUSTER_ID_BYTES &&
+                   (int)BUCKET_OWNER_BYTES == (int)CLUSTER_DIRECTORY_ID_BYTES,
+               "ids of owners");
+
+/* What is known of the claim. */
+enum claim_state {
+    CLAIM_UNKNOWN, /* the store did not answer yet */
+    CLAIM_MISSING, /* there is none; who may puts one */
+    CLAIM_OWN,
+    CLAIM_FOREIGN, /* another cluster's, or a later incarnation's */
+    CLAIM_STATES
+};
+
+struct node_bucket {
+    struct shard_bucket shared;
+    struct node *node;
+
+    /* Loop 0. */
+    struct job job;
+    bool looks; /* the job runs */
+    uint64_t due_ms;
+    struct error told; /* what was said of it last in the log */
+
+    /* The job's. */
+    atomic_bool canceled; /* of any thread */
+    bool may_claim;
+    struct bucket_claim own;
+    struct bucket_claim found;
+    enum claim_state outcome;
+    struct error error;
+
+    _Atomic int state; /* enum claim_state */
+};
+
+/* --- On a worker ------------------------------------------------------------------------------ */
+
+static enum error_code read_claim(struct node_bucket *bucket, const struct object_call *call)
+{
+    struct byte_buffer bytes = {0};
+    enum error_code code =
+        object_store_read_whole(bucket->shared.store, call, TEXT(BUCKET_CLUSTER_KEY),
+                                BUCKET_CLAIM_BYTES_MAX, &bytes, &bucket->error);
+    if (code == ERROR_NONE)
+        code = bucket_claim_decode(bytes.bytes, bytes.size, &bucket->found, &bucket->error);
+    byte_buffer_clear(&bytes);
+    return code;
+}
+
+static void put_claim(struct node_bucket *bucket, const struct object_call *call)
+{
+    struct byte_buffer bytes = {0};
+    bucket_claim_encode(&bucket->own, &bytes);
+    if (bytes.failed)
+        error_set(&bucket->error, ERROR_OUT_OF_MEMORY, "claim of a bucket");
+    else
+        (void)object_store_put(bucket->shared.store, call, TEXT(BUCKET_CLUSTER_KEY), bytes.bytes,
+                               bytes.size, &bucket->error); /* its outcome is in the error */
+    byte_buffer_clear(&bytes);
+}
+
+static bool is_own(const struct node_bucket *bucket)
+{
+    return memcmp(bucket->found.owner, bucket->own.owner, BUCKET_OWNER_BYTES) == 0 &&
+           bucket->found.incarnation == bucket->own.incarnation;
+}
+
+static void look_run(struct job *job)
+{
+    struct node_bucket *bucket =
+        (struct node_bucket *)((char *)job - offsetof(struct node_bucket, job));
+    struct object_call call = {.canceled = &bucket->canceled,
+                               .deadline_ns = clock_monotonic_ns(clock_system()) +
+                                              LOOK_PATIENCE_MS * UINT64_C(1000000)};
+    error_clear(&bucket->error);
+    enum error_code code = read_claim(bucket, &call);
+    if (code == ERROR_NONE) {
+        bucket->outcome = is_own(bucket) ? CLAIM_OWN : CLAIM_FOREIGN;
+        return;
+    }
+    bucket->outcome = code == ERROR_NOT_FOUND ? CLAIM_MISSING : CLAIM_UNKNOWN;
+    if (code == ERROR_NOT_FOUND && bucket->may_claim) {
+        error_clear(&bucket->error);
+        put_claim(bucket, &call);
+    }
+}
+
+/* --- On loop 0 ---------------------------------------------------------------------------------
+ */
+
+static void describe_foreign(struct node_bucket *bucket)
+{
+    char owner[2 * BUCKET_OWNER_BYTES + 1], own[2 * BUCKET_OWNER_BYTES + 1];
+    bucket_owner_format(bucket->found.owner, owner);
+    bucket_owner_format(bucket->own.owner, own);
+    if (memcmp(bucket->found.owner, bucket->own.owner, BUCKET_OWNER_BYTES) != 0)
+        error_set(
+            &bucket->error, ERROR_CONFLICT,
+            "the object store belongs to cluster %s, this one is %s: nothing is uploaded; give "
+            "each cluster a bucket, directory or object_store.s3.prefix of its own",
+            owner, own);
+    else
+        error_set(
+            &bucket->error, ERROR_CONFLICT,
+            "the object store belongs to incarnation %llu of this cluster, which was recovered "
+            "elsewhere: nothing is uploaded",
+            (unsigned long long)bucket->found.incarnation);
+}
+
+/* Once for each reason. */
+static void tell(struct node_bucket *bucket)
+{
+    if (bucket->error.code == ERROR_NONE || bucket->outcome == CLAIM_MISSING) {
+        error_clear(&bucket->told);
+        return;
+    }
+    if (strcmp(bucket->told.message, bucket->error.message) == 0)
+        return;
+    bucket->told = bucket->error;
+    log_event(LOG_ERROR, "server", "nothing is written to the object store", "error=\"%s\"",
+              bucket->error.message);
+}
+
+static void look_done(struct job *job)
+{
+    struct node_bucket *bucket =
+        (struct node_bucket *)((char *)job - offsetof(struct node_bucket, job));
+    uint64_t now_ms = clock_monotonic_ms(clock_system());
+    bool was_own = atomic_load(&bucket->state) == CLAIM_OWN;
+    bucket->looks = false;
+    bucket->due_ms = now_ms + LOOK_SOON_MS;
+    if (bucket->outcome == CLAIM_FOREIGN)
+        describe_foreign(bucket);
+    tell(bucket);
+    if (bucket->outcome == CLAIM_UNKNOWN && was_own)
+        return; /* a store that does not answer is still ours */
+    atomic_store(&bucket->state, bucket->outcome);
+    atomic_store(&bucket->shared.incarnation,
+                 bucket->outcome == CLAIM_OWN ? bucket->own.incarnation : 0);
+    if (bucket->outcome == CLAIM_OWN)
+        bucket->due_ms = now_ms + LOOK_AGAIN_MS;
+    if (bucket->outcome == CLAIM_OWN && !was_own)
+        log_event(LOG_INFO, "server", "the object store is this cluster's", "");
+}
+
+/* Who we are, and whether we may say so there; false: that is not known yet. */
+static bool identify(struct node_bucket *bucket)
+{
+    struct node *node = bucket->node;
+    if (node->cluster == NULL) {
+        bucket->may_claim = true;
+        return true; /* read at the start */
+    }
+    struct meta_status status;
+    if (node->cluster->meta == NULL || node->cluster->node_id == 0)
+        return false;
+    meta_status(node->cluster->meta, &status);
+    memcpy(bucket->own.owner, node->cluster->cluster_id, BUCKET_OWNER_BYTES);
+    bucket->may_claim = status.leads;
+    return true;
+}
+
+void node_bucket_look(struct node *node)
+{
+    struct node_bucket *bucket = node->bucket;
+    if (bucket == NULL || bucket->looks || atomic_load(&node->draining) ||
+        clock_monotonic_ms(clock_system()) < bucket->due_ms || !identify(bucket))
+        return;
+    bucket->looks = true;
+    bucket->job = (struct job){.run = look_run, .done = look_done, .class = JOB_TRANSFER};
+    scheduler_submit(node->loops[0].environment.scheduler, &bucket->job);
+}
+
+void node_bucket_stop(struct node *node)
+{
+    if (node->bucket != NULL)
+        atomic_store(&node->bucket->canceled, true);
+}
+
+/* --- Life ------------------------------------------------------------------------------------- */
+
+static enum error_code create_store(struct node *node, struct object_store **store_out,
+                                    struct error *error)
+{
+    const struct settings *settings = node->settings;
+    struct object_store_options options = {
+        .type = settings->object_store_type,
+        .directory = settings->object_store_directory,
+        .s3 = {.endpoint = settings->object_store_s3_endpoint,
+               .bucket = settings->object_store_s3_bucket,
+               .prefix = settings->object_store_s3_prefix,
+               .region = settings->object_store_s3_region,
+               .addressing = settings->object_store_s3_addressing,
+               .access_key = settings->object_store_s3_access_key,
+               .secret_key = settings->object_store_s3_secret_key,
+               .access_key_file = settings->object_store_s3_access_key_file,
+               .secret_key_file = settings->object_store_s3_secret_key_file,
+               .credentials_file = settings->object_store_s3_credentials_file,
+               .ca_file = settings->object_store_s3_ca_file},
+        .clock = clock_system(),
+        .random = random_system(),
+        .metrics = node->metrics,
+    };
+    return object_store_create(&options, store_out, error);
+}
+
+enum error_code node_open_bucket(struct node *node, struct error *error)
+{
+    const struct settings *settings = node->settings;
+    struct object_store *store = NULL;
+    enum error_code code = create_store(node, &store, error);
+    if (code != ERROR_NONE || store == NULL)
+        return code;
+    struct node_bucket *bucket = calloc(1, sizeof *bucket);
+    if (bucket == NULL) {
+        object_store_destroy(store);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "object store");
+    }
+    bucket->node = node;
+    bucket->own.incarnation = OWN_INCARNATION;
+    bucket->shared.store = store;
+    bucket->shared.delete_grace_ms = (uint64_t)settings->object_store_delete_grace_ms;
+    bucket->shared.sweep_age_ms = (uint64_t)settings->object_store_sweep_age_ms;
+    if (node->cluster == NULL)
+        code = node_identity_directory(settings->storage_directory, bucket->own.owner, error);
+    if (code != ERROR_NONE) {
+        object_store_destroy(store);
+        free(bucket);
+        return code;
+    }
+    node->bucket = bucket;
+    return ERROR_NONE;
+}
+
+void node_close_bucket(struct node *node)
+{
+    if (node->bucket == NULL)
+        return;
+    object_store_destroy(node->bucket->shared.store);
+    free(node->bucket);
+}
+
+struct shard_bucket *node_bucket_shared(const struct node *node)
+{
+    return node->bucket == NULL ? NULL : &node->bucket->shared;
+}
+
+/* --- Metrics ---------------------------------------------------------------------------------- */
+
+/* Of the shards that this node leads. */
+static void add_backlog(void *context, uint32_t shard_id, struct replica *replica)
+{
+    struct shard_backlog *sum = context, one;
+    (void)shard_id;
+    shard_read_backlog(replica_shard(replica), &one);
+    sum->blocks += one.blocks;
+    sum->bytes += one.bytes;
+    if (one.oldest_block_ms < sum->oldest_block_ms)
+        sum->oldest_block_ms = one.oldest_block_ms;
+    if (one.oldest_loss_ms < sum->oldest_loss_ms)
+        sum->oldest_loss_ms = one.oldest_loss_ms;
+}
+
+static double seconds_since(int64_t time_ms)
+{
+    int64_t now_ms = clock_now_ms(clock_system());
+    return time_ms == INT64_MAX || time_ms > now_ms ? 0 : (double)(now_ms - time_ms) / 1000;
+}
+
+static void emit(const struct metric_emitter *emitter, const char *name, const char *help,
+                 enum metric_kind kind, double value)
+{
+    metric_emit(emitter, name, help, kind, NULL, 0, value);
+}
+
+static void collect_counters(const struct metric_emitter *emitter,
+                             const struct shard_bucket *shared)
+{
+    emit(emitter, "gnomon_bucket_uploads_total", "Blocks uploaded and verified.",
+         METRIC_KIND_COUNTER, (double)shared->uploads);
+    emit(emitter, "gnomon_bucket_upload_bytes_total", "Their bytes.", METRIC_KIND_COUNTER,
+         (double)shared->upload_bytes);
+    emit(emitter, "gnomon_bucket_lists_total", "Lists of what is in the bucket, published.",
+         METRIC_KIND_COUNTER, (double)shared->lists);
+    emit(emitter, "gnomon_bucket_removals_total", "Merged or expired blocks deleted from it.",
+         METRIC_KIND_COUNTER, (double)shared->removals);
+    emit(emitter, "gnomon_bucket_swept_total", "Objects that nothing named, deleted from it.",
+         METRIC_KIND_COUNTER, (double)shared->swept);
+    emit(emitter, "gnomon_bucket_failures_total",
+         "Uploads and other work in the bucket that failed and are tried again.",
+         METRIC_KIND_COUNTER, (double)shared->failures);
+}
+
+static void collect_bucket(void *context, metric_visit *visit, void *visit_context)
+{
+    static const char *const STATES[CLAIM_STATES] = {[CLAIM_UNKNOWN] = "unknown",
+                                                     [CLAIM_MISSING] = "missing",
+                                                     [CLAIM_OWN] = "own",
+                                                     [CLAIM_FOREIGN] = "foreign"};
+    struct node *node = context;
+    struct node_bucket *bucket = node->bucket;
+    struct metric_emitter emitter = {visit, visit_context};
+    struct shard_backlog backlog = {.oldest_block_ms = INT64_MAX, .oldest_loss_ms = INT64_MAX};
+    replica_table_visit(node->replicas, add_backlog, &backlog);
+    for (int state = 0; state < CLAIM_STATES; state++) {
+        struct metric_label label = {"state", STATES[state]};
+        metric_emit(&emitter, "gnomon_bucket_owner",
+                    "1 at what is known of whose the bucket is; only an own one is written to.",
+                    METRIC_KIND_GAUGE, &label, 1, atomic_load(&bucket->state) == state);
+    }
+    collect_counters(&emitter, &bucket->shared);
+    emit(&emitter, "gnomon_bucket_backlog_blocks", "Blocks of led shards that are not uploaded.",
+         METRIC_KIND_GAUGE, (double)backlog.blocks);
+    emit(&emitter, "gnomon_bucket_backlog_bytes", "Their bytes.", METRIC_KIND_GAUGE,
+         (double)backlog.bytes);
+    emit(&emitter, "gnomon_bucket_backlog_age_seconds", "Age of the oldest of them.",
+         METRIC_KIND_GAUGE, seconds_since(backlog.oldest_block_ms));
+    emit(&emitter, "gnomon_bucket_at_risk_seconds",
+         "Seconds of data of led shards that the loss of all disks would cost.", METRIC_KIND_GAUGE,
+         seconds_since(backlog.oldest_loss_ms));
+}
+
+bool node_add_bucket_metrics(struct node *node)
+{
+    return node->bucket == NULL || metrics_add_collector(node->metrics, collect_bucket, node);
+}
