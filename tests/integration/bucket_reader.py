@@ -1,0 +1,123 @@
+"""Reads what lies in a bucket of type directory: the newest list of each shard, byte by byte, as
+docs/formats/bucket.md says, and whether all that it names is there.
+"""
+import os
+
+
+class Reader:
+    def __init__(self, content):
+        self.content = content
+        self.at = 0
+
+    def take(self, size):
+        if self.at + size > len(self.content):
+            raise ValueError("cut")
+        self.at += size
+        return self.content[self.at - size:self.at]
+
+    def varint(self):
+        value, shift = 0, 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7f) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    def zigzag(self):
+        value = self.varint()
+        return value >> 1 ^ -(value & 1)
+
+    def text(self):
+        return self.take(self.varint())
+
+
+class Block:
+    def __init__(self, reader):
+        self.shard = reader.varint()
+        self.index, self.number = reader.varint(), reader.varint()
+        self.start_ms, self.end_ms = reader.zigzag(), reader.zigzag()
+        reader.zigzag()  # when it was decided
+        reader.varint()  # its size where it was made
+        self.series, self.samples = reader.varint(), reader.varint()
+        reader.zigzag()
+        reader.zigzag()
+        reader.take(16)
+        self.size = reader.varint()
+        low, high = (int.from_bytes(reader.take(8), "little") for _ in range(2))
+        self.key = (f"shards/{self.shard:08x}/blocks/{self.index:016x}-{self.number:08x}-"
+                    f"{high:016x}{low:016x}")
+
+
+class List:
+    def __init__(self, content):
+        reader = Reader(content)
+        if reader.take(5) != b"GBKT\x01":
+            raise ValueError("not a list")
+        reader.take(16)
+        self.shard, self.incarnation, self.index = (reader.varint() for _ in range(3))
+        reader.zigzag()
+        self.slots = 0
+        for _ in range(reader.varint()):
+            reader.varint()
+            self.slots += reader.varint()
+        self.heirs = [reader.varint() for _ in range(reader.varint())]
+        for _ in range(reader.varint()):  # deletions
+            reader.varint()
+            reader.text()
+            reader.zigzag()
+            reader.zigzag()
+            for _ in range(reader.varint()):
+                reader.take(1)
+                reader.text()
+                reader.text()
+        self.blocks = [Block(reader) for _ in range(reader.varint())]
+        if reader.at != len(content):
+            raise ValueError("stray bytes")
+
+
+def newest_lists(bucket):
+    """By shard."""
+    found = {}
+    shards = os.path.join(bucket, "shards")
+    for shard in sorted(os.listdir(shards)) if os.path.isdir(shards) else []:
+        folder = os.path.join(shards, shard, "manifests")
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("~")) \
+            if os.path.isdir(folder) else []
+        if names:
+            with open(os.path.join(folder, names[-1]), "rb") as file:
+                content = List(file.read())
+            assert names[-1] == f"{content.incarnation:016x}-{content.index:016x}", names[-1]
+            found[content.shard] = content
+    return found
+
+
+def objects(bucket, kind):
+    """Paths of blocks or manifests, below the bucket, with sizes and times."""
+    found = {}
+    for folder, _, names in os.walk(os.path.join(bucket, "shards")):
+        if os.path.basename(folder) != kind:
+            continue
+        for name in names:
+            path = os.path.join(folder, name)
+            if not name.startswith("~"):
+                status = os.stat(path)
+                found[os.path.relpath(path, bucket)] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
+def listed_samples(bucket):
+    """Of all shards; everything that is listed must be there."""
+    samples = 0
+    for content in newest_lists(bucket).values():
+        for block in content.blocks:
+            size = os.path.getsize(os.path.join(bucket, block.key))
+            assert size == block.size, f"{block.key}: {size} bytes, {block.size} are listed"
+            samples += block.samples
+    return samples
+
+
+def strays(bucket):
+    """Blocks that no newest list names."""
+    listed = {block.key for content in newest_lists(bucket).values() for block in content.blocks}
+    return sorted(set(objects(bucket, "blocks")) - listed)
