@@ -226,7 +226,11 @@ void node_command_cluster(struct node *node, const struct api_cluster_command *c
     enum error_code code =
         order == NULL ? error_set(&error, ERROR_UNAVAILABLE, "not enough memory") : ERROR_NONE;
     if (code == ERROR_NONE && node->cluster == NULL)
-        code = error_set(&error, ERROR_INVALID, "this node is alone: it has no cluster.listen");
+        code = error_set(&error, ERROR_INVALID,
+                         command->action == API_CLUSTER_SPLIT
+                             ? "a node alone keeps the shards that it was made with; with "
+                               "cluster.listen set it is a cluster of one, which splits them"
+                             : "this node is alone: it has no cluster.listen");
     if (code == ERROR_NONE) {
         order->node = node;
         code = fill_order(command, order, &error);

@@ -1,5 +1,6 @@
 """A shard becomes two while it is written and read: no write and no query fails, nothing is lost,
 doubled or missing, on any node, also when a node dies in between."""
+import os
 import subprocess
 import threading
 import time
@@ -204,6 +205,40 @@ class OneNode(ClusterTest):
         node.kill()
         self.relaunch("n1")
         self.check_everywhere()
+
+    def test_a_node_alone_splits_as_a_cluster_of_one(self):
+        """It refuses, says how, and with that all that it had is there, divided anew."""
+        folder = os.path.join(self.folder, "n1")
+        os.makedirs(folder)
+        alone = self.start(harness.Node(folder, self.port_of(self.http_ports, "n1"),
+                                        ("--telemetry.self_write=false", "--cluster.shards=1")))
+        alone.wait_ready()
+        self.nodes["n1"] = alone
+        writer = self.start_writer([alone.url()])
+        self.wait_for_samples(10000)
+        outcome = subprocess.run([harness.BINARY, "cluster", "split", "0", f"--url={alone.url()}"],
+                                 capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(outcome.returncode, 1, outcome.stdout)
+        self.assertIn("with cluster.listen set it is a cluster of one",
+                      outcome.stderr)
+        alone.terminate()
+        node = self.launch("n1", []).wait_ready()
+        raise_version(self, node)
+        for count in (2, 3):
+            answer = node.request("POST", "/api/v1/admin/cluster/split", b"shard=largest", FORM)
+            self.assertEqual(answer.status, 204, answer.body)
+            harness.wait_until(lambda count=count: [
+                shard["leader"] for shard in self.cluster(node)["shards"]] == ["n1"] * count,
+                "what was split off is led")
+        self.wait_for_samples(10000)
+        self.end_writer(writer)
+        self.check_on(node)
+
+
+def raise_version(test, node):
+    subprocess.run([harness.BINARY, "cluster", "version", "--raise", f"--url={node.url()}"],
+                   check=True, timeout=60, stdout=subprocess.DEVNULL)
+    harness.wait_until(lambda: test.cluster(node)["version"] >= 2, "a version that splits is in force")
 
 
 if __name__ == "__main__":
