@@ -237,8 +237,9 @@ void shard_cancel_flushes(struct shard *shard);
 
 /*
  * A copy of the shard in another directory of its disk: the manifest at the last durable freeze,
- * and second names for the files that it names. None of them is deleted meanwhile. `done` runs on
- * the loop, not inside the call. Errors: IO, NO_SPACE, OUT_OF_MEMORY; what was made then stays.
+ * and second names for the files that it names. None of them is deleted meanwhile. The copy begins
+ * a life of its own: it has the slots that the shard has, and was never split. `done` runs on the
+ * loop, not inside the call. Errors: IO, NO_SPACE, OUT_OF_MEMORY; what was made then stays.
  */
 struct shard_copy {
     void (*done)(struct shard_copy *copy);
@@ -247,6 +248,8 @@ struct shard_copy {
     struct error error;
     struct byte_buffer manifest; /* the caller clears it, in any case */
     uint64_t frozen_index;       /* 0: nothing is frozen yet, and the manifest empty */
+    struct slot_set owned;       /* of the manifest */
+    bool lacks_child; /* slots that left the shard are in no other yet, as far as is known */
     /* The shard's. */
     struct job job;
     struct shard *shard;

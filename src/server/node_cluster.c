@@ -26,14 +26,14 @@ static enum error_code open_tls(struct node_cluster *cluster, const struct setti
     return tls_context_create(&options, &cluster->tls, error);
 }
 
-/* Shards that were founded without a cluster keep number and spread. */
+/* Shards that were founded without a cluster keep number, slots and spread. */
 static enum error_code find_former_shards(struct node_cluster *cluster, struct error *error)
 {
     struct node *node = cluster->node;
     char path[4096];
     snprintf(path, sizeof path, "%s/topology", node->settings->storage_directory);
-    node->topology = (struct topology){(uint32_t)node->settings->cluster_shards,
-                                       (uint32_t)node->settings->cluster_spread};
+    topology_init(&node->topology, (uint32_t)node->settings->cluster_shards,
+                  (uint32_t)node->settings->cluster_spread);
     if (access(path, F_OK) != 0)
         return ERROR_NONE;
     cluster->was_alone = cluster->stored.size == 0;
@@ -316,7 +316,8 @@ enum error_code node_cluster_open(struct node *node, struct error *error)
         .formation =
             {
                 .name = settings->cluster_name,
-                .shard_count = node->topology.shard_count,
+                .shard_count = node->topology.slots.shard_count,
+                .slots = node->topology.slots.shards,
                 .replication = (uint32_t)settings->cluster_replication,
                 .spread = node->topology.spread,
                 .version = CLUSTER_VERSION_MIN,

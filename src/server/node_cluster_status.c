@@ -191,6 +191,7 @@ static void give_order(struct task *task)
 static enum error_code fill_order(const struct api_cluster_command *asked, struct order *order,
                                   struct error *error)
 {
+    struct topology topology;
     static const enum meta_command_kind KINDS[API_CLUSTER_ACTIONS] = {
         [API_CLUSTER_DRAIN] = META_DRAIN_NODE,
         [API_CLUSTER_UNDRAIN] = META_UNDRAIN_NODE,
@@ -205,8 +206,11 @@ static enum error_code fill_order(const struct api_cluster_command *asked, struc
         return error_set(error, ERROR_NOT_FOUND, "no node has so long a name");
     if (asked->action == API_CLUSTER_REPLICATION && asked->number > CLUSTER_REPLICAS_MAX)
         return error_set(error, ERROR_INVALID, "at most %d replicas", CLUSTER_REPLICAS_MAX);
+    struct cluster_view *view = cluster_board_view(order->node->cluster->board);
+    node_topology(order->node, view, &topology);
+    cluster_view_unref(view);
     order->command.kind = KINDS[asked->action];
-    order->command.shard_count = node_topology(order->node).shard_count;
+    order->command.shard_count = topology.slots.shard_count;
     order->command.force = asked->force ? META_FORCED : META_ASKED;
     if (asked->action == API_CLUSTER_REPLICATION)
         order->command.replication = (uint32_t)asked->number;

@@ -111,7 +111,7 @@ enum error_code node_open_ingest(struct node *node, struct error *error)
             .scheduler = loop->environment.scheduler,
             .clock = clock_system(),
             .router = routing_router(loop->routing),
-            .slots = &node->slots,
+            .slots = &node->topology.slots,
             .spread = node->topology.spread,
             .retry_ms = node->cluster == NULL ? 0 : WRITE_RETRY_MS,
             .hash_seed = node->hash_seed,
@@ -227,6 +227,6 @@ enum error_code node_open_servers(struct node *node, struct error *error)
     if (code == ERROR_NONE)
         log_event(LOG_INFO, "server", "listening", "address=%s tls=%s loops=%zu shards=%u", address,
                   node->tls != NULL ? "true" : "false", node->loop_count,
-                  node->topology.shard_count);
+                  node->topology.slots.shard_count);
     return code;
 }

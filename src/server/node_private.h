@@ -81,6 +81,7 @@ struct node_loop {
     struct task step_task; /* to loop 0: the step is done */
 };
 
+struct cluster_view;
 struct node_cluster;
 
 struct node {
@@ -109,7 +110,6 @@ struct node {
     struct fanout_replicas *fanout_replicas;
     struct fanout *fanout;
     _Atomic uint64_t series; /* of all shards, alive */
-    struct slot_map slots;
     struct frontend *frontend;
     struct federation *federation; /* NULL: there are no other clusters */
     struct worker_pool *internal_workers;
@@ -225,8 +225,10 @@ void node_rescue(struct node *node, const struct api_rescue *asked, struct sched
                  void (*done)(void *argument, struct byte_buffer *json, const struct error *error),
                  void *argument);
 
-/* node_program.c: of the cluster, or of this node when it is alone; no shards: not known yet. */
-struct topology node_topology(const struct node *node);
+/* node_program.c: of the cluster, as the view says that it is desired (NULL: no shards are known
+ * yet), or of this node when it is alone. */
+void node_topology(const struct node *node, const struct cluster_view *view,
+                   struct topology *topology_out);
 
 /* node_program.c: what the API asks of the program. */
 struct api_program node_program(struct node *node);

@@ -117,25 +117,32 @@ static struct byte_buffer copy_child(struct harness *harness)
     return copying.copy.manifest;
 }
 
-/* The harness goes on with the child in place of the parent, without a log yet. */
-static void become_child(struct harness *harness, struct byte_buffer *manifest)
+/* The harness goes on with files of another folder, without a log yet. */
+static void move_to(struct harness *harness, const char *directory, struct byte_buffer *manifest,
+                    uint64_t index)
 {
     struct error error;
-    struct shard_child child;
-    assert_true(shard_unfounded_child(harness->shard, &child));
     harness_close(harness);
     for (size_t i = 0; i < harness->log_count; i++)
         free(harness->log[i].bytes);
     harness->log_count = 0;
-    harness->last_index = child.index;
-    harness->options.directory = "shards/0009";
-    harness->options.shard_id = CHILD;
+    harness->last_index = index;
+    harness->options.directory = directory;
     byte_buffer_clear(&harness->snapshot);
     harness->snapshot = *manifest;
-    harness->snapshot_index = child.index;
+    harness->snapshot_index = index;
     if (harness_open(harness, &error) != ERROR_NONE)
         fail_msg("%s", error.message);
     shard_lead(harness->shard);
+}
+
+/* With the child in place of the parent. */
+static void become_child(struct harness *harness, struct byte_buffer *manifest)
+{
+    struct shard_child child;
+    assert_true(shard_unfounded_child(harness->shard, &child));
+    harness->options.shard_id = CHILD;
+    move_to(harness, "shards/0009", manifest, child.index);
 }
 
 /* --- What is seen ---------------------------------------------------------------------------- */
@@ -185,6 +192,49 @@ static void each_half_goes_on_by_itself(void **state)
 static void add_samples(void *context, const struct shard_block_status *block)
 {
     *(uint64_t *)context += block->sample_count;
+}
+
+static struct copying copy_as(struct harness *harness, const char *directory)
+{
+    struct copying copying = {.copy = {.done = on_copied, .directory = directory}};
+    shard_copy(harness->shard, &copying.copy);
+    harness_run(harness);
+    assert_true(copying.done);
+    assert_int_equal(copying.copy.error.code, ERROR_NONE);
+    return copying;
+}
+
+/* Who takes the copy away must know whether the other half is anywhere. */
+static void a_copy_says_which_slots_it_has_and_was_never_split(void **state)
+{
+    (void)state;
+    struct harness *harness = filled(6);
+    struct copying before = copy_as(harness, "before");
+    assert_int_equal(slot_set_count(&before.copy.owned), SLOT_COUNT);
+    assert_false(before.copy.lacks_child);
+    split(harness);
+    struct copying meanwhile = copy_as(harness, "meanwhile");
+    assert_true(meanwhile.copy.lacks_child);
+    struct byte_buffer manifest = copy_child(harness);
+    struct shard_child child;
+    assert_true(shard_unfounded_child(harness->shard, &child));
+    shard_child_is_founded(harness->shard, child.index);
+    struct copying after = copy_as(harness, "after");
+    assert_false(after.copy.lacks_child);
+    assert_int_equal(slot_set_count(&after.copy.owned), SLOT_COUNT / 2);
+    assert_false(slot_set_has(&after.copy.owned, SLOT_COUNT - 1));
+    move_to(harness, "after", &after.copy.manifest, after.copy.frozen_index);
+    assert_int_equal(shard_split_count(harness->shard), 0);
+    assert_false(shard_unfounded_child(harness->shard, &child));
+    expect_half(harness, false, 3 * MINUTES);
+    harness_flush(harness);
+    expect_half(harness, false, 3 * MINUTES);
+    harness_restart(harness);
+    expect_half(harness, false, 3 * MINUTES);
+    byte_buffer_clear(&manifest);
+    byte_buffer_clear(&before.copy.manifest);
+    byte_buffer_clear(&meanwhile.copy.manifest);
+    harness_destroy(harness);
 }
 
 /* Room comes back: files that are written anew have one half only. */
@@ -527,6 +577,7 @@ int main(void)
         cmocka_unit_test(a_merge_under_way_ends_first),
         cmocka_unit_test(slots_that_are_not_its_own_are_no_child),
         cmocka_unit_test(a_crash_before_the_freeze_is_durable_splits_again),
+        cmocka_unit_test(a_copy_says_which_slots_it_has_and_was_never_split),
         cmocka_unit_test(a_crash_before_the_child_is_founded_finds_its_files_again),
         cmocka_unit_test(the_child_can_be_split_in_turn),
         cmocka_unit_test(sets_of_slots_come_back),
