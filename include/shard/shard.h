@@ -364,6 +364,9 @@ struct shard_statistics {
     uint64_t damaged_files;         /* parts, blocks and segments that can't be read as a whole */
     uint64_t differing_files_total; /* blocks that came out other here than the log has them */
     uint64_t samples_merged_total;  /* of finished merges */
+    bool lacks_slots;       /* it was split, or split off */
+    uint64_t unsplit_count; /* parts and blocks that still have series of other slots */
+    uint64_t unsplit_bytes;
     uint64_t late_refused_total;    /* samples, while merges are behind */
     uint64_t misplaced_total;       /* samples of slots that are another shard's, refused by apply:
                                      * no leader proposes them */

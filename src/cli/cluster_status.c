@@ -99,6 +99,22 @@ static void print_shards(json_t *cluster, FILE *out)
     json_array_foreach(shards, i, shard) if (is_remarkable(shard)) print_shard(shard, out);
 }
 
+/* What merges have still to do for shards that were split, by the files of the node that was asked:
+ * other replicas have the same. */
+static void print_unsplit(json_t *cluster, FILE *out)
+{
+    json_t *shard;
+    size_t i;
+    json_array_foreach(json_object_get(cluster, "shards"), i, shard)
+    {
+        char bytes[32];
+        if (number_in(shard, "unsplitFiles") > 0)
+            fprintf(out, "shard %lld was split: %lld files, %s, are still to be written anew\n",
+                    number_in(shard, "shard"), number_in(shard, "unsplitFiles"),
+                    format_bytes(bytes, sizeof bytes, (double)number_in(shard, "unsplitBytes")));
+    }
+}
+
 /* Who has a vote in the meta group; one that is dead counts, until it is removed. */
 static void print_votes(json_t *nodes, FILE *out)
 {
@@ -126,6 +142,7 @@ void cluster_status_print(json_t *cluster, FILE *out)
     if (truth_in(cluster, "alone")) {
         fprintf(out, "this node is alone: it has no cluster.listen; %zu shards\n",
                 json_array_size(json_object_get(cluster, "shards")));
+        print_unsplit(cluster, out);
         return;
     }
     bool observed = truth_in(cluster, "observed");
@@ -146,6 +163,7 @@ void cluster_status_print(json_t *cluster, FILE *out)
             "HEARD", "REPLICAS", "LEADERS", "ADDRESS");
     json_array_foreach(json_object_get(cluster, "nodes"), i, node) print_node(node, observed, out);
     print_shards(cluster, out);
+    print_unsplit(cluster, out);
 }
 
 bool cluster_status_drain(json_t *cluster, const char *name, FILE *out)

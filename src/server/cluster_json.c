@@ -118,7 +118,7 @@ static void append_replica(struct byte_buffer *json, const struct cluster_state 
 }
 
 static void append_shard(struct byte_buffer *json, const struct meta_observation *observation,
-                         const struct cluster_shard *shard)
+                         const struct cluster_shard *shard, const struct cluster_json_files *files)
 {
     const struct placement_observation *placement = &observation->placement;
     const struct placement_shard_view *view =
@@ -137,6 +137,10 @@ static void append_shard(struct byte_buffer *json, const struct meta_observation
         json_integer_field(json, "sizeBytes", (int64_t)view->size_bytes);
         truth_field(json, "settled",
                     placement_is_settled(observation->state, placement, shard->shard_id));
+    }
+    if (files != NULL && files->is_known) {
+        json_integer_field(json, "unsplitFiles", (int64_t)files->unsplit_files);
+        json_integer_field(json, "unsplitBytes", (int64_t)files->unsplit_bytes);
     }
     json_field_name(json, "replicas");
     json_raw(json, TEXT("["));
@@ -162,6 +166,7 @@ static void append_id(struct byte_buffer *json, const uint8_t id[CLUSTER_ID_BYTE
 }
 
 void cluster_json(const struct meta_observation *observation, const char *node_name,
+                  const struct cluster_json_files *files, size_t file_count,
                   struct byte_buffer *json)
 {
     const struct cluster_state *state = observation->state;
@@ -195,6 +200,6 @@ void cluster_json(const struct meta_observation *observation, const char *node_n
     json_field_name(json, "shards");
     json_raw(json, TEXT("["));
     for (size_t i = 0; i < shard_count; i++)
-        append_shard(json, observation, &shards[i]);
+        append_shard(json, observation, &shards[i], i < file_count ? &files[i] : NULL);
     json_raw(json, TEXT("]}"));
 }

@@ -39,6 +39,32 @@ static void picture_end(struct picture *picture)
     scheduler_post(picture->origin, &picture->task);
 }
 
+static void note_files(void *context, uint32_t shard_id, struct replica *replica)
+{
+    struct cluster_json_files *files = context;
+    struct shard_statistics statistics;
+    shard_read_statistics(replica_shard(replica), &statistics);
+    files[shard_id] = (struct cluster_json_files){
+        .is_known = statistics.lacks_slots,
+        .unsplit_files = statistics.unsplit_count,
+        .unsplit_bytes = statistics.unsplit_bytes,
+    };
+}
+
+static void describe(struct picture *picture, const struct meta_observation *observation)
+{
+    struct node *node = picture->node;
+    struct cluster_json_files *files = calloc(CLUSTER_SHARDS_MAX, sizeof *files);
+    if (files == NULL) {
+        picture->json.failed = true;
+        return;
+    }
+    replica_table_visit(node->replicas, note_files, files);
+    cluster_json(observation, node->settings->cluster_node, files, CLUSTER_SHARDS_MAX,
+                 &picture->json);
+    free(files);
+}
+
 /* Without a leader of the meta group: what is desired, as this node knows it. */
 static void picture_of_state(struct picture *picture)
 {
@@ -49,7 +75,7 @@ static void picture_of_state(struct picture *picture)
         return;
     }
     const struct meta_observation observation = {.state = cluster_view_state(view)};
-    cluster_json(&observation, node->settings->cluster_node, &picture->json);
+    describe(picture, &observation);
     cluster_view_unref(view);
 }
 
@@ -59,7 +85,7 @@ static void observed(struct meta_observe *observe, const struct meta_observation
     struct picture *picture = (struct picture *)observe;
     error_clear(&picture->error);
     if (error->code == ERROR_NONE)
-        cluster_json(observation, picture->node->settings->cluster_node, &picture->json);
+        describe(picture, observation);
     else
         picture_of_state(picture);
     picture_end(picture);
@@ -96,6 +122,12 @@ static void append_alone_shard(void *context, uint32_t shard_id, struct replica 
              replica_is_ready(replica) ? "\"self\"" : "null",
              (unsigned long long)(statistics.part_bytes + statistics.block_bytes));
     byte_buffer_append(json, text, strlen(text));
+    if (statistics.lacks_slots) {
+        snprintf(text, sizeof text, "\"unsplitFiles\":%llu,\"unsplitBytes\":%llu,",
+                 (unsigned long long)statistics.unsplit_count,
+                 (unsigned long long)statistics.unsplit_bytes);
+        byte_buffer_append(json, text, strlen(text));
+    }
     snprintf(
         text, sizeof text, "\"series\":%llu,\"appliedIndex\":%llu,\"parts\":%llu,\"blocks\":%llu}",
         (unsigned long long)statistics.series_count, (unsigned long long)statistics.applied_index,

@@ -130,6 +130,7 @@ class Splitting(ClusterTest):
         self.split(self.nodes["n3"], "2")
         time.sleep(3)
         load.stop()
+        self.check_progress(self.nodes["n1"])
         self.end_writer(writer)
         self.assertEqual([shard.get("parent") for shard in self.shards(self.nodes["n2"])],
                          [None, None, 0, 1, 2])
@@ -146,6 +147,24 @@ class Splitting(ClusterTest):
         for node in self.nodes.values():
             self.assertEqual(self.count(node), SERIES)
 
+
+    def check_progress(self, node):
+        """What merges have still to do is told, and comes to its end."""
+        shards = self.shards(node)
+        self.assertTrue(all("unsplitFiles" in shard for shard in shards), shards)
+        self.assertEqual(node.request("POST", "/api/v1/admin/flush").status, 204)
+
+        def left():
+            return [(shard["unsplitFiles"], shard["unsplitBytes"]) for shard in self.shards(node)]
+
+        def printed():
+            return subprocess.run([harness.BINARY, "cluster", "status", f"--url={node.url()}"],
+                                  capture_output=True, text=True, timeout=60, check=True).stdout
+        harness.wait_until(lambda: all(entry == (0, 0) for entry in left()),
+                           "files of all shards have their own series only", explain=left)
+        self.assertNotIn("written anew", printed())
+        self.assertEqual(node.metric("gnomon_shard_unsplit_files"), 0)
+        self.assertEqual(node.metric("gnomon_shard_unsplit_bytes"), 0)
 
     def test_a_node_that_dies_in_the_middle_of_a_split_loses_nothing(self):
         alive = [self.nodes["n1"], self.nodes["n2"]]

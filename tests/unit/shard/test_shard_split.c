@@ -252,6 +252,12 @@ static void merges_leave_out_what_is_the_others(void **state)
         else
             byte_buffer_clear(&manifest);
         shard_child_is_founded(harness->shard, child.index);
+        struct shard_statistics before;
+        shard_read_statistics(harness->shard, &before);
+        assert_true(before.lacks_slots);
+        assert_true(before.unsplit_count > 0 && before.unsplit_bytes > 0);
+        if (childs) /* just restored: nothing was merged yet */
+            assert_int_equal(before.unsplit_count, before.part_count + before.block_count);
         harness_set_time(harness, T0 + 40 * WINDOW_MS);
         harness_flush(harness);
         harness_maintain(harness);
@@ -265,6 +271,8 @@ static void merges_leave_out_what_is_the_others(void **state)
         uint64_t samples = 0;
         shard_visit_blocks(harness->shard, add_samples, &samples);
         assert_int_equal(samples, count_of(childs) * 3 * MINUTES);
+        assert_int_equal(statistics.unsplit_count, 0);
+        assert_int_equal(statistics.unsplit_bytes, 0);
         harness_destroy(harness);
     }
 }
@@ -569,6 +577,7 @@ int main(void)
         cmocka_unit_test(a_shard_of_the_first_version_is_not_split),
         cmocka_unit_test(each_half_shows_its_own_series_whole),
         cmocka_unit_test(each_half_goes_on_by_itself),
+        cmocka_unit_test(a_copy_says_which_slots_it_has_and_was_never_split),
         cmocka_unit_test(merges_leave_out_what_is_the_others),
         cmocka_unit_test(metadata_is_of_one_half_too),
         cmocka_unit_test(slots_on_their_way_are_not_written_and_others_are),
@@ -577,7 +586,6 @@ int main(void)
         cmocka_unit_test(a_merge_under_way_ends_first),
         cmocka_unit_test(slots_that_are_not_its_own_are_no_child),
         cmocka_unit_test(a_crash_before_the_freeze_is_durable_splits_again),
-        cmocka_unit_test(a_copy_says_which_slots_it_has_and_was_never_split),
         cmocka_unit_test(a_crash_before_the_child_is_founded_finds_its_files_again),
         cmocka_unit_test(the_child_can_be_split_in_turn),
         cmocka_unit_test(sets_of_slots_come_back),
