@@ -252,6 +252,25 @@ class OneNode(ClusterTest):
         self.check_on(node)
 
 
+    def test_a_node_that_is_stopped_in_the_middle_of_a_split_goes_on_with_it(self):
+        node = self.launch_all(["n1"], "--cluster.shards=1")[0]
+        raise_version(self, node)
+        writer = self.start_writer([node.url()])
+        self.wait_for_samples(30000)
+        for round_, delay_s in enumerate([0.0, 0.02, 0.05, 0.1, 0.2]):
+            answer = node.request("POST", "/api/v1/admin/cluster/split", b"shard=largest", FORM)
+            self.assertEqual(answer.status, 204, answer.body)
+            time.sleep(delay_s)
+            self.assertLess(node.terminate(), 30)
+            node = self.relaunch("n1")
+            harness.wait_until(lambda count=round_ + 2: [
+                shard["leader"] for shard in self.cluster(node)["shards"]] == ["n1"] * count,
+                "what was split off is led")
+        self.wait_for_samples(10000)
+        self.end_writer(writer)
+        self.check_on(node)
+
+
 def raise_version(test, node):
     subprocess.run([harness.BINARY, "cluster", "version", "--raise", f"--url={node.url()}"],
                    check=True, timeout=60, stdout=subprocess.DEVNULL)
