@@ -199,8 +199,18 @@ void shard_flush(struct shard *shard, struct shard_flush *flush);
  * Read every part, block and series segment to the last byte, one after the other: what is damaged
  * is then known, left out of merges, and fetched from other replicas, where there are some. `done`
  * runs on the loop, not inside the call, with UNAVAILABLE when the shard closes and CANCELED when
- * it was cancelled. One at a time (shard_is_scrubbed).
+ * it was cancelled. One at a time (shard_is_scrubbed), but for those of a window.
+ *
+ * A window of time has the files whose moment lies in it: each file has one in every interval, by
+ * its name and the seed, and they are spread evenly. So windows that follow each other have every
+ * file once in an interval, without a note of which were read. One runs beside whatever else does.
  */
+struct shard_scrub_window {
+    int64_t interval_ms;       /* 0: no window, all files */
+    int64_t from_ms, until_ms; /* behind from_ms, until until_ms; since the Unix epoch */
+    uint64_t seed;
+};
+
 struct shard_scrub_file {
     enum file_kind kind;
     uint64_t index; /* of the entry that decided it; of a segment its name */
@@ -215,6 +225,7 @@ struct shard_scrub {
     /* Each file when it was read, on the loop; NULL: nobody cares. */
     void (*file)(struct shard_scrub *scrub, const struct shard_scrub_file *file);
     uint64_t bytes_per_second; /* no faster than this; 0: as fast as it goes */
+    struct shard_scrub_window window;
     _Atomic bool is_cancelled; /* set by any thread: it ends before the next file */
     /* The outcome; damaged: also those that were known to be. */
     uint64_t files, damaged, bytes;
@@ -353,6 +364,9 @@ struct shard_statistics {
     uint64_t frozen_head_count;
     uint64_t part_count, part_bytes;
     uint64_t block_count, block_bytes;
+    bool lacks_slots;       /* it was split, or split off */
+    uint64_t unsplit_count; /* parts and blocks that still have series of other slots */
+    uint64_t unsplit_bytes;
     uint64_t segment_count, segment_bytes;
     uint64_t freezes_total;
     uint64_t merges_total;
@@ -364,9 +378,6 @@ struct shard_statistics {
     uint64_t damaged_files;         /* parts, blocks and segments that can't be read as a whole */
     uint64_t differing_files_total; /* blocks that came out other here than the log has them */
     uint64_t samples_merged_total;  /* of finished merges */
-    bool lacks_slots;       /* it was split, or split off */
-    uint64_t unsplit_count; /* parts and blocks that still have series of other slots */
-    uint64_t unsplit_bytes;
     uint64_t late_refused_total;    /* samples, while merges are behind */
     uint64_t misplaced_total;       /* samples of slots that are another shard's, refused by apply:
                                      * no leader proposes them */

@@ -123,8 +123,6 @@ static void identified_on_loop(struct task *task)
         node_fatal_error(NULL, &error);
 }
 
-enum { VERIFY_BYTES_PER_SECOND = 64 * 1024 * 1024 };
-
 static void on_identified(void *context, const uint8_t cluster_id[CLUSTER_ID_BYTES],
                           uint64_t node_id)
 {
@@ -337,7 +335,7 @@ enum error_code node_cluster_open(struct node *node, struct error *error)
         .transport = node->loops[0].transport,
         .table = node->replicas,
         .board = cluster->board,
-        .bytes_per_second = VERIFY_BYTES_PER_SECOND,
+        .bytes_per_second = settings->storage_scrub_rate,
     };
     enum error_code code = fill_traits(node, &options, error);
     if (code == ERROR_NONE)

@@ -286,7 +286,8 @@ bool node_add_metrics(struct node *node)
            metrics_add_collector(node->metrics, collect_cache, node) &&
            metrics_add_collector(node->metrics, collect_queries, node) &&
            metrics_add_collector(node->metrics, collect_workers, node) &&
-           node_add_limit_metrics(node) && node_add_loop_metrics(node) &&
-           node_add_cluster_metrics(node) && node_add_network_metrics(node) &&
-           node_add_fanout_metrics(node) && node_add_federation_metrics(node);
+           node_add_limit_metrics(node) && node_add_scrub_metrics(node) &&
+           node_add_loop_metrics(node) && node_add_cluster_metrics(node) &&
+           node_add_network_metrics(node) && node_add_fanout_metrics(node) &&
+           node_add_federation_metrics(node);
 }

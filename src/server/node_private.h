@@ -34,6 +34,7 @@
 
 #include "loop_figures.h"
 #include "node.h"
+#include "scrub_schedule.h"
 #include "topology.h"
 
 #define GNOMON_VERSION "0.1.0"
@@ -72,6 +73,7 @@ struct node_loop {
     struct ingest *ingest;
     struct http_server *server;
     struct loop_figures figures;
+    struct scrub_schedule scrub;
     size_t settling; /* replicas that still write their last freeze */
     bool settled;
     struct timer settle_timer;
@@ -134,6 +136,11 @@ struct node {
     size_t loops_draining;  /* loop 0 counts */
     void (*next_step)(struct node *node);
 
+    struct job scrub_job;     /* writes down how far the schedules are */
+    bool scrub_is_written;    /* the job runs */
+    int64_t scrub_written_ms; /* what was written last */
+    int64_t scrub_to_write_ms;
+
     uint64_t upkeep_count;
     bool is_too_large;              /* for retention_size, when last looked at */
     _Atomic int64_t size_cutoff_ms; /* what retention_size asks of the shards */
@@ -179,6 +186,12 @@ bool node_add_loop_metrics(struct node *node);
 
 /* node_fanout_metrics.c: of what nodes ask each other for queries. */
 bool node_add_fanout_metrics(struct node *node);
+
+/* node_scrub.c: files that are read again, in turn. Before the loops run; from upkeep, now and
+ * then; on each loop, before its replicas close. */
+void node_start_scrub(struct node *node);
+void node_note_scrub(struct node *node);
+bool node_add_scrub_metrics(struct node *node);
 
 /* node_federation.c: other clusters. */
 enum error_code node_open_federation(struct node *node, struct error *error);

@@ -47,7 +47,9 @@ struct settings {
     uint64_t storage_cache_bytes;
     uint64_t storage_unfrozen_bytes;
     int64_t storage_freeze_interval_ms;
-    const char *storage_engine; /* auto, io_uring, pwritev2 */
+    int64_t storage_scrub_interval_ms; /* 0: never */
+    uint64_t storage_scrub_rate;       /* bytes a second; 0: no limit */
+    const char *storage_engine;        /* auto, io_uring, pwritev2 */
 
     const char *cluster_name;
     const char *cluster_node;
