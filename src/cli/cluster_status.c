@@ -34,6 +34,8 @@ static const char *format_bytes(char *target, size_t size, double bytes)
     return target;
 }
 
+enum { ROLES_ALL = 4 };
+
 /* --- Nodes ----------------------------------------------------------------------------------- */
 
 static void print_node(json_t *node, bool observed, FILE *out)
@@ -46,11 +48,18 @@ static void print_node(json_t *node, bool observed, FILE *out)
     if (draining != NULL)
         snprintf(drained, sizeof drained, "  %lld of %lld replicas moved",
                  number_in(draining, "done"), number_in(draining, "planned"));
+    char roles[64] = "";
+    json_t *role, *of_node = json_object_get(node, "roles");
+    size_t i;
+    if (json_array_size(of_node) < ROLES_ALL)
+        json_array_foreach(of_node, i, role)
+            snprintf(roles + strlen(roles), sizeof roles - strlen(roles), "%s%s",
+                     i == 0 ? "  only " : ", ", json_string_value(role));
     const char *alive = !observed ? "?" : truth_in(node, "alive") ? "yes" : "NO";
-    fprintf(out, "%-16s %-10s %-9s %-5s %-8s %8lld %8lld  %s%s%s%s\n", text_in(node, "name"),
+    fprintf(out, "%-16s %-10s %-9s %-5s %-8s %8lld %8lld  %s%s%s%s%s\n", text_in(node, "name"),
             text_in(node, "zone"), text_in(node, "state"), alive, heard,
             number_in(node, "replicas"), number_in(node, "leaders"), text_in(node, "address"),
-            truth_in(node, "slowDisk") ? "  SLOW DISK" : "",
+            roles, truth_in(node, "slowDisk") ? "  SLOW DISK" : "",
             truth_in(node, "stopping") ? "  stopping" : "", drained);
 }
 

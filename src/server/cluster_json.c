@@ -65,6 +65,22 @@ static void observed_fields(struct byte_buffer *json, const struct meta_observat
     truth_field(json, "metaVoter", observed->is_member && observed->role == PLACEMENT_VOTER);
 }
 
+void cluster_json_roles(struct byte_buffer *json, uint32_t roles)
+{
+    bool is_first = true;
+    json_field_name(json, "roles");
+    json_raw(json, TEXT("["));
+    for (uint32_t role = 1; role <= CLUSTER_ROLES_ALL; role <<= 1) {
+        if ((roles & role) == 0)
+            continue;
+        if (!is_first)
+            json_raw(json, TEXT(","));
+        json_string(json, text_of(cluster_role_name(role)));
+        is_first = false;
+    }
+    json_raw(json, TEXT("]"));
+}
+
 static void append_node(struct byte_buffer *json, const struct meta_observation *observation,
                         const struct cluster_node *node, size_t position)
 {
@@ -73,6 +89,7 @@ static void append_node(struct byte_buffer *json, const struct meta_observation 
     json_string_field(json, "name", node->identity.name);
     json_string_field(json, "address", node->traits.address);
     json_string_field(json, "zone", node->traits.zone);
+    cluster_json_roles(json, node->traits.roles);
     json_integer_field(json, "versionMin", (int64_t)node->traits.version_min);
     json_integer_field(json, "versionMax", (int64_t)node->traits.version_max);
     json_string_field(json, "state", cluster_node_state_name(node->state));

@@ -23,4 +23,7 @@ void cluster_json(const struct meta_observation *observation, const char *node_n
                   const struct cluster_json_files *files, size_t file_count,
                   struct byte_buffer *json);
 
+/* The field "roles" of an object: names of those in the bits (CLUSTER_ROLE_*). */
+void cluster_json_roles(struct byte_buffer *json, uint32_t roles);
+
 #endif

@@ -296,7 +296,7 @@ static enum error_code fill_traits(const struct node *node, struct meta_options 
     snprintf(options->traits.address, sizeof options->traits.address, "%s",
              node->cluster->addresses.advertise);
     snprintf(options->traits.zone, sizeof options->traits.zone, "%s", settings->cluster_zone);
-    options->traits.roles = CLUSTER_ROLES_ALL;
+    options->traits.roles = settings->roles;
     options->traits.version_min = CLUSTER_VERSION_MIN;
     options->traits.version_max = PROGRAM_STATE_VERSION_MAX;
     return cluster_node_check(&options->identity, &options->traits, error);

@@ -143,7 +143,9 @@ static void append_text(struct byte_buffer *json, const char *text)
 static void describe_alone(struct picture *picture)
 {
     struct node *node = picture->node;
-    append_text(&picture->json, "{\"name\":null,\"alone\":true,\"nodes\":[],\"shards\":[");
+    append_text(&picture->json, "{\"name\":null,\"alone\":true");
+    cluster_json_roles(&picture->json, node->settings->roles);
+    append_text(&picture->json, ",\"nodes\":[],\"shards\":[");
     replica_table_visit(node->replicas, append_alone_shard, &picture->json);
     append_text(&picture->json, "]}");
     picture_end(picture);

@@ -162,6 +162,8 @@ enum error_code node_open_api(struct node *node, struct error *error)
         .metrics = node->metrics,
         .clock = clock_system(),
         .program = node_program(node),
+        .refused = ((settings->roles & CLUSTER_ROLE_INGEST) == 0 ? API_SERVICE_WRITES : 0) |
+                   ((settings->roles & CLUSTER_ROLE_QUERY) == 0 ? API_SERVICE_QUERIES : 0),
         .tenants_enabled = settings->tenants_enabled,
         .admin_enabled = settings->http_admin,
         .version = GNOMON_VERSION,

@@ -90,6 +90,8 @@ struct settings {
     struct settings_cluster *federation_clusters; /* [federation_cluster_count] */
     size_t federation_cluster_count;
 
+    uint32_t roles; /* CLUSTER_ROLE_* of membership/cluster_node.h */
+
     bool telemetry_self_write;
     int64_t telemetry_interval_ms;
     bool tenants_enabled;
