@@ -32,6 +32,7 @@ enum {
 };
 
 enum resident_state {
+    RESIDENT_OPENING, /* a child's, whose files are being opened */
     RESIDENT_RUNNING,
     RESIDENT_TAKEN,   /* out of the table, somebody may still hold it */
     RESIDENT_CLOSING, /* the replica ends */
@@ -174,6 +175,13 @@ struct resident_origin {
 enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
                               const struct resident_origin *origin, struct error *error);
 
+/* The same in two steps, between which time may pass: it is opening, and then runs. After an error
+ * of the second one the process ends. */
+enum error_code resident_create(struct hosting_loop *loop, uint32_t shard_id,
+                                const struct resident_origin *origin,
+                                struct resident **resident_out, struct error *error);
+enum error_code resident_start(struct resident *resident, struct error *error);
+
 /* What is left of a replica that a crash has cut short. Blocking. */
 enum error_code resident_remove_leftover(struct hosting_loop *loop, uint32_t shard_id,
                                          struct error *error);
@@ -190,7 +198,7 @@ void resident_remove(struct resident *resident);
 /* The next step of those that are on their way out. */
 void resident_go_on(struct resident *resident);
 
-/* The loop ends: close the replica. */
+/* The loop ends: close the replica; one that is opening is left to who opens it. */
 void resident_close(struct resident *resident);
 
 /* The journal does not answer any more. */

@@ -103,6 +103,30 @@ void replica_cancel_restore(struct state_machine *self)
     drop_install(replica_of(self));
 }
 
+/* --- Before the start ------------------------------------------------------------------------ */
+
+static void opened_ahead(void *context, const struct error *error)
+{
+    struct replica *replica = context;
+    replica->install_is_ready = error->code == ERROR_NONE;
+    if (!replica->install_is_ready)
+        drop_install(replica);
+    replica->opened(replica->opened_context);
+}
+
+bool replica_open_ahead(struct replica *replica, void (*opened)(void *context), void *context)
+{
+    const struct replica_options *options = &replica->options;
+    struct error ignored; /* the start meets it again */
+    if (options->origin_index == 0)
+        return false;
+    replica->opened = opened;
+    replica->opened_context = context;
+    replica->install_index = options->origin_index;
+    return shard_install_begin(replica->shard, options->origin_state, options->origin_bytes,
+                               opened_ahead, replica, &replica->install, &ignored) == ERROR_NONE;
+}
+
 /* --- Restoring ------------------------------------------------------------------------------ */
 
 static enum error_code finish_install(struct replica *replica, struct error *error)

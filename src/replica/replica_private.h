@@ -84,6 +84,8 @@ struct replica {
     bool install_task_queued;
     uint64_t offer_nodes[FILE_FETCH_NODES_MAX]; /* [offer_node_count], who had the state then */
     size_t offer_node_count;
+    void (*opened)(void *context); /* of replica_open_ahead */
+    void *opened_context;
 
     /* Leading. */
     bool elected; /* by the group; leads once everything delivered is applied */

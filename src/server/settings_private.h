@@ -21,6 +21,7 @@ enum setting_type {
     TYPE_LEVEL,
     TYPE_FEATURES,
     TYPE_PARTIAL,
+    TYPE_ROLES,
     TYPE_CHOICE
 };
 

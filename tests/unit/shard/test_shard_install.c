@@ -604,6 +604,85 @@ static void a_scrub_tells_of_every_file_and_of_what_was_known_before(void **stat
     pair_destroy(pair);
 }
 
+enum { FILES_MAX = 64 };
+
+struct windowed {
+    struct shard_scrub base;
+    size_t done;
+    struct seen_file {
+        enum file_kind kind;
+        uint64_t index;
+        uint32_t number;
+        size_t times;
+    } files[FILES_MAX];
+    size_t count;
+};
+
+static void on_windowed_file(struct shard_scrub *base, const struct shard_scrub_file *file)
+{
+    struct windowed *windowed = (struct windowed *)base;
+    size_t i = 0;
+    while (i < windowed->count &&
+           (windowed->files[i].kind != file->kind || windowed->files[i].index != file->index ||
+            windowed->files[i].number != file->number))
+        i++;
+    assert_true(i < FILES_MAX);
+    if (i == windowed->count)
+        windowed->files[windowed->count++] =
+            (struct seen_file){file->kind, file->index, file->number, 0};
+    windowed->files[i].times++;
+}
+
+static void on_windowed(struct shard_scrub *base, const struct error *error)
+{
+    assert_int_equal(error->code, ERROR_NONE);
+    ((struct windowed *)base)->done++;
+}
+
+/* Whatever the windows, and from whenever on; and not all in one of them. */
+static void windows_of_one_interval_have_each_file_once(void **state)
+{
+    (void)state;
+    enum { INTERVAL_MS = 100 * 3600 * 1000, WINDOWS = 25 };
+    struct pair *pair = pair_create(23);
+    for (int i = 0; i < 4; i++) {
+        harness_fill(pair->leader, 5, T0 + i * WINDOW_MS, 10);
+        if (i < 2)
+            harness_flush(pair->leader);
+        else
+            harness_freeze(pair->leader);
+    }
+    struct shard *shard = pair->leader->shard;
+    struct shard_statistics statistics;
+    shard_read_statistics(shard, &statistics);
+    size_t files = statistics.part_count + statistics.block_count + statistics.segment_count;
+    assert_true(files > 4);
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        struct windowed windowed = {.base = {.done = on_windowed, .file = on_windowed_file}};
+        int64_t from_ms = T0 + (int64_t)seed * 12345678;
+        size_t most = 0;
+        for (size_t i = 0; i < WINDOWS; i++) {
+            windowed.base.window = (struct shard_scrub_window){
+                .interval_ms = INTERVAL_MS,
+                .from_ms = from_ms + (int64_t)i * INTERVAL_MS / WINDOWS,
+                .until_ms = from_ms + (int64_t)(i + 1) * INTERVAL_MS / WINDOWS,
+                .seed = seed,
+            };
+            shard_scrub(shard, &windowed.base);
+            assert_false(shard_is_scrubbed(shard)); /* whoever wants all files may have them */
+            settle_jobs(pair->leader);
+            assert_int_equal(windowed.done, i + 1);
+            if (windowed.base.files > most)
+                most = windowed.base.files;
+        }
+        assert_int_equal(windowed.count, files);
+        for (size_t i = 0; i < files; i++)
+            assert_int_equal(windowed.files[i].times, 1);
+        assert_true(most < files);
+    }
+    pair_destroy(pair);
+}
+
 static void a_scrub_that_nobody_waits_for_ends_before_the_next_file(void **state)
 {
     (void)state;
@@ -734,6 +813,7 @@ int main(void)
         cmocka_unit_test(rot_is_found_and_replaced_from_a_peer),
         cmocka_unit_test(a_suspicion_has_all_files_read_once_a_minute),
         cmocka_unit_test(a_scrub_tells_of_every_file_and_of_what_was_known_before),
+        cmocka_unit_test(windows_of_one_interval_have_each_file_once),
         cmocka_unit_test(a_scrub_that_nobody_waits_for_ends_before_the_next_file),
         cmocka_unit_test(replicas_have_the_same_state_at_the_same_freeze),
         cmocka_unit_test(a_block_that_is_missing_at_a_start_comes_from_a_peer),
