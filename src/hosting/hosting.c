@@ -166,6 +166,7 @@ static void tick(struct timer *timer)
         next_ms = HAND_OVER_TICK_MS;
     } else {
         residents_lead(loop);
+        residents_give_way(loop);
         if (residents_split(loop))
             next_ms = SPLIT_TICK_MS;
     }

@@ -207,6 +207,9 @@ void residents_lead(struct hosting_loop *loop);
 /* The members of a group led here, as placement sees them. */
 void resident_observe(const struct resident *resident, struct placement_shard_view *view_out);
 
+/* Give leadership away where this node can't go on by itself. */
+void residents_give_way(struct hosting_loop *loop);
+
 /* Give leadership away, as hosting_hand_over says. */
 void residents_hand_over(struct hosting_loop *loop);
 

@@ -19,6 +19,16 @@ _Static_assert((int)PLACEMENT_STANDBY == (int)CONSENSUS_ROLE_STANDBY &&
                    (int)PLACEMENT_SPARE == (int)CONSENSUS_ROLE_SPARE,
                "roles are the same");
 
+/* A vote without the state is no copy, however small the shard is. */
+static uint64_t bytes_behind(const struct group_peer *peer, uint64_t size_bytes)
+{
+    uint64_t bytes = peer->bytes_behind;
+    if (!peer->lacks_state)
+        return bytes;
+    bytes += size_bytes;
+    return bytes > PLACEMENT_BYTES_LACKING ? bytes : PLACEMENT_BYTES_LACKING;
+}
+
 void resident_observe(const struct resident *resident, struct placement_shard_view *view_out)
 {
     struct group_peer *peers = resident->loop->peers;
@@ -37,8 +47,7 @@ void resident_observe(const struct resident *resident, struct placement_shard_vi
         view_out->members[view_out->member_count++] = (struct placement_member){
             .node_id = peers[i].node_id,
             .role = (enum placement_role)peers[i].role,
-            .bytes_behind =
-                peers[i].bytes_behind + (peers[i].is_installing ? view_out->size_bytes : 0),
+            .bytes_behind = bytes_behind(&peers[i], view_out->size_bytes),
         };
 }
 
@@ -249,6 +258,24 @@ static uint64_t find_successor(const struct resident *resident)
             (best == NULL || peers[i].bytes_behind < best->bytes_behind))
             best = &peers[i];
     return best == NULL ? 0 : best->node_id;
+}
+
+/* Who can't write what is frozen takes over the state of a leader (replica), and so may not be it:
+ * it would take no writes in the end, and never come to lead after an election. */
+void residents_give_way(struct hosting_loop *loop)
+{
+    for (struct resident *resident = loop->residents; resident != NULL; resident = resident->next) {
+        struct group_status status;
+        if (resident->state != RESIDENT_RUNNING || resident->is_asking ||
+            !shard_needs_state(replica_shard(resident->replica)))
+            continue;
+        replica_group_status(resident->replica, &status);
+        uint64_t successor = status.state == GROUP_STATE_LEADER ? find_successor(resident) : 0;
+        if (successor != 0)
+            transfer(resident, successor);
+        if (successor != 0 && !resident->is_asking && !status.transferring)
+            replica_step_down(resident->replica); /* it replays, and would for ever */
+    }
 }
 
 void residents_hand_over(struct hosting_loop *loop)

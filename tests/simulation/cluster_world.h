@@ -138,7 +138,8 @@ struct world_counts {
     uint64_t disks_slow, disks_full, clock_jumps, clock_jumps_of_all, stores_failed;
     uint64_t joined, wiped, lost_for_good, drained, undrained, removed, dismissed;
     uint64_t transfers_asked, transfers, member_steps, replicas_made, replicas_removed;
-    uint64_t snapshots_prepared, snapshots_installed, entries_read_back, elections;
+    uint64_t snapshots_prepared, snapshots_installed, snapshots_adopted, entries_read_back,
+        elections;
     uint64_t files_fetched, ranges_failed, files_resumed;
     uint64_t freezes, merges, flushes, series_forgotten;
     uint64_t deletions, deletions_of_many, deletions_unanswered, samples_deleted, written_again;
@@ -235,7 +236,6 @@ struct world {
     uint64_t digest;
     struct world_counts counts;
     uint64_t slowest_ready_ms; /* of those that were awaited */
-    uint64_t copies_brought;   /* seldom needed */
     char failure[500];
     jmp_buf *on_failure;
 };
@@ -328,9 +328,6 @@ bool world_mend_named(struct world *world, struct node *node, const struct error
 
 /* A file of that node is rotten still: no other disk may be lost. */
 bool world_has_rot(struct world *world);
-
-/* An operator has copies of all files that are rotten still. */
-void world_bring_copies(struct world *world);
 
 /* Whether a read may fail there. */
 bool node_is_rotting(const struct node *node);

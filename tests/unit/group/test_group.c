@@ -352,6 +352,123 @@ static void a_slow_state_machine_keeps_its_payloads(void **state)
     cluster_destroy(cluster);
 }
 
+/* --- Going on with the state of another ------------------------------------------------------ */
+
+static struct cluster *three_nodes(uint64_t seed, uint64_t snapshot_log_bytes)
+{
+    struct cluster_settings settings = {
+        .seed = seed,
+        .node_count = 3,
+        .group_count = 1,
+        .founder_count = 3,
+        .snapshot_log_bytes = snapshot_log_bytes,
+    };
+    struct cluster *cluster = cluster_create(&settings);
+    for (size_t i = 0; i < 3; i++)
+        cluster_start(cluster, i);
+    assert_true(cluster_await_leader(cluster, 0, 20000));
+    return cluster;
+}
+
+static void propose_to(struct cluster *cluster, size_t node, size_t count, size_t payload_bytes)
+{
+    for (size_t i = 0; i < count; i++)
+        while (cluster_propose(cluster, node, 0, payload_bytes) == ERROR_LIMIT)
+            cluster_run_for(cluster, 10);
+    cluster_run_for(cluster, 1000);
+}
+
+/* Log, vote and acknowledgements stay; what follows the state is applied, once. */
+static void a_machine_that_is_stuck_goes_on_with_the_state_of_another(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 70; seed < 76; seed++) {
+        struct cluster *cluster = three_nodes(seed, 5000);
+        size_t leader = cluster_leader(cluster, 0), stuck = (leader + 1) % 3;
+        struct cluster_machine *machine = &cluster->nodes[stuck].machines[0];
+        propose_to(cluster, leader, 10, 500);
+        assert_false(cluster_adopt(cluster, stuck, leader, 0)); /* it is as far by itself */
+        machine->stalled = true;
+        propose_to(cluster, leader, 20, 500);
+        assert_false(cluster_adopt(cluster, leader, stuck, 0)); /* who leads, does not */
+        assert_int_equal(machine->values.count, 10);
+        struct group_status before, after;
+        group_status(machine->group, &before);
+        uint64_t restores = machine->restores;
+        assert_true(cluster_adopt(cluster, stuck, leader, 0));
+        assert_int_equal(machine->restores, restores); /* not before it is durable */
+        assert_false(cluster_adopt(cluster, stuck, leader, 0));
+        propose_to(cluster, leader, 10, 500);
+        assert_int_equal(machine->restores, restores + 1);
+        assert_int_equal(machine->values.count, 30);
+        machine->stalled = false;
+        propose_to(cluster, leader, 10, 500);
+        assert_int_equal(machine->values.count, 50);
+        group_status(machine->group, &after);
+        assert_int_equal(after.term, before.term);
+        assert_true(after.frozen_index > before.frozen_index);
+        if (seed % 2 == 0) {
+            cluster_crash(cluster, stuck);
+            cluster_start(cluster, stuck);
+        }
+        cluster_heal_and_check(cluster);
+        cluster_destroy(cluster);
+    }
+}
+
+/* What is replayed after a start may be what the machine can't do. */
+static void a_replay_that_is_stuck_is_left_for_the_state_of_another(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 80; seed < 84; seed++) {
+        struct cluster *cluster = three_nodes(seed, 5000);
+        size_t leader = cluster_leader(cluster, 0), stuck = (leader + 1) % 3;
+        struct cluster_machine *machine = &cluster->nodes[stuck].machines[0];
+        propose_to(cluster, leader, 3000, 8);
+        cluster_crash(cluster, stuck);
+        cluster_start(cluster, stuck);
+        machine->stalled = true;
+        cluster_run_for(cluster, 500); /* it hears the leader, and is not through */
+        struct group_status status;
+        group_status(machine->group, &status);
+        assert_true(status.replaying);
+        assert_true(cluster_adopt(cluster, stuck, leader, 0));
+        group_status(machine->group, &status);
+        assert_false(status.replaying);
+        machine->stalled = false;
+        propose_to(cluster, leader, 5, 500);
+        assert_int_equal(machine->values.count, 3005);
+        cluster_heal_and_check(cluster);
+        cluster_destroy(cluster);
+    }
+}
+
+/* Killed between the order and its end, it is what it was or what it is to be. */
+static void a_crash_in_an_adoption_leaves_the_one_state_or_the_other(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 90; seed < 110; seed++) {
+        struct cluster *cluster = three_nodes(seed, 5000);
+        size_t leader = cluster_leader(cluster, 0), stuck = (leader + 1) % 3;
+        struct cluster_machine *machine = &cluster->nodes[stuck].machines[0];
+        propose_to(cluster, leader, 10, 500);
+        machine->stalled = true;
+        propose_to(cluster, leader, 30, 500);
+        assert_true(cluster_adopt(cluster, stuck, leader, 0));
+        cluster_run_for(cluster, seed % 7);
+        if (seed % 2 == 0)
+            cluster_stop(cluster, stuck);
+        else
+            cluster_crash(cluster, stuck);
+        propose_to(cluster, leader, 5, 500);
+        cluster_start(cluster, stuck);
+        machine->stalled = false;
+        cluster_heal_and_check(cluster);
+        assert_true(machine->values.count >= 45);
+        cluster_destroy(cluster);
+    }
+}
+
 /* --- Closing ------------------------------------------------------------------------------- */
 
 static void closing_answers_every_request_first(void **state)
@@ -643,6 +760,9 @@ int main(void)
         cmocka_unit_test(a_group_can_end_while_it_is_replayed),
         cmocka_unit_test(a_state_frozen_beyond_the_snapshot_is_not_applied_twice),
         cmocka_unit_test(a_slow_state_machine_keeps_its_payloads),
+        cmocka_unit_test(a_machine_that_is_stuck_goes_on_with_the_state_of_another),
+        cmocka_unit_test(a_replay_that_is_stuck_is_left_for_the_state_of_another),
+        cmocka_unit_test(a_crash_in_an_adoption_leaves_the_one_state_or_the_other),
         cmocka_unit_test(closing_answers_every_request_first),
         cmocka_unit_test(a_group_that_closes_ends_when_the_journal_is_lost),
         cmocka_unit_test(a_group_that_was_never_started_closes),
