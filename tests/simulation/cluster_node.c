@@ -372,7 +372,7 @@ static void count_life(struct node *node)
         group_host_statistics(node->host, &group);
         counts->snapshots_prepared += group.snapshots_prepared;
         counts->snapshots_installed += group.snapshots_installed;
-        counts->snapshots_adopted += group.snapshots_adopted;
+        node->world->states_adopted += group.snapshots_adopted;
         counts->entries_read_back += group.entries_read_back;
         counts->elections += group.elections_won;
     }

@@ -138,8 +138,7 @@ struct world_counts {
     uint64_t disks_slow, disks_full, clock_jumps, clock_jumps_of_all, stores_failed;
     uint64_t joined, wiped, lost_for_good, drained, undrained, removed, dismissed;
     uint64_t transfers_asked, transfers, member_steps, replicas_made, replicas_removed;
-    uint64_t snapshots_prepared, snapshots_installed, snapshots_adopted, entries_read_back,
-        elections;
+    uint64_t snapshots_prepared, snapshots_installed, entries_read_back, elections;
     uint64_t files_fetched, ranges_failed, files_resumed;
     uint64_t freezes, merges, flushes, series_forgotten;
     uint64_t deletions, deletions_of_many, deletions_unanswered, samples_deleted, written_again;
@@ -236,6 +235,7 @@ struct world {
     uint64_t digest;
     struct world_counts counts;
     uint64_t slowest_ready_ms; /* of those that were awaited */
+    uint64_t states_adopted;   /* of leaders, by replicas that could not go on */
     char failure[500];
     jmp_buf *on_failure;
 };
