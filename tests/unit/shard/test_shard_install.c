@@ -589,6 +589,8 @@ static void on_file(struct shard_scrub *base, const struct shard_scrub_file *fil
     struct told *told = (struct told *)base;
     told->files++;
     told->damaged += file->error->code != ERROR_NONE;
+    assert_true(file->error->code != ERROR_NONE ||
+                (file->content_checksum.low | file->content_checksum.high) != 0);
     assert_true((file->size_bytes > 0) == (file->error->code == ERROR_NONE));
 }
 
