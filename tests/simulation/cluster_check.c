@@ -220,6 +220,7 @@ void world_check(struct world *world)
     world->is_ending = true;
     world_heal(world);
     world_await_ready(world);
+    world_stick(world);
     world_find_rot(world);
     come_to_rest(world);
     check_nodes(world);

@@ -372,7 +372,6 @@ static void count_life(struct node *node)
         group_host_statistics(node->host, &group);
         counts->snapshots_prepared += group.snapshots_prepared;
         counts->snapshots_installed += group.snapshots_installed;
-        node->world->states_adopted += group.snapshots_adopted;
         counts->entries_read_back += group.entries_read_back;
         counts->elections += group.elections_won;
     }
