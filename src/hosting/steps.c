@@ -246,17 +246,33 @@ void hosting_transfer(struct hosting *hosting, uint32_t shard_id, uint64_t to_no
 
 /* --- Giving leadership away ------------------------------------------------------------------ */
 
-/* The voter that is there and lacks least; 0: there is none. */
+/* Who is not desired would give the lead to one that is, and that may be who gives it now. */
+static bool may_keep(const struct resident *resident, const struct group_peer *peer)
+{
+    const struct cluster_state *state = state_of(resident->loop);
+    const struct cluster_shard *shard =
+        state == NULL ? NULL : cluster_state_find_shard(state, resident->shard_id);
+    return shard != NULL && cluster_replicas_has(&shard->replicas, peer->node_id) &&
+           peer->bytes_behind <= resident->loop->hosting->options.limits.caught_up_bytes;
+}
+
+/* The voter that is there and lacks least, rather one that may keep the lead; 0: there is none. */
 static uint64_t find_successor(const struct resident *resident)
 {
     struct group_peer *peers = resident->loop->peers;
     const struct group_peer *best = NULL;
     size_t count = replica_peers(resident->replica, peers);
-    for (size_t i = 0; i < count; i++)
-        if (peers[i].node_id != resident->loop->node_id && peers[i].is_heard &&
-            peers[i].role == CONSENSUS_ROLE_VOTER && !peers[i].is_installing &&
-            (best == NULL || peers[i].bytes_behind < best->bytes_behind))
-            best = &peers[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct group_peer *peer = &peers[i];
+        if (peer->node_id == resident->loop->node_id || !peer->is_heard ||
+            peer->role != CONSENSUS_ROLE_VOTER || peer->is_installing)
+            continue;
+        bool keeps = may_keep(resident, peer);
+        bool best_keeps = best != NULL && may_keep(resident, best);
+        if (best == NULL || keeps > best_keeps ||
+            (keeps == best_keeps && peer->bytes_behind < best->bytes_behind))
+            best = peer;
+    }
     return best == NULL ? 0 : best->node_id;
 }
 
