@@ -216,7 +216,7 @@ struct shard_scrub_file {
     uint64_t index; /* of the entry that decided it; of a segment its name */
     uint32_t number;
     uint64_t size_bytes;             /* 0: it could not be read */
-    struct hash128 content_checksum; /* that it shall have, of a part or block */
+    struct hash128 content_checksum; /* that it shall have; of a segment that it has, or zeros */
     const struct error *error;       /* NONE: it is sound */
 };
 

@@ -321,6 +321,31 @@ bool residents_split(struct hosting_loop *loop)
     return soon;
 }
 
+/* The first members have votes by the entry that split the shard off, whoever was there. */
+static bool is_founder(const struct cluster_state *state, const struct resident *resident)
+{
+    enum { FIRST_GENERATION = 1 };
+    const struct cluster_shard *shard = cluster_state_find_shard(state, resident->shard_id);
+    return shard != NULL && shard->parent != CLUSTER_SHARD_NONE &&
+           shard->generation == FIRST_GENERATION &&
+           cluster_replicas_has(&shard->replicas, resident->loop->node_id);
+}
+
+void residents_count_empty(struct hosting_loop *loop)
+{
+    const struct cluster_state *state = state_of(loop);
+    uint64_t empty = 0;
+    for (struct resident *resident = loop->residents; state != NULL && resident != NULL;
+         resident = resident->next) {
+        struct group_status status;
+        if (resident->state != RESIDENT_RUNNING || !is_founder(state, resident))
+            continue;
+        replica_group_status(resident->replica, &status);
+        empty += status.last_index == 0;
+    }
+    atomic_store(&loop->empty, empty);
+}
+
 bool child_is_to_be_founded(struct hosting_loop *loop, const struct cluster_shard *shard)
 {
     if (shard->parent == CLUSTER_SHARD_NONE)

@@ -96,7 +96,7 @@ struct hosting_loop {
     struct timer tick;
     uint64_t slow_until_ms;
     struct group_peer peers[CONSENSUS_MEMBERS_MAX]; /* while one group is looked at */
-    _Atomic uint64_t leading, missing;
+    _Atomic uint64_t leading, missing, empty;
 
     /* Ending. */
     _Atomic bool handing_over;
@@ -215,6 +215,9 @@ void residents_lead(struct hosting_loop *loop);
 /* The members of a group led here, as placement sees them. */
 void resident_observe(const struct resident *resident, struct placement_shard_view *view_out);
 
+/* Give leadership away where this node can't go on by itself. */
+void residents_give_way(struct hosting_loop *loop);
+
 /* Give leadership away, as hosting_hand_over says. */
 void residents_hand_over(struct hosting_loop *loop);
 
@@ -223,6 +226,9 @@ void residents_hand_over(struct hosting_loop *loop);
 /* Go on with children of replicas here: split them off where this node leads, found them. True when
  * it is to be looked at again soon. */
 bool residents_split(struct hosting_loop *loop);
+
+/* Count the founders of children here that have a vote and nothing else yet. */
+void residents_count_empty(struct hosting_loop *loop);
 
 /* Whether a replica of a child is not to be made yet: that of its parent here may found it. */
 bool child_is_to_be_founded(struct hosting_loop *loop, const struct cluster_shard *shard);

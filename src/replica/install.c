@@ -77,8 +77,9 @@ void replica_install_failed(struct task *task)
         group_restore_prepared(replica->group, replica->install_index, &replica->install_error);
 }
 
-static void drop_install(struct replica *replica)
+void replica_drop_install(struct replica *replica)
 {
+    replica_adoption_end(replica);
     shard_install_abandon(replica->install);
     replica->install = NULL;
     replica->install_is_ready = false;
@@ -87,7 +88,7 @@ static void drop_install(struct replica *replica)
 void replica_prepare_restore(struct state_machine *self, const struct state_machine_offer *offer)
 {
     struct replica *replica = replica_of(self);
-    drop_install(replica);
+    replica_drop_install(replica);
     note_nodes(replica, offer);
     replica->install_index = offer->position.frozen_index;
     if (shard_install_begin(replica->shard, offer->bytes, offer->size_bytes, install_ready, replica,
@@ -100,7 +101,7 @@ void replica_prepare_restore(struct state_machine *self, const struct state_mach
 
 void replica_cancel_restore(struct state_machine *self)
 {
-    drop_install(replica_of(self));
+    replica_drop_install(replica_of(self));
 }
 
 /* --- Before the start ------------------------------------------------------------------------ */
@@ -132,9 +133,10 @@ bool replica_open_ahead(struct replica *replica, void (*opened)(void *context), 
 static enum error_code finish_install(struct replica *replica, struct error *error)
 {
     struct shard_install *install = replica->install;
-    assert(replica->entries == NULL); /* the group waited for that */
+    assert(replica->entries == NULL); /* the group waited for that, or they were void */
     replica->install = NULL;
     replica->install_is_ready = false;
+    replica_adoption_end(replica);
     enum error_code code = shard_install_finish(install, error);
     if (code == ERROR_NONE)
         replica_end_replay(replica);

@@ -14,7 +14,7 @@ struct scrub_file {
     enum { SCRUB_PART, SCRUB_BLOCK, SCRUB_SEGMENT } kind;
     uint64_t index;
     uint32_t number;
-    struct hash128 content_checksum; /* of parts and blocks */
+    struct hash128 content_checksum; /* that it shall have; of a segment, that it has */
 };
 
 struct scrub {
@@ -37,7 +37,7 @@ struct scrub {
 static void scrub_run(struct job *job)
 {
     struct scrub *scrub = (struct scrub *)job;
-    const struct scrub_file *file = &scrub->files[scrub->next];
+    struct scrub_file *file = &scrub->files[scrub->next];
     struct page_source *source;
     struct file_summary summary;
     error_clear(&scrub->error);
@@ -48,8 +48,9 @@ static void scrub_run(struct job *job)
         code = block_verify(source, &summary, &scrub->error);
     if (code == ERROR_NONE)
         scrub->size_bytes = summary.size_bytes;
-    if (code == ERROR_NONE && file->kind != SCRUB_SEGMENT &&
-        !hash128_equal(summary.content_checksum, file->content_checksum))
+    if (code == ERROR_NONE && file->kind == SCRUB_SEGMENT)
+        file->content_checksum = summary.content_checksum; /* the log does not tell it */
+    else if (code == ERROR_NONE && !hash128_equal(summary.content_checksum, file->content_checksum))
         error_set(&scrub->error, ERROR_CORRUPT, "'%s' has not the content that it was written with",
                   scrub->path);
 }

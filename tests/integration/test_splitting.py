@@ -104,6 +104,13 @@ class Splitting(ClusterTest):
                        check=True, timeout=60, stdout=subprocess.DEVNULL)
         harness.wait_until(lambda: self.cluster(node)["version"] == 2, "version 2 is in force")
 
+    def refuse_without_all(self, node):
+        """Who is away would have a vote in what is split off, and nothing else."""
+        harness.wait_until(lambda: not all(one["alive"] for one in self.cluster(node)["nodes"]),
+                           "it is known that a node is away")
+        answer = node.request("POST", "/api/v1/admin/cluster/split", b"shard=largest", FORM)
+        self.assertEqual(answer.status, 400, answer.body)
+
     def count(self, node):
         result = node.query("count(load)", time=self.end_ms / 1000)["result"]
         return float(result[0]["value"][1]) if result else 0
@@ -183,11 +190,13 @@ class Splitting(ClusterTest):
             harness.wait_until(
                 lambda child=child: len(self.shards(alive[0])) > child and
                 self.shards(alive[0])[child]["leader"], f"shard {child} is led by who is left")
-            time.sleep(1)
+            self.refuse_without_all(alive[0])
             self.relaunch("n3")
             harness.wait_until(lambda: all(
-                replica.get("bytesBehind", 1 << 30) < 1 << 20 for shard in self.shards(alive[1])
-                for replica in shard["replicas"]), "the node that died has caught up")
+                one["alive"] for one in self.cluster(alive[1])["nodes"]) and all(
+                shard.get("settled") and replica.get("bytesBehind", 1 << 30) < 1 << 20
+                for shard in self.shards(alive[1]) for replica in shard["replicas"]),
+                "the node that died has caught up")
         load.stop()
         self.end_writer(writer)
         self.check_everywhere()
