@@ -111,7 +111,7 @@ static void opened_ahead(void *context, const struct error *error)
     struct replica *replica = context;
     replica->install_is_ready = error->code == ERROR_NONE;
     if (!replica->install_is_ready)
-        drop_install(replica);
+        replica_drop_install(replica);
     replica->opened(replica->opened_context);
 }
 
