@@ -421,6 +421,8 @@ size_t group_peers(const struct group *group, struct group_peer *peers_out)
         peers_out[i].is_heard |= is_self;
         peers_out[i].is_installing = peer.is_installing;
         peers_out[i].matched_index = peer.matched_index;
+        peers_out[i].lacks_state = peer.is_installing || peer.matched_index == 0 ||
+                                   peer.matched_index < group->snapshot.position.frozen_index;
         peers_out[i].bytes_behind = bytes_after(group, &status, peer.matched_index);
     }
     return membership->count;

@@ -38,8 +38,9 @@ enum group_write_kind {
     GROUP_WRITE_METADATA, /* term and vote */
     GROUP_WRITE_ENTRIES,
     GROUP_WRITE_SNAPSHOT,
-    GROUP_WRITE_INSTALL, /* a snapshot of another replica */
-    GROUP_WRITE_ORIGIN,  /* what a group begins with that is founded with a state */
+    GROUP_WRITE_INSTALL,  /* a snapshot of another replica */
+    GROUP_WRITE_ADOPTION, /* a state of another replica that this one's log leads to */
+    GROUP_WRITE_ORIGIN,   /* what a group begins with that is founded with a state */
 };
 
 /* Something submitted to the journal, one of group->writes until it is done. */
@@ -259,6 +260,10 @@ void group_machine_snapshot(struct group *group);
 /* Drop from memory what neither the machine nor a peer that is a little behind needs. */
 void group_machine_compact(struct group *group);
 
+/* The whole at header->index, with the membership as of there; false: it can't be had now. */
+bool group_machine_encode_snapshot(struct group *group, struct snapshot_header *header,
+                                   const struct byte_buffer *state, struct byte_buffer *buffer);
+
 /* Send a peer the state; not when there is none now. */
 void group_machine_export(struct group *group, uint64_t node_id);
 
@@ -309,6 +314,11 @@ void group_offer_drop(struct group *group);
 
 /* Have the snapshot that waits prepared, and install it when nothing stands against it any more. */
 void group_offer_try(struct group *group);
+
+/* --- adopt.c ------------------------------------------------------------------------------- */
+
+/* What was adopted is durable, and was kept as the snapshot. */
+void group_adopted(struct group *group);
 
 /* --- past.c -------------------------------------------------------------------------------- */
 

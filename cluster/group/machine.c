@@ -116,9 +116,8 @@ static const struct membership *look_at_frozen(struct group *group, struct snaps
     return membership;
 }
 
-/* The whole at header->index, with the membership as of there. */
-static bool encode_snapshot(struct group *group, struct snapshot_header *header,
-                            const struct byte_buffer *state, struct byte_buffer *buffer)
+bool group_machine_encode_snapshot(struct group *group, struct snapshot_header *header,
+                                   const struct byte_buffer *state, struct byte_buffer *buffer)
 {
     struct error error;
     header->group_id = group->id;
@@ -171,7 +170,7 @@ void group_machine_snapshot(struct group *group)
     struct byte_buffer state = {0}, buffer = {0};
     bool built =
         fill_state(group, group->machine->operations->snapshot, &state, &header.position) &&
-        encode_snapshot(group, &header, &state, &buffer);
+        group_machine_encode_snapshot(group, &header, &state, &buffer);
     byte_buffer_clear(&state);
     group->snapshot_failed = !built;
     if (!built)
@@ -194,7 +193,7 @@ void group_machine_export(struct group *group, uint64_t node_id)
     if (built) {
         /* What is behind it is in the journal. */
         header.index = header.position.applied_index;
-        built = encode_snapshot(group, &header, &state, &buffer);
+        built = group_machine_encode_snapshot(group, &header, &state, &buffer);
     }
     byte_buffer_clear(&state);
     if (!built)

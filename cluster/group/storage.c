@@ -36,7 +36,7 @@ static void unlink_write(struct group_write *write)
     group->metadata_in_flight -= write->kind == GROUP_WRITE_METADATA;
     if (write->kind == GROUP_WRITE_SNAPSHOT || write->kind == GROUP_WRITE_ORIGIN)
         group->snapshot_in_flight = false;
-    if (write->kind == GROUP_WRITE_INSTALL)
+    if (write->kind == GROUP_WRITE_INSTALL || write->kind == GROUP_WRITE_ADOPTION)
         group->install_in_flight = false;
 }
 
@@ -99,6 +99,11 @@ static void write_done(struct journal_request *base)
         break;
     case GROUP_WRITE_INSTALL:
         snapshot_installed(write);
+        break;
+    case GROUP_WRITE_ADOPTION:
+        keep_snapshot(write);
+        if (group->phase == GROUP_PHASE_RUNNING)
+            group_adopted(group);
         break;
     }
     free(write->bytes);
@@ -200,7 +205,8 @@ void group_store_snapshot(struct group *group, const struct snapshot_header *hea
     write->header = *header;
     write->bytes = bytes;
     write->size_bytes = size_bytes;
-    bool installs = kind == GROUP_WRITE_INSTALL;
+    bool installs = kind == GROUP_WRITE_INSTALL || kind == GROUP_WRITE_ADOPTION;
+    bool keeps_log = kind == GROUP_WRITE_SNAPSHOT || kind == GROUP_WRITE_ADOPTION;
     group->install_in_flight |= installs;
     group->snapshot_in_flight |= !installs;
 
@@ -210,7 +216,7 @@ void group_store_snapshot(struct group *group, const struct snapshot_header *hea
         .term = header->term,
         /* Entries above the frozen index are replayed, entries above the snapshot loaded. */
         .low_water = frozen_index < header->index ? frozen_index : header->index,
-        .mode = kind == GROUP_WRITE_SNAPSHOT ? JOURNAL_SNAPSHOT_TAKEN : JOURNAL_SNAPSHOT_INSTALLED,
+        .mode = keeps_log ? JOURNAL_SNAPSHOT_TAKEN : JOURNAL_SNAPSHOT_INSTALLED,
         .version = header->frozen_term > 0 ? SNAPSHOT_VERSION : 1,
         .payload = bytes,
         .payload_bytes = (uint32_t)size_bytes,

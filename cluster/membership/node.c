@@ -39,6 +39,34 @@ enum error_code check_traits(const struct cluster_node_traits *traits, struct er
     return ERROR_NONE;
 }
 
+static const struct {
+    uint32_t role;
+    const char *name;
+} ROLES[] = {
+    {CLUSTER_ROLE_INGEST, "ingest"},
+    {CLUSTER_ROLE_QUERY, "query"},
+    {CLUSTER_ROLE_STORE, "store"},
+    {CLUSTER_ROLE_RULES, "rules"},
+};
+
+enum { ROLE_COUNT = sizeof ROLES / sizeof ROLES[0] };
+
+const char *cluster_role_name(uint32_t role)
+{
+    for (size_t i = 0; i < ROLE_COUNT; i++)
+        if (ROLES[i].role == role)
+            return ROLES[i].name;
+    return "unknown";
+}
+
+uint32_t cluster_role_of(struct text name)
+{
+    for (size_t i = 0; i < ROLE_COUNT; i++)
+        if (text_equal(name, text_of(ROLES[i].name)))
+            return ROLES[i].role;
+    return 0;
+}
+
 const char *cluster_node_state_name(enum cluster_node_state state)
 {
     switch (state) {

@@ -71,6 +71,32 @@ static void serve_node(struct ask *ask, const struct meta_command *command)
         remove_node(ask, node, command->force);
 }
 
+/* The nodes of the shard found the one that is split off, with votes: each has to have what that
+ * begins with, or one more that fails would leave it without a leader. */
+static enum error_code check_whole(struct meta *meta, uint32_t shard_id, struct arena *arena,
+                                   struct error *error)
+{
+    struct placement_observation observation;
+    if (!leadership_observe(meta, arena, &observation))
+        return error_set(error, ERROR_OUT_OF_MEMORY, "observation");
+    if (!placement_is_settled(meta->state, &observation, shard_id))
+        return error_set(error, ERROR_CONFLICT,
+                         "shard %u is not as desired yet, see 'gnomon cluster status': it is split "
+                         "when each of its replicas has all that it holds",
+                         shard_id);
+    const struct cluster_replicas *replicas =
+        &cluster_state_find_shard(meta->state, shard_id)->replicas;
+    for (uint32_t i = 0; i < replicas->count; i++)
+        if (!leadership_is_alive(meta, replicas->node_ids[i]))
+            return error_set(
+                error, ERROR_CONFLICT,
+                "node %s, which has a replica of shard %u, is not there: the shard is "
+                "split when it is back, or replaced",
+                cluster_state_find_node(meta->state, replicas->node_ids[i])->identity.name,
+                shard_id);
+    return ERROR_NONE;
+}
+
 /* Whether the command was carried out already, and its answer got lost. */
 static bool was_split(const struct cluster_state *state, const struct meta_command *command)
 {
@@ -111,6 +137,8 @@ static void split_shard(struct ask *ask, const struct meta_command *command)
         shard_id = placement_shard_to_split(state);
     enum error_code code = arena == NULL ? error_set(&error, ERROR_OUT_OF_MEMORY, "split")
                                          : placement_split(state, shard_id, arena, &entry, &error);
+    if (code == ERROR_NONE)
+        code = check_whole(ask_meta(ask), shard_id, arena, &error);
     if (code == ERROR_NONE)
         propose(ask, &entry);
     else

@@ -142,7 +142,9 @@ enum error_code formation_found(const struct cluster_founder *peers, size_t peer
     for (uint32_t i = 0; i < options->shard_count; i++)
         shards[i].group_id = options->first_group + i;
     for (uint32_t i = 0; i < SLOT_COUNT; i++)
-        slots[i] = (uint16_t)((uint64_t)i * options->shard_count / SLOT_COUNT);
+        slots[i] = options->slots != NULL
+                       ? options->slots[i]
+                       : (uint16_t)((uint64_t)i * options->shard_count / SLOT_COUNT);
     struct cluster_entry entry = {.kind = CLUSTER_FOUND};
     struct cluster_found *found = &entry.found;
     derive_id(founders, peer_count, found->cluster_id);

@@ -102,9 +102,11 @@ static void observe_shard(struct planner *planner, struct planner_shard *shard,
     shard->view = view_of_shard(observation, shard->shard->shard_id);
     if (shard->view == NULL)
         return;
-    for (uint32_t i = 0; i < shard->count; i++)
-        shard->healthy += member_is_healthy(observation, planner->limits, shard->view,
-                                            planner->nodes[shard->replicas[i]].node->node_id);
+    for (uint32_t i = 0; i < shard->count; i++) {
+        shard->is_healthy[i] = member_is_healthy(observation, planner->limits, shard->view,
+                                                 planner->nodes[shard->replicas[i]].node->node_id);
+        shard->healthy += shard->is_healthy[i];
+    }
     shard->whole = shard->healthy == shard->count && shard->view->member_count == shard->count;
     shard->leader = planner_place(planner, shard->view->leader);
     if (shard->leader != PLACE_NONE)
@@ -265,6 +267,7 @@ enum error_code placement_plan(const struct cluster_state *state,
     struct planner planner;
     struct placement_plan plan = {0};
     assert(limits->moves_total > 0 && limits->moves_per_node > 0 && limits->transfers_total > 0);
+    assert(limits->caught_up_bytes < PLACEMENT_BYTES_LACKING);
     enum error_code code =
         planner_init(&planner, nodes, node_count, shards, shard_count, arena, error);
     if (code != ERROR_NONE)

@@ -35,6 +35,7 @@ struct planner_shard {
     uint32_t healthy;
     uint32_t count;
     uint16_t replicas[CLUSTER_REPLICAS_MAX + 1]; /* [count] places; one more while it moves */
+    bool is_healthy[CLUSTER_REPLICAS_MAX];       /* of each, until it is touched */
     uint16_t leader;                             /* place; PLACE_NONE: none */
 };
 

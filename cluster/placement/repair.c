@@ -85,10 +85,12 @@ static uint32_t superfluity(const struct planner *planner, const struct planner_
            in_zone;
 }
 
-/* One replica goes when there are too many: a dead one, or a healthy one of a healthy shard. */
+/* One replica goes when there are too many: one that is dead for long, or any if all others are
+ * healthy. */
 static void drop_shard(struct planner *planner, struct planner_shard *shard)
 {
     uint16_t out = PLACE_NONE;
+    bool is_healthy = false;
     if (shard->count <= planner->replication || !shard->calm || shard->touched)
         return;
     for (uint32_t i = 0; i < shard->count; i++) {
@@ -96,10 +98,14 @@ static void drop_shard(struct planner *planner, struct planner_shard *shard)
         uint32_t best = out == PLACE_NONE ? 0 : superfluity(planner, shard, out);
         uint32_t other = superfluity(planner, shard, place);
         if (out == PLACE_NONE || other > best ||
-            (other == best && planner->nodes[place].replicas > planner->nodes[out].replicas))
+            (other == best && planner->nodes[place].replicas > planner->nodes[out].replicas)) {
             out = place;
+            is_healthy = shard->is_healthy[i];
+        }
     }
-    bool others_wait = planner->nodes[out].alive && shard->healthy < shard->count;
+    /* A node that died a moment ago may have the only whole copy beside the leader's. */
+    const struct planner_node *node = &planner->nodes[out];
+    bool others_wait = !node->leaves_soon && shard->healthy - is_healthy < shard->count - 1;
     if (!others_wait && may_move(planner, shard, out, PLACE_NONE))
         move_replica(planner, shard, out, PLACE_NONE);
 }

@@ -51,11 +51,22 @@ static const struct placement_step NO_STEP = {.kind = PLACEMENT_STEP_NONE};
 
 /* --- Steps, in the order in which they are tried -------------------------------------------- */
 
+/* A copy that is as good as any, beside desired ones that are not: what was to go when a node died.
+ */
+static bool is_needed(const struct group *group, const struct placement_member *member)
+{
+    return member->role == PLACEMENT_STANDBY &&
+           member->bytes_behind <= group->limits->caught_up_bytes &&
+           node_is_alive(group->observation, member->node_id) &&
+           group->desired_healthy < group->shard->replicas.count;
+}
+
 static struct placement_step remove_step(const struct group *group)
 {
     for (size_t i = 0; i < group->view->member_count; i++) {
         const struct placement_member *member = &group->view->members[i];
-        if (member->role != PLACEMENT_VOTER && !is_desired(group, member->node_id))
+        if (member->role != PLACEMENT_VOTER && !is_desired(group, member->node_id) &&
+            !is_needed(group, member))
             return step_of(PLACEMENT_STEP_REMOVE, member->node_id);
     }
     return NO_STEP;

@@ -56,6 +56,7 @@ bool placement_is_settled(const struct cluster_state *state,
         return false;
     for (size_t i = 0; i < view->member_count; i++)
         if (view->members[i].role != PLACEMENT_VOTER ||
+            view->members[i].bytes_behind >= PLACEMENT_BYTES_LACKING ||
             !cluster_replicas_has(&shard->replicas, view->members[i].node_id))
             return false;
     return true;

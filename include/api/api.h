@@ -114,6 +114,9 @@ struct api_program {
     enum error_code (*check_ready)(void *context, struct error *error);
 };
 
+/* What a node may not be there for: it refuses that. */
+enum api_service { API_SERVICE_WRITES = 1, API_SERVICE_QUERIES = 2 };
+
 struct api_options {
     const struct api_loop *loops; /* [loop_count], copied */
     size_t loop_count;
@@ -130,6 +133,7 @@ struct api_options {
     struct metrics *metrics;
     struct clock *clock;
     struct api_program program;
+    unsigned refused; /* of enum api_service; 0: none */
     bool tenants_enabled;
     bool admin_enabled;
     const char *version;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/limits.h"
 #include "block/block_writer.h"
 #include "block/file_summary.h"
 #include "block/page_cache.h"
@@ -51,6 +52,9 @@ struct text block_tenant(const struct block *block, size_t index);
 
 /* Whether a series of the slot is inside. */
 bool block_has_slot(const struct block *block, uint16_t slot);
+
+/* Whether a series of any other slot than these is: slot s is bit s % 64 of word s / 64. */
+bool block_has_slot_outside(const struct block *block, const uint64_t slots[SLOT_COUNT / 64]);
 
 /* Metadata of one tenant, or of all when `tenant` is NULL; of a tenant by metric name. Errors:
  * CORRUPT, UNSUPPORTED, IO, OUT_OF_MEMORY. */

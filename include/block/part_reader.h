@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/text.h"
 #include "block/encoded_series.h"
 #include "block/file_summary.h"
@@ -107,5 +108,8 @@ struct text part_tenant(const struct part *part, size_t index);
 
 /* Whether a series of the slot is inside. */
 bool part_has_slot(const struct part *part, uint16_t slot);
+
+/* Whether a series of any other slot than these is: slot s is bit s % 64 of word s / 64. */
+bool part_has_slot_outside(const struct part *part, const uint64_t slots[SLOT_COUNT / 64]);
 
 #endif

@@ -285,6 +285,18 @@ void group_snapshot_soon(struct group *group);
  */
 void group_restore_prepared(struct group *group, uint64_t index, const struct error *error);
 
+/*
+ * The state machine can't go on, but has at hand the state at `index` of another replica, in bytes
+ * as of snapshot_for_peer: the state that this log leads to, behind what it has applied. That
+ * becomes the snapshot; `restore` is called when it is durable, then `apply` for what follows.
+ * Until then the machine applies nothing: what it was given and did not apply is void on success.
+ * Log and votes stay.
+ * Errors: UNAVAILABLE (not committed here, this replica leads, something else is under way, or what
+ * follows would have to be replayed), OUT_OF_MEMORY. Nothing happens then.
+ */
+enum error_code group_adopt(struct group *group, uint64_t index, const uint8_t *state,
+                            size_t size_bytes, struct error *error);
+
 /* The state machine's applied_index has risen: payloads up to it may go. */
 void group_applied(struct group *group);
 
@@ -338,6 +350,8 @@ struct group_peer {
     uint64_t matched_index;
     uint64_t bytes_behind; /* of log; an estimate where the log is not in memory */
     bool is_installing;    /* it was sent a snapshot that it has not taken yet */
+    bool lacks_state;      /* as far as it told this leader, it is before what the log begins with:
+                            * only a snapshot brings it on */
     bool is_heard;         /* it answered a moment ago */
 };
 
@@ -358,6 +372,7 @@ struct group_statistics {
     uint64_t leaderships_lost;
     uint64_t snapshots_stored;
     uint64_t snapshots_installed;
+    uint64_t snapshots_adopted;  /* by group_adopt */
     uint64_t snapshots_prepared; /* offers that were given to prepare_restore */
     uint64_t snapshot_bytes;
     uint64_t entries_delivered;

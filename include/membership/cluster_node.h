@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 enum {
     CLUSTER_NODES_MAX = 1024,
@@ -84,6 +85,10 @@ static inline bool cluster_node_takes_replicas(const struct cluster_node *node)
 {
     return node->state == CLUSTER_NODE_ACTIVE && (node->traits.roles & CLUSTER_ROLE_INGEST) != 0;
 }
+
+/* "ingest", ..., of one role; and back, 0: no role has that name. */
+const char *cluster_role_name(uint32_t role);
+uint32_t cluster_role_of(struct text name);
 
 /* "joining", "active", ...: for answers and logs. */
 const char *cluster_node_state_name(enum cluster_node_state state);

@@ -20,13 +20,15 @@ struct formation_options {
     uint32_t version;     /* of the state machine */
     uint32_t spread;      /* over how many slots one target is spread, 1..SLOT_COUNT */
     uint64_t first_group; /* id of the group of shard 0; others follow */
+    /* [SLOT_COUNT], the shard of each slot, every shard has one; NULL: equal ranges. */
+    const uint16_t *slots;
 };
 
 /*
  * Peers become nodes 1, 2, ... by rising name; the cluster's id is a hash of their names and random
- * directory ids; shards have equal ranges of slots. Arrays are from `arena`.
+ * directory ids. Arrays are from `arena`.
  *
- * Errors: INVALID (names twice, options, no peer with the role ingest), OUT_OF_MEMORY.
+ * Errors: INVALID (names twice, options, slots, no peer with the role ingest), OUT_OF_MEMORY.
  */
 enum error_code formation_found(const struct cluster_founder *peers, size_t peer_count,
                                 const struct formation_options *options, struct arena *arena,

@@ -18,7 +18,12 @@
 
 /* --- What is observed ---------------------------------------------------------------------- */
 
-enum { PLACEMENT_MEMBERS_MAX = 16 };
+enum {
+    PLACEMENT_MEMBERS_MAX = 16,
+    /* A member that has not got the state of its group yet, be it a voter, is so far behind at
+     * least: further than any limit for one that has caught up. */
+    PLACEMENT_BYTES_LACKING = 64 * 1024 * 1024,
+};
 
 /* As in consensus. */
 enum placement_role {
@@ -30,7 +35,8 @@ enum placement_role {
 struct placement_member {
     uint64_t node_id;
     enum placement_role role;
-    uint64_t bytes_behind; /* what it lacks of the leader's files and log */
+    uint64_t
+        bytes_behind; /* what it lacks of the leader's files and log; PLACEMENT_BYTES_LACKING */
 };
 
 /* What the leader of a shard's group tells of it. */
@@ -62,7 +68,8 @@ struct placement_observation {
 
 struct placement_limits {
     int64_t replace_after_ms;  /* a node dead for so long gets substitutes */
-    uint64_t caught_up_bytes;  /* a member that is not further behind may have a vote */
+    uint64_t caught_up_bytes;  /* a member that is not further behind may have a vote; below
+                                * PLACEMENT_BYTES_LACKING */
     uint32_t moves_total;      /* shards with a replica being made, > 0 */
     uint32_t moves_per_node;   /* of them to one node, and from one node, > 0 */
     uint32_t transfers_total;  /* leaders handed over at a time, > 0 */
@@ -120,14 +127,17 @@ struct placement_step {
 
 /*
  * A node that comes gets its vote before one that goes loses it. The healthy voters are a majority
- * before and after each step, and a healthy one goes only when all desired ones are healthy.
+ * before and after each step, and a healthy one goes only when all desired ones are healthy; so
+ * does a copy without a vote that has caught up.
  * The same step may come again until it is observed: take it only when no change is under way.
  */
 struct placement_step placement_next_step(const struct cluster_state *state,
                                           const struct placement_observation *observation,
                                           const struct placement_limits *limits, uint32_t shard_id);
 
-/* Whether the members of the shard's group are those desired, each with a vote. */
+/* Whether the members of the shard's group are those desired, each with a vote and, as far as the
+ * leader knows, with the state: a founder of a shard that was split off may have the one without
+ * the other. */
 bool placement_is_settled(const struct cluster_state *state,
                           const struct placement_observation *observation, uint32_t shard_id);
 

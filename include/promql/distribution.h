@@ -128,7 +128,8 @@ struct promql_distribution_operations {
     /*
      * Wait for any of the places of which `unfinished[place]` is true (there is one), and answer
      * which has something to be read: bytes, its end, an error. NULL: places are read one after the
-     * other, and those whose answers are long wait for each other.
+     * other, and those whose answers are long wait for each other, unless the distributor takes
+     * them all in meanwhile.
      */
     size_t (*await)(struct promql_distribution *self, const bool *unfinished);
     /* Answers not read to their end are canceled. */

@@ -11,6 +11,7 @@
 #define REPLICA_REPLICA_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -67,6 +68,14 @@ struct replica_options {
 /* Blocking: reads what is stored. Errors: those of group_create and shard_create. */
 enum error_code replica_create(const struct replica_options *options, struct replica **replica_out,
                                struct error *error);
+
+/*
+ * Of one with an origin, before replica_start: open the files of its state by a job, so that the
+ * start takes little time. `opened` runs on the loop, not inside the call, and the replica is then
+ * started or closed; a file that can't be opened is left to the start, which says so. False: there
+ * is nothing to be opened ahead.
+ */
+bool replica_open_ahead(struct replica *replica, void (*opened)(void *context), void *context);
 
 /* Restore and replay, then take part. Blocking. */
 enum error_code replica_start(struct replica *replica, struct error *error);

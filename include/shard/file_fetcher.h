@@ -27,6 +27,7 @@ enum shard_file_kind {
     SHARD_FILE_SEGMENT = 2,
     SHARD_FILE_BLOCK = 3,
     SHARD_FILE_METADATA = 4,
+    SHARD_FILE_STATE = 5, /* no file: the manifest of a durable freeze behind `index` */
 };
 
 struct shard_file {

@@ -211,14 +211,24 @@ void shard_flush(struct shard *shard, struct shard_flush *flush);
  * Read every part, block and series segment to the last byte, one after the other: what is damaged
  * is then known, left out of merges, and fetched from other replicas, where there are some. `done`
  * runs on the loop, not inside the call, with UNAVAILABLE when the shard closes and CANCELED when
- * it was cancelled. One at a time (shard_is_scrubbed).
+ * it was cancelled. One at a time (shard_is_scrubbed), but for those of a window.
+ *
+ * A window of time has the files whose moment lies in it: each file has one in every interval, by
+ * its name and the seed, and they are spread evenly. So windows that follow each other have every
+ * file once in an interval, without a note of which were read. One runs beside whatever else does.
  */
+struct shard_scrub_window {
+    int64_t interval_ms;       /* 0: no window, all files */
+    int64_t from_ms, until_ms; /* behind from_ms, until until_ms; since the Unix epoch */
+    uint64_t seed;
+};
+
 struct shard_scrub_file {
     enum file_kind kind;
     uint64_t index; /* of the entry that decided it; of a segment its name */
     uint32_t number;
     uint64_t size_bytes;             /* 0: it could not be read */
-    struct hash128 content_checksum; /* that it shall have, of a part or block */
+    struct hash128 content_checksum; /* that it shall have; of a segment that it has, or zeros */
     const struct error *error;       /* NONE: it is sound */
 };
 
@@ -227,6 +237,7 @@ struct shard_scrub {
     /* Each file when it was read, on the loop; NULL: nobody cares. */
     void (*file)(struct shard_scrub *scrub, const struct shard_scrub_file *file);
     uint64_t bytes_per_second; /* no faster than this; 0: as fast as it goes */
+    struct shard_scrub_window window;
     _Atomic bool is_cancelled; /* set by any thread: it ends before the next file */
     /* The outcome; damaged: also those that were known to be. */
     uint64_t files, damaged, bytes;
@@ -249,8 +260,9 @@ void shard_cancel_flushes(struct shard *shard);
 
 /*
  * A copy of the shard in another directory of its disk: the manifest at the last durable freeze,
- * and second names for the files that it names. None of them is deleted meanwhile. `done` runs on
- * the loop, not inside the call. Errors: IO, NO_SPACE, OUT_OF_MEMORY; what was made then stays.
+ * and second names for the files that it names. None of them is deleted meanwhile. The copy begins
+ * a life of its own: it has the slots that the shard has, and was never split. `done` runs on the
+ * loop, not inside the call. Errors: IO, NO_SPACE, OUT_OF_MEMORY; what was made then stays.
  */
 struct shard_copy {
     void (*done)(struct shard_copy *copy);
@@ -259,6 +271,8 @@ struct shard_copy {
     struct error error;
     struct byte_buffer manifest; /* the caller clears it, in any case */
     uint64_t frozen_index;       /* 0: nothing is frozen yet, and the manifest empty */
+    struct slot_set owned;       /* of the manifest */
+    bool lacks_child; /* slots that left the shard are in no other yet, as far as is known */
     /* The shard's. */
     struct job job;
     struct shard *shard;
@@ -362,6 +376,9 @@ struct shard_statistics {
     uint64_t frozen_head_count;
     uint64_t part_count, part_bytes;
     uint64_t block_count, block_bytes;
+    bool lacks_slots;       /* it was split, or split off */
+    uint64_t unsplit_count; /* parts and blocks that still have series of other slots */
+    uint64_t unsplit_bytes;
     uint64_t segment_count, segment_bytes;
     uint64_t freezes_total;
     uint64_t merges_total;

@@ -63,11 +63,48 @@ struct shard_install_progress {
 void shard_read_install_progress(const struct shard *shard,
                                  struct shard_install_progress *progress_out);
 
+/* --- For who can't go on by itself ------------------------------------------------------------ */
+
+/*
+ * Whether a freeze can't be written, again and again, for a file here that can't be read: when the
+ * others have written theirs, none of them has that file any more, so the state of one of them is
+ * needed. On the loop.
+ */
+bool shard_needs_state(const struct shard *shard);
+
+/* That state: the manifest of a node's last durable freeze. The caller's until `done`. */
+struct shard_state_fetch {
+    /* On the loop, not inside the call. UNAVAILABLE: not yet; the leader, when it is asked, then
+     * has a freeze decided. CANCELED, CORRUPT, IO, NO_SPACE, NOT_FOUND, OUT_OF_MEMORY. */
+    void (*done)(struct shard_state_fetch *fetch, const struct error *error);
+    struct byte_buffer manifest; /* the outcome; the caller clears it */
+    uint64_t frozen_index;       /* of that: behind beyond_index */
+
+    /* The shard's. */
+    uint64_t beyond_index;
+    struct file_fetch fetch;
+    struct job job;
+    struct shard *shard;
+    struct error error;
+    bool is_fetching, is_cancelled;
+};
+
+/* Of a shard with peers, not once it closes. The shard waits with its end for `done`. */
+void shard_fetch_state(struct shard *shard, struct shard_state_fetch *fetch, uint64_t node_id,
+                       uint64_t beyond_index);
+void shard_cancel_state_fetch(struct shard_state_fetch *fetch);
+
 /* --- For who serves files to others ----------------------------------------------------------- */
 
 /* Where a file of the shard lies. On the loop; the file may not be there. */
 void shard_file_path(const struct shard *shard, const struct shard_file *file,
                      char path[DISK_PATH_MAX + 1]);
+
+/* For a replica that can't go on: the state at the last durable freeze, which must lie behind this
+ * index. UNAVAILABLE: it does not; where this replica leads, a freeze was asked for. Also
+ * OUT_OF_MEMORY. On the loop. */
+enum error_code shard_offer_state(struct shard *shard, uint64_t beyond_index,
+                                  struct byte_buffer *manifest, struct error *error);
 
 /* Somebody fetches files: none is deleted for so long from now. On the loop. */
 void shard_keep_files(struct shard *shard, uint64_t duration_ms);

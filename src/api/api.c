@@ -60,9 +60,35 @@ static const struct http_route PLAIN_ROUTES[] = {
     {HTTP_GET | HTTP_HEAD, "/-/ready", api_ready, NULL, 0},
     {HTTP_POST | HTTP_PUT, "/-/reload", api_reload, NULL, 0},
     {HTTP_GET, "/metrics", api_metrics, NULL, 0},
+};
+
+/* As those of the endpoints that query. */
+static const struct http_route QUERY_ROUTES[] = {
     {HTTP_GET, "/federate", api_federate, NULL, 0},
     {HTTP_GET, "/prometheus/federate", api_federate, NULL, 0},
 };
+
+/* A sender must not take it for a loss that it can't mend: it sends again, and to a node that takes
+ * writes, once it is told to. */
+static void refuse_write(struct http_request *request)
+{
+    api_respond_error(request, API_UNAVAILABLE,
+                      "this node does not have the role ingest: send to one that has");
+}
+
+static void refuse_query(struct http_request *request)
+{
+    api_respond_error(request, API_NOT_FOUND,
+                      "this node does not have the role query: ask one that has");
+}
+
+/* NULL: it is served. */
+static http_handler *refusal_of(const struct api *api, enum api_service service)
+{
+    if ((api->options.refused & service) == 0)
+        return NULL;
+    return service == API_SERVICE_WRITES ? refuse_write : refuse_query;
+}
 
 /* `instead`, when given, answers all of them. */
 static enum error_code add_endpoints(struct api *api, struct http_router *router,
@@ -71,9 +97,10 @@ static enum error_code add_endpoints(struct api *api, struct http_router *router
 {
     for (size_t i = 0; i < endpoints.count; i++) {
         const struct api_endpoint *endpoint = &endpoints.entries[i];
+        http_handler *refusal = instead == NULL ? refusal_of(api, endpoint->service) : instead;
         struct http_route route = {.methods = endpoint->methods,
                                    .pattern = endpoint->path,
-                                   .handler = instead == NULL ? endpoint->handler : instead,
+                                   .handler = refusal == NULL ? endpoint->handler : refusal,
                                    .context = api};
         enum error_code code = http_router_add(router, &route, error);
         route.pattern = endpoint->prefixed;
@@ -95,6 +122,15 @@ enum error_code api_add_routes(struct api *api, struct http_router *router, stru
          i++) {
         struct http_route route = PLAIN_ROUTES[i];
         route.context = api;
+        code = http_router_add(router, &route, error);
+    }
+    for (size_t i = 0; code == ERROR_NONE && i < sizeof QUERY_ROUTES / sizeof QUERY_ROUTES[0];
+         i++) {
+        struct http_route route = QUERY_ROUTES[i];
+        http_handler *refusal = refusal_of(api, API_SERVICE_QUERIES);
+        route.context = api;
+        if (refusal != NULL)
+            route.handler = refusal;
         code = http_router_add(router, &route, error);
     }
     return code;

@@ -4,54 +4,60 @@
 
 enum { GET_POST = HTTP_GET | HTTP_POST, POST_PUT = HTTP_POST | HTTP_PUT };
 
-#define ENDPOINT(methods, path, handler, tag, summary, parameters, answer)                         \
+#define SERVED(methods, path, handler, tag, summary, parameters, answer, service)                  \
     {                                                                                              \
         methods, "/api/v1" path, "/prometheus/api/v1" path, handler, tag, summary, parameters,     \
-            API_ANSWERS_##answer                                                                   \
+            API_ANSWERS_##answer, service                                                          \
     }
+#define ENDPOINT(methods, path, handler, tag, summary, parameters, answer)                         \
+    SERVED(methods, path, handler, tag, summary, parameters, answer, 0)
+#define WRITE(methods, path, handler, tag, summary, parameters, answer)                            \
+    SERVED(methods, path, handler, tag, summary, parameters, answer, API_SERVICE_WRITES)
+#define QUERY(methods, path, handler, tag, summary, parameters, answer)                            \
+    SERVED(methods, path, handler, tag, summary, parameters, answer, API_SERVICE_QUERIES)
 
 /* clang-format off */
 static const struct api_endpoint ENDPOINTS[] = {
-    ENDPOINT(HTTP_POST, "/write", api_write, "write",
+    WRITE(HTTP_POST, "/write", api_write, "write",
              "Remote write 1.0 and 2.0, told apart by Content-Type", "", NOTHING),
-    ENDPOINT(HTTP_POST, "/push", api_write, "write",
+    WRITE(HTTP_POST, "/push", api_write, "write",
              "Remote write under the name that Mimir has for it", "", NOTHING),
-    ENDPOINT(HTTP_POST, "/read", api_remote_read, "query",
+    QUERY(HTTP_POST, "/read", api_remote_read, "query",
              "Remote read, as samples or as a stream of chunks", "", PROTOBUF),
-    ENDPOINT(HTTP_POST, "/internal/sub-query", api_internal_sub_query, "query",
+    QUERY(HTTP_POST, "/internal/sub-query", api_internal_sub_query, "query",
              "A sub-query of another cluster, over the shards of this one", "", PROTOBUF),
-    ENDPOINT(HTTP_POST, "/internal/select", api_internal_select, "query",
+    QUERY(HTTP_POST, "/internal/select", api_internal_select, "query",
              "Series, names, values, exemplars or metadata for another cluster", "", PROTOBUF),
 
-    ENDPOINT(GET_POST, "/query", api_query, "query", "Evaluate an expression at one time",
+    QUERY(GET_POST, "/query", api_query, "query", "Evaluate an expression at one time",
              "!query time timeout limit lookback_delta stats partial_response", JSON),
-    ENDPOINT(GET_POST, "/query_range", api_query_range, "query",
+    QUERY(GET_POST, "/query_range", api_query_range, "query",
              "Evaluate an expression over a range of time",
              "!query !start !end !step timeout limit lookback_delta stats partial_response", JSON),
-    ENDPOINT(GET_POST, "/query_exemplars", api_query_exemplars, "query",
+    QUERY(GET_POST, "/query_exemplars", api_query_exemplars, "query",
              "Exemplars of the series that an expression selects", "!query start end", JSON),
-    ENDPOINT(GET_POST, "/format_query", api_format_query, "query",
+    QUERY(GET_POST, "/format_query", api_format_query, "query",
              "An expression, laid out", "!query", JSON),
-    ENDPOINT(GET_POST, "/parse_query", api_parse_query, "query",
+    QUERY(GET_POST, "/parse_query", api_parse_query, "query",
              "An expression as a tree", "!query", JSON),
 
-    ENDPOINT(GET_POST, "/series", api_series, "series", "Label sets of series",
+    QUERY(GET_POST, "/series", api_series, "series", "Label sets of series",
              "!match[] start end limit partial_response", JSON),
-    ENDPOINT(GET_POST, "/labels", api_labels, "series", "Names of labels",
+    QUERY(GET_POST, "/labels", api_labels, "series", "Names of labels",
              "match[] start end limit partial_response", JSON),
-    ENDPOINT(HTTP_GET, "/label/{name}/values", api_label_values, "series", "Values of a label",
+    QUERY(HTTP_GET, "/label/{name}/values", api_label_values, "series", "Values of a label",
              "match[] start end limit partial_response", JSON),
-    ENDPOINT(HTTP_GET, "/metadata", api_metadata, "series", "Type, help and unit of metrics",
+    QUERY(HTTP_GET, "/metadata", api_metadata, "series", "Type, help and unit of metrics",
              "metric limit limit_per_metric", JSON),
-    ENDPOINT(GET_POST, "/search/metric_names", api_search_metric_names, "search",
+    QUERY(GET_POST, "/search/metric_names", api_search_metric_names, "search",
              "Metric names that fit what somebody types",
              "search[] match[] start end fuzz_threshold fuzz_alg case_sensitive sort_by sort_dir "
              "include_score include_metadata limit batch_size", LINES),
-    ENDPOINT(GET_POST, "/search/label_names", api_search_label_names, "search",
+    QUERY(GET_POST, "/search/label_names", api_search_label_names, "search",
              "Label names that fit what somebody types",
              "search[] match[] start end fuzz_threshold fuzz_alg case_sensitive sort_by sort_dir "
              "include_score limit batch_size", LINES),
-    ENDPOINT(GET_POST, "/search/label_values", api_search_label_values, "search",
+    QUERY(GET_POST, "/search/label_values", api_search_label_values, "search",
              "Values of a label that fit what somebody types",
              "!label search[] match[] start end fuzz_threshold fuzz_alg case_sensitive sort_by "
              "sort_dir include_score limit batch_size", LINES),

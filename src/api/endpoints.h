@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "api/api.h"
 #include "http/router.h"
 
 /* What a successful answer is. */
@@ -27,6 +28,7 @@ struct api_endpoint {
     const char *parameters; /* names with blanks between them, of API_PARAMETERS; required ones
                                begin with '!' */
     enum api_answer answer;
+    enum api_service service; /* 0: of any node */
 };
 
 struct api_endpoints {

@@ -37,7 +37,7 @@ static void append_api(struct byte_buffer *json, const struct api_options *optio
         {"otlp_write_receiver", false},
         {"query_stats", true},
         {"query_warnings", true},
-        {"remote_write_receiver", true},
+        {"remote_write_receiver", (options->refused & API_SERVICE_WRITES) == 0},
         {"search", true},
         {"search_fuzz_alg_jarowinkler", true},
         {"search_fuzz_alg_subsequence", true},

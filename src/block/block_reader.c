@@ -234,6 +234,11 @@ bool block_has_slot(const struct block *block, uint16_t slot)
     return (unsigned char)block->file.sections[TOC_SLOTS].data[slot / 8] >> (slot % 8) & 1;
 }
 
+bool block_has_slot_outside(const struct block *block, const uint64_t slots[SLOT_COUNT / 64])
+{
+    return block->unreadable.code == ERROR_NONE && page_file_has_slot_outside(&block->file, slots);
+}
+
 enum error_code block_visit_metadata(struct block *block, const struct text *tenant,
                                      metadata_visit *visit, void *context, struct error *error)
 {

@@ -99,6 +99,15 @@ enum error_code page_file_corrupt(const struct page_file *file, const char *what
     return error_set(error, ERROR_CORRUPT, "'%s': %s", file->source->name, what);
 }
 
+bool page_file_has_slot_outside(const struct page_file *file, const uint64_t slots[SLOT_COUNT / 64])
+{
+    const uint8_t *bits = (const uint8_t *)file->sections[TOC_SLOTS].data;
+    for (size_t i = 0; i < SLOT_COUNT / 64; i++)
+        if ((load_u64(bits + 8 * i) & ~slots[i]) != 0)
+            return true;
+    return false;
+}
+
 enum error_code page_file_pin(const struct page_file *file, struct page_reference reference,
                               enum page_kind kind, struct page_pin *pin, struct error *error)
 {

@@ -6,11 +6,13 @@
 #ifndef BLOCK_PAGE_FILE_H
 #define BLOCK_PAGE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "block/page_cache.h"
 #include "block/page_source.h"
 #include "page_format.h"
@@ -39,6 +41,10 @@ void page_file_close(struct page_file *file); /* zeroed is fine */
 
 /* Cursor over a section; empty when it is not there. */
 struct byte_reader page_file_section(const struct page_file *file, enum toc_section section);
+
+/* Whether TOC_SLOTS, which is whole, has others than these: slot s is bit s % 64 of word s / 64. */
+bool page_file_has_slot_outside(const struct page_file *file,
+                                const uint64_t slots[SLOT_COUNT / 64]);
 
 /* As page_cache_pin, with references that came out of the file: checked to be inside. Errors:
  * CORRUPT, UNSUPPORTED, IO, OUT_OF_MEMORY. */

@@ -110,6 +110,11 @@ bool part_has_slot(const struct part *part, uint16_t slot)
     return (unsigned char)part->file.sections[TOC_SLOTS].data[slot / 8] >> (slot % 8) & 1;
 }
 
+bool part_has_slot_outside(const struct part *part, const uint64_t slots[SLOT_COUNT / 64])
+{
+    return part->unreadable.code == ERROR_NONE && page_file_has_slot_outside(&part->file, slots);
+}
+
 enum error_code part_visit_metadata(struct part *part, const struct text *tenant,
                                     metadata_visit *visit, void *context, struct error *error)
 {

@@ -34,6 +34,8 @@ static const char *format_bytes(char *target, size_t size, double bytes)
     return target;
 }
 
+enum { ROLES_ALL = 4 };
+
 /* --- Nodes ----------------------------------------------------------------------------------- */
 
 static void print_node(json_t *node, bool observed, FILE *out)
@@ -46,11 +48,18 @@ static void print_node(json_t *node, bool observed, FILE *out)
     if (draining != NULL)
         snprintf(drained, sizeof drained, "  %lld of %lld replicas moved",
                  number_in(draining, "done"), number_in(draining, "planned"));
+    char roles[64] = "";
+    json_t *role, *of_node = json_object_get(node, "roles");
+    size_t i;
+    if (json_array_size(of_node) < ROLES_ALL)
+        json_array_foreach(of_node, i, role)
+            snprintf(roles + strlen(roles), sizeof roles - strlen(roles), "%s%s",
+                     i == 0 ? "  only " : ", ", json_string_value(role));
     const char *alive = !observed ? "?" : truth_in(node, "alive") ? "yes" : "NO";
-    fprintf(out, "%-16s %-10s %-9s %-5s %-8s %8lld %8lld  %s%s%s%s\n", text_in(node, "name"),
+    fprintf(out, "%-16s %-10s %-9s %-5s %-8s %8lld %8lld  %s%s%s%s%s\n", text_in(node, "name"),
             text_in(node, "zone"), text_in(node, "state"), alive, heard,
             number_in(node, "replicas"), number_in(node, "leaders"), text_in(node, "address"),
-            truth_in(node, "slowDisk") ? "  SLOW DISK" : "",
+            roles, truth_in(node, "slowDisk") ? "  SLOW DISK" : "",
             truth_in(node, "stopping") ? "  stopping" : "", drained);
 }
 
@@ -99,6 +108,22 @@ static void print_shards(json_t *cluster, FILE *out)
     json_array_foreach(shards, i, shard) if (is_remarkable(shard)) print_shard(shard, out);
 }
 
+/* What merges have still to do for shards that were split, by the files of the node that was asked:
+ * other replicas have the same. */
+static void print_unsplit(json_t *cluster, FILE *out)
+{
+    json_t *shard;
+    size_t i;
+    json_array_foreach(json_object_get(cluster, "shards"), i, shard)
+    {
+        char bytes[32];
+        if (number_in(shard, "unsplitFiles") > 0)
+            fprintf(out, "shard %lld was split: %lld files, %s, are still to be written anew\n",
+                    number_in(shard, "shard"), number_in(shard, "unsplitFiles"),
+                    format_bytes(bytes, sizeof bytes, (double)number_in(shard, "unsplitBytes")));
+    }
+}
+
 /* Who has a vote in the meta group; one that is dead counts, until it is removed. */
 static void print_votes(json_t *nodes, FILE *out)
 {
@@ -126,6 +151,7 @@ void cluster_status_print(json_t *cluster, FILE *out)
     if (truth_in(cluster, "alone")) {
         fprintf(out, "this node is alone: it has no cluster.listen; %zu shards\n",
                 json_array_size(json_object_get(cluster, "shards")));
+        print_unsplit(cluster, out);
         return;
     }
     bool observed = truth_in(cluster, "observed");
@@ -146,6 +172,7 @@ void cluster_status_print(json_t *cluster, FILE *out)
             "HEARD", "REPLICAS", "LEADERS", "ADDRESS");
     json_array_foreach(json_object_get(cluster, "nodes"), i, node) print_node(node, observed, out);
     print_shards(cluster, out);
+    print_unsplit(cluster, out);
 }
 
 bool cluster_status_drain(json_t *cluster, const char *name, FILE *out)

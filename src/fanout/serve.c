@@ -34,8 +34,9 @@ struct serving {
     atomic_bool is_canceled;
 
     /* The loop's. */
-    bool is_running; /* a job, or confirmations */
-    bool is_writing; /* the transport has a piece that was not taken */
+    bool is_running;      /* a job, or confirmations */
+    bool is_writing;      /* the transport has a piece that was not taken */
+    size_t writing_bytes; /* charged for it */
     struct timer alive;
 
     /* Under the mutex. */
@@ -43,7 +44,6 @@ struct serving {
     struct piece *first;
     struct piece **last;
     bool is_poked; /* the task is on its way */
-    bool lacks_memory;
     struct task poke_task;
 
     /* Whose turn it is. */
@@ -60,32 +60,59 @@ struct serving {
 
 /* --- Pieces ---------------------------------------------------------------------------------- */
 
-static void put(struct serving *serving, struct shared_bytes *bytes)
+/* What a piece takes while it waits here, and until the transport has it. */
+static size_t charge_of(const struct shared_bytes *bytes)
 {
+    return sizeof(struct piece) + sizeof *bytes + bytes->size;
+}
+
+static void release_charge(struct serving *serving, size_t size_bytes)
+{
+    struct arena_account *memory = serving->fanout->memory;
+    if (memory != NULL && size_bytes > 0)
+        memory->release(memory, size_bytes);
+}
+
+/* Charged to the memory of all queries; NULL: there is none. */
+static struct piece *make_piece(struct serving *serving, struct shared_bytes *bytes)
+{
+    struct arena_account *memory = serving->fanout->memory;
+    if (memory != NULL && !memory->charge(memory, charge_of(bytes)))
+        return NULL;
     struct piece *piece = malloc(sizeof *piece);
     if (piece != NULL)
         *piece = (struct piece){.bytes = bytes};
     else
+        release_charge(serving, charge_of(bytes));
+    return piece;
+}
+
+static enum error_code put(struct serving *serving, struct shared_bytes *bytes, struct error *error)
+{
+    struct piece *piece = make_piece(serving, bytes);
+    if (piece == NULL) {
         shared_bytes_unref(bytes);
-    pthread_mutex_lock(&serving->mutex);
-    if (piece != NULL) {
-        *serving->last = piece;
-        serving->last = &piece->next;
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "answers to other nodes that wait to be sent need too much memory");
     }
-    serving->lacks_memory |= piece == NULL;
+    pthread_mutex_lock(&serving->mutex);
+    *serving->last = piece;
+    serving->last = &piece->next;
     bool pokes = !serving->is_poked && serving->kind == QUESTION_PARTIAL;
     serving->is_poked |= pokes;
     pthread_mutex_unlock(&serving->mutex);
     if (pokes)
         scheduler_post(serving->loop->scheduler, &serving->poke_task);
+    return ERROR_NONE;
 }
 
-static void outlet_put(struct serve_outlet *self, struct shared_bytes *bytes)
+static enum error_code outlet_put(struct serve_outlet *self, struct shared_bytes *bytes,
+                                  struct error *error)
 {
-    put((struct serving *)self, bytes);
+    return put((struct serving *)self, bytes, error);
 }
 
-/* NULL: none waits. */
+/* NULL: none waits. It stays charged. */
 static struct shared_bytes *take(struct serving *serving)
 {
     pthread_mutex_lock(&serving->mutex);
@@ -142,9 +169,7 @@ static enum error_code make_pieces(struct serving *serving, bool *is_last_out)
     if (serving->kind == QUESTION_PARTIAL)
         return serve_work_partial(serving->work, &serving->outlet, &serving->error);
     enum error_code code = serve_work_next(serving->work, &piece, is_last_out, &serving->error);
-    if (code == ERROR_NONE)
-        put(serving, piece);
-    return code;
+    return code == ERROR_NONE ? put(serving, piece, &serving->error) : code;
 }
 
 static void run(struct job *job)
@@ -174,10 +199,11 @@ static void end(struct serving *serving)
     struct shared_bytes *bytes;
     assert(serving->work == NULL && !serving->is_running);
     scheduler_timer_stop(serving->loop->scheduler, &serving->alive);
-    if (serving->lacks_memory && serving->error.code == ERROR_NONE)
-        error_set(&serving->error, ERROR_UNAVAILABLE, "out of memory");
-    while ((bytes = take(serving)) != NULL)
+    while ((bytes = take(serving)) != NULL) {
+        release_charge(serving, charge_of(bytes));
         shared_bytes_unref(bytes);
+    }
+    release_charge(serving, serving->writing_bytes);
     transport_answer_end(serving->answer, &serving->error);
     pthread_mutex_destroy(&serving->mutex);
     shared_bytes_unref(serving->body);
@@ -198,6 +224,7 @@ static void write_next(struct serving *serving)
     if (piece == NULL)
         return;
     serving->is_writing = true;
+    serving->writing_bytes = charge_of(piece);
     atomic_fetch_add_explicit(&serving->fanout->counters.sent_bytes, piece->size,
                               memory_order_relaxed);
     transport_answer_write(serving->answer, piece);
@@ -301,6 +328,8 @@ static void on_writable(void *context, struct transport_answer *answer)
     struct serving *serving = context;
     (void)answer;
     serving->is_writing = false;
+    release_charge(serving, serving->writing_bytes);
+    serving->writing_bytes = 0;
     advance(serving);
 }
 

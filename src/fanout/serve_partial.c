@@ -23,8 +23,7 @@ static enum error_code put(struct serve_outlet *outlet, struct byte_buffer *buff
     byte_buffer_reset(buffer);
     if (piece == NULL)
         return out_of_memory(error);
-    outlet->put(outlet, piece);
-    return ERROR_NONE;
+    return outlet->put(outlet, piece, error);
 }
 
 static enum error_code sink_write(struct promql_partial_sink *self, const uint8_t *bytes,

@@ -42,9 +42,11 @@ struct serve_confirm *serve_work_confirms(struct serve_work *work, size_t *count
 enum error_code serve_work_next(struct serve_work *work, struct shared_bytes **piece_out,
                                 bool *finished_out, struct error *error);
 
-/* Takes pieces of whole frames, with the reference. */
+/* Takes pieces of whole frames, with the reference, also on an error. Errors: UNAVAILABLE (too much
+ * waits to be sent already). */
 struct serve_outlet {
-    void (*put)(struct serve_outlet *self, struct shared_bytes *piece);
+    enum error_code (*put)(struct serve_outlet *self, struct shared_bytes *piece,
+                           struct error *error);
 };
 
 /*

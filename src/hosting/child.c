@@ -2,8 +2,8 @@
  * Shards that are split off a replica here (docs/decisions/0061).
  *
  *   parent's loop: desired, led -> shard_split ... durable -> (child's loop: is it here?)
- *                  -> shard_copy_child -> (child's loop: replica made, its state durable)
- *                  -> shard_child_is_founded
+ *                  -> shard_copy_child -> (child's loop: replica made, its files opened by a job,
+ *                  started, its state durable) -> shard_child_is_founded
  *
  * A crash anywhere in between: the parent's durable state is still that of the split, and all
  * begins anew.
@@ -66,12 +66,43 @@ static void end_there(struct founding *founding)
 /* --- On the child's loop -----------------------------------------------------------------------
  */
 
+/* The replica is no more than made, and closes. */
+static void give_up(struct resident *child)
+{
+    child->state = RESIDENT_RUNNING;
+    resident_close(child);
+}
+
 /* When its state is durable, the parent may go on. */
+static void start_child(void *context)
+{
+    struct resident *child = context;
+    struct hosting_loop *loop = child->loop;
+    struct founding *founding = child->born;
+    if (loop->closing) {
+        give_up(child);
+        return;
+    }
+    if (resident_start(child, &founding->error) != ERROR_NONE) {
+        child->born = NULL;
+        loop->hosting->options.fatal(loop->hosting->options.context, &founding->error);
+        end_there(founding);
+        return;
+    }
+    error_clear(&founding->error); /* what it did not find is no failure */
+    child->stands_until_ms = founding->leads ? loop_now_ms(loop) + STAND_MS : 0;
+    atomic_fetch_add(&loop->hosting->created_total, 1);
+    scheduler_timer_start(scheduler_of(loop), &loop->tick, 0);
+    log_event(LOG_INFO, "hosting", "a shard that was split off is founded", "shard=%u index=%llu",
+              founding->child.shard_id, (unsigned long long)founding->child.index);
+}
+
 static void make_child(struct task *task)
 {
     struct founding *founding = (struct founding *)((char *)task - offsetof(struct founding, task));
     struct hosting_loop *loop = founding->child_loop;
     struct consensus_member founders[SHARD_FOUNDERS_MAX];
+    struct resident *child;
     for (size_t i = 0; i < founding->child.founder_count; i++) {
         founders[i] = (struct consensus_member){.node_id = founding->child.founders[i],
                                                 .role = CONSENSUS_ROLE_VOTER};
@@ -89,19 +120,16 @@ static void make_child(struct task *task)
         end_there(founding);
         return;
     }
-    if (resident_open(loop, founding->child.shard_id, &origin, &founding->error) != ERROR_NONE) {
+    if (resident_create(loop, founding->child.shard_id, &origin, &child, &founding->error) !=
+        ERROR_NONE) {
         loop->hosting->options.fatal(loop->hosting->options.context, &founding->error);
         end_there(founding);
         return;
     }
-    error_clear(&founding->error); /* what it did not find is no failure */
-    struct resident *resident = resident_find(loop, founding->child.shard_id);
-    resident->born = founding;
-    resident->stands_until_ms = founding->leads ? loop_now_ms(loop) + STAND_MS : 0;
-    atomic_fetch_add(&loop->hosting->created_total, 1);
-    scheduler_timer_start(scheduler_of(loop), &loop->tick, 0);
-    log_event(LOG_INFO, "hosting", "a shard that was split off is founded", "shard=%u index=%llu",
-              founding->child.shard_id, (unsigned long long)founding->child.index);
+    child->born = founding;
+    /* Its labels and samples may be many: not here. */
+    if (!replica_open_ahead(child->replica, start_child, child))
+        start_child(child);
 }
 
 static void copied(struct shard_copy *copy);
@@ -291,6 +319,31 @@ bool residents_split(struct hosting_loop *loop)
         soon |= look_at(resident, state);
     }
     return soon;
+}
+
+/* The first members have votes by the entry that split the shard off, whoever was there. */
+static bool is_founder(const struct cluster_state *state, const struct resident *resident)
+{
+    enum { FIRST_GENERATION = 1 };
+    const struct cluster_shard *shard = cluster_state_find_shard(state, resident->shard_id);
+    return shard != NULL && shard->parent != CLUSTER_SHARD_NONE &&
+           shard->generation == FIRST_GENERATION &&
+           cluster_replicas_has(&shard->replicas, resident->loop->node_id);
+}
+
+void residents_count_empty(struct hosting_loop *loop)
+{
+    const struct cluster_state *state = state_of(loop);
+    uint64_t empty = 0;
+    for (struct resident *resident = loop->residents; state != NULL && resident != NULL;
+         resident = resident->next) {
+        struct group_status status;
+        if (resident->state != RESIDENT_RUNNING || !is_founder(state, resident))
+            continue;
+        replica_group_status(resident->replica, &status);
+        empty += status.last_index == 0;
+    }
+    atomic_store(&loop->empty, empty);
 }
 
 bool child_is_to_be_founded(struct hosting_loop *loop, const struct cluster_shard *shard)

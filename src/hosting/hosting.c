@@ -166,9 +166,11 @@ static void tick(struct timer *timer)
         next_ms = HAND_OVER_TICK_MS;
     } else {
         residents_lead(loop);
+        residents_give_way(loop);
         if (residents_split(loop))
             next_ms = SPLIT_TICK_MS;
     }
+    residents_count_empty(loop);
     uint32_t version = wanted_version(loop);
     for (struct resident *resident = loop->residents; resident != NULL; resident = resident->next)
         if (resident->state == RESIDENT_RUNNING)
@@ -248,6 +250,7 @@ void hosting_read_statistics(const struct hosting *hosting,
     for (size_t i = 0; i < hosting->loop_count; i++) {
         statistics_out->leaders += atomic_load(&hosting->loops[i].leading);
         statistics_out->missing += atomic_load(&hosting->loops[i].missing);
+        statistics_out->empty += atomic_load(&hosting->loops[i].empty);
     }
     uint32_t end = replica_table_end(hosting->options.table);
     for (uint32_t shard = 0; shard < end; shard++) {

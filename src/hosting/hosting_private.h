@@ -32,6 +32,7 @@ enum {
 };
 
 enum resident_state {
+    RESIDENT_OPENING, /* a child's, whose files are being opened */
     RESIDENT_RUNNING,
     RESIDENT_TAKEN,   /* out of the table, somebody may still hold it */
     RESIDENT_CLOSING, /* the replica ends */
@@ -95,7 +96,7 @@ struct hosting_loop {
     struct timer tick;
     uint64_t slow_until_ms;
     struct group_peer peers[CONSENSUS_MEMBERS_MAX]; /* while one group is looked at */
-    _Atomic uint64_t leading, missing;
+    _Atomic uint64_t leading, missing, empty;
 
     /* Ending. */
     _Atomic bool handing_over;
@@ -174,6 +175,13 @@ struct resident_origin {
 enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
                               const struct resident_origin *origin, struct error *error);
 
+/* The same in two steps, between which time may pass: it is opening, and then runs. After an error
+ * of the second one the process ends. */
+enum error_code resident_create(struct hosting_loop *loop, uint32_t shard_id,
+                                const struct resident_origin *origin,
+                                struct resident **resident_out, struct error *error);
+enum error_code resident_start(struct resident *resident, struct error *error);
+
 /* What is left of a replica that a crash has cut short. Blocking. */
 enum error_code resident_remove_leftover(struct hosting_loop *loop, uint32_t shard_id,
                                          struct error *error);
@@ -190,7 +198,7 @@ void resident_remove(struct resident *resident);
 /* The next step of those that are on their way out. */
 void resident_go_on(struct resident *resident);
 
-/* The loop ends: close the replica. */
+/* The loop ends: close the replica; one that is opening is left to who opens it. */
 void resident_close(struct resident *resident);
 
 /* The journal does not answer any more. */
@@ -207,6 +215,9 @@ void residents_lead(struct hosting_loop *loop);
 /* The members of a group led here, as placement sees them. */
 void resident_observe(const struct resident *resident, struct placement_shard_view *view_out);
 
+/* Give leadership away where this node can't go on by itself. */
+void residents_give_way(struct hosting_loop *loop);
+
 /* Give leadership away, as hosting_hand_over says. */
 void residents_hand_over(struct hosting_loop *loop);
 
@@ -215,6 +226,9 @@ void residents_hand_over(struct hosting_loop *loop);
 /* Go on with children of replicas here: split them off where this node leads, found them. True when
  * it is to be looked at again soon. */
 bool residents_split(struct hosting_loop *loop);
+
+/* Count the founders of children here that have a vote and nothing else yet. */
+void residents_count_empty(struct hosting_loop *loop);
 
 /* Whether a replica of a child is not to be made yet: that of its parent here may found it. */
 bool child_is_to_be_founded(struct hosting_loop *loop, const struct cluster_shard *shard);

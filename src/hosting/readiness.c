@@ -19,6 +19,12 @@ static enum error_code check_replicas(const struct hosting *hosting, struct erro
     if (statistics.missing > 0)
         return error_set(error, ERROR_UNAVAILABLE, "%llu replicas are still to be made",
                          (unsigned long long)statistics.missing);
+    if (statistics.empty > 0)
+        return error_set(
+            error, ERROR_UNAVAILABLE,
+            "%llu replicas of shards that were split off while this node was away wait "
+            "for what they hold",
+            (unsigned long long)statistics.empty);
     if (statistics.replaying > 0)
         return error_set(error, ERROR_UNAVAILABLE,
                          "shards replay their logs, %llu of %llu entries are applied",

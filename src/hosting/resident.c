@@ -43,8 +43,9 @@ static void shard_directory(uint32_t shard_id, char *target, size_t size)
     snprintf(target, size, "shards/%04u", shard_id);
 }
 
-enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
-                              const struct resident_origin *origin, struct error *error)
+enum error_code resident_create(struct hosting_loop *loop, uint32_t shard_id,
+                                const struct resident_origin *origin,
+                                struct resident **resident_out, struct error *error)
 {
     struct hosting *hosting = loop->hosting;
     struct resident *resident = calloc(1, sizeof *resident);
@@ -52,6 +53,7 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
         return error_set(error, ERROR_OUT_OF_MEMORY, "replica of shard %u", shard_id);
     resident->loop = loop;
     resident->shard_id = shard_id;
+    resident->state = RESIDENT_OPENING;
     resident->retry = (struct timer){.fire = look_again, .heap_index = TIMER_IDLE};
     shard_directory(shard_id, resident->directory, sizeof resident->directory);
     struct replica_options options = {
@@ -81,24 +83,41 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
     }
     if (code == ERROR_NONE)
         code = replica_create(&options, &resident->replica, error);
-    if (code == ERROR_NONE)
-        code = loop->options.transfer == NULL
-                   ? ERROR_NONE
-                   : transfer_add_shard(loop->options.transfer, hosting_group_of(shard_id),
-                                        replica_shard(resident->replica), error);
-    if (code == ERROR_NONE)
-        code = replica_start(resident->replica, error);
-    if (resident->replica == NULL) {
+    if (code != ERROR_NONE) {
         free(resident);
         return error_wrap(error, "shard %u", shard_id);
     }
     resident->next = loop->residents;
     loop->residents = resident;
     atomic_fetch_add(&hosting->replicas, 1);
-    if (code != ERROR_NONE) /* the process ends; whoever closes all the same closes it too */
-        return error_wrap(error, "shard %u", shard_id);
-    replica_table_put(hosting->options.table, shard_id, resident->replica);
+    *resident_out = resident;
     return ERROR_NONE;
+}
+
+enum error_code resident_start(struct resident *resident, struct error *error)
+{
+    struct hosting_loop *loop = resident->loop;
+    struct hosting *hosting = loop->hosting;
+    resident->state = RESIDENT_RUNNING;
+    enum error_code code =
+        loop->options.transfer == NULL
+            ? ERROR_NONE
+            : transfer_add_shard(loop->options.transfer, hosting_group_of(resident->shard_id),
+                                 replica_shard(resident->replica), error);
+    if (code == ERROR_NONE)
+        code = replica_start(resident->replica, error);
+    if (code != ERROR_NONE) /* the process ends; whoever closes all the same closes it too */
+        return error_wrap(error, "shard %u", resident->shard_id);
+    replica_table_put(hosting->options.table, resident->shard_id, resident->replica);
+    return ERROR_NONE;
+}
+
+enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
+                              const struct resident_origin *origin, struct error *error)
+{
+    struct resident *resident;
+    enum error_code code = resident_create(loop, shard_id, origin, &resident, error);
+    return code == ERROR_NONE ? resident_start(resident, error) : code;
 }
 
 /* --- Folders ---------------------------------------------------------------------------------- */

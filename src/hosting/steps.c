@@ -19,6 +19,16 @@ _Static_assert((int)PLACEMENT_STANDBY == (int)CONSENSUS_ROLE_STANDBY &&
                    (int)PLACEMENT_SPARE == (int)CONSENSUS_ROLE_SPARE,
                "roles are the same");
 
+/* A vote without the state is no copy, however small the shard is. */
+static uint64_t bytes_behind(const struct group_peer *peer, uint64_t size_bytes)
+{
+    uint64_t bytes = peer->bytes_behind;
+    if (!peer->lacks_state)
+        return bytes;
+    bytes += size_bytes;
+    return bytes > PLACEMENT_BYTES_LACKING ? bytes : PLACEMENT_BYTES_LACKING;
+}
+
 void resident_observe(const struct resident *resident, struct placement_shard_view *view_out)
 {
     struct group_peer *peers = resident->loop->peers;
@@ -37,8 +47,7 @@ void resident_observe(const struct resident *resident, struct placement_shard_vi
         view_out->members[view_out->member_count++] = (struct placement_member){
             .node_id = peers[i].node_id,
             .role = (enum placement_role)peers[i].role,
-            .bytes_behind =
-                peers[i].bytes_behind + (peers[i].is_installing ? view_out->size_bytes : 0),
+            .bytes_behind = bytes_behind(&peers[i], view_out->size_bytes),
         };
 }
 
@@ -237,18 +246,52 @@ void hosting_transfer(struct hosting *hosting, uint32_t shard_id, uint64_t to_no
 
 /* --- Giving leadership away ------------------------------------------------------------------ */
 
-/* The voter that is there and lacks least; 0: there is none. */
+/* Who is not desired would give the lead to one that is, and that may be who gives it now. */
+static bool may_keep(const struct resident *resident, const struct group_peer *peer)
+{
+    const struct cluster_state *state = state_of(resident->loop);
+    const struct cluster_shard *shard =
+        state == NULL ? NULL : cluster_state_find_shard(state, resident->shard_id);
+    return shard != NULL && cluster_replicas_has(&shard->replicas, peer->node_id) &&
+           peer->bytes_behind <= resident->loop->hosting->options.limits.caught_up_bytes;
+}
+
+/* The voter that is there and lacks least, rather one that may keep the lead; 0: there is none. */
 static uint64_t find_successor(const struct resident *resident)
 {
     struct group_peer *peers = resident->loop->peers;
     const struct group_peer *best = NULL;
     size_t count = replica_peers(resident->replica, peers);
-    for (size_t i = 0; i < count; i++)
-        if (peers[i].node_id != resident->loop->node_id && peers[i].is_heard &&
-            peers[i].role == CONSENSUS_ROLE_VOTER && !peers[i].is_installing &&
-            (best == NULL || peers[i].bytes_behind < best->bytes_behind))
-            best = &peers[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct group_peer *peer = &peers[i];
+        if (peer->node_id == resident->loop->node_id || !peer->is_heard ||
+            peer->role != CONSENSUS_ROLE_VOTER || peer->is_installing)
+            continue;
+        bool keeps = may_keep(resident, peer);
+        bool best_keeps = best != NULL && may_keep(resident, best);
+        if (best == NULL || keeps > best_keeps ||
+            (keeps == best_keeps && peer->bytes_behind < best->bytes_behind))
+            best = peer;
+    }
     return best == NULL ? 0 : best->node_id;
+}
+
+/* Who can't write what is frozen takes over the state of a leader (replica), and so may not be it:
+ * it would take no writes in the end, and never come to lead after an election. */
+void residents_give_way(struct hosting_loop *loop)
+{
+    for (struct resident *resident = loop->residents; resident != NULL; resident = resident->next) {
+        struct group_status status;
+        if (resident->state != RESIDENT_RUNNING || resident->is_asking ||
+            !shard_needs_state(replica_shard(resident->replica)))
+            continue;
+        replica_group_status(resident->replica, &status);
+        uint64_t successor = status.state == GROUP_STATE_LEADER ? find_successor(resident) : 0;
+        if (successor != 0)
+            transfer(resident, successor);
+        if (successor != 0 && !resident->is_asking && !status.transferring)
+            replica_step_down(resident->replica); /* it replays, and would for ever */
+    }
 }
 
 void residents_hand_over(struct hosting_loop *loop)

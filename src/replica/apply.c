@@ -49,6 +49,17 @@ static void entry_release(struct replica *replica)
     replica->spare_entries = entry;
 }
 
+void replica_drop_entries(struct replica *replica)
+{
+    while (replica->entries != NULL) {
+        struct pending_entry *entry = replica->entries;
+        replica->entries = entry->next;
+        entry->next = replica->spare_entries;
+        replica->spare_entries = entry;
+    }
+    replica->entries_last = &replica->entries;
+}
+
 static void schedule_apply(struct replica *replica)
 {
     if (replica->apply_scheduled)

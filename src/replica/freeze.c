@@ -94,6 +94,7 @@ void replica_upkeep(struct timer *timer)
 {
     struct replica *replica = (struct replica *)((char *)timer - offsetof(struct replica, upkeep));
     replica_show(replica);
+    replica_adoption_tend(replica);
     scheduler_timer_start(loop_of(replica), timer, SHOW_MS);
     if (++replica->shown_count % SHOWS_PER_UPKEEP != 0)
         return;

@@ -77,8 +77,9 @@ void replica_install_failed(struct task *task)
         group_restore_prepared(replica->group, replica->install_index, &replica->install_error);
 }
 
-static void drop_install(struct replica *replica)
+void replica_drop_install(struct replica *replica)
 {
+    replica_adoption_end(replica);
     shard_install_abandon(replica->install);
     replica->install = NULL;
     replica->install_is_ready = false;
@@ -87,7 +88,7 @@ static void drop_install(struct replica *replica)
 void replica_prepare_restore(struct state_machine *self, const struct state_machine_offer *offer)
 {
     struct replica *replica = replica_of(self);
-    drop_install(replica);
+    replica_drop_install(replica);
     note_nodes(replica, offer);
     replica->install_index = offer->position.frozen_index;
     if (shard_install_begin(replica->shard, offer->bytes, offer->size_bytes, install_ready, replica,
@@ -100,7 +101,31 @@ void replica_prepare_restore(struct state_machine *self, const struct state_mach
 
 void replica_cancel_restore(struct state_machine *self)
 {
-    drop_install(replica_of(self));
+    replica_drop_install(replica_of(self));
+}
+
+/* --- Before the start ------------------------------------------------------------------------ */
+
+static void opened_ahead(void *context, const struct error *error)
+{
+    struct replica *replica = context;
+    replica->install_is_ready = error->code == ERROR_NONE;
+    if (!replica->install_is_ready)
+        replica_drop_install(replica);
+    replica->opened(replica->opened_context);
+}
+
+bool replica_open_ahead(struct replica *replica, void (*opened)(void *context), void *context)
+{
+    const struct replica_options *options = &replica->options;
+    struct error ignored; /* the start meets it again */
+    if (options->origin_index == 0)
+        return false;
+    replica->opened = opened;
+    replica->opened_context = context;
+    replica->install_index = options->origin_index;
+    return shard_install_begin(replica->shard, options->origin_state, options->origin_bytes,
+                               opened_ahead, replica, &replica->install, &ignored) == ERROR_NONE;
 }
 
 /* --- Restoring ------------------------------------------------------------------------------ */
@@ -108,9 +133,10 @@ void replica_cancel_restore(struct state_machine *self)
 static enum error_code finish_install(struct replica *replica, struct error *error)
 {
     struct shard_install *install = replica->install;
-    assert(replica->entries == NULL); /* the group waited for that */
+    assert(replica->entries == NULL); /* the group waited for that, or they were void */
     replica->install = NULL;
     replica->install_is_ready = false;
+    replica_adoption_end(replica);
     enum error_code code = shard_install_finish(install, error);
     if (code == ERROR_NONE)
         replica_end_replay(replica);

@@ -20,6 +20,7 @@ static void replica_free(struct replica *replica)
         replica->spare_entries = next;
     }
     byte_buffer_clear(&replica->entry);
+    byte_buffer_clear(&replica->adoption.manifest);
     free(replica);
 }
 
@@ -147,6 +148,7 @@ void replica_close(struct replica *replica, void (*closed)(void *context), void 
     scheduler_timer_stop(loop_of(replica), &replica->upkeep);
     scheduler_timer_stop(loop_of(replica), &replica->apply_retry);
     end_waiting(replica);
+    replica_adoption_cancel(replica);
     group_close(replica->group, group_closed, replica);
 }
 

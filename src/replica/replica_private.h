@@ -12,6 +12,7 @@
  *   freeze.c   when the shard freezes
  *   machine.c  snapshots and leadership, as the group asks for them
  *   install.c  the state of another replica in the place of this one's
+ *   adopt.c    the same where the log is here, but a file is damaged
  */
 #ifndef REPLICA_REPLICA_PRIVATE_H
 #define REPLICA_REPLICA_PRIVATE_H
@@ -51,6 +52,21 @@ struct write_queue {
     struct replica_write **last;
 };
 
+/* adopt.c */
+struct adoption {
+    enum {
+        ADOPTION_IDLE,
+        ADOPTION_FETCHING,
+        ADOPTION_PREPARING,
+        ADOPTION_READY,
+        ADOPTION_WRITING
+    } phase;
+    struct shard_state_fetch fetch;
+    struct byte_buffer manifest;
+    uint64_t term, leader_id; /* when it was asked */
+    uint64_t due_ms, wait_ms; /* of the next attempt */
+};
+
 struct replica {
     struct state_machine state_machine; /* first */
     struct replica_options options;
@@ -84,6 +100,10 @@ struct replica {
     bool install_task_queued;
     uint64_t offer_nodes[FILE_FETCH_NODES_MAX]; /* [offer_node_count], who had the state then */
     size_t offer_node_count;
+    void (*opened)(void *context); /* of replica_open_ahead */
+    void *opened_context;
+
+    struct adoption adoption;
 
     /* Leading. */
     bool elected; /* by the group; leads once everything delivered is applied */
@@ -158,6 +178,8 @@ void replica_replay_check(struct replica *replica, const struct group_status *st
 void replica_machine_apply(struct state_machine *self, const struct group_entry *entry);
 void replica_apply_run(struct task *task);
 void replica_apply_again(struct timer *timer);
+/* What waits to be applied is void. */
+void replica_drop_entries(struct replica *replica);
 
 /* confirm.c: answer those up to whose entry all is applied; `failure`: all, with that. */
 void replica_confirm_answer(struct replica *replica, const char *failure);
@@ -174,8 +196,18 @@ void replica_cancel_restore(struct state_machine *self);
 enum error_code replica_restore(struct state_machine *self, const uint8_t *bytes, size_t size_bytes,
                                 const struct state_machine_position *position, struct error *error);
 void replica_install_failed(struct task *task);
+/* What is prepared is not wanted any more. */
+void replica_drop_install(struct replica *replica);
 /* For struct shard_peers. */
 size_t replica_nodes(void *context, uint64_t nodes_out[FILE_FETCH_NODES_MAX]);
+
+/* adopt.c */
+/* Begin, or go on. Often. */
+void replica_adoption_tend(struct replica *replica);
+/* The install that was prepared for it is gone, or done. */
+void replica_adoption_end(struct replica *replica);
+/* The replica closes. */
+void replica_adoption_cancel(struct replica *replica);
 
 /* freeze.c */
 /* Keep the node's totals; freezes when too much is unfrozen. */

@@ -106,18 +106,26 @@ static void tell_difference(struct byte_buffer *json, const char *what,
     json_raw(json, TEXT("]}"));
 }
 
-/* Files that both have, by name, and the whole state where both froze it at the same index. Series
- * segments are the registry's, which has no checksum in the log. */
+/* A series segment that is damaged, or that an older node has read, comes without. */
+static bool differs(const struct rescue_file *file, const struct rescue_file *theirs)
+{
+    static const struct hash128 NONE = {0, 0};
+    bool is_told =
+        file->kind != FILE_KIND_SEGMENT || (!hash128_equal(file->content_checksum, NONE) &&
+                                            !hash128_equal(theirs->content_checksum, NONE));
+    return is_told && !hash128_equal(theirs->content_checksum, file->content_checksum);
+}
+
+/* Files that both have, by name, and the whole state where both froze it at the same index. */
 static size_t compare(const struct cluster_state *state, const struct rescue_finding *one,
                       const struct rescue_finding *other, struct byte_buffer *json)
 {
     size_t differences = 0, next = 0;
     for (size_t i = 0; i < one->verdict.file_count; i++) {
         const struct rescue_file *file = &one->verdict.files[i];
-        const struct rescue_file *theirs =
-            file->kind == FILE_KIND_SEGMENT ? NULL : find_file(&other->verdict, file, &next);
+        const struct rescue_file *theirs = find_file(&other->verdict, file, &next);
         char name[64];
-        if (theirs == NULL || hash128_equal(theirs->content_checksum, file->content_checksum))
+        if (theirs == NULL || !differs(file, theirs))
             continue;
         differences++;
         tell_difference(json, name_file(file, name, sizeof name), state, one->node_id,

@@ -65,6 +65,22 @@ static void observed_fields(struct byte_buffer *json, const struct meta_observat
     truth_field(json, "metaVoter", observed->is_member && observed->role == PLACEMENT_VOTER);
 }
 
+void cluster_json_roles(struct byte_buffer *json, uint32_t roles)
+{
+    bool is_first = true;
+    json_field_name(json, "roles");
+    json_raw(json, TEXT("["));
+    for (uint32_t role = 1; role <= CLUSTER_ROLES_ALL; role <<= 1) {
+        if ((roles & role) == 0)
+            continue;
+        if (!is_first)
+            json_raw(json, TEXT(","));
+        json_string(json, text_of(cluster_role_name(role)));
+        is_first = false;
+    }
+    json_raw(json, TEXT("]"));
+}
+
 static void append_node(struct byte_buffer *json, const struct meta_observation *observation,
                         const struct cluster_node *node, size_t position)
 {
@@ -73,6 +89,7 @@ static void append_node(struct byte_buffer *json, const struct meta_observation 
     json_string_field(json, "name", node->identity.name);
     json_string_field(json, "address", node->traits.address);
     json_string_field(json, "zone", node->traits.zone);
+    cluster_json_roles(json, node->traits.roles);
     json_integer_field(json, "versionMin", (int64_t)node->traits.version_min);
     json_integer_field(json, "versionMax", (int64_t)node->traits.version_max);
     json_string_field(json, "state", cluster_node_state_name(node->state));
@@ -118,7 +135,7 @@ static void append_replica(struct byte_buffer *json, const struct cluster_state 
 }
 
 static void append_shard(struct byte_buffer *json, const struct meta_observation *observation,
-                         const struct cluster_shard *shard)
+                         const struct cluster_shard *shard, const struct cluster_json_files *files)
 {
     const struct placement_observation *placement = &observation->placement;
     const struct placement_shard_view *view =
@@ -137,6 +154,10 @@ static void append_shard(struct byte_buffer *json, const struct meta_observation
         json_integer_field(json, "sizeBytes", (int64_t)view->size_bytes);
         truth_field(json, "settled",
                     placement_is_settled(observation->state, placement, shard->shard_id));
+    }
+    if (files != NULL && files->is_known) {
+        json_integer_field(json, "unsplitFiles", (int64_t)files->unsplit_files);
+        json_integer_field(json, "unsplitBytes", (int64_t)files->unsplit_bytes);
     }
     json_field_name(json, "replicas");
     json_raw(json, TEXT("["));
@@ -162,6 +183,7 @@ static void append_id(struct byte_buffer *json, const uint8_t id[CLUSTER_ID_BYTE
 }
 
 void cluster_json(const struct meta_observation *observation, const char *node_name,
+                  const struct cluster_json_files *files, size_t file_count,
                   struct byte_buffer *json)
 {
     const struct cluster_state *state = observation->state;
@@ -195,6 +217,6 @@ void cluster_json(const struct meta_observation *observation, const char *node_n
     json_field_name(json, "shards");
     json_raw(json, TEXT("["));
     for (size_t i = 0; i < shard_count; i++)
-        append_shard(json, observation, &shards[i]);
+        append_shard(json, observation, &shards[i], i < file_count ? &files[i] : NULL);
     json_raw(json, TEXT("]}"));
 }

@@ -135,6 +135,7 @@ void node_run(struct node *node)
                   error.message);
     for (size_t i = 0; i < node->loop_count; i++)
         start_figures(&node->loops[i]);
+    node_start_scrub(node);
     for (size_t i = 1; i < node->loop_count; i++) {
         if (loop_start(node->loops[i].loop, &error) != ERROR_NONE)
             node_fatal_error(NULL, &error);

@@ -26,14 +26,14 @@ static enum error_code open_tls(struct node_cluster *cluster, const struct setti
     return tls_context_create(&options, &cluster->tls, error);
 }
 
-/* Shards that were founded without a cluster keep number and spread. */
+/* Shards that were founded without a cluster keep number, slots and spread. */
 static enum error_code find_former_shards(struct node_cluster *cluster, struct error *error)
 {
     struct node *node = cluster->node;
     char path[4096];
     snprintf(path, sizeof path, "%s/topology", node->settings->storage_directory);
-    node->topology = (struct topology){(uint32_t)node->settings->cluster_shards,
-                                       (uint32_t)node->settings->cluster_spread};
+    topology_init(&node->topology, (uint32_t)node->settings->cluster_shards,
+                  (uint32_t)node->settings->cluster_spread);
     if (access(path, F_OK) != 0)
         return ERROR_NONE;
     cluster->was_alone = cluster->stored.size == 0;
@@ -122,8 +122,6 @@ static void identified_on_loop(struct task *task)
     if (node_peers_identified(loop, &error) != ERROR_NONE)
         node_fatal_error(NULL, &error);
 }
-
-enum { VERIFY_BYTES_PER_SECOND = 64 * 1024 * 1024 };
 
 static void on_identified(void *context, const uint8_t cluster_id[CLUSTER_ID_BYTES],
                           uint64_t node_id)
@@ -298,7 +296,7 @@ static enum error_code fill_traits(const struct node *node, struct meta_options 
     snprintf(options->traits.address, sizeof options->traits.address, "%s",
              node->cluster->addresses.advertise);
     snprintf(options->traits.zone, sizeof options->traits.zone, "%s", settings->cluster_zone);
-    options->traits.roles = CLUSTER_ROLES_ALL;
+    options->traits.roles = settings->roles;
     options->traits.version_min = CLUSTER_VERSION_MIN;
     options->traits.version_max = PROGRAM_STATE_VERSION_MAX;
     return cluster_node_check(&options->identity, &options->traits, error);
@@ -316,7 +314,8 @@ enum error_code node_cluster_open(struct node *node, struct error *error)
         .formation =
             {
                 .name = settings->cluster_name,
-                .shard_count = node->topology.shard_count,
+                .shard_count = node->topology.slots.shard_count,
+                .slots = node->topology.slots.shards,
                 .replication = (uint32_t)settings->cluster_replication,
                 .spread = node->topology.spread,
                 .version = CLUSTER_VERSION_MIN,
@@ -336,7 +335,7 @@ enum error_code node_cluster_open(struct node *node, struct error *error)
         .transport = node->loops[0].transport,
         .table = node->replicas,
         .board = cluster->board,
-        .bytes_per_second = VERIFY_BYTES_PER_SECOND,
+        .bytes_per_second = settings->storage_scrub_rate,
     };
     enum error_code code = fill_traits(node, &options, error);
     if (code == ERROR_NONE)

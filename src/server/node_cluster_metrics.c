@@ -44,11 +44,12 @@ static uint64_t count_missing(const struct cluster_shard *shard, uint32_t replic
     uint64_t missing =
         shard->replicas.count < replication ? replication - shard->replicas.count : 0;
     for (uint32_t i = 0; i < shard->replicas.count; i++) {
-        bool votes = false;
+        bool is_whole = false;
         for (size_t m = 0; m < report->member_count; m++)
-            votes |= report->members[m].node_id == shard->replicas.node_ids[i] &&
-                     report->members[m].role == PLACEMENT_VOTER;
-        missing += !votes;
+            is_whole |= report->members[m].node_id == shard->replicas.node_ids[i] &&
+                        report->members[m].role == PLACEMENT_VOTER &&
+                        report->members[m].bytes_behind < PLACEMENT_BYTES_LACKING;
+        missing += !is_whole;
     }
     return missing;
 }
@@ -88,7 +89,7 @@ static void collect_cluster(void *context, metric_visit *visit, void *visit_cont
     emit(&emitter, "gnomon_cluster_shards_led", "Shards that this node leads.",
          (double)atomic_load(&figures->shards_led));
     emit(&emitter, "gnomon_cluster_replicas_missing",
-         "Replicas of them that shall be and do not vote.",
+         "Replicas of them that shall be and do not vote, or vote without what the shard holds.",
          (double)atomic_load(&figures->replicas_missing));
     emit(&emitter, "gnomon_cluster_replica_behind_bytes",
          "What the replica that is furthest behind lacks, of them.",

@@ -26,7 +26,7 @@ struct cluster_figures {
     _Atomic uint64_t observed_ms;   /* monotonic, when it was heard; 0: never */
     /* Of the shards that this node leads. */
     _Atomic uint64_t shards_led;
-    _Atomic uint64_t replicas_missing; /* desired, and do not vote (yet) */
+    _Atomic uint64_t replicas_missing; /* desired, and do not vote, or without the state (yet) */
     _Atomic uint64_t behind_bytes_max; /* what the worst of their replicas lacks */
     _Atomic uint64_t state_version;    /* in force */
 };

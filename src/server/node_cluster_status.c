@@ -39,6 +39,32 @@ static void picture_end(struct picture *picture)
     scheduler_post(picture->origin, &picture->task);
 }
 
+static void note_files(void *context, uint32_t shard_id, struct replica *replica)
+{
+    struct cluster_json_files *files = context;
+    struct shard_statistics statistics;
+    shard_read_statistics(replica_shard(replica), &statistics);
+    files[shard_id] = (struct cluster_json_files){
+        .is_known = statistics.lacks_slots,
+        .unsplit_files = statistics.unsplit_count,
+        .unsplit_bytes = statistics.unsplit_bytes,
+    };
+}
+
+static void describe(struct picture *picture, const struct meta_observation *observation)
+{
+    struct node *node = picture->node;
+    struct cluster_json_files *files = calloc(CLUSTER_SHARDS_MAX, sizeof *files);
+    if (files == NULL) {
+        picture->json.failed = true;
+        return;
+    }
+    replica_table_visit(node->replicas, note_files, files);
+    cluster_json(observation, node->settings->cluster_node, files, CLUSTER_SHARDS_MAX,
+                 &picture->json);
+    free(files);
+}
+
 /* Without a leader of the meta group: what is desired, as this node knows it. */
 static void picture_of_state(struct picture *picture)
 {
@@ -49,7 +75,7 @@ static void picture_of_state(struct picture *picture)
         return;
     }
     const struct meta_observation observation = {.state = cluster_view_state(view)};
-    cluster_json(&observation, node->settings->cluster_node, &picture->json);
+    describe(picture, &observation);
     cluster_view_unref(view);
 }
 
@@ -59,7 +85,7 @@ static void observed(struct meta_observe *observe, const struct meta_observation
     struct picture *picture = (struct picture *)observe;
     error_clear(&picture->error);
     if (error->code == ERROR_NONE)
-        cluster_json(observation, picture->node->settings->cluster_node, &picture->json);
+        describe(picture, observation);
     else
         picture_of_state(picture);
     picture_end(picture);
@@ -96,6 +122,12 @@ static void append_alone_shard(void *context, uint32_t shard_id, struct replica 
              replica_is_ready(replica) ? "\"self\"" : "null",
              (unsigned long long)(statistics.part_bytes + statistics.block_bytes));
     byte_buffer_append(json, text, strlen(text));
+    if (statistics.lacks_slots) {
+        snprintf(text, sizeof text, "\"unsplitFiles\":%llu,\"unsplitBytes\":%llu,",
+                 (unsigned long long)statistics.unsplit_count,
+                 (unsigned long long)statistics.unsplit_bytes);
+        byte_buffer_append(json, text, strlen(text));
+    }
     snprintf(
         text, sizeof text, "\"series\":%llu,\"appliedIndex\":%llu,\"parts\":%llu,\"blocks\":%llu}",
         (unsigned long long)statistics.series_count, (unsigned long long)statistics.applied_index,
@@ -111,7 +143,9 @@ static void append_text(struct byte_buffer *json, const char *text)
 static void describe_alone(struct picture *picture)
 {
     struct node *node = picture->node;
-    append_text(&picture->json, "{\"name\":null,\"alone\":true,\"nodes\":[],\"shards\":[");
+    append_text(&picture->json, "{\"name\":null,\"alone\":true");
+    cluster_json_roles(&picture->json, node->settings->roles);
+    append_text(&picture->json, ",\"nodes\":[],\"shards\":[");
     replica_table_visit(node->replicas, append_alone_shard, &picture->json);
     append_text(&picture->json, "]}");
     picture_end(picture);
@@ -191,6 +225,7 @@ static void give_order(struct task *task)
 static enum error_code fill_order(const struct api_cluster_command *asked, struct order *order,
                                   struct error *error)
 {
+    struct topology topology;
     static const enum meta_command_kind KINDS[API_CLUSTER_ACTIONS] = {
         [API_CLUSTER_DRAIN] = META_DRAIN_NODE,
         [API_CLUSTER_UNDRAIN] = META_UNDRAIN_NODE,
@@ -205,8 +240,11 @@ static enum error_code fill_order(const struct api_cluster_command *asked, struc
         return error_set(error, ERROR_NOT_FOUND, "no node has so long a name");
     if (asked->action == API_CLUSTER_REPLICATION && asked->number > CLUSTER_REPLICAS_MAX)
         return error_set(error, ERROR_INVALID, "at most %d replicas", CLUSTER_REPLICAS_MAX);
+    struct cluster_view *view = cluster_board_view(order->node->cluster->board);
+    node_topology(order->node, view, &topology);
+    cluster_view_unref(view);
     order->command.kind = KINDS[asked->action];
-    order->command.shard_count = node_topology(order->node).shard_count;
+    order->command.shard_count = topology.slots.shard_count;
     order->command.force = asked->force ? META_FORCED : META_ASKED;
     if (asked->action == API_CLUSTER_REPLICATION)
         order->command.replication = (uint32_t)asked->number;
@@ -226,7 +264,11 @@ void node_command_cluster(struct node *node, const struct api_cluster_command *c
     enum error_code code =
         order == NULL ? error_set(&error, ERROR_UNAVAILABLE, "not enough memory") : ERROR_NONE;
     if (code == ERROR_NONE && node->cluster == NULL)
-        code = error_set(&error, ERROR_INVALID, "this node is alone: it has no cluster.listen");
+        code = error_set(&error, ERROR_INVALID,
+                         command->action == API_CLUSTER_SPLIT
+                             ? "a node alone keeps the shards that it was made with; with "
+                               "cluster.listen set it is a cluster of one, which splits them"
+                             : "this node is alone: it has no cluster.listen");
     if (code == ERROR_NONE) {
         order->node = node;
         code = fill_order(command, order, &error);

@@ -120,6 +120,7 @@ static void replicas_closed(void *context)
 static void close_loop_replicas(struct task *task)
 {
     struct node_loop *loop = loop_of_task(task);
+    scrub_schedule_stop(&loop->scrub);
     hosting_close(loop->node->hosting, loop->number, replicas_closed, loop);
 }
 

@@ -111,7 +111,7 @@ enum error_code node_open_ingest(struct node *node, struct error *error)
             .scheduler = loop->environment.scheduler,
             .clock = clock_system(),
             .router = routing_router(loop->routing),
-            .slots = &node->slots,
+            .slots = &node->topology.slots,
             .spread = node->topology.spread,
             .retry_ms = node->cluster == NULL ? 0 : WRITE_RETRY_MS,
             .hash_seed = node->hash_seed,
@@ -162,6 +162,8 @@ enum error_code node_open_api(struct node *node, struct error *error)
         .metrics = node->metrics,
         .clock = clock_system(),
         .program = node_program(node),
+        .refused = ((settings->roles & CLUSTER_ROLE_INGEST) == 0 ? API_SERVICE_WRITES : 0) |
+                   ((settings->roles & CLUSTER_ROLE_QUERY) == 0 ? API_SERVICE_QUERIES : 0),
         .tenants_enabled = settings->tenants_enabled,
         .admin_enabled = settings->http_admin,
         .version = GNOMON_VERSION,
@@ -227,6 +229,6 @@ enum error_code node_open_servers(struct node *node, struct error *error)
     if (code == ERROR_NONE)
         log_event(LOG_INFO, "server", "listening", "address=%s tls=%s loops=%zu shards=%u", address,
                   node->tls != NULL ? "true" : "false", node->loop_count,
-                  node->topology.shard_count);
+                  node->topology.slots.shard_count);
     return code;
 }

@@ -114,6 +114,8 @@ static const struct loop_metric LOOP_METRICS[] = {
     COUNTER("group_snapshots_stored_total", figures.groups.snapshots_stored, 1,
             "Snapshots stored."),
     COUNTER("group_snapshot_bytes_total", figures.groups.snapshot_bytes, 1, "Their bytes."),
+    COUNTER("group_snapshots_adopted_total", figures.groups.snapshots_adopted, 1,
+            "States of leaders that took the place of what could not be written here."),
     COUNTER("group_entries_delivered_total", figures.groups.entries_delivered, 1,
             "Entries given to the shards."),
     COUNTER("group_entries_replayed_total", figures.groups.entries_replayed, 1,

@@ -48,6 +48,10 @@ static const struct shard_metric SHARD_METRICS[] = {
     SHARD_METRIC("part_bytes", part_bytes, METRIC_KIND_GAUGE, "Their size."),
     SHARD_METRIC("blocks", block_count, METRIC_KIND_GAUGE, "Blocks on disk."),
     SHARD_METRIC("block_bytes", block_bytes, METRIC_KIND_GAUGE, "Their size."),
+    SHARD_METRIC("unsplit_files", unsplit_count, METRIC_KIND_GAUGE,
+                 "Parts and blocks that still have series of a shard that was split off, or of its "
+                 "parent."),
+    SHARD_METRIC("unsplit_bytes", unsplit_bytes, METRIC_KIND_GAUGE, "Their size."),
     SHARD_METRIC("series_segments", segment_count, METRIC_KIND_GAUGE, "Series segments on disk."),
     SHARD_METRIC("series_segment_bytes", segment_bytes, METRIC_KIND_GAUGE, "Their size."),
     SHARD_METRIC("series_forgotten_total", series_forgotten, METRIC_KIND_COUNTER,
@@ -281,8 +285,8 @@ bool node_add_metrics(struct node *node)
            metrics_add_collector(node->metrics, collect_cache, node) &&
            metrics_add_collector(node->metrics, collect_queries, node) &&
            metrics_add_collector(node->metrics, collect_workers, node) &&
-           node_add_limit_metrics(node) && node_add_loop_metrics(node) &&
-           node_add_cluster_metrics(node) && node_add_network_metrics(node) &&
-           node_add_fanout_metrics(node) && node_add_federation_metrics(node) &&
-           node_add_bucket_metrics(node);
+           node_add_limit_metrics(node) && node_add_scrub_metrics(node) &&
+           node_add_loop_metrics(node) && node_add_cluster_metrics(node) &&
+           node_add_network_metrics(node) && node_add_fanout_metrics(node) &&
+           node_add_federation_metrics(node) && node_add_bucket_metrics(node);
 }

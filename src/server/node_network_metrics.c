@@ -198,6 +198,10 @@ static void collect_hosting(void *context, metric_visit *visit, void *visit_cont
          hosting.replicas, 1);
     emit(&emitter, "gnomon_hosting_replicas_missing", "Replicas that shall be here and are not.",
          METRIC_KIND_GAUGE, hosting.missing, 1);
+    emit(&emitter, "gnomon_hosting_replicas_empty",
+         "Replicas of shards that were split off while this node was away, and that wait for what "
+         "they hold.",
+         METRIC_KIND_GAUGE, hosting.empty, 1);
     emit(&emitter, "gnomon_hosting_replicas_replaying",
          "Replicas that apply what was in their log at the start.", METRIC_KIND_GAUGE,
          hosting.replaying, 1);

@@ -34,6 +34,7 @@
 
 #include "loop_figures.h"
 #include "node.h"
+#include "scrub_schedule.h"
 #include "topology.h"
 
 #define GNOMON_VERSION "0.1.0"
@@ -72,6 +73,7 @@ struct node_loop {
     struct ingest *ingest;
     struct http_server *server;
     struct loop_figures figures;
+    struct scrub_schedule scrub;
     size_t settling; /* replicas that still write their last freeze */
     bool settled;
     struct timer settle_timer;
@@ -82,6 +84,7 @@ struct node_loop {
 };
 
 struct node_bucket;
+struct cluster_view;
 struct node_cluster;
 
 struct node {
@@ -111,7 +114,6 @@ struct node {
     struct fanout_replicas *fanout_replicas;
     struct fanout *fanout;
     _Atomic uint64_t series; /* of all shards, alive */
-    struct slot_map slots;
     struct frontend *frontend;
     struct federation *federation; /* NULL: there are no other clusters */
     struct worker_pool *internal_workers;
@@ -135,6 +137,11 @@ struct node {
     struct timer end_timer; /* since then, of loop 0 */
     size_t loops_draining;  /* loop 0 counts */
     void (*next_step)(struct node *node);
+
+    struct job scrub_job;     /* writes down how far the schedules are */
+    bool scrub_is_written;    /* the job runs */
+    int64_t scrub_written_ms; /* what was written last */
+    int64_t scrub_to_write_ms;
 
     uint64_t upkeep_count;
     bool is_too_large;              /* for retention_size, when last looked at */
@@ -182,6 +189,12 @@ bool node_add_loop_metrics(struct node *node);
 /* node_fanout_metrics.c: of what nodes ask each other for queries. */
 bool node_add_fanout_metrics(struct node *node);
 
+/* node_scrub.c: files that are read again, in turn. Before the loops run; from upkeep, now and
+ * then; on each loop, before its replicas close. */
+void node_start_scrub(struct node *node);
+void node_note_scrub(struct node *node);
+bool node_add_scrub_metrics(struct node *node);
+
 /* node_federation.c: other clusters. */
 enum error_code node_open_federation(struct node *node, struct error *error);
 void node_close_federation(struct node *node);
@@ -227,8 +240,10 @@ void node_rescue(struct node *node, const struct api_rescue *asked, struct sched
                  void (*done)(void *argument, struct byte_buffer *json, const struct error *error),
                  void *argument);
 
-/* node_program.c: of the cluster, or of this node when it is alone; no shards: not known yet. */
-struct topology node_topology(const struct node *node);
+/* node_program.c: of the cluster, as the view says that it is desired (NULL: no shards are known
+ * yet), or of this node when it is alone. */
+void node_topology(const struct node *node, const struct cluster_view *view,
+                   struct topology *topology_out);
 
 /* node_program.c: what the API asks of the program. */
 struct api_program node_program(struct node *node);

@@ -1,5 +1,6 @@
 /* What the API asks of the program: readiness, reload, flush, deletion. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "node_cluster.h"
 #include "node_private.h"
@@ -29,22 +30,22 @@ static enum error_code reload(void *context, struct error *error)
 /* --- All shards ---------------------------------------------------------------------------------
  */
 
-struct topology node_topology(const struct node *node)
+void node_topology(const struct node *node, const struct cluster_view *view,
+                   struct topology *topology_out)
 {
-    struct topology topology = node->topology;
+    *topology_out = node->topology;
     if (node->cluster == NULL)
-        return topology;
-    struct cluster_view *view = cluster_board_view(node->cluster->board);
-    topology.shard_count = 0;
+        return;
+    size_t count = 0;
     if (view != NULL) {
         const struct cluster_state *state = cluster_view_state(view);
-        size_t count;
         (void)cluster_state_shards(state, &count);
-        topology.shard_count = (uint32_t)count;
-        topology.spread = cluster_state_facts(state)->spread;
+        topology_out->spread = cluster_state_facts(state)->spread;
+        if (count > 0)
+            memcpy(topology_out->slots.shards, cluster_state_slots(state),
+                   sizeof topology_out->slots.shards);
     }
-    cluster_view_unref(view);
-    return topology;
+    topology_out->slots.shard_count = (uint32_t)count;
 }
 
 /* The shards that have slots, and how often each was split, as far as is known here. There are
@@ -63,7 +64,7 @@ static struct shard_list *list_shards(const struct node *node)
 {
     struct cluster_board *board = node->cluster == NULL ? NULL : node->cluster->board;
     struct cluster_view *view = board == NULL ? NULL : cluster_board_view(board);
-    size_t count = board == NULL ? node->topology.shard_count : 0;
+    size_t count = board == NULL ? node->topology.slots.shard_count : 0;
     if (view != NULL)
         (void)cluster_state_shards(cluster_view_state(view), &count);
     struct shard_list *list = calloc(1, sizeof *list + count * sizeof list->shards[0]);

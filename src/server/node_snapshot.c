@@ -6,6 +6,10 @@
  *
  * Files never change once they have their names, so links are a copy. A folder that is not whole
  * ends in ".new" and is removed when something fails, or at the next start.
+ *
+ * Shards are copied one by one, and one may be split meanwhile: then a slot would be in two of the
+ * copies, or in none. So the slots that each copy has are compared with those that the cluster
+ * wants it and its children to have, and where they differ all begins anew, for some seconds.
  */
 #include <dirent.h>
 #include <ftw.h>
@@ -21,7 +25,14 @@
 
 /* --- Types ------------------------------------------------------------------------------------ */
 
-enum { NAME_BYTES = 64, FOLDER_BYTES = 128, ROOT_BYTES = 1024, REMOVE_DESCRIPTORS = 16 };
+enum {
+    NAME_BYTES = 64,
+    FOLDER_BYTES = 128,
+    ROOT_BYTES = 1024,
+    REMOVE_DESCRIPTORS = 16,
+    AGAIN_MS = 200,
+    PATIENCE_MS = 10 * 1000,
+};
 
 static const char SNAPSHOTS[] = "snapshots";
 
@@ -35,6 +46,8 @@ struct snapshot_one {
     struct snapshot_all *all;
     struct replica *replica;
     char directory[FOLDER_BYTES];
+    struct slot_set desired;    /* what the cluster wants it to have */
+    struct slot_set given_away; /* to shards that are split off it, and off those */
 };
 
 struct snapshot_all {
@@ -43,18 +56,25 @@ struct snapshot_all {
     struct scheduler *origin;
     void (*done)(void *argument, const char *name, const struct error *error);
     void *argument;
+    uint64_t give_up_ms; /* monotonic: until then it begins anew when a shard is being split */
+    bool is_split;       /* one is */
+    struct timer again;
     struct error error;
     struct job job; /* makes the folder, then completes it */
     struct task task;
     _Atomic size_t outstanding;
     struct data_directory *directory; /* held while it is made */
     char name[NAME_BYTES];
-    char folder[FOLDER_BYTES]; /* on the node's disk, unfinished */
-    char root[ROOT_BYTES];     /* the same as a path of the file system */
-    struct topology topology;  /* of the copy, which is a node alone */
-    size_t shard_count;
-    struct snapshot_one shards[];
+    char folder[FOLDER_BYTES];    /* on the node's disk, unfinished */
+    char root[ROOT_BYTES];        /* the same as a path of the file system */
+    struct topology topology;     /* of the copy, which is a node alone */
+    struct snapshot_one shards[]; /* as the topology has them */
 };
+
+static uint32_t shard_count_of(const struct snapshot_all *all)
+{
+    return all->topology.slots.shard_count;
+}
 
 static struct snapshot_all *all_of_job(struct job *job)
 {
@@ -90,11 +110,11 @@ static void remove_folder(const char *path)
 
 static enum error_code write_journal(struct snapshot_all *all)
 {
-    struct snapshot_record *records = calloc(all->shard_count, sizeof *records);
+    struct snapshot_record *records = calloc(shard_count_of(all), sizeof *records);
     size_t count = 0;
     if (records == NULL)
         return error_set(&all->error, ERROR_OUT_OF_MEMORY, "snapshot");
-    for (size_t i = 0; i < all->shard_count; i++) {
+    for (size_t i = 0; i < shard_count_of(all); i++) {
         const struct shard_copy *copy = &all->shards[i].copy;
         if (copy->frozen_index == 0)
             continue; /* nothing is frozen: the group begins anew */
@@ -135,25 +155,65 @@ static void complete_run(struct job *job)
 
 /* --- The shards: on their loops --------------------------------------------------------------- */
 
-static void complete_done(struct job *job)
+static void release(struct snapshot_all *all)
 {
-    struct snapshot_all *all = all_of_job(job);
-    all->done(all->argument, all->name, &all->error);
-    for (size_t i = 0; i < all->shard_count; i++)
+    for (size_t i = 0; i < shard_count_of(all); i++)
         byte_buffer_clear(&all->shards[i].copy.manifest);
-    for (size_t i = 0; i < all->shard_count; i++)
+    for (size_t i = 0; i < shard_count_of(all); i++)
         if (all->shards[i].replica != NULL)
             replica_table_release(all->node->replicas, (uint32_t)i);
     free(all);
+}
+
+static void begin(const struct snapshot_all *asked);
+
+static void begin_again(struct timer *timer)
+{
+    struct snapshot_all *all =
+        (struct snapshot_all *)((char *)timer - offsetof(struct snapshot_all, again));
+    begin(all);
+    release(all);
+}
+
+static void complete_done(struct job *job)
+{
+    struct snapshot_all *all = all_of_job(job);
+    if (all->is_split && !atomic_load(&all->node->draining) &&
+        clock_monotonic_ms(clock_system()) < all->give_up_ms) {
+        all->again = (struct timer){.fire = begin_again, .heap_index = TIMER_IDLE};
+        scheduler_timer_start(all->origin, &all->again, AGAIN_MS);
+        return;
+    }
+    all->done(all->argument, all->name, &all->error);
+    release(all);
+}
+
+/* Whether a slot is in none of the copies that should have it, or in those of two shards. */
+static bool is_being_split(const struct snapshot_all *all)
+{
+    for (uint32_t shard = 0; shard < shard_count_of(all); shard++) {
+        const struct snapshot_one *one = &all->shards[shard];
+        struct slot_set owned = one->copy.owned;
+        slot_set_remove(&owned, &one->given_away);
+        if (one->copy.lacks_child ||
+            (one->copy.frozen_index > 0 && (!slot_set_is_within(&one->copy.owned, &owned) ||
+                                            !slot_set_is_within(&one->desired, &owned))))
+            return true;
+    }
+    return false;
 }
 
 static void shards_copied(struct task *task)
 {
     struct snapshot_all *all =
         (struct snapshot_all *)((char *)task - offsetof(struct snapshot_all, task));
-    for (size_t i = 0; i < all->shard_count; i++)
+    for (size_t i = 0; i < shard_count_of(all); i++)
         if (all->shards[i].copy.error.code != ERROR_NONE)
             all->error = all->shards[i].copy.error;
+    all->is_split = all->error.code == ERROR_NONE && is_being_split(all);
+    if (all->is_split)
+        error_set(&all->error, ERROR_UNAVAILABLE,
+                  "a shard is being split, or this node is behind: ask again later");
     all->job = (struct job){.run = complete_run, .done = complete_done, .class = JOB_BACKGROUND};
     scheduler_submit(all->origin, &all->job);
 }
@@ -203,7 +263,7 @@ static void prepare_done(struct job *job)
         return;
     }
     struct node *node = all->node;
-    for (uint32_t shard = 0; shard < all->shard_count; shard++) {
+    for (uint32_t shard = 0; shard < shard_count_of(all); shard++) {
         struct snapshot_one *one = &all->shards[shard];
         struct node_loop *loop = &node->loops[hosting_loop_of(node->hosting, shard)];
         one->all = all;
@@ -232,65 +292,81 @@ static void choose_name(struct snapshot_all *all)
     snprintf(all->folder, sizeof all->folder, "%s/%s.new", SNAPSHOTS, all->name);
 }
 
-/* A node alone divides its slots evenly: a copy of shards that were split is none for it. */
-static bool was_split(const struct node *node)
+static enum error_code check(struct snapshot_all *all, struct error *error)
 {
-    struct cluster_view *view =
-        node->cluster == NULL ? NULL : cluster_board_view(node->cluster->board);
-    bool any = false;
-    size_t count = 0;
-    const struct cluster_shard *shards =
-        view == NULL ? NULL : cluster_state_shards(cluster_view_state(view), &count);
-    for (size_t i = 0; i < count; i++)
-        any |= shards[i].parent != CLUSTER_SHARD_NONE;
+    if (shard_count_of(all) == 0)
+        return error_set(error, ERROR_UNAVAILABLE, "the cluster is not known yet");
+    int size = snprintf(all->root, sizeof all->root, "%s/%s",
+                        all->node->settings->storage_directory, all->folder);
+    return size < 0 || (size_t)size >= sizeof all->root
+               ? error_set(error, ERROR_LIMIT, "the path of the data directory is too long")
+               : ERROR_NONE;
+}
+
+static void note_slots(struct snapshot_all *all, const struct cluster_view *view)
+{
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        uint32_t shard = slot_map_shard(&all->topology.slots, (uint16_t)slot);
+        slot_set_add(&all->shards[shard].desired, slot, 1);
+        if (view == NULL)
+            continue; /* a node alone splits none */
+        const struct cluster_state *state = cluster_view_state(view);
+        while ((shard = cluster_state_find_shard(state, shard)->parent) != CLUSTER_SHARD_NONE)
+            slot_set_add(&all->shards[shard].given_away, slot, 1);
+    }
+}
+
+/* What was asked, with the shards that there are now. */
+static void begin(const struct snapshot_all *asked)
+{
+    struct node_cluster *cluster = asked->node->cluster;
+    struct cluster_view *view = cluster == NULL ? NULL : cluster_board_view(cluster->board);
+    struct topology topology;
+    struct error error;
+    node_topology(asked->node, view, &topology);
+    struct snapshot_all *all =
+        calloc(1, sizeof *all + topology.slots.shard_count * sizeof all->shards[0]);
+    if (all == NULL) {
+        cluster_view_unref(view);
+        error_set(&error, ERROR_UNAVAILABLE, "not enough memory for a snapshot");
+        asked->done(asked->argument, NULL, &error);
+        return;
+    }
+    all->node = asked->node;
+    all->head = asked->head;
+    all->origin = asked->origin;
+    all->done = asked->done;
+    all->argument = asked->argument;
+    all->give_up_ms = asked->give_up_ms;
+    all->topology = topology;
+    all->outstanding = shard_count_of(all);
+    error_clear(&all->error);
+    if (shard_count_of(all) > 0)
+        note_slots(all, view);
     cluster_view_unref(view);
-    return any;
+    choose_name(all);
+    if (check(all, &error) != ERROR_NONE) {
+        free(all);
+        asked->done(asked->argument, NULL, &error);
+        return;
+    }
+    all->job = (struct job){.run = prepare_run, .done = prepare_done, .class = JOB_BACKGROUND};
+    scheduler_submit(all->origin, &all->job);
 }
 
 void node_snapshot(struct node *node, enum api_snapshot_head head, struct scheduler *origin,
                    void (*done)(void *argument, const char *name, const struct error *error),
                    void *argument)
 {
-    struct topology topology = node_topology(node);
-    uint32_t shards = topology.shard_count;
-    struct snapshot_all *all = calloc(1, sizeof *all + shards * sizeof all->shards[0]);
-    struct error error;
-    if (all == NULL || shards == 0) {
-        error_set(&error, ERROR_UNAVAILABLE,
-                  all == NULL ? "not enough memory for a snapshot"
-                              : "the cluster is not known yet");
-        free(all);
-        done(argument, NULL, &error);
-        return;
-    }
-    if (was_split(node)) {
-        error_set(&error, ERROR_INVALID,
-                  "shards of this cluster were split, and a node alone could not find their "
-                  "series: copy the data directories of stopped nodes instead");
-        free(all);
-        done(argument, NULL, &error);
-        return;
-    }
-    choose_name(all);
-    int size = snprintf(all->root, sizeof all->root, "%s/%s", node->settings->storage_directory,
-                        all->folder);
-    if (size < 0 || (size_t)size >= sizeof all->root) {
-        error_set(&error, ERROR_LIMIT, "the path of the data directory is too long");
-        free(all);
-        done(argument, NULL, &error);
-        return;
-    }
-    all->node = node;
-    all->head = head;
-    all->origin = origin;
-    all->done = done;
-    all->argument = argument;
-    all->topology = topology;
-    all->shard_count = shards;
-    all->outstanding = shards;
-    error_clear(&all->error);
-    all->job = (struct job){.run = prepare_run, .done = prepare_done, .class = JOB_BACKGROUND};
-    scheduler_submit(origin, &all->job);
+    const struct snapshot_all asked = {
+        .node = node,
+        .head = head,
+        .origin = origin,
+        .done = done,
+        .argument = argument,
+        .give_up_ms = clock_monotonic_ms(clock_system()) + PATIENCE_MS,
+    };
+    begin(&asked);
 }
 
 void node_sweep_snapshots(const char *storage_directory)

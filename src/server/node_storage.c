@@ -87,16 +87,17 @@ static enum error_code check_alone(const struct settings *settings, struct error
 static enum error_code open_alone(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
-    struct topology wanted = {(uint32_t)settings->cluster_shards,
-                              (uint32_t)settings->cluster_spread};
+    struct topology wanted;
+    topology_init(&wanted, (uint32_t)settings->cluster_shards, (uint32_t)settings->cluster_spread);
     enum error_code code = check_alone(settings, error);
     if (code == ERROR_NONE)
         code = topology_open(settings->storage_directory, &wanted, &node->topology, error);
     if (code != ERROR_NONE)
         return code;
-    if (node->topology.shard_count != wanted.shard_count || node->topology.spread != wanted.spread)
+    const struct topology *kept = &node->topology;
+    if (kept->slots.shard_count != wanted.slots.shard_count || kept->spread != wanted.spread)
         log_event(LOG_WARNING, "server", "the data directory keeps the shards it was made with",
-                  "shards=%u spread=%u", node->topology.shard_count, node->topology.spread);
+                  "shards=%u spread=%u", kept->slots.shard_count, kept->spread);
     return ERROR_NONE;
 }
 
@@ -110,7 +111,6 @@ enum error_code node_open_directory(struct node *node, struct error *error)
                                                 : open_alone(node, error);
     if (code != ERROR_NONE)
         return code;
-    slot_map_init(&node->slots, node->topology.shard_count);
     node_sweep_snapshots(settings->storage_directory);
     return ERROR_NONE;
 }
@@ -169,7 +169,7 @@ static size_t adopted_groups(const struct node *node, const uint32_t *loop_of_sh
         uint64_t shard = group - hosting_group_of(0);
         uint64_t keeper = 0; /* of the meta group, too */
         if (shard < CLUSTER_SHARDS_MAX)
-            keeper = node->cluster != NULL || shard >= node->topology.shard_count
+            keeper = node->cluster != NULL || shard >= node->topology.slots.shard_count
                          ? shard % node->loop_count
                          : loop_of_shard[shard];
         if (keeper == loop)
@@ -240,7 +240,7 @@ static uint32_t share_of(uint64_t limit, uint32_t shards)
 static struct shard_options shard_options_of(struct node *node)
 {
     const struct settings *settings = node->settings;
-    uint32_t shards = node->topology.shard_count;
+    uint32_t shards = node->topology.slots.shard_count;
     return (struct shard_options){
         .cache = node->cache,
         .hash_seed = node->hash_seed,
@@ -287,7 +287,7 @@ static enum error_code open_hosting(struct node *node, struct error *error)
 static enum error_code deal_shards(const struct node *node, uint32_t *loop_of_shard,
                                    struct error *error)
 {
-    uint32_t shards = node->topology.shard_count;
+    uint32_t shards = node->topology.slots.shard_count;
     uint64_t *replayed = calloc(shards, sizeof *replayed);
     if (replayed == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "node");
@@ -316,7 +316,7 @@ static enum error_code open_loops(struct node *node, uint32_t *loop_of_shard, st
     if (node->cluster != NULL)
         return code == ERROR_NONE ? node_cluster_open(node, error) : code;
     if (code == ERROR_NONE)
-        code = hosting_deal(node->hosting, loop_of_shard, node->topology.shard_count, error);
+        code = hosting_deal(node->hosting, loop_of_shard, node->topology.slots.shard_count, error);
     for (size_t i = 0; code == ERROR_NONE && i < node->loop_count; i++)
         code = hosting_open(node->hosting, i, node->loops[i].host, NODE_ID, node->recovery, error);
     return code;
@@ -327,7 +327,7 @@ enum error_code node_open_storage(struct node *node, struct error *error)
     const struct settings *settings = node->settings;
     node->loop_count = (size_t)settings->threads;
     node->loops = calloc(node->loop_count, sizeof *node->loops);
-    uint32_t *loop_of_shard = calloc(node->topology.shard_count, sizeof *loop_of_shard);
+    uint32_t *loop_of_shard = calloc(node->topology.slots.shard_count, sizeof *loop_of_shard);
     if (node->loops == NULL || loop_of_shard == NULL) {
         free(loop_of_shard);
         return error_set(error, ERROR_OUT_OF_MEMORY, "node");

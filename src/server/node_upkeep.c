@@ -142,6 +142,7 @@ enum {
     UPKEEP_MS = 100,
     UPKEEPS_PER_SIZE_CHECK = 20,
     UPKEEPS_PER_SETTLING = 10,
+    UPKEEPS_PER_SCRUB_NOTE = 10,
     TELL_REPLAY_MS = 2000
 };
 
@@ -164,6 +165,8 @@ static void upkeep(struct timer *timer)
         node->is_too_large = enforce_size(node);
     if (node->upkeep_count % UPKEEPS_PER_SETTLING == 0)
         head_spares_settle(node->head_spares);
+    if (node->upkeep_count % UPKEEPS_PER_SCRUB_NOTE == 0)
+        node_note_scrub(node);
     scheduler_timer_start(first_loop_of(node), timer, UPKEEP_MS);
 }
 

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "membership/cluster_node.h"
+
 #include "settings_clusters.h"
 
 /* --- Table ------------------------------------------------------------------------------------ */
@@ -55,6 +57,10 @@ static const struct setting SETTINGS[] = {
             UINT64_C(16) << 30, "log since the last freezes, down to half of it with few series"),
     SETTING("storage.freeze_interval", TYPE_DURATION, storage_freeze_interval_ms, "15m", 1000,
             DAY_MS, "longest time that samples stay in memory and log only"),
+    SETTING("storage.scrub_interval", TYPE_DURATION, storage_scrub_interval_ms, "7d", 0, AGE_MS_MAX,
+            "every file is read again once in this time, to find what rots; 0: never"),
+    SETTING("storage.scrub_rate", TYPE_SIZE, storage_scrub_rate, "64MiB", 0, ANY,
+            "bytes a second that are read for that, and by gnomon cluster verify; 0: no limit"),
     SETTING("storage.engine", TYPE_CHOICE, storage_engine, "auto", 0, 0,
             "auto, io_uring or pwritev2"),
     SETTING("object_store.type", TYPE_STORE, object_store_type, "none", 0, 0,
@@ -116,6 +122,8 @@ static const struct setting SETTINGS[] = {
             "PEM file of its key"),
     SETTING("cluster.tls.ca", TYPE_TEXT, cluster_tls_ca, "", 0, PATH_BYTES_MAX,
             "PEM file; other nodes must show a certificate that it signed"),
+    SETTING("roles", TYPE_ROLES, roles, "all", 0, 0,
+            "all, or some of ingest, query, store and rules, with commas between them"),
     SETTING("ingest.future_window", TYPE_DURATION, ingest_future_window_ms, "10m", 0, AGE_MS_MAX,
             "how far ahead of the clock a sample may be"),
     SETTING("ingest.max_series", TYPE_COUNT, ingest_max_series, "auto", 0, ANY,
@@ -251,6 +259,10 @@ static enum error_code parse_all(struct settings *settings, struct error *error)
         if (code != ERROR_NONE)
             return code;
     }
+    if ((settings->roles & CLUSTER_ROLE_INGEST) == 0 && !settings_are_clustered(settings))
+        return error_set(error, ERROR_INVALID,
+                         "setting 'roles': a node alone needs the role ingest, as nobody else has "
+                         "its shards");
     bool has_certificate = settings->cluster_tls_certificate[0] != '\0';
     if (has_certificate != (settings->cluster_tls_key[0] != '\0') ||
         has_certificate != (settings->cluster_tls_ca[0] != '\0'))

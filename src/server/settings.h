@@ -48,7 +48,9 @@ struct settings {
     uint64_t storage_cache_bytes;
     uint64_t storage_unfrozen_bytes;
     int64_t storage_freeze_interval_ms;
-    const char *storage_engine; /* auto, io_uring, pwritev2 */
+    int64_t storage_scrub_interval_ms; /* 0: never */
+    uint64_t storage_scrub_rate;       /* bytes a second; 0: no limit */
+    const char *storage_engine;        /* auto, io_uring, pwritev2 */
 
     enum object_store_type object_store_type;
     const char *object_store_directory; /* "": none */
@@ -104,6 +106,8 @@ struct settings {
     int64_t federation_timeout_ms;
     struct settings_cluster *federation_clusters; /* [federation_cluster_count] */
     size_t federation_cluster_count;
+
+    uint32_t roles; /* CLUSTER_ROLE_* of membership/cluster_node.h */
 
     bool telemetry_self_write;
     int64_t telemetry_interval_ms;

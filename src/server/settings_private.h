@@ -24,6 +24,7 @@ enum setting_type {
     TYPE_STORE,
     TYPE_ADDRESSING, /* of an S3 store */
     TYPE_SECRET,     /* a text that is not shown */
+    TYPE_ROLES,
     TYPE_CHOICE
 };
 

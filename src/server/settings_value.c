@@ -1,6 +1,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "membership/cluster_node.h"
+
 #include "machine.h"
 #include "settings_private.h"
 
@@ -134,6 +136,31 @@ static enum error_code parse_addressing(const struct setting *setting, const cha
     return ERROR_NONE;
 }
 
+/* "all", or names with commas between them, each once. */
+static bool parse_roles(const char *value, uint32_t *roles_out)
+{
+    uint32_t roles = 0;
+    if (strcmp(value, "all") == 0) {
+        *roles_out = CLUSTER_ROLES_ALL;
+        return true;
+    }
+    for (const char *at = value;; at++) {
+        at += strspn(at, " ");
+        size_t size = strcspn(at, ", ");
+        uint32_t role = cluster_role_of((struct text){at, size});
+        if (role == 0 || (roles & role) != 0)
+            return false;
+        roles |= role;
+        at += size + strspn(at + size, " ");
+        if (*at == '\0')
+            break;
+        if (*at != ',')
+            return false;
+    }
+    *roles_out = roles;
+    return true;
+}
+
 enum error_code setting_parse(struct settings *settings, const struct setting *setting,
                               const char *value, struct error *error)
 {
@@ -170,6 +197,12 @@ enum error_code setting_parse(struct settings *settings, const struct setting *s
             return bad_value(setting, value, "warn or abort", error);
         partial = strcmp(value, "warn") == 0 ? FEDERATION_WARN : FEDERATION_ABORT;
         memcpy(field, &partial, sizeof partial);
+        return ERROR_NONE;
+    case TYPE_ROLES:
+        if (!parse_roles(value, &settings->roles))
+            return bad_value(setting, value,
+                             "all, or some of ingest, query, store and rules with commas between",
+                             error);
         return ERROR_NONE;
     case TYPE_FEATURES:
         if (!parse_bool(value, &truth))

@@ -11,6 +11,7 @@ struct freeze_job {
     struct job job;
     struct timer retry;
     int64_t retry_ms;
+    unsigned file_failures; /* one after the other, for a file that can't be read */
     struct shard *shard;
     struct shard_frozen *frozen; /* shard->frozen[0], which stays until the job is done */
     struct shard *retired; /* the state that it is of, when the shard has another one; else NULL */

@@ -344,14 +344,10 @@ static bool is_deleted_from(const struct search *search, const struct group *gro
 static bool has_foreign(const struct search *search, const struct group *group)
 {
     const struct shard *shard = search->shard;
-    for (size_t i = 0; shard->lacks_slots && i < group->count; i++) {
-        const struct block *block =
-            shard->blocks[search->groups->positions[group->first + i]].block;
-        for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-            if (!slot_set_has(&shard->owned, (uint16_t)slot) &&
-                block_has_slot(block, (uint16_t)slot))
-                return true;
-    }
+    for (size_t i = 0; shard->lacks_slots && i < group->count; i++)
+        if (block_has_slot_outside(shard->blocks[search->groups->positions[group->first + i]].block,
+                                   shard->owned.words))
+            return true;
     return false;
 }
 

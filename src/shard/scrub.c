@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/checksum.h"
 #include "base/state_version.h"
 #include "block/block_inspect.h"
 
@@ -13,7 +14,7 @@ struct scrub_file {
     enum { SCRUB_PART, SCRUB_BLOCK, SCRUB_SEGMENT } kind;
     uint64_t index;
     uint32_t number;
-    struct hash128 content_checksum; /* of parts and blocks */
+    struct hash128 content_checksum; /* that it shall have; of a segment, that it has */
 };
 
 struct scrub {
@@ -36,7 +37,7 @@ struct scrub {
 static void scrub_run(struct job *job)
 {
     struct scrub *scrub = (struct scrub *)job;
-    const struct scrub_file *file = &scrub->files[scrub->next];
+    struct scrub_file *file = &scrub->files[scrub->next];
     struct page_source *source;
     struct file_summary summary;
     error_clear(&scrub->error);
@@ -47,8 +48,9 @@ static void scrub_run(struct job *job)
         code = block_verify(source, &summary, &scrub->error);
     if (code == ERROR_NONE)
         scrub->size_bytes = summary.size_bytes;
-    if (code == ERROR_NONE && file->kind != SCRUB_SEGMENT &&
-        !hash128_equal(summary.content_checksum, file->content_checksum))
+    if (code == ERROR_NONE && file->kind == SCRUB_SEGMENT)
+        file->content_checksum = summary.content_checksum; /* the log does not tell it */
+    else if (code == ERROR_NONE && !hash128_equal(summary.content_checksum, file->content_checksum))
         error_set(&scrub->error, ERROR_CORRUPT, "'%s' has not the content that it was written with",
                   scrub->path);
 }
@@ -86,7 +88,8 @@ static void scrub_end(struct scrub *scrub)
         error_set(&error, ERROR_UNAVAILABLE, "shutting down");
     else if (scrub->next < scrub->count)
         error_set(&error, ERROR_CANCELED, "nobody waits for it any more");
-    shard->scrub = NULL;
+    if (shard->scrub == asked)
+        shard->scrub = NULL;
     free(scrub->files);
     free(scrub);
     asked->done(asked, &error);
@@ -192,6 +195,33 @@ static void scrub_next(struct scrub *scrub)
     scheduler_submit(shard->options.environment->scheduler, &scrub->job);
 }
 
+/* How many moments of a file were before a time or at it. */
+static int64_t moments_until(int64_t time_ms, int64_t phase_ms, int64_t interval_ms)
+{
+    return time_ms < phase_ms ? 0 : (time_ms - phase_ms) / interval_ms + 1;
+}
+
+static bool is_wanted(const struct scrub *scrub, const struct scrub_file *file)
+{
+    const struct shard_scrub_window *window = &scrub->asked->window;
+    if (window->interval_ms == 0)
+        return true;
+    const uint64_t name[] = {scrub->shard->options.shard_id, file->kind, file->index, file->number};
+    int64_t phase_ms =
+        (int64_t)(hash64(name, sizeof name, window->seed) % (uint64_t)window->interval_ms);
+    return moments_until(window->until_ms, phase_ms, window->interval_ms) >
+           moments_until(window->from_ms, phase_ms, window->interval_ms);
+}
+
+static void keep_wanted(struct scrub *scrub)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < scrub->count; i++)
+        if (is_wanted(scrub, &scrub->files[i]))
+            scrub->files[kept++] = scrub->files[i];
+    scrub->count = kept;
+}
+
 static void list_files(struct scrub *scrub)
 {
     const struct shard *shard = scrub->shard;
@@ -211,7 +241,8 @@ static void list_files(struct scrub *scrub)
 
 void shard_scrub(struct shard *shard, struct shard_scrub *asked)
 {
-    assert(shard->scrub == NULL && shard->closed == NULL);
+    bool is_of_window = asked->window.interval_ms > 0;
+    assert((is_of_window || shard->scrub == NULL) && shard->closed == NULL);
     struct scrub *scrub = calloc(1, sizeof *scrub);
     size_t most = shard->registry.segment_count + shard->part_count + shard->block_count + 1;
     if (scrub != NULL)
@@ -223,8 +254,10 @@ void shard_scrub(struct shard *shard, struct shard_scrub *asked)
     scrub->pause = (struct timer){.fire = pause_over, .heap_index = TIMER_IDLE};
     scrub->started_ms = clock_monotonic_ms(shard->options.environment->clock);
     asked->files = asked->damaged = asked->bytes = 0;
-    shard->scrub = asked;
+    if (!is_of_window)
+        shard->scrub = asked;
     list_files(scrub);
+    keep_wanted(scrub);
     shard_job_started(shard);
     if (scrub->count > 0)
         scrub_next(scrub);

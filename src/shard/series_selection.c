@@ -75,16 +75,10 @@ static enum error_code leave_out_forgotten(struct finding *finding, struct selec
     return ERROR_NONE;
 }
 
-/* Whether a block has series of slots that are another shard's. */
+/* Whether a piece may have series of slots that are another shard's. */
 static bool has_foreign(const struct view *view, const struct selection_piece *piece)
 {
-    if (!view->lacks_slots || piece->block == BLOCK_NONE)
-        return view->lacks_slots;
-    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
-        if (!slot_set_has(&view->owned, (uint16_t)slot) &&
-            block_has_slot(view->blocks[piece->block].block, (uint16_t)slot))
-            return true;
-    return false;
+    return piece->block == BLOCK_NONE ? view->lacks_slots : view->blocks[piece->block].is_unsplit;
 }
 
 /* Series that went to another shard are still in files and indexes, but not this shard's. */

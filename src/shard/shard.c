@@ -175,6 +175,8 @@ static void fill_arrays(const struct shard *shard, struct view *pieces)
             .start_ms = part->described.summary.min_time_ms,
             .end_ms = part->described.summary.max_time_ms,
             .size_bytes = part->described.summary.size_bytes,
+            .is_unsplit =
+                shard->lacks_slots && part_has_slot_outside(part->part, shard->owned.words),
         };
     }
     for (size_t i = 0; i < shard->block_count; i++) {
@@ -186,6 +188,8 @@ static void fill_arrays(const struct shard *shard, struct view *pieces)
             .end_ms = block->described.summary.max_time_ms,
             .window_end_ms = block->described.window_end_ms,
             .size_bytes = block->described.summary.size_bytes,
+            .is_unsplit =
+                shard->lacks_slots && block_has_slot_outside(block->block, shard->owned.words),
         };
     }
 }
@@ -446,6 +450,8 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
     for (size_t i = 0; i < view->part_count; i++) {
         const struct view_part *part = &view->parts[i];
         statistics->part_bytes += part->size_bytes;
+        statistics->unsplit_count += part->is_unsplit;
+        statistics->unsplit_bytes += part->is_unsplit ? part->size_bytes : 0;
         if (part->start_ms < statistics->oldest_ms)
             statistics->oldest_ms = part->start_ms;
         if (part->end_ms > statistics->newest_ms)
@@ -456,6 +462,8 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
     for (size_t i = 0; i < view->block_count; i++) {
         const struct view_block *block = &view->blocks[i];
         statistics->block_bytes += block->size_bytes;
+        statistics->unsplit_count += block->is_unsplit;
+        statistics->unsplit_bytes += block->is_unsplit ? block->size_bytes : 0;
         if (block->start_ms < statistics->oldest_ms)
             statistics->oldest_ms = block->start_ms;
         if (block->end_ms > statistics->newest_ms)
@@ -508,6 +516,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .metadata_forgotten = counters->metadata_forgotten,
         .exemplars_dropped_total = counters->exemplars_dropped,
         .doomed_files = counters->doomed_files,
+        .lacks_slots = view->lacks_slots,
         .oldest_ms = INT64_MAX,
         .first_cutoff_ms = INT64_MAX,
         .newest_ms = INT64_MIN,

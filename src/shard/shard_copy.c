@@ -76,14 +76,30 @@ static enum error_code copy_files(struct shard_copy *copy, const struct manifest
     return code == ERROR_NONE ? disk_sync_directory(disk, copy->directory, &copy->error) : code;
 }
 
+/* Who has the copy knows of no children; what left the shard has left the copy, too. */
+static enum error_code forget_splits(struct shard_copy *copy, struct manifest *manifest)
+{
+    copy->owned = manifest->owned;
+    if (manifest->split_count == 0)
+        return ERROR_NONE;
+    manifest->split_count = 0;
+    byte_buffer_clear(&copy->manifest);
+    manifest_encode(manifest, &copy->manifest);
+    return copy->manifest.failed ? error_set(&copy->error, ERROR_OUT_OF_MEMORY, "manifest")
+                                 : ERROR_NONE;
+}
+
 static void copy_run(struct job *job)
 {
     struct shard_copy *copy = (struct shard_copy *)((char *)job - offsetof(struct shard_copy, job));
     struct manifest manifest = {0};
-    if (copy->error.code != ERROR_NONE)
-        return;
-    if (copy->frozen_index == 0 || manifest_decode(copy->manifest.bytes, copy->manifest.size,
-                                                   &manifest, &copy->error) == ERROR_NONE)
+    enum error_code code = copy->error.code;
+    if (code == ERROR_NONE && copy->frozen_index > 0) {
+        code = manifest_decode(copy->manifest.bytes, copy->manifest.size, &manifest, &copy->error);
+        if (code == ERROR_NONE)
+            code = forget_splits(copy, &manifest);
+    }
+    if (code == ERROR_NONE)
         (void)copy_files(copy, &manifest); /* how it went is in the error */
     manifest_clear(&manifest);
 }
@@ -111,7 +127,9 @@ static void start(struct shard *shard, struct shard_copy *copy, enum job_class c
 
 void shard_copy(struct shard *shard, struct shard_copy *copy)
 {
+    struct shard_child child;
     copy->manifest = (struct byte_buffer){0};
+    copy->lacks_child = shard_unfounded_child(shard, &child);
     error_clear(&copy->error);
     (void)shard_snapshot(shard, &copy->manifest, &copy->frozen_index,
                          &copy->error); /* to the job */

@@ -161,12 +161,13 @@ static void try_again_later(struct freeze_job *job, const struct error *error)
 {
     struct shard *shard = job->shard;
     shard->counters.job_failures++;
+    job->file_failures = damage_is_of_file(error->code) ? job->file_failures + 1 : 0;
     log_event(LOG_ERROR, "shard", "a freeze could not be written, it is tried again",
               "shard=%u index=%llu retry_ms=%lld error=\"%s\"%s", shard->options.shard_id,
               (unsigned long long)job->frozen->index, (long long)job->retry_ms, error->message,
               damage_is_of_file(error->code)
-                  ? " next=\"put a sound copy of that file in its place; without one, writes are "
-                    "refused when two freezes wait\""
+                  ? " next=\"with other replicas, it takes over their state; without, put a sound "
+                    "copy of that file in its place, or writes are refused when two freezes wait\""
                   : "");
     shard_suspect_files(shard, error);
     scheduler_timer_start(shard->options.environment->scheduler, &job->retry, job->retry_ms);

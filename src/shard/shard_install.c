@@ -160,6 +160,8 @@ static bool is_here(const struct shard_install *install, const struct shard_file
         return metadata_file_verify(shard->options.environment->disk, path, &count, &ignored) ==
                ERROR_NONE;
     }
+    case SHARD_FILE_STATE:
+        return false; /* no file */
     }
     return false;
 }

@@ -35,6 +35,7 @@ struct view_part {
     int64_t start_ms; /* oldest and newest timestamp */
     int64_t end_ms;
     uint64_t size_bytes;
+    bool is_unsplit; /* it has series of slots that are another shard's */
 };
 
 struct view_block {
@@ -44,6 +45,7 @@ struct view_block {
     int64_t end_ms;
     int64_t window_end_ms; /* behind end_ms */
     uint64_t size_bytes;
+    bool is_unsplit; /* as a part's */
 };
 
 struct view {

@@ -1,4 +1,5 @@
-/* Ranges of files for others: read by a job, a few at a time. */
+/* Ranges of files for others: read by a job, a few at a time. The state of a shard is served as if
+ * it were a file. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ struct serve {
     struct transport_answer *answer; /* NULL: nobody waits any more */
     struct range_request request;
     char path[DISK_PATH_MAX + 1];
+    struct byte_buffer state;   /* instead of a file */
     struct shared_bytes *bytes; /* head and range */
     struct error error;
 };
@@ -61,13 +63,26 @@ static enum error_code identify(const struct range_request *request, struct page
     }
     if (code == ERROR_CORRUPT)
         error->code = code = ERROR_NOT_FOUND; /* damaged here: as if it were not */
-    if (code == ERROR_NONE && request->is_known &&
-        (identity->size_bytes != request->known.size_bytes ||
-         !hash128_equal(identity->hash, request->known.hash)))
-        code = error_set(error, ERROR_CONFLICT, "the file is another one here");
-    if (code == ERROR_NONE && request->offset_bytes >= identity->size_bytes)
-        code = error_set(error, ERROR_INVALID, "the file ends before");
     return code;
+}
+
+/* Room for head and range, the head filled in. */
+static enum error_code begin_range(struct serve *serve, const struct file_identity *identity,
+                                   size_t *size_out, struct error *error)
+{
+    const struct range_request *request = &serve->request;
+    if (request->is_known && (identity->size_bytes != request->known.size_bytes ||
+                              !hash128_equal(identity->hash, request->known.hash)))
+        return error_set(error, ERROR_CONFLICT, "the file is another one here");
+    if (request->offset_bytes >= identity->size_bytes)
+        return error_set(error, ERROR_INVALID, "the file ends before");
+    uint64_t left = identity->size_bytes - request->offset_bytes;
+    *size_out = left < request->size_bytes ? (size_t)left : request->size_bytes;
+    serve->bytes = shared_bytes_create(RANGE_HEAD_BYTES + *size_out);
+    if (serve->bytes == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "range of a file");
+    range_head_encode(identity, serve->bytes->bytes);
+    return ERROR_NONE;
 }
 
 static enum error_code read_range(struct serve *serve, struct page_source *source,
@@ -75,17 +90,28 @@ static enum error_code read_range(struct serve *serve, struct page_source *sourc
 {
     const struct range_request *request = &serve->request;
     struct file_identity identity;
+    size_t size = 0;
     enum error_code code = identify(request, source, &identity, error);
-    if (code != ERROR_NONE)
-        return code;
-    uint64_t left = identity.size_bytes - request->offset_bytes;
-    size_t size = left < request->size_bytes ? (size_t)left : request->size_bytes;
-    serve->bytes = shared_bytes_create(RANGE_HEAD_BYTES + size);
-    if (serve->bytes == NULL)
-        return error_set(error, ERROR_OUT_OF_MEMORY, "range of a file");
-    range_head_encode(&identity, serve->bytes->bytes);
-    return page_source_read(source, request->offset_bytes, serve->bytes->bytes + RANGE_HEAD_BYTES,
-                            size, error);
+    if (code == ERROR_NONE)
+        code = begin_range(serve, &identity, &size, error);
+    return code != ERROR_NONE
+               ? code
+               : page_source_read(source, request->offset_bytes,
+                                  serve->bytes->bytes + RANGE_HEAD_BYTES, size, error);
+}
+
+/* As of a file that is the manifest. */
+static void serve_state_run(struct job *job)
+{
+    struct serve *serve = (struct serve *)job;
+    const struct byte_buffer *state = &serve->state;
+    size_t size = 0;
+    struct file_identity identity = {state->size,
+                                     hash128(state->bytes, state->size, HASH_SEED_STORED)};
+    error_clear(&serve->error);
+    if (begin_range(serve, &identity, &size, &serve->error) == ERROR_NONE)
+        memcpy(serve->bytes->bytes + RANGE_HEAD_BYTES, state->bytes + serve->request.offset_bytes,
+               size);
 }
 
 static void serve_run(struct job *job)
@@ -118,6 +144,7 @@ static void serve_done(struct job *job)
     if (serve->answer != NULL)
         transport_answer_end(serve->answer, &serve->error);
     shared_bytes_unref(serve->bytes);
+    byte_buffer_clear(&serve->state);
     free(serve);
     transfer_serve_ended(transfer);
 }
@@ -170,7 +197,17 @@ void transfer_serve(void *context, struct transport_answer *answer,
         .answer = answer,
         .request = request,
     };
-    shard_file_path(shard, &request.file, serve->path);
+    if (request.file.kind != SHARD_FILE_STATE) {
+        shard_file_path(shard, &request.file, serve->path);
+    } else if (shard_offer_state(shard, request.file.index, &serve->state, &error) == ERROR_NONE) {
+        serve->job.run = serve_state_run;
+    } else {
+        transfer->statistics.ranges_refused++;
+        transport_answer_end(answer, &error);
+        byte_buffer_clear(&serve->state);
+        free(serve);
+        return;
+    }
     shard_keep_files(shard, KEEP_FILES_MS);
     transport_answer_begin(answer, &EVENTS, serve);
     transfer->serves_running++;

@@ -37,7 +37,7 @@ void range_request_encode(const struct range_request *request, uint8_t bytes[RAN
 
 static bool is_sane(const struct range_request *request)
 {
-    if (request->file.kind < SHARD_FILE_PART || request->file.kind > SHARD_FILE_METADATA ||
+    if (request->file.kind < SHARD_FILE_PART || request->file.kind > SHARD_FILE_STATE ||
         request->group_id == 0 || request->size_bytes == 0 ||
         request->size_bytes > RANGE_BYTES_MAX || request->offset_bytes > FILE_BYTES_MAX)
         return false;

@@ -107,11 +107,11 @@ class DamagedFiles(harness.IntegrationTest):
         fault(path)
         return path
 
-    def open_node(self):
+    def open_node(self, *more):
         log = os.path.join(self.folder, "gnomon.log")
         if os.path.exists(log):
             os.remove(log)
-        return self.start(harness.Node(self.folder, harness.free_port(), SETTINGS))
+        return self.start(harness.Node(self.folder, harness.free_port(), SETTINGS + more))
 
     def expect_refused_start(self, path, *words):
         node = self.open_node()
@@ -222,6 +222,40 @@ class DamagedFiles(harness.IntegrationTest):
         told = re.findall("a query failed, since data can't be read.*", node.log_text())
         self.assertIn(os.path.basename(path), told[0])
         self.assertLess(len(told), 5)
+        self.expect_end(node)
+
+    def test_rot_is_found_though_nobody_asks(self):
+        path = self.make_case("shards/*/blocks/*.block", lambda path: None)
+        node = self.open_node("--storage.scrub_interval=3s").wait_ready()
+        stored = sum(len(glob.glob(os.path.join(self.folder, "data/shards/*", pattern)))
+                     for pattern in ("parts/*.part", "blocks/*.block", "series/*.segment"))
+        began = time.monotonic()
+        harness.wait_until(lambda: node.metric("gnomon_scrub_files_total") >= 3 * stored,
+                           "all files were read again, and again", alive=node)
+        self.assertGreater(time.monotonic() - began, 3)
+        self.assertGreater(node.metric("gnomon_scrub_bytes_total"), os.path.getsize(path))
+        self.assertLess(node.metric("gnomon_scrub_behind_seconds"), 30)
+        self.assertEqual(node.metric("gnomon_scrub_damaged_files_total"), 0)
+        FAULTS["flipped in the middle"](path)
+        harness.wait_until(lambda: node.metric("gnomon_shard_damaged_files") == 1,
+                           "the damage is found", alive=node)
+        harness.wait_until(lambda: node.metric("gnomon_scrub_damaged_files_total") >= 1,
+                           "and counted", alive=node)
+        self.assertIn(os.path.basename(path), node.log_text())
+        self.expect_end(node)
+        # How far it was is kept; what can't be read of it harms nothing.
+        kept = os.path.join(self.folder, "data/scrubbed")
+        harness.wait_until(lambda: os.path.exists(kept), "it is written down")
+        with open(kept, encoding="ascii") as file:
+            self.assertAlmostEqual(int(file.readline().split()[1]) / 1000, time.time(), delta=600)
+        flip(kept, "begin")
+        node = self.open_node("--storage.scrub_interval=0").wait_ready()
+        with self.assertRaises(AssertionError):
+            node.metric("gnomon_scrub_files_total")
+        self.expect_end(node)
+        node = self.open_node().wait_ready()
+        self.assertIn("file=scrubbed", node.log_text())
+        self.assertLess(node.metric("gnomon_scrub_behind_seconds"), 60)
         self.expect_end(node)
 
     def test_a_damaged_series_segment_refuses_what_it_must(self):

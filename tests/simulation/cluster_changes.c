@@ -214,8 +214,7 @@ void world_begin_change(struct world *world)
 {
     struct node *node = choose(world);
     size_t existing = count_existing(world);
-    if (world->change.kind != CHANGE_NONE || node == NULL || !world_children_are_whole(world) ||
-        !world_is_settled(world))
+    if (world->change.kind != CHANGE_NONE || node == NULL || !world_is_settled(world))
         return;
     world->change = (struct world_change){.looked_ms = world->change.looked_ms,
                                           .is_looking = world->change.is_looking,

@@ -103,7 +103,7 @@ static void flush_restless(struct world *world)
 
 static void come_to_rest(struct world *world)
 {
-    enum { BETWEEN_FLUSHES_MS = 5000, PATIENCE_WITH_ROT_MS = 60000 };
+    enum { BETWEEN_FLUSHES_MS = 5000 };
     if (!world_await(world, is_changed, HEALING_MS))
         world_fail(world, "a change of nodes does not end");
     if (!world_await(world, world_is_settled, HEALING_MS))
@@ -111,8 +111,6 @@ static void come_to_rest(struct world *world)
     for (uint64_t waited_ms = 0; waited_ms < HEALING_MS; waited_ms += BETWEEN_FLUSHES_MS) {
         if (world_await(world, all_rests, BETWEEN_FLUSHES_MS))
             return;
-        if (waited_ms == PATIENCE_WITH_ROT_MS && world->rotting != NULL)
-            world_bring_copies(world);
         if (world->requests_out == 0)
             flush_restless(world);
     }
@@ -222,6 +220,7 @@ void world_check(struct world *world)
     world->is_ending = true;
     world_heal(world);
     world_await_ready(world);
+    world_stick(world);
     world_find_rot(world);
     come_to_rest(world);
     check_nodes(world);

@@ -3,7 +3,7 @@
 #include "cluster_world.h"
 
 /* What a freeze waits for, others may have done with: it is tried once a minute. */
-enum { READY_MS_MAX = 30000, READY_WITH_COPIES_MS_MAX = 90000 };
+enum { READY_MS_MAX = 30000, READY_WITH_ROT_MS_MAX = 90000 };
 
 /* --- Who is ready ---------------------------------------------------------------------------- */
 
@@ -70,13 +70,8 @@ static void fail(struct world *world)
 void world_await_ready(struct world *world)
 {
     uint64_t began_ms = world_now_ms(world);
-    bool is_ready = world_await(world, all_are_ready_that_read, READY_MS_MAX);
-    if (!is_ready && world->rotting != NULL) {
-        world_bring_copies(world);
-        is_ready = world_await(world, all_are_ready_that_read, READY_WITH_COPIES_MS_MAX);
-        began_ms = world_now_ms(world);
-    }
-    if (!is_ready)
+    uint64_t patience_ms = world->rotting == NULL ? READY_MS_MAX : READY_WITH_ROT_MS_MAX;
+    if (!world_await(world, all_are_ready_that_read, patience_ms))
         fail(world);
     uint64_t waited_ms = world_now_ms(world) - began_ms;
     if (waited_ms > world->slowest_ready_ms)

@@ -65,12 +65,6 @@ static bool bring_copy(struct world *world, const struct flipped_bit *flipped)
     return true;
 }
 
-void world_bring_copies(struct world *world)
-{
-    for (size_t i = 0; i < world->flipped_count; i++)
-        world->copies_brought += bring_copy(world, &world->flipped[i]);
-}
-
 bool world_has_rot(struct world *world)
 {
     for (size_t i = 0; i < world->flipped_count; i++)
@@ -139,15 +133,10 @@ static bool nothing_is_out(struct world *world)
 /* A replica that missed much takes over files while they are read. */
 void world_find_rot(struct world *world)
 {
-    /* What a freeze needs may be had from nobody, as others have done with it: all that was asked
-     * of the shard waits then. It is tried once a minute. */
-    enum { TIMES = 2, PATIENCE_MS = 60000, PATIENCE_WITH_COPIES_MS = 90000 };
+    enum { TIMES = 2, PATIENCE_MS = 150000 };
     for (int i = 0; i < TIMES && world->rotting != NULL; i++) {
         world_scrub(world);
-        if (world_await(world, nothing_is_out, PATIENCE_MS))
-            continue;
-        world_bring_copies(world);
-        if (!world_await(world, nothing_is_out, PATIENCE_WITH_COPIES_MS))
+        if (!world_await(world, nothing_is_out, PATIENCE_MS))
             world_fail(world, "files are read without end");
     }
     world->rot_is_over = true;

@@ -344,6 +344,8 @@ static const char *const COUNT_NAMES[] = {
     "damage_read",
     "damage_mended",
     "starts_refused",
+    "stuck_leaders",
+    "states_adopted",
     "redirected",
     "retried",
     "reads",
@@ -359,14 +361,12 @@ _Static_assert(COUNTS == sizeof(struct world_counts) / sizeof(uint64_t), "each h
 struct totals {
     struct world_counts counts;
     uint64_t slowest_ready_ms, slowest_seed;
-    uint64_t copies_brought;
     uint64_t digest;
 };
 
 static void add_world(struct totals *totals, const struct world *world)
 {
     seed_counts_add(&totals->counts, &world->counts, COUNTS);
-    totals->copies_brought += world->copies_brought;
     totals->digest = hash64(&world->digest, sizeof world->digest, totals->digest);
     if (world->slowest_ready_ms <= totals->slowest_ready_ms)
         return;
@@ -440,9 +440,8 @@ int main(int count, char **arguments)
             break;
     }
     bool full = seed_counts_print(&totals.counts, COUNT_NAMES, COUNTS);
-    printf("all nodes ready after %llu ms at most, seed %llu; %llu copies of files brought\n",
-           (unsigned long long)totals.slowest_ready_ms, (unsigned long long)totals.slowest_seed,
-           (unsigned long long)totals.copies_brought);
+    printf("all nodes ready after %llu ms at most, seed %llu\n",
+           (unsigned long long)totals.slowest_ready_ms, (unsigned long long)totals.slowest_seed);
     printf("digest %016llx\n%llu of %llu seeds failed\n", (unsigned long long)totals.digest,
            (unsigned long long)failures, (unsigned long long)seeds);
     return failures > 0 || (seeds >= SEEDS_FOR_ALL && !full);

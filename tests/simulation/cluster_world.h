@@ -11,6 +11,7 @@
  *     cluster_deletions  clients that delete, by matchers
  *     cluster_reads    what must be readable while things go wrong
  *     cluster_rot      bits that flip in stored files, found and mended
+ *     cluster_stuck    a replica that can't go on for one of them
  *     cluster_changes  nodes that join, are wiped, drained, removed
  *     cluster_readiness  when nodes are ready, above all after all of them have crashed at once
  *     cluster_faults   everything else that goes wrong
@@ -143,7 +144,7 @@ struct world_counts {
     uint64_t freezes, merges, flushes, series_forgotten;
     uint64_t deletions, deletions_of_many, deletions_unanswered, samples_deleted, written_again;
     uint64_t bits_flipped, files_scrubbed, damage_found, damage_read, damage_mended;
-    uint64_t starts_refused;
+    uint64_t starts_refused, stuck_leaders, states_adopted;
     uint64_t redirected, retried;
     uint64_t reads, reads_unreadable, reads_confirmed, samples_read, replicas_compared;
 };
@@ -235,7 +236,6 @@ struct world {
     uint64_t digest;
     struct world_counts counts;
     uint64_t slowest_ready_ms; /* of those that were awaited */
-    uint64_t copies_brought;   /* seldom needed */
     char failure[500];
     jmp_buf *on_failure;
 };
@@ -329,11 +329,13 @@ bool world_mend_named(struct world *world, struct node *node, const struct error
 /* A file of that node is rotten still: no other disk may be lost. */
 bool world_has_rot(struct world *world);
 
-/* An operator has copies of all files that are rotten still. */
-void world_bring_copies(struct world *world);
-
 /* Whether a read may fail there. */
 bool node_is_rotting(const struct node *node);
+
+/* --- cluster_stuck.c -------------------------------------------------------------------------- */
+
+/* All is well; then the node whose files rot can't write a freeze, and leads. */
+void world_stick(struct world *world);
 
 /* --- cluster_reads.c -------------------------------------------------------------------------- */
 

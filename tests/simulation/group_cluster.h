@@ -111,7 +111,7 @@ struct cluster_counts {
     uint64_t crashes, messages, lost, duplicated, reordered;
     uint64_t snapshots, installs, replayed, read_back, elections;
     uint64_t member_changes, transfers, duels, slow_followers, rivals, majorities, scripts, cuts;
-    uint64_t prepared, superseded, unprepared, cancelled, frozen_exports;
+    uint64_t prepared, superseded, unprepared, cancelled, frozen_exports, adopted;
 };
 
 struct cluster {

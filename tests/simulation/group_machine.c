@@ -318,6 +318,32 @@ static void machine_leader_stopped(struct state_machine *self, uint64_t term)
     machine->leads = false;
 }
 
+/* --- Going on with the state of another ------------------------------------------------------ */
+
+bool cluster_adopt(struct cluster *cluster, size_t node, size_t from, size_t group_number)
+{
+    struct cluster_machine *machine = &cluster->nodes[node].machines[group_number];
+    struct cluster_machine *other = &cluster->nodes[from].machines[group_number];
+    struct state_machine_position position;
+    struct byte_buffer bytes = {0};
+    struct error error;
+    if (!cluster->nodes[node].alive || !cluster->nodes[from].alive || node == from ||
+        other->applied_index < other->rebuild_index || machine->preparing_index != 0)
+        return false;
+    encode_state(other, true, &bytes, &position);
+    bool adopts =
+        position.applied_index > 0 && group_adopt(machine->group, position.applied_index,
+                                                  bytes.bytes, bytes.size, &error) == ERROR_NONE;
+    byte_buffer_clear(&bytes);
+    if (!adopts)
+        return false;
+    machine->queue_count = 0;
+    machine->preparing_index = position.applied_index;
+    machine->is_prepared = true;
+    cluster->counts.adopted++;
+    return true;
+}
+
 const struct state_machine_operations MACHINE_OPERATIONS = {
     .apply = machine_apply,
     .applied_index = machine_applied_index,

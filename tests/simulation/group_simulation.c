@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "group_cluster.h"
+#include "group_machine.h"
 #include "group_scenarios.h"
 #include "group_scripts.h"
 #include "simulated_seeds.h"
@@ -130,6 +131,18 @@ static void stall_somewhere(struct cluster *cluster)
     cluster->nodes[node].machines[group].stalled = cluster_below(cluster, 3) == 0;
 }
 
+/* The state of whom leads, for one that has not applied so much. Not chosen by the generator: runs
+ * without are to be what they were. */
+static void adopt_somewhere(struct cluster *cluster, const struct options *options)
+{
+    size_t node = cluster->counts.messages % cluster->settings.node_count;
+    size_t group = cluster->counts.proposals % cluster->settings.group_count;
+    size_t leader = cluster_leader(cluster, group);
+    bool is_plain = options->without_rules == 0 && !options->lying && !options->only_duels;
+    if (is_plain && leader != SIZE_MAX)
+        (void)cluster_adopt(cluster, node, leader, group); /* it is not always possible */
+}
+
 /* Voters must not fall below two, or one crash too many would be ours. */
 static void change_members(struct cluster *cluster)
 {
@@ -189,6 +202,7 @@ static void step(struct cluster *cluster, const struct options *options)
         scenario_slow_follower(cluster);
     else if (choice < 94 && cluster->settings.node_count > 2 && !options->only_duels)
         scenario_rivals(cluster);
+    adopt_somewhere(cluster, options);
     /* Mostly moments, now and then long enough for elections. */
     cluster_run_for(cluster, cluster_below(cluster, 6) == 0 ? cluster_below(cluster, 4000)
                                                             : cluster_below(cluster, 100));
@@ -295,7 +309,7 @@ static const char *const COUNT_NAMES[COUNTS] = {
     "duplicated", "delayed",        "snapshots", "installs", "replayed",       "read_back",
     "elections",  "member_changes", "transfers", "duels",    "slow_followers", "rivals",
     "majorities", "scripts",        "cuts",      "prepared", "superseded",     "unprepared",
-    "cancelled",  "frozen_exports",
+    "cancelled",  "frozen_exports", "adopted",
 };
 
 /* Over many seeds of all sizes every kind of thing must have happened. */

@@ -540,6 +540,15 @@ static void shards_are_split(struct world *world)
     cluster_state_shards(meta_state(world->nodes[0].meta), &count);
     if (count != 12)
         world_fail(world, "%zu shards", count);
+    /* A founder that is down would have a vote and nothing else. */
+    struct node *down = world_any(world);
+    node_crash(down);
+    world_run_ms(world, 8000);
+    command = (struct meta_command){.kind = META_SPLIT_SHARD, .shard_id = 0};
+    expect_refusal(world_any(world), &command, ERROR_CONFLICT);
+    node_start(down);
+    world_require(world, all_is_settled, LONG_MS, "all is as desired");
+    require_command(world_any(world), &command);
     check_all(world);
 }
 

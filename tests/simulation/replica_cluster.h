@@ -63,7 +63,7 @@ struct replica_counts {
     uint64_t read_back, checks;
     uint64_t rotten, scrubbed, damaged, repaired;
     uint64_t ranges_served, ranges_refused, ranges_failed, files_resumed, throttled_ms;
-    uint64_t raised;
+    uint64_t raised, adopted;
 };
 
 struct replica_cluster {
@@ -81,6 +81,7 @@ struct replica_cluster {
     bool faulty_files;       /* the double errs now and then */
     struct offered_series series[REPLICA_SERIES];
     uint64_t moment; /* of attempts */
+    uint32_t others; /* series written that nobody looks at */
     bool scrubbing;
     size_t writes_in_flight;
     size_t requests_in_flight;
@@ -118,6 +119,10 @@ extern const struct file_fetcher_operations DOUBLE_FETCHER;
 
 void cluster_write(struct replica_cluster *cluster, struct cluster_node *node);
 
+/* A sample each of so many series that nobody has written before, and nobody looks at. */
+void cluster_write_others(struct replica_cluster *cluster, struct cluster_node *node,
+                          uint32_t count);
+
 /* --- replica_check.c ------------------------------------------------------------------------ */
 
 /* Everything that was acknowledged, and nothing that was not written; a hash of all of it. */
@@ -125,5 +130,10 @@ uint64_t cluster_check_samples(struct replica_cluster *cluster, struct cluster_n
 
 /* All faults end; every replica comes to the same samples and the same files. */
 void cluster_heal_and_check(struct replica_cluster *cluster);
+
+/* --- replica_stuck.c ------------------------------------------------------------------------ */
+
+/* All is well; then a freeze of one node finds a file rotten that all others have done with. */
+void cluster_stick(struct replica_cluster *cluster);
 
 #endif

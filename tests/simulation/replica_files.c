@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "replica_cluster.h"
 
@@ -19,12 +20,31 @@ static void end(struct copying *copying, const struct error *error)
     fetch->done(fetch, error);
 }
 
+/* No file, but fetched like one. */
+static enum error_code read_state(struct cluster_node *from, const struct shard_file *wanted,
+                                  uint8_t **bytes_out, uint64_t *size_out, struct error *error)
+{
+    struct byte_buffer manifest = {0};
+    enum error_code code =
+        shard_offer_state(replica_shard(from->replica), wanted->index, &manifest, error);
+    if (code == ERROR_NONE) {
+        *size_out = manifest.size;
+        *bytes_out = malloc(manifest.size + 1);
+        assert(*bytes_out != NULL);
+        memcpy(*bytes_out, manifest.bytes, manifest.size);
+    }
+    byte_buffer_clear(&manifest);
+    return code;
+}
+
 static enum error_code read_all(struct cluster_node *from, const struct shard_file *wanted,
                                 uint8_t **bytes_out, uint64_t *size_out, struct error *error)
 {
     char path[DISK_PATH_MAX + 1];
     struct disk *disk = &from->disk.base;
     struct file *file = NULL;
+    if (wanted->kind == SHARD_FILE_STATE)
+        return read_state(from, wanted, bytes_out, size_out, error);
     shard_file_path(replica_shard(from->replica), wanted, path);
     enum error_code code = disk_open(disk, path, DISK_OPEN_READ, &file, error);
     if (code == ERROR_NONE)

@@ -248,6 +248,7 @@ static void count_life(struct cluster_node *node)
     shard_read_statistics(replica_shard(node->replica), &shard);
     counts->prepared += group.snapshots_prepared;
     counts->installs += group.snapshots_installed;
+    counts->adopted += group.snapshots_adopted;
     counts->read_back += group.entries_read_back;
     counts->files_fetched += progress.files_fetched_total;
     counts->files_rejected += progress.files_rejected_total;

@@ -477,6 +477,7 @@ static const char *const COUNT_NAMES[] = {
     "files_resumed",
     "throttled_ms",
     "raised",
+    "adopted",
 };
 enum { COUNTS = sizeof COUNT_NAMES / sizeof COUNT_NAMES[0] };
 _Static_assert(COUNTS == sizeof(struct replica_counts) / sizeof(uint64_t), "each has a name");
@@ -497,6 +498,8 @@ static bool run_seed(uint64_t seed, const struct options *options, struct replic
     for (uint64_t i = 0; i < options->steps; i++)
         step(cluster);
     cluster_heal_and_check(cluster);
+    if (seed % 5 == 0)
+        cluster_stick(cluster);
     seed_counts_add(sum, &cluster->counts, COUNTS);
     cluster_destroy(cluster);
     return true;

@@ -67,6 +67,52 @@ static uint64_t name_series(struct simulated_write *write, unsigned series, unsi
     return SHARD_SERIES_NEW | shard_write->new_series_count++;
 }
 
+struct other_write {
+    struct replica_write write; /* first */
+    struct replica_cluster *cluster;
+    struct arena *arena;
+};
+
+static void on_other_written(struct replica_write *base)
+{
+    struct other_write *write = (struct other_write *)base;
+    struct replica_cluster *cluster = write->cluster;
+    cluster->writes_in_flight--;
+    if (base->error.code != ERROR_NONE)
+        cluster_fail(cluster, "a write fails although all is well: %s", base->error.message);
+    for (size_t i = 0; i < SHARD_REFUSAL_REASONS; i++)
+        if (base->write.refused_counts[i] > 0)
+            cluster_fail(cluster, "a sample is refused although all is well: %zu", i);
+    arena_destroy(write->arena);
+    free(write);
+}
+
+void cluster_write_others(struct replica_cluster *cluster, struct cluster_node *node,
+                          uint32_t count)
+{
+    struct other_write *request = calloc(1, sizeof *request);
+    struct arena *arena = arena_create(0);
+    assert(request != NULL && arena != NULL);
+    request->cluster = cluster;
+    request->arena = arena;
+    struct shard_write *write = &request->write.write;
+    simulated_write_init(write, arena, count);
+    int64_t now_ms = clock_now_ms(cluster->world->base.clock);
+    for (uint32_t i = 0; i < count; i++) {
+        struct label labels[] = {
+            {LABEL_METRIC_NAME, arena_format(arena, "other_%u", cluster->others++)},
+            {TEXT("job"), TEXT("others")},
+        };
+        write->new_series[write->new_series_count++] = (struct shard_new_series){
+            .labels = labels_build(arena, labels, 2), .slot = 1, .id = SHARD_ID_UNKNOWN};
+        simulated_write_add(write, SHARD_SERIES_NEW | i, 0, now_ms, i);
+    }
+    request->write.origin = node->environment.scheduler;
+    request->write.done = on_other_written;
+    cluster->writes_in_flight++;
+    replica_write(node->replica, &request->write);
+}
+
 void cluster_write(struct replica_cluster *cluster, struct cluster_node *node)
 {
     struct simulated_write *request = calloc(1, sizeof *request);

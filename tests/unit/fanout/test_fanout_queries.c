@@ -404,6 +404,97 @@ static void a_silent_node_is_evaluated_elsewhere(void **state)
     node_unblock(node_of(2));
 }
 
+static _Atomic int64_t charged_bytes;
+
+static bool charge(struct arena_account *self, size_t size_bytes)
+{
+    (void)self;
+    charged_bytes += (int64_t)size_bytes;
+    return true;
+}
+
+static void release(struct arena_account *self, size_t size_bytes)
+{
+    (void)self;
+    charged_bytes -= (int64_t)size_bytes;
+}
+
+static struct arena_account account = {.charge = charge, .release = release};
+
+static void set_account(void *argument)
+{
+    fanout_set_memory(node_of(3)->fanout, argument);
+}
+
+static void *ask_in_thread(void *argument)
+{
+    struct fanout_distributor distributor;
+    struct fanout *fanout = node_of(1)->fanout;
+    struct promql_distributor *base =
+        fanout_distributor_init(&distributor, fanout, FANOUT_READ_DEFAULT, NULL, NULL);
+    struct asked asked =
+        ask("rate(load[5m])", true, fanout_source(fanout, FANOUT_READ_DEFAULT), base);
+    *(enum error_code *)argument = asked.code;
+    promql_execution_destroy(asked.execution);
+    return NULL;
+}
+
+/* Of node 3, which leads shard 2. */
+static bool is_not_read(int reads_before)
+{
+    return replica_of(3, 2)->reads == reads_before;
+}
+
+static bool is_held(int unused)
+{
+    bool held = false;
+    (void)unused;
+    for (uint32_t shard = 0; shard < SHARDS; shard++)
+        held |= replica_of(3, shard)->held > 0;
+    return held;
+}
+
+static bool is_serving(int unused)
+{
+    struct fanout_statistics statistics;
+    (void)unused;
+    fanout_statistics(node_of(3)->fanout, &statistics);
+    return statistics.serving > 0;
+}
+
+static void wait_while(bool (*is_so)(int argument), int argument)
+{
+    for (int waited_ms = 0; is_so(argument); waited_ms++) {
+        assert_true(waited_ms < 10000);
+        usleep(1000);
+    }
+}
+
+/* Node 3 evaluates, and can't send: what waits is charged, and given back in the end. */
+static void answers_that_wait_to_be_sent_are_paid_for(void **state)
+{
+    pthread_t thread;
+    enum error_code code;
+    (void)state;
+    loop_call(node_of(3)->loop, set_account, &account);
+    int reads_before = replica_of(3, 2)->reads;
+    replica_of(3, 2)->is_stalled = true;
+    assert_int_equal(pthread_create(&thread, NULL, ask_in_thread, &code), 0);
+    wait_while(is_not_read, reads_before);
+    node_block(node_of(3));
+    replica_of(3, 2)->is_stalled = false;
+    wait_while(is_held, 0);
+    usleep(100 * 1000); /* what was allocated for the work is gone, the loop stands */
+    int64_t waiting_bytes = charged_bytes;
+    pthread_join(thread, NULL);
+    node_unblock(node_of(3));
+    assert_int_equal(code, ERROR_NONE);
+    assert_true(waiting_bytes > 1000);
+    wait_while(is_serving, 0);
+    assert_int_equal(charged_bytes, 0);
+    loop_call(node_of(3)->loop, set_account, NULL);
+}
+
 static void a_shard_that_is_missing_is_the_error_of_the_query(void **state)
 {
     (void)state;
@@ -460,6 +551,7 @@ int main(void)
         cmocka_unit_test_setup(a_group_falls_apart_when_a_node_lacks_a_shard, settle),
         cmocka_unit_test_setup(a_shard_that_is_missing_is_the_error_of_the_query, settle),
         cmocka_unit_test_setup(a_silent_node_is_evaluated_elsewhere, settle),
+        cmocka_unit_test_setup(answers_that_wait_to_be_sent_are_paid_for, settle),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -352,6 +352,123 @@ static void a_slow_state_machine_keeps_its_payloads(void **state)
     cluster_destroy(cluster);
 }
 
+/* --- Going on with the state of another ------------------------------------------------------ */
+
+static struct cluster *three_nodes(uint64_t seed, uint64_t snapshot_log_bytes)
+{
+    struct cluster_settings settings = {
+        .seed = seed,
+        .node_count = 3,
+        .group_count = 1,
+        .founder_count = 3,
+        .snapshot_log_bytes = snapshot_log_bytes,
+    };
+    struct cluster *cluster = cluster_create(&settings);
+    for (size_t i = 0; i < 3; i++)
+        cluster_start(cluster, i);
+    assert_true(cluster_await_leader(cluster, 0, 20000));
+    return cluster;
+}
+
+static void propose_to(struct cluster *cluster, size_t node, size_t count, size_t payload_bytes)
+{
+    for (size_t i = 0; i < count; i++)
+        while (cluster_propose(cluster, node, 0, payload_bytes) == ERROR_LIMIT)
+            cluster_run_for(cluster, 10);
+    cluster_run_for(cluster, 1000);
+}
+
+/* Log, vote and acknowledgements stay; what follows the state is applied, once. */
+static void a_machine_that_is_stuck_goes_on_with_the_state_of_another(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 70; seed < 76; seed++) {
+        struct cluster *cluster = three_nodes(seed, 5000);
+        size_t leader = cluster_leader(cluster, 0), stuck = (leader + 1) % 3;
+        struct cluster_machine *machine = &cluster->nodes[stuck].machines[0];
+        propose_to(cluster, leader, 10, 500);
+        assert_false(cluster_adopt(cluster, stuck, leader, 0)); /* it is as far by itself */
+        machine->stalled = true;
+        propose_to(cluster, leader, 20, 500);
+        assert_false(cluster_adopt(cluster, leader, stuck, 0)); /* who leads, does not */
+        assert_int_equal(machine->values.count, 10);
+        struct group_status before, after;
+        group_status(machine->group, &before);
+        uint64_t restores = machine->restores;
+        assert_true(cluster_adopt(cluster, stuck, leader, 0));
+        assert_int_equal(machine->restores, restores); /* not before it is durable */
+        assert_false(cluster_adopt(cluster, stuck, leader, 0));
+        propose_to(cluster, leader, 10, 500);
+        assert_int_equal(machine->restores, restores + 1);
+        assert_int_equal(machine->values.count, 30);
+        machine->stalled = false;
+        propose_to(cluster, leader, 10, 500);
+        assert_int_equal(machine->values.count, 50);
+        group_status(machine->group, &after);
+        assert_int_equal(after.term, before.term);
+        assert_true(after.frozen_index > before.frozen_index);
+        if (seed % 2 == 0) {
+            cluster_crash(cluster, stuck);
+            cluster_start(cluster, stuck);
+        }
+        cluster_heal_and_check(cluster);
+        cluster_destroy(cluster);
+    }
+}
+
+/* What is replayed after a start may be what the machine can't do. */
+static void a_replay_that_is_stuck_is_left_for_the_state_of_another(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 80; seed < 84; seed++) {
+        struct cluster *cluster = three_nodes(seed, 5000);
+        size_t leader = cluster_leader(cluster, 0), stuck = (leader + 1) % 3;
+        struct cluster_machine *machine = &cluster->nodes[stuck].machines[0];
+        propose_to(cluster, leader, 3000, 8);
+        cluster_crash(cluster, stuck);
+        cluster_start(cluster, stuck);
+        machine->stalled = true;
+        cluster_run_for(cluster, 500); /* it hears the leader, and is not through */
+        struct group_status status;
+        group_status(machine->group, &status);
+        assert_true(status.replaying);
+        assert_true(cluster_adopt(cluster, stuck, leader, 0));
+        group_status(machine->group, &status);
+        assert_false(status.replaying);
+        machine->stalled = false;
+        propose_to(cluster, leader, 5, 500);
+        assert_int_equal(machine->values.count, 3005);
+        cluster_heal_and_check(cluster);
+        cluster_destroy(cluster);
+    }
+}
+
+/* Killed between the order and its end, it is what it was or what it is to be. */
+static void a_crash_in_an_adoption_leaves_the_one_state_or_the_other(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 90; seed < 110; seed++) {
+        struct cluster *cluster = three_nodes(seed, 5000);
+        size_t leader = cluster_leader(cluster, 0), stuck = (leader + 1) % 3;
+        struct cluster_machine *machine = &cluster->nodes[stuck].machines[0];
+        propose_to(cluster, leader, 10, 500);
+        machine->stalled = true;
+        propose_to(cluster, leader, 30, 500);
+        assert_true(cluster_adopt(cluster, stuck, leader, 0));
+        cluster_run_for(cluster, seed % 7);
+        if (seed % 2 == 0)
+            cluster_stop(cluster, stuck);
+        else
+            cluster_crash(cluster, stuck);
+        propose_to(cluster, leader, 5, 500);
+        cluster_start(cluster, stuck);
+        machine->stalled = false;
+        cluster_heal_and_check(cluster);
+        assert_true(machine->values.count >= 45);
+        cluster_destroy(cluster);
+    }
+}
+
 /* --- Closing ------------------------------------------------------------------------------- */
 
 static void closing_answers_every_request_first(void **state)
@@ -628,6 +745,132 @@ static void a_group_that_begins_with_a_state_goes_on_behind_its_index(void **sta
     cluster_destroy(cluster);
 }
 
+/* As a shard that was split off: its beginning is no entry of the log, but a state. */
+static enum error_code begun_offer(struct state_machine *self, struct byte_buffer *bytes,
+                                   struct state_machine_position *position_out, struct error *error)
+{
+    (void)self, (void)error;
+    byte_buffer_append(bytes, "begun", 5);
+    *position_out = (struct state_machine_position){.applied_index = 500, .frozen_index = 500};
+    return ERROR_NONE;
+}
+
+enum { BEGUN_GROUP = 2, BEGUN_NODES = 3 };
+
+struct begun {
+    struct cluster *cluster;
+    struct begun_machine machines[BEGUN_NODES];
+    struct group *groups[BEGUN_NODES]; /* NULL: not made */
+};
+
+/* With the state, or without anything, as after a split that it missed. */
+static void begin_on(struct begun *begun, size_t node, bool has_state)
+{
+    static const struct state_machine_operations OPERATIONS = {
+        .apply = begun_apply,
+        .applied_index = begun_applied_index,
+        .snapshot = begun_snapshot,
+        .snapshot_for_peer = begun_offer,
+        .snapshot_stored = begun_stored,
+        .restore = begun_restore,
+        .leader_started = begun_lead,
+        .leader_stopped = begun_follow,
+    };
+    struct consensus_member founders[BEGUN_NODES];
+    for (size_t i = 0; i < BEGUN_NODES; i++) {
+        founders[i] = (struct consensus_member){.node_id = i + 1, .role = CONSENSUS_ROLE_VOTER};
+        snprintf(founders[i].address, sizeof founders[i].address, "node-%zu", i + 1);
+    }
+    struct group_options options = {.group_id = BEGUN_GROUP};
+    struct error error;
+    if (has_state) {
+        options.founders = founders;
+        options.founder_count = BEGUN_NODES;
+        options.origin_index = 500;
+        options.origin_state = (const uint8_t *)"begun";
+        options.origin_bytes = 5;
+    }
+    begun->machines[node] = (struct begun_machine){.base.operations = &OPERATIONS};
+    assert_int_equal(group_create(begun->cluster->nodes[node].host, &options,
+                                  &begun->machines[node].base, &begun->groups[node], &error),
+                     ERROR_NONE);
+    /* Where the checker of votes looks. */
+    begun->cluster->nodes[node].machines[BEGUN_GROUP - 1].group = begun->groups[node];
+    assert_int_equal(group_start(begun->groups[node], &error), ERROR_NONE);
+}
+
+/* The one that leads; SIZE_MAX: none. */
+static size_t begun_leader(const struct begun *begun)
+{
+    for (size_t i = 0; i < BEGUN_NODES; i++)
+        if (begun->groups[i] != NULL && begun->machines[i].leads)
+            return i;
+    return SIZE_MAX;
+}
+
+static void cut_off(struct begun *begun, size_t node, bool cut)
+{
+    for (size_t i = 0; i < BEGUN_NODES; i++)
+        begun->cluster->cut[node][i] = begun->cluster->cut[i][node] = cut;
+}
+
+static struct group_peer begun_peer(const struct begun *begun, size_t leader, size_t node)
+{
+    struct group_peer peers[CONSENSUS_MEMBERS_MAX];
+    size_t count = group_peers(begun->groups[leader], peers);
+    for (size_t i = 0; i < count; i++)
+        if (peers[i].node_id == node + 1)
+            return peers[i];
+    fail_msg("no such member");
+    return peers[0];
+}
+
+/* Until its leader has installed it, one node more that is away leaves no leader; and that it lacks
+ * the state is what tells. */
+static void a_founder_without_the_state_has_a_vote_and_is_no_copy(void **state)
+{
+    (void)state;
+    struct cluster_settings settings = {
+        .seed = 54, .node_count = BEGUN_NODES, .group_count = 1, .founder_count = BEGUN_NODES};
+    struct begun begun = {.cluster = cluster_create(&settings)};
+    for (size_t i = 0; i < BEGUN_NODES; i++)
+        cluster_start(begun.cluster, i);
+    begin_on(&begun, 0, true);
+    begin_on(&begun, 1, true);
+    cluster_run_for(begun.cluster, 10000);
+    size_t leader = begun_leader(&begun);
+    assert_true(leader < 2);
+    struct group_peer peer = begun_peer(&begun, leader, 2);
+    assert_int_equal(peer.role, CONSENSUS_ROLE_VOTER);
+    assert_true(peer.lacks_state);
+    assert_false(begun_peer(&begun, leader, 1 - leader).lacks_state);
+    assert_false(begun_peer(&begun, leader, leader).lacks_state);
+
+    cut_off(&begun, 1 - leader, true);
+    cluster_run_for(begun.cluster, 10000);
+    assert_int_equal(begun_leader(&begun), SIZE_MAX);
+    cut_off(&begun, 1 - leader, false);
+    cluster_run_for(begun.cluster, 10000);
+    leader = begun_leader(&begun);
+    assert_true(leader < 2);
+
+    begin_on(&begun, 2, false);
+    cluster_run_for(begun.cluster, 5000);
+    assert_string_equal(begun.machines[2].state, "begun");
+    leader = begun_leader(&begun);
+    for (size_t i = 0; i < BEGUN_NODES; i++)
+        assert_false(begun_peer(&begun, leader, i).lacks_state);
+    cut_off(&begun, leader, true);
+    cluster_run_for(begun.cluster, 20000);
+    assert_true(begun_leader(&begun) != SIZE_MAX && begun_leader(&begun) != leader);
+    for (size_t i = 0; i < BEGUN_NODES; i++)
+        group_close(begun.groups[i], begun_closed, &begun.machines[i]);
+    cluster_run_for(begun.cluster, 1000);
+    for (size_t i = 0; i < BEGUN_NODES; i++)
+        assert_true(begun.machines[i].closed);
+    cluster_destroy(begun.cluster);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -643,6 +886,9 @@ int main(void)
         cmocka_unit_test(a_group_can_end_while_it_is_replayed),
         cmocka_unit_test(a_state_frozen_beyond_the_snapshot_is_not_applied_twice),
         cmocka_unit_test(a_slow_state_machine_keeps_its_payloads),
+        cmocka_unit_test(a_machine_that_is_stuck_goes_on_with_the_state_of_another),
+        cmocka_unit_test(a_replay_that_is_stuck_is_left_for_the_state_of_another),
+        cmocka_unit_test(a_crash_in_an_adoption_leaves_the_one_state_or_the_other),
         cmocka_unit_test(closing_answers_every_request_first),
         cmocka_unit_test(a_group_that_closes_ends_when_the_journal_is_lost),
         cmocka_unit_test(a_group_that_was_never_started_closes),
@@ -650,6 +896,7 @@ int main(void)
         cmocka_unit_test(messages_that_make_no_sense_are_dropped),
         cmocka_unit_test(founders_that_make_no_sense_are_refused),
         cmocka_unit_test(a_group_that_begins_with_a_state_goes_on_behind_its_index),
+        cmocka_unit_test(a_founder_without_the_state_has_a_vote_and_is_no_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -249,9 +249,9 @@ static void remember_sight(struct model *model)
     model->old_sight.observation.shards = model->old_sight.shards;
 }
 
-/* Left, dead for too long, or one too many and dead: it need not wait. */
+/* Left, or dead for too long: it need not wait. */
 static bool goes_anyway(const struct model *model, const struct model_sight *sight,
-                        const struct cluster_shard *shard, uint64_t node_id)
+                        uint64_t node_id)
 {
     const struct cluster_node *node = cluster_state_find_node(model->state, node_id);
     if (node->state == CLUSTER_NODE_LEFT)
@@ -259,9 +259,8 @@ static bool goes_anyway(const struct model *model, const struct model_sight *sig
     for (size_t i = 0; i < sight->observation.node_count; i++) {
         const struct placement_node_view *view = &sight->nodes[i];
         if (view->node_id == node_id && !view->alive)
-            return shard->replicas.count > cluster_state_facts(model->state)->replication ||
-                   sight->observation.now_ms - view->dead_since_ms >=
-                       model->limits.replace_after_ms;
+            return sight->observation.now_ms - view->dead_since_ms >=
+                   model->limits.replace_after_ms;
     }
     return false;
 }
@@ -295,12 +294,13 @@ static uint32_t count_made(const struct model *model, const struct model_sight *
                               view->members[k].role == PLACEMENT_VOTER);
         for (size_t k = 0; k < sight->observation.node_count; k++)
             alive = alive || (sight->nodes[k].node_id == node_id && sight->nodes[k].alive);
-        made += alive && !votes && !goes_anyway(model, sight, shard, node_id);
+        made += alive && !votes && !goes_anyway(model, sight, node_id);
     }
     return made;
 }
 
-/* One replica of a shard changes at a time, and one that could stay only when all are healthy. */
+/* One replica of a shard changes at a time, and one that could stay only when all others are
+ * healthy. */
 static void check_assign(const struct model *model, const struct model_sight *sight,
                          const struct cluster_assign *assign)
 {
@@ -309,11 +309,12 @@ static void check_assign(const struct model *model, const struct model_sight *si
     bool anyway = true;
     for (uint32_t i = 0; i < shard->replicas.count; i++) {
         uint64_t node_id = shard->replicas.node_ids[i];
-        ill += !was_healthy(model, sight, assign->shard_id, node_id);
-        if (cluster_replicas_has(&assign->replicas, node_id))
+        if (cluster_replicas_has(&assign->replicas, node_id)) {
+            ill += !was_healthy(model, sight, assign->shard_id, node_id);
             continue;
+        }
         gone++;
-        anyway = goes_anyway(model, sight, shard, node_id);
+        anyway = goes_anyway(model, sight, node_id);
     }
     for (uint32_t i = 0; i < assign->replicas.count; i++)
         come += !cluster_replicas_has(&shard->replicas, assign->replicas.node_ids[i]);

@@ -126,6 +126,31 @@ static void one_node_keeps_all_alone(void **state)
     arena_destroy(arena);
 }
 
+/* What was founded without a cluster, and split in another. */
+static void slots_that_are_given_are_kept(void **state)
+{
+    (void)state;
+    static uint16_t slots[SLOT_COUNT];
+    struct cluster_founder peers[PEERS];
+    struct arena *arena = arena_create(0);
+    struct cluster_entry entry;
+    struct error error;
+    struct byte_buffer bytes = {0};
+    struct formation_options options = OPTIONS;
+    options.shard_count = 3;
+    options.slots = slots;
+    slots[17] = 2;
+    make_peers(peers);
+    assert_int_equal(formation_found(peers, PEERS, &options, arena, &entry, &error), ERROR_NONE);
+    assert_memory_equal(entry.found.slots, slots, sizeof slots);
+    assert_int_equal(cluster_entry_encode(&entry, &bytes, &error), ERROR_INVALID); /* 1 has none */
+    slots[4000] = 1;
+    assert_int_equal(formation_found(peers, PEERS, &options, arena, &entry, &error), ERROR_NONE);
+    assert_int_equal(cluster_entry_encode(&entry, &bytes, &error), ERROR_NONE);
+    byte_buffer_clear(&bytes);
+    arena_destroy(arena);
+}
+
 static void what_cannot_be_founded_is_refused(void **state)
 {
     (void)state;
@@ -160,6 +185,7 @@ int main(void)
         cmocka_unit_test(another_directory_is_another_cluster),
         cmocka_unit_test(replicas_are_spread_over_zones_and_nodes),
         cmocka_unit_test(one_node_keeps_all_alone),
+        cmocka_unit_test(slots_that_are_given_are_kept),
         cmocka_unit_test(what_cannot_be_founded_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

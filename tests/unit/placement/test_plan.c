@@ -302,6 +302,59 @@ static void the_replicas_of_a_parent_stay_until_its_child_is_led(void **state)
     model_destroy(model);
 }
 
+/* A member of the shard that does not lead, nor is `but`. */
+static struct placement_member *other_member(struct model *model, uint64_t but)
+{
+    struct placement_shard_view *view = &model->groups[0].view;
+    for (size_t i = 0; i < view->member_count; i++)
+        if (view->members[i].node_id != view->leader && view->members[i].node_id != but)
+            return &view->members[i];
+    fail_msg("no other member");
+    return NULL;
+}
+
+/* A founder that was down when the shard was split off: it has a vote and is alive, and the shard
+ * is so small that it lacks less than others lag. */
+static void nothing_whole_goes_while_a_voter_lacks_the_state(void **state)
+{
+    (void)state;
+    struct model *model = settled_model(4, 1, 1, 3);
+    model->groups[0].view.size_bytes = 100;
+    struct placement_member *lacks = other_member(model, 0);
+    uint64_t drained = other_member(model, lacks->node_id)->node_id;
+    assert_int_equal(model_set_state(model, drained, CLUSTER_NODE_DRAINING), CLUSTER_ACCEPTED);
+    for (int i = 0; i < 20; i++) {
+        lacks->bytes_behind = 2 * (uint64_t)PLACEMENT_BYTES_LACKING;
+        model_tick(model);
+    }
+    assert_int_equal(model->assigns, 0);
+    lacks->bytes_behind = 0;
+    assert_true(model_settle(model, TICKS_MAX));
+    assert_int_equal(model->assigns, 1);
+    model_destroy(model);
+}
+
+/* A node that has just died comes back with what it has, which may be needed. */
+static void a_superfluous_copy_that_died_stays_while_another_lacks_the_state(void **state)
+{
+    (void)state;
+    struct model *model = settled_model(3, 1, 1, 3);
+    struct cluster_entry entry = {.kind = CLUSTER_SET_REPLICATION, .set_replication = {2}};
+    struct placement_member *lacks = other_member(model, 0);
+    model_kill(model, other_member(model, lacks->node_id)->node_id);
+    assert_int_equal(model_apply(model, &entry), CLUSTER_ACCEPTED);
+    for (int i = 0; i < 20; i++) {
+        lacks->bytes_behind = 2 * (uint64_t)PLACEMENT_BYTES_LACKING;
+        model_tick(model);
+    }
+    assert_int_equal(model->assigns, 0);
+    lacks->bytes_behind = 0;
+    model_tick(model);
+    model_tick(model);
+    assert_int_equal(model->assigns, 1);
+    model_destroy(model);
+}
+
 static void a_shard_of_one_slot_is_not_split(void **state)
 {
     (void)state;
@@ -335,6 +388,8 @@ int main(void)
         cmocka_unit_test(few_shards_move_at_a_time),
         cmocka_unit_test(a_split_shard_moves_like_any_other),
         cmocka_unit_test(the_replicas_of_a_parent_stay_until_its_child_is_led),
+        cmocka_unit_test(nothing_whole_goes_while_a_voter_lacks_the_state),
+        cmocka_unit_test(a_superfluous_copy_that_died_stays_while_another_lacks_the_state),
         cmocka_unit_test(a_shard_of_one_slot_is_not_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,53 @@ static void a_healthy_voter_stays_until_all_desired_are_healthy(void **state)
     model_destroy(model);
 }
 
+/* However small the shard is. */
+static void a_vote_without_the_state_is_not_settled(void **state)
+{
+    (void)state;
+    struct model *model = one_shard();
+    struct placement_shard_view *view = &model->groups[0].view;
+    view->leader = 2;
+    view->size_bytes = 100;
+    for (uint64_t id = 2; id <= 4; id++)
+        add_member(model, id, VOTER, 0);
+    look(model);
+    assert_true(placement_is_settled(model->state, &model->sight.observation, 0));
+    view->members[1].bytes_behind = PLACEMENT_BYTES_LACKING;
+    look(model);
+    assert_false(placement_is_settled(model->state, &model->sight.observation, 0));
+    struct placement_progress progress =
+        placement_progress(model->state, &model->sight.observation, &model->limits);
+    assert_int_equal(progress.done, 2);
+    model_destroy(model);
+}
+
+/* It was to go when all were healthy, and one of them is not any more. */
+static void a_copy_that_has_caught_up_stays_beside_desired_ones_that_have_not(void **state)
+{
+    (void)state;
+    struct model *model = one_shard();
+    struct placement_shard_view *view = &model->groups[0].view;
+    view->leader = 2;
+    add_member(model, 1, STANDBY, 0);
+    for (uint64_t id = 2; id <= 4; id++)
+        add_member(model, id, VOTER, 0);
+    view->members[3].bytes_behind = PLACEMENT_BYTES_LACKING;
+    assert_step(model, PLACEMENT_STEP_NONE, 0);
+    view->members[3].bytes_behind = 0;
+    model_kill(model, 4);
+    assert_step(model, PLACEMENT_STEP_NONE, 0);
+    model_start(model, 4);
+    assert_step(model, PLACEMENT_STEP_REMOVE, 1);
+    view->members[3].bytes_behind = LAGS;
+    view->members[0].bytes_behind = LAGS; /* it is no better */
+    assert_step(model, PLACEMENT_STEP_REMOVE, 1);
+    view->members[0].bytes_behind = 0;
+    model_kill(model, 1);
+    assert_step(model, PLACEMENT_STEP_REMOVE, 1);
+    model_destroy(model);
+}
+
 static void a_dead_voter_goes_before_a_healthy_one_but_not_before_its_substitute(void **state)
 {
     (void)state;
@@ -187,6 +234,8 @@ int main(void)
         cmocka_unit_test(a_swap_adds_first_and_hands_the_lead_over),
         cmocka_unit_test(the_lead_is_not_given_to_a_slow_disk_if_it_can_be_helped),
         cmocka_unit_test(a_healthy_voter_stays_until_all_desired_are_healthy),
+        cmocka_unit_test(a_vote_without_the_state_is_not_settled),
+        cmocka_unit_test(a_copy_that_has_caught_up_stays_beside_desired_ones_that_have_not),
         cmocka_unit_test(a_dead_voter_goes_before_a_healthy_one_but_not_before_its_substitute),
         cmocka_unit_test(without_a_leader_or_a_majority_nothing_is_done),
         cmocka_unit_test(a_dead_node_is_not_begun_with),

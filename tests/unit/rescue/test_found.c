@@ -86,6 +86,19 @@ static void another_content_of_the_same_file_is_a_difference(void **state)
            "\"differences\":[{\"what\":\"part 5-0\",\"nodes\":[\"node 1\",\"node 2\"]}]");
 }
 
+/* The log does not have their checksums: they are told by who could read them. */
+static void segments_are_compared_where_both_were_read(void **state)
+{
+    (void)state;
+    struct rescue_file files[3];
+    memcpy(files, FILES, sizeof files);
+    files[0].content_checksum.high = 7;
+    const struct rescue_finding findings[] = {finding_of(1, FILES, 3), finding_of(2, files, 3)};
+    expect(findings, RESCUE_UNSOUND, "{\"what\":\"series segment 3-0\"");
+    files[0].content_checksum = (struct hash128){0, 0}; /* an older node */
+    expect(findings, RESCUE_SOUND, "\"differences\":[],");
+}
+
 /* One has merged already, the other has not: that is no difference. */
 static void files_that_only_one_has_are_compared_by_their_freeze_only(void **state)
 {
@@ -112,6 +125,7 @@ int main(void)
         cmocka_unit_test(equal_replicas_are_sound),
         cmocka_unit_test(a_damaged_file_is_named),
         cmocka_unit_test(another_content_of_the_same_file_is_a_difference),
+        cmocka_unit_test(segments_are_compared_where_both_were_read),
         cmocka_unit_test(files_that_only_one_has_are_compared_by_their_freeze_only),
         cmocka_unit_test(a_node_that_does_not_answer_is_not_sound),
     };

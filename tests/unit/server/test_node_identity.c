@@ -11,7 +11,6 @@
 #include "node_identity.h"
 #include "scratch_directory.h"
 #include "stored_file.h"
-#include "topology.h"
 
 static struct scratch_directory folder;
 
@@ -116,22 +115,6 @@ static void test_a_state_is_remembered_and_damage_forgets_it(void **unused)
     cluster_state_destroy(state);
 }
 
-static void test_a_topology_is_fixed_by_the_first(void **unused)
-{
-    (void)unused;
-    struct error error;
-    struct topology found;
-    assert_int_equal(topology_open(folder.path, &(struct topology){4, 2}, &found, &error),
-                     ERROR_NONE);
-    assert_int_equal(topology_open(folder.path, &(struct topology){8, 3}, &found, &error),
-                     ERROR_NONE);
-    assert_int_equal(found.shard_count, 4);
-    assert_int_equal(found.spread, 2);
-    spoil("topology", 7);
-    assert_int_equal(topology_open(folder.path, &(struct topology){8, 3}, &found, &error),
-                     ERROR_CORRUPT);
-}
-
 static void test_files_that_are_too_large_or_missing_are_told_apart(void **unused)
 {
     static uint8_t large[STORED_FILE_BYTES_MAX + 5000];
@@ -153,7 +136,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_meta_stored_comes_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_state_is_remembered_and_damage_forgets_it, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(test_a_topology_is_fixed_by_the_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_that_are_too_large_or_missing_are_told_apart,
                                         set_up, tear_down),
     };

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "membership/cluster_node.h"
 #include "scratch_directory.h"
 #include "settings.h"
 
@@ -144,6 +145,47 @@ static void texts_have_a_form(void **state)
 }
 
 /* It is a word of the settings that compute their default, not of all. */
+static void roles_are_names_with_commas_between(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t roles;
+    } CASES[] = {
+        {"--roles=all", CLUSTER_ROLES_ALL},
+        {"--roles=ingest", CLUSTER_ROLE_INGEST},
+        {"--roles=rules,ingest", CLUSTER_ROLE_INGEST | CLUSTER_ROLE_RULES},
+        {"--roles= store , query,ingest ",
+         CLUSTER_ROLE_INGEST | CLUSTER_ROLE_QUERY | CLUSTER_ROLE_STORE},
+    };
+    static const char *const WRONG[] = {
+        "",       "ingest,",   ",ingest", "ingest query", "ingest,,query", "ingest,ingest",
+        "writer", "all,ingest"};
+    (void)state;
+    struct settings settings;
+    struct error error;
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        assert_int_equal(load(&settings, &error, CASES[i].text, NULL), ERROR_NONE);
+        assert_int_equal(settings.roles, CASES[i].roles);
+        settings_clear(&settings);
+    }
+    for (size_t i = 0; i < sizeof WRONG / sizeof WRONG[0]; i++) {
+        char flag[64], message[200];
+        snprintf(flag, sizeof flag, "--roles=%s", WRONG[i]);
+        snprintf(message, sizeof message,
+                 "setting 'roles': '%s' is not all, or some of ingest, query, store and rules with "
+                 "commas between",
+                 WRONG[i]);
+        assert_refused(flag, message);
+    }
+    assert_refused("--roles=query",
+                   "setting 'roles': a node alone needs the role ingest, as nobody "
+                   "else has its shards");
+    assert_int_equal(load(&settings, &error, "--roles=query", "--cluster.listen=:1", NULL),
+                     ERROR_NONE);
+    assert_int_equal(settings.roles, CLUSTER_ROLE_QUERY);
+    settings_clear(&settings);
+}
+
 static void auto_is_refused_where_nothing_is_automatic(void **state)
 {
     (void)state;
@@ -486,6 +528,7 @@ int main(void)
         cmocka_unit_test(values_have_units),
         cmocka_unit_test(wrong_values_are_refused_with_what_was_expected),
         cmocka_unit_test(texts_have_a_form),
+        cmocka_unit_test(roles_are_names_with_commas_between),
         cmocka_unit_test(auto_is_refused_where_nothing_is_automatic),
         cmocka_unit_test(values_out_of_range_are_refused),
         cmocka_unit_test(certificate_and_key_go_together),

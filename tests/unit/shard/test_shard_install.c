@@ -36,10 +36,32 @@ static size_t other_nodes(void *context, uint64_t nodes_out[FILE_FETCH_NODES_MAX
     return 2;
 }
 
+/* Where the fetcher puts what has come. */
+static void put_file(struct pair *pair, struct file_fetch *fetch, const uint8_t *bytes, size_t size)
+{
+    struct disk *to = pair->lagging->environment->base.disk;
+    struct file *file = NULL;
+    struct error error;
+    snprintf(fetch->path, sizeof fetch->path, "%s/arrived-%zu", fetch->directory, pair->fetched++);
+    assert_int_equal(disk_open(to, fetch->path, DISK_OPEN_REPLACE, &file, &error), ERROR_NONE);
+    assert_int_equal(disk_write_at(to, file, 0, bytes, size, &error), ERROR_NONE);
+    assert_int_equal(disk_sync(to, file, &error), ERROR_NONE);
+    disk_close(to, file);
+    if (fetch->progress != NULL)
+        fetch->progress(fetch, size);
+}
+
+static void copy_state(struct pair *pair, struct file_fetch *fetch, struct error *error)
+{
+    struct byte_buffer manifest = {0};
+    if (shard_offer_state(pair->leader->shard, fetch->file.index, &manifest, error) == ERROR_NONE)
+        put_file(pair, fetch, manifest.bytes, manifest.size);
+    byte_buffer_clear(&manifest);
+}
+
 static void copy_file(struct pair *pair, struct file_fetch *fetch, struct error *error)
 {
     struct disk *from = pair->leader->environment->base.disk;
-    struct disk *to = pair->lagging->environment->base.disk;
     char path[DISK_PATH_MAX + 1];
     struct file *file = NULL;
     uint64_t size = 0;
@@ -53,13 +75,8 @@ static void copy_file(struct pair *pair, struct file_fetch *fetch, struct error 
     disk_close(from, file);
     if (pair->rotten_at_first && fetch->nodes[0] == 2)
         bytes[size / 3] ^= 1;
-    snprintf(fetch->path, sizeof fetch->path, "%s/arrived-%zu", fetch->directory, pair->fetched++);
-    assert_int_equal(disk_open(to, fetch->path, DISK_OPEN_REPLACE, &file, error), ERROR_NONE);
-    assert_int_equal(disk_write_at(to, file, 0, bytes, size, error), ERROR_NONE);
-    assert_int_equal(disk_sync(to, file, error), ERROR_NONE);
-    disk_close(to, file);
+    put_file(pair, fetch, bytes, size);
     free(bytes);
-    fetch->progress(fetch, size);
 }
 
 static void fetch_run(struct task *task)
@@ -74,6 +91,8 @@ static void fetch_run(struct task *task)
         error_set(&error, ERROR_CANCELED, "not wanted any more");
     else if (pair->unreachable)
         error_set(&error, ERROR_UNAVAILABLE, "nobody there");
+    else if (fetch->file.kind == SHARD_FILE_STATE)
+        copy_state(pair, fetch, &error);
     else
         copy_file(pair, fetch, &error);
     fetch->done(fetch, &error);
@@ -570,6 +589,8 @@ static void on_file(struct shard_scrub *base, const struct shard_scrub_file *fil
     struct told *told = (struct told *)base;
     told->files++;
     told->damaged += file->error->code != ERROR_NONE;
+    assert_true(file->error->code != ERROR_NONE ||
+                (file->content_checksum.low | file->content_checksum.high) != 0);
     assert_true((file->size_bytes > 0) == (file->error->code == ERROR_NONE));
 }
 
@@ -600,6 +621,85 @@ static void a_scrub_tells_of_every_file_and_of_what_was_known_before(void **stat
         assert_true(told.files >= 3);
         assert_int_equal(told.damaged, 1);
         assert_int_equal(told.base.damaged, 1);
+    }
+    pair_destroy(pair);
+}
+
+enum { FILES_MAX = 64 };
+
+struct windowed {
+    struct shard_scrub base;
+    size_t done;
+    struct seen_file {
+        enum file_kind kind;
+        uint64_t index;
+        uint32_t number;
+        size_t times;
+    } files[FILES_MAX];
+    size_t count;
+};
+
+static void on_windowed_file(struct shard_scrub *base, const struct shard_scrub_file *file)
+{
+    struct windowed *windowed = (struct windowed *)base;
+    size_t i = 0;
+    while (i < windowed->count &&
+           (windowed->files[i].kind != file->kind || windowed->files[i].index != file->index ||
+            windowed->files[i].number != file->number))
+        i++;
+    assert_true(i < FILES_MAX);
+    if (i == windowed->count)
+        windowed->files[windowed->count++] =
+            (struct seen_file){file->kind, file->index, file->number, 0};
+    windowed->files[i].times++;
+}
+
+static void on_windowed(struct shard_scrub *base, const struct error *error)
+{
+    assert_int_equal(error->code, ERROR_NONE);
+    ((struct windowed *)base)->done++;
+}
+
+/* Whatever the windows, and from whenever on; and not all in one of them. */
+static void windows_of_one_interval_have_each_file_once(void **state)
+{
+    (void)state;
+    enum { INTERVAL_MS = 100 * 3600 * 1000, WINDOWS = 25 };
+    struct pair *pair = pair_create(23);
+    for (int i = 0; i < 4; i++) {
+        harness_fill(pair->leader, 5, T0 + i * WINDOW_MS, 10);
+        if (i < 2)
+            harness_flush(pair->leader);
+        else
+            harness_freeze(pair->leader);
+    }
+    struct shard *shard = pair->leader->shard;
+    struct shard_statistics statistics;
+    shard_read_statistics(shard, &statistics);
+    size_t files = statistics.part_count + statistics.block_count + statistics.segment_count;
+    assert_true(files > 4);
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        struct windowed windowed = {.base = {.done = on_windowed, .file = on_windowed_file}};
+        int64_t from_ms = T0 + (int64_t)seed * 12345678;
+        size_t most = 0;
+        for (size_t i = 0; i < WINDOWS; i++) {
+            windowed.base.window = (struct shard_scrub_window){
+                .interval_ms = INTERVAL_MS,
+                .from_ms = from_ms + (int64_t)i * INTERVAL_MS / WINDOWS,
+                .until_ms = from_ms + (int64_t)(i + 1) * INTERVAL_MS / WINDOWS,
+                .seed = seed,
+            };
+            shard_scrub(shard, &windowed.base);
+            assert_false(shard_is_scrubbed(shard)); /* whoever wants all files may have them */
+            settle_jobs(pair->leader);
+            assert_int_equal(windowed.done, i + 1);
+            if (windowed.base.files > most)
+                most = windowed.base.files;
+        }
+        assert_int_equal(windowed.count, files);
+        for (size_t i = 0; i < files; i++)
+            assert_int_equal(windowed.files[i].times, 1);
+        assert_true(most < files);
     }
     pair_destroy(pair);
 }
@@ -719,6 +819,129 @@ static void a_part_that_differs_is_replaced_with_what_is_made_of_it(void **state
     pair_destroy(pair);
 }
 
+/* --- A freeze that can't be written ------------------------------------------------------------
+ */
+
+struct fetching {
+    struct shard_state_fetch base;
+    enum error_code outcome;
+    bool done;
+};
+
+static void on_state(struct shard_state_fetch *base, const struct error *error)
+{
+    ((struct fetching *)base)->outcome = error->code;
+    ((struct fetching *)base)->done = true;
+}
+
+static enum error_code fetch_state(struct pair *pair, struct fetching *fetching)
+{
+    *fetching = (struct fetching){.base = {.done = on_state}};
+    shard_fetch_state(pair->lagging->shard, &fetching->base, 2, pair->applied_index);
+    assert_false(fetching->done);
+    settle_jobs(pair->lagging);
+    assert_true(fetching->done);
+    return fetching->outcome;
+}
+
+/* The lagging one's segment is rotten when a freeze writes it anew with the series that came. */
+static struct pair *pair_with_rotten_segment(uint64_t seed)
+{
+    struct pair *pair = pair_create(seed);
+    struct error error;
+    harness_fill(pair->leader, SERIES, T0, 5);
+    harness_freeze(pair->leader);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    harness_close(pair->lagging); /* nothing of it is in memory */
+    simulated_disk_flip(&pair->lagging->environment->disk,
+                        only_file(pair->lagging, "shards/0007/series/"), 30 * 8);
+    assert_int_equal(harness_open(pair->lagging, &error), ERROR_NONE);
+    harness_fill(pair->leader, 2 * SERIES, T0 + 5 * 60000, 5);
+    harness_freeze(pair->leader);
+    harness_run(pair->leader);
+    follow(pair, UINT64_MAX);
+    return pair;
+}
+
+static void a_freeze_whose_input_nobody_has_any_more_is_left_behind(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_with_rotten_segment(60);
+    struct fetching fetching;
+    tend(pair);
+    assert_true(shard_needs_state(pair->lagging->shard));
+    assert_false(shard_needs_state(pair->leader->shard));
+    assert_int_equal(progress_of(pair).files_repaired_total, 0);
+    /* What the leader has frozen is not behind what is applied here: it freezes anew. */
+    harness_fill(pair->leader, 2 * SERIES, T0 + 10 * 60000, 5);
+    follow(pair, UINT64_MAX);
+    assert_int_equal(fetch_state(pair, &fetching), ERROR_UNAVAILABLE);
+    harness_run(pair->leader);
+    assert_int_equal(fetch_state(pair, &fetching), ERROR_NONE);
+    assert_true(fetching.base.frozen_index > pair->applied_index);
+
+    struct shard_install *prepared;
+    struct error error;
+    pair->is_ready = false;
+    assert_int_equal(shard_install_begin(pair->lagging->shard, fetching.base.manifest.bytes,
+                                         fetching.base.manifest.size, on_ready, pair, &prepared,
+                                         &error),
+                     ERROR_NONE);
+    byte_buffer_clear(&fetching.base.manifest);
+    await_ready(pair);
+    assert_int_equal(pair->error.code, ERROR_NONE);
+    assert_int_equal(shard_install_finish(prepared, &error), ERROR_NONE);
+    pair->applied_index = fetching.base.frozen_index;
+    harness_snapshot(pair->lagging);
+    settle_jobs(pair->lagging);
+    assert_false(shard_needs_state(pair->lagging->shard));
+    harness_fill(pair->leader, 3 * SERIES, T0 + WINDOW_MS, MINUTES);
+    harness_flush(pair->leader);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    expect_same(pair, T0);
+    expect_same(pair, T0 + WINDOW_MS);
+    expect_same_manifests(pair);
+    pair_destroy(pair);
+}
+
+/* Without others it is told, and tried again: a copy may be put in its place. */
+static void a_shard_without_peers_needs_no_state(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(61);
+    struct harness *alone = pair->leader;
+    struct error error;
+    harness_fill(alone, SERIES, T0, 5);
+    harness_freeze(alone);
+    harness_close(alone);
+    simulated_disk_flip(&alone->environment->disk, only_file(alone, "shards/0007/series/"), 30 * 8);
+    assert_int_equal(harness_open(alone, &error), ERROR_NONE);
+    shard_lead(alone->shard);
+    shard_freeze(alone->shard);
+    for (size_t i = 0; i < 20; i++) {
+        shard_tend(alone->shard);
+        settle_jobs(alone);
+        alone->environment->clock.now_ns += UINT64_C(3000000000);
+    }
+    assert_false(shard_needs_state(alone->shard));
+    pair_destroy(pair);
+}
+
+static void a_state_that_is_on_its_way_is_not_waited_for_by_the_end(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_with_rotten_segment(62);
+    struct fetching fetching = {.base = {.done = on_state}};
+    shard_fetch_state(pair->lagging->shard, &fetching.base, 2, pair->applied_index);
+    shard_cancel_state_fetch(&fetching.base);
+    harness_close(pair->lagging);
+    assert_true(fetching.done);
+    assert_int_equal(fetching.outcome, ERROR_CANCELED);
+    pair_destroy(pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -734,11 +957,15 @@ int main(void)
         cmocka_unit_test(rot_is_found_and_replaced_from_a_peer),
         cmocka_unit_test(a_suspicion_has_all_files_read_once_a_minute),
         cmocka_unit_test(a_scrub_tells_of_every_file_and_of_what_was_known_before),
+        cmocka_unit_test(windows_of_one_interval_have_each_file_once),
         cmocka_unit_test(a_scrub_that_nobody_waits_for_ends_before_the_next_file),
         cmocka_unit_test(replicas_have_the_same_state_at_the_same_freeze),
         cmocka_unit_test(a_block_that_is_missing_at_a_start_comes_from_a_peer),
         cmocka_unit_test(a_merge_that_differs_is_told_and_does_not_stop_the_replica),
         cmocka_unit_test(a_part_that_differs_is_replaced_with_what_is_made_of_it),
+        cmocka_unit_test(a_freeze_whose_input_nobody_has_any_more_is_left_behind),
+        cmocka_unit_test(a_shard_without_peers_needs_no_state),
+        cmocka_unit_test(a_state_that_is_on_its_way_is_not_waited_for_by_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

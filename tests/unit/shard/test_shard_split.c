@@ -117,25 +117,32 @@ static struct byte_buffer copy_child(struct harness *harness)
     return copying.copy.manifest;
 }
 
-/* The harness goes on with the child in place of the parent, without a log yet. */
-static void become_child(struct harness *harness, struct byte_buffer *manifest)
+/* The harness goes on with files of another folder, without a log yet. */
+static void move_to(struct harness *harness, const char *directory, struct byte_buffer *manifest,
+                    uint64_t index)
 {
     struct error error;
-    struct shard_child child;
-    assert_true(shard_unfounded_child(harness->shard, &child));
     harness_close(harness);
     for (size_t i = 0; i < harness->log_count; i++)
         free(harness->log[i].bytes);
     harness->log_count = 0;
-    harness->last_index = child.index;
-    harness->options.directory = "shards/0009";
-    harness->options.shard_id = CHILD;
+    harness->last_index = index;
+    harness->options.directory = directory;
     byte_buffer_clear(&harness->snapshot);
     harness->snapshot = *manifest;
-    harness->snapshot_index = child.index;
+    harness->snapshot_index = index;
     if (harness_open(harness, &error) != ERROR_NONE)
         fail_msg("%s", error.message);
     shard_lead(harness->shard);
+}
+
+/* With the child in place of the parent. */
+static void become_child(struct harness *harness, struct byte_buffer *manifest)
+{
+    struct shard_child child;
+    assert_true(shard_unfounded_child(harness->shard, &child));
+    harness->options.shard_id = CHILD;
+    move_to(harness, "shards/0009", manifest, child.index);
 }
 
 /* --- What is seen ---------------------------------------------------------------------------- */
@@ -187,6 +194,49 @@ static void add_samples(void *context, const struct shard_block_status *block)
     *(uint64_t *)context += block->sample_count;
 }
 
+static struct copying copy_as(struct harness *harness, const char *directory)
+{
+    struct copying copying = {.copy = {.done = on_copied, .directory = directory}};
+    shard_copy(harness->shard, &copying.copy);
+    harness_run(harness);
+    assert_true(copying.done);
+    assert_int_equal(copying.copy.error.code, ERROR_NONE);
+    return copying;
+}
+
+/* Who takes the copy away must know whether the other half is anywhere. */
+static void a_copy_says_which_slots_it_has_and_was_never_split(void **state)
+{
+    (void)state;
+    struct harness *harness = filled(6);
+    struct copying before = copy_as(harness, "before");
+    assert_int_equal(slot_set_count(&before.copy.owned), SLOT_COUNT);
+    assert_false(before.copy.lacks_child);
+    split(harness);
+    struct copying meanwhile = copy_as(harness, "meanwhile");
+    assert_true(meanwhile.copy.lacks_child);
+    struct byte_buffer manifest = copy_child(harness);
+    struct shard_child child;
+    assert_true(shard_unfounded_child(harness->shard, &child));
+    shard_child_is_founded(harness->shard, child.index);
+    struct copying after = copy_as(harness, "after");
+    assert_false(after.copy.lacks_child);
+    assert_int_equal(slot_set_count(&after.copy.owned), SLOT_COUNT / 2);
+    assert_false(slot_set_has(&after.copy.owned, SLOT_COUNT - 1));
+    move_to(harness, "after", &after.copy.manifest, after.copy.frozen_index);
+    assert_int_equal(shard_split_count(harness->shard), 0);
+    assert_false(shard_unfounded_child(harness->shard, &child));
+    expect_half(harness, false, 3 * MINUTES);
+    harness_flush(harness);
+    expect_half(harness, false, 3 * MINUTES);
+    harness_restart(harness);
+    expect_half(harness, false, 3 * MINUTES);
+    byte_buffer_clear(&manifest);
+    byte_buffer_clear(&before.copy.manifest);
+    byte_buffer_clear(&meanwhile.copy.manifest);
+    harness_destroy(harness);
+}
+
 /* Room comes back: files that are written anew have one half only. */
 static void merges_leave_out_what_is_the_others(void **state)
 {
@@ -202,6 +252,12 @@ static void merges_leave_out_what_is_the_others(void **state)
         else
             byte_buffer_clear(&manifest);
         shard_child_is_founded(harness->shard, child.index);
+        struct shard_statistics before;
+        shard_read_statistics(harness->shard, &before);
+        assert_true(before.lacks_slots);
+        assert_true(before.unsplit_count > 0 && before.unsplit_bytes > 0);
+        if (childs) /* just restored: nothing was merged yet */
+            assert_int_equal(before.unsplit_count, before.part_count + before.block_count);
         harness_set_time(harness, T0 + 40 * WINDOW_MS);
         harness_flush(harness);
         harness_maintain(harness);
@@ -215,6 +271,8 @@ static void merges_leave_out_what_is_the_others(void **state)
         uint64_t samples = 0;
         shard_visit_blocks(harness->shard, add_samples, &samples);
         assert_int_equal(samples, count_of(childs) * 3 * MINUTES);
+        assert_int_equal(statistics.unsplit_count, 0);
+        assert_int_equal(statistics.unsplit_bytes, 0);
         harness_destroy(harness);
     }
 }
@@ -519,6 +577,7 @@ int main(void)
         cmocka_unit_test(a_shard_of_the_first_version_is_not_split),
         cmocka_unit_test(each_half_shows_its_own_series_whole),
         cmocka_unit_test(each_half_goes_on_by_itself),
+        cmocka_unit_test(a_copy_says_which_slots_it_has_and_was_never_split),
         cmocka_unit_test(merges_leave_out_what_is_the_others),
         cmocka_unit_test(metadata_is_of_one_half_too),
         cmocka_unit_test(slots_on_their_way_are_not_written_and_others_are),

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "block/page_cache.h"
+#include "shard/entry.h"
 #include "simulated_environment.h"
 #include "simulated_network.h"
 #include "transfer/transfer.h"
@@ -45,6 +46,12 @@ static bool shard_asks(void *context, const uint8_t *entry, size_t size_bytes)
     (void)entry;
     (void)size_bytes;
     return false;
+}
+
+static void shard_is_durable(void *context, uint64_t frozen_index)
+{
+    (void)context;
+    (void)frozen_index;
 }
 
 static void on_closed(void *context)
@@ -123,7 +130,7 @@ static void open_node(struct world *world, size_t number)
         .cache = node->cache,
         .directory = "shard",
         .hash_seed = 1,
-        .proposer = {.propose = shard_asks},
+        .proposer = {.propose = shard_asks, .durable = shard_is_durable},
     };
     assert_int_equal(shard_create(&options, &node->shard, &error), ERROR_NONE);
     assert_int_equal(disk_make_directory(&node->disk.base, "shard/incoming", &error), ERROR_NONE);
@@ -226,14 +233,15 @@ static void on_done(struct file_fetch *fetch, const struct error *error)
 }
 
 /* Node 1 wants it of the others, in this order. */
-static void ask(struct world *world, struct asked *asked, uint64_t first, uint64_t second)
+static void ask_for(struct world *world, struct asked *asked, struct shard_file file,
+                    uint64_t first, uint64_t second)
 {
     struct file_fetcher *fetcher = transfer_fetcher(world->nodes[0].transfer);
     *asked = (struct asked){
         .fetch =
             {
                 .group_id = GROUP,
-                .file = {.kind = SHARD_FILE_METADATA, .index = FILE_INDEX},
+                .file = file,
                 .nodes = {first, second},
                 .node_count = second == 0 ? 1 : 2,
                 .directory = "shard/incoming",
@@ -243,6 +251,12 @@ static void ask(struct world *world, struct asked *asked, uint64_t first, uint64
     };
     fetcher->operations->fetch(fetcher, &asked->fetch);
     assert_false(asked->done);
+}
+
+static void ask(struct world *world, struct asked *asked, uint64_t first, uint64_t second)
+{
+    struct shard_file file = {.kind = SHARD_FILE_METADATA, .index = FILE_INDEX};
+    ask_for(world, asked, file, first, second);
 }
 
 static enum error_code await(struct world *world, struct asked *asked)
@@ -280,6 +294,46 @@ static void a_file_of_many_ranges_arrives_whole(void **state)
     assert_int_equal(statistics_of(&world->nodes[1]).ranges_served, 11);
     assert_int_equal(statistics_of(&world->nodes[0]).bytes_fetched, 10500);
     assert_int_equal(statistics_of(&world->nodes[0]).fetches_active, 0);
+}
+
+/* Of a shard that has frozen something, behind the index that is asked for. */
+static void a_state_comes_as_if_it_were_a_file(void **state)
+{
+    enum { FREEZE_INDEX = 5 };
+    struct world *world = *state;
+    struct node *node = &world->nodes[1];
+    struct shard_file file = {.kind = SHARD_FILE_STATE, .index = FREEZE_INDEX - 1};
+    struct byte_buffer entry = {0}, manifest = {0};
+    struct asked asked;
+    struct error error;
+    ask_for(world, &asked, file, 2, 0);
+    assert_int_equal(await(world, &asked), ERROR_UNAVAILABLE);
+    entry_encode_header(&entry, ENTRY_FREEZE, 1000);
+    assert_int_equal(shard_apply(node->shard, FREEZE_INDEX, entry.bytes, entry.size, &error),
+                     ERROR_NONE);
+    byte_buffer_clear(&entry);
+    simulated_scheduler_run_for(&world->base->scheduler, 1000000000);
+    ask_for(world, &asked, file, 2, 0);
+    assert_int_equal(await(world, &asked), ERROR_NONE);
+
+    uint64_t index, size;
+    struct disk *disk = &world->nodes[0].disk.base;
+    struct file *arrived;
+    assert_int_equal(shard_snapshot(node->shard, &manifest, &index, &error), ERROR_NONE);
+    assert_int_equal(index, FREEZE_INDEX);
+    assert_int_equal(disk_open(disk, asked.fetch.path, DISK_OPEN_READ, &arrived, &error),
+                     ERROR_NONE);
+    assert_int_equal(disk_size(disk, arrived, &size, &error), ERROR_NONE);
+    assert_int_equal(size, manifest.size);
+    uint8_t *bytes = malloc(size);
+    assert_int_equal(disk_read_at(disk, arrived, 0, bytes, size, &error), ERROR_NONE);
+    assert_memory_equal(bytes, manifest.bytes, size);
+    disk_close(disk, arrived);
+    byte_buffer_clear(&manifest);
+    free(bytes);
+    file.index = FREEZE_INDEX;
+    ask_for(world, &asked, file, 2, 0);
+    assert_int_equal(await(world, &asked), ERROR_UNAVAILABLE);
 }
 
 /* What is told to be here stays here, whatever happens then. */
@@ -467,6 +521,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(a_file_of_many_ranges_arrives_whole),
+        WORLD_TEST(a_state_comes_as_if_it_were_a_file),
         WORLD_TEST(an_arrived_file_survives_a_power_failure),
         WORLD_TEST(a_broken_connection_costs_no_range_twice),
         WORLD_TEST(another_life_goes_on_where_the_last_one_ended),

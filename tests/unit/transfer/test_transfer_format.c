@@ -72,7 +72,7 @@ static void nothing_out_of_range_is_accepted(void **state)
     (void)state;
     assert_refused(0, 2, ERROR_UNSUPPORTED);
     assert_refused(1, 0, ERROR_CORRUPT);    /* kind */
-    assert_refused(1, 5, ERROR_CORRUPT);    /* kind */
+    assert_refused(1, 6, ERROR_CORRUPT);    /* kind */
     assert_refused(2, 4, ERROR_CORRUPT);    /* flags */
     assert_refused(3, 1, ERROR_CORRUPT);    /* reserved */
     assert_refused(8, 0, ERROR_CORRUPT);    /* group 0 */
