@@ -447,8 +447,19 @@ static bool level_fits(const struct taken *taken, int64_t length_ms)
            WRITER_BYTES_MAX;
 }
 
-/* Whether parts of the plan have samples in the window, as far as is known, and blocks that stay
- * have none. */
+static int64_t later_of(int64_t left, int64_t right)
+{
+    return left > right ? left : right;
+}
+
+static int64_t earlier_of(int64_t left, int64_t right)
+{
+    return left < right ? left : right;
+}
+
+/* Whether parts of the plan reach over half of the window, and blocks that stay have nothing in it.
+ * One that gets its samples bit by bit stays in short blocks until it is quiet: a long one would be
+ * written anew with each tenth that comes. */
 static bool is_of_parts_alone(const struct shard *shard, const struct merge_plan *plan,
                               const struct merge_window *window)
 {
@@ -458,13 +469,16 @@ static bool is_of_parts_alone(const struct shard *shard, const struct merge_plan
             window->start_ms < block->window_end_ms)
             return false;
     }
+    int64_t first_ms = window->end_ms, last_ms = window->start_ms;
     for (size_t i = 0; i < shard->part_count; i++) {
         const struct manifest_part *part = &shard->parts[i].described;
-        if (plan->parts[i] && part_from(part) < window->end_ms &&
-            part->summary.max_time_ms >= window->start_ms)
-            return true;
+        if (!plan->parts[i] || part_from(part) >= window->end_ms ||
+            part->summary.max_time_ms < window->start_ms)
+            continue;
+        first_ms = earlier_of(first_ms, later_of(part_from(part), window->start_ms));
+        last_ms = later_of(last_ms, earlier_of(part->summary.max_time_ms, window->end_ms));
     }
-    return false;
+    return last_ms - first_ms >= (window->end_ms - window->start_ms) / 2;
 }
 
 /* Long windows that are over, and have nothing but what is in parts (it was sent later), become one

@@ -7,7 +7,7 @@ import time
 import harness
 from remote_write import HEADERS_1, series_1, snappy
 
-WINDOW_S = 2 * 60 * 60
+WINDOW_S = 60 * 60 * 60  # so far apart that none shares the longest block with another
 WINDOWS = 1500  # a file each
 
 
