@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs one fuzz target over its corpus for GNOMON_FUZZ_SECONDS (default 10).
+# Runs one fuzz target over its corpus for GNOMON_FUZZ_SECONDS (default 7).
 #
 #     tests/fuzz/run_target.sh PROGRAM CORPUS
 #
@@ -16,5 +16,5 @@ if [ -z "$(ls -A "$corpus" 2>/dev/null)" ]; then
     echo "$corpus: a target begins with a corpus" >&2
     exit 1
 fi
-exec "$program" -seed=1 -max_total_time="${GNOMON_FUZZ_SECONDS:-10}" -timeout=20 \
+exec "$program" -seed=1 -max_total_time="${GNOMON_FUZZ_SECONDS:-7}" -timeout=20 \
     -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$found/failed-" "$found" "$corpus"
