@@ -154,12 +154,11 @@ static struct metric *metric_add(struct family *family, const struct metric_opti
     return metric;
 }
 
-static struct metric *metric_find_or_add(struct metrics *metrics,
-                                         const struct metric_options *options,
-                                         enum metric_kind kind)
+/* The lock is held. */
+static struct metric *find_or_add(struct metrics *metrics, const struct metric_options *options,
+                                  enum metric_kind kind)
 {
     assert(options->label_count <= METRIC_LABELS_MAX);
-    pthread_mutex_lock(&metrics->lock);
     struct family *family = family_find_or_add(metrics, options, kind);
     struct metric *metric = NULL;
     if (family != NULL) {
@@ -169,6 +168,15 @@ static struct metric *metric_find_or_add(struct metrics *metrics,
         if (metric == NULL)
             metric = metric_add(family, options);
     }
+    return metric;
+}
+
+static struct metric *metric_find_or_add(struct metrics *metrics,
+                                         const struct metric_options *options,
+                                         enum metric_kind kind)
+{
+    pthread_mutex_lock(&metrics->lock);
+    struct metric *metric = find_or_add(metrics, options, kind);
     pthread_mutex_unlock(&metrics->lock);
     return metric;
 }
@@ -190,13 +198,15 @@ struct distribution *metrics_distribution(struct metrics *metrics,
                                           const double *bounds, size_t bound_count)
 {
     assert(bound_count <= DISTRIBUTION_BOUNDS_MAX);
-    struct metric *metric = metric_find_or_add(metrics, options, METRIC_KIND_HISTOGRAM);
-    if (metric == NULL)
-        return NULL;
-    struct distribution *distribution = &metric->as.distribution;
-    memcpy(distribution->bounds, bounds, bound_count * sizeof *bounds);
-    distribution->bound_count = bound_count;
-    return distribution;
+    pthread_mutex_lock(&metrics->lock);
+    struct metric *metric = find_or_add(metrics, options, METRIC_KIND_HISTOGRAM);
+    /* One that is there already may be observed at this moment. */
+    if (metric != NULL && metric->as.distribution.bound_count == 0) {
+        memcpy(metric->as.distribution.bounds, bounds, bound_count * sizeof *bounds);
+        metric->as.distribution.bound_count = bound_count;
+    }
+    pthread_mutex_unlock(&metrics->lock);
+    return metric == NULL ? NULL : &metric->as.distribution;
 }
 
 bool metrics_add_collector(struct metrics *metrics, metric_collect *collect, void *context)
