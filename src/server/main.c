@@ -6,11 +6,13 @@
 #include "access/web_config.h"
 #include "base/log.h"
 #include "cli/block_command.h"
+#include "cli/bucket_command.h"
 #include "cli/cluster_command.h"
 #include "platform/tls.h"
 
 #include "commands.h"
 #include "node.h"
+#include "node_bucket.h"
 #include "node_private.h"
 
 /*
@@ -28,6 +30,7 @@ static const char USAGE[] =
     "  gnomon check config [FILE] [--NAME=VALUE ...]\n"
     "                                                    check settings and print them\n"
     "  gnomon check web-config FILE                      check a file for http.web_config\n"
+    "  gnomon bucket check [FILE] [--NAME=VALUE ...]     try the object store of the settings\n"
     "  gnomon cluster status|drain|remove|...            look at a cluster, change it (--help)\n"
     "  gnomon block inspect FILE                         what a part, segment or block holds\n"
     "  gnomon block verify FILE                          read all of it, check every checksum\n"
@@ -123,6 +126,20 @@ static int check_config(int count, char **arguments)
     return 0;
 }
 
+static int check_bucket(int count, char **arguments)
+{
+    struct settings settings;
+    struct error error;
+    if (is_help(count, arguments))
+        return settings_help("bucket check");
+    if (load_checked(count, arguments, &settings, &error) != ERROR_NONE)
+        return fail(&error);
+    struct object_store_options options = node_bucket_options(&settings);
+    int status = bucket_check(&options, stdout);
+    settings_clear(&settings);
+    return status;
+}
+
 static bool is_command(int count, char **arguments, const char *first, const char *second)
 {
     return count > 1 + (second != NULL) && strcmp(arguments[1], first) == 0 &&
@@ -135,6 +152,8 @@ int main(int count, char **arguments)
         return serve(count - 2, arguments + 2);
     if (is_command(count, arguments, "check", "config"))
         return check_config(count - 3, arguments + 3);
+    if (is_command(count, arguments, "bucket", "check"))
+        return check_bucket(count - 3, arguments + 3);
     if (is_command(count, arguments, "cluster", NULL))
         return cluster_command(count - 2, arguments + 2);
     if (is_command(count, arguments, "block", "import"))

@@ -197,11 +197,9 @@ void node_bucket_stop(struct node *node)
 
 /* --- Life ------------------------------------------------------------------------------------- */
 
-static enum error_code create_store(struct node *node, struct object_store **store_out,
-                                    struct error *error)
+struct object_store_options node_bucket_options(const struct settings *settings)
 {
-    const struct settings *settings = node->settings;
-    struct object_store_options options = {
+    return (struct object_store_options){
         .type = settings->object_store_type,
         .directory = settings->object_store_directory,
         .s3 = {.endpoint = settings->object_store_s3_endpoint,
@@ -217,16 +215,16 @@ static enum error_code create_store(struct node *node, struct object_store **sto
                .ca_file = settings->object_store_s3_ca_file},
         .clock = clock_system(),
         .random = random_system(),
-        .metrics = node->metrics,
     };
-    return object_store_create(&options, store_out, error);
 }
 
 enum error_code node_open_bucket(struct node *node, struct error *error)
 {
     const struct settings *settings = node->settings;
     struct object_store *store = NULL;
-    enum error_code code = create_store(node, &store, error);
+    struct object_store_options options = node_bucket_options(settings);
+    options.metrics = node->metrics;
+    enum error_code code = object_store_create(&options, &store, error);
     if (code != ERROR_NONE || store == NULL)
         return code;
     struct node_bucket *bucket = calloc(1, sizeof *bucket);

@@ -10,8 +10,12 @@
 #define SERVER_NODE_BUCKET_H
 
 #include "node_private.h"
+#include "object/object_store_options.h"
 #include "shard/bucket_claim.h"
 #include "shard/shard_bucket.h"
+
+/* What the settings say of it, without metrics; texts are the settings'. */
+struct object_store_options node_bucket_options(const struct settings *settings);
 
 /* NULL stays where object_store.type is none. Errors: INVALID, NOT_FOUND, IO, OUT_OF_MEMORY. */
 enum error_code node_open_bucket(struct node *node, struct error *error);

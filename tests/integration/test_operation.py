@@ -264,7 +264,7 @@ class Operation(harness.IntegrationTest):
 class Settings(harness.IntegrationTest):
     def test_every_command_tells_what_it_takes(self):
         for words in ("", "serve", "check config", "check", "check web-config", "block",
-                      "block inspect", "cluster", "cluster drain", "cluster split"):
+                      "block inspect", "bucket check", "cluster", "cluster drain", "cluster split"):
             shown = subprocess.run([harness.BINARY, *words.split(), "--help"],
                                    capture_output=True, text=True, timeout=30, check=False)
             self.assertEqual((shown.returncode, shown.stderr), (0, ""), words)
@@ -280,6 +280,16 @@ class Settings(harness.IntegrationTest):
                 outcome = run("check", "config", *arguments)
                 self.assertEqual(outcome.returncode, status, arguments)
                 self.assertIn(words, outcome.stdout + outcome.stderr)
+
+    def test_the_object_store_of_the_settings_is_tried(self):
+        folder = os.path.join(self.folder, "bucket")
+        store = ("--object_store.type=directory", f"--object_store.directory={folder}")
+        for arguments, status, words in (
+                (store, 0, "the object store works"), ((), 1, "object_store.type is none"),
+                (("--object_store.type=directory",), 1, "object_store.directory")):
+            outcome = run("bucket", "check", *arguments)
+            self.assertEqual(outcome.returncode, status, outcome.stdout + outcome.stderr)
+            self.assertIn(words, outcome.stdout + outcome.stderr)
 
     def test_wrong_settings_are_errors_that_help(self):
         cases = [
