@@ -119,22 +119,9 @@ static enum error_code decode_tombstones(struct byte_reader *reader, struct buck
                                          struct error *error)
 {
     size_t count = decode_count(reader, 6);
-    for (size_t i = 0; i < count; i++) {
-        struct tombstone tombstone = {0};
-        struct tombstones *longer;
-        uint64_t index = byte_reader_varint(reader);
-        enum error_code code = tombstone_decode(reader, &tombstone, error);
-        if (code != ERROR_NONE)
-            return code;
-        tombstone.index = index;
-        code = tombstones_add(list->tombstones, &tombstone, &longer, error);
-        if (code != ERROR_NONE) {
-            tombstone_clear(&tombstone);
-            return code;
-        }
-        tombstones_unref(list->tombstones);
-        list->tombstones = longer;
-    }
+    enum error_code code = tombstones_decode_indexed(reader, count, &list->tombstones, error);
+    if (code != ERROR_NONE)
+        return code;
     list->deletions = calloc(count + 1, sizeof *list->deletions);
     if (list->deletions == NULL)
         return no_room(error);

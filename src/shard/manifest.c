@@ -265,29 +265,6 @@ static enum error_code decode_files(struct byte_reader *reader, struct manifest 
     return code;
 }
 
-static enum error_code decode_tombstones(struct byte_reader *reader, struct manifest *manifest,
-                                         struct error *error)
-{
-    size_t count = decode_count(reader);
-    for (size_t i = 0; i < count; i++) {
-        struct tombstone tombstone = {0};
-        struct tombstones *longer;
-        uint64_t index = byte_reader_varint(reader);
-        enum error_code code = tombstone_decode(reader, &tombstone, error);
-        if (code != ERROR_NONE)
-            return code;
-        tombstone.index = index;
-        code = tombstones_add(manifest->tombstones, &tombstone, &longer, error);
-        if (code != ERROR_NONE) {
-            tombstone_clear(&tombstone);
-            return code;
-        }
-        tombstones_unref(manifest->tombstones);
-        manifest->tombstones = longer;
-    }
-    return ERROR_NONE;
-}
-
 static enum error_code decode_merge(struct byte_reader *reader, struct manifest *manifest,
                                     struct error *error)
 {
@@ -412,7 +389,8 @@ enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
     if (code == ERROR_NONE && !reader.failed)
         code = decode_files(&reader, &manifest, error);
     if (code == ERROR_NONE && !reader.failed)
-        code = decode_tombstones(&reader, &manifest, error);
+        code =
+            tombstones_decode_indexed(&reader, decode_count(&reader), &manifest.tombstones, error);
     if (code == ERROR_NONE && !reader.failed)
         code = decode_merge(&reader, &manifest, error);
     slot_set_fill(&manifest.owned);

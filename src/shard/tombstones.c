@@ -190,3 +190,25 @@ const struct tombstone *tombstones_at(const struct tombstones *tombstones, size_
     assert(position < tombstones->count);
     return &tombstones->items[position]->tombstone;
 }
+
+enum error_code tombstones_decode_indexed(struct byte_reader *reader, size_t count,
+                                          struct tombstones **tombstones, struct error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct tombstone tombstone = {0};
+        struct tombstones *longer;
+        uint64_t index = byte_reader_varint(reader);
+        enum error_code code = tombstone_decode(reader, &tombstone, error);
+        if (code != ERROR_NONE)
+            return code;
+        tombstone.index = index;
+        code = tombstones_add(*tombstones, &tombstone, &longer, error);
+        if (code != ERROR_NONE) {
+            tombstone_clear(&tombstone);
+            return code;
+        }
+        tombstones_unref(*tombstones);
+        *tombstones = longer;
+    }
+    return ERROR_NONE;
+}

@@ -57,4 +57,10 @@ enum error_code tombstone_decode(struct byte_reader *reader, struct tombstone *t
 /* Releases texts and matchers of one that was not added. */
 void tombstone_clear(struct tombstone *tombstone);
 
+/* Add `count` of them, each with its log index in front, as manifests and the bucket's lists have
+ * them; those before are given up. NULL is none. Errors: as tombstone_decode and tombstones_add;
+ * some may be added then. */
+enum error_code tombstones_decode_indexed(struct byte_reader *reader, size_t count,
+                                          struct tombstones **tombstones, struct error *error);
+
 #endif

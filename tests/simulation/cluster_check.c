@@ -17,7 +17,7 @@ static bool is_changed(struct world *world)
     return world->change.kind == CHANGE_NONE;
 }
 
-static struct replica *hold_leader(struct world *world, uint32_t shard_id, struct node **node_out)
+struct replica *world_hold_leader(struct world *world, uint32_t shard_id, struct node **node_out)
 {
     for (size_t i = 0; i < world->node_count; i++) {
         struct node *node = &world->nodes[i];
@@ -41,7 +41,7 @@ static bool has_nothing_to_do(const struct shard_statistics *shard)
 static bool shard_rests(struct world *world, uint32_t shard_id)
 {
     struct node *leader;
-    struct replica *led = hold_leader(world, shard_id, &leader);
+    struct replica *led = world_hold_leader(world, shard_id, &leader);
     struct shard_statistics first;
     if (led == NULL)
         return false;

@@ -83,25 +83,10 @@ static bool rot_segment(struct node *node, uint32_t shard_id)
     return newest[0] != '\0';
 }
 
-/* A reference. NULL: none. */
-static struct replica *hold_ready(struct world *world, uint32_t shard_id, struct node **node_out)
-{
-    for (size_t i = 0; i < world->node_count; i++) {
-        struct node *node = &world->nodes[i];
-        struct replica *replica = node->is_alive ? replica_table_hold(node->table, shard_id) : NULL;
-        *node_out = node;
-        if (replica != NULL && replica_is_ready(replica))
-            return replica;
-        if (replica != NULL)
-            replica_table_release(node->table, shard_id);
-    }
-    return NULL;
-}
-
 static bool freeze_others(struct world *world, uint32_t shard_id, struct node *stuck)
 {
     struct node *leader;
-    struct replica *replica = hold_ready(world, shard_id, &leader);
+    struct replica *replica = world_hold_leader(world, shard_id, &leader);
     if (replica == NULL)
         return false;
     write_others(leader, replica, shard_id);

@@ -348,6 +348,9 @@ void node_read_series(struct node *node, struct replica *replica, unsigned serie
  * its replica says that it may be asked. */
 void node_read_own(struct node *node);
 
+/* The ready replica of the shard, held, and its node. NULL: none. */
+struct replica *world_hold_leader(struct world *world, uint32_t shard_id, struct node **node_out);
+
 /* What any node acknowledged is there, once a leader is confirmed. */
 void node_read_confirmed(struct node *node);
 
