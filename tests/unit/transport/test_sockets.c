@@ -239,14 +239,40 @@ static void ask_run(void *argument)
     shared_bytes_unref(body);
 }
 
+/* Ask over one lane; what came of it stands in the asking. */
+static void ask(struct asking *asking, struct lane *lane, enum transport_class class)
+{
+    *asking = (struct asking){.lane = lane, .request.class = class};
+    loop_call(lane->loop, ask_run, asking);
+    sem_wait(&done);
+}
+
 static void exchange(enum transport_class class)
 {
     for (uint32_t i = 0; i < one.lane_count; i++) {
-        struct asking asking = {.lane = &one.lanes[i], .request.class = class};
-        loop_call(one.lanes[i].loop, ask_run, &asking);
-        sem_wait(&done);
+        struct asking asking;
+        ask(&asking, &one.lanes[i], class);
         assert_string_equal(asking.error.message, "");
         assert_int_equal(asking.error.code, ERROR_NONE);
+        assert_int_equal(asking.bytes, 1000000);
+    }
+}
+
+/*
+ * As `exchange`, by nodes that both dial: of two connections one gives way, and what was asked over
+ * it is lost and asked again, as every caller does.
+ */
+static void exchange_through_replacements(enum transport_class class)
+{
+    for (uint32_t i = 0; i < one.lane_count; i++) {
+        struct asking asking;
+        for (int attempt = 0; attempt < 100; attempt++) {
+            ask(&asking, &one.lanes[i], class);
+            if (asking.error.code == ERROR_NONE)
+                break;
+            usleep(20000);
+        }
+        assert_string_equal(asking.error.message, "");
         assert_int_equal(asking.bytes, 1000000);
     }
 }
@@ -399,7 +425,7 @@ static void a_reload_lets_a_refused_node_in(void **state)
     assert_int_equal(system(command), 0);
     assert_int_equal(tls_context_reload(one.tls, &error), ERROR_NONE);
     assert_true(wait_for(&one.connected, 2, 10000) && wait_for(&other.connected, 2, 10000));
-    exchange(TRANSPORT_REQUEST);
+    exchange_through_replacements(TRANSPORT_REQUEST);
     finish();
     credentials_remove(&renewed);
 }
