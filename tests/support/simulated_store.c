@@ -53,7 +53,7 @@ static enum error_code enter(struct simulated_store *store, const struct object_
                              struct error *error)
 {
     store->calls++;
-    if (call->canceled != NULL && atomic_load(call->canceled))
+    if (call != NULL && call->canceled != NULL && atomic_load(call->canceled))
         return error_set(error, ERROR_CANCELED, "simulated store: canceled");
     if (store->is_down || random_below(&store->random.base, 1000) < store->fail_before_permille)
         return unavailable(error, "before");
