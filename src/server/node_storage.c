@@ -274,6 +274,7 @@ static enum error_code open_hosting(struct node *node, struct error *error)
         .table = node->replicas,
         .node = &node->replica_node,
         .board = node->cluster == NULL ? NULL : node->cluster->board,
+        .has_new_directory = node->topology.is_new,
         .shard = shard_options_of(node),
         .limits = node_placement_limits(node),
         .fatal = node_fatal_error,
