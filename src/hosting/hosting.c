@@ -222,6 +222,7 @@ void hosting_journal_lost(struct hosting *hosting, size_t number)
 {
     struct hosting_loop *loop = &hosting->loops[number];
     loop->journal_lost = true;
+    scheduler_timer_stop(scheduler_of(loop), &loop->tick); /* nothing is made any more */
     residents_stop_waiting(loop);
 }
 

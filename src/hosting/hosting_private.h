@@ -128,6 +128,7 @@ struct hosting {
     bool has_observed;
     struct meta_shard_report *gathered; /* [gathered_capacity], the reporter's */
     size_t gathered_capacity;
+    struct founding *foundings; /* of all loops (child.c) */
 
     _Atomic uint64_t replicas;
     _Atomic uint64_t created_total, removed_total, steps_total, transfers_total;

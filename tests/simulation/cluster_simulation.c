@@ -378,6 +378,7 @@ static void add_world(struct totals *totals, const struct world *world)
 static bool run_seed(uint64_t seed, const struct world_options *options, struct totals *totals)
 {
     jmp_buf failed;
+    seed_begin(seed);
     struct world *volatile world = world_create(seed, options);
     world->on_failure = &failed;
     if (setjmp(failed) != 0) {
