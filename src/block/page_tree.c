@@ -264,13 +264,14 @@ static bool is_behind(const struct node_entry *entry, const struct target *targe
                               : text_compare(entry->key, target->key) > 0;
 }
 
-/* The last entry that is not behind the target; *found_out is false when all are. False: not a
- * node. */
+/* The last entry that is not behind the target; *found_out is false when all are. It ends where the
+ * next one begins, if there is one. False: not a node. */
 static bool node_search(const struct node *node, const struct target *target,
                         struct tree_leaf *leaf_out, bool *found_out)
 {
     size_t low = 0;
     size_t high = node->count;
+    uint64_t end_ordinal = leaf_out->end_ordinal;
     *found_out = false;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -279,12 +280,14 @@ static bool node_search(const struct node *node, const struct target *target,
             return false;
         if (is_behind(&entry, target)) {
             high = middle;
+            end_ordinal = entry.leaf.first_ordinal;
         } else {
             low = middle + 1;
             *leaf_out = entry.leaf;
             *found_out = true;
         }
     }
+    leaf_out->end_ordinal = end_ordinal;
     return true;
 }
 
@@ -293,7 +296,7 @@ static enum error_code descend(const struct tree *tree, const struct target *tar
 {
     struct byte_reader reader = tree->root;
     struct page_pin pin = {0};
-    struct tree_leaf entry = {0};
+    struct tree_leaf entry = {.end_ordinal = tree->entry_count};
     enum error_code code = ERROR_NONE;
     bool found = false;
     for (unsigned level = tree->height;; level--) {

@@ -66,6 +66,7 @@ enum error_code tree_open(struct tree *tree, const struct page_file *file, enum 
 struct tree_leaf {
     struct page_reference page;
     uint64_t first_ordinal;
+    uint64_t end_ordinal; /* behind its last */
 };
 
 /* The leaf that holds `key` if any does; *found_out is false when all keys are larger. Errors:
