@@ -25,7 +25,8 @@ struct bucket_cache_options {
     uint64_t memory_bytes; /* of extents in memory; those that are being read may exceed it */
     struct disk *disk;     /* outlives the cache; NULL: in memory only */
     const char *directory; /* on it, made when it is missing; a file in it is replaced */
-    uint64_t disk_bytes;   /* of that file; 0: in memory only */
+    uint64_t disk_bytes;   /* of that file, which stays smaller on a disk of which less than a tenth
+                              is free; 0: in memory only */
 };
 
 /* A file that cannot be made is a cache in memory only, and *refusal_out tells why; its code is

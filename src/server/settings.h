@@ -56,6 +56,8 @@ struct settings {
     const char *object_store_directory; /* "": none */
     int64_t object_store_delete_grace_ms;
     int64_t object_store_sweep_age_ms;
+    uint64_t object_store_cache_bytes; /* on the disk; 0: none */
+    uint64_t object_store_cache_memory_bytes;
     const char *object_store_s3_endpoint; /* "": AWS */
     const char *object_store_s3_bucket;
     const char *object_store_s3_prefix;
