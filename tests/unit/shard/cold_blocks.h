@@ -8,8 +8,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/limits.h"
 #include "block/block_writer.h"
-#include "counting_store.h"
 #include "model/labels.h"
 #include "platform/disk.h"
 
@@ -32,11 +32,6 @@ static const int64_t COLD_START_MS = INT64_C(1699999200000);
 static void cold_tenant(char text[32], unsigned tenant)
 {
     snprintf(text, 32, "tenant-%03u", tenant);
-}
-
-static uint64_t cold_number(const struct cold_shape *shape, unsigned metric, unsigned instance)
-{
-    return (uint64_t)metric * shape->instances + instance;
 }
 
 static double cold_value(uint64_t number, size_t sample)

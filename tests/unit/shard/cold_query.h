@@ -189,8 +189,8 @@ static uint64_t assert_series(struct fixture *fixture, struct labels labels,
              labels_get(labels, TEXT("__name__")).data);
     snprintf(host, sizeof host, "%.*s", (int)labels_get(labels, TEXT("instance")).size,
              labels_get(labels, TEXT("instance")).data);
-    uint64_t number = cold_number(shape, (unsigned)strtoul(metric + 7, NULL, 10),
-                                  (unsigned)strtoul(host + 5, NULL, 10));
+    uint64_t number =
+        strtoul(metric + 7, NULL, 10) * shape->instances + strtoul(host + 5, NULL, 10);
     struct labels expected = cold_labels(shape, number, texts, fixture->arena);
     if (expected.bytes != NULL) /* the test's own memory may be what is out */
         assert_int_equal(labels_compare(labels, expected), 0);
@@ -208,6 +208,8 @@ static enum error_code run(struct fixture *fixture, size_t *count_out)
     struct view *view = fixture->view;
     struct error *error = &fixture->error;
     struct samples_ahead ahead = {0};
+    struct samples_needed needed = {SERIES_NEED_ALL, fixture->request.start_ms,
+                                    fixture->request.end_ms};
     struct view_reader *reader = NULL;
     enum error_code code = series_selection_find(view, NULL, &fixture->request, &selection, error);
     if (code != ERROR_NONE)
@@ -224,7 +226,7 @@ static enum error_code run(struct fixture *fixture, size_t *count_out)
         struct view_series series = {
             .tenant = fixture->request.tenant, .id = SERIES_ID_NONE, .blocks = places};
         struct sample_columns columns;
-        code = selection_fetch_samples(view, &selection, i, &ahead, error);
+        code = selection_fetch_samples(view, &selection, &needed, i, &ahead, error);
         series.block_count = series_selection_blocks(&selection, i, places);
         if (code == ERROR_NONE)
             code = view_reader_read(reader, &series, fixture->request.start_ms,
