@@ -1,7 +1,7 @@
 /*
  * bucket_cache - what was read of objects of the bucket, near: in memory and in a file on the disk.
  *
- * Objects are cut into extents of 64 KiB. A key never has two contents (docs/formats/bucket.md), so
+ * Objects are cut into extents of 32 KiB. A key never has two contents (docs/formats/bucket.md), so
  * an extent is never stale: it stays until the room is needed, first in memory, then in the file.
  * The file begins empty with each start of the node, so that no start waits for it; what is read
  * from it is compared with a hash that is kept in memory, and read from the store again when it
@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "platform/disk.h"
 
-enum { BUCKET_EXTENT_BYTES = 64 * 1024 };
+enum { BUCKET_EXTENT_BYTES = 32 * 1024 };
 
 struct bucket_cache;
 

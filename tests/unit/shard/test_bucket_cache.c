@@ -147,7 +147,7 @@ static void large_ranges_are_several_requests_at_once(void **state)
     struct page_source *a = open_source(fixture, "a");
     assert_read(fixture, a, 0, OBJECT_BYTES);
     assert_int_equal(fixture->store.round_trips, 1);
-    assert_int_equal(fixture->store.reads, 3); /* of at most 1 MiB each */
+    assert_int_equal(fixture->store.reads, 2); /* of at most 1 MiB each */
     page_source_close(a);
 }
 
