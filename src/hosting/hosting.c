@@ -123,7 +123,8 @@ enum error_code hosting_open(struct hosting *hosting, size_t number, struct grou
 
 /* --- Versions -------------------------------------------------------------------------------- */
 
-/* A node alone gives its operator a while to see whether the program stays. */
+/* A node alone gives its operator a while to see whether the program stays, when there may have
+ * been one before. */
 enum { ALONE_SETTLE_MS = 30 * 1000 };
 
 /* The state-machine version that the shards shall have; 0: the one that they have. */
@@ -133,8 +134,8 @@ static uint32_t wanted_version(const struct hosting_loop *loop)
     const struct cluster_state *state = state_of(loop);
     if (state != NULL)
         return cluster_state_facts(state)->version;
-    if (options->board != NULL ||
-        clock_monotonic_ms(loop->options.environment->clock) - loop->opened_ms < ALONE_SETTLE_MS)
+    uint64_t age_ms = clock_monotonic_ms(loop->options.environment->clock) - loop->opened_ms;
+    if (options->board != NULL || (age_ms < ALONE_SETTLE_MS && !options->has_new_directory))
         return 0;
     return options->shard.version_max == 0 ? STATE_VERSION_MAX : options->shard.version_max;
 }
@@ -150,6 +151,7 @@ static void tick(struct timer *timer)
         loop->has_missing = true;
     if (loop->has_missing && !loop->handing_over)
         residents_make_missing(loop);
+    residents_fetch_files(loop);
     struct resident *next;
     for (struct resident *resident = loop->residents; resident != NULL; resident = next) {
         next = resident->next;
@@ -221,6 +223,7 @@ void hosting_journal_lost(struct hosting *hosting, size_t number)
 {
     struct hosting_loop *loop = &hosting->loops[number];
     loop->journal_lost = true;
+    scheduler_timer_stop(scheduler_of(loop), &loop->tick); /* nothing is made any more */
     residents_stop_waiting(loop);
 }
 
@@ -251,6 +254,7 @@ void hosting_read_statistics(const struct hosting *hosting,
         statistics_out->leaders += atomic_load(&hosting->loops[i].leading);
         statistics_out->missing += atomic_load(&hosting->loops[i].missing);
         statistics_out->empty += atomic_load(&hosting->loops[i].empty);
+        statistics_out->lacking += atomic_load(&hosting->loops[i].lacking);
     }
     uint32_t end = replica_table_end(hosting->options.table);
     for (uint32_t shard = 0; shard < end; shard++) {
