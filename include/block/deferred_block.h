@@ -11,18 +11,21 @@
 
 #include "block/block_reader.h"
 
-/* First member of an implementation. */
+/* Where it comes from; first member of an implementation. */
 struct block_opener {
-    /* May block for long. Once at a time. Errors: any, with the name of the block. */
-    enum error_code (*open)(struct block_opener *self, struct block **block_out,
-                            struct error *error);
+    /* Asks nobody for anything yet. Any thread. Errors: INVALID, OUT_OF_MEMORY. */
+    enum error_code (*open_source)(const struct block_opener *self, struct page_source **source_out,
+                                   struct error *error);
     void (*close)(struct block_opener *self); /* no more of it is needed */
 };
 
-/* Takes over `opener`, also on error. A block that opens with another content or number of series
- * than `summary` says is CORRUPT. Errors: OUT_OF_MEMORY. */
-enum error_code deferred_block_create(struct block_opener *opener,
+/* Takes over `opener`, also on error. `cache` outlives the block. A block that opens with another
+ * content or number of series than `summary` says is CORRUPT. Errors: OUT_OF_MEMORY. */
+enum error_code deferred_block_create(struct page_cache *cache, struct block_opener *opener,
                                       const struct file_summary *summary, struct block **block_out,
                                       struct error *error);
+
+/* Whether it was opened, or never had to be. */
+bool block_is_open(const struct block *block);
 
 #endif

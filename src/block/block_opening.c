@@ -1,11 +1,14 @@
 #include "block_opening.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "platform/no_wait.h"
 
 /* --- Life ------------------------------------------------------------------------------------- */
 
-enum error_code block_opening_create(struct block_opener *opener,
+enum error_code block_opening_create(struct page_cache *cache, struct block_opener *opener,
                                      const struct file_summary *summary,
                                      struct block_opening **opening_out, struct error *error)
 {
@@ -14,6 +17,7 @@ enum error_code block_opening_create(struct block_opener *opener,
         opener->close(opener);
         return error_set(error, ERROR_OUT_OF_MEMORY, "block");
     }
+    opening->cache = cache;
     opening->opener = opener;
     opening->summary = *summary;
     pthread_mutex_init(&opening->lock, NULL);
@@ -40,16 +44,22 @@ void block_opening_destroy(struct block_opening *opening)
 static enum error_code open_and_check(struct block_opening *opening, struct block **block_out,
                                       struct error *error)
 {
-    struct block *block = NULL;
-    enum error_code code = opening->opener->open(opening->opener, &block, error);
+    struct page_source *source;
+    struct block *block;
+    char name[DISK_PATH_MAX + 1];
+    enum error_code code = opening->opener->open_source(opening->opener, &source, error);
+    if (code != ERROR_NONE)
+        return code;
+    snprintf(name, sizeof name, "%s", source->name);
+    code = block_open(opening->cache, source, &block, error);
     if (code != ERROR_NONE)
         return code;
     struct file_summary found = block_summary(block);
     if (found.series_count != opening->summary.series_count ||
         !hash128_equal(found.content_checksum, opening->summary.content_checksum)) {
         block_unref(block);
-        return error_set(error, ERROR_CORRUPT,
-                         "a block has not the content that it was written with");
+        return error_set(error, ERROR_CORRUPT, "'%s' has not the content that it was written with",
+                         name);
     }
     *block_out = block;
     return ERROR_NONE;
@@ -81,6 +91,8 @@ enum error_code block_opening_wait(struct block_opening *opening, struct block *
         *block_out = block;
         return ERROR_NONE;
     }
+    if (no_wait_applies())
+        return error_set(error, ERROR_WOULD_WAIT, "a block is to be opened");
     pthread_mutex_lock(&opening->lock);
     uint64_t attempts = opening->attempts;
     if (opening->is_running) {

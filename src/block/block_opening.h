@@ -10,6 +10,7 @@
 #include "block/deferred_block.h"
 
 struct block_opening {
+    struct page_cache *cache;
     struct block_opener *opener; /* owned */
     struct file_summary summary;
     struct block *_Atomic opened; /* owned; NULL: not yet */
@@ -21,12 +22,13 @@ struct block_opening {
 };
 
 /* Takes over `opener`, also on error. Errors: OUT_OF_MEMORY. */
-enum error_code block_opening_create(struct block_opener *opener,
+enum error_code block_opening_create(struct page_cache *cache, struct block_opener *opener,
                                      const struct file_summary *summary,
                                      struct block_opening **opening_out, struct error *error);
 void block_opening_destroy(struct block_opening *opening);
 
-/* The open block, alive as long as the opening. Blocks. Errors: those of the opener, CORRUPT. */
+/* The open block, alive as long as the opening. Blocks. Errors: those of block_open and the source,
+ * WOULD_WAIT (platform/no_wait.h). */
 enum error_code block_opening_wait(struct block_opening *opening, struct block **block_out,
                                    struct error *error);
 
@@ -38,6 +40,10 @@ static inline struct block *block_opening_peek(const struct block_opening *openi
 
 /* As the index of the outer block answers: opens it, and asks the index inside. */
 extern const struct index_source_operations DEFERRED_INDEX_OPERATIONS;
+
+/* block_reader.c: itself, or what it opens. Errors: also why it can't be read. */
+enum error_code block_need_open(struct block *block, struct block **opened_out,
+                                struct error *error);
 
 /* block_reader.c: of the block whose index this is. */
 struct block_opening *block_opening_of_index(struct index_source *index);

@@ -1,31 +1,15 @@
 #include "block/block_reader.h"
 
 #include <assert.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
+#include "block_file.h"
 #include "block_format.h"
 #include "block_opening.h"
-#include "label_index.h"
 #include "metadata_table.h"
-#include "page_file.h"
-#include "sample_reader.h"
-#include "tenant_list.h"
 
 /* Pairs that a walk over all labels remembers before it starts anew. */
 enum { PAIR_TEXTS_MAX = 64 * 1024 };
-
-struct block {
-    atomic_size_t references;
-    struct page_file file;
-    struct block_properties properties;
-    struct tenant_list tenants;
-    struct label_index index;
-    struct sample_store samples;
-    struct error unreadable;       /* why nothing of it can be read; no error: it can */
-    struct block_opening *opening; /* owned; everything but the index's address is in there; NULL:
-                                      it is open */
-};
 
 struct block_reader {
     struct block *block;
@@ -66,6 +50,8 @@ enum error_code block_open(struct page_cache *cache, struct page_source *source,
                                 error);
     if (code == ERROR_NONE)
         code = sample_store_open(&block->samples, &block->file, error);
+    if (code == ERROR_NONE)
+        code = table_open(&block->marks, &block->file, TOC_ORDER, error);
     if (code == ERROR_NONE)
         code = check_sections(block, error);
     if (code != ERROR_NONE) {
@@ -191,12 +177,12 @@ struct block_opening *block_opening_of_index(struct index_source *index)
     return ((struct block *)((char *)index - offsetof(struct block, index.source)))->opening;
 }
 
-enum error_code deferred_block_create(struct block_opener *opener,
+enum error_code deferred_block_create(struct page_cache *cache, struct block_opener *opener,
                                       const struct file_summary *summary, struct block **block_out,
                                       struct error *error)
 {
     struct block_opening *opening;
-    enum error_code code = block_opening_create(opener, summary, &opening, error);
+    enum error_code code = block_opening_create(cache, opener, summary, &opening, error);
     if (code != ERROR_NONE)
         return code;
     struct block *block = calloc(1, sizeof *block);
@@ -211,9 +197,7 @@ enum error_code deferred_block_create(struct block_opener *opener,
     return ERROR_NONE;
 }
 
-/* Itself, or what it opens. Errors: also why it can't be read. */
-static enum error_code open_block(struct block *block, struct block **opened_out,
-                                  struct error *error)
+enum error_code block_need_open(struct block *block, struct block **opened_out, struct error *error)
 {
     if (block->opening != NULL)
         return block_opening_wait(block->opening, opened_out, error);
@@ -227,6 +211,11 @@ static enum error_code open_block(struct block *block, struct block **opened_out
 static const struct block *peek_block(const struct block *block)
 {
     return block->opening == NULL ? block : block_opening_peek(block->opening);
+}
+
+bool block_is_open(const struct block *block)
+{
+    return peek_block(block) != NULL;
 }
 
 /* --- Life ------------------------------------------------------------------------------------- */
@@ -300,7 +289,7 @@ bool block_has_slot_outside(const struct block *block, const uint64_t slots[SLOT
 enum error_code block_visit_metadata(struct block *block, const struct text *tenant,
                                      metadata_visit *visit, void *context, struct error *error)
 {
-    enum error_code code = open_block(block, &block, error);
+    enum error_code code = block_need_open(block, &block, error);
     if (code != ERROR_NONE)
         return code;
     return metadata_table_visit(&block->file, &block->tenants, tenant, visit, context, error);
@@ -311,7 +300,7 @@ enum error_code block_visit_metadata(struct block *block, const struct text *ten
 enum error_code block_reader_create(struct block *block, struct block_reader **reader_out,
                                     struct error *error)
 {
-    enum error_code code = open_block(block, &block, error);
+    enum error_code code = block_need_open(block, &block, error);
     if (code != ERROR_NONE)
         return code;
     struct block_reader *reader = calloc(1, sizeof *reader);

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "selection_fetch.h"
 #include "series_selection.h"
 #include "shard_private.h"
 #include "view_reader.h"
@@ -15,6 +16,7 @@ struct shard_set {
     int64_t end_ms;
     enum series_need need;
     bool has_deletions; /* in the range: samples are read with the labels of their series */
+    bool is_remote;     /* some of it is in the bucket */
     struct series_selection found;
 };
 
@@ -28,6 +30,7 @@ struct shard_set_reader {
     uint64_t ids[IDS_AHEAD_MAX];
     size_t ids_first;
     size_t ids_count;
+    struct samples_ahead ahead;
     struct block_position positions[]; /* [blocks of the view] */
 };
 
@@ -149,7 +152,11 @@ static enum error_code set_read(struct series_reader *base, size_t index,
     struct shard_set_reader *reader = (struct shard_set_reader *)base;
     struct shard_set *set = (struct shard_set *)base->set;
     struct view_series series;
-    enum error_code code = series_at(reader, index, &series, error);
+    enum error_code code = ERROR_NONE;
+    if (set->is_remote)
+        code = selection_fetch_samples(set->view, &set->found, index, &reader->ahead, error);
+    if (code == ERROR_NONE)
+        code = series_at(reader, index, &series, error);
     if (code != ERROR_NONE)
         return code;
     if (set->need == SERIES_NEED_LATEST)
@@ -228,6 +235,7 @@ static enum error_code select_set(struct shard *shard, const struct series_reque
         .end_ms = request->end_ms,
         .need = request->need,
         .has_deletions = view_has_deletions(view, request->start_ms, request->end_ms),
+        .is_remote = code == ERROR_NONE && selection_is_remote(view, &found),
         .found = found,
     };
     if (code == ERROR_NONE && request->need == SERIES_NEED_LABELS)
