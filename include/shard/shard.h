@@ -260,9 +260,10 @@ void shard_cancel_flushes(struct shard *shard);
 
 /*
  * A copy of the shard in another directory of its disk: the manifest at the last durable freeze,
- * and second names for the files that it names. None of them is deleted meanwhile. The copy begins
- * a life of its own: it has the slots that the shard has, and was never split. `done` runs on the
- * loop, not inside the call. Errors: IO, NO_SPACE, OUT_OF_MEMORY; what was made then stays.
+ * and second names for the files that it names; blocks that are in the bucket only are fetched from
+ * there. None of them is deleted meanwhile. The copy begins a life of its own: it has the slots
+ * that the shard has, and was never split. `done` runs on the loop, not inside the call. Errors:
+ * IO, NO_SPACE, OUT_OF_MEMORY, those of object/object_store.h; what was made then stays.
  */
 struct shard_copy {
     void (*done)(struct shard_copy *copy);
@@ -276,6 +277,7 @@ struct shard_copy {
     /* The shard's. */
     struct job job;
     struct shard *shard;
+    bool fetches_blocks;
 };
 void shard_copy(struct shard *shard, struct shard_copy *copy);
 

@@ -10,6 +10,7 @@
 
 #include "damage.h"
 #include "forget.h"
+#include "local_files.h"
 #include "merge.h"
 
 /* --- Jobs under way ------------------------------------------------------------------------- */
@@ -148,6 +149,7 @@ enum error_code shard_create(const struct shard_options *options, struct shard *
     slot_set_fill(&shard->durable.owned);
     pthread_mutex_init(&shard->view_lock, NULL);
     bucket_follow(shard);
+    local_files_cancel(shard);
     enum error_code code = prepare(shard, error);
     if (code != ERROR_NONE) {
         release(shard);
@@ -188,8 +190,8 @@ static void fill_arrays(const struct shard *shard, struct view *pieces)
             .end_ms = block->described.summary.max_time_ms,
             .window_end_ms = block->described.window_end_ms,
             .size_bytes = block->described.summary.size_bytes,
-            .is_unsplit =
-                shard->lacks_slots && block_has_slot_outside(block->block, shard->owned.words),
+            .is_unsplit = local_is_unsplit(shard, block),
+            .is_absent = block->is_absent,
         };
     }
 }
