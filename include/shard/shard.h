@@ -377,7 +377,10 @@ struct shard_statistics {
     uint64_t unfrozen_log_bytes;
     uint64_t frozen_head_count;
     uint64_t part_count, part_bytes;
-    uint64_t block_count, block_bytes;
+    uint64_t block_count;        /* here or in the bucket */
+    uint64_t block_bytes;        /* of files here */
+    uint64_t absent_block_count; /* in the bucket only */
+    uint64_t absent_block_bytes;
     bool lacks_slots;       /* it was split, or split off */
     uint64_t unsplit_count; /* parts and blocks that still have series of other slots */
     uint64_t unsplit_bytes;
@@ -409,6 +412,7 @@ struct shard_statistics {
     int64_t newest_ms;                /* INT64_MIN: no samples */
     /* Where shard_retain_from deletes the first file; INT64_MAX: no files. */
     int64_t first_cutoff_ms;
+    int64_t first_local_end_ms; /* end of the first window of a block here; INT64_MAX: none */
 };
 
 void shard_read_statistics(struct shard *shard, struct shard_statistics *statistics_out);

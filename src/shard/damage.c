@@ -60,6 +60,7 @@ enum error_code damage_open_block(struct shard *shard, const struct manifest_blo
         if (block.is_wanted)
             log_event(LOG_ERROR, "shard", "a file is damaged: the block is read from the bucket",
                       "shard=%u error=\"%s\"", shard->options.shard_id, error->message);
+        error_clear(error); /* who runs as a job looks there */
         code = ERROR_NONE;
     }
     if (code != ERROR_NONE && damage_is_of_file(code)) {

@@ -303,6 +303,8 @@ void local_files_tend(struct shard *shard)
     uint64_t now_ms = monotonic_ms(shard);
     if (shard->options.bucket == NULL || shard->closed != NULL || shard->install != NULL)
         return;
+    if (shard->counters.damaged_files > 0)
+        local_replace_all_damaged(shard); /* it may be uploaded since */
     local_return_tend(shard);
     if (shard->local_drop != NULL || now_ms < shard->local_due_ms)
         return;

@@ -463,7 +463,14 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
     }
     for (size_t i = 0; i < view->block_count; i++) {
         const struct view_block *block = &view->blocks[i];
-        statistics->block_bytes += block->size_bytes;
+        if (block->is_absent) {
+            statistics->absent_block_count++;
+            statistics->absent_block_bytes += block->size_bytes;
+        } else {
+            statistics->block_bytes += block->size_bytes;
+            if (block->window_end_ms < statistics->first_local_end_ms)
+                statistics->first_local_end_ms = block->window_end_ms;
+        }
         statistics->unsplit_count += block->is_unsplit;
         statistics->unsplit_bytes += block->is_unsplit ? block->size_bytes : 0;
         if (block->start_ms < statistics->oldest_ms)
@@ -521,6 +528,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .lacks_slots = view->lacks_slots,
         .oldest_ms = INT64_MAX,
         .first_cutoff_ms = INT64_MAX,
+        .first_local_end_ms = INT64_MAX,
         .newest_ms = INT64_MIN,
     };
     add_head_statistics(view, &statistics);
