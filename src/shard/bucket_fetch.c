@@ -42,12 +42,12 @@ struct fetch {
 
 /* --- Single ranges ---------------------------------------------------------------------------- */
 
-/* To who reads a block nothing is forbidden or unknown: it can be read later, or is damaged. */
+/* To who reads a block nothing is forbidden or unknown: the log has it, so it can't be read now. A
+ * store that is not mounted shows nothing either. */
 static enum error_code code_of(enum error_code code)
 {
     switch (code) {
     case ERROR_NOT_FOUND:
-        return ERROR_CORRUPT;
     case ERROR_DENIED:
     case ERROR_TIMEOUT:
     case ERROR_IO:
