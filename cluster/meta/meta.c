@@ -113,6 +113,7 @@ void meta_decide(struct meta *meta, const uint8_t cluster_id[CLUSTER_ID_BYTES], 
         meta_report_waiting(meta, "identity", "out of memory");
         return; /* decided again at the next tick */
     }
+    meta->founds_now = founding.size > 0 && meta->options.directory == META_DIRECTORY_NEW;
     meta->phase = META_PHASE_STORING;
     memcpy(meta->cluster_id, cluster_id, CLUSTER_ID_BYTES);
     meta->node_id = node_id;

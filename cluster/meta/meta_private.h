@@ -74,6 +74,7 @@ struct meta {
     uint64_t node_id;
     struct byte_buffer stored;   /* the bytes to store */
     struct byte_buffer founding; /* the entry, at founders */
+    bool founds_now;             /* it became a founder since it was created, not before */
     bool is_storing;
     bool is_stored;
 

@@ -3,7 +3,8 @@
  *
  * By itself, when every node that has not left is there and has known the next version for a while
  * (version_settle_ms), so that a program that ends right after its start can still be replaced by
- * the one before. An operator may hold it where it is, and go back as long as that is so; or have
+ * the one before; at once in a cluster that was founded just now, which has known no other. An
+ * operator may hold it where it is, and go back as long as that is so; or have
  * it rise at once.
  */
 #include <stdio.h>
@@ -87,7 +88,8 @@ uint32_t versions_to_raise(struct meta *meta)
         leadership->version_ready = version;
         leadership->version_ready_ms = now_ms;
     }
-    bool is_settled = now_ms - leadership->version_ready_ms >= meta->options.version_settle_ms;
+    bool is_settled = meta->founds_now ||
+                      now_ms - leadership->version_ready_ms >= meta->options.version_settle_ms;
     return is_settled || leadership->raises_now ? version : 0;
 }
 

@@ -50,6 +50,8 @@ struct hosting_options {
     struct replica_table *table;
     struct replica_node *node;
     struct cluster_board *board; /* NULL: a node alone */
+    bool has_new_directory;      /* no other program had it before: its shards get the newest
+                                    state-machine version at once */
     /* What all shards have in common; shard_id, directory and environment are filled in. */
     struct shard_options shard;
     struct placement_limits limits;

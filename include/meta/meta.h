@@ -159,7 +159,8 @@ struct meta_options {
     uint64_t alive_ms;    /* 3000: a node that was heard so lately is alive */
     uint64_t takeover_ms; /* 5000: a name is another directory's after so long a silence */
     uint64_t version_settle_ms; /* 30000: the state-machine version rises when all nodes have been
-                                 * there, and known the next one, for so long */
+                                 * there, and known the next one, for so long; at once as long as
+                                 * the leader is a founder that has not been started again */
 
     const struct meta_events *events;
     void *context;

@@ -123,7 +123,8 @@ enum error_code hosting_open(struct hosting *hosting, size_t number, struct grou
 
 /* --- Versions -------------------------------------------------------------------------------- */
 
-/* A node alone gives its operator a while to see whether the program stays. */
+/* A node alone gives its operator a while to see whether the program stays, when there may have
+ * been one before. */
 enum { ALONE_SETTLE_MS = 30 * 1000 };
 
 /* The state-machine version that the shards shall have; 0: the one that they have. */
@@ -133,8 +134,8 @@ static uint32_t wanted_version(const struct hosting_loop *loop)
     const struct cluster_state *state = state_of(loop);
     if (state != NULL)
         return cluster_state_facts(state)->version;
-    if (options->board != NULL ||
-        clock_monotonic_ms(loop->options.environment->clock) - loop->opened_ms < ALONE_SETTLE_MS)
+    uint64_t age_ms = clock_monotonic_ms(loop->options.environment->clock) - loop->opened_ms;
+    if (options->board != NULL || (age_ms < ALONE_SETTLE_MS && !options->has_new_directory))
         return 0;
     return options->shard.version_max == 0 ? STATE_VERSION_MAX : options->shard.version_max;
 }

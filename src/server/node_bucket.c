@@ -199,23 +199,17 @@ void node_bucket_stop(struct node *node)
 
 struct object_store_options node_bucket_options(const struct settings *settings)
 {
-    return (struct object_store_options){
+    struct object_store_options options = {
         .type = settings->object_store_type,
         .directory = settings->object_store_directory,
-        .s3 = {.endpoint = settings->object_store_s3_endpoint,
-               .bucket = settings->object_store_s3_bucket,
-               .prefix = settings->object_store_s3_prefix,
-               .region = settings->object_store_s3_region,
-               .addressing = settings->object_store_s3_addressing,
-               .access_key = settings->object_store_s3_access_key,
-               .secret_key = settings->object_store_s3_secret_key,
-               .access_key_file = settings->object_store_s3_access_key_file,
-               .secret_key_file = settings->object_store_s3_secret_key_file,
-               .credentials_file = settings->object_store_s3_credentials_file,
-               .ca_file = settings->object_store_s3_ca_file},
+        .s3 = settings->s3,
         .clock = clock_system(),
         .random = random_system(),
     };
+    options.s3.parts_at_once = (uint32_t)settings->s3_parts_at_once;
+    options.s3.connections = (uint32_t)settings->s3_connections;
+    options.s3.attempts = (uint32_t)settings->s3_attempts;
+    return options;
 }
 
 enum error_code node_open_bucket(struct node *node, struct error *error)

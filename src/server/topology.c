@@ -13,6 +13,7 @@ enum { PATH_BYTES_MAX = 4096, LINE_BYTES_MAX = 64, SHARDS_MAX = 4096 };
 void topology_init(struct topology *topology, uint32_t shard_count, uint32_t spread)
 {
     topology->spread = spread;
+    topology->is_new = false;
     slot_map_init(&topology->slots, shard_count);
 }
 
@@ -142,7 +143,10 @@ enum error_code topology_open(const char *directory, const struct topology *want
     code = first.failed ? error_set(error, ERROR_OUT_OF_MEMORY, "'%s'", path)
                         : stored_file_write(directory, "topology", first.bytes, first.size, error);
     byte_buffer_clear(&first);
-    if (code == ERROR_NONE && topology_out != wanted)
+    if (code != ERROR_NONE)
+        return code;
+    if (topology_out != wanted)
         *topology_out = *wanted;
-    return code;
+    topology_out->is_new = true;
+    return ERROR_NONE;
 }

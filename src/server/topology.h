@@ -12,6 +12,7 @@
 #ifndef SERVER_TOPOLOGY_H
 #define SERVER_TOPOLOGY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -20,6 +21,7 @@
 struct topology {
     uint32_t spread;
     struct slot_map slots; /* of no shards: not known yet */
+    bool is_new;           /* nothing was stored before: the file was written by this very call */
 };
 
 /* Shards with equal ranges of slots; shard_count > 0. */

@@ -81,8 +81,7 @@ class Upgrading(ClusterTest):
 
     def test_nodes_are_replaced_one_by_one_under_load_and_may_go_back_until_the_last(self):
         n1, n2, n3 = self.launch_all(["n1", "n2", "n3"])
-        self.command(n1, "version", "--raise")
-        self.wait_for_version(KNOWN)
+        self.wait_for_version(KNOWN)  # at once: the cluster is new
         self.began = int(time.time() - 30 * 86400) // 1000 * 1000  # as the writer does
         writer = self.start_writer([node.url() for node in (n1, n2, n3)])
         self.wait_for_samples(10000)
@@ -124,18 +123,20 @@ class Upgrading(ClusterTest):
 
     def test_a_held_version_rises_when_it_is_raised(self):
         (n1,) = self.launch_all(["n1"])
+        self.wait_for_version(KNOWN)
         self.command(n1, "version", "--hold")
-        self.assertIn("held at 1", self.command(n1, "version"))
+        self.assertIn(f"held at {KNOWN}", self.command(n1, "version"))
         n1.terminate()
         n1 = self.start_again("n1", NEXT).wait_ready()
-        self.assertEqual(n1.get("/api/v1/cluster").data()["versionHeld"], 1)
+        self.assertEqual(n1.get("/api/v1/cluster").data()["versionHeld"], KNOWN)
         self.assertEqual(n1.metric("gnomon_cluster_state_version_known"), NEXT_KNOWN)
         n1.terminate()
         n1 = self.start_again("n1", harness.BINARY).wait_ready()  # back, as it is held
+        n1.terminate()
+        n1 = self.start_again("n1", NEXT).wait_ready()
         self.command(n1, "version", "--raise")
-        self.wait_for_version(KNOWN)
+        self.wait_for_version(NEXT_KNOWN)
         self.assertEqual(n1.get("/api/v1/cluster").data()["versionHeld"], 0)
-
 
     def test_a_new_node_that_does_not_know_the_version_in_force_is_not_let_in(self):
         self.port_of(self.cluster_ports, "n1")
@@ -144,7 +145,6 @@ class Upgrading(ClusterTest):
         n1 = self.start(harness.Node(folder, self.port_of(self.http_ports, "n1"),
                                      self.settings_of("n1", ["n1"]), binary=NEXT)).wait_ready()
         self.nodes["n1"] = n1
-        self.command(n1, "version", "--raise")
         self.wait_for_version(NEXT_KNOWN)
         n2 = self.launch("n2", ["n1"])
         self.assertNotEqual(n2.wait(), 0)
@@ -158,9 +158,11 @@ class Alone(harness.IntegrationTest):
 
     def test_a_node_alone_goes_back_at_first_and_later_says_that_it_can_not(self):
         node = self.start_node("--telemetry.self_write=false", "--cluster.shards=2")
+        harness.wait_until(lambda: node.metric("gnomon_shard_state_version") == 2 * KNOWN,
+                           "a new directory gets the newest version", alive=node)
         node.terminate()
         node = self.start_on(node, NEXT).wait_ready()
-        self.assertEqual(node.metric("gnomon_shard_state_version"), 2)
+        self.assertEqual(node.metric("gnomon_shard_state_version"), 2 * KNOWN)
         node.terminate()
         node = self.start_on(node, harness.BINARY).wait_ready()
         node.terminate()

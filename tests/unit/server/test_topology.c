@@ -63,6 +63,7 @@ static void the_first_one_stays(void **unused)
     topology_init(&second, 8, 3);
     for (int i = 0; i < 2; i++) {
         struct topology found = reopened(i == 0 ? &first : &second);
+        assert_int_equal(found.is_new, i == 0);
         assert_int_equal(found.slots.shard_count, 4);
         assert_int_equal(found.spread, 2);
         assert_memory_equal(found.slots.shards, first.slots.shards, sizeof found.slots.shards);
