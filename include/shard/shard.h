@@ -347,6 +347,7 @@ enum error_code shard_encode_delete_tenant(struct byte_buffer *entry, int64_t st
 
 /* How far that is. */
 struct shard_tenant_state {
+    bool can_be_deleted; /* the shard's state-machine version has that */
     bool is_being_deleted;
     uint64_t files_left;   /* parts and blocks that still hold, or may hold, what was deleted */
     uint64_t bytes_left;   /* of them, with the other tenants that they have */

@@ -1,4 +1,6 @@
 /* Deleting a tenant: a deletion of everything, which who leads carries out without being asked. */
+#include "base/state_version.h"
+
 #include "merge_plan.h"
 
 enum error_code shard_encode_delete_tenant(struct byte_buffer *entry, int64_t stamp_ms,
@@ -44,7 +46,8 @@ static bool block_has(const struct shard_block *block, struct text tenant)
 void shard_read_tenant_state(const struct shard *shard, struct text tenant,
                              struct shard_tenant_state *state_out)
 {
-    struct shard_tenant_state state = {0};
+    struct shard_tenant_state state = {.can_be_deleted =
+                                           shard->state_version >= STATE_VERSION_BUCKET};
     /* The newest deletion covers what older ones do. */
     for (size_t i = tombstones_count(shard->tombstones); i > 0 && !state.is_being_deleted; i--) {
         const struct tombstone *tombstone = tombstones_at(shard->tombstones, i - 1);
