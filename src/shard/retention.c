@@ -230,34 +230,16 @@ static void tell_pending(struct shard *shard)
         (unsigned long long)pending.retention_pending_bytes);
 }
 
-/* Whether the policy may come into force at once: it keeps all as long, or nothing is old enough. A
- * shard that knows no policy yet kept everything, unless the log says that files left by age. */
-static bool deletes_nothing(struct shard *shard, const struct retention_policy *policy)
+/* Whether the policy may come into force at once: it keeps all as long, or nothing is old enough,
+ * or it is the first that the shard hears of. */
+static bool comes_at_once(struct shard *shard, const struct retention_policy *policy)
 {
     const struct retention_policy *before = shard->retention.policy;
-    int64_t shortened_ms = before != NULL ? retention_policy_shortened_ms(policy, before)
-                                          : retention_policy_shortest_ms(policy);
-    if (shard->retention_grace_ms == 0 || shortened_ms == RETENTION_FOR_EVER)
+    if (before == NULL || shard->retention_grace_ms == 0)
         return true;
-    if (before == NULL && shard->retention_cutoff_ms != INT64_MIN)
-        return true;
-    return oldest_stored_ms(shard) >= retention_before(now_ms(shard), shortened_ms);
-}
-
-/* A shard without a policy kept everything: that is written down before what is shorter. */
-static struct retention_policy *kept_everything(void)
-{
-    struct retention_policy *policy = NULL;
-    struct error ignored; /* tried again */
-    (void)retention_policy_create(RETENTION_FOR_EVER, NULL, 0, &policy, &ignored);
-    return policy;
-}
-
-/* As a shard without a policy does. */
-static bool keeps_everything(const struct retention_policy *policy)
-{
-    return retention_policy_rule_count(policy) == 0 &&
-           retention_policy_default_ms(policy) == RETENTION_FOR_EVER;
+    int64_t shortened_ms = retention_policy_shortened_ms(policy, before);
+    return shortened_ms == RETENTION_FOR_EVER ||
+           oldest_stored_ms(shard) >= retention_before(now_ms(shard), shortened_ms);
 }
 
 /* True: something is proposed, or to be waited for. */
@@ -268,27 +250,19 @@ static bool decide_policy(struct shard *shard)
     struct retention_news news = {.step = RETENTION_IN_FORCE, .policy = wanted};
     if (retention_policy_equal(wanted, cut->policy) && cut->announced == NULL)
         return false;
-    if (cut->policy == NULL && keeps_everything(wanted))
-        return false;
     if (retention_policy_equal(wanted, cut->announced)) {
         if (!shard->retention_is_told)
             tell_pending(shard);
         if (now_ms(shard) < cut->announced_ms + shard->retention_grace_ms)
             return false;
         news.step = RETENTION_TAKEN;
-    } else if (!deletes_nothing(shard, wanted)) {
-        if (cut->policy == NULL)
-            news.policy = kept_everything();
-        else
-            news.step = RETENTION_ANNOUNCED;
+    } else if (!comes_at_once(shard, wanted)) {
+        news.step = RETENTION_ANNOUNCED;
     } else if (cut->announced != NULL) {
         log_event(LOG_INFO, "shard", "the retention is not shortened any more", "shard=%u",
                   shard->options.shard_id);
     }
-    if (news.step == RETENTION_TAKEN || news.policy != NULL)
-        propose(shard, &news);
-    if (news.policy != wanted)
-        retention_policy_unref(news.policy);
+    propose(shard, &news);
     return true;
 }
 

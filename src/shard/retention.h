@@ -3,7 +3,8 @@
  * decided (docs/decisions/0072). Private to shard.
  *
  *   settings --> shorter than what is in force --> ANNOUNCED --grace--> TAKEN --+
- *            --> not shorter, or nothing to be deleted yet --> IN FORCE --------+--> AT, AT, ...
+ *            --> not shorter, or nothing old enough, or the first one --> IN FORCE --------+--> AT,
+ * AT, ...
  *
  * While a policy is announced what keeps longer counts, of it and of the one in force.
  */
