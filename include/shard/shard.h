@@ -431,6 +431,7 @@ struct shard_statistics {
     uint64_t segments_rewritten; /* since the start */
     uint64_t dead_id_count;      /* forgotten, but still in a series segment */
     uint64_t tombstone_count;
+    int64_t retention_at_ms; /* what ages are counted from, where rules say more; INT64_MIN: none */
     /* A shorter retention was announced, by the clock of who led; 0: there is none. What it will
      * take from at most: files with samples before a time. */
     int64_t retention_announced_ms;

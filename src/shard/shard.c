@@ -528,6 +528,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .oldest_ms = INT64_MAX,
         .first_cutoff_ms = INT64_MAX,
         .newest_ms = INT64_MIN,
+        .retention_at_ms = view->retention.at_ms,
     };
     add_head_statistics(view, &statistics);
     add_file_statistics(view, &statistics);
