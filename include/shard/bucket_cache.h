@@ -1,7 +1,7 @@
 /*
  * bucket_cache - what was read of objects of the bucket, near: in memory and in a file on the disk.
  *
- * Objects are cut into extents of 64 KiB. A key never has two contents (docs/formats/bucket.md), so
+ * Objects are cut into extents of 32 KiB. A key never has two contents (docs/formats/bucket.md), so
  * an extent is never stale: it stays until the room is needed, first in memory, then in the file.
  * The file begins empty with each start of the node, so that no start waits for it; what is read
  * from it is compared with a hash that is kept in memory, and read from the store again when it
@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "platform/disk.h"
 
-enum { BUCKET_EXTENT_BYTES = 64 * 1024 };
+enum { BUCKET_EXTENT_BYTES = 32 * 1024 };
 
 struct bucket_cache;
 
@@ -25,7 +25,8 @@ struct bucket_cache_options {
     uint64_t memory_bytes; /* of extents in memory; those that are being read may exceed it */
     struct disk *disk;     /* outlives the cache; NULL: in memory only */
     const char *directory; /* on it, made when it is missing; a file in it is replaced */
-    uint64_t disk_bytes;   /* of that file; 0: in memory only */
+    uint64_t disk_bytes;   /* of that file, which stays smaller on a disk of which less than a tenth
+                              is free; 0: in memory only */
 };
 
 /* A file that cannot be made is a cache in memory only, and *refusal_out tells why; its code is

@@ -60,6 +60,8 @@ struct settings {
     const char *object_store_directory; /* "": none */
     int64_t object_store_delete_grace_ms;
     int64_t object_store_sweep_age_ms;
+    uint64_t object_store_cache_bytes; /* on the disk; 0: none */
+    uint64_t object_store_cache_memory_bytes;
     struct s3_options s3; /* but for the counts, which are these: */
     uint64_t s3_parts_at_once;
     uint64_t s3_connections;

@@ -14,6 +14,9 @@ enum {
     /* An extent that left between its coming and its use is fetched again so often; then it is
      * read past the cache. */
     READ_ATTEMPTS = 3,
+    /* How often it is seen to, when the file grows, that the disk has room for what matters. */
+    ROOM_EXTENTS = 256,
+    ROOM_FRACTION = 10,
 };
 
 /* --- The file --------------------------------------------------------------------------------- */
@@ -23,11 +26,25 @@ static uint64_t slot_offset(uint32_t slot)
     return (uint64_t)slot * BUCKET_EXTENT_BYTES;
 }
 
+/* Lock held. The file does not grow any more when the disk has little room. */
+static void check_room(struct bucket_cache *cache)
+{
+    uint64_t free_bytes, total_bytes;
+    struct error ignored; /* a disk that can't tell refuses writes when it is full */
+    struct extent_table *table = &cache->table;
+    if (table->slot_used == table->slot_count || table->slot_used % ROOM_EXTENTS != 0)
+        return;
+    if (disk_free_bytes(cache->disk, &free_bytes, &total_bytes, &ignored) == ERROR_NONE &&
+        free_bytes < total_bytes / ROOM_FRACTION)
+        table->slot_count = table->slot_used;
+}
+
 /* Lock held. */
 static bool may_write(struct bucket_cache *cache)
 {
     if (cache->file == NULL)
         return false;
+    check_room(cache);
     if (cache->write_failed && cache->writes_skipped < WRITES_SKIPPED) {
         cache->writes_skipped++;
         return false;

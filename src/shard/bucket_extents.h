@@ -41,7 +41,7 @@ struct object_part {
  * are not are read from the store, neighbours together and all at once: one wait for the store, of
  * as many as FETCH_EXTENTS_MAX extents. Errors: those of object_store.h, CORRUPT, OUT_OF_MEMORY.
  */
-enum { FETCH_EXTENTS_MAX = 512 };
+enum { FETCH_EXTENTS_MAX = 1024 };
 enum error_code bucket_cache_fetch(struct bucket_cache *cache, const struct object_part *ranges,
                                    size_t count, struct error *error);
 

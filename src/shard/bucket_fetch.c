@@ -9,7 +9,7 @@ enum {
     /* So few extents between two that are missing are read along: it costs less than a request. */
     GAP_EXTENTS_MAX = 2,
     /* Of one request. Larger ranges come faster as several requests at once. */
-    RUN_EXTENTS_MAX = 16,
+    RUN_EXTENTS_MAX = 32,
 };
 
 /* --- Types ------------------------------------------------------------------------------------ */

@@ -9,7 +9,7 @@
 #include "object/object_store.h"
 
 /* Who reads a file from end to end waits once for so much. */
-enum { AHEAD_BYTES = 16 * BUCKET_EXTENT_BYTES };
+enum { AHEAD_BYTES = 32 * BUCKET_EXTENT_BYTES };
 
 struct object_source {
     struct page_source base;

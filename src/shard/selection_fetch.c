@@ -38,6 +38,17 @@ bool selection_is_remote(const struct view *view, const struct series_selection 
     return false;
 }
 
+static bool are_read(const struct view_block *block, const struct samples_needed *needed)
+{
+    return needed->need != SERIES_NEED_LABELS || block->start_ms < needed->start_ms ||
+           block->end_ms > needed->end_ms;
+}
+
+static enum block_fetch_samples what_is_read(const struct samples_needed *needed)
+{
+    return needed->need == SERIES_NEED_LABELS ? BLOCK_FETCH_TIMESTAMPS : BLOCK_FETCH_SAMPLES;
+}
+
 /* --- Before the selection --------------------------------------------------------------------- */
 
 static enum error_code add_query(struct block_fetch *fetch, struct block *block,
@@ -241,6 +252,7 @@ static size_t block_places(const struct places *places, size_t at, struct positi
 }
 
 static enum error_code fetch_places(struct block_fetch *fetch, const struct view *view,
+                                    const struct samples_needed *needed,
                                     const struct places *places, uint64_t *bytes_out,
                                     struct error *error)
 {
@@ -248,17 +260,19 @@ static enum error_code fetch_places(struct block_fetch *fetch, const struct view
     struct positions positions;
     size_t ignored; /* there is no limit */
     for (size_t at = 0; code == ERROR_NONE && at < places->count;) {
-        struct block *block = view->blocks[places->items[at].block].block;
+        const struct view_block *block = &view->blocks[places->items[at].block];
         at = block_places(places, at, &positions);
-        code = block_fetch_add_places(fetch, block, positions, error);
+        if (are_read(block, needed))
+            code = block_fetch_add_places(fetch, block->block, positions, error);
     }
     if (code == ERROR_NONE)
         code = block_fetch_run(fetch, error);
     for (size_t at = 0; code == ERROR_NONE && at < places->count;) {
-        struct block *block = view->blocks[places->items[at].block].block;
+        const struct view_block *block = &view->blocks[places->items[at].block];
         at = block_places(places, at, &positions);
-        code = block_fetch_add_samples(fetch, block, positions, BLOCK_FETCH_SAMPLES, UINT64_MAX,
-                                       &ignored, error);
+        if (are_read(block, needed))
+            code = block_fetch_add_samples(fetch, block->block, positions, what_is_read(needed),
+                                           UINT64_MAX, &ignored, error);
     }
     *bytes_out = block_fetch_bytes(fetch);
     return code == ERROR_NONE ? block_fetch_run(fetch, error) : code;
@@ -275,8 +289,8 @@ static size_t next_count(size_t count, uint64_t bytes)
 }
 
 enum error_code selection_fetch_samples(struct view *view, const struct series_selection *selection,
-                                        size_t index, struct samples_ahead *ahead,
-                                        struct error *error)
+                                        const struct samples_needed *needed, size_t index,
+                                        struct samples_ahead *ahead, struct error *error)
 {
     if ((index >= ahead->first && index < ahead->end) || no_wait_applies())
         return ERROR_NONE;
@@ -290,7 +304,7 @@ enum error_code selection_fetch_samples(struct view *view, const struct series_s
                                ? block_fetch_create(&fetch, error)
                                : out_of_memory(error);
     if (code == ERROR_NONE)
-        code = fetch_places(fetch, view, &places, &bytes, error);
+        code = fetch_places(fetch, view, needed, &places, &bytes, error);
     block_fetch_destroy(fetch);
     places_clear(&places);
     if (code != ERROR_NONE)

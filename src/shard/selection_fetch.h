@@ -12,6 +12,14 @@
 /* So much of samples at once: the memory that a reader of a selection has waiting for it. */
 enum { SAMPLES_AHEAD_BYTES = 16 * 1024 * 1024 };
 
+/* What is read of series. Whether they have samples at all in the range is seen by timestamps, and
+ * without any where a block lies in it as a whole. */
+struct samples_needed {
+    enum series_need need;
+    int64_t start_ms;
+    int64_t end_ms;
+};
+
 /* What the matchers of a request ask for of all blocks in its range, and the values of a label
  * unless it is NULL. Errors: those of block/block_fetch.h. */
 enum error_code selection_fetch_indexes(struct view *view, const struct series_request *request,
@@ -29,10 +37,11 @@ struct samples_ahead {
     size_t series_count; /* of the last time */
 };
 
-/* Have samples of series `index` and those behind it near. Errors: likewise. */
+/* Have samples of series `index` and those behind it near, as the request needs them. Errors:
+ * likewise. */
 enum error_code selection_fetch_samples(struct view *view, const struct series_selection *selection,
-                                        size_t index, struct samples_ahead *ahead,
-                                        struct error *error);
+                                        const struct samples_needed *needed, size_t index,
+                                        struct samples_ahead *ahead, struct error *error);
 
 /* Whether some block of the selection is in the bucket. */
 bool selection_is_remote(const struct view *view, const struct series_selection *selection);

@@ -136,6 +136,14 @@ static enum error_code series_at(struct shard_set_reader *reader, size_t index,
     return ERROR_NONE;
 }
 
+/* Have samples of the series near, and of those behind it. */
+static enum error_code fetch_ahead(struct shard_set_reader *reader, const struct shard_set *set,
+                                   size_t index, struct error *error)
+{
+    struct samples_needed needed = {set->need, set->start_ms, set->end_ms};
+    return selection_fetch_samples(set->view, &set->found, &needed, index, &reader->ahead, error);
+}
+
 static enum error_code set_reader_open(struct series_set *self, struct series_reader **reader_out,
                                        struct error *error)
 {
@@ -154,7 +162,7 @@ static enum error_code set_read(struct series_reader *base, size_t index,
     struct view_series series;
     enum error_code code = ERROR_NONE;
     if (set->is_remote)
-        code = selection_fetch_samples(set->view, &set->found, index, &reader->ahead, error);
+        code = fetch_ahead(reader, set, index, error);
     if (code == ERROR_NONE)
         code = series_at(reader, index, &series, error);
     if (code != ERROR_NONE)
@@ -198,7 +206,9 @@ static enum error_code keep_with_samples(struct shard_set *set,
         struct view_series series;
         if (i % 1024 == 0 && request->canceled != NULL && atomic_load(request->canceled))
             code = error_set(error, ERROR_CANCELED, "the query was canceled");
-        else
+        else if (set->is_remote)
+            code = fetch_ahead(reader, set, i, error);
+        if (code == ERROR_NONE)
             code = series_at(reader, i, &series, error);
         if (code == ERROR_NONE)
             code = view_reader_has_samples(reader->view_reader, &series, set->start_ms, set->end_ms,

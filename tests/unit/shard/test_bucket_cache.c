@@ -25,9 +25,21 @@ struct fixture {
     struct counting_store store;
     struct scratch_directory folder;
     struct disk *disk;
+    struct disk_operations operations; /* its own, but for room */
     struct bucket_cache *cache;
     uint8_t *bytes; /* of both objects */
 };
+
+static uint64_t free_bytes_of_disk;
+
+static enum error_code tell_room(struct disk *self, uint64_t *free_bytes_out,
+                                 uint64_t *total_bytes_out, struct error *error)
+{
+    (void)self, (void)error;
+    *free_bytes_out = free_bytes_of_disk;
+    *total_bytes_out = 1000;
+    return ERROR_NONE;
+}
 
 static int create_fixture(void **state)
 {
@@ -45,6 +57,10 @@ static int create_fixture(void **state)
     assert_int_equal(
         disk_uring_create(fixture->folder.path, NULL, DISK_ENGINE_BEST, &fixture->disk, &error),
         ERROR_NONE);
+    fixture->operations = *fixture->disk->operations;
+    fixture->operations.free_bytes = tell_room;
+    fixture->disk->operations = &fixture->operations;
+    free_bytes_of_disk = 100;
     *state = fixture;
     return 0;
 }
@@ -131,7 +147,7 @@ static void large_ranges_are_several_requests_at_once(void **state)
     struct page_source *a = open_source(fixture, "a");
     assert_read(fixture, a, 0, OBJECT_BYTES);
     assert_int_equal(fixture->store.round_trips, 1);
-    assert_int_equal(fixture->store.reads, 3); /* of at most 1 MiB each */
+    assert_int_equal(fixture->store.reads, 2); /* of at most 1 MiB each */
     page_source_close(a);
 }
 
@@ -191,6 +207,17 @@ static void the_disk_has_a_limit_too(void **state)
     struct bucket_cache_statistics statistics = bucket_cache_statistics(fixture->cache);
     assert_in_range(statistics.disk_bytes, 9 * EXTENT, 10 * EXTENT);
     assert_in_range(statistics.disk_evictions, 1, UINT64_MAX);
+    page_source_close(a);
+}
+
+static void a_disk_without_room_is_left_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    free_bytes_of_disk = 99;
+    create_cache(fixture, 2, 41);
+    struct page_source *a = open_source(fixture, "a");
+    assert_read(fixture, a, 0, OBJECT_BYTES);
+    assert_int_equal(bucket_cache_statistics(fixture->cache).disk_bytes, 0);
     page_source_close(a);
 }
 
@@ -346,6 +373,7 @@ int main(void)
         TEST(memory_keeps_what_was_used_last),
         TEST(the_disk_has_what_left_memory),
         TEST(the_disk_has_a_limit_too),
+        TEST(a_disk_without_room_is_left_alone),
         TEST(damage_on_the_disk_is_read_again_from_the_store),
         TEST(a_file_cut_short_is_read_again_from_the_store),
         TEST(a_directory_that_is_a_file_means_memory_only),
