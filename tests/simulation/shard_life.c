@@ -63,6 +63,8 @@ void run_expect(struct run *run, enum model_check check)
     struct error error;
     if (run_check(run, check, &error) || run->failure[0] != '\0')
         return;
+    if (run_check_with_store(run, check, &error) || run->failure[0] != '\0')
+        return;
     if (wait_for_damaged_files(run) && (run_check(run, check, &error) || run->failure[0] != '\0'))
         return;
     for (size_t i = 0; i < NODE_SHARDS; i++)

@@ -131,6 +131,7 @@ static const char *const NAMES[COUNTS] = {
     "rot_in_journal",
     "rot_harmless",
     "files_reopened",
+    "absent_blocks", "reads_without_store",
     "bucket_checks",
     "bucket_uploads",
     "bucket_removals",
