@@ -347,6 +347,13 @@ static struct bucket_upload *done_items(const struct bucket_job *job, size_t *co
     return done;
 }
 
+/* One that is refused is not tried again at once: nothing here would have changed. */
+static void propose(struct shard *shard, struct byte_buffer *entry)
+{
+    shard->keeper.entry_proposed = shard_propose(shard, entry);
+    shard->keeper.entry_refused = !shard->keeper.entry_proposed;
+}
+
 static void propose_items(struct shard *shard, const struct bucket_job *job)
 {
     struct byte_buffer entry = {0};
@@ -358,7 +365,7 @@ static void propose_items(struct shard *shard, const struct bucket_job *job)
     else if (count > 0)
         bucket_encode_removed(&entry, now_ms, done, count);
     if (count > 0)
-        shard->keeper.entry_proposed = shard_propose(shard, &entry);
+        propose(shard, &entry);
     free(done);
 }
 
@@ -382,7 +389,7 @@ static void take_list(struct shard *shard, const struct bucket_job *job)
     shard->options.bucket->lists++;
     bucket_encode_published(&entry, clock_now_ms(shard->options.environment->clock),
                             (struct bucket_list_name){job->list.incarnation, job->list.index});
-    shard->keeper.entry_proposed = shard_propose(shard, &entry);
+    propose(shard, &entry);
 }
 
 static void take_removal(struct shard *shard, const struct bucket_job *job)
@@ -463,7 +470,9 @@ static void take_result(struct shard *shard, const struct bucket_job *job)
         return;
     }
     error_clear(&keeper->error);
-    keeper->retry_ms = keeper->due_ms = 0;
+    keeper->retry_ms = 0;
+    keeper->due_ms = keeper->entry_refused ? monotonic_ms(shard) + RETRY_MS_MIN : 0;
+    keeper->entry_refused = false;
     if (!job->waits_for_heirs)
         keeper->progress_ms = monotonic_ms(shard);
     else if (job->work == BUCKET_LIST)

@@ -27,6 +27,7 @@ struct bucket_keeper {
     struct bucket_job *job; /* running */
     bool is_leading;
     bool entry_proposed;       /* and not applied yet */
+    bool entry_refused;        /* by who proposes, right now */
     bool is_verified;          /* the bucket is the one that the log speaks of */
     uint64_t led_index;        /* applied when leadership began: no list is later then */
     uint64_t retry_ms, due_ms; /* after a failure: how long, and when it is over */
