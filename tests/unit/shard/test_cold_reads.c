@@ -138,6 +138,29 @@ static void values_of_a_label_take_two_round_trips(void **state)
     unmake(fixture);
 }
 
+/* Extents leave the cache long before pages do. */
+static void what_is_decoded_is_not_fetched_again(void **state)
+{
+    (void)state;
+    static const struct cold_shape *const SHAPES[] = {&SMALL, &LARGE};
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture *fixture = make(SHAPES[i], 1);
+        size_t count;
+        fixture->near_bytes = BUCKET_EXTENT_BYTES;
+        begin(fixture, 0);
+        add_matcher(fixture, MATCHER_EQUAL, "__name__", "metric_00007");
+        add_matcher(fixture, MATCHER_REGEX, "job", "job-0[12]");
+        assert_int_equal(open_view(fixture), ERROR_NONE);
+        assert_int_equal(run(fixture, &count), ERROR_NONE);
+        assert_int_equal(run(fixture, &count), ERROR_NONE); /* looks at the marks, too */
+        uint64_t round_trips = fixture->store.round_trips;
+        assert_int_equal(run(fixture, &count), ERROR_NONE);
+        assert_int_equal(fixture->store.round_trips, round_trips);
+        end(fixture);
+        unmake(fixture);
+    }
+}
+
 /* Whatever request of a query fails, it fails as a whole, and the next one does not. */
 static void a_store_that_breaks_off_fails_the_query_alone(void **state)
 {
@@ -197,6 +220,7 @@ int main(void)
         cmocka_unit_test(one_tenant_of_many_takes_three_round_trips),
         cmocka_unit_test(a_large_index_takes_three_round_trips_too),
         cmocka_unit_test(values_of_a_label_take_two_round_trips),
+        cmocka_unit_test(what_is_decoded_is_not_fetched_again),
         cmocka_unit_test(a_store_that_breaks_off_fails_the_query_alone),
         cmocka_unit_test(damaged_objects_are_said_to_be),
     };
