@@ -12,6 +12,8 @@
 #include "sample_reader.h"
 #include "tenant_list.h"
 
+struct block_opening;
+
 struct block {
     atomic_size_t references;
     struct page_file file;
@@ -22,6 +24,9 @@ struct block {
     struct table marks;        /* of the order */
     atomic_bool index_fetched; /* as a whole, once: what is decoded is not fetched again */
     struct error unreadable;   /* why nothing of it can be read; no error: it can */
+    /* Owned: of a block that is opened later, which has nothing else but its index's address. NULL:
+     * it is open. */
+    struct block_opening *opening;
 };
 
 #endif
