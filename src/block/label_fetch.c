@@ -193,15 +193,21 @@ enum error_code label_fetch_texts(const struct label_index *index, struct positi
 {
     if (!page_source_is_remote(index->file->source))
         return ERROR_NONE;
-    uint64_t group_count = table_count(&index->pairs) / PAIR_GROUP_PAIRS + 1;
-    uint64_t *groups = calloc(group_count / 64 + 1, sizeof *groups);
+    if (table_count(&index->pairs) > UINT32_MAX)
+        return page_file_corrupt(index->file, "number of label pairs", error);
+    size_t word_count = table_count(&index->pairs) / PAIR_GROUP_PAIRS / 64 + 1;
+    uint64_t *groups = calloc(word_count, sizeof *groups);
     if (groups == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "read labels");
     enum error_code code = mark_groups(index, positions, groups, error);
-    for (uint64_t group = 0; code == ERROR_NONE && group < group_count; group++)
-        if (groups[group / 64] >> group % 64 & 1)
+    for (size_t word = 0; code == ERROR_NONE && word < word_count; word++) {
+        uint64_t bits = groups[word];
+        for (; code == ERROR_NONE && bits != 0; bits &= bits - 1) {
+            uint64_t group = word * 64 + (uint64_t)__builtin_ctzll(bits);
             code = tree_fetch_ordinals(&index->pairs.tree, group * PAIR_GROUP_PAIRS,
                                        (group + 1) * PAIR_GROUP_PAIRS, list, error);
+        }
+    }
     free(groups);
     return code;
 }
