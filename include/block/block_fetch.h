@@ -9,8 +9,9 @@
  *   end (of those to be opened) -> run -> index (of each) -> run -> select -> series (of each) ->
  * run
  *
- * The index of a block is fetched whole when it is small, or when a query gives no place in the
- * order and it is not large. Otherwise what the marks did not tell costs one round trip more.
+ * Pages that are decoded already are not fetched. The index of a block is fetched whole, once, when
+ * it is small, or when a query gives no place in the order and it is not large. Otherwise what the
+ * marks did not tell costs one round trip more.
  *
  * Blocks of the local disk are passed over. What was not foreseen is read when it is needed, a
  * page at a time: that is slow, never wrong. One thread; all of it may block.
@@ -71,7 +72,7 @@ enum error_code block_fetch_add_samples(struct block_fetch *fetch, struct block 
 /* Of what was told since the last run, also of what is near; about. */
 uint64_t block_fetch_bytes(const struct block_fetch *fetch);
 
-/* Fetch what was told since the last run. */
+/* Fetch what was told since the last run. The blocks are there still. */
 enum error_code block_fetch_run(struct block_fetch *fetch, struct error *error);
 
 #endif

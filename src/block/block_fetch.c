@@ -19,6 +19,9 @@ enum {
 
 struct block_fetch {
     struct range_list list;
+    struct block **whole; /* [whole_count], whose index is fetched as a whole by the next run */
+    size_t whole_count;
+    size_t whole_capacity;
     struct page_source **sources; /* [source_count], of blocks to be opened, until the next run */
     size_t source_count;
 };
@@ -46,6 +49,7 @@ void block_fetch_destroy(struct block_fetch *fetch)
         return;
     close_sources(fetch);
     range_list_clear(&fetch->list);
+    free(fetch->whole);
     free(fetch->sources);
     free(fetch);
 }
@@ -94,9 +98,22 @@ static uint64_t index_bytes(const struct block *block)
     return block->file.late_start - block->file.index_start;
 }
 
-static void add_whole_index(struct block_fetch *fetch, const struct block *block)
+/* False: it was before. What is decoded of it needs no fetching, and the rest is seldom much. */
+static bool add_whole_index(struct block_fetch *fetch, struct block *block)
 {
+    if (atomic_load(&block->index_fetched))
+        return false;
     range_list_add(&fetch->list, &block->file, block->file.index_start, block->file.late_start);
+    if (fetch->whole_count == fetch->whole_capacity) {
+        size_t capacity = fetch->whole_capacity == 0 ? 16 : 2 * fetch->whole_capacity;
+        struct block **grown = realloc(fetch->whole, capacity * sizeof *grown);
+        if (grown == NULL)
+            return true; /* it will be fetched once more */
+        fetch->whole = grown;
+        fetch->whole_capacity = capacity;
+    }
+    fetch->whole[fetch->whole_count++] = block;
+    return true;
 }
 
 /* What the matchers say of the first labels in the order of a block; false: not even the metric. */
@@ -139,7 +156,9 @@ static enum error_code add_marked_places(struct block_fetch *fetch, const struct
     if (code == ERROR_NONE)
         code = tree_fetch_ordinals(&block->index.labels, first, end, &places, error);
     *are_few_out = places.size_bytes <= PLACES_BYTES_MAX;
-    for (size_t i = 0; code == ERROR_NONE && *are_few_out && i < places.count; i++)
+    /* Somebody looked at these series before; what was not decoded then is mostly not needed. */
+    bool are_guessed = *are_few_out && places.decoded == 0;
+    for (size_t i = 0; code == ERROR_NONE && are_guessed && i < places.count; i++)
         range_list_add(list, &block->file, places.items[i].offset_bytes,
                        places.items[i].offset_bytes + places.items[i].size_bytes);
     list->failed |= places.failed;
@@ -165,14 +184,12 @@ enum error_code block_fetch_add_query(struct block_fetch *fetch, struct block *b
     enum error_code code = block_need_open(block, &block, error);
     if (code != ERROR_NONE)
         return code;
-    if (index_bytes(block) > INDEX_SMALL_BYTES)
+    if (index_bytes(block) > INDEX_SMALL_BYTES || atomic_load(&block->index_fetched))
         code = add_marked_places(fetch, block, query, &are_few, error);
     if (code != ERROR_NONE)
         return code;
-    if (!are_few && index_bytes(block) <= INDEX_MEDIUM_BYTES) {
-        add_whole_index(fetch, block);
+    if (!are_few && index_bytes(block) <= INDEX_MEDIUM_BYTES && add_whole_index(fetch, block))
         return ERROR_NONE;
-    }
     for (size_t i = 0; code == ERROR_NONE && i < query->matcher_count; i++)
         code = label_fetch_matcher(&block->index, query->tenant, query->matchers[i], &fetch->list,
                                    error);
@@ -241,6 +258,9 @@ uint64_t block_fetch_bytes(const struct block_fetch *fetch)
 enum error_code block_fetch_run(struct block_fetch *fetch, struct error *error)
 {
     enum error_code code = range_list_run(&fetch->list, error);
+    for (size_t i = 0; code == ERROR_NONE && i < fetch->whole_count; i++)
+        atomic_store(&fetch->whole[i]->index_fetched, true);
+    fetch->whole_count = 0;
     close_sources(fetch);
     return code;
 }

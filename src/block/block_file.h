@@ -21,8 +21,9 @@ struct block {
     struct tenant_list tenants;
     struct label_index index;
     struct sample_store samples;
-    struct table marks;      /* of the order */
-    struct error unreadable; /* why nothing of it can be read; no error: it can */
+    struct table marks;        /* of the order */
+    atomic_bool index_fetched; /* as a whole, once: what is decoded is not fetched again */
+    struct error unreadable;   /* why nothing of it can be read; no error: it can */
     /* Owned: of a block that is opened later, which has nothing else but its index's address. NULL:
      * it is open. */
     struct block_opening *opening;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "label_pages.h"
+#include "platform/no_wait.h"
 
 enum {
     /* A list lies before its pair: behind so many bytes of other pairs and lists, mostly. */
@@ -92,7 +93,7 @@ static enum error_code fetch_literals(const struct label_index *index, uint32_t 
         bool found = false;
         pair_key(&key, name, values[i]);
         code = find_leaf(index, &key, &leaf, &found, error);
-        if (code == ERROR_NONE && found)
+        if (code == ERROR_NONE && found && !page_is_decoded(index->file, leaf.page))
             add_with_lists(index, leaf.page, list);
     }
     byte_buffer_clear(&key);
@@ -120,6 +121,8 @@ static enum error_code fetch_prefix(const struct label_index *index, uint32_t na
         code = tree_find_ordinal(&index->pairs.tree, 0, &first, error);
     if (code != ERROR_NONE || !has_last)
         return code;
+    if (page_is_decoded(index->file, first.page) && page_is_decoded(index->file, last.page))
+        return ERROR_NONE; /* and so are those between, most likely */
     uint64_t start = first.page.offset_bytes;
     uint64_t end = last.page.offset_bytes + last.page.size_bytes;
     if (start > end)
@@ -190,15 +193,21 @@ enum error_code label_fetch_texts(const struct label_index *index, struct positi
 {
     if (!page_source_is_remote(index->file->source))
         return ERROR_NONE;
-    uint64_t group_count = table_count(&index->pairs) / PAIR_GROUP_PAIRS + 1;
-    uint64_t *groups = calloc(group_count / 64 + 1, sizeof *groups);
+    if (table_count(&index->pairs) > UINT32_MAX)
+        return page_file_corrupt(index->file, "number of label pairs", error);
+    size_t word_count = table_count(&index->pairs) / PAIR_GROUP_PAIRS / 64 + 1;
+    uint64_t *groups = calloc(word_count, sizeof *groups);
     if (groups == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "read labels");
     enum error_code code = mark_groups(index, positions, groups, error);
-    for (uint64_t group = 0; code == ERROR_NONE && group < group_count; group++)
-        if (groups[group / 64] >> group % 64 & 1)
+    for (size_t word = 0; code == ERROR_NONE && word < word_count; word++) {
+        uint64_t bits = groups[word];
+        for (; code == ERROR_NONE && bits != 0; bits &= bits - 1) {
+            uint64_t group = word * 64 + (uint64_t)__builtin_ctzll(bits);
             code = tree_fetch_ordinals(&index->pairs.tree, group * PAIR_GROUP_PAIRS,
                                        (group + 1) * PAIR_GROUP_PAIRS, list, error);
+        }
+    }
     free(groups);
     return code;
 }
@@ -206,7 +215,7 @@ enum error_code label_fetch_texts(const struct label_index *index, struct positi
 enum error_code label_fetch_labels(const struct label_index *index, struct positions positions,
                                    struct error *error)
 {
-    if (!page_source_is_remote(index->file->source))
+    if (!page_source_is_remote(index->file->source) || no_wait_applies())
         return ERROR_NONE;
     struct range_list list = {0};
     enum error_code code = tree_fetch_positions(&index->labels, positions, &list, error);

@@ -34,7 +34,7 @@ enum error_code label_fetch_values(const struct label_index *index, struct text 
 enum error_code label_fetch_texts(const struct label_index *index, struct positions positions,
                                   struct range_list *list, struct error *error);
 
-/* Both now: first pages, then texts. Nothing when the file is here. */
+/* Both now: first pages, then texts. Nothing when the file is here, or the thread must not wait. */
 enum error_code label_fetch_labels(const struct label_index *index, struct positions positions,
                                    struct error *error);
 

@@ -335,6 +335,18 @@ enum error_code page_cache_pin_made(struct page_cache *cache, struct page_cache_
     return pin_or_make(cache, file, offset_bytes, kind, maker, pin, error);
 }
 
+bool page_cache_has(struct page_cache *cache, const struct page_cache_file *file,
+                    uint64_t offset_bytes)
+{
+    uint64_t hash = page_hash(file->number, offset_bytes);
+    struct shard *shard = &cache->shards[hash % SHARD_COUNT];
+    pthread_mutex_lock(&shard->lock);
+    const struct page_entry *entry = table_find(shard, hash, file->number, offset_bytes);
+    bool is_there = entry != NULL && entry->state == ENTRY_READY;
+    pthread_mutex_unlock(&shard->lock);
+    return is_there;
+}
+
 void page_unpin(struct page_pin *pin)
 {
     if (pin->entry != NULL) {

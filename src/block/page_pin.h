@@ -4,6 +4,7 @@
 #ifndef BLOCK_PAGE_PIN_H
 #define BLOCK_PAGE_PIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,6 +51,11 @@ enum error_code page_cache_pin(struct page_cache *cache, struct page_source *sou
                                struct page_cache_file *file, struct page_reference reference,
                                enum page_kind kind, const struct page_preparation *preparation,
                                struct page_pin *pin, struct error *error);
+
+/* Whether the page at an offset of a file is there, read as it is or prepared. It may leave at any
+ * time. */
+bool page_cache_has(struct page_cache *cache, const struct page_cache_file *file,
+                    uint64_t offset_bytes);
 
 /* What a page made of others holds. */
 struct page_made {

@@ -33,6 +33,22 @@ void range_list_add(struct range_list *list, const struct page_file *file, uint6
     list->size_bytes += end - start;
 }
 
+bool page_is_decoded(const struct page_file *file, struct page_reference page)
+{
+    return page_cache_has(file->cache, file->cached, page.offset_bytes);
+}
+
+void range_list_add_page(struct range_list *list, const struct page_file *file,
+                         struct page_reference page)
+{
+    if (!page_source_is_remote(file->source))
+        return;
+    if (page_is_decoded(file, page))
+        list->decoded++;
+    else
+        range_list_add(list, file, page.offset_bytes, page.offset_bytes + page.size_bytes);
+}
+
 enum error_code range_list_run(struct range_list *list, struct error *error)
 {
     enum error_code code = list->failed
@@ -40,6 +56,7 @@ enum error_code range_list_run(struct range_list *list, struct error *error)
                                : page_source_fetch(list->items, list->count, error);
     list->count = 0;
     list->size_bytes = 0;
+    list->decoded = 0;
     list->failed = false;
     return code;
 }

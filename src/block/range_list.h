@@ -12,6 +12,7 @@ struct range_list {
     size_t count;
     size_t capacity;
     uint64_t size_bytes; /* of all, about */
+    size_t decoded;      /* pages left out, since they are decoded */
     bool failed;         /* out of memory: run says so */
 };
 
@@ -19,11 +20,12 @@ struct range_list {
 void range_list_add(struct range_list *list, const struct page_file *file, uint64_t start,
                     uint64_t end);
 
-static inline void range_list_add_page(struct range_list *list, const struct page_file *file,
-                                       struct page_reference page)
-{
-    range_list_add(list, file, page.offset_bytes, page.offset_bytes + page.size_bytes);
-}
+/* The page, unless it is decoded already. */
+void range_list_add_page(struct range_list *list, const struct page_file *file,
+                         struct page_reference page);
+
+/* Whether it is. */
+bool page_is_decoded(const struct page_file *file, struct page_reference page);
 
 /* Fetch them all and empty the list. Errors: those of page_source_fetch, OUT_OF_MEMORY. */
 enum error_code range_list_run(struct range_list *list, struct error *error);

@@ -7,9 +7,14 @@
 
 #include "bucket_extents.h"
 #include "object/object_store.h"
+#include "platform/no_wait.h"
 
-/* Who reads a file from end to end waits once for so much. */
-enum { AHEAD_BYTES = 32 * BUCKET_EXTENT_BYTES };
+enum {
+    /* Who reads a file from end to end waits once for so much. */
+    AHEAD_BYTES = 32 * BUCKET_EXTENT_BYTES,
+    /* And may leave out so much between two reads. */
+    SKIPPED_BYTES_MAX = BUCKET_EXTENT_BYTES,
+};
 
 struct object_source {
     struct page_source base;
@@ -28,11 +33,19 @@ static struct object_part range_of(const struct page_source *base, uint64_t offs
     return range;
 }
 
+/* Loops don't wait for a store. */
+static enum error_code check_wait(const struct page_source *self, struct error *error)
+{
+    return no_wait_applies() ? error_set(error, ERROR_WOULD_WAIT, "object '%s'", self->name)
+                             : ERROR_NONE;
+}
+
 static enum error_code object_source_read(struct page_source *self, uint64_t offset_bytes,
                                           uint8_t *target, size_t size_bytes, struct error *error)
 {
     struct object_part range = range_of(self, offset_bytes, size_bytes);
-    return size_bytes == 0 ? ERROR_NONE : object_part_read(&range, target, error);
+    enum error_code code = check_wait(self, error);
+    return size_bytes == 0 || code != ERROR_NONE ? code : object_part_read(&range, target, error);
 }
 
 static enum error_code near_source_read(struct page_source *self, uint64_t offset_bytes,
@@ -41,24 +54,31 @@ static enum error_code near_source_read(struct page_source *self, uint64_t offse
     struct object_source *source = (struct object_source *)self;
     if (size_bytes == 0)
         return ERROR_NONE;
+    enum error_code code = check_wait(self, error);
+    if (code != ERROR_NONE)
+        return code;
     if (offset_bytes > self->size_bytes || size_bytes > self->size_bytes - offset_bytes)
         return error_set(error, ERROR_CORRUPT, "object '%s' ends before byte %llu", self->name,
                          (unsigned long long)(offset_bytes + size_bytes));
     struct object_part range = range_of(self, offset_bytes, size_bytes);
-    bool goes_on = atomic_exchange(&source->next_offset, offset_bytes + size_bytes) == offset_bytes;
+    uint64_t next = atomic_exchange(&source->next_offset, offset_bytes + size_bytes);
+    bool goes_on = offset_bytes >= next && offset_bytes - next <= SKIPPED_BYTES_MAX;
     return bucket_cache_read(source->cache, &range, goes_on ? AHEAD_BYTES : 0, target, error);
 }
 
 static enum error_code near_source_fetch(const struct page_range *ranges, size_t count,
                                          struct error *error)
 {
+    enum error_code code = check_wait(ranges[0].source, error);
+    if (code != ERROR_NONE)
+        return code;
     struct object_part *converted = malloc(count * sizeof *converted);
     if (converted == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "read objects");
     for (size_t i = 0; i < count; i++)
         converted[i] = range_of(ranges[i].source, ranges[i].offset_bytes, ranges[i].size_bytes);
     struct bucket_cache *cache = ((const struct object_source *)ranges[0].source)->cache;
-    enum error_code code = bucket_cache_fetch(cache, converted, count, error);
+    code = bucket_cache_fetch(cache, converted, count, error);
     free(converted);
     return code;
 }

@@ -32,6 +32,7 @@ struct fixture {
     struct counting_store store;
     const struct cold_shape *shape;
     unsigned windows;
+    uint64_t near_bytes; /* of the cache; 0: enough */
 
     /* Of one query. */
     struct bucket_cache *near;
@@ -148,7 +149,8 @@ static void add_matcher(struct fixture *fixture, enum matcher_type type, const c
 /* A query that finds nothing near. */
 static void begin(struct fixture *fixture, unsigned tenant)
 {
-    struct bucket_cache_options options = {.memory_bytes = 64 * 1024 * 1024};
+    struct bucket_cache_options options = {
+        .memory_bytes = fixture->near_bytes > 0 ? fixture->near_bytes : 64 * 1024 * 1024};
     struct error refusal;
     static char name[32];
     cold_tenant(name, tenant);

@@ -50,6 +50,23 @@ static void assert_values(struct fixture *fixture)
     end(fixture);
 }
 
+/* Extents leave the cache long before pages do. */
+static void assert_decoded_stay(struct fixture *fixture)
+{
+    size_t count;
+    fixture->near_bytes = BUCKET_EXTENT_BYTES;
+    begin(fixture, 0);
+    add_matcher(fixture, MATCHER_EQUAL, "__name__", "metric_00007");
+    add_matcher(fixture, MATCHER_REGEX, "job", "job-0[12]");
+    assert_int_equal(open_view(fixture), ERROR_NONE);
+    assert_int_equal(run(fixture, &count), ERROR_NONE);
+    assert_int_equal(run(fixture, &count), ERROR_NONE); /* looks at the marks, too */
+    uint64_t round_trips = fixture->store.round_trips;
+    assert_int_equal(run(fixture, &count), ERROR_NONE);
+    assert_int_equal(fixture->store.round_trips, round_trips);
+    end(fixture);
+}
+
 /* --- Tests ------------------------------------------------------------------------------------ */
 
 static void a_series_takes_three_round_trips(void **state)
@@ -127,6 +144,7 @@ static void a_large_index_takes_three_round_trips_too(void **state)
     add_matcher(fixture, MATCHER_EQUAL, "pod", pod);
     assert_query(fixture, LARGE.metrics, 3);
     assert_values(fixture);
+    assert_decoded_stay(fixture);
     unmake(fixture);
 }
 
@@ -135,6 +153,14 @@ static void values_of_a_label_take_two_round_trips(void **state)
     (void)state;
     struct fixture *fixture = make(&SMALL, 1);
     assert_values(fixture);
+    unmake(fixture);
+}
+
+static void what_is_decoded_is_not_fetched_again(void **state)
+{
+    (void)state;
+    struct fixture *fixture = make(&SMALL, 1);
+    assert_decoded_stay(fixture);
     unmake(fixture);
 }
 
@@ -197,6 +223,7 @@ int main(void)
         cmocka_unit_test(one_tenant_of_many_takes_three_round_trips),
         cmocka_unit_test(a_large_index_takes_three_round_trips_too),
         cmocka_unit_test(values_of_a_label_take_two_round_trips),
+        cmocka_unit_test(what_is_decoded_is_not_fetched_again),
         cmocka_unit_test(a_store_that_breaks_off_fails_the_query_alone),
         cmocka_unit_test(damaged_objects_are_said_to_be),
     };
