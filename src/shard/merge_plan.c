@@ -368,10 +368,10 @@ static bool has_deleted_tenant(const struct search *search, const struct group *
     return false;
 }
 
-/* Whether enough of it is past its retention. */
+/* Whether enough of it is past its retention, as far as that is not in question. */
 static bool is_expired(const struct search *search, const struct group *group)
 {
-    for (size_t i = 0; i < group->count; i++)
+    for (size_t i = 0; search->shard->retention.announced == NULL && i < group->count; i++)
         if (block_of(search, group, i)->is_expired)
             return true;
     return false;

@@ -251,18 +251,18 @@ static bool decide_policy(struct shard *shard)
     if (retention_policy_equal(wanted, cut->policy) && cut->announced == NULL)
         return false;
     if (retention_policy_equal(wanted, cut->announced)) {
-        if (!shard->retention_is_told)
+        if (!shard->retention_is_told && shard->keeper.is_leading)
             tell_pending(shard);
         if (now_ms(shard) < cut->announced_ms + shard->retention_grace_ms)
             return false;
         news.step = RETENTION_TAKEN;
     } else if (!comes_at_once(shard, wanted)) {
         news.step = RETENTION_ANNOUNCED;
-    } else if (cut->announced != NULL) {
-        log_event(LOG_INFO, "shard", "the retention is not shortened any more", "shard=%u",
-                  shard->options.shard_id);
     }
     propose(shard, &news);
+    if (shard->retention_proposed && news.step == RETENTION_IN_FORCE && cut->announced != NULL)
+        log_event(LOG_INFO, "shard", "the retention is not shortened any more", "shard=%u",
+                  shard->options.shard_id);
     return true;
 }
 
