@@ -59,6 +59,9 @@ struct settings {
     size_t retention_rule_count;
     struct retention_policy *retention_policy; /* of these, a reference */
     uint64_t storage_retention_bytes;
+    int64_t storage_local_retention_ms; /* 0: as long as the blocks */
+    uint64_t storage_disk_alarm_percent;
+    uint64_t storage_disk_limit_percent;
     uint64_t storage_cache_bytes;
     uint64_t storage_unfrozen_bytes;
     int64_t storage_freeze_interval_ms;
@@ -70,6 +73,8 @@ struct settings {
     const char *object_store_directory; /* "": none */
     int64_t object_store_delete_grace_ms;
     int64_t object_store_sweep_age_ms;
+    uint64_t object_store_cache_bytes; /* on the disk; 0: none */
+    uint64_t object_store_cache_memory_bytes;
     struct s3_options s3; /* but for the counts, which are these: */
     uint64_t s3_parts_at_once;
     uint64_t s3_connections;

@@ -9,6 +9,7 @@
 
 #include "damage.h"
 #include "file_arrival.h"
+#include "local_files.h"
 #include "shard/metadata_file.h"
 
 enum { ARRIVALS_MAX = 2 };
@@ -16,6 +17,7 @@ enum { ARRIVALS_MAX = 2 };
 struct install_file {
     struct shard_file file;
     bool is_here;
+    bool is_in_bucket; /* of a block: it can be read there, if no replica has it */
 };
 
 struct install_slot {
@@ -39,6 +41,10 @@ enum install_phase {
 
 struct shard_install {
     struct shard *shard;
+    enum install_origin {
+        INSTALL_OF_ANOTHER, /* the state of another replica */
+        INSTALL_STORED,     /* the one stored here, which can't be opened */
+    } origin;
     enum install_phase phase;
     bool abandoned;
     struct byte_buffer bytes;
@@ -63,6 +69,26 @@ static void add_file(struct shard_install *install, const struct shard_file *fil
     install->files[install->file_count++] = (struct install_file){.file = *file};
 }
 
+/* One that is in the bucket and not to be here is not fetched: what finds it in neither place
+ * opens it there. */
+static void add_block(struct shard_install *install, const struct manifest_block *block)
+{
+    struct shard *shard = install->shard;
+    bool is_in_bucket = shard->options.bucket != NULL &&
+                        bucket_find_block(&install->manifest.bucket, block_name_of(block)) != NULL;
+    if (is_in_bucket && !local_is_recent(shard, block))
+        return;
+    add_file(install, &(struct shard_file){
+                          .kind = SHARD_FILE_BLOCK,
+                          .index = block->index,
+                          .number = block->number,
+                          .is_agreed = true,
+                          .content_checksum = block->summary.content_checksum,
+                          .size_bytes = block->summary.size_bytes,
+                      });
+    install->files[install->file_count - 1].is_in_bucket = is_in_bucket;
+}
+
 static enum error_code list_files(struct shard_install *install, struct error *error)
 {
     const struct manifest *manifest = &install->manifest;
@@ -73,6 +99,8 @@ static enum error_code list_files(struct shard_install *install, struct error *e
     for (size_t i = 0; i < manifest->segment_count; i++)
         add_file(install,
                  &(struct shard_file){.kind = SHARD_FILE_SEGMENT, .index = manifest->segments[i]});
+    if (install->origin == INSTALL_STORED)
+        return ERROR_NONE; /* what else can't be read is repaired later */
     for (size_t i = 0; i < manifest->part_count; i++)
         add_file(install, &(struct shard_file){
                               .kind = SHARD_FILE_PART,
@@ -83,14 +111,7 @@ static enum error_code list_files(struct shard_install *install, struct error *e
                               .size_bytes = manifest->parts[i].summary.size_bytes,
                           });
     for (size_t i = 0; i < manifest->block_count; i++)
-        add_file(install, &(struct shard_file){
-                              .kind = SHARD_FILE_BLOCK,
-                              .index = manifest->blocks[i].index,
-                              .number = manifest->blocks[i].number,
-                              .is_agreed = true,
-                              .content_checksum = manifest->blocks[i].summary.content_checksum,
-                              .size_bytes = manifest->blocks[i].summary.size_bytes,
-                          });
+        add_block(install, &manifest->blocks[i]);
     if (manifest->metadata_index != 0)
         add_file(install, &(struct shard_file){.kind = SHARD_FILE_METADATA,
                                                .index = manifest->metadata_index});
@@ -149,6 +170,10 @@ static bool is_here(const struct shard_install *install, const struct shard_file
     }
     case SHARD_FILE_SEGMENT: {
         struct series_segment *segment;
+        if (install->origin == INSTALL_STORED) { /* opening did not do */
+            shard_file_path(shard, file, path);
+            return file_arrival_verify(shard, file, path, &ignored) == ERROR_NONE;
+        }
         if (shard_open_segment(shard, file->index, &segment, &ignored) != ERROR_NONE)
             return false;
         series_segment_unref(segment);
@@ -298,9 +323,11 @@ static void file_arrived(struct file_arrival *arrival, const struct error *error
     struct install_slot *slot = (struct install_slot *)arrival;
     struct shard_install *install = arrival->context;
     struct shard_arrivals *arrivals = &install->shard->arrivals;
-    if (error->code == ERROR_NONE) {
+    bool stays_away = error->code == ERROR_NOT_FOUND && slot->file->is_in_bucket;
+    if (error->code == ERROR_NONE || stays_away) {
         slot->file->is_here = true;
         arrivals->files_done++;
+        arrivals->files_repaired += install->origin == INSTALL_STORED;
     } else if (install->error.code == ERROR_NONE) {
         install->error = *error;
     }
@@ -361,7 +388,9 @@ static void count_files(struct shard_install *install)
         arrivals->bytes_done += file->is_here ? file->file.size_bytes : 0;
     }
     arrivals->is_installing = true;
-    log_event(LOG_INFO, "shard", "taking over the state of another replica",
+    log_event(LOG_INFO, "shard",
+              install->origin == INSTALL_STORED ? "looking for the series of the stored state"
+                                                : "taking over the state of another replica",
               "shard=%u index=%llu files=%zu here=%llu bytes=%llu",
               install->shard->options.shard_id, (unsigned long long)install->manifest.frozen_index,
               install->file_count, (unsigned long long)arrivals->files_done,
@@ -374,8 +403,10 @@ static void check_done(struct job *job)
     struct shard *shard = install->shard;
     install->phase = INSTALL_FETCHING;
     bool complete = true;
-    for (size_t i = 0; i < install->file_count; i++)
+    for (size_t i = 0; i < install->file_count; i++) {
+        install->files[i].is_here |= shard->peers.fetcher == NULL && install->files[i].is_in_bucket;
         complete &= install->files[i].is_here;
+    }
     if (!install->abandoned && install->error.code == ERROR_NONE) {
         count_files(install);
         if (!complete && shard->peers.fetcher == NULL)
@@ -393,16 +424,17 @@ static void start(struct shard_install *install)
     submit(install, INSTALL_CHECKING, check_run, check_done);
 }
 
-enum error_code shard_install_begin(struct shard *shard, const uint8_t *manifest, size_t size_bytes,
-                                    void (*ready)(void *context, const struct error *error),
-                                    void *context, struct shard_install **install_out,
-                                    struct error *error)
+static enum error_code begin(struct shard *shard, enum install_origin origin,
+                             const uint8_t *manifest, size_t size_bytes,
+                             void (*ready)(void *context, const struct error *error), void *context,
+                             struct shard_install **install_out, struct error *error)
 {
     assert(shard->install == NULL && shard->closed == NULL);
     struct shard_install *install = calloc(1, sizeof *install);
     if (install == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "install");
     install->shard = shard;
+    install->origin = origin;
     install->ready = ready;
     install->context = context;
     byte_buffer_append(&install->bytes, manifest, size_bytes);
@@ -422,6 +454,24 @@ enum error_code shard_install_begin(struct shard *shard, const uint8_t *manifest
     return ERROR_NONE;
 }
 
+enum error_code shard_install_begin(struct shard *shard, const uint8_t *manifest, size_t size_bytes,
+                                    void (*ready)(void *context, const struct error *error),
+                                    void *context, struct shard_install **install_out,
+                                    struct error *error)
+{
+    return begin(shard, INSTALL_OF_ANOTHER, manifest, size_bytes, ready, context, install_out,
+                 error);
+}
+
+enum error_code shard_install_begin_stored(struct shard *shard, const uint8_t *manifest,
+                                           size_t size_bytes,
+                                           void (*ready)(void *context, const struct error *error),
+                                           void *context, struct shard_install **install_out,
+                                           struct error *error)
+{
+    return begin(shard, INSTALL_STORED, manifest, size_bytes, ready, context, install_out, error);
+}
+
 enum error_code shard_install_finish(struct shard_install *install, struct error *error)
 {
     struct shard *shard = install->shard;
@@ -429,6 +479,9 @@ enum error_code shard_install_finish(struct shard_install *install, struct error
     struct shard *made = install->made;
     install->made = NULL;
     uint64_t index = install->manifest.frozen_index;
+    const char *what = install->origin == INSTALL_STORED
+                           ? "the stored state is open"
+                           : "the state of another replica is taken over";
     enum error_code code = shard_take_state(shard, made, error);
     if (code == ERROR_NONE)
         code = shard_begin_state(shard, error);
@@ -436,8 +489,8 @@ enum error_code shard_install_finish(struct shard_install *install, struct error
     install_free(install);
     if (code != ERROR_NONE)
         return code;
-    log_event(LOG_INFO, "shard", "the state of another replica is taken over",
-              "shard=%u index=%llu", shard->options.shard_id, (unsigned long long)index);
+    log_event(LOG_INFO, "shard", what, "shard=%u index=%llu", shard->options.shard_id,
+              (unsigned long long)index);
     shard_snapshot_stored(shard, index);
     shard_sweep_soon(shard);
     shard_flush_advance(shard);

@@ -48,13 +48,18 @@ static enum error_code restore_segments(struct shard *shard, const struct manife
         struct series_segment *segment;
         described->name = manifest->segments[i];
         code = shard_open_segment(shard, described->name, &segment, error);
-        if (code != ERROR_NONE)
+        if (code != ERROR_NONE) {
+            if (damage_is_of_file(code))
+                damage_tell_segment(shard, described->name, error);
             break;
+        }
         code = registry_add_segment(&shard->registry, described->name, segment, error);
         if (code == ERROR_NONE)
             code = revive_segment(shard, segment, manifest->forgotten, described, error);
         else
             series_segment_unref(segment);
+        if (code == ERROR_CORRUPT)
+            damage_tell_segment(shard, described->name, error);
         forgotten_count += described->forgotten_count;
     }
     if (code == ERROR_NONE && forgotten_count != id_set_count(manifest->forgotten))
@@ -131,6 +136,8 @@ static enum error_code fill_state(struct shard *made, struct manifest *manifest,
     enum error_code code =
         registry_init(&made->registry, made->options.hash_seed, manifest->next_id, error);
     if (code == ERROR_NONE)
+        code = bucket_copy(&manifest->bucket, &made->bucket, error); /* blocks may be there */
+    if (code == ERROR_NONE)
         code = restore_files(made, manifest, error);
     if (code == ERROR_NONE) {
         made->metadata_index = manifest->metadata_index;
@@ -145,8 +152,6 @@ static enum error_code fill_state(struct shard *made, struct manifest *manifest,
         code = windows_init(&made->windows, manifest->windows_base, manifest->windows,
                             manifest->window_count, error);
     windows_end_before(&made->windows, made->retention_cutoff_ms);
-    if (code == ERROR_NONE)
-        code = bucket_copy(&manifest->bucket, &made->bucket, error);
     made->tombstones = tombstones_ref(manifest->tombstones);
     made->owned = manifest->owned;
     made->lacks_slots = slot_set_count(&manifest->owned) < SLOT_COUNT;

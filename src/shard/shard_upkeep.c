@@ -6,6 +6,7 @@
 #include "bucket_entry.h"
 #include "damage.h"
 #include "forget.h"
+#include "local_files.h"
 #include "retention_survey.h"
 #include "shard_version.h"
 
@@ -125,6 +126,7 @@ void shard_tend(struct shard *shard)
     shard_delete_doomed(shard);
     damage_reopen(shard);
     repair_tend(shard);
+    local_files_tend(shard);
 }
 
 /* What a deletion took out of the shard leaves the disk when a freeze is durable. */
