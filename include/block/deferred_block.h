@@ -28,4 +28,8 @@ enum error_code deferred_block_create(struct page_cache *cache, struct block_ope
 /* Whether it was opened, or never had to be. */
 bool block_is_open(const struct block *block);
 
+/* Open it, unless it is. Blocks. Errors: those of block_open and of where it comes from, and why a
+ * block is unreadable. */
+enum error_code block_open_now(struct block *block, struct error *error);
+
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "block/block_writer.h"
+#include "block/deferred_block.h"
 
 #include "damage.h"
 #include "local_files.h"
@@ -329,17 +330,14 @@ static bool is_covered(const struct tombstone *tombstone, uint64_t index,
            summary->max_time_ms >= tombstone->start_ms;
 }
 
-/* Which tenants a block has is known. */
+/* Which tenants a block has is known, unless it is in the bucket and was not asked for yet. */
 bool merge_block_may_have(const struct shard_block *block, const struct tombstone *tombstone)
 {
     if (!is_covered(tombstone, block->described.index, &block->described.summary))
         return false;
     if (block->damaged || block->is_stand_in)
         return true;
-    for (size_t i = 0; i < block_tenant_count(block->block); i++)
-        if (text_equal(block_tenant(block->block, i), tombstone->tenant))
-            return true;
-    return false;
+    return block_may_have_tenant(block->block, tombstone->tenant);
 }
 
 static const struct shard_block *block_of(const struct search *search, const struct group *group,
@@ -358,14 +356,16 @@ static bool is_deleted_from(const struct search *search, const struct group *gro
     return false;
 }
 
-/* Whether a tenant of it was deleted: that does not wait until somebody asks. */
+/* Whether a tenant of it was deleted: that does not wait until somebody asks. Blocks in the bucket
+ * are looked into before (retention_survey.c). */
 static bool has_deleted_tenant(const struct search *search, const struct group *group)
 {
     const struct tombstones *tombstones = search->shard->tombstones;
     for (size_t k = 0; k < tombstones_count(tombstones); k++)
         for (size_t i = 0; tombstone_is_of_tenant(tombstones_at(tombstones, k)) && i < group->count;
              i++)
-            if (merge_block_may_have(block_of(search, group, i), tombstones_at(tombstones, k)))
+            if (block_is_open(block_of(search, group, i)->block) &&
+                merge_block_may_have(block_of(search, group, i), tombstones_at(tombstones, k)))
                 return true;
     return false;
 }

@@ -172,8 +172,9 @@ int64_t retention_longest_ms(const struct shard *shard)
 {
     if (shard->retention.policy != NULL)
         return retention_cut_longest_ms(&shard->retention);
-    return shard->retention_wanted == NULL ? RETENTION_FOR_EVER
-                                           : retention_policy_longest_ms(shard->retention_wanted);
+    const struct retention_policy *wanted =
+        shard->retention_wanted == NULL ? shard->options.retention : shard->retention_wanted;
+    return wanted == NULL ? RETENTION_FOR_EVER : retention_policy_longest_ms(wanted);
 }
 
 void retention_count_pending(const struct view *view, struct shard_statistics *statistics)

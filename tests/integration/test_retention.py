@@ -32,9 +32,9 @@ class RetentionTest(ClusterTest):
                 "--object_store.sweep_age=10m", "--telemetry.self_write=false",
                 "--cluster.shards=2", "--tenants.enabled=true")
 
-    def begin(self, text):
+    def begin(self, text, *more):
         self.configure(text)
-        self.node = self.start_node(*self.settings())
+        self.node = self.start_node(*self.settings(), *more)
         self.wait_for_version()
 
     def wait_for_version(self):
@@ -249,6 +249,33 @@ class Deletion(RetentionTest):
         self.node = self.restart(self.node)
         self.assertEqual(self.samples("goes"), again)
         self.assertEqual(self.samples("stays"), kept)
+        self.node.terminate()
+
+    def test_blocks_that_are_in_the_bucket_only_lose_what_is_deleted(self):
+        self.begin("storage: {retention: 0}\n", "--storage.local_retention=3h",
+                   "--object_store.cache=16MiB")
+        kept = self.write("stays", "app", 24)
+        self.write("goes", "app", 24)
+        self.flush()
+        alone = self.write("stays", "debug", 30, series=1)
+        self.flush()
+        harness.wait_until(lambda: self.node.metric("gnomon_shard_absent_blocks") > 4,
+                           "blocks leave the disk", alive=self.node)
+        self.node.terminate()  # and what is known of them
+        self.node = self.restart(self.node)
+        code, output = self.command("delete", "goes", "--yes", "--wait")
+        self.assertEqual(code, 0, output)
+        self.assertEqual(self.samples("goes"), 0)
+        self.assertEqual(self.samples("stays"), kept + alone)
+        self.wait_until_listed(lambda listed: listed == kept + alone, "the other one is left")
+        # And so does what rules take.
+        self.reload("storage: {retention_grace: 0, retention_rules: "
+                    "[{matchers: '{job=\"app\"}', retention: 8h}]}\n")
+        harness.wait_until(lambda: self.samples("stays", job="app") < kept / 2, "ages count",
+                           alive=self.node)
+        self.wait_until_listed(lambda listed: alone <= listed <= alone + 11 * 30 * SERIES,
+                               "the bucket is smaller")
+        self.assertEqual(self.samples("stays", job="debug"), alone)
         self.node.terminate()
 
     def test_any_node_of_a_cluster_may_be_asked(self):
