@@ -52,9 +52,11 @@ struct shard_options {
     const char *directory; /* of its files, on the environment's disk; made when missing */
     uint64_t hash_seed;    /* random per process */
     int64_t future_window_ms;
-    int64_t retention_ms; /* 0: for ever; RETENTION_IS_TOLD: as shard_want_retention says */
-    int64_t quiet_ms;     /* a series without samples for one or two such periods is forgotten, by
-                             the times of the samples; 0: never */
+    int64_t retention_ms; /* 0: for ever; RETENTION_IS_TOLD: as shard_want_retention says, */
+    const struct retention_policy *retention; /* and until then what is older than this is refused,
+                                                 at least; NULL: nothing is */
+    int64_t quiet_ms; /* a series without samples for one or two such periods is forgotten, by
+                         the times of the samples; 0: never */
     uint32_t metadata_quiet_periods; /* of a metric, not stated for so many of them, is forgotten;
                                         0: never */
     uint64_t series_max;             /* alive, see node_series; 0: no limit */
@@ -355,7 +357,7 @@ struct shard_tenant_state {
     uint64_t bytes_left;   /* of them, with the other tenants that they have */
     uint64_t objects_left; /* of the bucket: to be replaced, or deleted after the grace */
     uint64_t object_bytes_left;
-    uint64_t blocks; /* that have something of the tenant, deleted or not */
+    uint64_t blocks; /* that have, or may have, something of the tenant, deleted or not */
 };
 
 /* On the loop. */

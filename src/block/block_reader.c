@@ -258,23 +258,31 @@ struct index_source *block_index(struct block *block)
 
 size_t block_tenant_count(const struct block *block)
 {
-    assert(block->opening == NULL);
+    block = peek_block(block);
+    assert(block != NULL);
     return block->tenants.count;
 }
 
 struct text block_tenant(const struct block *block, size_t index)
 {
-    assert(index < block->tenants.count);
+    block = peek_block(block);
+    assert(block != NULL && index < block->tenants.count);
     return block->tenants.tenants[index];
 }
 
-bool block_has_tenant(const struct block *block, struct text tenant)
+bool block_may_have_tenant(const struct block *block, struct text tenant)
 {
     block = peek_block(block);
     for (size_t i = 0; block != NULL && i < block->tenants.count; i++)
         if (text_equal(block->tenants.tenants[i], tenant))
             return true;
     return block == NULL;
+}
+
+enum error_code block_open_now(struct block *block, struct error *error)
+{
+    struct block *opened;
+    return block_need_open(block, &opened, error);
 }
 
 bool block_has_slot(const struct block *block, uint16_t slot)

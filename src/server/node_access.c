@@ -149,8 +149,7 @@ static enum error_code check_same_tls(const struct node *node, const struct web_
                      node->settings->http_web_config);
 }
 
-/* Everything is read and checked before anything is changed. */
-static enum error_code reload(struct node *node, struct error *error)
+static enum error_code reload_access(struct node *node, struct error *error)
 {
     struct web_config *config;
     enum error_code code = node_load_web_config(node->settings, &config, error);
@@ -164,8 +163,6 @@ static enum error_code reload(struct node *node, struct error *error)
     size_t users = config == NULL ? 0 : config->user_count;
     size_t tokens = config == NULL ? 0 : config->token_count;
     if (code == ERROR_NONE)
-        code = node_reload_retention(node, error);
-    if (code == ERROR_NONE)
         code = gate_replace(node->gate, config, error);
     if (code != ERROR_NONE) {
         web_config_destroy(config);
@@ -174,6 +171,20 @@ static enum error_code reload(struct node *node, struct error *error)
     log_event(LOG_INFO, "server", "reloaded", "tls=%s users=%zu tokens=%zu",
               node->tls != NULL ? "true" : "false", users, tokens);
     return ERROR_NONE;
+}
+
+/* Everything is read and checked before anything is changed. */
+static enum error_code reload(struct node *node, struct error *error)
+{
+    struct settings settings;
+    enum error_code code = node_read_settings_again(node, &settings, error);
+    if (code != ERROR_NONE)
+        return code;
+    code = reload_access(node, error);
+    if (code == ERROR_NONE)
+        node_reload_retention(node, &settings);
+    settings_clear(&settings);
+    return code;
 }
 
 enum error_code node_reload(struct node *node, struct error *error)

@@ -181,12 +181,15 @@ enum error_code node_reload(struct node *node, struct error *error);
 /* node_cluster.c: how replicas are kept where the cluster wants them. */
 struct placement_limits node_placement_limits(const struct node *node);
 
-/* node_retention.c: how long samples are kept. The shards of all loops are told what is wanted; it
- * is read anew at a reload. Errors of that: as settings_load. */
+/* node_retention.c: how long samples are kept. The shards of all loops are told what is wanted. At
+ * a reload the settings are read from where they came, and what of them can change does. Errors: as
+ * settings_load. */
 void node_open_retention(struct node *node);
 void node_close_retention(struct node *node);
 void node_tell_retention(struct node *node);
-enum error_code node_reload_retention(struct node *node, struct error *error);
+enum error_code node_read_settings_again(const struct node *node, struct settings *settings_out,
+                                         struct error *error);
+void node_reload_retention(struct node *node, const struct settings *settings);
 
 /* node_upkeep.c: before the loops run; node_drain stops it. */
 void node_start_upkeep(struct node *node);

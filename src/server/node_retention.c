@@ -75,15 +75,15 @@ static void tell_unchanged(const struct node *node, const struct settings *setti
                       settings->names[i]);
 }
 
-enum error_code node_reload_retention(struct node *node, struct error *error)
+enum error_code node_read_settings_again(const struct node *node, struct settings *settings_out,
+                                         struct error *error)
 {
-    struct settings settings;
-    enum error_code code =
-        settings_load(node->settings->argument_count, node->settings->arguments, &settings, error);
-    if (code != ERROR_NONE)
-        return code;
-    tell_unchanged(node, &settings);
-    take(node, &settings);
-    settings_clear(&settings);
-    return ERROR_NONE;
+    return settings_load(node->settings->argument_count, node->settings->arguments, settings_out,
+                         error);
+}
+
+void node_reload_retention(struct node *node, const struct settings *settings)
+{
+    tell_unchanged(node, settings);
+    take(node, settings);
 }

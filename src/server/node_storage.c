@@ -256,6 +256,7 @@ static struct shard_options shard_options_of(struct node *node)
         .quiet_ms = SERIES_QUIET_MS,
         .metadata_quiet_periods = METADATA_QUIET_PERIODS,
         .retention_ms = RETENTION_IS_TOLD, /* node_retention.c */
+        .retention = settings->retention_policy,
         .series_max = settings->ingest_max_series,
         .node_series = &node->series,
         .exemplars_max = share_of(settings->ingest_max_exemplars, shards),

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "block/block_writer.h"
+#include "block/deferred_block.h"
 
 #include "damage.h"
 #include "local_files.h"
@@ -329,14 +330,14 @@ static bool is_covered(const struct tombstone *tombstone, uint64_t index,
            summary->max_time_ms >= tombstone->start_ms;
 }
 
-/* Which tenants a block has is known, but for one in the bucket that nobody has read yet. */
+/* Which tenants a block has is known, unless it is in the bucket and was not asked for yet. */
 bool merge_block_may_have(const struct shard_block *block, const struct tombstone *tombstone)
 {
     if (!is_covered(tombstone, block->described.index, &block->described.summary))
         return false;
     if (block->damaged || block->is_stand_in)
         return true;
-    return block_has_tenant(block->block, tombstone->tenant);
+    return block_may_have_tenant(block->block, tombstone->tenant);
 }
 
 static const struct shard_block *block_of(const struct search *search, const struct group *group,
@@ -355,22 +356,24 @@ static bool is_deleted_from(const struct search *search, const struct group *gro
     return false;
 }
 
-/* Whether a tenant of it was deleted: that does not wait until somebody asks. */
+/* Whether a tenant of it was deleted: that does not wait until somebody asks. Blocks in the bucket
+ * are looked into before (retention_survey.c). */
 static bool has_deleted_tenant(const struct search *search, const struct group *group)
 {
     const struct tombstones *tombstones = search->shard->tombstones;
     for (size_t k = 0; k < tombstones_count(tombstones); k++)
         for (size_t i = 0; tombstone_is_of_tenant(tombstones_at(tombstones, k)) && i < group->count;
              i++)
-            if (merge_block_may_have(block_of(search, group, i), tombstones_at(tombstones, k)))
+            if (block_is_open(block_of(search, group, i)->block) &&
+                merge_block_may_have(block_of(search, group, i), tombstones_at(tombstones, k)))
                 return true;
     return false;
 }
 
-/* Whether enough of it is past its retention. */
+/* Whether enough of it is past its retention, as far as that is not in question. */
 static bool is_expired(const struct search *search, const struct group *group)
 {
-    for (size_t i = 0; i < group->count; i++)
+    for (size_t i = 0; search->shard->retention.announced == NULL && i < group->count; i++)
         if (block_of(search, group, i)->is_expired)
             return true;
     return false;

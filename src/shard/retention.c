@@ -172,8 +172,9 @@ int64_t retention_longest_ms(const struct shard *shard)
 {
     if (shard->retention.policy != NULL)
         return retention_cut_longest_ms(&shard->retention);
-    return shard->retention_wanted == NULL ? RETENTION_FOR_EVER
-                                           : retention_policy_longest_ms(shard->retention_wanted);
+    const struct retention_policy *wanted =
+        shard->retention_wanted == NULL ? shard->options.retention : shard->retention_wanted;
+    return wanted == NULL ? RETENTION_FOR_EVER : retention_policy_longest_ms(wanted);
 }
 
 void retention_count_pending(const struct view *view, struct shard_statistics *statistics)
@@ -251,18 +252,18 @@ static bool decide_policy(struct shard *shard)
     if (retention_policy_equal(wanted, cut->policy) && cut->announced == NULL)
         return false;
     if (retention_policy_equal(wanted, cut->announced)) {
-        if (!shard->retention_is_told)
+        if (!shard->retention_is_told && shard->keeper.is_leading)
             tell_pending(shard);
         if (now_ms(shard) < cut->announced_ms + shard->retention_grace_ms)
             return false;
         news.step = RETENTION_TAKEN;
     } else if (!comes_at_once(shard, wanted)) {
         news.step = RETENTION_ANNOUNCED;
-    } else if (cut->announced != NULL) {
-        log_event(LOG_INFO, "shard", "the retention is not shortened any more", "shard=%u",
-                  shard->options.shard_id);
     }
     propose(shard, &news);
+    if (shard->retention_proposed && news.step == RETENTION_IN_FORCE && cut->announced != NULL)
+        log_event(LOG_INFO, "shard", "the retention is not shortened any more", "shard=%u",
+                  shard->options.shard_id);
     return true;
 }
 

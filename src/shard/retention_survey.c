@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "block/deferred_block.h"
 
-#include "shard_private.h"
+#include "merge_plan.h"
 
 enum {
     /* A block is written anew when this part of its series is past its retention, */
@@ -21,8 +21,8 @@ struct survey {
     struct shard *shard;
     struct shard_block block; /* a reference */
     struct retention_cut cut; /* references */
-    uint64_t key;
-    bool is_due; /* the outcome */
+    uint64_t key;             /* 0: it is only opened, so that its tenants are known */
+    bool is_due;              /* the outcome */
     struct error error;
 };
 
@@ -127,12 +127,14 @@ static void survey_run(struct job *job)
     error_clear(&survey->error);
     if (arena == NULL)
         code = error_set(&survey->error, ERROR_OUT_OF_MEMORY, "retention of a block");
-    struct block *block = NULL;
-    if (code == ERROR_NONE)
-        code = block_need_open(survey->block.block, &block, &survey->error);
-    for (size_t i = 0; code == ERROR_NONE && i < block_tenant_count(block); i++) {
+    else
+        code = block_open_now(survey->block.block, &survey->error);
+    for (size_t i = 0;
+         survey->key != 0 && code == ERROR_NONE && i < block_tenant_count(survey->block.block);
+         i++) {
         arena_reset(arena);
-        code = survey_tenant(survey, block_tenant(block, i), arena, &tally, &survey->error);
+        code = survey_tenant(survey, block_tenant(survey->block.block, i), arena, &tally,
+                             &survey->error);
     }
     arena_destroy(arena);
     survey->is_due = tally.long_expired > 0 ||
@@ -149,7 +151,7 @@ static void survey_destroy(struct survey *survey)
 static void note(struct shard *shard, const struct survey *survey)
 {
     for (size_t i = 0; i < shard->block_count; i++)
-        if (is_same_block(&shard->blocks[i], &survey->block)) {
+        if (survey->key != 0 && is_same_block(&shard->blocks[i], &survey->block)) {
             shard->blocks[i].surveyed_key = survey->key;
             shard->blocks[i].is_expired = survey->is_due;
         }
@@ -179,7 +181,9 @@ static void begin(struct shard *shard, const struct shard_block *block, uint64_t
     struct survey *survey = calloc(1, sizeof *survey);
     if (survey == NULL)
         return; /* tried again */
-    survey->job = (struct job){.run = survey_run, .done = survey_done, .class = JOB_BACKGROUND};
+    survey->job = (struct job){.run = survey_run,
+                               .done = survey_done,
+                               .class = block->is_absent ? JOB_TRANSFER : JOB_BACKGROUND};
     survey->shard = shard;
     survey->block = *block;
     block_ref(block->block);
@@ -191,25 +195,45 @@ static void begin(struct shard *shard, const struct shard_block *block, uint64_t
     scheduler_submit(shard->options.environment->scheduler, &survey->job);
 }
 
-void retention_survey_tend(struct shard *shard)
+/* Whether a tenant that was deleted may be in it, which nobody knows before it is open. */
+static bool hides_tenants(const struct shard *shard, const struct shard_block *block)
+{
+    if (block_is_open(block->block))
+        return false;
+    for (size_t i = 0; i < tombstones_count(shard->tombstones); i++)
+        if (tombstone_is_of_tenant(tombstones_at(shard->tombstones, i)) &&
+            merge_block_may_have(block, tombstones_at(shard->tombstones, i)))
+            return true;
+    return false;
+}
+
+/* What is announced may keep longer: nothing is written anew for what may come back. */
+static bool rules_count(const struct shard *shard)
 {
     const struct retention_cut *cut = &shard->retention;
-    /* What is announced may keep longer: nothing is written anew for what may come back. */
-    if (shard->survey != NULL || cut->policy == NULL || cut->announced != NULL ||
-        cut->at_ms == INT64_MIN || retention_policy_rule_count(cut->policy) == 0 ||
+    return cut->policy != NULL && cut->announced == NULL && cut->at_ms != INT64_MIN &&
+           retention_policy_rule_count(cut->policy) > 0;
+}
+
+void retention_survey_tend(struct shard *shard)
+{
+    bool has_rules = rules_count(shard);
+    if (shard->survey != NULL || (!has_rules && shard->tombstones == NULL) ||
         clock_monotonic_ms(shard->options.environment->clock) < shard->survey_due_ms)
         return;
-    for (size_t i = 0; i < shard->block_count; i++) {
+    for (size_t i = 0; shard->survey == NULL && i < shard->block_count; i++) {
         struct shard_block *block = &shard->blocks[i];
-        uint64_t key = survey_key(shard, block->described.window_end_ms);
-        if (key == block->surveyed_key || block->damaged || block->is_stand_in)
+        if (block->damaged || block->is_stand_in)
             continue;
-        if (key == 0) {
+        uint64_t key =
+            has_rules ? survey_key(shard, block->described.window_end_ms) : block->surveyed_key;
+        if (key == 0 && has_rules) {
             block->surveyed_key = 0;
             block->is_expired = false;
-            continue;
         }
-        begin(shard, block, key);
-        return;
+        if (key != block->surveyed_key)
+            begin(shard, block, key);
+        else if (hides_tenants(shard, block))
+            begin(shard, block, 0);
     }
 }

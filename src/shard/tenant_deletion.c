@@ -49,6 +49,6 @@ void shard_read_tenant_state(const struct shard *shard, struct text tenant,
         add_files(shard, tombstone, &state);
     }
     for (size_t i = 0; i < shard->block_count; i++)
-        state.blocks += block_has_tenant(shard->blocks[i].block, tenant);
+        state.blocks += block_may_have_tenant(shard->blocks[i].block, tenant);
     *state_out = state;
 }

@@ -32,9 +32,9 @@ class RetentionTest(ClusterTest):
                 "--object_store.sweep_age=10m", "--telemetry.self_write=false",
                 "--cluster.shards=2", "--tenants.enabled=true")
 
-    def begin(self, text):
+    def begin(self, text, *more):
         self.configure(text)
-        self.node = self.start_node(*self.settings())
+        self.node = self.start_node(*self.settings(), *more)
         self.wait_for_version()
 
     def wait_for_version(self):
@@ -72,17 +72,16 @@ class RetentionTest(ClusterTest):
     def jobs(self, tenant):
         return self.ask(tenant, "label/job/values", start="1", end=str(self.now_s))
 
-    def listed(self):
-        try:
-            return bucket_reader.listed_samples(self.bucket)
-        except (AssertionError, FileNotFoundError, ValueError):
-            return -1  # it is being changed
-
     def wait_until_listed(self, expected, what):
         """`expected` takes the number of samples in the bucket."""
-        harness.wait_until(lambda: expected(self.listed()) and
-                           not bucket_reader.strays(self.bucket), what, alive=self.node,
-                           explain=lambda: f"{self.listed()} {bucket_reader.strays(self.bucket)}")
+        def is_so():
+            try:
+                return expected(bucket_reader.listed_samples(self.bucket)) and \
+                    not bucket_reader.strays(self.bucket)
+            except (AssertionError, FileNotFoundError, ValueError):
+                return False  # it is being changed
+        harness.wait_until(is_so, what, alive=self.node,
+                           explain=lambda: str(bucket_reader.listed_samples(self.bucket)))
 
     def reload(self, text):
         self.configure(text)
@@ -95,7 +94,8 @@ class RetentionTest(ClusterTest):
 
 class Rules(RetentionTest):
     def test_tenants_and_matchers_have_ages_of_their_own(self):
-        self.begin("storage:\n  retention_rules:\n"
+        # Of the longest one blocks are an eighth: of two hours all of them.
+        self.begin("storage:\n  retention: 90h\n  retention_rules:\n"
                    "    - {tenant: short, retention: 8h}\n"
                    "    - {matchers: '{job=\"debug\"}', retention: 4h}\n")
         written = self.write("long", "app", 40)
@@ -117,7 +117,7 @@ class Rules(RetentionTest):
         self.assertEqual(self.samples("long", job="app"), written)
         for content in bucket_reader.newest_lists(self.bucket).values():
             self.assertEqual(content.retention.policy, {
-                (): None, ("short",): 8 * HOUR_S * 1000,
+                (): 90 * HOUR_S * 1000, ("short",): 8 * HOUR_S * 1000,
                 ("", (0, "job", "debug")): 4 * HOUR_S * 1000})
             self.assertIsNotNone(content.retention.at_ms)
         self.node.terminate()
@@ -249,6 +249,33 @@ class Deletion(RetentionTest):
         self.node = self.restart(self.node)
         self.assertEqual(self.samples("goes"), again)
         self.assertEqual(self.samples("stays"), kept)
+        self.node.terminate()
+
+    def test_blocks_that_are_in_the_bucket_only_lose_what_is_deleted(self):
+        self.begin("storage: {retention: 90h}\n", "--storage.local_retention=3h",
+                   "--object_store.cache=16MiB")
+        kept = self.write("stays", "app", 24)
+        self.write("goes", "app", 24)
+        self.flush()
+        alone = self.write("stays", "debug", 30, series=1)
+        self.flush()
+        harness.wait_until(lambda: self.node.metric("gnomon_shard_absent_blocks") > 4,
+                           "blocks leave the disk", alive=self.node)
+        self.node.terminate()  # and what is known of them
+        self.node = self.restart(self.node)
+        code, output = self.command("delete", "goes", "--yes", "--wait")
+        self.assertEqual(code, 0, output)
+        self.assertEqual(self.samples("goes"), 0)
+        self.assertEqual(self.samples("stays"), kept + alone)
+        self.wait_until_listed(lambda listed: listed == kept + alone, "the other one is left")
+        # And so does what rules take.
+        self.reload("storage: {retention: 90h, retention_grace: 0, retention_rules: "
+                    "[{matchers: '{job=\"app\"}', retention: 8h}]}\n")
+        harness.wait_until(lambda: self.samples("stays", job="app") < kept / 2, "ages count",
+                           alive=self.node)
+        self.wait_until_listed(lambda listed: alone <= listed <= alone + 11 * 30 * SERIES,
+                               "the bucket is smaller")
+        self.assertEqual(self.samples("stays", job="debug"), alone)
         self.node.terminate()
 
     def test_any_node_of_a_cluster_may_be_asked(self):

@@ -208,6 +208,29 @@ static void tenants_are_kept_as_their_rules_say_and_rules_may_keep_longer(void *
     harness_destroy(harness);
 }
 
+/* A block is not written anew for one series of thirty, but a week later. */
+static void little_that_is_past_its_retention_waits_for_a_week(void **state)
+{
+    (void)state;
+    struct harness *harness = create(10);
+    const struct rule rules[] = {{"", "metric_7", 6 * HOUR_MS}};
+    want(harness, RETENTION_FOR_EVER, rules, 1, DAY_MS);
+    harness_fill(harness, 30, T0, 20);
+    harness_flush(harness);
+    for (int day = 1; day < 10; day++) {
+        go_to(harness, T0 + day * DAY_MS);
+        harness_fill(harness, 1, T0 + day * DAY_MS, 1); /* what ages are counted from */
+        harness_flush(harness);
+        harness_maintain(harness);
+        assert_int_equal(harness_count(harness, 7), 0);
+        /* One more a day, and 20 less when a week has passed since the window did. */
+        uint64_t kept = 30 * 20 + (uint64_t)day - (day > 7 ? 20 : 0);
+        assert_int_equal(samples_in_blocks(harness), kept);
+    }
+    assert_int_equal(harness_count(harness, 8), 20);
+    harness_destroy(harness);
+}
+
 /* A replay begins the merge again behind a freeze and a later cut: the block is the same. */
 static void a_merge_cuts_what_was_past_its_retention_when_it_was_decided(void **state)
 {
@@ -435,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_rule_hides_at_once_and_takes_out_of_the_files_later),
         cmocka_unit_test(what_is_hidden_has_no_names_and_no_values),
         cmocka_unit_test(tenants_are_kept_as_their_rules_say_and_rules_may_keep_longer),
+        cmocka_unit_test(little_that_is_past_its_retention_waits_for_a_week),
         cmocka_unit_test(a_merge_cuts_what_was_past_its_retention_when_it_was_decided),
         cmocka_unit_test(what_is_shorter_waits_for_the_grace_over_restarts),
         cmocka_unit_test(what_is_longer_again_deletes_nothing),
