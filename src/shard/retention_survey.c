@@ -3,8 +3,9 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "block/deferred_block.h"
 
-#include "shard_private.h"
+#include "local_files.h"
 
 enum {
     /* A block is written anew when this part of its series is past its retention, */
@@ -126,10 +127,12 @@ static void survey_run(struct job *job)
     error_clear(&survey->error);
     if (arena == NULL)
         code = error_set(&survey->error, ERROR_OUT_OF_MEMORY, "retention of a block");
-    for (size_t i = 0; code == ERROR_NONE && i < block_tenant_count(survey->block.block); i++) {
+    struct block *block = NULL;
+    if (code == ERROR_NONE)
+        code = block_need_open(survey->block.block, &block, &survey->error);
+    for (size_t i = 0; code == ERROR_NONE && i < block_tenant_count(block); i++) {
         arena_reset(arena);
-        code = survey_tenant(survey, block_tenant(survey->block.block, i), arena, &tally,
-                             &survey->error);
+        code = survey_tenant(survey, block_tenant(block, i), arena, &tally, &survey->error);
     }
     arena_destroy(arena);
     survey->is_due = tally.long_expired > 0 ||
@@ -161,6 +164,8 @@ static void survey_done(struct job *job)
         note(shard, survey);
     } else {
         shard->counters.job_failures++;
+        if (survey->block.is_absent)
+            local_merge_failed(shard); /* others do not wait for the bucket */
         shard->survey_due_ms = clock_monotonic_ms(shard->options.environment->clock) + RETRY_MS;
         log_event(LOG_ERROR, "shard", "what of a block is past its retention could not be found",
                   "shard=%u error=\"%s\"", shard->options.shard_id, survey->error.message);
@@ -199,7 +204,7 @@ void retention_survey_tend(struct shard *shard)
     for (size_t i = 0; i < shard->block_count; i++) {
         struct shard_block *block = &shard->blocks[i];
         uint64_t key = survey_key(shard, block->described.window_end_ms);
-        if (key == block->surveyed_key || block->damaged || block->is_stand_in)
+        if (key == block->surveyed_key || block->is_stand_in || !local_may_merge(shard, block))
             continue;
         if (key == 0) {
             block->surveyed_key = 0;

@@ -37,8 +37,8 @@ struct run_counts {
     uint64_t blocks_of_hours, blocks_of_half_a_day, blocks_of_days, overlays;
     uint64_t rot_refused_start, rot_found_by_reading, rot_found_by_merging, rot_in_journal,
         rot_harmless, files_reopened;
-    uint64_t absent_blocks, reads_without_store;
     uint64_t checks_under_rules, rules_announced, retired_by_rules;
+    uint64_t absent_blocks, reads_without_store;
     uint64_t bucket_checks, bucket_uploads, bucket_removals, bucket_swept, bucket_failures;
 };
 
