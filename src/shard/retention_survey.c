@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "block/deferred_block.h"
 
+#include "local_files.h"
 #include "merge_plan.h"
 
 enum {
@@ -166,6 +167,8 @@ static void survey_done(struct job *job)
         note(shard, survey);
     } else {
         shard->counters.job_failures++;
+        if (survey->block.is_absent)
+            local_merge_failed(shard); /* others do not wait for the bucket */
         shard->survey_due_ms = clock_monotonic_ms(shard->options.environment->clock) + RETRY_MS;
         log_event(LOG_ERROR, "shard", "what of a block is past its retention could not be found",
                   "shard=%u error=\"%s\"", shard->options.shard_id, survey->error.message);
@@ -223,7 +226,7 @@ void retention_survey_tend(struct shard *shard)
         return;
     for (size_t i = 0; shard->survey == NULL && i < shard->block_count; i++) {
         struct shard_block *block = &shard->blocks[i];
-        if (block->damaged || block->is_stand_in)
+        if (block->is_stand_in || !local_may_merge(shard, block))
             continue;
         uint64_t key =
             has_rules ? survey_key(shard, block->described.window_end_ms) : block->surveyed_key;

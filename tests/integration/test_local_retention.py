@@ -3,6 +3,7 @@ kills, damage and a store that is away."""
 import glob
 import os
 import shutil
+import subprocess
 import time
 
 import harness
@@ -12,7 +13,7 @@ from remote_write import HEADERS_1, series_1, snappy
 EVERYTHING = '{job="bucket"}[900h]'
 
 
-class LocalRetention(test_bucket.BucketTest):
+class LocalTest(test_bucket.BucketTest):
     def block_files(self, node):
         return glob.glob(os.path.join(node.folder, "**", "blocks", "*.block"), recursive=True)
 
@@ -29,6 +30,13 @@ class LocalRetention(test_bucket.BucketTest):
         self.assertEqual(node.metric("gnomon_shard_absent_blocks"),
                          node.metric("gnomon_shard_blocks"))
 
+    def write_apart(self, node):
+        """So far apart that they stay blocks of two hours."""
+        for window in range(0, 120, 24):
+            self.samples.write(node, window)
+
+
+class Alone(LocalTest):
     def write_recent(self, node):
         body = b""
         for number in range(40):
@@ -46,8 +54,7 @@ class LocalRetention(test_bucket.BucketTest):
     def test_every_sample_is_read_back_whatever_happens(self):
         node = self.start_node(*self.store_settings(), "--storage.local_retention=1s")
         self.wait_for_version([node])
-        for window in range(0, 120, 24):  # they lie so far apart that they stay blocks of two hours
-            self.samples.write(node, window)
+        self.write_apart(node)
         before = self.everything(node)
         self.assertEqual(sum(len(values) for values in before.values()), self.samples.count)
         self.flush(node)
@@ -104,6 +111,42 @@ class LocalRetention(test_bucket.BucketTest):
         self.flush(node)
         after = sum(len(values) for values in self.everything(node).values())
         self.assertEqual(after, before + 40 * 60)
+
+
+class ThreeNodes(LocalTest):
+    def test_replicas_answer_from_the_bucket_and_merge_what_comes_late(self):
+        nodes = self.launch_all(["n1", "n2", "n3"], *self.store_settings(),
+                                "--storage.local_retention=1s")
+        outcome = subprocess.run([harness.BINARY, "cluster", "version", "--raise",
+                                  f"--url={nodes[0].url()}"], check=False, timeout=60)
+        self.assertEqual(outcome.returncode, 0)
+        self.wait_for_version(nodes)
+        self.write_apart(nodes[0])
+        before = self.everything(nodes[0])
+        self.flush(nodes[0])
+        for node in nodes:
+            self.wait_until_only_in_bucket(node)
+            self.assertEqual(self.everything(node), before)
+        for name in list(self.nodes):
+            self.nodes[name].process.kill()
+            self.nodes[name].wait()
+            self.relaunch(name)
+        nodes = list(self.nodes.values())
+        for node in nodes:
+            self.assertEqual(self.everything(node), before)
+
+        self.samples.base_s += 1
+        self.samples.write(nodes[0], 0)
+        harness.wait_until(lambda: nodes[0].request("POST", "/api/v1/admin/flush").status == 204,
+                           "late samples are merged and uploaded")
+        after = self.everything(nodes[0])
+        self.assertEqual(sum(len(values) for values in after.values()), self.samples.count)
+        for node in nodes:
+            self.wait_until_only_in_bucket(node)
+            self.assertEqual(self.everything(node), after)
+            self.assertEqual(node.metric("gnomon_shard_damaged_files"), 0)
+        self.wait_until_clean()
+        self.expect_listed()
 
 
 if __name__ == "__main__":

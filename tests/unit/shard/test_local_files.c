@@ -331,6 +331,12 @@ static void rot_that_a_scrub_finds_is_mended_by_the_bucket(void **state)
     fixture_destroy(fixture);
 }
 
+static void on_flushed_here(struct shard_flush *flush, const struct error *error)
+{
+    (void)flush;
+    assert_int_equal(error->code, ERROR_NONE);
+}
+
 /* --- Merges ---------------------------------------------------------------------------------- */
 
 static void late_samples_enter_blocks_that_are_in_the_bucket_only(void **state)
@@ -380,6 +386,90 @@ static void a_merge_that_cannot_read_the_bucket_blocks_no_other(void **state)
     fixture_destroy(fixture);
 }
 
+static struct harness *neighbour(struct harness *of, uint32_t shard_id, const char *directory)
+{
+    struct harness *harness = calloc(1, sizeof *harness);
+    assert_non_null(harness);
+    harness->environment = of->environment;
+    harness->cache = of->cache;
+    harness->options = of->options;
+    harness->options.shard_id = shard_id;
+    harness->options.directory = directory;
+    harness->options.proposer.context = harness;
+    return harness;
+}
+
+static void neighbour_destroy(struct harness *harness)
+{
+    harness_close(harness);
+    for (size_t i = 0; i < harness->log_count; i++)
+        free(harness->log[i].bytes);
+    free(harness->log);
+    byte_buffer_clear(&harness->snapshot);
+    free(harness);
+}
+
+/* What the leader's log has, a while after. */
+static void follow(struct harness *replica, const struct harness *leader)
+{
+    while (replica->log_count < leader->log_count) {
+        const struct harness_entry *entry = &leader->log[replica->log_count];
+        harness_append(replica, entry->bytes, entry->size_bytes);
+        assert_int_equal(replica->last_index, entry->index);
+    }
+    for (int i = 0; i < 6; i++) {
+        harness_run(replica);
+        replica->environment->clock.now_ns += UINT64_C(15000000000);
+        shard_tend(replica->shard);
+    }
+    harness_run(replica);
+}
+
+static void who_follows_without_the_bucket_goes_on_with_what_the_leader_merged(void **state)
+{
+    (void)state;
+    struct fixture *fixture = fixture_create(54);
+    struct harness *leader = fixture->harness;
+    struct error error;
+    struct simulated_store away;
+    struct shard_bucket bucket = {.store = &fixture->store.base, .local_retention_ms = 1000};
+    simulated_store_init(&away, leader->environment->base.clock, 54);
+    away.is_down = true;
+    struct harness *replica = neighbour(leader, 7, "shards/replica");
+    replica->options.bucket = &bucket;
+    replica->refuse_proposals = true;
+    assert_int_equal(harness_open(replica, &error), ERROR_NONE);
+    fill(fixture);
+    drop_all(fixture);
+    fixture->bucket.local_retention_ms = 0;
+    follow(replica, leader);
+    assert_int_equal(files_in(replica, "blocks"), 0);
+
+    bucket.store = &away.base;
+    harness_fill(leader, SERIES, T0 + 60 * 60000, 30);
+    leader->refuse_kind = ENTRY_UPLOADED;
+    fixture->bucket.incarnation = 0; /* the output is not uploaded yet */
+    harness_freeze(leader);
+    struct shard_flush flush = {.done = on_flushed_here, .place = FLUSH_HERE};
+    shard_flush(leader->shard, &flush);
+    harness_run(leader);
+    assert_int_equal(harness_count(leader, 0), WINDOWS * 30 + 30);
+    follow(replica, leader);
+    assert_int_equal(replica->applied_count, replica->log_count);
+    assert_int_equal(replica->shard->block_count, WINDOWS);
+    assert_int_equal(harness_statistics(replica).damaged_files, 1);
+
+    leader->refuse_kind = 0;
+    fixture->bucket.incarnation = 1;
+    wait_ms(leader, 60 * 1000, 6);
+    follow(replica, leader);
+    assert_int_equal(harness_statistics(replica).damaged_files, 0);
+    assert_int_equal(read_code(replica, T0, T0 + WINDOW_MS), ERROR_UNAVAILABLE);
+    neighbour_destroy(replica);
+    simulated_store_clear(&away);
+    fixture_destroy(fixture);
+}
+
 static void deleted_samples_stay_deleted_in_blocks_of_the_bucket(void **state)
 {
     (void)state;
@@ -426,29 +516,6 @@ struct copying {
 static void on_copied(struct shard_copy *copy)
 {
     ((struct copying *)copy)->done = true;
-}
-
-static struct harness *neighbour(struct harness *of, uint32_t shard_id, const char *directory)
-{
-    struct harness *harness = calloc(1, sizeof *harness);
-    assert_non_null(harness);
-    harness->environment = of->environment;
-    harness->cache = of->cache;
-    harness->options = of->options;
-    harness->options.shard_id = shard_id;
-    harness->options.directory = directory;
-    harness->options.proposer.context = harness;
-    return harness;
-}
-
-static void neighbour_destroy(struct harness *harness)
-{
-    harness_close(harness);
-    for (size_t i = 0; i < harness->log_count; i++)
-        free(harness->log[i].bytes);
-    free(harness->log);
-    byte_buffer_clear(&harness->snapshot);
-    free(harness);
 }
 
 static void a_copy_has_the_files_that_are_in_the_bucket_only(void **state)
@@ -563,6 +630,7 @@ int main(void)
         cmocka_unit_test(rot_that_a_scrub_finds_is_mended_by_the_bucket),
         cmocka_unit_test(late_samples_enter_blocks_that_are_in_the_bucket_only),
         cmocka_unit_test(a_merge_that_cannot_read_the_bucket_blocks_no_other),
+        cmocka_unit_test(who_follows_without_the_bucket_goes_on_with_what_the_leader_merged),
         cmocka_unit_test(deleted_samples_stay_deleted_in_blocks_of_the_bucket),
         cmocka_unit_test(the_retention_takes_blocks_of_the_bucket),
         cmocka_unit_test(a_copy_has_the_files_that_are_in_the_bucket_only),
