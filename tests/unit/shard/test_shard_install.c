@@ -1,5 +1,7 @@
 /* A shard takes over the state of another one, and its files where its own are damaged. */
 #include "base/state_version.h"
+#include "damage.h"
+#include "merge.h"
 #include "shard/shard_install.h"
 #include "shard/shard_windows.h"
 #include "shard_harness.h"
@@ -906,6 +908,58 @@ static void a_freeze_whose_input_nobody_has_any_more_is_left_behind(void **state
     pair_destroy(pair);
 }
 
+/* As a repair does: who has the rotten file open still reads that. */
+static void put_sound_copy(struct pair *pair, const struct shard_file *shard_file)
+{
+    struct disk *disk = pair->lagging->environment->base.disk;
+    struct file_fetch fetch = {.file = *shard_file};
+    char path[DISK_PATH_MAX + 1];
+    struct error error;
+    error_clear(&error);
+    snprintf(fetch.directory, sizeof fetch.directory, "shards/0007/series");
+    copy_file(pair, &fetch, &error);
+    assert_int_equal(error.code, ERROR_NONE);
+    shard_file_path(pair->lagging->shard, shard_file, path);
+    assert_int_equal(disk_rename(disk, fetch.path, path, &error), ERROR_NONE);
+}
+
+static void a_merge_goes_on_with_a_file_that_was_replaced(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(65);
+    struct error error;
+    harness_fill(pair->leader, SERIES, T0, MINUTES);
+    harness_freeze(pair->leader);
+    harness_run(pair->leader);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    harness_close(pair->lagging);
+    simulated_disk_flip(&pair->lagging->environment->disk,
+                        only_file(pair->lagging, "shards/0007/series/"), 30 * 8);
+    assert_int_equal(harness_open(pair->lagging, &error), ERROR_NONE);
+    struct shard *shard = pair->lagging->shard;
+    const struct shard_file segment = {.kind = SHARD_FILE_SEGMENT,
+                                       .index = shard->segments[0].name};
+    harness_flush(pair->leader);
+    /* The merge has begun with what was open; its end, and a freeze, are still to come. */
+    follow(pair, pair->leader->log[pair->leader->log_count - 3].index);
+    assert_non_null(shard->merge);
+    put_sound_copy(pair, &segment);
+    settle_jobs(pair->lagging);
+    assert_true(shard->merge->running && shard->merge->error.code == ERROR_CORRUPT);
+    assert_false(shard->merge->given_up); /* all that it is made of is sound by its name */
+
+    shard->segments[0].damaged = shard->segments[0].is_replaced = true;
+    damage_count(shard);
+    damage_reopen_soon(shard);
+    settle_jobs(pair->lagging);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    expect_same(pair, T0);
+    expect_same_manifests(pair);
+    pair_destroy(pair);
+}
+
 /* Without others it is told, and tried again: a copy may be put in its place. */
 static void a_shard_without_peers_needs_no_state(void **state)
 {
@@ -1044,6 +1098,7 @@ int main(void)
         cmocka_unit_test(a_merge_that_differs_is_told_and_does_not_stop_the_replica),
         cmocka_unit_test(a_part_that_differs_is_replaced_with_what_is_made_of_it),
         cmocka_unit_test(a_freeze_whose_input_nobody_has_any_more_is_left_behind),
+        cmocka_unit_test(a_merge_goes_on_with_a_file_that_was_replaced),
         cmocka_unit_test(a_shard_without_peers_needs_no_state),
         cmocka_unit_test(a_start_gets_the_segment_that_it_lacks),
         cmocka_unit_test(a_state_that_is_on_its_way_is_not_waited_for_by_the_end),
