@@ -627,6 +627,59 @@ static void a_scrub_tells_of_every_file_and_of_what_was_known_before(void **stat
     pair_destroy(pair);
 }
 
+struct paced {
+    struct shard_scrub base;
+    struct harness *harness;
+    uint64_t first_ms; /* when the first file was told; 0: not yet */
+    uint64_t first_bytes;
+    bool done;
+};
+
+static uint64_t monotonic_ms(struct harness *harness)
+{
+    return clock_monotonic_ms(harness->environment->base.clock);
+}
+
+static void on_paced_file(struct shard_scrub *base, const struct shard_scrub_file *file)
+{
+    struct paced *paced = (struct paced *)base;
+    if (paced->first_ms != 0)
+        return;
+    paced->first_ms = monotonic_ms(paced->harness);
+    paced->first_bytes = file->size_bytes;
+}
+
+static void on_paced(struct shard_scrub *base, const struct error *error)
+{
+    assert_int_equal(error->code, ERROR_NONE);
+    ((struct paced *)base)->done = true;
+}
+
+/* Else a large file would take the disk for as long as it is read. */
+static void a_scrub_keeps_its_pace_within_a_file(void **state)
+{
+    (void)state;
+    enum { RATE = 500 };
+    struct pair *pair = pair_create(29);
+    fill_leader(pair);
+    settle_jobs(pair->leader);
+    struct paced paced = {
+        .base = {.done = on_paced, .file = on_paced_file, .bytes_per_second = RATE},
+        .harness = pair->leader,
+    };
+    uint64_t began_ms = monotonic_ms(pair->leader);
+    shard_scrub(pair->leader->shard, &paced.base);
+    for (size_t i = 0; !paced.done; i++) {
+        assert_true(i < STEPS_MAX);
+        step(pair->leader);
+    }
+    assert_true(paced.first_bytes > RATE / 2);
+    assert_true(paced.first_ms - began_ms >= paced.first_bytes * 1000 / RATE * 5 / 8);
+    assert_true(monotonic_ms(pair->leader) - began_ms >=
+                (paced.base.bytes - paced.first_bytes) * 1000 / RATE / 2);
+    pair_destroy(pair);
+}
+
 enum { FILES_MAX = 64 };
 
 struct windowed {
@@ -1091,6 +1144,7 @@ int main(void)
         cmocka_unit_test(rot_is_found_and_replaced_from_a_peer),
         cmocka_unit_test(a_suspicion_has_all_files_read_once_a_minute),
         cmocka_unit_test(a_scrub_tells_of_every_file_and_of_what_was_known_before),
+        cmocka_unit_test(a_scrub_keeps_its_pace_within_a_file),
         cmocka_unit_test(windows_of_one_interval_have_each_file_once),
         cmocka_unit_test(a_scrub_that_nobody_waits_for_ends_before_the_next_file),
         cmocka_unit_test(replicas_have_the_same_state_at_the_same_freeze),
