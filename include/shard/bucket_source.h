@@ -13,17 +13,21 @@
 #include "base/text.h"
 #include "block/page_source.h"
 
+struct bucket_cache;
 struct object_store;
 
 struct bucket_source_options {
     struct object_store *store; /* outlives the source */
+    struct bucket_cache *cache; /* of this store alone, outlives the source; NULL: each read asks
+                                   the store */
     struct text key;            /* copied */
     uint64_t size_bytes;        /* of the object, as the log or a list has it */
 };
 
 /*
- * Asks the store for nothing yet. Errors: INVALID (the key), OUT_OF_MEMORY. Errors of reads are
- * those of object/object_store.h, and CORRUPT when the object is shorter than it should be.
+ * Asks the store for nothing yet. Errors: INVALID (the key), OUT_OF_MEMORY. Errors of reads:
+ * UNAVAILABLE (not now: not reached, too slow, it refuses, or shows no such object), CORRUPT (it is
+ * shorter than it should be), OUT_OF_MEMORY.
  */
 enum error_code bucket_source_open(const struct bucket_source_options *options,
                                    struct page_source **source_out, struct error *error);

@@ -1,28 +1,15 @@
 #include "block/block_reader.h"
 
 #include <assert.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
+#include "block_file.h"
 #include "block_format.h"
-#include "label_index.h"
+#include "block_opening.h"
 #include "metadata_table.h"
-#include "page_file.h"
-#include "sample_reader.h"
-#include "tenant_list.h"
 
 /* Pairs that a walk over all labels remembers before it starts anew. */
 enum { PAIR_TEXTS_MAX = 64 * 1024 };
-
-struct block {
-    atomic_size_t references;
-    struct page_file file;
-    struct block_properties properties;
-    struct tenant_list tenants;
-    struct label_index index;
-    struct sample_store samples;
-    struct error unreadable; /* why nothing of it can be read; no error: it can */
-};
 
 struct block_reader {
     struct block *block;
@@ -63,6 +50,8 @@ enum error_code block_open(struct page_cache *cache, struct page_source *source,
                                 error);
     if (code == ERROR_NONE)
         code = sample_store_open(&block->samples, &block->file, error);
+    if (code == ERROR_NONE)
+        code = table_open(&block->marks, &block->file, TOC_ORDER, error);
     if (code == ERROR_NONE)
         code = check_sections(block, error);
     if (code != ERROR_NONE) {
@@ -181,6 +170,54 @@ enum error_code block_create_unreadable(const struct error *reason, struct block
     return ERROR_NONE;
 }
 
+/* --- A block that is opened later ------------------------------------------------------------- */
+
+struct block_opening *block_opening_of_index(struct index_source *index)
+{
+    return ((struct block *)((char *)index - offsetof(struct block, index.source)))->opening;
+}
+
+enum error_code deferred_block_create(struct page_cache *cache, struct block_opener *opener,
+                                      const struct file_summary *summary, struct block **block_out,
+                                      struct error *error)
+{
+    struct block_opening *opening;
+    enum error_code code = block_opening_create(cache, opener, summary, &opening, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct block *block = calloc(1, sizeof *block);
+    if (block == NULL) {
+        block_opening_destroy(opening);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "block");
+    }
+    atomic_init(&block->references, 1);
+    block->index.source.operations = &DEFERRED_INDEX_OPERATIONS;
+    block->opening = opening;
+    *block_out = block;
+    return ERROR_NONE;
+}
+
+enum error_code block_need_open(struct block *block, struct block **opened_out, struct error *error)
+{
+    if (block->opening != NULL)
+        return block_opening_wait(block->opening, opened_out, error);
+    if (block->unreadable.code != ERROR_NONE)
+        return refuse(block, error);
+    *opened_out = block;
+    return ERROR_NONE;
+}
+
+/* Itself, or what is open of it; NULL: nothing yet. */
+static const struct block *peek_block(const struct block *block)
+{
+    return block->opening == NULL ? block : block_opening_peek(block->opening);
+}
+
+bool block_is_open(const struct block *block)
+{
+    return peek_block(block) != NULL;
+}
+
 /* --- Life ------------------------------------------------------------------------------------- */
 
 struct block *block_ref(struct block *block)
@@ -195,18 +232,22 @@ void block_unref(struct block *block)
         return;
     if (atomic_fetch_sub_explicit(&block->references, 1, memory_order_acq_rel) > 1)
         return;
-    tenant_list_clear(&block->tenants);
-    page_file_close(&block->file);
+    if (block->opening == NULL) {
+        tenant_list_clear(&block->tenants);
+        page_file_close(&block->file);
+    }
+    block_opening_destroy(block->opening);
     free(block);
 }
 
 struct file_summary block_summary(const struct block *block)
 {
-    return block->file.footer.summary;
+    return block->opening == NULL ? block->file.footer.summary : block->opening->summary;
 }
 
 struct block_properties block_properties(const struct block *block)
 {
+    assert(block->opening == NULL);
     return block->properties;
 }
 
@@ -217,6 +258,7 @@ struct index_source *block_index(struct block *block)
 
 size_t block_tenant_count(const struct block *block)
 {
+    assert(block->opening == NULL);
     return block->tenants.count;
 }
 
@@ -226,9 +268,21 @@ struct text block_tenant(const struct block *block, size_t index)
     return block->tenants.tenants[index];
 }
 
+bool block_has_tenant(const struct block *block, struct text tenant)
+{
+    block = peek_block(block);
+    for (size_t i = 0; block != NULL && i < block->tenants.count; i++)
+        if (text_equal(block->tenants.tenants[i], tenant))
+            return true;
+    return block == NULL;
+}
+
 bool block_has_slot(const struct block *block, uint16_t slot)
 {
     assert(slot < SLOT_COUNT);
+    block = peek_block(block);
+    if (block == NULL)
+        return true;
     if (block->unreadable.code != ERROR_NONE)
         return false;
     return (unsigned char)block->file.sections[TOC_SLOTS].data[slot / 8] >> (slot % 8) & 1;
@@ -236,14 +290,17 @@ bool block_has_slot(const struct block *block, uint16_t slot)
 
 bool block_has_slot_outside(const struct block *block, const uint64_t slots[SLOT_COUNT / 64])
 {
-    return block->unreadable.code == ERROR_NONE && page_file_has_slot_outside(&block->file, slots);
+    block = peek_block(block);
+    return block == NULL || (block->unreadable.code == ERROR_NONE &&
+                             page_file_has_slot_outside(&block->file, slots));
 }
 
 enum error_code block_visit_metadata(struct block *block, const struct text *tenant,
                                      metadata_visit *visit, void *context, struct error *error)
 {
-    if (block->unreadable.code != ERROR_NONE)
-        return refuse(block, error);
+    enum error_code code = block_need_open(block, &block, error);
+    if (code != ERROR_NONE)
+        return code;
     return metadata_table_visit(&block->file, &block->tenants, tenant, visit, context, error);
 }
 
@@ -252,8 +309,9 @@ enum error_code block_visit_metadata(struct block *block, const struct text *ten
 enum error_code block_reader_create(struct block *block, struct block_reader **reader_out,
                                     struct error *error)
 {
-    if (block->unreadable.code != ERROR_NONE)
-        return refuse(block, error);
+    enum error_code code = block_need_open(block, &block, error);
+    if (code != ERROR_NONE)
+        return code;
     struct block_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "block reader");
@@ -261,7 +319,7 @@ enum error_code block_reader_create(struct block *block, struct block_reader **r
     reader->rows.index = &block->index;
     reader->texts.index = &block->index;
     reader->labels = arena_create(0);
-    enum error_code code = sample_reader_init(&reader->samples, &block->samples, error);
+    code = sample_reader_init(&reader->samples, &block->samples, error);
     if (code == ERROR_NONE && reader->labels == NULL)
         code = error_set(error, ERROR_OUT_OF_MEMORY, "block reader");
     if (code != ERROR_NONE) {

@@ -46,8 +46,11 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Frozen heads that wait to be written."),
     SHARD_METRIC("parts", part_count, METRIC_KIND_GAUGE, "Parts on disk."),
     SHARD_METRIC("part_bytes", part_bytes, METRIC_KIND_GAUGE, "Their size."),
-    SHARD_METRIC("blocks", block_count, METRIC_KIND_GAUGE, "Blocks on disk."),
-    SHARD_METRIC("block_bytes", block_bytes, METRIC_KIND_GAUGE, "Their size."),
+    SHARD_METRIC("blocks", block_count, METRIC_KIND_GAUGE, "Blocks, here or in the bucket only."),
+    SHARD_METRIC("block_bytes", block_bytes, METRIC_KIND_GAUGE, "Size of those on the disk here."),
+    SHARD_METRIC("absent_blocks", absent_block_count, METRIC_KIND_GAUGE,
+                 "Blocks that are in the bucket only."),
+    SHARD_METRIC("absent_block_bytes", absent_block_bytes, METRIC_KIND_GAUGE, "Their size."),
     SHARD_METRIC("unsplit_files", unsplit_count, METRIC_KIND_GAUGE,
                  "Parts and blocks that still have series of a shard that was split off, or of its "
                  "parent."),
@@ -84,6 +87,10 @@ static const struct shard_metric SHARD_METRICS[] = {
     SHARD_METRIC("job_failures_total", job_failures_total, METRIC_KIND_COUNTER,
                  "Freezes and merges that failed and are tried again."),
     SHARD_METRIC("tombstones", tombstone_count, METRIC_KIND_GAUGE, "Deletions not merged yet."),
+    SHARD_METRIC("retention_pending_files", retention_pending_files, METRIC_KIND_GAUGE,
+                 "Files that a shorter retention takes from when its grace is over."),
+    SHARD_METRIC("retention_pending_bytes", retention_pending_bytes, METRIC_KIND_GAUGE,
+                 "Bytes of these files."),
     SHARD_METRIC("metadata_metrics", metadata_count, METRIC_KIND_GAUGE, "Metrics with metadata."),
     SHARD_METRIC("metadata_refused_total", metadata_refused_total, METRIC_KIND_COUNTER,
                  "Statements of metadata left out: ingest.max_metadata was reached."),
@@ -131,6 +138,37 @@ static void collect_shards(void *context, metric_visit *visit, void *visit_conte
     }
 }
 
+/* When the next shorter retention comes into force. */
+struct retention_collector {
+    struct metric_emitter emitter;
+    int64_t grace_ms;
+};
+
+static void collect_announced(void *context, uint32_t shard_id, struct replica *replica)
+{
+    struct retention_collector *collector = context;
+    struct shard_statistics statistics;
+    char name[16];
+    shard_read_statistics(replica_shard(replica), &statistics);
+    int64_t announced_ms = statistics.retention_announced_ms;
+    snprintf(name, sizeof name, "%u", shard_id);
+    struct metric_label label = {"shard", name};
+    metric_emit(&collector->emitter, "gnomon_shard_retention_pending_timestamp_seconds",
+                "When a shorter retention comes into force; 0: none is announced.",
+                METRIC_KIND_GAUGE, &label, 1,
+                announced_ms == 0 ? 0 : (double)(announced_ms + collector->grace_ms) / 1000);
+}
+
+static void collect_retention(void *context, metric_visit *visit, void *visit_context)
+{
+    struct node *node = context;
+    pthread_mutex_lock(&node->retention_mutex);
+    struct retention_collector collector = {.emitter = {visit, visit_context},
+                                            .grace_ms = node->retention_grace_ms};
+    pthread_mutex_unlock(&node->retention_mutex);
+    replica_table_visit(node->replicas, collect_announced, &collector);
+}
+
 /* --- The node as a whole
  * ---------------------------------------------------------------------------- */
 
@@ -173,6 +211,8 @@ static void collect_disk(void *context, metric_visit *visit, void *visit_context
     metric_emit(&emitter, "gnomon_storage_disk_full",
                 "1: the disk is nearly full and writes are refused.", METRIC_KIND_GAUGE, NULL, 0,
                 atomic_load(&node->replica_node.journals_low) > 0);
+    metric_emit(&emitter, "gnomon_storage_disk_alarm", "1: storage.disk_alarm is reached.",
+                METRIC_KIND_GAUGE, NULL, 0, atomic_load(&node->disk_alarm));
     if (disk_free_bytes(node->blocking_disk, &free_bytes, &total_bytes, &ignored) != ERROR_NONE)
         return;
     metric_emit(&emitter, "gnomon_storage_disk_free_bytes", "Room on the disk of the data.",
@@ -279,6 +319,7 @@ static void collect_workers(void *context, metric_visit *visit, void *visit_cont
 bool node_add_metrics(struct node *node)
 {
     return metrics_add_collector(node->metrics, collect_shards, node) &&
+           metrics_add_collector(node->metrics, collect_retention, node) &&
            metrics_add_collector(node->metrics, collect_process, node) &&
            metrics_add_collector(node->metrics, collect_disk, node) &&
            metrics_add_collector(node->metrics, collect_head_spares, node) &&

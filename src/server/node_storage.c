@@ -61,15 +61,19 @@ static void space_changed(void *context, enum journal_space space)
     }
 }
 
-/* --- Opening, bottom up ----------------------------------------------------------------------- */
-
-static enum disk_engine engine_of(const struct settings *settings)
+/* What stays free of the disk, whose size is looked at once. */
+static uint64_t free_bytes_min(struct node *node)
 {
-    if (strcmp(settings->storage_engine, "io_uring") == 0)
-        return DISK_ENGINE_URING;
-    return strcmp(settings->storage_engine, "pwritev2") == 0 ? DISK_ENGINE_THREADS
-                                                             : DISK_ENGINE_BEST;
+    enum { LEAST_BYTES = 128 * 1024 * 1024 };
+    uint64_t free_bytes, total_bytes;
+    struct error ignored; /* the least then */
+    if (disk_free_bytes(node->blocking_disk, &free_bytes, &total_bytes, &ignored) != ERROR_NONE)
+        return LEAST_BYTES;
+    uint64_t kept = total_bytes / 100 * (100 - node->settings->storage_disk_limit_percent);
+    return kept > LEAST_BYTES ? kept : LEAST_BYTES;
 }
+
+/* --- Opening, bottom up ----------------------------------------------------------------------- */
 
 /* A node that was one of a cluster would go on by itself with what it has. */
 static enum error_code check_alone(const struct settings *settings, struct error *error)
@@ -190,7 +194,7 @@ static enum error_code open_storage_loop(struct node *node, size_t number,
     enum error_code code = loop_create(&loop_options, &loop->loop, error);
     if (code == ERROR_NONE)
         code = disk_uring_create(node->settings->storage_directory, loop->loop,
-                                 engine_of(node->settings), &loop->disk, error);
+                                 node->settings->storage_engine, &loop->disk, error);
     if (code != ERROR_NONE)
         return code;
     loop->environment = (struct environment){
@@ -202,7 +206,11 @@ static enum error_code open_storage_loop(struct node *node, size_t number,
     uint64_t *groups = calloc(journal_recovery_group_count(node->recovery) + 1, sizeof *groups);
     if (groups == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "groups of a loop");
-    struct journal_options journal_options = {.directory = "journal", .lane = (uint32_t)number};
+    struct journal_options journal_options = {
+        .directory = "journal",
+        .lane = (uint32_t)number,
+        .free_bytes_min = free_bytes_min(node),
+    };
     struct journal_events events = {
         .context = node, .fatal = node_fatal_error, .space_changed = space_changed};
     code = journal_open(&loop->environment, &journal_options, &events, node->recovery, groups,
@@ -247,7 +255,7 @@ static struct shard_options shard_options_of(struct node *node)
         .future_window_ms = settings->ingest_future_window_ms,
         .quiet_ms = SERIES_QUIET_MS,
         .metadata_quiet_periods = METADATA_QUIET_PERIODS,
-        .retention_ms = settings->storage_retention_ms,
+        .retention_ms = RETENTION_IS_TOLD, /* node_retention.c */
         .series_max = settings->ingest_max_series,
         .node_series = &node->series,
         .exemplars_max = share_of(settings->ingest_max_exemplars, shards),

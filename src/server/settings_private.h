@@ -3,7 +3,8 @@
  *
  *   settings.c        the table, and the order of the sources
  *   settings_file.c   the YAML file
- *   settings_clusters.c  federation.clusters, the only list
+ *   settings_clusters.c  federation.clusters, a list
+ *   settings_retention.c  storage.retention_rules, the other one
  *   settings_value.c  forms, ranges, and what "auto" stands for
  */
 #ifndef SERVER_SETTINGS_PRIVATE_H
@@ -20,13 +21,12 @@ enum setting_type {
     TYPE_COUNT,
     TYPE_LEVEL,
     TYPE_FEATURES,
-    TYPE_PARTIAL,
-    TYPE_STORE,
-    TYPE_ADDRESSING, /* of an S3 store */
-    TYPE_SECRET,     /* a text that is not shown */
+    TYPE_SECRET, /* a text that is not shown */
     TYPE_ROLES,
-    TYPE_CHOICE
+    TYPE_CHOICE /* an enum, by the places of its names */
 };
+
+enum { SETTING_CHOICES_MAX = 5 };
 
 struct setting {
     const char *name;
@@ -36,6 +36,7 @@ struct setting {
     uint64_t minimum;     /* of numbers, in the unit of the value: ms, bytes */
     uint64_t maximum;
     const char *meaning;
+    const char *const *choices; /* of TYPE_CHOICE: ends with NULL */
 };
 
 /* Of threads and of queries at once: within what the worker pool takes. */

@@ -10,6 +10,7 @@
 
 #include "damage.h"
 #include "forget.h"
+#include "local_files.h"
 #include "merge.h"
 
 /* --- Jobs under way ------------------------------------------------------------------------- */
@@ -23,6 +24,7 @@ static void release(struct shard *shard)
     shard_merge_destroy(shard->merge);
     metadata_store_destroy(shard->metadata);
     free(shard->pending);
+    retention_policy_unref(shard->retention_wanted);
     view_unref(shard->view);
     window_table_unref(shard->shown_windows);
     arena_destroy(shard->apply_arena);
@@ -143,12 +145,18 @@ enum error_code shard_create(const struct shard_options *options, struct shard *
     shard->durable.next_id = 1;
     shard->durable.retention_cutoff_ms = INT64_MIN;
     shard->retention_cutoff_ms = INT64_MIN;
+    shard->retention = shard->durable.retention = RETENTION_CUT_NONE;
     shard->unfrozen_since_ms = INT64_MIN;
     slot_set_fill(&shard->owned);
     slot_set_fill(&shard->durable.owned);
     pthread_mutex_init(&shard->view_lock, NULL);
     bucket_follow(shard);
+    local_files_cancel(shard);
     enum error_code code = prepare(shard, error);
+    if (code == ERROR_NONE && options->retention_ms >= 0)
+        code = retention_policy_create(options->retention_ms == 0 ? RETENTION_FOR_EVER
+                                                                  : options->retention_ms,
+                                       NULL, 0, &shard->retention_wanted, error);
     if (code != ERROR_NONE) {
         release(shard);
         return error_wrap(error, "shard %u", options->shard_id);
@@ -188,8 +196,8 @@ static void fill_arrays(const struct shard *shard, struct view *pieces)
             .end_ms = block->described.summary.max_time_ms,
             .window_end_ms = block->described.window_end_ms,
             .size_bytes = block->described.summary.size_bytes,
-            .is_unsplit =
-                shard->lacks_slots && block_has_slot_outside(block->block, shard->owned.words),
+            .is_unsplit = local_is_unsplit(shard, block),
+            .is_absent = block->is_absent,
         };
     }
 }
@@ -210,6 +218,7 @@ enum error_code shard_publish(struct shard *shard, struct error *error)
         .segments = shard->registry.segments,
         .segment_count = shard->registry.segment_count,
         .tombstones = shard->tombstones,
+        .retention = shard->retention,
         .forgotten = shard->hidden,
         .owned = shard->owned,
         .lacks_slots = shard->lacks_slots,
@@ -340,6 +349,7 @@ void shard_lead(struct shard *shard)
     shard->pending_count = 0;
     if (shard->merge != NULL)
         shard->merge->done_proposed = false;
+    retention_lead(shard);
     bucket_lead(shard);
     shard_maintain(shard);
 }
@@ -461,7 +471,14 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
     }
     for (size_t i = 0; i < view->block_count; i++) {
         const struct view_block *block = &view->blocks[i];
-        statistics->block_bytes += block->size_bytes;
+        if (block->is_absent) {
+            statistics->absent_block_count++;
+            statistics->absent_block_bytes += block->size_bytes;
+        } else {
+            statistics->block_bytes += block->size_bytes;
+            if (block->window_end_ms < statistics->first_local_end_ms)
+                statistics->first_local_end_ms = block->window_end_ms;
+        }
         statistics->unsplit_count += block->is_unsplit;
         statistics->unsplit_bytes += block->is_unsplit ? block->size_bytes : 0;
         if (block->start_ms < statistics->oldest_ms)
@@ -519,10 +536,13 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .lacks_slots = view->lacks_slots,
         .oldest_ms = INT64_MAX,
         .first_cutoff_ms = INT64_MAX,
+        .first_local_end_ms = INT64_MAX,
         .newest_ms = INT64_MIN,
+        .retention_at_ms = view->retention.at_ms,
     };
     add_head_statistics(view, &statistics);
     add_file_statistics(view, &statistics);
+    retention_count_pending(view, &statistics);
     view_unref(view);
     *statistics_out = statistics;
 }

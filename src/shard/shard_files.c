@@ -147,6 +147,7 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
         .frozen_index = index,
         .next_id = shard->registry.next_id,
         .retention_cutoff_ms = shard->retention_cutoff_ms,
+        .retention = shard->retention,
         .metadata_index = shard->metadata_index,
         .tombstones = tombstones_ref(shard->tombstones),
         .forgotten = id_set_ref(shard->forgotten),
@@ -156,6 +157,7 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
         .split_count = shard->split_count,
         .split = shard->split,
     };
+    retention_cut_ref(&manifest.retention);
     enum error_code code = describe_windows(&shard->windows, &manifest, error);
     if (code == ERROR_NONE)
         code = bucket_copy(&shard->bucket, &manifest.bucket, error);
@@ -260,6 +262,14 @@ bool shard_has_doomed(const struct shard *shard)
         return false; /* nobody waits for another replica */
     for (const struct doomed_file *file = shard->doomed; file != NULL; file = file->next)
         if (file->index <= shard->durable.frozen_index)
+            return true;
+    return false;
+}
+
+bool shard_has_doomed_behind(const struct shard *shard, uint64_t index)
+{
+    for (const struct doomed_file *file = shard->doomed; file != NULL; file = file->next)
+        if (file->index > index)
             return true;
     return false;
 }

@@ -9,6 +9,7 @@
 #include "block/block_writer.h"
 
 #include "damage.h"
+#include "local_files.h"
 
 /* A failed job is tried again after so long, then after twice as long, and so on. */
 enum { RETRY_MS_MIN = 5000, RETRY_MS_MAX = 5 * 60 * 1000 };
@@ -88,6 +89,7 @@ void shard_merge_destroy(struct merge *merge)
     free(merge->wide);
     byte_buffer_clear(&merge->body);
     view_unref(merge->view);
+    retention_cut_clear(&merge->retention);
     free(merge);
 }
 
@@ -127,7 +129,8 @@ static enum error_code take_block(struct shard *shard, struct merge *merge, uint
         const struct shard_block *block = &shard->blocks[i];
         if (block->described.index != index || block->described.number != number)
             continue;
-        merge->blocks[merge->block_count++] = *block;
+        merge->blocks[merge->block_count] = *block;
+        merge->blocks[merge->block_count++].address = local_address_of(shard, &block->described);
         block_ref(block->block);
         return ERROR_NONE;
     }
@@ -220,6 +223,21 @@ static enum error_code decode_inputs(struct shard *shard, struct merge *merge,
     return code;
 }
 
+static bool has_object(const struct merge *merge)
+{
+    bool any = false;
+    for (size_t i = 0; i < merge->block_count; i++)
+        any |= merge->blocks[i].address.size_bytes > 0;
+    return any;
+}
+
+/* Whether what failed was to read an input from the bucket. */
+static bool is_of_object(const struct merge *merge)
+{
+    return has_object(merge) &&
+           (merge->error.code == ERROR_UNAVAILABLE || merge->error.code == ERROR_CORRUPT);
+}
+
 static void merge_run(struct job *job)
 {
     struct merge *merge = (struct merge *)job;
@@ -227,9 +245,11 @@ static void merge_run(struct job *job)
     counters->merges_waiting--;
     counters->merges_running++;
     error_clear(&merge->error);
+    merge->lacks_object = false;
     if (merge_write_blocks(merge, &merge->error) != ERROR_NONE) {
         merge_discard_outputs(merge);
         merge->given_up = damage_is_of_file(merge->error.code) && damage_find(merge);
+        merge->lacks_object = !merge->given_up && is_of_object(merge);
     }
     counters->merges_running--;
 }
@@ -282,10 +302,12 @@ static void take_reopened(struct merge *merge)
             }
     for (size_t k = 0; k < merge->block_count; k++)
         for (size_t i = 0; i < shard->block_count; i++)
-            if (is_same_block(&shard->blocks[i], &merge->blocks[k])) {
+            if (is_same_block(&shard->blocks[i], &merge->blocks[k]) &&
+                !shard->blocks[i].is_absent) {
                 struct block *before = merge->blocks[k].block;
                 merge->blocks[k].block = block_ref(shard->blocks[i].block);
                 merge->blocks[k].damaged = shard->blocks[i].damaged;
+                merge->blocks[k].is_absent = false;
                 block_unref(before);
             }
     for (size_t k = 0; k < merge->segment_count; k++)
@@ -346,6 +368,20 @@ static void try_again_later(struct merge *merge)
     merge->retry_ms = merge->retry_ms * 2 < RETRY_MS_MAX ? merge->retry_ms * 2 : RETRY_MS_MAX;
 }
 
+/* While the bucket cannot be read, other merges go on. Who follows waits for what the leader says,
+ * unless that is waiting for it. */
+static void give_up_absent(struct shard *shard, struct merge *merge)
+{
+    if (shard->keeper.is_leading)
+        local_merge_failed(shard);
+    merge->given_up = shard->keeper.is_leading || merge->adoption_tried;
+    merge->retry_ms = RETRY_MS_MIN;
+    if (merge->given_up)
+        log_event(LOG_WARNING, "shard", "a merge is given up, as the bucket cannot be read",
+                  "shard=%u index=%llu error=\"%s\"", shard->options.shard_id,
+                  (unsigned long long)merge->index, merge->error.message);
+}
+
 static void merge_finished(struct job *job)
 {
     struct merge *merge = (struct merge *)job;
@@ -354,6 +390,8 @@ static void merge_finished(struct job *job)
     if (wanted && merge->error.code != ERROR_NONE) {
         shard->counters.job_failures++;
         shard->counters.merge_failures++;
+        if (merge->lacks_object)
+            give_up_absent(shard, merge);
         if (!merge->given_up) {
             try_again_later(merge);
             return;
@@ -362,6 +400,8 @@ static void merge_finished(struct job *job)
     }
     merge->running = false;
     merge->completed = merge->error.code == ERROR_NONE;
+    if (merge->completed && has_object(merge))
+        shard->absent_merge_wait_ms = 0;
     if (shard->merge != merge)
         shard_merge_destroy(merge); /* its outcome came by the log */
     else if (wanted)
@@ -382,7 +422,8 @@ static enum error_code keep_segments(struct merge *merge, struct error *error)
 }
 
 static enum error_code merge_create(struct shard *shard, uint64_t index, struct byte_reader *body,
-                                    struct merge **merge_out, struct error *error)
+                                    const struct retention_cut *retention, struct merge **merge_out,
+                                    struct error *error)
 {
     struct merge *merge = calloc(1, sizeof *merge);
     if (merge == NULL)
@@ -392,6 +433,8 @@ static enum error_code merge_create(struct shard *shard, uint64_t index, struct 
     merge->shard = shard;
     merge->index = index;
     merge->retry_ms = RETRY_MS_MIN;
+    merge->retention = *retention;
+    retention_cut_ref(retention);
     byte_buffer_append(&merge->body, body->position, byte_reader_left(body));
     enum error_code code = decode_inputs(shard, merge, body, error);
     if (code == ERROR_NONE && merge->body.failed)
@@ -427,7 +470,7 @@ enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
         return error_set(error, ERROR_CONFLICT, "merge start while merge %llu is not done",
                          (unsigned long long)shard->merge->index);
     struct merge *merge = NULL;
-    enum error_code code = merge_create(shard, index, body, &merge, error);
+    enum error_code code = merge_create(shard, index, body, &shard->retention, &merge, error);
     if (code == ERROR_NONE)
         merge_begin(shard, merge);
     return code;
@@ -437,6 +480,8 @@ enum error_code shard_describe_merge(const struct merge *merge, struct manifest 
                                      struct error *error)
 {
     manifest->merge_index = merge->index;
+    manifest->merge_retention = merge->retention;
+    retention_cut_ref(&manifest->merge_retention);
     byte_buffer_append(&manifest->merge_body, merge->body.bytes, merge->body.size);
     return manifest->merge_body.failed
                ? error_set(error, ERROR_OUT_OF_MEMORY, "merge in a manifest")
@@ -451,7 +496,8 @@ enum error_code shard_restore_merge(struct shard *shard, const struct manifest *
     struct byte_reader body =
         byte_reader_over(manifest->merge_body.bytes, manifest->merge_body.size);
     struct merge *merge = NULL;
-    enum error_code code = merge_create(shard, manifest->merge_index, &body, &merge, error);
+    enum error_code code = merge_create(shard, manifest->merge_index, &body,
+                                        &manifest->merge_retention, &merge, error);
     if (code == ERROR_CONFLICT)
         code = error_set(error, ERROR_CORRUPT, "manifest: its merge has inputs that it lacks");
     if (code == ERROR_NONE)

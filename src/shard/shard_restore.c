@@ -136,20 +136,22 @@ static enum error_code fill_state(struct shard *made, struct manifest *manifest,
     enum error_code code =
         registry_init(&made->registry, made->options.hash_seed, manifest->next_id, error);
     if (code == ERROR_NONE)
+        code = bucket_copy(&manifest->bucket, &made->bucket, error); /* blocks may be there */
+    if (code == ERROR_NONE)
         code = restore_files(made, manifest, error);
     if (code == ERROR_NONE) {
         made->metadata_index = manifest->metadata_index;
         code = restore_metadata(made, error);
     }
     made->retention_cutoff_ms = manifest->retention_cutoff_ms;
+    made->retention = manifest->retention;
+    retention_cut_ref(&made->retention);
     made->state_version = manifest->state_version;
     made->rehearsed_count = manifest->rehearsed_count;
     if (code == ERROR_NONE && manifest->windows_base > 0)
         code = windows_init(&made->windows, manifest->windows_base, manifest->windows,
                             manifest->window_count, error);
     windows_end_before(&made->windows, made->retention_cutoff_ms);
-    if (code == ERROR_NONE)
-        code = bucket_copy(&manifest->bucket, &made->bucket, error);
     made->tombstones = tombstones_ref(manifest->tombstones);
     made->owned = manifest->owned;
     made->lacks_slots = slot_set_count(&manifest->owned) < SLOT_COUNT;
@@ -204,7 +206,7 @@ static void leave_former_state(struct shard *shard)
     shard->unfrozen_bytes = 0;
     shard->unfrozen_since_ms = INT64_MIN;
     shard->freeze_proposed = shard->merge_proposed = shard->clean_proposed = false;
-    shard->version_proposed = false;
+    shard->version_proposed = shard->retention_proposed = false;
     shard->metadata_forget_proposed = shard->late_is_full = false;
     shard->split_proposed = shard->split_wanted = false;
     shard->is_replaying = false;
