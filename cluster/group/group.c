@@ -372,6 +372,7 @@ void group_status(const struct group *group, struct group_status *status_out)
         .stored_index = status.stored_index,
         .delivered_index = group->delivered_index,
         .snapshot_index = group->snapshot.index,
+        .base_index = running ? status.base_index : 0,
         .frozen_index = group->snapshot.position.frozen_index,
         .in_flight_bytes = group->in_flight_bytes,
         .log_bytes = running ? status.log_bytes : 0,

@@ -330,6 +330,7 @@ struct group_status {
     uint64_t stored_index;    /* durable here */
     uint64_t delivered_index; /* last entry given to `apply` */
     uint64_t snapshot_index;  /* S of the last durable snapshot */
+    uint64_t base_index;      /* what follows it is in memory */
     uint64_t frozen_index;    /* its L; the journal keeps entries from L+1 */
     size_t in_flight_bytes;
     size_t log_bytes; /* payload that the log holds in memory */

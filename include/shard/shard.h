@@ -252,7 +252,7 @@ struct shard_scrub {
     void (*file)(struct shard_scrub *scrub, const struct shard_scrub_file *file);
     uint64_t bytes_per_second; /* no faster than this; 0: as fast as it goes */
     struct shard_scrub_window window;
-    _Atomic bool is_cancelled; /* set by any thread: it ends before the next file */
+    _Atomic bool is_cancelled; /* set by any thread: it ends before the next piece */
     /* The outcome; damaged: also those that were known to be. */
     uint64_t files, damaged, bytes;
 };

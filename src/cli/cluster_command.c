@@ -29,7 +29,10 @@ const char CLUSTER_COMMAND_USAGE[] =
     "by\n"
     "                           itself when all nodes know the next one. --hold: not yet, so that\n"
     "                           the release before can still be run; --raise: now\n"
-    "  split SHARD|--largest    the upper half of its slots becomes a new shard\n"
+    "  split SHARD|--largest [--no-wait]\n"
+    "                           the upper half of its slots becomes a new shard, when each of "
+    "its\n"
+    "                           replicas has all that it holds. --no-wait: now or not at all\n"
     "  verify [--json]          read all files of all replicas and compare them; 1: something is "
     "wrong\n"
     "  recover-quorum SHARD [--yes]\n"
@@ -43,6 +46,7 @@ enum {
     TIMEOUT_SECONDS = 30,
     TOKEN_BYTES_MAX = 4096,
     FORM_BYTES_MAX = 512,
+    STATUS_BYTES_MAX = 512,
     POLL_SECONDS = 2,
     SPLIT_POLL_US = 200 * 1000
 };
@@ -53,6 +57,7 @@ struct call {
     const char *operand; /* of the command; NULL: none */
     bool as_json;
     bool waits;
+    bool hurries;
     bool forced;
     bool confirmed;
     enum cluster_version_order version;
@@ -109,6 +114,8 @@ static int read_options(int count, char **arguments, struct call *call)
             call->as_json = true;
         else if (strcmp(arguments[i], "--wait") == 0)
             call->waits = true;
+        else if (strcmp(arguments[i], "--no-wait") == 0)
+            call->hurries = true;
         else if (strcmp(arguments[i], "--force") == 0)
             call->forced = true;
         else if (strcmp(arguments[i], "--hold") == 0)
@@ -200,21 +207,62 @@ static int wait_for_split(struct call *call, long long child)
     return 0;
 }
 
+/* What a split waits for: true when there is something, told when it is new. */
+static bool awaits_shard(struct call *call, char told[STATUS_BYTES_MAX])
+{
+    char text[STATUS_BYTES_MAX] = "";
+    json_t *cluster;
+    struct error ignored; /* then it is not known */
+    if (node_client_get(&call->client, "/api/v1/cluster", &cluster, &ignored) != ERROR_NONE)
+        return false;
+    bool awaits = cluster_status_awaits(cluster, call->operand, text, sizeof text);
+    json_decref(cluster);
+    if (awaits && strcmp(text, told) != 0) {
+        printf("%s\n", text);
+        fflush(stdout);
+        memcpy(told, text, sizeof text);
+    }
+    return awaits;
+}
+
+/* Asked until the shard is whole. Between a refusal and the look it may have become so.
+ * `child_out`: the number of the new shard; negative when that is not to be learnt, which is told.
+ */
+static enum error_code ask_split(struct call *call, const char *form, long long *child_out,
+                                 struct error *error)
+{
+    char told[STATUS_BYTES_MAX] = "";
+    bool was_whole = false;
+    for (;;) {
+        *child_out = count_shards(call); /* shards are numbered */
+        if (*child_out < 0)
+            return ERROR_NONE;
+        enum error_code code =
+            node_client_post(&call->client, "/api/v1/admin/cluster/split", form, error);
+        if (code != ERROR_INVALID || call->hurries)
+            return code;
+        bool awaits = awaits_shard(call, told);
+        if (!awaits && was_whole)
+            return code;
+        was_whole = !awaits;
+        if (awaits)
+            sleep(POLL_SECONDS);
+    }
+}
+
 static int split(struct call *call)
 {
     char form[FORM_BYTES_MAX];
     struct error error;
     if (call->largest == (call->operand != NULL))
         return complain("'%s' of which shard? A number, or --largest", "split");
-    long long child = count_shards(call); /* shards are numbered */
-    if (child < 0)
-        return 1;
     char *escaped = node_client_escape(call->largest ? "largest" : call->operand);
     snprintf(form, sizeof form, "shard=%s", escaped == NULL ? "" : escaped);
     free(escaped);
-    if (node_client_post(&call->client, "/api/v1/admin/cluster/split", form, &error) != ERROR_NONE)
+    long long child;
+    if (ask_split(call, form, &child, &error) != ERROR_NONE)
         return fail(&error);
-    return wait_for_split(call, child);
+    return child < 0 ? 1 : wait_for_split(call, child);
 }
 
 struct command {

@@ -219,3 +219,47 @@ enum cluster_split_progress cluster_status_split(json_t *cluster, long long chil
     }
     return CLUSTER_SPLIT_UNKNOWN;
 }
+
+/* The shard of that number; NULL: the one with the most slots. */
+static json_t *find_shard(json_t *cluster, const char *name)
+{
+    json_t *shard, *found = NULL;
+    size_t i;
+    json_array_foreach(json_object_get(cluster, "shards"), i, shard)
+    {
+        char number[24];
+        snprintf(number, sizeof number, "%lld", number_in(shard, "shard"));
+        bool fits = name != NULL
+                        ? strcmp(number, name) == 0
+                        : found == NULL || number_in(shard, "slots") > number_in(found, "slots");
+        if (fits)
+            found = shard;
+    }
+    return found;
+}
+
+bool cluster_status_awaits(json_t *cluster, const char *name, char *text, size_t size)
+{
+    json_t *shard = truth_in(cluster, "observed") ? find_shard(cluster, name) : NULL;
+    json_t *replica;
+    size_t i;
+    if (shard == NULL || truth_in(shard, "settled"))
+        return false;
+    int used =
+        snprintf(text, size, "shard %lld is not as desired yet:%s", number_in(shard, "shard"),
+                 json_is_string(json_object_get(shard, "leader")) ? "" : " nobody leads it,");
+    json_array_foreach(json_object_get(shard, "replicas"), i, replica)
+    {
+        char bytes[32];
+        long long behind = number_in(replica, "bytesBehind");
+        if (used < 0 || (size_t)used >= size)
+            break;
+        used += snprintf(text + used, size - (size_t)used, "%s %s %s%s", i == 0 ? "" : ",",
+                         text_in(replica, "node"), text_in(replica, "role"),
+                         truth_in(replica, "desired") ? "" : " (leaving)");
+        if (behind > 0 && (size_t)used < size)
+            used += snprintf(text + used, size - (size_t)used, ", %s behind",
+                             format_bytes(bytes, sizeof bytes, (double)behind));
+    }
+    return true;
+}

@@ -22,4 +22,10 @@ enum cluster_split_progress {
 enum cluster_split_progress cluster_status_split(json_t *cluster, long long child,
                                                  enum cluster_split_progress before, FILE *out);
 
+/*
+ * Why a shard can't be split yet, on a line without an end; false: it is as desired, or not known.
+ * `name` is its number, NULL: the one with the most slots.
+ */
+bool cluster_status_awaits(json_t *cluster, const char *name, char *text, size_t size);
+
 #endif

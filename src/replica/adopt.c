@@ -99,9 +99,10 @@ static void ask(struct replica *replica, const struct group_status *status)
     if (status->state != GROUP_STATE_FOLLOWER || status->leader_id == 0 || status->installing ||
         replica->install != NULL)
         return;
-    /* What is still to be replayed can't follow a state that lies within it. */
-    if (status->replaying && status->snapshot_index > beyond_index + 1)
-        beyond_index = status->snapshot_index - 1;
+    /* What was read back to be replayed, handed over or not, can't follow a state that lies within
+     * it: it is not in memory. */
+    if (status->base_index > beyond_index + 1)
+        beyond_index = status->base_index - 1;
     log_event(LOG_WARNING, "replica",
               "a freeze can't be written for a damaged file: the state of the leader is asked for",
               "shard=%u applied=%llu leader=%llu", replica->options.shard.shard_id,
@@ -121,7 +122,8 @@ static void take_over(struct replica *replica, const struct group_status *status
     struct error error; /* it is not the moment, and comes again */
     if (!shard_needs_state(replica->shard) || status->term != adoption->term ||
         status->leader_id != adoption->leader_id ||
-        replica->install_index <= replica->applied_index) {
+        replica->install_index <= replica->applied_index ||
+        replica->install_index < status->base_index) {
         replica_drop_install(replica);
         wait_longer(replica);
         return;

@@ -170,8 +170,8 @@ static bool is_damaged(const struct merge *merge, const char *path, struct error
 static bool find_in_segments(struct merge *merge)
 {
     bool any = false;
-    for (size_t i = 0; merge->part_count > 0 && i < merge->view->segment_count; i++) {
-        const char *path = series_segment_path(merge->view->segments[i]);
+    for (size_t i = 0; merge->part_count > 0 && i < merge->segment_count; i++) {
+        const char *path = series_segment_path(merge->segments[i]);
         struct error reason;
         if (!is_damaged(merge, path, &reason))
             continue;

@@ -25,7 +25,9 @@ struct merge {
     size_t block_count;
     struct merge_window *wide; /* [wide_count]: outputs that are longer than two hours */
     size_t wide_count;
-    struct view *view;              /* segments for the labels, tombstones of that moment */
+    struct view *view;                /* tombstones and slots of that moment */
+    struct series_segment **segments; /* [segment_count] of that moment, for the labels */
+    size_t segment_count;
     struct retention_cut retention; /* of that moment */
     struct byte_buffer body;        /* of the entry, for the manifest */
     bool running;                   /* the job, or the timer before it is tried again */

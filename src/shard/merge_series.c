@@ -62,13 +62,13 @@ static size_t first_at_least(const struct id_list *list, uint64_t id)
 static enum error_code sort_ids(struct merge_work *work, const struct id_list *list,
                                 struct error *error)
 {
-    const struct view *view = work->merge->view;
-    work->orders = calloc(view->segment_count + 1, sizeof(struct segment_order *));
+    const struct merge *merge = work->merge;
+    work->orders = calloc(merge->segment_count + 1, sizeof(struct segment_order *));
     if (work->orders == NULL)
         return out_of_memory(error);
     size_t found = 0;
-    for (size_t i = 0; i < view->segment_count; i++) {
-        struct series_segment *segment = view->segments[i];
+    for (size_t i = 0; i < merge->segment_count; i++) {
+        struct series_segment *segment = merge->segments[i];
         uint64_t first_id = series_segment_first_id(segment);
         size_t first = first_at_least(list, first_id);
         size_t end = first_at_least(list, first_id + series_segment_span(segment));

@@ -143,6 +143,7 @@ static void reopening_done(struct job *base)
     if (shard->closed == NULL) {
         shard_publish_soon(shard);
         shard_freeze_try_now(shard); /* it may have waited for the file */
+        shard_merge_try_now(shard);
     }
     if (shard->closed == NULL && shard->inputs_are_kept && shard->counters.damaged_files == 0) {
         shard->inputs_are_kept = false;

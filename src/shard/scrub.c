@@ -1,15 +1,19 @@
-/* Every file of the shard read to the last byte, a job each: rot is found before it is needed. */
+/* Every file of the shard read to the last byte, by jobs of a piece each: rot is found before it is
+ * needed. */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "base/checksum.h"
 #include "base/state_version.h"
-#include "block/block_inspect.h"
+#include "block/verification.h"
 
 #include "damage.h"
 #include "local_files.h"
 
-enum { PAUSE_MS_MAX = 200 };
+enum {
+    PAUSE_MS_MAX = 200,
+    PIECES_PER_SECOND = 8, /* at the rate that was asked for; a page or a series at least */
+};
 
 struct scrub_file {
     enum { SCRUB_PART, SCRUB_BLOCK, SCRUB_SEGMENT } kind;
@@ -27,33 +31,55 @@ struct scrub {
     size_t count;
     size_t next;
     char path[SHARD_PATH_MAX];
-    struct error error;  /* of the file */
-    uint64_t size_bytes; /* of the file */
-    struct timer pause;  /* while it is ahead of its rate */
+    struct verification *verification; /* of the file; NULL: not begun, or over */
+    struct error error;                /* of the file */
+    uint64_t size_bytes;               /* of the file */
+    uint64_t piece_bytes;              /* how much a job reads */
+    uint64_t begun_bytes;              /* of the file, up to now */
+    struct timer pause;                /* while it is ahead of its rate */
     uint64_t started_ms;
 };
 
 /* --- On a worker ------------------------------------------------------------------------------ */
 
+static enum error_code begin_file(struct scrub *scrub)
+{
+    struct page_source *source;
+    error_clear(&scrub->error);
+    scrub->size_bytes = scrub->begun_bytes = 0;
+    enum error_code code = page_source_open_file(scrub->shard->options.environment->disk,
+                                                 scrub->path, &source, &scrub->error);
+    return code == ERROR_NONE ? verification_create(source, &scrub->verification, &scrub->error)
+                              : code;
+}
+
+static void compare_content(struct scrub *scrub)
+{
+    struct scrub_file *file = &scrub->files[scrub->next];
+    struct file_summary summary = verification_summary(scrub->verification);
+    scrub->size_bytes = summary.size_bytes;
+    if (file->kind == SCRUB_SEGMENT)
+        file->content_checksum = summary.content_checksum; /* the log does not tell it */
+    else if (!hash128_equal(summary.content_checksum, file->content_checksum))
+        error_set(&scrub->error, ERROR_CORRUPT, "'%s' has not the content that it was written with",
+                  scrub->path);
+}
+
 static void scrub_run(struct job *job)
 {
     struct scrub *scrub = (struct scrub *)job;
-    struct scrub_file *file = &scrub->files[scrub->next];
-    struct page_source *source;
-    struct file_summary summary;
-    error_clear(&scrub->error);
-    scrub->size_bytes = 0;
-    enum error_code code = page_source_open_file(scrub->shard->options.environment->disk,
-                                                 scrub->path, &source, &scrub->error);
+    enum error_code code = scrub->verification == NULL ? begin_file(scrub) : ERROR_NONE;
     if (code == ERROR_NONE)
-        code = block_verify(source, &summary, &scrub->error);
+        code = verification_continue(scrub->verification, scrub->piece_bytes, &scrub->error);
+    if (code == ERROR_NONE && !verification_is_done(scrub->verification)) {
+        scrub->begun_bytes = verification_done_bytes(scrub->verification);
+        return;
+    }
     if (code == ERROR_NONE)
-        scrub->size_bytes = summary.size_bytes;
-    if (code == ERROR_NONE && file->kind == SCRUB_SEGMENT)
-        file->content_checksum = summary.content_checksum; /* the log does not tell it */
-    else if (code == ERROR_NONE && !hash128_equal(summary.content_checksum, file->content_checksum))
-        error_set(&scrub->error, ERROR_CORRUPT, "'%s' has not the content that it was written with",
-                  scrub->path);
+        compare_content(scrub);
+    verification_destroy(scrub->verification);
+    scrub->verification = NULL;
+    scrub->begun_bytes = 0; /* the whole of it is counted from here on */
 }
 
 /* --- On the loop ------------------------------------------------------------------------------ */
@@ -91,6 +117,7 @@ static void scrub_end(struct scrub *scrub)
         error_set(&error, ERROR_CANCELED, "nobody waits for it any more");
     if (shard->scrub == asked)
         shard->scrub = NULL;
+    verification_destroy(scrub->verification);
     free(scrub->files);
     free(scrub);
     asked->done(asked, &error);
@@ -142,6 +169,10 @@ static void scrub_file_done(struct job *job)
     struct scrub *scrub = (struct scrub *)job;
     struct shard *shard = scrub->shard;
     const struct scrub_file *file = &scrub->files[scrub->next];
+    if (scrub->verification != NULL) { /* there is more of it */
+        scrub_next(scrub);
+        return;
+    }
     if (still_has(shard, file)) {
         tell_file(scrub, file);
         if (damage_is_of_file(scrub->error.code) && mark_damaged(shard, file)) {
@@ -163,9 +194,15 @@ static uint64_t ahead_ms(const struct scrub *scrub)
     if (rate == 0)
         return 0;
     uint64_t due_ms =
-        scrub->started_ms + (uint64_t)((double)scrub->asked->bytes * 1000 / (double)rate);
+        scrub->started_ms +
+        (uint64_t)((double)(scrub->asked->bytes + scrub->begun_bytes) * 1000 / (double)rate);
     uint64_t now_ms = clock_monotonic_ms(scrub->shard->options.environment->clock);
     return due_ms > now_ms ? due_ms - now_ms : 0;
+}
+
+static uint64_t piece_bytes(uint64_t bytes_per_second)
+{
+    return bytes_per_second == 0 ? UINT64_MAX : bytes_per_second / PIECES_PER_SECOND + 1;
 }
 
 static void pause_over(struct timer *timer)
@@ -253,6 +290,7 @@ void shard_scrub(struct shard *shard, struct shard_scrub *asked)
     assert(scrub != NULL && scrub->files != NULL); /* small, and nobody to tell */
     scrub->shard = shard;
     scrub->asked = asked;
+    scrub->piece_bytes = piece_bytes(asked->bytes_per_second);
     scrub->task.run = scrub_end_task;
     scrub->pause = (struct timer){.fire = pause_over, .heap_index = TIMER_IDLE};
     scrub->started_ms = clock_monotonic_ms(shard->options.environment->clock);

@@ -83,6 +83,9 @@ void shard_merge_destroy(struct merge *merge)
         block_unref(merge->blocks[i].block);
     free(merge->parts);
     free(merge->blocks);
+    for (size_t i = 0; i < merge->segment_count; i++)
+        series_segment_unref(merge->segments[i]);
+    free(merge->segments);
     free(merge->wide);
     byte_buffer_clear(&merge->body);
     view_unref(merge->view);
@@ -283,11 +286,46 @@ void shard_merge_resume(struct shard *shard)
         merge->done_proposed = propose_done(merge);
 }
 
+/* What was damaged when the merge began may have been replaced: the file that is open then is not
+ * the one that bears its name. */
+static void take_reopened(struct merge *merge)
+{
+    const struct shard *shard = merge->shard;
+    const struct registry *registry = &shard->registry;
+    for (size_t k = 0; k < merge->part_count; k++)
+        for (size_t i = 0; i < shard->part_count; i++)
+            if (is_same_part(&shard->parts[i], &merge->parts[k].input)) {
+                struct part *before = merge->parts[k].input.part;
+                merge->parts[k].input.part = part_ref(shard->parts[i].part);
+                merge->parts[k].input.damaged = shard->parts[i].damaged;
+                part_unref(before);
+            }
+    for (size_t k = 0; k < merge->block_count; k++)
+        for (size_t i = 0; i < shard->block_count; i++)
+            if (is_same_block(&shard->blocks[i], &merge->blocks[k]) &&
+                !shard->blocks[i].is_absent) {
+                struct block *before = merge->blocks[k].block;
+                merge->blocks[k].block = block_ref(shard->blocks[i].block);
+                merge->blocks[k].damaged = shard->blocks[i].damaged;
+                merge->blocks[k].is_absent = false;
+                block_unref(before);
+            }
+    for (size_t k = 0; k < merge->segment_count; k++)
+        for (size_t i = 0; i < registry->segment_count; i++)
+            if (strcmp(series_segment_path(registry->segments[i]),
+                       series_segment_path(merge->segments[k])) == 0) {
+                struct series_segment *before = merge->segments[k];
+                merge->segments[k] = series_segment_ref(registry->segments[i]);
+                series_segment_unref(before);
+            }
+}
+
 static void merge_retry(struct timer *timer)
 {
     struct merge *merge = (struct merge *)((char *)timer - offsetof(struct merge, retry));
     struct shard *shard = merge->shard;
     if (shard->merge == merge && shard->closed == NULL) {
+        take_reopened(merge);
         scheduler_submit(shard->options.environment->scheduler, &merge->job);
         return;
     }
@@ -296,6 +334,16 @@ static void merge_retry(struct timer *timer)
     if (shard->merge != merge)
         shard_merge_destroy(merge);
     shard_job_ended(shard);
+}
+
+void shard_merge_try_now(struct shard *shard)
+{
+    struct merge *merge = shard->merge;
+    if (merge == NULL || merge->retry.heap_index == TIMER_IDLE)
+        return;
+    scheduler_timer_stop(shard->options.environment->scheduler, &merge->retry);
+    merge->retry_ms = RETRY_MS_MIN;
+    merge_retry(&merge->retry);
 }
 
 void shard_merge_abandon(struct merge *merge)
@@ -361,6 +409,18 @@ static void merge_finished(struct job *job)
     shard_job_ended(shard);
 }
 
+static enum error_code keep_segments(struct merge *merge, struct error *error)
+{
+    const struct view *view = merge->view;
+    merge->segments = calloc(view->segment_count + 1, sizeof(struct series_segment *));
+    if (merge->segments == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "merge");
+    for (; merge->segment_count < view->segment_count; merge->segment_count++)
+        merge->segments[merge->segment_count] =
+            series_segment_ref(view->segments[merge->segment_count]);
+    return ERROR_NONE;
+}
+
 static enum error_code merge_create(struct shard *shard, uint64_t index, struct byte_reader *body,
                                     const struct retention_cut *retention, struct merge **merge_out,
                                     struct error *error)
@@ -384,6 +444,11 @@ static enum error_code merge_create(struct shard *shard, uint64_t index, struct 
         return code;
     }
     merge->view = shard_view(shard);
+    code = keep_segments(merge, error);
+    if (code != ERROR_NONE) {
+        shard_merge_destroy(merge);
+        return code;
+    }
     *merge_out = merge;
     return ERROR_NONE;
 }

@@ -403,6 +403,9 @@ enum error_code shard_describe_merge(const struct merge *merge, struct manifest 
                                      struct error *error);
 /* Propose the outcome of a merge, if that could not be done before. */
 void shard_merge_resume(struct shard *shard);
+
+/* What a merge that failed may have waited for is there. */
+void shard_merge_try_now(struct shard *shard);
 /* Have a merge of what is wished for decided, unless one is under way; false when there is nothing
  * to merge. */
 enum merge_wish;

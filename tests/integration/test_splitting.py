@@ -86,7 +86,7 @@ class Splitting(ClusterTest):
     def setUp(self):
         super().setUp()
         nodes = self.launch_all(["n1", "n2", "n3"], "--cluster.shards=2")
-        self.refuse_before_all_know_how(nodes[0])
+        harness.wait_until(lambda: self.cluster(nodes[0])["version"] >= 2, "all know how to")
         self.end_ms = int(time.time() * 1000) // 15000 * 15000
         body = b"".join(
             rw.series_1([("__name__", "load"), ("instance", f"host-{i}")],
@@ -97,20 +97,16 @@ class Splitting(ClusterTest):
         for node in self.nodes.values():
             harness.wait_until(lambda node=node: self.count(node) == SERIES, "all is visible")
 
-    def refuse_before_all_know_how(self, node):
-        answer = node.request("POST", "/api/v1/admin/cluster/split", b"shard=0", FORM)
-        self.assertEqual(answer.status, 400, answer.body)
-        self.assertIn("from version 2 on", answer.body.decode())
-        subprocess.run([harness.BINARY, "cluster", "version", "--raise", f"--url={node.url()}"],
-                       check=True, timeout=60, stdout=subprocess.DEVNULL)
-        harness.wait_until(lambda: self.cluster(node)["version"] >= 2, "version 2 is in force")
-
     def refuse_without_all(self, node):
         """Who is away would have a vote in what is split off, and nothing else."""
         harness.wait_until(lambda: not all(one["alive"] for one in self.cluster(node)["nodes"]),
                            "it is known that a node is away")
         answer = node.request("POST", "/api/v1/admin/cluster/split", b"shard=largest", FORM)
         self.assertEqual(answer.status, 400, answer.body)
+        outcome = subprocess.run([harness.BINARY, "cluster", "split", "--largest", "--no-wait",
+                                  f"--url={node.url()}"],
+                                 capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(outcome.returncode, 1, outcome.stdout + outcome.stderr)
 
     def count(self, node):
         result = node.query("count(load)", time=self.end_ms / 1000)["result"]
@@ -274,18 +270,11 @@ class OneNode(ClusterTest):
 
 
 def split_by_command(test, node, which):
-    """What it prints."""
-    outcomes = []
-
-    def is_over():
-        outcomes.append(subprocess.run(
-            [harness.BINARY, "cluster", "split", which, f"--url={node.url()}"],
-            capture_output=True, text=True, timeout=90, check=False))
-        return NOT_YET not in outcomes[-1].stderr
-
-    harness.wait_until(is_over, f"shard {which} can be split")
-    test.assertEqual(outcomes[-1].returncode, 0, outcomes[-1].stdout + outcomes[-1].stderr)
-    return outcomes[-1].stdout
+    """What it prints. It waits for the shard to be whole."""
+    outcome = subprocess.run([harness.BINARY, "cluster", "split", which, f"--url={node.url()}"],
+                             capture_output=True, text=True, timeout=120, check=False)
+    test.assertEqual(outcome.returncode, 0, outcome.stdout + outcome.stderr)
+    return outcome.stdout
 
 
 def split_largest(test, node):

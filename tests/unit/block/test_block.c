@@ -3,6 +3,7 @@
 #include "block/block_inspect.h"
 #include "block/block_reader.h"
 #include "block/block_writer.h"
+#include "block/verification.h"
 #include "codec/codec_path.h"
 #include "simulated_environment.h"
 
@@ -148,6 +149,37 @@ static enum error_code verify(struct fixture *fixture, const char *path)
     assert_int_equal(page_source_open_file(fixture->disk, path, &source, &fixture->error),
                      ERROR_NONE);
     return block_verify(source, &summary, &fixture->error);
+}
+
+/* However little at a time, all of it, and the same is found. */
+static void a_file_is_verified_piece_by_piece(void **state)
+{
+    struct fixture *fixture = *state;
+    struct file_summary written;
+    assert_int_equal(write_day(fixture, "block", &written), ERROR_NONE);
+    static const uint64_t PIECES[] = {1, 1000, 40000, UINT64_MAX};
+    for (size_t i = 0; i < sizeof PIECES / sizeof PIECES[0]; i++) {
+        struct verification *verification;
+        struct page_source *source;
+        uint64_t before_bytes = 0, continued = 0;
+        assert_int_equal(page_source_open_file(fixture->disk, "block", &source, &fixture->error),
+                         ERROR_NONE);
+        assert_int_equal(verification_create(source, &verification, &fixture->error), ERROR_NONE);
+        for (; !verification_is_done(verification); continued++) {
+            assert_int_equal(verification_continue(verification, PIECES[i], &fixture->error),
+                             ERROR_NONE);
+            uint64_t done_bytes = verification_done_bytes(verification);
+            assert_in_range(done_bytes, before_bytes, written.size_bytes);
+            before_bytes = done_bytes;
+        }
+        assert_int_equal(before_bytes, written.size_bytes);
+        assert_true(PIECES[i] == UINT64_MAX
+                        ? continued == 2
+                        : continued >= 2 && continued <= written.size_bytes / PIECES[i] + 3);
+        struct file_summary summary = verification_summary(verification);
+        assert_true(hash128_equal(summary.content_checksum, written.content_checksum));
+        verification_destroy(verification);
+    }
 }
 
 static void what_is_written_is_read_in_any_range(void **state)
@@ -560,6 +592,7 @@ static void every_failing_write_is_reported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_file_is_verified_piece_by_piece, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_written_is_read_in_any_range, set_up, tear_down),
         cmocka_unit_test_setup_teardown(labels_tenants_slots_and_exemplars_come_back, set_up,
                                         tear_down),

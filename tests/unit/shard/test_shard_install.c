@@ -1,5 +1,7 @@
 /* A shard takes over the state of another one, and its files where its own are damaged. */
 #include "base/state_version.h"
+#include "damage.h"
+#include "merge.h"
 #include "shard/shard_install.h"
 #include "shard/shard_windows.h"
 #include "shard_harness.h"
@@ -625,6 +627,59 @@ static void a_scrub_tells_of_every_file_and_of_what_was_known_before(void **stat
     pair_destroy(pair);
 }
 
+struct paced {
+    struct shard_scrub base;
+    struct harness *harness;
+    uint64_t first_ms; /* when the first file was told; 0: not yet */
+    uint64_t first_bytes;
+    bool done;
+};
+
+static uint64_t monotonic_ms(struct harness *harness)
+{
+    return clock_monotonic_ms(harness->environment->base.clock);
+}
+
+static void on_paced_file(struct shard_scrub *base, const struct shard_scrub_file *file)
+{
+    struct paced *paced = (struct paced *)base;
+    if (paced->first_ms != 0)
+        return;
+    paced->first_ms = monotonic_ms(paced->harness);
+    paced->first_bytes = file->size_bytes;
+}
+
+static void on_paced(struct shard_scrub *base, const struct error *error)
+{
+    assert_int_equal(error->code, ERROR_NONE);
+    ((struct paced *)base)->done = true;
+}
+
+/* Else a large file would take the disk for as long as it is read. */
+static void a_scrub_keeps_its_pace_within_a_file(void **state)
+{
+    (void)state;
+    enum { RATE = 500 };
+    struct pair *pair = pair_create(29);
+    fill_leader(pair);
+    settle_jobs(pair->leader);
+    struct paced paced = {
+        .base = {.done = on_paced, .file = on_paced_file, .bytes_per_second = RATE},
+        .harness = pair->leader,
+    };
+    uint64_t began_ms = monotonic_ms(pair->leader);
+    shard_scrub(pair->leader->shard, &paced.base);
+    for (size_t i = 0; !paced.done; i++) {
+        assert_true(i < STEPS_MAX);
+        step(pair->leader);
+    }
+    assert_true(paced.first_bytes > RATE / 2);
+    assert_true(paced.first_ms - began_ms >= paced.first_bytes * 1000 / RATE * 5 / 8);
+    assert_true(monotonic_ms(pair->leader) - began_ms >=
+                (paced.base.bytes - paced.first_bytes) * 1000 / RATE / 2);
+    pair_destroy(pair);
+}
+
 enum { FILES_MAX = 64 };
 
 struct windowed {
@@ -906,6 +961,58 @@ static void a_freeze_whose_input_nobody_has_any_more_is_left_behind(void **state
     pair_destroy(pair);
 }
 
+/* As a repair does: who has the rotten file open still reads that. */
+static void put_sound_copy(struct pair *pair, const struct shard_file *shard_file)
+{
+    struct disk *disk = pair->lagging->environment->base.disk;
+    struct file_fetch fetch = {.file = *shard_file};
+    char path[DISK_PATH_MAX + 1];
+    struct error error;
+    error_clear(&error);
+    snprintf(fetch.directory, sizeof fetch.directory, "shards/0007/series");
+    copy_file(pair, &fetch, &error);
+    assert_int_equal(error.code, ERROR_NONE);
+    shard_file_path(pair->lagging->shard, shard_file, path);
+    assert_int_equal(disk_rename(disk, fetch.path, path, &error), ERROR_NONE);
+}
+
+static void a_merge_goes_on_with_a_file_that_was_replaced(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(65);
+    struct error error;
+    harness_fill(pair->leader, SERIES, T0, MINUTES);
+    harness_freeze(pair->leader);
+    harness_run(pair->leader);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    harness_close(pair->lagging);
+    simulated_disk_flip(&pair->lagging->environment->disk,
+                        only_file(pair->lagging, "shards/0007/series/"), 30 * 8);
+    assert_int_equal(harness_open(pair->lagging, &error), ERROR_NONE);
+    struct shard *shard = pair->lagging->shard;
+    const struct shard_file segment = {.kind = SHARD_FILE_SEGMENT,
+                                       .index = shard->segments[0].name};
+    harness_flush(pair->leader);
+    /* The merge has begun with what was open; its end, and a freeze, are still to come. */
+    follow(pair, pair->leader->log[pair->leader->log_count - 3].index);
+    assert_non_null(shard->merge);
+    put_sound_copy(pair, &segment);
+    settle_jobs(pair->lagging);
+    assert_true(shard->merge->running && shard->merge->error.code == ERROR_CORRUPT);
+    assert_false(shard->merge->given_up); /* all that it is made of is sound by its name */
+
+    shard->segments[0].damaged = shard->segments[0].is_replaced = true;
+    damage_count(shard);
+    damage_reopen_soon(shard);
+    settle_jobs(pair->lagging);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    expect_same(pair, T0);
+    expect_same_manifests(pair);
+    pair_destroy(pair);
+}
+
 /* Without others it is told, and tried again: a copy may be put in its place. */
 static void a_shard_without_peers_needs_no_state(void **state)
 {
@@ -1037,6 +1144,7 @@ int main(void)
         cmocka_unit_test(rot_is_found_and_replaced_from_a_peer),
         cmocka_unit_test(a_suspicion_has_all_files_read_once_a_minute),
         cmocka_unit_test(a_scrub_tells_of_every_file_and_of_what_was_known_before),
+        cmocka_unit_test(a_scrub_keeps_its_pace_within_a_file),
         cmocka_unit_test(windows_of_one_interval_have_each_file_once),
         cmocka_unit_test(a_scrub_that_nobody_waits_for_ends_before_the_next_file),
         cmocka_unit_test(replicas_have_the_same_state_at_the_same_freeze),
@@ -1044,6 +1152,7 @@ int main(void)
         cmocka_unit_test(a_merge_that_differs_is_told_and_does_not_stop_the_replica),
         cmocka_unit_test(a_part_that_differs_is_replaced_with_what_is_made_of_it),
         cmocka_unit_test(a_freeze_whose_input_nobody_has_any_more_is_left_behind),
+        cmocka_unit_test(a_merge_goes_on_with_a_file_that_was_replaced),
         cmocka_unit_test(a_shard_without_peers_needs_no_state),
         cmocka_unit_test(a_start_gets_the_segment_that_it_lacks),
         cmocka_unit_test(a_state_that_is_on_its_way_is_not_waited_for_by_the_end),
