@@ -284,10 +284,13 @@ enum error_code group_start(struct group *group, struct error *error)
 {
     assert(group->phase == GROUP_PHASE_CREATED && group->consensus == NULL);
     enum error_code code = group_bring_up(group, error);
+    if (code != ERROR_NONE) {
+        consensus_destroy(group->consensus);
+        group->consensus = NULL;
+        return error_wrap(error, "group %llu", (unsigned long long)group->id);
+    }
     group->recovery = NULL; /* what is replayed is read by the host's replay */
     group->origin_state = NULL;
-    if (code != ERROR_NONE)
-        return error_wrap(error, "group %llu", (unsigned long long)group->id);
     group_after_step(group);
     return ERROR_NONE;
 }

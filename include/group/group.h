@@ -141,9 +141,10 @@ enum error_code group_create(struct group_host *host, const struct group_options
 /*
  * Restore the state machine, then take part. What the journal holds beyond the restored state is
  * handed to `apply` while the loop runs, a few MiB at a time; until then the replica votes and
- * takes entries, but is not ready. A group whose start failed is still to be closed. Errors: those
- * of `restore`, CORRUPT (what is stored does not fit together, or acknowledged records are lost:
- * the replica must be rebuilt), UNSUPPORTED, OUT_OF_MEMORY.
+ * takes entries, but is not ready. A group whose start failed is started again (when the machine
+ * can be restored by now), or still to be closed. Errors: those of `restore`, CORRUPT (what is
+ * stored does not fit together, or acknowledged records are lost: the replica must be rebuilt),
+ * UNSUPPORTED, OUT_OF_MEMORY.
  */
 enum error_code group_start(struct group *group, struct error *error);
 

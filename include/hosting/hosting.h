@@ -126,8 +126,9 @@ struct hosting_statistics {
     uint64_t replaying;           /* replicas that still apply what the start found */
     struct replica_replay replay; /* of all replicas */
     uint64_t missing;             /* desired here, and not made yet */
-    uint64_t empty; /* made, of a shard that was split off while this node was away: they have a
-                     * vote, and wait for what the shard holds */
+    uint64_t empty;   /* made, of a shard that was split off while this node was away: they have a
+                       * vote, and wait for what the shard holds */
+    uint64_t lacking; /* stored here, and not open until other nodes sent files */
     uint64_t created_total; /* while the node ran */
     uint64_t removed_total;
     uint64_t steps_total; /* changes of members that were begun */

@@ -69,6 +69,7 @@ struct s3_options {
     const char *ca_file; /* certificates that are trusted instead of the system's */
     enum s3_encryption encryption;
     const char *encryption_key;
+    const char *encryption_key_file; /* the key in a file, read once */
     enum s3_etag etag;
 
     uint64_t part_bytes;         /* of an upload in parts, 5 MiB to 512 MiB; 16 MiB. Larger files

@@ -80,6 +80,20 @@ bool replica_open_ahead(struct replica *replica, void (*opened)(void *context), 
 /* Restore and replay, then take part. Blocking. */
 enum error_code replica_start(struct replica *replica, struct error *error);
 
+/* Of one whose start failed: whether files of other nodes may help, since what is stored here could
+ * not be opened. */
+bool replica_lacks_files(const struct replica *replica);
+
+/*
+ * Fetch them from these nodes [node_count]. `done` runs on the loop, not inside the call, unless
+ * the replica closes before: with NONE it is started again, else this may be called again. Errors:
+ * CORRUPT, OUT_OF_MEMORY.
+ */
+enum error_code replica_fetch_files(struct replica *replica, const uint64_t *nodes,
+                                    size_t node_count,
+                                    void (*done)(void *context, const struct error *error),
+                                    void *context, struct error *error);
+
 /* As group_promise. */
 struct consensus_promise replica_promise(const struct replica *replica);
 

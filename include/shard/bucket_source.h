@@ -13,10 +13,13 @@
 #include "base/text.h"
 #include "block/page_source.h"
 
+struct bucket_cache;
 struct object_store;
 
 struct bucket_source_options {
     struct object_store *store; /* outlives the source */
+    struct bucket_cache *cache; /* of this store alone, outlives the source; NULL: each read asks
+                                   the store */
     struct text key;            /* copied */
     uint64_t size_bytes;        /* of the object, as the log or a list has it */
 };

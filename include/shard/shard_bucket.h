@@ -14,15 +14,17 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+struct bucket_cache;
 struct object_store;
 
 /* Of a node, shared by its shards; outlives them. */
 struct shard_bucket {
     struct object_store *store;
-    uint64_t delete_grace_ms; /* what a published list names may be read for so long after the
-                                 next one is */
-    uint64_t sweep_age_ms;    /* what nothing names is deleted when it is so old: older than any
-                                 upload that is still under way */
+    struct bucket_cache *cache; /* of what is read of blocks; NULL: none */
+    uint64_t delete_grace_ms;   /* what a published list names may be read for so long after the
+                                   next one is */
+    uint64_t sweep_age_ms;      /* what nothing names is deleted when it is so old: older than any
+                                   upload that is still under way */
 
     /* Of the cluster; 0: it is not known yet, or not so, that the bucket is ours: nothing is
      * written there. Set by any thread. */

@@ -37,6 +37,17 @@ enum error_code shard_install_begin(struct shard *shard, const uint8_t *manifest
                                     struct error *error);
 
 /*
+ * The same of a state of this replica's own that could not be opened at a start: the shard has none
+ * yet. Only series segments are fetched, each of which is needed; parts and blocks may have
+ * stand-ins, metadata may begin empty.
+ */
+enum error_code shard_install_begin_stored(struct shard *shard, const uint8_t *manifest,
+                                           size_t size_bytes,
+                                           void (*ready)(void *context, const struct error *error),
+                                           void *context, struct shard_install **install_out,
+                                           struct error *error);
+
+/*
  * Not wanted any more, at any time: `ready` will not run. It is the shard's from now on, and
  * shard_close waits for what is under way. NULL is fine.
  */

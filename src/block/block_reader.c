@@ -1,28 +1,14 @@
 #include "block/block_reader.h"
 
 #include <assert.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
+#include "block_file.h"
 #include "block_format.h"
-#include "label_index.h"
 #include "metadata_table.h"
-#include "page_file.h"
-#include "sample_reader.h"
-#include "tenant_list.h"
 
 /* Pairs that a walk over all labels remembers before it starts anew. */
 enum { PAIR_TEXTS_MAX = 64 * 1024 };
-
-struct block {
-    atomic_size_t references;
-    struct page_file file;
-    struct block_properties properties;
-    struct tenant_list tenants;
-    struct label_index index;
-    struct sample_store samples;
-    struct error unreadable; /* why nothing of it can be read; no error: it can */
-};
 
 struct block_reader {
     struct block *block;
@@ -63,6 +49,8 @@ enum error_code block_open(struct page_cache *cache, struct page_source *source,
                                 error);
     if (code == ERROR_NONE)
         code = sample_store_open(&block->samples, &block->file, error);
+    if (code == ERROR_NONE)
+        code = table_open(&block->marks, &block->file, TOC_ORDER, error);
     if (code == ERROR_NONE)
         code = check_sections(block, error);
     if (code != ERROR_NONE) {

@@ -7,11 +7,13 @@
 #include "block_format.h"
 #include "content_writer.h"
 #include "label_index_writer.h"
+#include "order_marks.h"
 
 struct block_writer {
     struct content_writer content;
     struct block_properties properties;
     struct label_index_writer index;
+    struct order_marks_writer marks;
     struct byte_buffer identity;
     struct series_decoder *decoder; /* for chunks that are copied */
     struct byte_buffer previous_labels;
@@ -94,6 +96,7 @@ static enum error_code begin_series(struct block_writer *writer, const struct bl
         return code;
     if (!remember_series(writer, &key, tenant))
         return out_of_memory(error);
+    order_marks_add(&writer->marks, (uint32_t)writer->content.series_count, tenant, &key);
     *entry_out = (struct sample_series){.key = writer->content.series_count,
                                         .target = target_of(tenant, &key),
                                         .tenant = tenant,
@@ -198,6 +201,8 @@ enum error_code block_writer_finish(struct block_writer *writer, struct file_sum
     if (code == ERROR_NONE)
         code = label_index_writer_finish(&writer->index, error);
     if (code == ERROR_NONE)
+        code = order_marks_finish(&writer->marks, writer->content.pages, error);
+    if (code == ERROR_NONE)
         code = page_writer_section(writer->content.pages, TOC_PROPERTIES, properties,
                                    sizeof properties, error);
     if (code == ERROR_NONE)
@@ -217,6 +222,7 @@ void block_writer_destroy(struct block_writer *writer)
         return;
     content_writer_close(&writer->content);
     label_index_writer_clear(&writer->index);
+    order_marks_clear(&writer->marks);
     byte_buffer_clear(&writer->identity);
     byte_buffer_clear(&writer->previous_labels);
     series_decoder_destroy(writer->decoder);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "label_fetch.h"
 #include "label_pages.h"
 #include "postings.h"
 
@@ -60,10 +61,9 @@ static enum error_code find_numbered(const struct table *table, uint32_t number,
     return code;
 }
 
-/* The number of a name of a tenant. */
-static enum error_code find_name(const struct label_index *index, struct text tenant,
-                                 struct text name, uint32_t *number_out, bool *found_out,
-                                 struct error *error)
+enum error_code label_index_find_name(const struct label_index *index, struct text tenant,
+                                      struct text name, uint32_t *number_out, bool *found_out,
+                                      struct error *error)
 {
     uint32_t tenant_number;
     *found_out = false;
@@ -263,7 +263,7 @@ static enum error_code find_pair(const struct label_index *index, struct text te
     *postings_out = (struct index_postings){0};
     uint32_t name_number = 0;
     bool found;
-    enum error_code code = find_name(index, tenant, name, &name_number, &found, error);
+    enum error_code code = label_index_find_name(index, tenant, name, &name_number, &found, error);
     if (code != ERROR_NONE || !found || value.size > LABEL_SET_BYTES_MAX)
         return code;
     struct table_entry entry;
@@ -397,7 +397,7 @@ static enum error_code source_values(struct index_source *source, struct text te
     bool found;
     if (name.size == 0 || prefix.size > LABEL_SET_BYTES_MAX)
         return ERROR_NONE;
-    enum error_code code = find_name(index, tenant, name, &number, &found, error);
+    enum error_code code = label_index_find_name(index, tenant, name, &number, &found, error);
     if (code != ERROR_NONE || !found)
         return code;
     struct numbered_key key;
@@ -420,6 +420,8 @@ static enum error_code source_labels(struct index_source *source, struct positio
     const struct label_index *index = index_of(source);
     struct label_pages pages;
     enum error_code code = label_pages_init(&pages, index, error);
+    if (code == ERROR_NONE)
+        code = label_fetch_labels(index, positions, error);
     for (size_t i = 0; code == ERROR_NONE && i < positions.count; i++)
         code = label_pages_labels(&pages, positions.items[i], arena, &labels_out[i], error);
     label_pages_clear(&pages);
@@ -431,6 +433,8 @@ static enum error_code source_identities(struct index_source *source, struct pos
 {
     struct label_pages pages;
     enum error_code code = label_pages_init(&pages, index_of(source), error);
+    if (code == ERROR_NONE)
+        code = label_fetch_labels(index_of(source), positions, error);
     for (size_t i = 0; code == ERROR_NONE && i < positions.count; i++)
         code = label_pages_identity(&pages, positions.items[i], &identities_out[i], error);
     label_pages_clear(&pages);

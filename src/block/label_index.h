@@ -46,6 +46,12 @@ enum error_code label_index_open(struct label_index *index, const struct page_fi
                                  const struct tenant_list *tenants, enum label_columns columns,
                                  struct error *error);
 
+/* The number of a name of a tenant; of the name without text, that of all its series. Errors:
+ * CORRUPT, UNSUPPORTED, IO, OUT_OF_MEMORY. */
+enum error_code label_index_find_name(const struct label_index *index, struct text tenant,
+                                      struct text name, uint32_t *number_out, bool *found_out,
+                                      struct error *error);
+
 /* --- Rows of the label pages ------------------------------------------------------------------ */
 
 struct label_row {

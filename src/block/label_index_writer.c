@@ -12,6 +12,8 @@
 enum {
     /* Lists up to this size stand in the payload of their pair. */
     INLINE_BYTES_MAX = 64,
+    /* Values between a page of lists and the last pair that it has lists of. */
+    PENDING_BYTES_MAX = 32 * 1024,
 };
 
 struct interned_name {
@@ -296,17 +298,22 @@ static uint32_t *sorted_numbers(struct label_index_writer *writer, size_t count,
     return numbers;
 }
 
-static enum error_code write_names(struct label_index_writer *writer, struct error *error)
+/* The table of names, at the end of the file: each look for labels begins with it. */
+struct late_names {
+    struct late_write late; /* first */
+    const struct label_index_writer *writer;
+    uint32_t *sorted; /* numbers of names, owned */
+};
+
+static enum error_code late_names_write(struct late_write *late, struct error *error)
 {
-    uint32_t *sorted = sorted_numbers(writer, writer->name_count, name_order);
-    if (sorted == NULL)
-        return out_of_memory(error);
+    const struct late_names *self = (const struct late_names *)late;
+    const struct label_index_writer *writer = self->writer;
     struct table_writer table = {.tree = {.pages = writer->pages}};
     struct byte_buffer key = {0};
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < writer->name_count; i++) {
-        struct interned_name *name = &writer->names[sorted[i]];
-        name->ordinal = (uint32_t)i;
+        const struct interned_name *name = &writer->names[self->sorted[i]];
         uint8_t tenant[4];
         key_store_be32(tenant, name->tenant);
         byte_buffer_reset(&key);
@@ -320,8 +327,31 @@ static enum error_code write_names(struct label_index_writer *writer, struct err
         code = table_writer_finish(&table, TOC_NAMES, error);
     table_writer_clear(&table);
     byte_buffer_clear(&key);
-    free(sorted);
     return code;
+}
+
+static void late_names_clear(struct late_write *late)
+{
+    free(((struct late_names *)late)->sorted);
+    free(late);
+}
+
+/* Number the names, and have them written at the end. */
+static enum error_code finish_names(struct label_index_writer *writer, struct error *error)
+{
+    uint32_t *sorted = sorted_numbers(writer, writer->name_count, name_order);
+    struct late_names *late = malloc(sizeof *late);
+    if (sorted == NULL || late == NULL) {
+        free(sorted);
+        free(late);
+        return out_of_memory(error);
+    }
+    for (size_t i = 0; i < writer->name_count; i++)
+        writer->names[sorted[i]].ordinal = (uint32_t)i;
+    *late =
+        (struct late_names){{.write = late_names_write, .clear = late_names_clear}, writer, sorted};
+    page_writer_defer(writer->pages, &late->late);
+    return ERROR_NONE;
 }
 
 /* --- Postings --------------------------------------------------------------------------------- */
@@ -371,6 +401,7 @@ struct pair_table_writer {
     struct pending_pair *pending;
     size_t pending_count;
     size_t pending_capacity;
+    size_t pending_bytes; /* of the values of those that wait */
 };
 
 static void payload_encode(struct pair_table_writer *pairs, const struct pending_pair *pending,
@@ -421,6 +452,7 @@ static enum error_code pending_write(struct pair_table_writer *pairs, struct err
             return code;
     }
     pairs->pending_count = 0;
+    pairs->pending_bytes = 0;
     byte_buffer_reset(&pairs->page);
     byte_buffer_reset(&pairs->inlined);
     return ERROR_NONE;
@@ -452,8 +484,11 @@ static enum error_code pair_add(struct pair_table_writer *pairs, uint32_t number
     if (pairs->list.failed || target->failed)
         return out_of_memory(error);
     pairs->pending[pairs->pending_count++] = pending;
-    bool full =
-        pairs->page.size >= PAGE_RAW_BYTES_TARGET || pairs->inlined.size >= PAGE_RAW_BYTES_TARGET;
+    pairs->pending_bytes += pairs->writer->pairs[number].value_size;
+    /* Lists lie close before their pairs: who reads ahead of a leaf has both. */
+    bool full = pairs->page.size >= PAGE_RAW_BYTES_TARGET ||
+                pairs->inlined.size >= PAGE_RAW_BYTES_TARGET ||
+                (pairs->page.size > 0 && pairs->pending_bytes >= PENDING_BYTES_MAX);
     return full ? pending_write(pairs, error) : ERROR_NONE;
 }
 
@@ -575,7 +610,8 @@ static enum error_code write_labels(struct label_index_writer *writer, struct er
 
 enum error_code label_index_writer_finish(struct label_index_writer *writer, struct error *error)
 {
-    enum error_code code = write_names(writer, error);
+    page_writer_begin_index(writer->pages);
+    enum error_code code = finish_names(writer, error);
     if (code == ERROR_NONE)
         code = write_pairs(writer, error);
     if (code == ERROR_NONE)

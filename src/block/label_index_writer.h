@@ -67,7 +67,8 @@ struct label_index_writer {
 enum error_code label_index_writer_add(struct label_index_writer *writer,
                                        const struct label_series *series, struct error *error);
 
-/* Write everything: the sections TOC_NAMES, TOC_PAIRS and TOC_LABELS. Errors: NO_SPACE, IO,
+/* Write everything: the sections TOC_NAMES, TOC_PAIRS and TOC_LABELS. Names and nodes of trees
+ * follow when the file is finished; the writer stays until then. Errors: NO_SPACE, IO,
  * OUT_OF_MEMORY. */
 enum error_code label_index_writer_finish(struct label_index_writer *writer, struct error *error);
 void label_index_writer_clear(struct label_index_writer *writer);

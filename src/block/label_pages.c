@@ -20,7 +20,6 @@
 
 enum {
     ROW_GROUP_SERIES = LABEL_PAGE_SERIES, /* so that a group is made of one page */
-    PAIR_GROUP_PAIRS = 128,               /* about a leaf of the table */
     OFFSET_BYTES = 4,
     IDENTITY_BYTES = 16,
     GROUP_NONE = UINT32_MAX,

@@ -10,6 +10,9 @@
 
 #include "label_index.h"
 
+/* Decoded together: about a leaf of the table. */
+enum { PAIR_GROUP_PAIRS = 128 };
+
 struct pair_group;
 
 /* What one reader has pinned. One thread. */

@@ -3,7 +3,59 @@
 #include <assert.h>
 #include <stdlib.h>
 
+enum {
+    /* An end of a thousandth of a file holds the nodes of its trees, and the names. */
+    TAIL_FRACTION = 1024,
+    TAIL_BYTES_MIN = 256 * 1024,
+    TAIL_BYTES_MAX = 1024 * 1024,
+};
+
 /* --- Opening ---------------------------------------------------------------------------------- */
+
+uint64_t page_file_tail_bytes(uint64_t size_bytes)
+{
+    uint64_t tail = size_bytes / TAIL_FRACTION;
+    if (tail < TAIL_BYTES_MIN)
+        tail = TAIL_BYTES_MIN;
+    if (tail > TAIL_BYTES_MAX)
+        tail = TAIL_BYTES_MAX;
+    return tail < size_bytes ? tail : size_bytes;
+}
+
+static enum error_code fetch_tail(struct page_source *source, struct error *error)
+{
+    uint64_t tail = page_file_tail_bytes(source->size_bytes);
+    struct page_range range = {source, source->size_bytes - tail, tail};
+    return page_source_is_remote(source) && tail > 0 ? page_source_fetch(&range, 1, error)
+                                                     : ERROR_NONE;
+}
+
+/* What of the end the tail did not bring. */
+static enum error_code fetch_late(const struct page_file *file, struct error *error)
+{
+    struct page_source *source = file->source;
+    uint64_t tail_start = source->size_bytes - page_file_tail_bytes(source->size_bytes);
+    if (!page_source_is_remote(source) || file->late_start >= tail_start)
+        return ERROR_NONE;
+    struct page_range range = {source, file->late_start, tail_start - file->late_start};
+    return page_source_fetch(&range, 1, error);
+}
+
+/* A file of before has no such section: its index begins nowhere, and is read page by page. */
+static enum error_code read_regions(struct page_file *file, struct error *error)
+{
+    file->index_start = file->late_start = file->footer.toc.offset_bytes;
+    struct text section = file->sections[TOC_REGIONS];
+    if (section.size == 0)
+        return ERROR_NONE;
+    const uint8_t *bytes = (const uint8_t *)section.data;
+    if (section.size != FILE_REGIONS_BYTES || load_u64(bytes) < FILE_HEADER_BYTES ||
+        load_u64(bytes) > load_u64(bytes + 8) || load_u64(bytes + 8) > file->late_start)
+        return error_set(error, ERROR_CORRUPT, "regions");
+    file->index_start = load_u64(bytes);
+    file->late_start = load_u64(bytes + 8);
+    return ERROR_NONE;
+}
 
 static enum error_code read_footer(struct page_source *source, struct file_footer *footer_out,
                                    struct error *error)
@@ -63,12 +115,18 @@ enum error_code page_file_open(struct page_file *file, struct page_cache *cache,
     file->cached = page_cache_add_file(cache);
     enum error_code code = file->cached == NULL
                                ? error_set(error, ERROR_OUT_OF_MEMORY, "page cache")
-                               : read_footer(source, &file->footer, error);
+                               : fetch_tail(source, error);
+    if (code == ERROR_NONE)
+        code = read_footer(source, &file->footer, error);
     if (code == ERROR_NONE && file->footer.summary.kind != kind)
         code = error_set(error, ERROR_CORRUPT, "a file of kind %d, not %d",
                          file->footer.summary.kind, kind);
     if (code == ERROR_NONE)
         code = read_toc(file, error);
+    if (code == ERROR_NONE)
+        code = read_regions(file, error);
+    if (code == ERROR_NONE)
+        code = fetch_late(file, error);
     if (code != ERROR_NONE) {
         error_wrap(error, "open '%s'", source->name);
         page_file_close(file);

@@ -30,9 +30,16 @@ struct page_file {
     uint8_t *toc; /* [toc_size], owned, decompressed */
     size_t toc_size;
     struct text sections[TOC_SECTIONS]; /* views of `toc`; size 0: not there */
+    uint64_t index_start;               /* no page of samples lies here or behind */
+    uint64_t late_start;                /* from here on: what leads to pages of the index */
 };
 
-/* Read the end of the file. Takes over `source`, also on error. Errors: CORRUPT (also: another
+/* How much of the end of a remote file of this size is read at first: in most of them all that lies
+ * behind late_start. */
+uint64_t page_file_tail_bytes(uint64_t size_bytes);
+
+/* Read the end of the file: of a remote one in one round trip, or two when the tail is not enough.
+ * Takes over `source`, also on error. Errors: CORRUPT (also: another
  * kind of file), UNSUPPORTED, IO, OUT_OF_MEMORY. */
 enum error_code page_file_open(struct page_file *file, struct page_cache *cache,
                                struct page_source *source, enum file_kind kind,

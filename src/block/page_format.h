@@ -16,6 +16,7 @@ enum {
     FILE_FORMAT_VERSION = 1,
     FILE_HEADER_BYTES = 16,
     FILE_FOOTER_BYTES = 112,
+    FILE_REGIONS_BYTES = 16, /* section TOC_REGIONS */
     PAGE_HEAD_BYTES = 16,
     PAGE_RAW_BYTES_MAX = 64 * 1024 * 1024,
     /* Data pages are closed when they have reached this. */

@@ -1,6 +1,7 @@
 #include "page_tree.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 /* --- Writing ---------------------------------------------------------------------------------- */
 
@@ -42,24 +43,55 @@ static bool node_encode(const struct tree_node_writer *node, struct byte_buffer 
              node->first_key.failed);
 }
 
-/* Write the node of `level` as a page, put it into the level above and empty it. */
-static enum error_code node_write(struct tree_writer *writer, unsigned level, struct error *error)
+/* Put a page with a node into the level above. */
+static enum error_code node_append(struct tree_writer *writer, unsigned level, struct text key,
+                                   uint64_t first_ordinal, const uint8_t *bytes, size_t size,
+                                   struct error *error)
 {
     assert(level < TREE_HEIGHT_MAX);
+    struct page_reference page;
+    enum error_code code =
+        page_writer_append(writer->pages, PAGE_TREE_NODE, bytes, size, &page, error);
+    if (code == ERROR_NONE)
+        node_add(&writer->levels[level + 1], key, first_ordinal, page);
+    return code;
+}
+
+/* Write the open node of `level` and empty it. */
+static enum error_code node_write(struct tree_writer *writer, unsigned level, struct error *error)
+{
     struct tree_node_writer *node = &writer->levels[level];
     struct byte_buffer bytes = {0};
-    struct page_reference page;
+    struct text first_key = {(const char *)node->first_key.bytes, node->first_key.size};
     enum error_code code = node_encode(node, &bytes)
-                               ? page_writer_append(writer->pages, PAGE_TREE_NODE, bytes.bytes,
-                                                    bytes.size, &page, error)
+                               ? node_append(writer, level, first_key, node->first_ordinal,
+                                             bytes.bytes, bytes.size, error)
                                : out_of_memory(error);
     byte_buffer_clear(&bytes);
-    if (code != ERROR_NONE)
-        return code;
-    struct text first_key = {(const char *)node->first_key.bytes, node->first_key.size};
-    node_add(&writer->levels[level + 1], first_key, node->first_ordinal, page);
+    if (code == ERROR_NONE)
+        node_reset(node);
+    return code;
+}
+
+static bool node_is_full(const struct tree_node_writer *node)
+{
+    return node->entries.size >= TREE_NODE_BYTES && node->entry_count >= TREE_NODE_ENTRIES_MIN;
+}
+
+/* Keep the open node of level 0 until all leaves are written: varint first ordinal | text first
+ * key | text node. */
+static enum error_code node_close(struct tree_writer *writer, struct error *error)
+{
+    struct tree_node_writer *node = &writer->levels[0];
+    struct byte_buffer bytes = {0};
+    bool is_whole = node_encode(node, &bytes);
+    byte_buffer_varint(&writer->closed, node->first_ordinal);
+    byte_buffer_text(&writer->closed,
+                     (struct text){(const char *)node->first_key.bytes, node->first_key.size});
+    byte_buffer_text(&writer->closed, (struct text){(const char *)bytes.bytes, bytes.size});
+    byte_buffer_clear(&bytes);
     node_reset(node);
-    return ERROR_NONE;
+    return is_whole && !writer->closed.failed ? ERROR_NONE : out_of_memory(error);
 }
 
 enum error_code tree_writer_add(struct tree_writer *writer, struct text first_key,
@@ -68,32 +100,33 @@ enum error_code tree_writer_add(struct tree_writer *writer, struct text first_ke
 {
     node_add(&writer->levels[0], first_key, writer->ordinal, leaf);
     writer->ordinal += entry_count;
-    for (unsigned level = 0; level < TREE_HEIGHT_MAX; level++) {
-        struct tree_node_writer *node = &writer->levels[level];
-        if (node->entries.size < TREE_NODE_BYTES || node->entry_count < TREE_NODE_ENTRIES_MIN)
-            break;
-        enum error_code code = node_write(writer, level, error);
-        if (code != ERROR_NONE)
-            return code;
-    }
-    return ERROR_NONE;
+    return node_is_full(&writer->levels[0]) ? node_close(writer, error) : ERROR_NONE;
 }
 
-enum error_code tree_writer_finish(struct tree_writer *writer, enum toc_section section,
-                                   struct error *error)
+/* The nodes of level 0 that were closed, and above them what that fills. */
+static enum error_code write_closed(struct tree_writer *writer, struct error *error)
 {
-    if (writer->ordinal == 0)
-        return ERROR_NONE;
-    unsigned top = TREE_HEIGHT_MAX;
-    while (top > 0 && writer->levels[top].entry_count == 0)
-        top--;
-    for (unsigned level = 0; level < top; level++) {
-        if (writer->levels[level].entry_count == 0)
-            continue;
-        enum error_code code = node_write(writer, level, error);
-        if (code != ERROR_NONE)
-            return code;
+    struct byte_reader reader = byte_reader_over(writer->closed.bytes, writer->closed.size);
+    enum error_code code = ERROR_NONE;
+    while (code == ERROR_NONE && byte_reader_left(&reader) > 0) {
+        uint64_t first_ordinal = byte_reader_varint(&reader);
+        struct text key = byte_reader_text(&reader);
+        struct text node = byte_reader_text(&reader);
+        assert(!reader.failed);
+        code = node_append(writer, 0, key, first_ordinal, (const uint8_t *)node.data, node.size,
+                           error);
+        for (unsigned level = 1; code == ERROR_NONE && level < TREE_HEIGHT_MAX; level++) {
+            if (!node_is_full(&writer->levels[level]))
+                break;
+            code = node_write(writer, level, error);
+        }
     }
+    return code;
+}
+
+static enum error_code write_root(struct tree_writer *writer, unsigned top,
+                                  enum toc_section section, struct error *error)
+{
     struct byte_buffer root = {0};
     byte_buffer_varint(&root, top);
     byte_buffer_varint(&root, writer->ordinal);
@@ -105,8 +138,63 @@ enum error_code tree_writer_finish(struct tree_writer *writer, enum toc_section 
     return code;
 }
 
+/* All nodes that are not the root, level by level. */
+static enum error_code write_nodes(struct tree_writer *writer, enum toc_section section,
+                                   struct error *error)
+{
+    enum error_code code = write_closed(writer, error);
+    if (code != ERROR_NONE)
+        return code;
+    unsigned top = TREE_HEIGHT_MAX;
+    while (top > 0 && writer->levels[top].entry_count == 0)
+        top--;
+    for (unsigned level = 0; level < top; level++) {
+        if (writer->levels[level].entry_count == 0)
+            continue;
+        code = node_write(writer, level, error);
+        if (code != ERROR_NONE)
+            return code;
+    }
+    return write_root(writer, top, section, error);
+}
+
+struct late_tree {
+    struct late_write late; /* first */
+    struct tree_writer tree;
+    enum toc_section section;
+};
+
+static enum error_code late_tree_write(struct late_write *late, struct error *error)
+{
+    struct late_tree *self = (struct late_tree *)late;
+    return write_nodes(&self->tree, self->section, error);
+}
+
+static void late_tree_clear(struct late_write *late)
+{
+    struct late_tree *self = (struct late_tree *)late;
+    tree_writer_clear(&self->tree);
+    free(self);
+}
+
+enum error_code tree_writer_finish(struct tree_writer *writer, enum toc_section section,
+                                   struct error *error)
+{
+    if (writer->ordinal == 0)
+        return ERROR_NONE;
+    struct late_tree *late = malloc(sizeof *late);
+    if (late == NULL)
+        return out_of_memory(error);
+    *late =
+        (struct late_tree){{.write = late_tree_write, .clear = late_tree_clear}, *writer, section};
+    page_writer_defer(writer->pages, &late->late);
+    *writer = (struct tree_writer){.pages = late->tree.pages};
+    return ERROR_NONE;
+}
+
 void tree_writer_clear(struct tree_writer *writer)
 {
+    byte_buffer_clear(&writer->closed);
     for (unsigned level = 0; level <= TREE_HEIGHT_MAX; level++) {
         byte_buffer_clear(&writer->levels[level].entries);
         byte_buffer_clear(&writer->levels[level].offsets);
@@ -176,13 +264,14 @@ static bool is_behind(const struct node_entry *entry, const struct target *targe
                               : text_compare(entry->key, target->key) > 0;
 }
 
-/* The last entry that is not behind the target; *found_out is false when all are. False: not a
- * node. */
+/* The last entry that is not behind the target; *found_out is false when all are. It ends where the
+ * next one begins, if there is one. False: not a node. */
 static bool node_search(const struct node *node, const struct target *target,
                         struct tree_leaf *leaf_out, bool *found_out)
 {
     size_t low = 0;
     size_t high = node->count;
+    uint64_t end_ordinal = leaf_out->end_ordinal;
     *found_out = false;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -191,12 +280,14 @@ static bool node_search(const struct node *node, const struct target *target,
             return false;
         if (is_behind(&entry, target)) {
             high = middle;
+            end_ordinal = entry.leaf.first_ordinal;
         } else {
             low = middle + 1;
             *leaf_out = entry.leaf;
             *found_out = true;
         }
     }
+    leaf_out->end_ordinal = end_ordinal;
     return true;
 }
 
@@ -205,7 +296,7 @@ static enum error_code descend(const struct tree *tree, const struct target *tar
 {
     struct byte_reader reader = tree->root;
     struct page_pin pin = {0};
-    struct tree_leaf entry = {0};
+    struct tree_leaf entry = {.end_ordinal = tree->entry_count};
     enum error_code code = ERROR_NONE;
     bool found = false;
     for (unsigned level = tree->height;; level--) {

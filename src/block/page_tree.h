@@ -33,7 +33,8 @@ struct tree_node_writer {
 struct tree_writer {
     struct page_writer *pages;
     struct tree_node_writer levels[TREE_HEIGHT_MAX + 1]; /* 0: entries are leaves */
-    uint64_t ordinal;                                    /* entries in all leaves so far */
+    struct byte_buffer closed; /* nodes of level 0 that are full, for the end of the file */
+    uint64_t ordinal;          /* entries in all leaves so far */
 };
 
 /* Add the next leaf, which has `entry_count` entries of which the first has `first_key`. Errors:
@@ -42,7 +43,8 @@ enum error_code tree_writer_add(struct tree_writer *writer, struct text first_ke
                                 uint64_t entry_count, struct page_reference leaf,
                                 struct error *error);
 
-/* Write the open nodes and make the root a section. */
+/* Have the nodes written at the end of the file, and the root made a section then; the writer is
+ * empty. Errors: OUT_OF_MEMORY. */
 enum error_code tree_writer_finish(struct tree_writer *writer, enum toc_section section,
                                    struct error *error);
 void tree_writer_clear(struct tree_writer *writer);
@@ -64,6 +66,7 @@ enum error_code tree_open(struct tree *tree, const struct page_file *file, enum 
 struct tree_leaf {
     struct page_reference page;
     uint64_t first_ordinal;
+    uint64_t end_ordinal; /* behind its last */
 };
 
 /* The leaf that holds `key` if any does; *found_out is false when all keys are larger. Errors:

@@ -26,6 +26,8 @@ struct page_writer {
     uint8_t *compressed; /* [compressed_capacity] */
     size_t compressed_capacity;
     struct byte_buffer sections[TOC_SECTIONS];
+    uint64_t index_start; /* 0: not begun */
+    struct late_write *late;
     char path[DISK_PATH_MAX + 1];
 };
 
@@ -156,11 +158,43 @@ static enum error_code append_toc(struct page_writer *writer, struct page_refere
     return code;
 }
 
+/* --- The end ---------------------------------------------------------------------------------- */
+
+void page_writer_begin_index(struct page_writer *writer)
+{
+    if (writer->index_start == 0)
+        writer->index_start = page_writer_offset(writer);
+}
+
+void page_writer_defer(struct page_writer *writer, struct late_write *late)
+{
+    struct late_write **link = &writer->late;
+    while (*link != NULL)
+        link = &(*link)->next;
+    late->next = NULL;
+    *link = late;
+}
+
+static enum error_code write_late(struct page_writer *writer, struct error *error)
+{
+    page_writer_begin_index(writer);
+    uint8_t regions[FILE_REGIONS_BYTES];
+    store_u64(regions, writer->index_start);
+    store_u64(regions + 8, page_writer_offset(writer));
+    enum error_code code = page_writer_section(writer, TOC_REGIONS, regions, sizeof regions, error);
+    for (struct late_write *late = writer->late; code == ERROR_NONE && late != NULL;
+         late = late->next)
+        code = late->write(late, error);
+    return code;
+}
+
 enum error_code page_writer_finish(struct page_writer *writer, struct file_summary *summary,
                                    struct error *error)
 {
     struct file_footer footer = {.summary = *summary};
-    enum error_code code = append_toc(writer, &footer.toc, error);
+    enum error_code code = write_late(writer, error);
+    if (code == ERROR_NONE)
+        code = append_toc(writer, &footer.toc, error);
     if (code != ERROR_NONE)
         return code;
     XXH128_hash_t hash = XXH3_128bits_digest(writer->hash);
@@ -231,6 +265,11 @@ void page_writer_destroy(struct page_writer *writer)
             struct error ignored;
             (void)disk_remove(writer->disk, writer->path, &ignored);
         }
+    }
+    while (writer->late != NULL) {
+        struct late_write *late = writer->late;
+        writer->late = late->next;
+        late->clear(late);
     }
     for (size_t i = 0; i < TOC_SECTIONS; i++)
         byte_buffer_clear(&writer->sections[i]);

@@ -28,6 +28,8 @@ enum toc_section {
     TOC_SLOTS,         /* bitmap of the slots that have a series, SLOT_COUNT / 8 bytes */
     TOC_PROPERTIES,    /* of the kind of file */
     TOC_HASH,          /* tree of the hash buckets */
+    TOC_ORDER,         /* table: where in a block series begin */
+    TOC_REGIONS,       /* where the index begins, and what stands at its end */
     TOC_SECTIONS
 };
 
@@ -47,8 +49,22 @@ enum error_code page_writer_append(struct page_writer *writer, enum page_kind ki
 enum error_code page_writer_section(struct page_writer *writer, enum toc_section section,
                                     const uint8_t *bytes, size_t size, struct error *error);
 
-/* Write table of contents and footer and sync. Fills in kind, version, size and hash of
- * `summary`; the rest is the caller's. Errors: LIMIT, NO_SPACE, IO, OUT_OF_MEMORY. */
+/* Samples end here: the pages behind are of the index. The first call counts. */
+void page_writer_begin_index(struct page_writer *writer);
+
+/* What is written behind all other pages, where the reader's first look falls: what leads to
+ * pages. Its owner is the writer, which clears it. */
+struct late_write {
+    enum error_code (*write)(struct late_write *self, struct error *error); /* at the finish */
+    void (*clear)(struct late_write *self);
+    struct late_write *next;
+};
+
+/* Written in this order; one may defer others while it is written. */
+void page_writer_defer(struct page_writer *writer, struct late_write *late);
+
+/* Write what was deferred, table of contents and footer and sync. Fills in kind, version, size and
+ * hash of `summary`; the rest is the caller's. Errors: LIMIT, NO_SPACE, IO, OUT_OF_MEMORY. */
 enum error_code page_writer_finish(struct page_writer *writer, struct file_summary *summary,
                                    struct error *error);
 

@@ -406,6 +406,7 @@ enum error_code sample_writer_finish(struct sample_writer *writer, struct error 
     enum error_code code = group_write(writer, error);
     if (code == ERROR_NONE)
         code = time_columns_finish(&writer->columns, error);
+    page_writer_begin_index(writer->pages);
     if (code == ERROR_NONE)
         code = write_directory(writer, error);
     if (code == ERROR_NONE)

@@ -17,7 +17,7 @@
 #include "node_stream.h"
 
 static const char USAGE[] =
-    "gnomon block import FOLDER... --to=URL [--tenant=TENANT] [--match=SELECTOR ...]\n"
+    "gnomon block import FOLDER...|--store=FILE --to=URL [--tenant=TENANT] [--match=SELECTOR ...]\n"
     "                    [--start=TIME] [--end=TIME] [--done=FILE] [--dry-run] [--retry-for=5m]\n"
     "                    [--user=NAME:PASSWORD] [--token-file=FILE] [--ca=FILE]\n"
     "\n"
@@ -26,6 +26,8 @@ static const char USAGE[] =
     "of a bucket of Thanos (the labels in meta.json are given to the series), or one of Mimir\n"
     "(a folder for each tenant, who is written to unless --tenant names another).\n"
     "\n"
+    "  --store=FILE       blocks of a bucket where it lies: FILE has settings, of which\n"
+    "                     object_store.* names it\n"
     "  --match=SELECTOR   only series that one of the selectors selects: 'up', '{job=\"node\"}'\n"
     "  --start, --end     only samples in between, both included: 2026-11-22T14:00:00Z, or\n"
     "                     seconds since 1970\n"
@@ -48,6 +50,7 @@ enum {
 
 struct import {
     struct block_options *options;
+    block_open_store *open_store;
     struct block_sources sources;
     struct node_stream *stream; /* NULL: a dry run */
     struct node_patience patience;
@@ -355,8 +358,7 @@ static enum error_code import_blocks(struct import *import, struct error *error)
 {
     const char *tenant = import->options->client.tenant;
     struct block_sources *sources = &import->sources;
-    enum error_code code =
-        block_sources_find(import->options->sources, import->options->source_count, sources, error);
+    enum error_code code = block_sources_find(import->options, import->open_store, sources, error);
     if (code != ERROR_NONE)
         return code;
     for (size_t i = 0; i < sources->count; i++) {
@@ -407,10 +409,10 @@ static enum error_code run(struct import *import, struct error *error)
     return code;
 }
 
-int block_import_command(int count, char **arguments)
+int block_import_command(int count, char **arguments, block_open_store *open_store)
 {
     struct block_options options;
-    struct import import = {.options = &options};
+    struct import import = {.options = &options, .open_store = open_store};
     struct error error;
     bool wants_help;
     enum error_code code =

@@ -132,6 +132,7 @@ enum option {
     OPTION_URL,
     OPTION_OUT,
     OPTION_DONE,
+    OPTION_STORE,
     OPTION_TENANT,
     OPTION_USER,
     OPTION_TOKEN_FILE,
@@ -149,19 +150,13 @@ static const struct {
     bool is_of_import;
     bool is_of_export;
 } OPTIONS[] = {
-    {"--to", OPTION_URL, true, false},
-    {"--from", OPTION_URL, false, true},
-    {"--out", OPTION_OUT, false, true},
-    {"--done", OPTION_DONE, true, false},
-    {"--tenant", OPTION_TENANT, true, true},
-    {"--user", OPTION_USER, true, true},
-    {"--token-file", OPTION_TOKEN_FILE, true, true},
-    {"--ca", OPTION_CA, true, true},
-    {"--match", OPTION_MATCH, true, true},
-    {"--start", OPTION_START, true, true},
-    {"--end", OPTION_END, true, true},
-    {"--window", OPTION_WINDOW, false, true},
-    {"--retry-for", OPTION_PATIENCE, true, true},
+    {"--to", OPTION_URL, true, false},        {"--from", OPTION_URL, false, true},
+    {"--out", OPTION_OUT, false, true},       {"--done", OPTION_DONE, true, false},
+    {"--store", OPTION_STORE, true, false},   {"--tenant", OPTION_TENANT, true, true},
+    {"--user", OPTION_USER, true, true},      {"--token-file", OPTION_TOKEN_FILE, true, true},
+    {"--ca", OPTION_CA, true, true},          {"--match", OPTION_MATCH, true, true},
+    {"--start", OPTION_START, true, true},    {"--end", OPTION_END, true, true},
+    {"--window", OPTION_WINDOW, false, true}, {"--retry-for", OPTION_PATIENCE, true, true},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof OPTIONS[0] };
 
@@ -178,6 +173,9 @@ static enum error_code set_option(struct block_options *options, size_t which, c
         return ERROR_NONE;
     case OPTION_DONE:
         options->done = value;
+        return ERROR_NONE;
+    case OPTION_STORE:
+        options->stores[options->store_count++] = value;
         return ERROR_NONE;
     case OPTION_TENANT:
         options->client.tenant = value;
@@ -240,8 +238,9 @@ static enum error_code read_one(struct block_options *options, int count, char *
 static enum error_code check(const struct block_options *options, struct error *error)
 {
     bool is_import = options->direction == BLOCK_IMPORT;
-    if (is_import && options->source_count == 0)
-        return error_set(error, ERROR_INVALID, "of which folder?");
+    if (is_import && options->source_count == 0 && options->store_count == 0)
+        return error_set(error, ERROR_INVALID,
+                         "of which folder, or which object store (--store=FILE)?");
     if (options->client.url == NULL && !options->is_dry_run)
         return error_set(error, ERROR_INVALID, "%s which node? %s=http://127.0.0.1:9009",
                          is_import ? "to" : "from", is_import ? "--to" : "--from");
@@ -278,10 +277,10 @@ enum error_code block_options_read(enum block_direction direction, int count, ch
     *wants_help = asks_for_help(count, arguments);
     if (*wants_help)
         return ERROR_NONE;
-    options->sources = options->arena == NULL
-                           ? NULL
-                           : arena_array(options->arena, (size_t)count + 1, sizeof(const char *));
-    if (options->sources == NULL)
+    for (int i = 0; options->arena != NULL && i < 2; i++)
+        *(i == 0 ? &options->sources : &options->stores) =
+            arena_array(options->arena, (size_t)count + 1, sizeof(const char *));
+    if (options->sources == NULL || options->stores == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "arguments");
     enum error_code code = ERROR_NONE;
     for (int i = 0; code == ERROR_NONE && i < count; i++)

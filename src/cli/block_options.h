@@ -32,6 +32,8 @@ struct block_options {
     int64_t patience_ms;  /* how long a request is sent again */
     const char **sources; /* [source_count] import; in the arena */
     size_t source_count;
+    const char **stores; /* [store_count] import; settings files, in the arena */
+    size_t store_count;
     const char *match_texts[BLOCK_MATCHES_MAX];
     struct promql_query
         matches[BLOCK_MATCHES_MAX]; /* [match_count] selectors; none: every series */

@@ -7,9 +7,12 @@
 #include "platform/disk_uring.h"
 #include "tsdb/tsdb_block.h"
 
+#include "store_folder.h"
+
 struct block_root {
-    struct disk *disk;
+    struct disk *disk; /* NULL: it is a store */
     struct tsdb_disk_folder folder;
+    struct store_folder *store;
 };
 
 /* --- Names of a folder ------------------------------------------------------------------------ */
@@ -187,24 +190,53 @@ static int compare(const void *left_item, const void *right_item)
     return strcmp(left->meta.ulid, right->meta.ulid);
 }
 
-enum error_code block_sources_find(const char *const *folders, size_t folder_count,
-                                   struct block_sources *sources, struct error *error)
+static enum error_code open_folder(struct block_root *root, const char *path,
+                                   struct tsdb_folder **folder_out, struct error *error)
 {
+    enum error_code code = disk_uring_create(path, NULL, DISK_ENGINE_BEST, &root->disk, error);
+    if (code != ERROR_NONE)
+        return code;
+    tsdb_disk_folder_init(&root->folder, root->disk, path);
+    *folder_out = &root->folder.base;
+    return ERROR_NONE;
+}
+
+static enum error_code open_store_folder(struct block_root *root, const char *settings_path,
+                                         block_open_store *open_store,
+                                         struct tsdb_folder **folder_out, struct error *error)
+{
+    struct object_store *store;
+    enum error_code code = open_store(settings_path, &store, error);
+    if (code == ERROR_NONE)
+        code = store_folder_create(store, settings_path, &root->store, error);
+    if (code == ERROR_NONE)
+        *folder_out = store_folder_base(root->store);
+    return code;
+}
+
+enum error_code block_sources_find(const struct block_options *options,
+                                   block_open_store *open_store, struct block_sources *sources,
+                                   struct error *error)
+{
+    size_t count = options->source_count + options->store_count;
     *sources = (struct block_sources){.arena = arena_create(0)};
-    sources->roots = calloc(folder_count + 1, sizeof *sources->roots);
+    sources->roots = calloc(count + 1, sizeof *sources->roots);
     if (sources->arena == NULL || sources->roots == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "blocks");
-    for (size_t i = 0; i < folder_count; i++) {
-        struct block_root *root = &sources->roots[i];
-        enum error_code code =
-            disk_uring_create(folders[i], NULL, DISK_ENGINE_BEST, &root->disk, error);
+    for (size_t i = 0; i < count; i++) {
+        bool is_folder = i < options->source_count;
+        const char *name =
+            is_folder ? options->sources[i] : options->stores[i - options->source_count];
+        struct block_root *root = &sources->roots[sources->root_count++];
+        struct tsdb_folder *folder = NULL;
+        enum error_code code = is_folder
+                                   ? open_folder(root, name, &folder, error)
+                                   : open_store_folder(root, name, open_store, &folder, error);
         if (code != ERROR_NONE)
             return code;
-        sources->root_count++;
-        tsdb_disk_folder_init(&root->folder, root->disk, folders[i]);
-        code = take_folder(sources, &root->folder.base, error);
+        code = take_folder(sources, folder, error);
         if (code != ERROR_NONE)
-            return error_wrap(error, "%s", folders[i]);
+            return error_wrap(error, "%s", name);
     }
     qsort(sources->sources, sources->count, sizeof *sources->sources, compare);
     return ERROR_NONE;
@@ -212,8 +244,10 @@ enum error_code block_sources_find(const char *const *folders, size_t folder_cou
 
 void block_sources_clear(struct block_sources *sources)
 {
-    for (size_t i = 0; i < sources->root_count; i++)
+    for (size_t i = 0; i < sources->root_count; i++) {
         disk_uring_destroy(sources->roots[i].disk);
+        store_folder_destroy(sources->roots[i].store);
+    }
     free(sources->roots);
     arena_destroy(sources->arena);
     *sources = (struct block_sources){0};

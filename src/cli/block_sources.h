@@ -1,6 +1,7 @@
 /*
  * block_sources - the blocks that folders hold: a block itself, a data directory of Prometheus, a
- * copy of a bucket of Thanos, or one of Mimir, where a folder for each tenant holds its blocks.
+ * copy of a bucket of Thanos, or one of Mimir, where a folder for each tenant holds its blocks; or
+ * such a bucket itself.
  */
 #ifndef CLI_BLOCK_SOURCES_H
 #define CLI_BLOCK_SOURCES_H
@@ -10,8 +11,11 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "cli/block_command.h"
 #include "tsdb/tsdb_folder.h"
 #include "tsdb/tsdb_meta.h"
+
+#include "block_options.h"
 
 struct block_source {
     struct tsdb_folder *folder;
@@ -33,10 +37,11 @@ struct block_sources {
     size_t capacity;
 };
 
-/* Errors: NOT_FOUND (no folder, or no block in it), CORRUPT, UNSUPPORTED, IO, OUT_OF_MEMORY. Clear
- * it in any case. */
-enum error_code block_sources_find(const char *const *folders, size_t folder_count,
-                                   struct block_sources *sources, struct error *error);
+/* Of the folders and stores of the options. Errors: NOT_FOUND (no folder, or no block in it),
+ * CORRUPT, UNSUPPORTED, IO, OUT_OF_MEMORY, those of stores. Clear it in any case. */
+enum error_code block_sources_find(const struct block_options *options,
+                                   block_open_store *open_store, struct block_sources *sources,
+                                   struct error *error);
 void block_sources_clear(struct block_sources *sources);
 
 #endif

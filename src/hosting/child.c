@@ -20,6 +20,7 @@ enum { RETRY_MS = 2000, STAND_MS = 5000 };
 
 struct founding {
     struct shard_copy copy; /* first */
+    struct founding *next;  /* of the node's, under the mutex */
     struct hosting_loop *loop, *child_loop;
     struct resident *parent; /* NULL: it goes */
     struct shard_child child;
@@ -29,6 +30,38 @@ struct founding {
     struct task task;
     struct error error;
 };
+
+/* --- Of the whole node ------------------------------------------------------------------------ */
+
+static void list_founding(struct founding *founding)
+{
+    struct hosting *hosting = founding->loop->hosting;
+    pthread_mutex_lock(&hosting->mutex);
+    founding->next = hosting->foundings;
+    hosting->foundings = founding;
+    pthread_mutex_unlock(&hosting->mutex);
+}
+
+static void unlist_founding(struct founding *founding)
+{
+    struct hosting *hosting = founding->loop->hosting;
+    pthread_mutex_lock(&hosting->mutex);
+    struct founding **link = &hosting->foundings;
+    while (*link != founding)
+        link = &(*link)->next;
+    *link = founding->next;
+    pthread_mutex_unlock(&hosting->mutex);
+}
+
+static bool is_being_founded(struct hosting *hosting, uint32_t shard_id)
+{
+    pthread_mutex_lock(&hosting->mutex);
+    const struct founding *founding = hosting->foundings;
+    while (founding != NULL && founding->child.shard_id != shard_id)
+        founding = founding->next;
+    pthread_mutex_unlock(&hosting->mutex);
+    return founding != NULL;
+}
 
 /* --- On the parent's loop, in the end --------------------------------------------------------- */
 
@@ -46,6 +79,7 @@ static void end(struct founding *founding)
     if (founding->error.code != ERROR_NONE)
         log_event(LOG_WARNING, "hosting", "a shard that was split off can't be founded yet",
                   "shard=%u error=\"%s\"", founding->child.shard_id, founding->error.message);
+    unlist_founding(founding);
     byte_buffer_clear(&founding->copy.manifest);
     free(founding);
     loop->foundings--;
@@ -79,7 +113,7 @@ static void start_child(void *context)
     struct resident *child = context;
     struct hosting_loop *loop = child->loop;
     struct founding *founding = child->born;
-    if (loop->closing) {
+    if (loop->closing || loop->journal_lost) {
         give_up(child);
         return;
     }
@@ -134,12 +168,22 @@ static void make_child(struct task *task)
 
 static void copied(struct shard_copy *copy);
 
+/* A state that was installed since may lie behind the split: the files of that are gone. */
+static bool is_at_split(const struct founding *founding)
+{
+    struct shard_child child;
+    return shard_unfounded_child(replica_shard(founding->parent->replica), &child) &&
+           child.index == founding->child.index;
+}
+
 static void begin_copy(struct task *task)
 {
     struct founding *founding = (struct founding *)((char *)task - offsetof(struct founding, task));
     struct resident *parent = founding->parent;
     if (parent == NULL && founding->error.code == ERROR_NONE)
         error_set(&founding->error, ERROR_UNAVAILABLE, "the parent's replica goes");
+    if (founding->error.code == ERROR_NONE && !founding->is_here && !is_at_split(founding))
+        error_set(&founding->error, ERROR_UNAVAILABLE, "the parent's state lies behind the split");
     if (founding->error.code != ERROR_NONE || founding->is_here) {
         end(founding);
         return;
@@ -213,6 +257,7 @@ static void found(struct resident *parent, const struct shard_child *child)
     snprintf(founding->directory, sizeof founding->directory, "shards/%04u", child->shard_id);
     parent->founding = founding;
     loop->foundings++;
+    list_founding(founding);
     founding->task.run = look_for_child;
     scheduler_post(scheduler_of(founding->child_loop), &founding->task);
 }
@@ -350,6 +395,10 @@ bool child_is_to_be_founded(struct hosting_loop *loop, const struct cluster_shar
 {
     if (shard->parent == CLUSTER_SHARD_NONE)
         return false;
+    /* Whatever became of the parent meanwhile. One that begins after this look sees what is made.
+     */
+    if (is_being_founded(loop->hosting, shard->shard_id))
+        return true;
     struct replica_table *table = loop->hosting->options.table;
     struct replica *parent = replica_table_hold(table, shard->parent);
     if (parent == NULL) {

@@ -151,6 +151,7 @@ static void tick(struct timer *timer)
         loop->has_missing = true;
     if (loop->has_missing && !loop->handing_over)
         residents_make_missing(loop);
+    residents_fetch_files(loop);
     struct resident *next;
     for (struct resident *resident = loop->residents; resident != NULL; resident = next) {
         next = resident->next;
@@ -222,6 +223,7 @@ void hosting_journal_lost(struct hosting *hosting, size_t number)
 {
     struct hosting_loop *loop = &hosting->loops[number];
     loop->journal_lost = true;
+    scheduler_timer_stop(scheduler_of(loop), &loop->tick); /* nothing is made any more */
     residents_stop_waiting(loop);
 }
 
@@ -252,6 +254,7 @@ void hosting_read_statistics(const struct hosting *hosting,
         statistics_out->leaders += atomic_load(&hosting->loops[i].leading);
         statistics_out->missing += atomic_load(&hosting->loops[i].missing);
         statistics_out->empty += atomic_load(&hosting->loops[i].empty);
+        statistics_out->lacking += atomic_load(&hosting->loops[i].lacking);
     }
     uint32_t end = replica_table_end(hosting->options.table);
     for (uint32_t shard = 0; shard < end; shard++) {

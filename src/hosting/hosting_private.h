@@ -4,6 +4,7 @@
  *   hosting.c   life, looking
  *   resident.c  one replica: made, removed
  *   child.c     a shard that was split off one that is here
+ *   lacking.c   one that can't be opened without files of other nodes
  *   steps.c     what a leader does about the members of its group, and giving leadership away
  *   farewell.c  whether a group still has this node
  *   report.c    what the meta group is told
@@ -32,7 +33,7 @@ enum {
 };
 
 enum resident_state {
-    RESIDENT_OPENING, /* a child's, whose files are being opened */
+    RESIDENT_OPENING, /* a child's, whose files are being opened; or one that lacks files */
     RESIDENT_RUNNING,
     RESIDENT_TAKEN,   /* out of the table, somebody may still hold it */
     RESIDENT_CLOSING, /* the replica ends */
@@ -61,6 +62,11 @@ struct resident {
     uint64_t founding_retry_ms;
     struct founding *born;    /* it is the child, its state not durable yet */
     uint64_t stands_until_ms; /* it was founded by who led its parent, and shall lead; 0: not */
+
+    /* Lacking files (lacking.c). */
+    bool is_lacking, is_fetching;
+    uint64_t fetch_due_ms, fetch_wait_ms;
+    bool is_served; /* others may fetch its files */
 
     /* Leading. */
     uint64_t led_since_ms; /* 0: it does not */
@@ -96,7 +102,7 @@ struct hosting_loop {
     struct timer tick;
     uint64_t slow_until_ms;
     struct group_peer peers[CONSENSUS_MEMBERS_MAX]; /* while one group is looked at */
-    _Atomic uint64_t leading, missing, empty;
+    _Atomic uint64_t leading, missing, empty, lacking;
 
     /* Ending. */
     _Atomic bool handing_over;
@@ -128,6 +134,7 @@ struct hosting {
     bool has_observed;
     struct meta_shard_report *gathered; /* [gathered_capacity], the reporter's */
     size_t gathered_capacity;
+    struct founding *foundings; /* of all loops (child.c) */
 
     _Atomic uint64_t replicas;
     _Atomic uint64_t created_total, removed_total, steps_total, transfers_total;
@@ -176,7 +183,7 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
                               const struct resident_origin *origin, struct error *error);
 
 /* The same in two steps, between which time may pass: it is opening, and then runs. After an error
- * of the second one the process ends. */
+ * of the second one the process ends, or files are waited for. */
 enum error_code resident_create(struct hosting_loop *loop, uint32_t shard_id,
                                 const struct resident_origin *origin,
                                 struct resident **resident_out, struct error *error);
@@ -235,6 +242,17 @@ bool child_is_to_be_founded(struct hosting_loop *loop, const struct cluster_shar
 
 /* A replica goes. */
 void founding_forget(struct resident *resident);
+
+/* --- lacking.c ------------------------------------------------------------------------------- */
+
+/* The start failed: true when it waits for files of others, opening until then. */
+bool resident_awaits_files(struct resident *resident);
+
+/* Ask for what is lacking. */
+void residents_fetch_files(struct hosting_loop *loop);
+
+/* The loop ends: true when it waited; it is then to be closed. */
+bool resident_stop_fetching(struct resident *resident);
 
 /* --- farewell.c ------------------------------------------------------------------------------ */
 

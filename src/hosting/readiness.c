@@ -16,6 +16,10 @@ static enum error_code check_replicas(const struct hosting *hosting, struct erro
 {
     struct hosting_statistics statistics;
     hosting_read_statistics(hosting, &statistics);
+    if (statistics.lacking > 0)
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "%llu replicas lack series segments, which other nodes are to send",
+                         (unsigned long long)statistics.lacking);
     if (statistics.missing > 0)
         return error_set(error, ERROR_UNAVAILABLE, "%llu replicas are still to be made",
                          (unsigned long long)statistics.missing);

@@ -100,12 +100,14 @@ enum error_code resident_start(struct resident *resident, struct error *error)
     struct hosting *hosting = loop->hosting;
     resident->state = RESIDENT_RUNNING;
     enum error_code code =
-        loop->options.transfer == NULL
+        loop->options.transfer == NULL || resident->is_served
             ? ERROR_NONE
             : transfer_add_shard(loop->options.transfer, hosting_group_of(resident->shard_id),
                                  replica_shard(resident->replica), error);
-    if (code == ERROR_NONE)
+    if (code == ERROR_NONE) {
+        resident->is_served = true;
         code = replica_start(resident->replica, error);
+    }
     if (code != ERROR_NONE) /* the process ends; whoever closes all the same closes it too */
         return error_wrap(error, "shard %u", resident->shard_id);
     replica_table_put(hosting->options.table, resident->shard_id, resident->replica);
@@ -117,7 +119,10 @@ enum error_code resident_open(struct hosting_loop *loop, uint32_t shard_id,
 {
     struct resident *resident;
     enum error_code code = resident_create(loop, shard_id, origin, &resident, error);
-    return code == ERROR_NONE ? resident_start(resident, error) : code;
+    if (code != ERROR_NONE)
+        return code;
+    code = resident_start(resident, error);
+    return code != ERROR_NONE && resident_awaits_files(resident) ? ERROR_NONE : code;
 }
 
 /* --- Folders ---------------------------------------------------------------------------------- */
@@ -385,7 +390,7 @@ void resident_go_on(struct resident *resident)
 
 void resident_close(struct resident *resident)
 {
-    if (resident->state == RESIDENT_RUNNING)
+    if (resident_stop_fetching(resident) || resident->state == RESIDENT_RUNNING)
         take_out(resident);
     else if (resident->retry.heap_index != TIMER_IDLE && resident->state == RESIDENT_DELETING)
         stop_waiting(resident);

@@ -246,8 +246,17 @@ static enum error_code prefix_set(struct s3_store *store, const char *prefix, st
 static enum error_code encryption_set(struct s3_store *store, const struct s3_options *options,
                                       struct error *error)
 {
+    char value[S3_VALUE_BYTES_MAX] = "";
+    enum error_code code = ERROR_NONE;
+    if (is_set(options->encryption_key))
+        snprintf(value, sizeof value, "%s", options->encryption_key);
+    else if (is_set(options->encryption_key_file))
+        code = s3_key_file_read(options->encryption_key_file, value, sizeof value, error);
+    if (code != ERROR_NONE)
+        return code;
     store->encryption = options->encryption;
-    store->encryption_key = strdup(is_set(options->encryption_key) ? options->encryption_key : "");
+    store->encryption_key = strdup(value);
+    OPENSSL_cleanse(value, sizeof value);
     if (store->encryption_key == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "object store");
     if (store->encryption != S3_ENCRYPTION_CUSTOMER)

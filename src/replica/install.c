@@ -41,7 +41,7 @@ size_t replica_nodes(void *context, uint64_t nodes_out[FILE_FETCH_NODES_MAX])
     return list.count;
 }
 
-static void note_nodes(struct replica *replica, const struct state_machine_offer *offer)
+static void note_offer_nodes(struct replica *replica, const struct state_machine_offer *offer)
 {
     struct node_list list = {
         .self = group_host_node_id(replica->options.host),
@@ -89,7 +89,7 @@ void replica_prepare_restore(struct state_machine *self, const struct state_mach
 {
     struct replica *replica = replica_of(self);
     replica_drop_install(replica);
-    note_nodes(replica, offer);
+    note_offer_nodes(replica, offer);
     replica->install_index = offer->position.frozen_index;
     if (shard_install_begin(replica->shard, offer->bytes, offer->size_bytes, install_ready, replica,
                             &replica->install, &replica->install_error) == ERROR_NONE ||
@@ -128,6 +128,69 @@ bool replica_open_ahead(struct replica *replica, void (*opened)(void *context), 
                                opened_ahead, replica, &replica->install, &ignored) == ERROR_NONE;
 }
 
+/* --- A start that failed ---------------------------------------------------------------------- */
+
+bool replica_lacks_files(const struct replica *replica)
+{
+    return replica->stored_state.size > 0 && replica->options.fetcher != NULL;
+}
+
+static void files_fetched(void *context, const struct error *error)
+{
+    struct replica *replica = context;
+    void (*done)(void *context, const struct error *error) = replica->files_fetched;
+    replica->files_fetched = NULL;
+    replica->install_is_ready = error->code == ERROR_NONE;
+    if (!replica->install_is_ready) {
+        struct error outcome = *error; /* it is the install's */
+        replica_drop_install(replica);
+        done(replica->files_fetched_context, &outcome);
+        return;
+    }
+    done(replica->files_fetched_context, error);
+}
+
+enum error_code replica_fetch_files(struct replica *replica, const uint64_t *nodes,
+                                    size_t node_count,
+                                    void (*done)(void *context, const struct error *error),
+                                    void *context, struct error *error)
+{
+    struct node_list list = {.self = group_host_node_id(replica->options.host),
+                             .nodes = replica->offer_nodes};
+    assert(replica_lacks_files(replica) && replica->files_fetched == NULL);
+    for (size_t i = 0; i < node_count; i++)
+        add_node(&list, nodes[i]);
+    replica->offer_node_count = list.count;
+    replica_drop_install(replica); /* that the last start did not take */
+    enum error_code code = shard_install_begin_stored(replica->shard, replica->stored_state.bytes,
+                                                      replica->stored_state.size, files_fetched,
+                                                      replica, &replica->install, error);
+    if (code != ERROR_NONE)
+        return code;
+    replica->files_fetched = done;
+    replica->files_fetched_context = context;
+    return ERROR_NONE;
+}
+
+void replica_stop_fetching(struct replica *replica)
+{
+    if (!replica_lacks_files(replica))
+        return;
+    replica->files_fetched = NULL;
+    replica_drop_install(replica);
+}
+
+/* Kept, with the place where it belongs. */
+static void keep_stored_state(struct replica *replica, const uint8_t *bytes, size_t size_bytes,
+                              const struct state_machine_position *position)
+{
+    byte_buffer_clear(&replica->stored_state);
+    byte_buffer_append(&replica->stored_state, bytes, size_bytes);
+    if (replica->stored_state.failed) /* then the start fails for good */
+        byte_buffer_clear(&replica->stored_state);
+    replica->install_index = position->frozen_index;
+}
+
 /* --- Restoring ------------------------------------------------------------------------------ */
 
 static enum error_code finish_install(struct replica *replica, struct error *error)
@@ -150,6 +213,9 @@ enum error_code replica_restore(struct state_machine *self, const uint8_t *bytes
     bool installs = replica->install_is_ready && replica->install_index == position->frozen_index;
     enum error_code code = installs ? finish_install(replica, error)
                                     : shard_restore(replica->shard, bytes, size_bytes, error);
+    bool is_of_file = code == ERROR_CORRUPT || code == ERROR_NOT_FOUND || code == ERROR_IO;
+    if (is_of_file && replica->options.recovery != NULL && !installs)
+        keep_stored_state(replica, bytes, size_bytes, position);
     if (code != ERROR_NONE)
         return code;
     replica->applied_index = position->frozen_index;

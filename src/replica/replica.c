@@ -21,6 +21,7 @@ static void replica_free(struct replica *replica)
     }
     byte_buffer_clear(&replica->entry);
     byte_buffer_clear(&replica->adoption.manifest);
+    byte_buffer_clear(&replica->stored_state);
     free(replica);
 }
 
@@ -79,6 +80,7 @@ enum error_code replica_start(struct replica *replica, struct error *error)
     enum error_code code = group_start(replica->group, error);
     if (code != ERROR_NONE)
         return code;
+    byte_buffer_clear(&replica->stored_state);
     struct group_status status;
     group_status(replica->group, &status);
     replica->replay_first_index = replica->applied_index + 1;
@@ -149,6 +151,7 @@ void replica_close(struct replica *replica, void (*closed)(void *context), void 
     scheduler_timer_stop(loop_of(replica), &replica->apply_retry);
     end_waiting(replica);
     replica_adoption_cancel(replica);
+    replica_stop_fetching(replica);
     group_close(replica->group, group_closed, replica);
 }
 

@@ -102,6 +102,10 @@ struct replica {
     size_t offer_node_count;
     void (*opened)(void *context); /* of replica_open_ahead */
     void *opened_context;
+    struct byte_buffer stored_state; /* that a start could not open; empty: none */
+    void (*files_fetched)(void *context,
+                          const struct error *error); /* NULL: none are on their way */
+    void *files_fetched_context;
 
     struct adoption adoption;
 
@@ -196,6 +200,8 @@ void replica_cancel_restore(struct state_machine *self);
 enum error_code replica_restore(struct state_machine *self, const uint8_t *bytes, size_t size_bytes,
                                 const struct state_machine_position *position, struct error *error);
 void replica_install_failed(struct task *task);
+/* Of a replica that closes before it was started. */
+void replica_stop_fetching(struct replica *replica);
 /* What is prepared is not wanted any more. */
 void replica_drop_install(struct replica *replica);
 /* For struct shard_peers. */

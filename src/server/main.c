@@ -1,4 +1,5 @@
 /* gnomon: the command line. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,26 @@ static int check_bucket(int count, char **arguments)
     return status;
 }
 
+/* The store of a settings file. */
+static enum error_code open_store(const char *settings_path, struct object_store **store_out,
+                                  struct error *error)
+{
+    struct settings settings;
+    char flag[] = "--config", path[PATH_MAX];
+    char *arguments[] = {flag, path};
+    if ((size_t)snprintf(path, sizeof path, "%s", settings_path) >= sizeof path)
+        return error_set(error, ERROR_INVALID, "the name of the settings file is too long");
+    enum error_code code = settings_load(2, arguments, &settings, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct object_store_options options = node_bucket_options(&settings);
+    code = object_store_create(&options, store_out, error);
+    settings_clear(&settings);
+    if (code == ERROR_NONE && *store_out == NULL)
+        code = error_set(error, ERROR_INVALID, "object_store.type is none in '%s'", settings_path);
+    return code;
+}
+
 static bool is_command(int count, char **arguments, const char *first, const char *second)
 {
     return count > 1 + (second != NULL) && strcmp(arguments[1], first) == 0 &&
@@ -168,7 +189,7 @@ int main(int count, char **arguments)
     if (is_command(count, arguments, "cluster", NULL))
         return cluster_command(count - 2, arguments + 2);
     if (is_command(count, arguments, "block", "import"))
-        return block_import_command(count - 3, arguments + 3);
+        return block_import_command(count - 3, arguments + 3, open_store);
     if (is_command(count, arguments, "block", "export"))
         return block_export_command(count - 3, arguments + 3);
     bool asked = is_help(count - 1, arguments + 1) || is_command(count, arguments, "help", NULL);

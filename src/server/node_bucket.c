@@ -9,6 +9,7 @@
 #include "node_cluster.h"
 #include "node_identity.h"
 #include "object/object_store_options.h"
+#include "shard/bucket_cache.h"
 #include "shard/bucket_list.h"
 
 enum {
@@ -263,23 +264,35 @@ void node_bucket_stop(struct node *node)
 
 struct object_store_options node_bucket_options(const struct settings *settings)
 {
-    return (struct object_store_options){
+    struct object_store_options options = {
         .type = settings->object_store_type,
         .directory = settings->object_store_directory,
-        .s3 = {.endpoint = settings->object_store_s3_endpoint,
-               .bucket = settings->object_store_s3_bucket,
-               .prefix = settings->object_store_s3_prefix,
-               .region = settings->object_store_s3_region,
-               .addressing = settings->object_store_s3_addressing,
-               .access_key = settings->object_store_s3_access_key,
-               .secret_key = settings->object_store_s3_secret_key,
-               .access_key_file = settings->object_store_s3_access_key_file,
-               .secret_key_file = settings->object_store_s3_secret_key_file,
-               .credentials_file = settings->object_store_s3_credentials_file,
-               .ca_file = settings->object_store_s3_ca_file},
+        .s3 = settings->s3,
         .clock = clock_system(),
         .random = random_system(),
     };
+    options.s3.parts_at_once = (uint32_t)settings->s3_parts_at_once;
+    options.s3.connections = (uint32_t)settings->s3_connections;
+    options.s3.attempts = (uint32_t)settings->s3_attempts;
+    return options;
+}
+
+/* A disk that refuses costs queries time, and nothing else. */
+static enum error_code open_cache(struct node *node, struct bucket_cache **cache_out,
+                                  struct error *error)
+{
+    struct bucket_cache_options options = {
+        .memory_bytes = node->settings->object_store_cache_memory_bytes,
+        .disk = node->blocking_disk,
+        .directory = "bucket-cache",
+        .disk_bytes = node->settings->object_store_cache_bytes,
+    };
+    struct error refusal;
+    enum error_code code = bucket_cache_create(&options, cache_out, &refusal, error);
+    if (code == ERROR_NONE && refusal.code != ERROR_NONE)
+        log_event(LOG_WARNING, "server", "what is read of the object store is kept in memory only",
+                  "error=\"%s\"", refusal.message);
+    return code;
 }
 
 enum error_code node_open_bucket(struct node *node, struct error *error)
@@ -300,9 +313,11 @@ enum error_code node_open_bucket(struct node *node, struct error *error)
     bucket->shared.store = store;
     bucket->shared.delete_grace_ms = (uint64_t)settings->object_store_delete_grace_ms;
     bucket->shared.sweep_age_ms = (uint64_t)settings->object_store_sweep_age_ms;
-    if (node->cluster == NULL)
+    code = open_cache(node, &bucket->shared.cache, error);
+    if (code == ERROR_NONE && node->cluster == NULL)
         code = node_identity_directory(settings->storage_directory, bucket->own.owner, error);
     if (code != ERROR_NONE) {
+        bucket_cache_destroy(bucket->shared.cache);
         object_store_destroy(store);
         free(bucket);
         return code;
@@ -315,6 +330,7 @@ void node_close_bucket(struct node *node)
 {
     if (node->bucket == NULL)
         return;
+    bucket_cache_destroy(node->bucket->shared.cache);
     object_store_destroy(node->bucket->shared.store);
     byte_buffer_clear(&node->bucket->meta.bytes);
     free(node->bucket);
@@ -371,6 +387,51 @@ static void collect_counters(const struct metric_emitter *emitter,
          METRIC_KIND_COUNTER, (double)shared->failures);
 }
 
+static void collect_reads(const struct metric_emitter *emitter,
+                          const struct bucket_cache_statistics *reads)
+{
+    emit(emitter, "gnomon_bucket_round_trips_total",
+         "Waits of readers of blocks for the object store, each for any number of ranges.",
+         METRIC_KIND_COUNTER, (double)reads->round_trips);
+    emit(emitter, "gnomon_bucket_reads_total", "Ranges of blocks asked of the object store.",
+         METRIC_KIND_COUNTER, (double)reads->reads);
+    emit(emitter, "gnomon_bucket_read_bytes_total", "Their bytes.", METRIC_KIND_COUNTER,
+         (double)reads->read_bytes);
+    emit(emitter, "gnomon_bucket_read_failures_total", "Those that did not come.",
+         METRIC_KIND_COUNTER, (double)reads->read_failures);
+}
+
+static void collect_cache(const struct metric_emitter *emitter,
+                          const struct bucket_cache_statistics *cache)
+{
+    const struct {
+        const char *place;
+        uint64_t hits, bytes;
+    } places[] = {{"memory", cache->memory_hits, cache->memory_bytes},
+                  {"disk", cache->disk_hits, cache->disk_bytes}};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        struct metric_label label = {"place", places[i].place};
+        metric_emit(emitter, "gnomon_bucket_cache_hits_total",
+                    "Extents of blocks in the bucket that were near.", METRIC_KIND_COUNTER, &label,
+                    1, (double)places[i].hits);
+    }
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        struct metric_label label = {"place", places[i].place};
+        metric_emit(emitter, "gnomon_bucket_cache_bytes", "Size of what is near.",
+                    METRIC_KIND_GAUGE, &label, 1, (double)places[i].bytes);
+    }
+    emit(emitter, "gnomon_bucket_cache_misses_total", "Extents read from the object store.",
+         METRIC_KIND_COUNTER, (double)cache->misses);
+    emit(emitter, "gnomon_bucket_cache_evictions_total", "Extents that left the disk for others.",
+         METRIC_KIND_COUNTER, (double)cache->disk_evictions);
+    emit(emitter, "gnomon_bucket_cache_failures_total",
+         "Extents that the disk did not take or give back.", METRIC_KIND_COUNTER,
+         (double)cache->disk_failures);
+    emit(emitter, "gnomon_bucket_cache_corrupt_total",
+         "Extents that the disk gave back with other bytes.", METRIC_KIND_COUNTER,
+         (double)cache->disk_corrupt);
+}
+
 static void collect_bucket(void *context, metric_visit *visit, void *visit_context)
 {
     static const char *const STATES[CLAIM_STATES] = {[CLAIM_UNKNOWN] = "unknown",
@@ -392,6 +453,9 @@ static void collect_bucket(void *context, metric_visit *visit, void *visit_conte
          "Incarnation of the cluster as the bucket has it; 0 while the bucket is not own.",
          METRIC_KIND_GAUGE, (double)atomic_load(&bucket->shared.incarnation));
     collect_counters(&emitter, &bucket->shared);
+    struct bucket_cache_statistics cache = bucket_cache_statistics(bucket->shared.cache);
+    collect_reads(&emitter, &cache);
+    collect_cache(&emitter, &cache);
     emit(&emitter, "gnomon_bucket_backlog_blocks", "Blocks of led shards that are not uploaded.",
          METRIC_KIND_GAUGE, (double)backlog.blocks);
     emit(&emitter, "gnomon_bucket_backlog_bytes", "Their bytes.", METRIC_KIND_GAUGE,

@@ -158,7 +158,7 @@ bool node_cluster_is_replayed(const struct node *node)
         return false;
     meta_status(cluster->meta, &meta);
     hosting_read_statistics(node->hosting, &hosting);
-    return !meta.replaying && hosting.replaying == 0;
+    return !meta.replaying && hosting.replaying == 0 && hosting.lacking == 0;
 }
 
 /* --- What the meta group says ---------------------------------------------------------------- */

@@ -25,6 +25,8 @@ static const struct limit LIMITS[] = {
     LIMIT("ingest.max_exemplars", ingest_max_exemplars),
     LIMIT("ingest.max_metadata", ingest_max_metadata),
     LIMIT("ingest.tenant_rate", ingest_tenant_rate),
+    LIMIT("object_store.cache", object_store_cache_bytes),
+    LIMIT("object_store.cache_memory", object_store_cache_memory_bytes),
     LIMIT("query.concurrency", query_concurrency),
     LIMIT("query.max_samples", query_max_samples),
     LIMIT("query.memory", query_memory_bytes),

@@ -202,6 +202,9 @@ static void collect_hosting(void *context, metric_visit *visit, void *visit_cont
          "Replicas of shards that were split off while this node was away, and that wait for what "
          "they hold.",
          METRIC_KIND_GAUGE, hosting.empty, 1);
+    emit(&emitter, "gnomon_hosting_replicas_lacking",
+         "Replicas that are not open until other nodes sent files that are damaged here.",
+         METRIC_KIND_GAUGE, hosting.lacking, 1);
     emit(&emitter, "gnomon_hosting_replicas_replaying",
          "Replicas that apply what was in their log at the start.", METRIC_KIND_GAUGE,
          hosting.replaying, 1);

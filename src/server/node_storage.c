@@ -64,14 +64,6 @@ static void space_changed(void *context, enum journal_space space)
 
 /* --- Opening, bottom up ----------------------------------------------------------------------- */
 
-static enum disk_engine engine_of(const struct settings *settings)
-{
-    if (strcmp(settings->storage_engine, "io_uring") == 0)
-        return DISK_ENGINE_URING;
-    return strcmp(settings->storage_engine, "pwritev2") == 0 ? DISK_ENGINE_THREADS
-                                                             : DISK_ENGINE_BEST;
-}
-
 /* A node that was one of a cluster would go on by itself with what it has. */
 static enum error_code check_alone(const struct settings *settings, struct error *error)
 {
@@ -193,7 +185,7 @@ static enum error_code open_storage_loop(struct node *node, size_t number,
     enum error_code code = loop_create(&loop_options, &loop->loop, error);
     if (code == ERROR_NONE)
         code = disk_uring_create(node->settings->storage_directory, loop->loop,
-                                 engine_of(node->settings), &loop->disk, error);
+                                 node->settings->storage_engine, &loop->disk, error);
     if (code != ERROR_NONE)
         return code;
     loop->environment = (struct environment){

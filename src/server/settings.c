@@ -12,10 +12,21 @@
 
 #define SETTING(name, type, field, fallback, minimum, maximum, meaning)                            \
     {                                                                                              \
-        name, type, offsetof(struct settings, field), fallback, minimum, maximum, meaning          \
+        name, type, offsetof(struct settings, field), fallback, minimum, maximum, meaning, NULL    \
     }
 
-#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+/* `field` is an enum; the names of its values, in their order. */
+#define CHOICE(name, field, fallback, meaning, ...)                                                \
+    {                                                                                              \
+        name, TYPE_CHOICE, offsetof(struct settings, field), fallback, 0, 0, meaning,              \
+            (const char *const[SETTING_CHOICES_MAX + 1])                                           \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+
+#define HOUR_MS (UINT64_C(3600) * 1000)
+#define DAY_MS  (UINT64_C(24) * 3600 * 1000)
 /* A thousand years: added to the time of day it stays a time. */
 #define AGE_MS_MAX (365000 * DAY_MS)
 #define ANY        UINT64_MAX
@@ -61,38 +72,71 @@ static const struct setting SETTINGS[] = {
             "every file is read again once in this time, to find what rots; 0: never"),
     SETTING("storage.scrub_rate", TYPE_SIZE, storage_scrub_rate, "64MiB", 0, ANY,
             "bytes a second that are read for that, and by gnomon cluster verify; 0: no limit"),
-    SETTING("storage.engine", TYPE_CHOICE, storage_engine, "auto", 0, 0,
-            "auto, io_uring or pwritev2"),
-    SETTING("object_store.type", TYPE_STORE, object_store_type, "none", 0, 0,
-            "where blocks are uploaded: none, directory or s3"),
+    CHOICE("storage.engine", storage_engine, "auto", "auto, io_uring or pwritev2", "auto",
+           "io_uring", "pwritev2"),
+    CHOICE("object_store.type", object_store_type, "none",
+           "where blocks are uploaded: none, directory or s3", "none", "directory", "s3"),
     SETTING("object_store.directory", TYPE_TEXT, object_store_directory, "", 0, PATH_BYTES_MAX,
             "of type directory: made when it is missing"),
     SETTING("object_store.delete_grace", TYPE_DURATION, object_store_delete_grace_ms, "1h", 0,
             AGE_MS_MAX, "how long merged blocks stay there for queries under way"),
     SETTING("object_store.sweep_age", TYPE_DURATION, object_store_sweep_age_ms, "1d", 1000,
             AGE_MS_MAX, "age at which objects that nothing names are deleted; above any upload"),
-    SETTING("object_store.s3.endpoint", TYPE_TEXT, object_store_s3_endpoint, "", 0, PATH_BYTES_MAX,
+    SETTING("object_store.cache", TYPE_SIZE, object_store_cache_bytes, "10GiB", 0, ANY,
+            "disk for what is read of blocks there, while a tenth of it is free; 0: memory only"),
+    SETTING("object_store.cache_memory", TYPE_SIZE, object_store_cache_memory_bytes, "64MiB",
+            1 << 20, ANY, "memory for what was read there last"),
+    SETTING("object_store.s3.endpoint", TYPE_TEXT, s3.endpoint, "", 0, PATH_BYTES_MAX,
             "http[s]://host[:port]; by default AWS, of the region"),
-    SETTING("object_store.s3.bucket", TYPE_TEXT, object_store_s3_bucket, "", 0, PATH_BYTES_MAX,
-            "its name"),
-    SETTING("object_store.s3.prefix", TYPE_TEXT, object_store_s3_prefix, "", 0, PATH_BYTES_MAX,
+    SETTING("object_store.s3.bucket", TYPE_TEXT, s3.bucket, "", 0, PATH_BYTES_MAX, "its name"),
+    SETTING("object_store.s3.prefix", TYPE_TEXT, s3.prefix, "", 0, PATH_BYTES_MAX,
             "before all keys"),
-    SETTING("object_store.s3.region", TYPE_TEXT, object_store_s3_region, "", 0, PATH_BYTES_MAX,
+    SETTING("object_store.s3.region", TYPE_TEXT, s3.region, "", 0, PATH_BYTES_MAX,
             "by default AWS_REGION, or us-east-1"),
-    SETTING("object_store.s3.path_style", TYPE_ADDRESSING, object_store_s3_addressing, "auto", 0, 0,
-            "true: endpoint/bucket/key, false: bucket.endpoint/key"),
-    SETTING("object_store.s3.access_key", TYPE_SECRET, object_store_s3_access_key, "", 0,
-            PATH_BYTES_MAX, "by default AWS_ACCESS_KEY_ID, and where else keys may be"),
-    SETTING("object_store.s3.secret_key", TYPE_SECRET, object_store_s3_secret_key, "", 0,
-            PATH_BYTES_MAX, "never shown"),
-    SETTING("object_store.s3.access_key_file", TYPE_TEXT, object_store_s3_access_key_file, "", 0,
-            PATH_BYTES_MAX, "file of the access key"),
-    SETTING("object_store.s3.secret_key_file", TYPE_TEXT, object_store_s3_secret_key_file, "", 0,
-            PATH_BYTES_MAX, "file of the secret key"),
-    SETTING("object_store.s3.credentials_file", TYPE_TEXT, object_store_s3_credentials_file, "", 0,
+    CHOICE("object_store.s3.path_style", s3.addressing, "auto",
+           "true: endpoint/bucket/key, false: bucket.endpoint/key", "auto", "true", "false"),
+    SETTING("object_store.s3.access_key", TYPE_SECRET, s3.access_key, "", 0, PATH_BYTES_MAX,
+            "by default AWS_ACCESS_KEY_ID, and where else keys may be"),
+    SETTING("object_store.s3.secret_key", TYPE_SECRET, s3.secret_key, "", 0, PATH_BYTES_MAX,
+            "never shown"),
+    SETTING("object_store.s3.session_token", TYPE_SECRET, s3.session_token, "", 0, PATH_BYTES_MAX,
+            "of temporary keys; never shown"),
+    SETTING("object_store.s3.access_key_file", TYPE_TEXT, s3.access_key_file, "", 0, PATH_BYTES_MAX,
+            "file of the access key"),
+    SETTING("object_store.s3.secret_key_file", TYPE_TEXT, s3.secret_key_file, "", 0, PATH_BYTES_MAX,
+            "file of the secret key"),
+    SETTING("object_store.s3.credentials_file", TYPE_TEXT, s3.credentials_file, "", 0,
             PATH_BYTES_MAX, "file in the form of ~/.aws/credentials"),
-    SETTING("object_store.s3.ca_file", TYPE_TEXT, object_store_s3_ca_file, "", 0, PATH_BYTES_MAX,
+    SETTING("object_store.s3.profile", TYPE_TEXT, s3.profile, "", 0, PATH_BYTES_MAX,
+            "section of such a file; by default AWS_PROFILE, or default"),
+    SETTING("object_store.s3.ca_file", TYPE_TEXT, s3.ca_file, "", 0, PATH_BYTES_MAX,
             "PEM file of certificates that are trusted instead of the system's"),
+    CHOICE("object_store.s3.encryption", s3.encryption, "none",
+           "at rest, by the store: none, AES256, aws:kms or customer", "none", "AES256", "aws:kms",
+           "customer"),
+    SETTING("object_store.s3.encryption_key", TYPE_SECRET, s3.encryption_key, "", 0, PATH_BYTES_MAX,
+            "aws:kms: id of the key, else the bucket's; customer: base64 of 32 bytes"),
+    SETTING("object_store.s3.encryption_key_file", TYPE_TEXT, s3.encryption_key_file, "", 0,
+            PATH_BYTES_MAX, "file of that key"),
+    CHOICE("object_store.s3.etag", s3.etag, "md5",
+           "opaque for a store whose ETags are not MD5s: broken uploads begin anew", "md5",
+           "opaque"),
+    SETTING("object_store.s3.part_size", TYPE_SIZE, s3.part_bytes, "16MiB", 5 << 20, 512 << 20,
+            "larger files are sent in parts of this size"),
+    SETTING("object_store.s3.parts_at_once", TYPE_COUNT, s3_parts_at_once, "4", 1, 32,
+            "of one file; so many are in memory"),
+    SETTING("object_store.s3.connections", TYPE_COUNT, s3_connections, "64", 1, 1024,
+            "requests at once; others wait"),
+    SETTING("object_store.s3.connect_timeout", TYPE_DURATION, s3.connect_timeout_ms, "3s", 1,
+            HOUR_MS, "for a connection, TLS included"),
+    SETTING("object_store.s3.stall_timeout", TYPE_DURATION, s3.stall_timeout_ms, "10s", 1, HOUR_MS,
+            "an attempt that moves no byte for so long is broken off"),
+    SETTING("object_store.s3.attempts", TYPE_COUNT, s3_attempts, "6", 1, 20,
+            "of one request, the first included"),
+    SETTING("object_store.s3.backoff", TYPE_DURATION, s3.backoff_ms, "100ms", 1, HOUR_MS,
+            "before the second attempt, doubled for each further, half of it random"),
+    SETTING("object_store.s3.backoff_max", TYPE_DURATION, s3.backoff_ms_max, "5s", 1, HOUR_MS,
+            "the longest of these"),
     SETTING("cluster.name", TYPE_TEXT, cluster_name, "gnomon", 1, NODE_NAME_BYTES_MAX,
             "name of this cluster"),
     SETTING("cluster.node", TYPE_TEXT, cluster_node, "node-1", 1, NODE_NAME_BYTES_MAX,
@@ -157,8 +201,8 @@ static const struct setting SETTINGS[] = {
             "step of sub-queries that name none"),
     SETTING("query.experimental", TYPE_FEATURES, query_features, "false", 0, 0,
             "what Prometheus keeps behind its PromQL feature flags"),
-    SETTING("federation.partial_response", TYPE_PARTIAL, federation_partial, "warn", 0, 0,
-            "warn: answer without clusters that do not; abort: with an error"),
+    CHOICE("federation.partial_response", federation_partial, "warn",
+           "warn: answer without clusters that do not; abort: with an error", "warn", "abort"),
     SETTING("federation.timeout", TYPE_DURATION, federation_timeout_ms, "30s", 1, DAY_MS,
             "longest wait for another cluster; federation.clusters is in the file only"),
     SETTING("telemetry.self_write", TYPE_BOOL, telemetry_self_write, "true", 0, 0,
@@ -248,7 +292,7 @@ static enum error_code parse_all(struct settings *settings, struct error *error)
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         const struct setting *setting = &SETTINGS[i];
         if (strcmp(settings->values[i], "auto") == 0 && strcmp(setting->fallback, "auto") == 0 &&
-            setting->type != TYPE_CHOICE && setting->type != TYPE_ADDRESSING) {
+            setting->type != TYPE_CHOICE) {
             char computed[32];
             setting_automatic_value(settings, setting->name, computed, sizeof computed);
             enum error_code code = settings_set(settings, setting->name, computed, error);
@@ -272,8 +316,7 @@ static enum error_code parse_all(struct settings *settings, struct error *error)
         settings->object_store_directory[0] == '\0')
         return error_set(error, ERROR_INVALID,
                          "object_store.type directory needs object_store.directory");
-    if (settings->object_store_type == OBJECT_STORE_S3 &&
-        settings->object_store_s3_bucket[0] == '\0')
+    if (settings->object_store_type == OBJECT_STORE_S3 && settings->s3.bucket[0] == '\0')
         return error_set(error, ERROR_INVALID, "object_store.type s3 needs object_store.s3.bucket");
     if ((settings->http_tls_certificate[0] == '\0') != (settings->http_tls_key[0] == '\0'))
         return error_set(error, ERROR_INVALID, "http.tls.certificate and http.tls.key go together");

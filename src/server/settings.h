@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "federation/federation.h"
 #include "object/object_store_options.h"
+#include "platform/disk_uring.h"
 #include "promql/parser.h"
 
 enum { SETTINGS_MAX = 96 };
@@ -50,23 +51,18 @@ struct settings {
     int64_t storage_freeze_interval_ms;
     int64_t storage_scrub_interval_ms; /* 0: never */
     uint64_t storage_scrub_rate;       /* bytes a second; 0: no limit */
-    const char *storage_engine;        /* auto, io_uring, pwritev2 */
+    enum disk_engine storage_engine;
 
     enum object_store_type object_store_type;
     const char *object_store_directory; /* "": none */
     int64_t object_store_delete_grace_ms;
     int64_t object_store_sweep_age_ms;
-    const char *object_store_s3_endpoint; /* "": AWS */
-    const char *object_store_s3_bucket;
-    const char *object_store_s3_prefix;
-    const char *object_store_s3_region;
-    enum s3_addressing object_store_s3_addressing;
-    const char *object_store_s3_access_key;
-    const char *object_store_s3_secret_key;
-    const char *object_store_s3_access_key_file; /* "": see object_store_options.h */
-    const char *object_store_s3_secret_key_file;
-    const char *object_store_s3_credentials_file;
-    const char *object_store_s3_ca_file;
+    uint64_t object_store_cache_bytes; /* on the disk; 0: none */
+    uint64_t object_store_cache_memory_bytes;
+    struct s3_options s3; /* but for the counts, which are these: */
+    uint64_t s3_parts_at_once;
+    uint64_t s3_connections;
+    uint64_t s3_attempts;
 
     const char *cluster_name;
     const char *cluster_node;

@@ -20,13 +20,12 @@ enum setting_type {
     TYPE_COUNT,
     TYPE_LEVEL,
     TYPE_FEATURES,
-    TYPE_PARTIAL,
-    TYPE_STORE,
-    TYPE_ADDRESSING, /* of an S3 store */
-    TYPE_SECRET,     /* a text that is not shown */
+    TYPE_SECRET, /* a text that is not shown */
     TYPE_ROLES,
-    TYPE_CHOICE
+    TYPE_CHOICE /* an enum, by the places of its names */
 };
+
+enum { SETTING_CHOICES_MAX = 5 };
 
 struct setting {
     const char *name;
@@ -36,6 +35,7 @@ struct setting {
     uint64_t minimum;     /* of numbers, in the unit of the value: ms, bytes */
     uint64_t maximum;
     const char *meaning;
+    const char *const *choices; /* of TYPE_CHOICE: ends with NULL */
 };
 
 /* Of threads and of queries at once: within what the worker pool takes. */

@@ -106,34 +106,28 @@ static enum error_code parse_number(const struct setting *setting, const char *v
     return check_range(setting, value, number, error);
 }
 
-static enum error_code parse_store(const struct setting *setting, const char *value, void *field,
-                                   struct error *error)
+/* "none, directory or s3". */
+static void list_choices(const struct setting *setting, char *target, size_t size)
 {
-    static const char *const NAMES[] = {[OBJECT_STORE_NONE] = "none",
-                                        [OBJECT_STORE_DIRECTORY] = "directory",
-                                        [OBJECT_STORE_S3] = "s3"};
-    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
-        enum object_store_type type = (enum object_store_type)i;
-        if (strcmp(value, NAMES[i]) != 0)
-            continue;
-        memcpy(field, &type, sizeof type);
-        return ERROR_NONE;
+    size_t used = 0;
+    for (size_t i = 0; setting->choices[i] != NULL && used < size; i++) {
+        const char *between = i == 0 ? "" : setting->choices[i + 1] == NULL ? " or " : ", ";
+        used += (size_t)snprintf(target + used, size - used, "%s%s", between, setting->choices[i]);
     }
-    return bad_value(setting, value, "none, directory or s3", error);
 }
 
-static enum error_code parse_addressing(const struct setting *setting, const char *value,
-                                        void *field, struct error *error)
+static enum error_code parse_choice(const struct setting *setting, const char *value, void *field,
+                                    struct error *error)
 {
-    enum s3_addressing addressing = S3_ADDRESSING_BEST;
-    bool by_path;
-    if (strcmp(value, "auto") != 0) {
-        if (!parse_bool(value, &by_path))
-            return bad_value(setting, value, "auto, true or false", error);
-        addressing = by_path ? S3_ADDRESSING_BY_PATH : S3_ADDRESSING_BY_HOST;
+    char expected[200];
+    for (int choice = 0; setting->choices[choice] != NULL; choice++) {
+        if (strcmp(value, setting->choices[choice]) != 0)
+            continue;
+        memcpy(field, &choice, sizeof choice); /* enums are as large as int */
+        return ERROR_NONE;
     }
-    memcpy(field, &addressing, sizeof addressing);
-    return ERROR_NONE;
+    list_choices(setting, expected, sizeof expected);
+    return bad_value(setting, value, expected, error);
 }
 
 /* "all", or names with commas between them, each once. */
@@ -165,7 +159,6 @@ enum error_code setting_parse(struct settings *settings, const struct setting *s
                               const char *value, struct error *error)
 {
     void *field = field_of(settings, setting);
-    enum federation_partial partial;
     bool truth;
     switch (setting->type) {
     case TYPE_TEXT:
@@ -178,25 +171,11 @@ enum error_code setting_parse(struct settings *settings, const struct setting *s
             return bad_value(setting, value, "an address such as 127.0.0.1:9009 or :9009", error);
         return ERROR_NONE;
     case TYPE_CHOICE:
-        memcpy(field, &value, sizeof value);
-        if (strcmp(value, "auto") != 0 && strcmp(value, "io_uring") != 0 &&
-            strcmp(value, "pwritev2") != 0)
-            return bad_value(setting, value, "auto, io_uring or pwritev2", error);
-        return ERROR_NONE;
-    case TYPE_ADDRESSING:
-        return parse_addressing(setting, value, field, error);
-    case TYPE_STORE:
-        return parse_store(setting, value, field, error);
+        return parse_choice(setting, value, field, error);
     case TYPE_BOOL:
         if (!parse_bool(value, &truth))
             return bad_value(setting, value, "true or false", error);
         memcpy(field, &truth, sizeof truth);
-        return ERROR_NONE;
-    case TYPE_PARTIAL:
-        if (strcmp(value, "warn") != 0 && strcmp(value, "abort") != 0)
-            return bad_value(setting, value, "warn or abort", error);
-        partial = strcmp(value, "warn") == 0 ? FEDERATION_WARN : FEDERATION_ABORT;
-        memcpy(field, &partial, sizeof partial);
         return ERROR_NONE;
     case TYPE_ROLES:
         if (!parse_roles(value, &settings->roles))

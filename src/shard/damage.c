@@ -20,6 +20,17 @@ void damage_tell(const struct shard *shard, const char *path, const struct error
                     "restart");
 }
 
+void damage_tell_segment(const struct shard *shard, uint64_t name, const struct error *reason)
+{
+    char path[SHARD_PATH_MAX];
+    log_event(LOG_ERROR, "shard", "a series segment is damaged: the replica can't begin without it",
+              "shard=%u file=\"%s\" error=\"%s\" next=\"%s\"", shard->options.shard_id,
+              shard_path(shard, path, "series", name, 0, "segment"), reason->message,
+              shard->peers.fetcher != NULL
+                  ? "it is fetched from another replica"
+                  : "put a sound copy in its place, or begin with a backup of the directory");
+}
+
 bool damage_is_of_file(enum error_code code)
 {
     return code == ERROR_CORRUPT || code == ERROR_NOT_FOUND || code == ERROR_UNSUPPORTED ||

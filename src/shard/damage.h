@@ -55,6 +55,9 @@ void repair_cancel(struct shard *shard);
 /* Files that were found to be damaged, told in the log (scrub.c). */
 void damage_tell(const struct shard *shard, const char *path, const struct error *reason);
 
+/* The same of a series segment that keeps a replica from its start. */
+void damage_tell_segment(const struct shard *shard, uint64_t name, const struct error *reason);
+
 /* No parts can be merged: their series cannot be told. */
 bool damage_blocks_parts(const struct shard *shard);
 

@@ -40,16 +40,15 @@ const char *file_arrival_directory(const struct shard *shard, char path[SHARD_PA
 
 /* --- Verifying, on a worker ------------------------------------------------------------------- */
 
-static enum error_code verify(const struct file_arrival *arrival, struct error *error)
+enum error_code file_arrival_verify(const struct shard *shard, const struct shard_file *file,
+                                    const char *path, struct error *error)
 {
     static const enum file_kind KINDS[] = {
         [SHARD_FILE_PART] = FILE_KIND_PART,
         [SHARD_FILE_SEGMENT] = FILE_KIND_SEGMENT,
         [SHARD_FILE_BLOCK] = FILE_KIND_BLOCK,
     };
-    struct disk *disk = arrival->shard->options.environment->disk;
-    const struct shard_file *file = &arrival->fetch.file;
-    const char *path = arrival->fetch.path;
+    struct disk *disk = shard->options.environment->disk;
     if (file->kind == SHARD_FILE_METADATA) {
         size_t count;
         return metadata_file_verify(disk, path, &count, error);
@@ -99,7 +98,8 @@ static void verify_run(struct job *job)
     struct error ignored; /* it is written anew the next time */
     enum error_code code = measure(arrival, &arrival->error);
     if (code == ERROR_NONE)
-        code = verify(arrival, &arrival->error);
+        code = file_arrival_verify(arrival->shard, &arrival->fetch.file, arrival->fetch.path,
+                                   &arrival->error);
     if (code == ERROR_NONE)
         code = give_name(arrival, &arrival->error);
     if (code == ERROR_CORRUPT || code == ERROR_UNSUPPORTED)

@@ -29,6 +29,11 @@ struct file_arrival {
 /* The folder of unfinished files. */
 const char *file_arrival_directory(const struct shard *shard, char path[SHARD_PATH_MAX]);
 
+/* Read all of a file. Errors: CORRUPT (or not the one), NOT_FOUND, UNSUPPORTED, IO, OUT_OF_MEMORY.
+ * On a worker. */
+enum error_code file_arrival_verify(const struct shard *shard, const struct shard_file *file,
+                                    const char *path, struct error *error);
+
 /* `done` will tell, not inside the call; the shard's close waits for it. Errors there: those of
  * file_fetch, CORRUPT (nobody's file is the one). */
 void file_arrival_begin(struct file_arrival *arrival, struct shard *shard,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "model/index_source.h"
+#include "selection_fetch.h"
 #include "series_join.h"
 
 static enum error_code out_of_memory(struct error *error)
@@ -155,7 +156,7 @@ static enum error_code find_registered(struct finding *finding, size_t growing_c
 static enum error_code find_in_blocks(struct finding *finding, struct error *error)
 {
     const struct series_request *request = finding->request;
-    enum error_code code = ERROR_NONE;
+    enum error_code code = selection_fetch_indexes(finding->view, request, NULL, error);
     for (size_t i = 0; code == ERROR_NONE && i < finding->view->block_count; i++) {
         const struct view_block *block = &finding->view->blocks[i];
         if (block->start_ms > request->end_ms || block->end_ms < request->start_ms)
@@ -188,6 +189,8 @@ enum error_code series_selection_find(struct view *view, const size_t *growing_c
         code = find_registered(&finding, *growing_count, error);
     if (code == ERROR_NONE)
         code = find_in_blocks(&finding, error);
+    if (code == ERROR_NONE)
+        code = selection_fetch_found(view, request, &selection, error);
     if (code == ERROR_NONE && needs_join(&selection))
         code = series_join(&selection, request, error);
     *selection_out = code == ERROR_NONE ? selection : (struct series_selection){0};

@@ -39,6 +39,10 @@ enum install_phase {
 
 struct shard_install {
     struct shard *shard;
+    enum install_origin {
+        INSTALL_OF_ANOTHER, /* the state of another replica */
+        INSTALL_STORED,     /* the one stored here, which can't be opened */
+    } origin;
     enum install_phase phase;
     bool abandoned;
     struct byte_buffer bytes;
@@ -73,6 +77,8 @@ static enum error_code list_files(struct shard_install *install, struct error *e
     for (size_t i = 0; i < manifest->segment_count; i++)
         add_file(install,
                  &(struct shard_file){.kind = SHARD_FILE_SEGMENT, .index = manifest->segments[i]});
+    if (install->origin == INSTALL_STORED)
+        return ERROR_NONE; /* what else can't be read is repaired later */
     for (size_t i = 0; i < manifest->part_count; i++)
         add_file(install, &(struct shard_file){
                               .kind = SHARD_FILE_PART,
@@ -149,6 +155,10 @@ static bool is_here(const struct shard_install *install, const struct shard_file
     }
     case SHARD_FILE_SEGMENT: {
         struct series_segment *segment;
+        if (install->origin == INSTALL_STORED) { /* opening did not do */
+            shard_file_path(shard, file, path);
+            return file_arrival_verify(shard, file, path, &ignored) == ERROR_NONE;
+        }
         if (shard_open_segment(shard, file->index, &segment, &ignored) != ERROR_NONE)
             return false;
         series_segment_unref(segment);
@@ -301,6 +311,7 @@ static void file_arrived(struct file_arrival *arrival, const struct error *error
     if (error->code == ERROR_NONE) {
         slot->file->is_here = true;
         arrivals->files_done++;
+        arrivals->files_repaired += install->origin == INSTALL_STORED;
     } else if (install->error.code == ERROR_NONE) {
         install->error = *error;
     }
@@ -361,7 +372,9 @@ static void count_files(struct shard_install *install)
         arrivals->bytes_done += file->is_here ? file->file.size_bytes : 0;
     }
     arrivals->is_installing = true;
-    log_event(LOG_INFO, "shard", "taking over the state of another replica",
+    log_event(LOG_INFO, "shard",
+              install->origin == INSTALL_STORED ? "looking for the series of the stored state"
+                                                : "taking over the state of another replica",
               "shard=%u index=%llu files=%zu here=%llu bytes=%llu",
               install->shard->options.shard_id, (unsigned long long)install->manifest.frozen_index,
               install->file_count, (unsigned long long)arrivals->files_done,
@@ -393,16 +406,17 @@ static void start(struct shard_install *install)
     submit(install, INSTALL_CHECKING, check_run, check_done);
 }
 
-enum error_code shard_install_begin(struct shard *shard, const uint8_t *manifest, size_t size_bytes,
-                                    void (*ready)(void *context, const struct error *error),
-                                    void *context, struct shard_install **install_out,
-                                    struct error *error)
+static enum error_code begin(struct shard *shard, enum install_origin origin,
+                             const uint8_t *manifest, size_t size_bytes,
+                             void (*ready)(void *context, const struct error *error), void *context,
+                             struct shard_install **install_out, struct error *error)
 {
     assert(shard->install == NULL && shard->closed == NULL);
     struct shard_install *install = calloc(1, sizeof *install);
     if (install == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "install");
     install->shard = shard;
+    install->origin = origin;
     install->ready = ready;
     install->context = context;
     byte_buffer_append(&install->bytes, manifest, size_bytes);
@@ -422,6 +436,24 @@ enum error_code shard_install_begin(struct shard *shard, const uint8_t *manifest
     return ERROR_NONE;
 }
 
+enum error_code shard_install_begin(struct shard *shard, const uint8_t *manifest, size_t size_bytes,
+                                    void (*ready)(void *context, const struct error *error),
+                                    void *context, struct shard_install **install_out,
+                                    struct error *error)
+{
+    return begin(shard, INSTALL_OF_ANOTHER, manifest, size_bytes, ready, context, install_out,
+                 error);
+}
+
+enum error_code shard_install_begin_stored(struct shard *shard, const uint8_t *manifest,
+                                           size_t size_bytes,
+                                           void (*ready)(void *context, const struct error *error),
+                                           void *context, struct shard_install **install_out,
+                                           struct error *error)
+{
+    return begin(shard, INSTALL_STORED, manifest, size_bytes, ready, context, install_out, error);
+}
+
 enum error_code shard_install_finish(struct shard_install *install, struct error *error)
 {
     struct shard *shard = install->shard;
@@ -429,6 +461,9 @@ enum error_code shard_install_finish(struct shard_install *install, struct error
     struct shard *made = install->made;
     install->made = NULL;
     uint64_t index = install->manifest.frozen_index;
+    const char *what = install->origin == INSTALL_STORED
+                           ? "the stored state is open"
+                           : "the state of another replica is taken over";
     enum error_code code = shard_take_state(shard, made, error);
     if (code == ERROR_NONE)
         code = shard_begin_state(shard, error);
@@ -436,8 +471,8 @@ enum error_code shard_install_finish(struct shard_install *install, struct error
     install_free(install);
     if (code != ERROR_NONE)
         return code;
-    log_event(LOG_INFO, "shard", "the state of another replica is taken over",
-              "shard=%u index=%llu", shard->options.shard_id, (unsigned long long)index);
+    log_event(LOG_INFO, "shard", what, "shard=%u index=%llu", shard->options.shard_id,
+              (unsigned long long)index);
     shard_snapshot_stored(shard, index);
     shard_sweep_soon(shard);
     shard_flush_advance(shard);

@@ -1,6 +1,7 @@
 /* Names and values of labels: straight from the indexes of a view's pieces. */
 #include <stdlib.h>
 
+#include "selection_fetch.h"
 #include "shard_private.h"
 #include "view_reader.h"
 
@@ -143,6 +144,7 @@ static enum error_code walk_blocks(struct text_walk *walk, struct error *error)
     enum error_code code = ERROR_NONE;
     if (seen.digests == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "label names and values");
+    code = selection_fetch_indexes(walk->view, request, walk->name, error);
     walk->filter.filter.keeps = block_keeps;
     for (size_t i = 0; code == ERROR_NONE && i < walk->view->block_count; i++) {
         const struct view_block *block = &walk->view->blocks[i];

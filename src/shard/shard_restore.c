@@ -48,13 +48,18 @@ static enum error_code restore_segments(struct shard *shard, const struct manife
         struct series_segment *segment;
         described->name = manifest->segments[i];
         code = shard_open_segment(shard, described->name, &segment, error);
-        if (code != ERROR_NONE)
+        if (code != ERROR_NONE) {
+            if (damage_is_of_file(code))
+                damage_tell_segment(shard, described->name, error);
             break;
+        }
         code = registry_add_segment(&shard->registry, described->name, segment, error);
         if (code == ERROR_NONE)
             code = revive_segment(shard, segment, manifest->forgotten, described, error);
         else
             series_segment_unref(segment);
+        if (code == ERROR_CORRUPT)
+            damage_tell_segment(shard, described->name, error);
         forgotten_count += described->forgotten_count;
     }
     if (code == ERROR_NONE && forgotten_count != id_set_count(manifest->forgotten))

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "selection_fetch.h"
 #include "series_selection.h"
 #include "shard_private.h"
 #include "view_reader.h"
@@ -15,6 +16,7 @@ struct shard_set {
     int64_t end_ms;
     enum series_need need;
     bool has_deletions; /* in the range: samples are read with the labels of their series */
+    bool is_remote;     /* some of it is in the bucket */
     struct series_selection found;
 };
 
@@ -28,6 +30,7 @@ struct shard_set_reader {
     uint64_t ids[IDS_AHEAD_MAX];
     size_t ids_first;
     size_t ids_count;
+    struct samples_ahead ahead;
     struct block_position positions[]; /* [blocks of the view] */
 };
 
@@ -133,6 +136,14 @@ static enum error_code series_at(struct shard_set_reader *reader, size_t index,
     return ERROR_NONE;
 }
 
+/* Have samples of the series near, and of those behind it. */
+static enum error_code fetch_ahead(struct shard_set_reader *reader, const struct shard_set *set,
+                                   size_t index, struct error *error)
+{
+    struct samples_needed needed = {set->need, set->start_ms, set->end_ms};
+    return selection_fetch_samples(set->view, &set->found, &needed, index, &reader->ahead, error);
+}
+
 static enum error_code set_reader_open(struct series_set *self, struct series_reader **reader_out,
                                        struct error *error)
 {
@@ -149,7 +160,11 @@ static enum error_code set_read(struct series_reader *base, size_t index,
     struct shard_set_reader *reader = (struct shard_set_reader *)base;
     struct shard_set *set = (struct shard_set *)base->set;
     struct view_series series;
-    enum error_code code = series_at(reader, index, &series, error);
+    enum error_code code = ERROR_NONE;
+    if (set->is_remote)
+        code = fetch_ahead(reader, set, index, error);
+    if (code == ERROR_NONE)
+        code = series_at(reader, index, &series, error);
     if (code != ERROR_NONE)
         return code;
     if (set->need == SERIES_NEED_LATEST)
@@ -191,7 +206,9 @@ static enum error_code keep_with_samples(struct shard_set *set,
         struct view_series series;
         if (i % 1024 == 0 && request->canceled != NULL && atomic_load(request->canceled))
             code = error_set(error, ERROR_CANCELED, "the query was canceled");
-        else
+        else if (set->is_remote)
+            code = fetch_ahead(reader, set, i, error);
+        if (code == ERROR_NONE)
             code = series_at(reader, i, &series, error);
         if (code == ERROR_NONE)
             code = view_reader_has_samples(reader->view_reader, &series, set->start_ms, set->end_ms,
@@ -228,6 +245,7 @@ static enum error_code select_set(struct shard *shard, const struct series_reque
         .end_ms = request->end_ms,
         .need = request->need,
         .has_deletions = view_has_deletions(view, request->start_ms, request->end_ms),
+        .is_remote = code == ERROR_NONE && selection_is_remote(view, &found),
         .found = found,
     };
     if (code == ERROR_NONE && request->need == SERIES_NEED_LABELS)

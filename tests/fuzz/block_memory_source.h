@@ -37,7 +37,20 @@ static void memory_close(struct page_source *self)
     free(self);
 }
 
-static const struct page_source_operations MEMORY_OPERATIONS = {memory_read, memory_close};
+/* As a source far away: what is fetched must be inside. */
+static enum error_code memory_fetch(const struct page_range *ranges, size_t count,
+                                    struct error *error)
+{
+    (void)error;
+    for (size_t i = 0; i < count; i++)
+        if (ranges[i].size_bytes == 0 || ranges[i].offset_bytes > ranges[i].source->size_bytes ||
+            ranges[i].size_bytes > ranges[i].source->size_bytes - ranges[i].offset_bytes)
+            abort();
+    return ERROR_NONE;
+}
+
+static const struct page_source_operations MEMORY_OPERATIONS = {memory_read, memory_close,
+                                                                memory_fetch};
 
 static void repair_checksums(uint8_t *bytes, size_t size, uint32_t kind)
 {

@@ -1,7 +1,7 @@
-"""Reads what lies in a bucket of type directory: the newest list of each shard, byte by byte, as
+"""Reads what lies in a bucket: the newest list of each shard, byte by byte, as
 docs/formats/bucket.md says, and whether all that it names is there.
 """
-import os
+from bucket_places import place_of
 
 
 class Reader:
@@ -76,42 +76,35 @@ class List:
             raise ValueError("stray bytes")
 
 
+# --- What is there: of a bucket_places, or the path of a directory ---
+
 def newest_lists(bucket):
     """By shard."""
-    found = {}
-    shards = os.path.join(bucket, "shards")
-    for shard in sorted(os.listdir(shards)) if os.path.isdir(shards) else []:
-        folder = os.path.join(shards, shard, "manifests")
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("~")) \
-            if os.path.isdir(folder) else []
-        if names:
-            with open(os.path.join(folder, names[-1]), "rb") as file:
-                content = List(file.read())
-            assert names[-1] == f"{content.incarnation:016x}-{content.index:016x}", names[-1]
-            found[content.shard] = content
+    place, newest, found = place_of(bucket), {}, {}
+    for key in sorted(objects(bucket, "manifests")):
+        newest[key.split("/")[1]] = key
+    for key in newest.values():
+        content = List(place.read(key))
+        assert key.rpartition("/")[2] == f"{content.incarnation:016x}-{content.index:016x}", key
+        found[content.shard] = content
     return found
 
 
 def objects(bucket, kind):
-    """Paths of blocks or manifests, below the bucket, with sizes and times."""
-    found = {}
-    for folder, _, names in os.walk(os.path.join(bucket, "shards")):
-        if os.path.basename(folder) != kind:
-            continue
-        for name in names:
-            path = os.path.join(folder, name)
-            if not name.startswith("~"):
-                status = os.stat(path)
-                found[os.path.relpath(path, bucket)] = (status.st_size, status.st_mtime_ns)
-    return found
+    """Keys of blocks or manifests, with sizes and times."""
+    return {key: status for key, status in place_of(bucket).objects("shards/").items()
+            if key.split("/")[2] == kind}
 
 
 def listed_samples(bucket):
     """Of all shards; everything that is listed must be there."""
     samples = 0
+    there = objects(bucket, "blocks")
     for content in newest_lists(bucket).values():
         for block in content.blocks:
-            size = os.path.getsize(os.path.join(bucket, block.key))
+            if block.key not in there:
+                raise FileNotFoundError(block.key)
+            size, _ = there[block.key]
             assert size == block.size, f"{block.key}: {size} bytes, {block.size} are listed"
             samples += block.samples
     return samples

@@ -10,9 +10,11 @@ import subprocess
 import threading
 import time
 
+import bucket_places  # noqa: F401  (finds s3_servers)
 import harness
 import prometheus_chunk
 import remote_write as rw
+import s3_servers
 import test_remote_read as remote_read
 
 STALE = remote_read.STALE
@@ -240,7 +242,8 @@ class Blocks(harness.IntegrationTest):
         shutil.copytree(blocks, f"{self.folder}/served")
         return self.read(self.start_prometheus("served"))
 
-    def test_openmetrics_and_layouts_of_buckets_are_imported(self):
+    def make_bucket(self):
+        """As Mimir has it, of two tenants; the names of all blocks, the first marked for deletion."""
         with open(f"{self.folder}/metrics.txt", "w", encoding="utf-8") as file:
             file.write("# TYPE requests counter\n")
             for i in range(600): # three days: blocks of two hours
@@ -264,10 +267,11 @@ class Blocks(harness.IntegrationTest):
         with open(f"{self.folder}/bucket/red/{names[0]}/deletion-mark.json", "w",
                   encoding="utf-8") as file:
             json.dump({"version": 1}, file)
-        node = self.start_node("--telemetry.self_write=false", "--tenants.enabled=true")
-        said = self.run_block("import", f"{self.folder}/bucket", "--to", node.url())
-        self.assertIn("marked for deletion", said)
-        found = {tenant: self.read(node.port, headers={"X-Scope-OrgID": tenant})
+        return made, names
+
+    def check_tenants(self, port, made, names):
+        """Both tenants have all but what was marked."""
+        found = {tenant: self.read(port, headers={"X-Scope-OrgID": tenant})
                  for tenant in ("red", "blue")}
         for tenant, series in found.items():
             self.assertEqual([json.loads(labels) for labels in series],
@@ -276,12 +280,58 @@ class Blocks(harness.IntegrationTest):
             marked = json.load(file)["stats"]["numSamples"]
         total = sum(len(samples) for series in found.values() for samples in series.values())
         self.assertEqual(total, 600 - marked)
+
+    def test_openmetrics_and_layouts_of_buckets_are_imported(self):
+        made, names = self.make_bucket()
+        node = self.start_node("--telemetry.self_write=false", "--tenants.enabled=true")
+        said = self.run_block("import", f"{self.folder}/bucket", "--to", node.url())
+        self.assertIn("marked for deletion", said)
+        self.check_tenants(node.port, made, names)
         self.assertIn("--tenant", self.run_block("import", made, "--to", node.url(), status=1))
         self.run_block("import", made, "--to", node.url(), "--tenant", "green")
         samples = list(self.read(node.port, headers={"X-Scope-OrgID": "green"}).values())[0]
         self.assertEqual([prometheus_chunk.as_float(bits) for _, bits in samples],
                          [float(i) for i in range(600)])
         node.terminate()
+
+    def test_a_bucket_is_imported_where_it_lies(self):
+        made, names = self.make_bucket()
+        settings = f"{self.folder}/store.yaml"
+        with open(settings, "w", encoding="utf-8") as file:
+            file.write(f"object_store:\n  type: directory\n  directory: {self.folder}/bucket\n")
+        node = self.start_node("--telemetry.self_write=false", "--tenants.enabled=true")
+        said = self.run_block("import", "--store", settings, "--to", node.url())
+        self.assertIn("marked for deletion", said)
+        self.check_tenants(node.port, made, names)
+        node.terminate()
+
+        with s3_servers.CephServer() as server:
+            for key, path in self.files_of(f"{self.folder}/bucket"):
+                with open(path, "rb") as file:
+                    status, answer = s3_servers.signed_request(
+                        server, "PUT", f"/{server.bucket}/metrics/{key}", body=file.read())
+                self.assertEqual(status, 200, answer)
+            with open(settings, "w", encoding="utf-8") as file:
+                json.dump({"object_store": {"type": "s3", "s3": {
+                    "endpoint": server.endpoint, "bucket": server.bucket, "prefix": "metrics",
+                    "access_key": server.access_key, "secret_key": server.secret_key}}}, file)
+            os.makedirs(f"{self.folder}/second")
+            second = self.start(harness.Node(
+                f"{self.folder}/second", harness.free_port(),
+                ("--telemetry.self_write=false", "--tenants.enabled=true"))).wait_ready()
+            self.run_block("import", f"--store={settings}", "--to", second.url())
+            self.check_tenants(second.port, made, names)
+            second.terminate()
+        self.assertIn("import", self.run_block("import", f"--store={settings}", "--dry-run",
+                                               status=1))
+
+    @staticmethod
+    def files_of(root):
+        """Keys and paths."""
+        for folder, _, names in os.walk(root):
+            for name in names:
+                path = os.path.join(folder, name)
+                yield os.path.relpath(path, root), path
 
     def test_an_import_waits_for_the_node(self):
         """It is told to come again, then there is nobody, then there is a node."""

@@ -3,12 +3,12 @@ and a second cluster change nothing of that."""
 import os
 import shutil
 import signal
-import subprocess
 import threading
 import time
 
 import bucket_reader
 import harness
+from bucket_places import place_of
 from remote_write import HEADERS_1, series_1, snappy
 from test_cluster import ClusterTest
 
@@ -47,7 +47,7 @@ class BucketTest(ClusterTest):
         self.samples = Samples()
 
     def store_settings(self, grace="3s", sweep_age="20s"):
-        return ("--object_store.type=directory", f"--object_store.directory={self.bucket}",
+        return (*place_of(self.bucket).settings(),
                 f"--object_store.delete_grace={grace}", f"--object_store.sweep_age={sweep_age}",
                 "--telemetry.self_write=false", f"--cluster.shards={SHARDS}")
 
@@ -154,10 +154,7 @@ class Alone(BucketTest):
             pass
 
     def a_store_that_is_away_stops_nothing(self, node):
-        shards, away = os.path.join(self.bucket, "shards"), os.path.join(self.bucket, "away")
-        os.rename(shards, away)
-        with open(shards, "w", encoding="utf-8"):
-            pass  # a file in its place: nothing can be made in there, not even by root
+        self.put_away()
         self.samples.write(node, 100, windows=3)
         answer = node.request("POST", "/api/v1/admin/flush")
         self.assertEqual(answer.status, 503, answer.body)
@@ -168,12 +165,22 @@ class Alone(BucketTest):
         self.samples.write(node, 104)
         found = node.query("count_over_time(metric_1[900h])")["result"]
         self.assertEqual(int(found[0]["value"][1]), self.samples.count // 40)
-        os.remove(shards)
-        os.rename(away, shards)
+        self.bring_back()
         self.flush(node)
         self.expect_listed()
         harness.wait_until(lambda: node.metric("gnomon_bucket_backlog_blocks") == 0,
                            "it has caught up")
+
+    def put_away(self):
+        shards = os.path.join(self.bucket, "shards")
+        os.rename(shards, os.path.join(self.bucket, "away"))
+        with open(shards, "w", encoding="utf-8"):
+            pass  # a file in its place: nothing can be made in there, not even by root
+
+    def bring_back(self):
+        shards = os.path.join(self.bucket, "shards")
+        os.remove(shards)
+        os.rename(os.path.join(self.bucket, "away"), shards)
 
     def another_node_is_refused(self):
         folder = os.path.join(self.folder, "other")
@@ -214,9 +221,6 @@ class ThreeNodes(BucketTest):
     def test_each_block_is_uploaded_once_though_the_leader_dies(self):
         alone = self.upload_alone()
         nodes = self.launch_all(["n1", "n2", "n3"], *self.store_settings())
-        outcome = subprocess.run([harness.BINARY, "cluster", "version", "--raise",
-                                  f"--url={nodes[0].url()}"], check=False, timeout=60)
-        self.assertEqual(outcome.returncode, 0)
         self.wait_for_version(nodes)
         self.samples.write(nodes[0], 0, windows=20)
         self.flush(nodes[0])

@@ -81,10 +81,31 @@ bool world_mend_named(struct world *world, struct node *node, const struct error
     char path[DISK_PATH_MAX + 1];
     snprintf(path, sizeof path, "%.*s", (int)strcspn(start + 1, "'"), start + 1);
     struct flipped_bit *flipped = find_flipped(world, path);
-    if (flipped == NULL || !bring_copy(world, flipped))
-        return false;
-    world->counts.starts_refused++;
-    return true;
+    return flipped != NULL && bring_copy(world, flipped);
+}
+
+static uint64_t count_lacking(const struct node *node)
+{
+    struct hosting_statistics hosting = {0};
+    if (node != NULL && node->is_alive && node->host != NULL && !node->failed)
+        hosting_read_statistics(node->hosting, &hosting);
+    return hosting.lacking;
+}
+
+void world_look_at_lacking(struct world *world)
+{
+    enum { OPERATOR_MS = 20000 };
+    uint64_t now_ms = world_now_ms(world);
+    if (count_lacking(world->rotting) == 0) {
+        world->lacking_since_ms = 0;
+    } else if (world->lacking_since_ms == 0) {
+        world->lacking_since_ms = now_ms;
+        world->counts.replicas_lacking++;
+    } else if (now_ms - world->lacking_since_ms >= OPERATOR_MS) {
+        for (size_t i = 0; i < world->flipped_count; i++)
+            (void)bring_copy(world, &world->flipped[i]); /* it may be sound */
+        world->lacking_since_ms = now_ms;
+    }
 }
 
 /* --- Found ----------------------------------------------------------------------------------- */

@@ -80,6 +80,7 @@ void world_run_ms(struct world *world, uint64_t duration_ms)
         end_dismissed_nodes(world);
         world_look_at_groups(world);
         world_look_at_readiness(world);
+        world_look_at_lacking(world);
     } while (world_now_ms(world) < end_ms);
 }
 
@@ -343,7 +344,7 @@ static const char *const COUNT_NAMES[] = {
     "damage_found",
     "damage_read",
     "damage_mended",
-    "starts_refused",
+    "replicas_lacking",
     "stuck_leaders",
     "states_adopted",
     "redirected",
@@ -378,6 +379,7 @@ static void add_world(struct totals *totals, const struct world *world)
 static bool run_seed(uint64_t seed, const struct world_options *options, struct totals *totals)
 {
     jmp_buf failed;
+    seed_begin(seed);
     struct world *volatile world = world_create(seed, options);
     world->on_failure = &failed;
     if (setjmp(failed) != 0) {

@@ -144,7 +144,7 @@ struct world_counts {
     uint64_t freezes, merges, flushes, series_forgotten;
     uint64_t deletions, deletions_of_many, deletions_unanswered, samples_deleted, written_again;
     uint64_t bits_flipped, files_scrubbed, damage_found, damage_read, damage_mended;
-    uint64_t starts_refused, stuck_leaders, states_adopted;
+    uint64_t replicas_lacking, stuck_leaders, states_adopted;
     uint64_t redirected, retried;
     uint64_t reads, reads_unreadable, reads_confirmed, samples_read, replicas_compared;
 };
@@ -227,6 +227,7 @@ struct world {
     struct flipped_bit flipped[WORLD_FLIPS_MAX]; /* [flipped_count] of its files */
     size_t flipped_count;
     bool rot_is_over;
+    uint64_t lacking_since_ms; /* of the rotting node; 0: it lacks nothing */
 
     bool has_cluster;
     uint8_t cluster_id[CLUSTER_ID_BYTES];
@@ -325,6 +326,9 @@ void world_find_rot(struct world *world);
 
 /* The node does not start: whether it is for a file that an operator then had a copy of. */
 bool world_mend_named(struct world *world, struct node *node, const struct error *error);
+
+/* Where no other node has what a start lacks any more, an operator brings it. */
+void world_look_at_lacking(struct world *world);
 
 /* A file of that node is rotten still: no other disk may be lost. */
 bool world_has_rot(struct world *world);

@@ -276,6 +276,7 @@ static struct cluster_settings choose_settings(uint64_t seed, const struct optio
 /* False when the checker found a contradiction; what the run held is then not released. */
 static bool run_seed(uint64_t seed, const struct options *options, struct cluster_counts *sum)
 {
+    seed_begin(seed);
     struct cluster_settings settings = choose_settings(seed, options);
     jmp_buf failed;
     struct cluster *volatile cluster = cluster_create(&settings);

@@ -485,6 +485,7 @@ _Static_assert(COUNTS == sizeof(struct replica_counts) / sizeof(uint64_t), "each
 /* False when a check failed; what the run held is then not released. */
 static bool run_seed(uint64_t seed, const struct options *options, struct replica_counts *sum)
 {
+    seed_begin(seed);
     jmp_buf failed;
     struct replica_cluster *volatile cluster = cluster_create(seed);
     cluster->on_failure = &failed;

@@ -17,6 +17,9 @@ struct seed_range {
 /* "7" or "1-100"; false: it is neither. */
 bool seed_range_read(struct text text, struct seed_range *range_out);
 
+/* A seed begins: if the process aborts in it, it says so. */
+void seed_begin(uint64_t seed);
+
 /* Counts [count] of what happened, each with a name, of a struct of nothing but uint64_t. */
 void seed_counts_add(void *sum, const void *counts, size_t count);
 

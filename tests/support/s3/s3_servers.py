@@ -22,6 +22,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.parse
 import uuid
 
 START_S = 90
@@ -60,16 +61,18 @@ def end_with_parent():
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
 
 
-def signed_request(server, method, path):
-    """Status and body of a request without body, signed with Signature Version 4."""
+def signed_request(server, method, path, query=None, body=b""):
+    """Status and body of the answer to a request that is signed with Signature Version 4."""
+    asked = "&".join(f"{urllib.parse.quote(name, safe='')}={urllib.parse.quote(value, safe='')}"
+                     for name, value in sorted((query or {}).items()))
     stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     scope = f"{stamp[:8]}/{server.region}/s3/aws4_request"
-    payload = hashlib.sha256(b"").hexdigest()
+    payload = hashlib.sha256(body).hexdigest()
     host = server.endpoint.partition("://")[2]
     headers = {"host": host, "x-amz-content-sha256": payload, "x-amz-date": stamp}
     names = ";".join(sorted(headers))
     lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-    canonical = f"{method}\n{path}\n\n{lines}\n{names}\n{payload}"
+    canonical = f"{method}\n{path}\n{asked}\n{lines}\n{names}\n{payload}"
     to_sign = (f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n"
                f"{hashlib.sha256(canonical.encode()).hexdigest()}")
     key = ("AWS4" + server.secret_key).encode()
@@ -80,7 +83,7 @@ def signed_request(server, method, path):
                                 f"SignedHeaders={names},Signature={signature}")
     connection = http.client.HTTPConnection(host, timeout=30)
     try:
-        connection.request(method, path, headers=headers)
+        connection.request(method, f"{path}?{asked}" if asked else path, body or None, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:

@@ -38,7 +38,7 @@ static void counted_close(struct page_source *self)
     free(self);
 }
 
-static const struct page_source_operations COUNTED = {counted_read, counted_close};
+static const struct page_source_operations COUNTED = {.read = counted_read, .close = counted_close};
 
 struct fixture {
     struct arena *arena;

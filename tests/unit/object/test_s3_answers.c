@@ -122,6 +122,30 @@ static void puts_ask_for_encryption(void **state)
                                  "KYvwGXoFFJ42a2u2GDWhwQ==\r\n"));
 }
 
+static void the_key_of_encryption_may_be_in_a_file(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scratch_directory scratch;
+    struct error error;
+    char path[600];
+    scratch_directory_make(&scratch);
+    snprintf(path, sizeof path, "%s/key", scratch.path);
+    fixture->options.s3.encryption = S3_ENCRYPTION_KMS;
+    fixture->options.s3.encryption_key_file = path;
+    assert_int_equal(object_store_create(&fixture->options, &fixture->store, &error), ERROR_DENIED);
+    assert_non_null(strstr(error.message, path));
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    fputs("key-8\n", file);
+    assert_int_equal(fclose(file), 0);
+    PLAY(fixture, {.status = "200 OK"});
+    assert_int_equal(object_store_put(fixture_store(fixture), NULL, TEXT("k"), "x", 1, &error),
+                     ERROR_NONE);
+    assert_non_null(strstr(scripted_server_request(fixture->server, 0)->head,
+                           "\r\nx-amz-server-side-encryption-aws-kms-key-id: key-8\r\n"));
+    scratch_directory_remove(&scratch);
+}
+
 /* --- Lists --------------------------------------------------------------------------------- */
 
 struct names {
@@ -441,6 +465,7 @@ int main(void)
         CASE(a_request_says_host_range_and_signature),
         CASE(a_bucket_may_be_named_by_the_host),
         CASE(puts_ask_for_encryption),
+        CASE(the_key_of_encryption_may_be_in_a_file),
         CASE(pages_follow_each_other),
         CASE(keys_that_no_store_holds_are_passed_over),
         CASE(nothing_of_a_damaged_page_is_seen),

@@ -240,8 +240,25 @@ static void a_store_needs_its_place(void **state)
                           NULL),
                      ERROR_NONE);
     assert_int_equal(settings.object_store_type, OBJECT_STORE_S3);
-    assert_int_equal(settings.object_store_s3_addressing, S3_ADDRESSING_BY_PATH);
+    assert_int_equal(settings.s3.addressing, S3_ADDRESSING_BY_PATH);
     assert_int_equal(settings.object_store_delete_grace_ms, 3600 * 1000);
+    assert_int_equal(settings.s3.encryption, S3_ENCRYPTION_NONE);
+    assert_int_equal(settings.s3.part_bytes, 16 << 20);
+    assert_int_equal(settings.s3_attempts, 6);
+    settings_clear(&settings);
+    assert_refused("--object_store.s3.encryption=rot13",
+                   "setting 'object_store.s3.encryption': 'rot13' is not none, AES256, aws:kms or "
+                   "customer");
+    assert_refused("--object_store.s3.part_size=1MiB",
+                   "setting 'object_store.s3.part_size': '1MiB' is out of range (5MiB to 512MiB)");
+    assert_int_equal(load(&settings, &error, "--object_store.s3.encryption=aws:kms",
+                          "--object_store.s3.etag=opaque", "--object_store.s3.stall_timeout=2s",
+                          "--object_store.s3.session_token=hush", NULL),
+                     ERROR_NONE);
+    assert_int_equal(settings.s3.encryption, S3_ENCRYPTION_KMS);
+    assert_int_equal(settings.s3.etag, S3_ETAG_OPAQUE);
+    assert_int_equal(settings.s3.stall_timeout_ms, 2000);
+    assert_string_equal(settings.s3.session_token, "hush");
     settings_clear(&settings);
 }
 
@@ -253,7 +270,7 @@ static void secrets_are_not_shown(void **state)
     struct byte_buffer printed = {0};
     assert_int_equal(load(&settings, &error, "--object_store.s3.secret_key=hush", NULL),
                      ERROR_NONE);
-    assert_string_equal(settings.object_store_s3_secret_key, "hush");
+    assert_string_equal(settings.s3.secret_key, "hush");
     settings_print(&settings, &printed);
     byte_buffer_u8(&printed, '\0');
     assert_null(strstr((const char *)printed.bytes, "hush"));

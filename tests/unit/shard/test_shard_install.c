@@ -929,6 +929,86 @@ static void a_shard_without_peers_needs_no_state(void **state)
     pair_destroy(pair);
 }
 
+/* The stored state, with what others send. */
+static struct shard_install *begin_stored(struct pair *pair)
+{
+    struct harness *lagging = pair->lagging;
+    struct shard_install *install;
+    struct error error;
+    pair->is_ready = false;
+    assert_int_equal(shard_install_begin_stored(lagging->shard, lagging->snapshot.bytes,
+                                                lagging->snapshot.size, on_ready, pair, &install,
+                                                &error),
+                     ERROR_NONE);
+    await_ready(pair);
+    return install;
+}
+
+static void expect_a_start_with_files_of_others(uint64_t seed,
+                                                void (*damage)(struct disk *disk, const char *path))
+{
+    struct pair *pair = pair_create(seed);
+    struct error error;
+    harness_fill(pair->leader, SERIES, T0, 5);
+    harness_freeze(pair->leader);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    harness_close(pair->lagging);
+    damage(pair->lagging->environment->base.disk, only_file(pair->lagging, "shards/0007/series/"));
+    assert_int_not_equal(harness_open(pair->lagging, &error), ERROR_NONE);
+
+    pair->unreachable = true;
+    struct shard_install *install = begin_stored(pair);
+    assert_int_equal(pair->error.code, ERROR_UNAVAILABLE);
+    shard_install_abandon(install);
+    pair->unreachable = false;
+    pair->rotten_at_first = true;
+    install = begin_stored(pair);
+    assert_int_equal(pair->error.code, ERROR_NONE);
+    assert_int_equal(progress_of(pair).files_rejected_total, 1);
+    assert_int_equal(progress_of(pair).files_repaired_total, 1);
+    assert_int_equal(progress_of(pair).files_total, 1); /* the part is not asked for */
+    assert_int_equal(shard_install_finish(install, &error), ERROR_NONE);
+
+    harness_fill(pair->leader, SERIES + 1, T0 + 5 * 60000, MINUTES);
+    harness_flush(pair->leader);
+    follow(pair, UINT64_MAX);
+    settle_jobs(pair->lagging);
+    expect_same(pair, T0);
+    expect_same_manifests(pair);
+    pair_destroy(pair);
+}
+
+static void remove_it(struct disk *disk, const char *path)
+{
+    struct error error;
+    char copy[DISK_PATH_MAX + 1];
+    snprintf(copy, sizeof copy, "%s", path);
+    assert_int_equal(disk_remove(disk, copy, &error), ERROR_NONE);
+}
+
+/* Its last byte belongs to what is read when it is opened. */
+static void flip_its_end(struct disk *disk, const char *path)
+{
+    struct file *file = NULL;
+    struct error error;
+    uint64_t size = 0;
+    uint8_t byte;
+    assert_int_equal(disk_open(disk, path, DISK_OPEN_READ_WRITE, &file, &error), ERROR_NONE);
+    assert_int_equal(disk_size(disk, file, &size, &error), ERROR_NONE);
+    assert_int_equal(disk_read_at(disk, file, size - 1, &byte, 1, &error), ERROR_NONE);
+    byte ^= 1;
+    assert_int_equal(disk_write_at(disk, file, size - 1, &byte, 1, &error), ERROR_NONE);
+    disk_close(disk, file);
+}
+
+static void a_start_gets_the_segment_that_it_lacks(void **state)
+{
+    (void)state;
+    expect_a_start_with_files_of_others(63, remove_it);
+    expect_a_start_with_files_of_others(64, flip_its_end);
+}
+
 static void a_state_that_is_on_its_way_is_not_waited_for_by_the_end(void **state)
 {
     (void)state;
@@ -965,6 +1045,7 @@ int main(void)
         cmocka_unit_test(a_part_that_differs_is_replaced_with_what_is_made_of_it),
         cmocka_unit_test(a_freeze_whose_input_nobody_has_any_more_is_left_behind),
         cmocka_unit_test(a_shard_without_peers_needs_no_state),
+        cmocka_unit_test(a_start_gets_the_segment_that_it_lacks),
         cmocka_unit_test(a_state_that_is_on_its_way_is_not_waited_for_by_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
