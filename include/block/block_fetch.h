@@ -41,6 +41,10 @@ bool block_is_remote(const struct block *block);
 /* The end of a block's file, before block_open reads it. */
 void block_fetch_add_end(struct block_fetch *fetch, struct page_source *source);
 
+/* The same of a deferred block (block/deferred_block.h), if it is not open yet. */
+enum error_code block_fetch_add_opening(struct block_fetch *fetch, struct block *block,
+                                        struct error *error);
+
 /* What index_select and the like will read of the index. */
 enum error_code block_fetch_add_query(struct block_fetch *fetch, struct block *block,
                                       const struct index_query *query, struct error *error);

@@ -41,19 +41,21 @@ struct block *block_ref(struct block *block);
 void block_unref(struct block *block); /* NULL is fine */
 
 struct file_summary block_summary(const struct block *block);
-struct block_properties block_properties(const struct block *block);
+struct block_properties block_properties(const struct block *block); /* of one that is open */
 
 /* Lives as long as the block. Positions number the series in block order. */
 struct index_source *block_index(struct block *block);
 
-/* Tenants in no order, alive as long as the block. */
+/* Tenants of one that is open, in no order, alive as long as the block. */
 size_t block_tenant_count(const struct block *block);
 struct text block_tenant(const struct block *block, size_t index);
 
-/* Whether a series of the slot is inside. */
+/* Whether a series of the slot is inside, or may be: a deferred block (block/deferred_block.h) that
+ * nobody has opened yet does not tell. */
 bool block_has_slot(const struct block *block, uint16_t slot);
 
-/* Whether a series of any other slot than these is: slot s is bit s % 64 of word s / 64. */
+/* Whether a series of any other slot than these is, or may be: slot s is bit s % 64 of word s / 64.
+ */
 bool block_has_slot_outside(const struct block *block, const uint64_t slots[SLOT_COUNT / 64]);
 
 /* Metadata of one tenant, or of all when `tenant` is NULL; of a tenant by metric name. Errors:

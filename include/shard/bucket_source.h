@@ -25,8 +25,9 @@ struct bucket_source_options {
 };
 
 /*
- * Asks the store for nothing yet. Errors: INVALID (the key), OUT_OF_MEMORY. Errors of reads are
- * those of object/object_store.h, and CORRUPT when the object is shorter than it should be.
+ * Asks the store for nothing yet. Errors: INVALID (the key), OUT_OF_MEMORY. Errors of reads:
+ * UNAVAILABLE (not now: not reached, too slow, it refuses, or shows no such object), CORRUPT (it is
+ * shorter than it should be), OUT_OF_MEMORY.
  */
 enum error_code bucket_source_open(const struct bucket_source_options *options,
                                    struct page_source **source_out, struct error *error);

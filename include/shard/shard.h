@@ -260,9 +260,10 @@ void shard_cancel_flushes(struct shard *shard);
 
 /*
  * A copy of the shard in another directory of its disk: the manifest at the last durable freeze,
- * and second names for the files that it names. None of them is deleted meanwhile. The copy begins
- * a life of its own: it has the slots that the shard has, and was never split. `done` runs on the
- * loop, not inside the call. Errors: IO, NO_SPACE, OUT_OF_MEMORY; what was made then stays.
+ * and second names for the files that it names; blocks that are in the bucket only are fetched from
+ * there. None of them is deleted meanwhile. The copy begins a life of its own: it has the slots
+ * that the shard has, and was never split. `done` runs on the loop, not inside the call. Errors:
+ * IO, NO_SPACE, OUT_OF_MEMORY, those of object/object_store.h; what was made then stays.
  */
 struct shard_copy {
     void (*done)(struct shard_copy *copy);
@@ -276,6 +277,7 @@ struct shard_copy {
     /* The shard's. */
     struct job job;
     struct shard *shard;
+    bool fetches_blocks;
 };
 void shard_copy(struct shard *shard, struct shard_copy *copy);
 
@@ -375,7 +377,10 @@ struct shard_statistics {
     uint64_t unfrozen_log_bytes;
     uint64_t frozen_head_count;
     uint64_t part_count, part_bytes;
-    uint64_t block_count, block_bytes;
+    uint64_t block_count;        /* here or in the bucket */
+    uint64_t block_bytes;        /* of files here */
+    uint64_t absent_block_count; /* in the bucket only */
+    uint64_t absent_block_bytes;
     bool lacks_slots;       /* it was split, or split off */
     uint64_t unsplit_count; /* parts and blocks that still have series of other slots */
     uint64_t unsplit_bytes;
@@ -407,6 +412,7 @@ struct shard_statistics {
     int64_t newest_ms;                /* INT64_MIN: no samples */
     /* Where shard_retain_from deletes the first file; INT64_MAX: no files. */
     int64_t first_cutoff_ms;
+    int64_t first_local_end_ms; /* end of the first window of a block here; INT64_MAX: none */
 };
 
 void shard_read_statistics(struct shard *shard, struct shard_statistics *statistics_out);

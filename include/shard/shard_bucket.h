@@ -26,6 +26,12 @@ struct shard_bucket {
     uint64_t sweep_age_ms;      /* what nothing names is deleted when it is so old: older than any
                                    upload that is still under way */
 
+    /* Files of blocks that are uploaded and listed leave the local disk when they are older than
+     * this by their newest sample; 0: they stay. And those before the cutoff, for want of room; 0:
+     * there is none. Set by any thread. */
+    _Atomic int64_t local_retention_ms;
+    _Atomic int64_t local_cutoff_ms;
+
     /* Of the cluster; 0: it is not known yet, or not so, that the bucket is ours: nothing is
      * written there. Set by any thread. */
     _Atomic uint64_t incarnation;

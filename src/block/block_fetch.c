@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "block_file.h"
+#include "block_opening.h"
 #include "label_fetch.h"
 #include "order_marks.h"
 #include "sample_fetch.h"
@@ -18,6 +19,8 @@ enum {
 
 struct block_fetch {
     struct range_list list;
+    struct page_source **sources; /* [source_count], of blocks to be opened, until the next run */
+    size_t source_count;
 };
 
 /* --- Life ------------------------------------------------------------------------------------- */
@@ -31,16 +34,26 @@ enum error_code block_fetch_create(struct block_fetch **fetch_out, struct error 
     return ERROR_NONE;
 }
 
+static void close_sources(struct block_fetch *fetch)
+{
+    while (fetch->source_count > 0)
+        page_source_close(fetch->sources[--fetch->source_count]);
+}
+
 void block_fetch_destroy(struct block_fetch *fetch)
 {
     if (fetch == NULL)
         return;
+    close_sources(fetch);
     range_list_clear(&fetch->list);
+    free(fetch->sources);
     free(fetch);
 }
 
 bool block_is_remote(const struct block *block)
 {
+    if (block->opening != NULL && (block = block_opening_peek(block->opening)) == NULL)
+        return true;
     return block->unreadable.code == ERROR_NONE && page_source_is_remote(block->file.source);
 }
 
@@ -51,6 +64,27 @@ void block_fetch_add_end(struct block_fetch *fetch, struct page_source *source)
     struct page_file file = {.source = source};
     uint64_t tail = page_file_tail_bytes(source->size_bytes);
     range_list_add(&fetch->list, &file, source->size_bytes - tail, source->size_bytes);
+}
+
+enum error_code block_fetch_add_opening(struct block_fetch *fetch, struct block *block,
+                                        struct error *error)
+{
+    struct page_source *source;
+    if (block->opening == NULL || block_opening_peek(block->opening) != NULL)
+        return ERROR_NONE;
+    struct page_source **grown =
+        realloc(fetch->sources, (fetch->source_count + 1) * sizeof(struct page_source *));
+    if (grown == NULL)
+        return error_set(error, ERROR_OUT_OF_MEMORY, "ranges to be fetched");
+    fetch->sources = grown;
+    const struct block_opener *opener = block->opening->opener;
+    enum error_code code = opener->open_source(opener, &source, error);
+    if (code != ERROR_NONE)
+        return code;
+    grown[fetch->source_count++] = source;
+    if (page_source_is_remote(source))
+        block_fetch_add_end(fetch, source);
+    return ERROR_NONE;
 }
 
 /* --- Index ------------------------------------------------------------------------------------ */
@@ -128,7 +162,9 @@ enum error_code block_fetch_add_query(struct block_fetch *fetch, struct block *b
     if (!block_is_remote(block))
         return ERROR_NONE;
     bool are_few = false;
-    enum error_code code = ERROR_NONE;
+    enum error_code code = block_need_open(block, &block, error);
+    if (code != ERROR_NONE)
+        return code;
     if (index_bytes(block) > INDEX_SMALL_BYTES)
         code = add_marked_places(fetch, block, query, &are_few, error);
     if (code != ERROR_NONE)
@@ -149,9 +185,12 @@ enum error_code block_fetch_add_query(struct block_fetch *fetch, struct block *b
 enum error_code block_fetch_add_values(struct block_fetch *fetch, struct block *block,
                                        struct text tenant, struct text name, struct error *error)
 {
-    return block_is_remote(block) ? label_fetch_values(&block->index, tenant, name,
-                                                       (struct text){0}, &fetch->list, error)
-                                  : ERROR_NONE;
+    if (!block_is_remote(block))
+        return ERROR_NONE;
+    enum error_code code = block_need_open(block, &block, error);
+    return code == ERROR_NONE ? label_fetch_values(&block->index, tenant, name, (struct text){0},
+                                                   &fetch->list, error)
+                              : code;
 }
 
 /* --- Series ----------------------------------------------------------------------------------- */
@@ -161,8 +200,9 @@ enum error_code block_fetch_add_places(struct block_fetch *fetch, struct block *
 {
     if (!block_is_remote(block))
         return ERROR_NONE;
-    enum error_code code =
-        tree_fetch_positions(&block->samples.directory, positions, &fetch->list, error);
+    enum error_code code = block_need_open(block, &block, error);
+    if (code == ERROR_NONE)
+        code = tree_fetch_positions(&block->samples.directory, positions, &fetch->list, error);
     if (code == ERROR_NONE)
         code = tree_fetch_positions(&block->index.labels, positions, &fetch->list, error);
     return code;
@@ -171,8 +211,11 @@ enum error_code block_fetch_add_places(struct block_fetch *fetch, struct block *
 enum error_code block_fetch_add_labels(struct block_fetch *fetch, struct block *block,
                                        struct positions positions, struct error *error)
 {
-    return block_is_remote(block) ? label_fetch_texts(&block->index, positions, &fetch->list, error)
-                                  : ERROR_NONE;
+    if (!block_is_remote(block))
+        return ERROR_NONE;
+    enum error_code code = block_need_open(block, &block, error);
+    return code == ERROR_NONE ? label_fetch_texts(&block->index, positions, &fetch->list, error)
+                              : code;
 }
 
 enum error_code block_fetch_add_samples(struct block_fetch *fetch, struct block *block,
@@ -182,6 +225,9 @@ enum error_code block_fetch_add_samples(struct block_fetch *fetch, struct block 
     *done_out = positions.count;
     if (!block_is_remote(block) || positions.count == 0)
         return ERROR_NONE;
+    enum error_code code = block_need_open(block, &block, error);
+    if (code != ERROR_NONE)
+        return code;
     return sample_fetch_pages(&block->samples, positions,
                               what == BLOCK_FETCH_SAMPLES ? SAMPLE_FETCH_ALL : SAMPLE_FETCH_TIMES,
                               bytes_max, &fetch->list, done_out, error);
@@ -194,5 +240,7 @@ uint64_t block_fetch_bytes(const struct block_fetch *fetch)
 
 enum error_code block_fetch_run(struct block_fetch *fetch, struct error *error)
 {
-    return range_list_run(&fetch->list, error);
+    enum error_code code = range_list_run(&fetch->list, error);
+    close_sources(fetch);
+    return code;
 }

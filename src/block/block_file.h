@@ -12,6 +12,8 @@
 #include "sample_reader.h"
 #include "tenant_list.h"
 
+struct block_opening;
+
 struct block {
     atomic_size_t references;
     struct page_file file;
@@ -21,6 +23,9 @@ struct block {
     struct sample_store samples;
     struct table marks;      /* of the order */
     struct error unreadable; /* why nothing of it can be read; no error: it can */
+    /* Owned: of a block that is opened later, which has nothing else but its index's address. NULL:
+     * it is open. */
+    struct block_opening *opening;
 };
 
 #endif

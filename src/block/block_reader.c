@@ -5,6 +5,7 @@
 
 #include "block_file.h"
 #include "block_format.h"
+#include "block_opening.h"
 #include "metadata_table.h"
 
 /* Pairs that a walk over all labels remembers before it starts anew. */
@@ -169,6 +170,54 @@ enum error_code block_create_unreadable(const struct error *reason, struct block
     return ERROR_NONE;
 }
 
+/* --- A block that is opened later ------------------------------------------------------------- */
+
+struct block_opening *block_opening_of_index(struct index_source *index)
+{
+    return ((struct block *)((char *)index - offsetof(struct block, index.source)))->opening;
+}
+
+enum error_code deferred_block_create(struct page_cache *cache, struct block_opener *opener,
+                                      const struct file_summary *summary, struct block **block_out,
+                                      struct error *error)
+{
+    struct block_opening *opening;
+    enum error_code code = block_opening_create(cache, opener, summary, &opening, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct block *block = calloc(1, sizeof *block);
+    if (block == NULL) {
+        block_opening_destroy(opening);
+        return error_set(error, ERROR_OUT_OF_MEMORY, "block");
+    }
+    atomic_init(&block->references, 1);
+    block->index.source.operations = &DEFERRED_INDEX_OPERATIONS;
+    block->opening = opening;
+    *block_out = block;
+    return ERROR_NONE;
+}
+
+enum error_code block_need_open(struct block *block, struct block **opened_out, struct error *error)
+{
+    if (block->opening != NULL)
+        return block_opening_wait(block->opening, opened_out, error);
+    if (block->unreadable.code != ERROR_NONE)
+        return refuse(block, error);
+    *opened_out = block;
+    return ERROR_NONE;
+}
+
+/* Itself, or what is open of it; NULL: nothing yet. */
+static const struct block *peek_block(const struct block *block)
+{
+    return block->opening == NULL ? block : block_opening_peek(block->opening);
+}
+
+bool block_is_open(const struct block *block)
+{
+    return peek_block(block) != NULL;
+}
+
 /* --- Life ------------------------------------------------------------------------------------- */
 
 struct block *block_ref(struct block *block)
@@ -183,18 +232,22 @@ void block_unref(struct block *block)
         return;
     if (atomic_fetch_sub_explicit(&block->references, 1, memory_order_acq_rel) > 1)
         return;
-    tenant_list_clear(&block->tenants);
-    page_file_close(&block->file);
+    if (block->opening == NULL) {
+        tenant_list_clear(&block->tenants);
+        page_file_close(&block->file);
+    }
+    block_opening_destroy(block->opening);
     free(block);
 }
 
 struct file_summary block_summary(const struct block *block)
 {
-    return block->file.footer.summary;
+    return block->opening == NULL ? block->file.footer.summary : block->opening->summary;
 }
 
 struct block_properties block_properties(const struct block *block)
 {
+    assert(block->opening == NULL);
     return block->properties;
 }
 
@@ -205,6 +258,7 @@ struct index_source *block_index(struct block *block)
 
 size_t block_tenant_count(const struct block *block)
 {
+    assert(block->opening == NULL);
     return block->tenants.count;
 }
 
@@ -217,6 +271,9 @@ struct text block_tenant(const struct block *block, size_t index)
 bool block_has_slot(const struct block *block, uint16_t slot)
 {
     assert(slot < SLOT_COUNT);
+    block = peek_block(block);
+    if (block == NULL)
+        return true;
     if (block->unreadable.code != ERROR_NONE)
         return false;
     return (unsigned char)block->file.sections[TOC_SLOTS].data[slot / 8] >> (slot % 8) & 1;
@@ -224,14 +281,17 @@ bool block_has_slot(const struct block *block, uint16_t slot)
 
 bool block_has_slot_outside(const struct block *block, const uint64_t slots[SLOT_COUNT / 64])
 {
-    return block->unreadable.code == ERROR_NONE && page_file_has_slot_outside(&block->file, slots);
+    block = peek_block(block);
+    return block == NULL || (block->unreadable.code == ERROR_NONE &&
+                             page_file_has_slot_outside(&block->file, slots));
 }
 
 enum error_code block_visit_metadata(struct block *block, const struct text *tenant,
                                      metadata_visit *visit, void *context, struct error *error)
 {
-    if (block->unreadable.code != ERROR_NONE)
-        return refuse(block, error);
+    enum error_code code = block_need_open(block, &block, error);
+    if (code != ERROR_NONE)
+        return code;
     return metadata_table_visit(&block->file, &block->tenants, tenant, visit, context, error);
 }
 
@@ -240,8 +300,9 @@ enum error_code block_visit_metadata(struct block *block, const struct text *ten
 enum error_code block_reader_create(struct block *block, struct block_reader **reader_out,
                                     struct error *error)
 {
-    if (block->unreadable.code != ERROR_NONE)
-        return refuse(block, error);
+    enum error_code code = block_need_open(block, &block, error);
+    if (code != ERROR_NONE)
+        return code;
     struct block_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "block reader");
@@ -249,7 +310,7 @@ enum error_code block_reader_create(struct block *block, struct block_reader **r
     reader->rows.index = &block->index;
     reader->texts.index = &block->index;
     reader->labels = arena_create(0);
-    enum error_code code = sample_reader_init(&reader->samples, &block->samples, error);
+    code = sample_reader_init(&reader->samples, &block->samples, error);
     if (code == ERROR_NONE && reader->labels == NULL)
         code = error_set(error, ERROR_OUT_OF_MEMORY, "block reader");
     if (code != ERROR_NONE) {

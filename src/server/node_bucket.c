@@ -313,6 +313,7 @@ enum error_code node_open_bucket(struct node *node, struct error *error)
     bucket->shared.store = store;
     bucket->shared.delete_grace_ms = (uint64_t)settings->object_store_delete_grace_ms;
     bucket->shared.sweep_age_ms = (uint64_t)settings->object_store_sweep_age_ms;
+    bucket->shared.local_retention_ms = settings->storage_local_retention_ms;
     code = open_cache(node, &bucket->shared.cache, error);
     if (code == ERROR_NONE && node->cluster == NULL)
         code = node_identity_directory(settings->storage_directory, bucket->own.owner, error);

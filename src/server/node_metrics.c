@@ -46,8 +46,11 @@ static const struct shard_metric SHARD_METRICS[] = {
                  "Frozen heads that wait to be written."),
     SHARD_METRIC("parts", part_count, METRIC_KIND_GAUGE, "Parts on disk."),
     SHARD_METRIC("part_bytes", part_bytes, METRIC_KIND_GAUGE, "Their size."),
-    SHARD_METRIC("blocks", block_count, METRIC_KIND_GAUGE, "Blocks on disk."),
-    SHARD_METRIC("block_bytes", block_bytes, METRIC_KIND_GAUGE, "Their size."),
+    SHARD_METRIC("blocks", block_count, METRIC_KIND_GAUGE, "Blocks, here or in the bucket only."),
+    SHARD_METRIC("block_bytes", block_bytes, METRIC_KIND_GAUGE, "Size of those on the disk here."),
+    SHARD_METRIC("absent_blocks", absent_block_count, METRIC_KIND_GAUGE,
+                 "Blocks that are in the bucket only."),
+    SHARD_METRIC("absent_block_bytes", absent_block_bytes, METRIC_KIND_GAUGE, "Their size."),
     SHARD_METRIC("unsplit_files", unsplit_count, METRIC_KIND_GAUGE,
                  "Parts and blocks that still have series of a shard that was split off, or of its "
                  "parent."),
@@ -173,6 +176,8 @@ static void collect_disk(void *context, metric_visit *visit, void *visit_context
     metric_emit(&emitter, "gnomon_storage_disk_full",
                 "1: the disk is nearly full and writes are refused.", METRIC_KIND_GAUGE, NULL, 0,
                 atomic_load(&node->replica_node.journals_low) > 0);
+    metric_emit(&emitter, "gnomon_storage_disk_alarm", "1: storage.disk_alarm is reached.",
+                METRIC_KIND_GAUGE, NULL, 0, atomic_load(&node->disk_alarm));
     if (disk_free_bytes(node->blocking_disk, &free_bytes, &total_bytes, &ignored) != ERROR_NONE)
         return;
     metric_emit(&emitter, "gnomon_storage_disk_free_bytes", "Room on the disk of the data.",

@@ -146,6 +146,7 @@ struct node {
     uint64_t upkeep_count;
     bool is_too_large;              /* for retention_size, when last looked at */
     _Atomic int64_t size_cutoff_ms; /* what retention_size asks of the shards */
+    _Atomic bool disk_alarm;        /* storage.disk_alarm is reached, when last looked at */
     struct api_setting *shown_settings;
 };
 

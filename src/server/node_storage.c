@@ -62,6 +62,18 @@ static void space_changed(void *context, enum journal_space space)
     }
 }
 
+/* What stays free of the disk, whose size is looked at once. */
+static uint64_t free_bytes_min(struct node *node)
+{
+    enum { LEAST_BYTES = 128 * 1024 * 1024 };
+    uint64_t free_bytes, total_bytes;
+    struct error ignored; /* the least then */
+    if (disk_free_bytes(node->blocking_disk, &free_bytes, &total_bytes, &ignored) != ERROR_NONE)
+        return LEAST_BYTES;
+    uint64_t kept = total_bytes / 100 * (100 - node->settings->storage_disk_limit_percent);
+    return kept > LEAST_BYTES ? kept : LEAST_BYTES;
+}
+
 /* --- Opening, bottom up ----------------------------------------------------------------------- */
 
 /* A node that was one of a cluster would go on by itself with what it has. */
@@ -197,7 +209,11 @@ static enum error_code open_storage_loop(struct node *node, size_t number,
     uint64_t *groups = calloc(journal_recovery_group_count(node->recovery) + 1, sizeof *groups);
     if (groups == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "groups of a loop");
-    struct journal_options journal_options = {.directory = "journal", .lane = (uint32_t)number};
+    struct journal_options journal_options = {
+        .directory = "journal",
+        .lane = (uint32_t)number,
+        .free_bytes_min = free_bytes_min(node),
+    };
     struct journal_events events = {
         .context = node, .fatal = node_fatal_error, .space_changed = space_changed};
     code = journal_open(&loop->environment, &journal_options, &events, node->recovery, groups,

@@ -4,6 +4,7 @@
 #include "node_bucket.h"
 #include "node_cluster.h"
 #include "node_private.h"
+#include "shard/shard_bucket.h"
 
 static struct scheduler *first_loop_of(struct node *node)
 {
@@ -13,7 +14,8 @@ static struct scheduler *first_loop_of(struct node *node)
 /* Parts and blocks of all shards. */
 struct stored {
     uint64_t bytes;
-    int64_t first_cutoff_ms; /* where the file ends that ends first */
+    int64_t first_cutoff_ms;    /* where the file ends that ends first */
+    int64_t first_local_end_ms; /* the same of blocks whose files are here */
 };
 
 static void add_stored(void *context, uint32_t shard_id, struct replica *replica)
@@ -25,6 +27,8 @@ static void add_stored(void *context, uint32_t shard_id, struct replica *replica
     stored->bytes += statistics.part_bytes + statistics.block_bytes;
     if (statistics.first_cutoff_ms < stored->first_cutoff_ms)
         stored->first_cutoff_ms = statistics.first_cutoff_ms;
+    if (statistics.first_local_end_ms < stored->first_local_end_ms)
+        stored->first_local_end_ms = statistics.first_local_end_ms;
 }
 
 static void retain_replica(void *context, uint32_t shard_id, struct replica *replica)
@@ -45,14 +49,56 @@ static void retain(struct task *task)
     hosting_visit_loop(node->hosting, loop->number, retain_replica, node);
 }
 
+/* Percent of the disk in use: what is not free for us, be it used or reserved. */
+static bool disk_is_used(struct node *node, uint64_t percent)
+{
+    uint64_t free_bytes, total_bytes;
+    struct error ignored; /* a disk that can't tell raises no alarm */
+    return disk_free_bytes(node->blocking_disk, &free_bytes, &total_bytes, &ignored) ==
+               ERROR_NONE &&
+           total_bytes > 0 && free_bytes / (total_bytes / 100 + 1) < 100 - percent;
+}
+
+static void look_at_disk(struct node *node)
+{
+    uint64_t percent = node->settings->storage_disk_alarm_percent;
+    bool is_used = disk_is_used(node, percent);
+    if (atomic_exchange(&node->disk_alarm, is_used) == is_used)
+        return;
+    if (is_used)
+        log_event(LOG_WARNING, "server", "the disk fills up: writes are refused at the limit",
+                  "used_percent_above=%llu limit_percent=%llu", (unsigned long long)percent,
+                  (unsigned long long)node->settings->storage_disk_limit_percent);
+    else
+        log_event(LOG_INFO, "server", "the disk is below storage.disk_alarm again", "");
+}
+
+/* Blocks that are in the bucket leave the disk, those first that end first; nothing is deleted that
+ * is not there. The shards take their time for it. */
+static void drop_local(struct node *node, const struct stored *stored)
+{
+    struct shard_bucket *bucket = node_bucket_shared(node);
+    bool is_too_large = node->settings->storage_retention_bytes > 0 &&
+                        stored->bytes > node->settings->storage_retention_bytes;
+    if ((!is_too_large && !atomic_load(&node->disk_alarm)) ||
+        stored->first_local_end_ms == INT64_MAX)
+        return;
+    if (atomic_load(&bucket->local_cutoff_ms) < stored->first_local_end_ms)
+        atomic_store(&bucket->local_cutoff_ms, stored->first_local_end_ms);
+}
+
 /* The files that end first go, one step at a time, until the size fits. Not those that begin first:
  * a single old sample would keep its file, and with it all that are younger. True: not yet. */
 static bool enforce_size(struct node *node)
 {
-    struct stored stored = {.first_cutoff_ms = INT64_MAX};
-    if (node->settings->storage_retention_bytes == 0)
+    struct stored stored = {.first_cutoff_ms = INT64_MAX, .first_local_end_ms = INT64_MAX};
+    if (node->settings->storage_retention_bytes == 0 && node_bucket_shared(node) == NULL)
         return false;
     replica_table_visit(node->replicas, add_stored, &stored);
+    if (node_bucket_shared(node) != NULL) {
+        drop_local(node, &stored);
+        return false;
+    }
     if (stored.bytes <= node->settings->storage_retention_bytes ||
         stored.first_cutoff_ms == INT64_MAX)
         return false;
@@ -160,6 +206,8 @@ static void upkeep(struct timer *timer)
     }
     if (node->recovery == NULL)
         node_bucket_look(node);
+    if (node->upkeep_count % UPKEEPS_PER_SIZE_CHECK == 0)
+        look_at_disk(node);
     bool check_is_due = ++node->upkeep_count % UPKEEPS_PER_SIZE_CHECK == 0 || node->is_too_large;
     if (node->recovery == NULL && check_is_due)
         node->is_too_large = enforce_size(node);

@@ -46,6 +46,9 @@ struct settings {
     const char *storage_directory;
     int64_t storage_retention_ms; /* 0: for ever */
     uint64_t storage_retention_bytes;
+    int64_t storage_local_retention_ms; /* 0: as long as the blocks */
+    uint64_t storage_disk_alarm_percent;
+    uint64_t storage_disk_limit_percent;
     uint64_t storage_cache_bytes;
     uint64_t storage_unfrozen_bytes;
     int64_t storage_freeze_interval_ms;

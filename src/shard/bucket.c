@@ -94,6 +94,7 @@ static bool condemn(struct bucket *bucket, const struct bucket_news *news, size_
     }
     object->state = OBJECT_CONDEMNED;
     object->stands_for = (struct block_name){0};
+    object->listed_index = 0;
     object->condemned_index = news->index;
     return true;
 }
@@ -124,6 +125,7 @@ enum error_code bucket_add(struct bucket *bucket, const struct bucket_news *news
         .hash = upload->hash,
         .state = OBJECT_LISTED,
         .stands_for = upload->block,
+        .listed_index = news->index,
     };
     bool is_listed = block != NULL && bucket_find_block(bucket, upload->block) == NULL;
     if (is_listed) {
@@ -131,6 +133,7 @@ enum error_code bucket_add(struct bucket *bucket, const struct bucket_news *news
     } else { /* no list ever named it */
         object.state = OBJECT_RELEASED;
         object.stands_for = (struct block_name){0};
+        object.listed_index = 0;
         object.condemned_index = news->index;
         object.released_ms = news->stamp_ms;
     }
@@ -230,6 +233,7 @@ static void encode_object(struct byte_buffer *buffer, const struct bucket_object
     if (object->state == OBJECT_LISTED) {
         byte_buffer_varint(buffer, object->stands_for.index);
         byte_buffer_varint(buffer, object->stands_for.number);
+        byte_buffer_varint(buffer, object->listed_index);
         return;
     }
     byte_buffer_varint(buffer, object->condemned_index);
@@ -271,13 +275,15 @@ static enum error_code decode_object(struct byte_reader *reader, uint64_t frozen
     if (state == OBJECT_LISTED) {
         object.stands_for.index = byte_reader_varint(reader);
         object.stands_for.number = decode_u32(reader);
+        object.listed_index = byte_reader_varint(reader);
     } else {
         object.condemned_index = byte_reader_varint(reader);
     }
     if (state == OBJECT_RELEASED)
         object.released_ms = byte_reader_zigzag(reader);
     if (reader->failed || state > OBJECT_RELEASED || object.described.index > frozen_index ||
-        object.condemned_index > frozen_index || object.stands_for.index > frozen_index)
+        object.condemned_index > frozen_index || object.stands_for.index > frozen_index ||
+        object.listed_index > frozen_index)
         return error_set(error, ERROR_CORRUPT, "an object of the bucket");
     object.state = (enum bucket_object_state)state;
     *object_out = object;

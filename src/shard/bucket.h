@@ -30,6 +30,13 @@ struct block_name {
     uint32_t number;
 };
 
+/* With its name, where a block lies in the bucket. */
+struct bucket_address {
+    uint32_t shard_id; /* whose keys it lies below */
+    struct hash128 hash;
+    uint64_t size_bytes; /* 0: nowhere */
+};
+
 enum bucket_object_state {
     OBJECT_LISTED,
     OBJECT_CONDEMNED, /* not in lists from condemned_index on */
@@ -43,6 +50,7 @@ struct bucket_object {
     struct hash128 hash;             /* of its bytes */
     enum bucket_object_state state;
     struct block_name stands_for; /* while it is listed: a block of the shard, mostly its own */
+    uint64_t listed_index;        /* while it is: lists from here on name it */
     uint64_t condemned_index;
     int64_t released_ms;
 };

@@ -42,11 +42,27 @@ struct fetch {
 
 /* --- Single ranges ---------------------------------------------------------------------------- */
 
+/* To who reads a block nothing is forbidden or unknown: the log has it, so it can't be read now. A
+ * store that is not mounted shows nothing either. */
+static enum error_code code_of(enum error_code code)
+{
+    switch (code) {
+    case ERROR_NOT_FOUND:
+    case ERROR_DENIED:
+    case ERROR_TIMEOUT:
+    case ERROR_IO:
+        return ERROR_UNAVAILABLE;
+    default:
+        return code;
+    }
+}
+
 enum error_code object_part_check(const struct object_part *range, const struct object_read *read,
                                   struct error *error)
 {
     if (read->error.code != ERROR_NONE) {
         *error = read->error;
+        error->code = code_of(error->code);
         return error_wrap(error, "read object '%.*s'", (int)range->key.size, range->key.data);
     }
     if (read->read_bytes < read->size_bytes || read->object_bytes != range->object_bytes)

@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "block/block_inspect.h"
 
+#include "local_files.h"
+
 /* --- Telling ---------------------------------------------------------------------------------- */
 
 void damage_tell(const struct shard *shard, const char *path, const struct error *reason)
@@ -64,6 +66,14 @@ enum error_code damage_open_block(struct shard *shard, const struct manifest_blo
 {
     struct shard_block block = {.described = *described};
     enum error_code code = shard_open_block(shard, described, &block.block, error);
+    if (code != ERROR_NONE && damage_is_of_file(code) && local_replace_damaged(shard, &block)) {
+        block.is_wanted = code != ERROR_NOT_FOUND;
+        if (block.is_wanted)
+            log_event(LOG_ERROR, "shard", "a file is damaged: the block is read from the bucket",
+                      "shard=%u error=\"%s\"", shard->options.shard_id, error->message);
+        error_clear(error); /* who runs as a job looks there */
+        code = ERROR_NONE;
+    }
     if (code != ERROR_NONE && damage_is_of_file(code)) {
         char path[SHARD_PATH_MAX];
         struct error reason = *error;
@@ -191,10 +201,13 @@ bool damage_find(struct merge *merge)
     for (size_t i = 0; i < merge->block_count; i++) {
         struct shard_block *input = &merge->blocks[i];
         shard_path(shard, path, "blocks", input->described.index, input->described.number, "block");
-        if (input->damaged || !is_damaged(merge, path, &reason)) {
+        if (input->damaged || input->is_absent || !is_damaged(merge, path, &reason)) {
             any |= input->damaged;
             continue;
         }
+        /* It may be gone on purpose. */
+        if (reason.code == ERROR_NOT_FOUND && input->address.size_bytes > 0)
+            continue;
         any = input->damaged = true;
         damage_tell(shard, path, &reason);
     }
@@ -223,6 +236,7 @@ void damage_take_over(struct shard *shard, const struct merge *merge)
         for (size_t i = 0; merge->blocks[k].damaged && i < shard->block_count; i++)
             if (is_same_block(&shard->blocks[i], &merge->blocks[k]))
                 shard->blocks[i].damaged = true;
+    local_replace_all_damaged(shard);
     damage_count(shard);
 }
 

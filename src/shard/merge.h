@@ -30,6 +30,7 @@ struct merge {
     bool running;            /* the job, or the timer before it is tried again */
     bool completed;          /* the outputs are there */
     bool given_up;           /* inputs are damaged here: the outputs will not be made here */
+    bool lacks_object;       /* the job failed to read an input from the bucket */
     bool differs;            /* an output is another one than the log has */
     bool done_proposed;      /* or that it is given up */
     int64_t retry_ms;        /* until a failed job is tried again */

@@ -7,6 +7,7 @@
 
 #include "block/block_writer.h"
 
+#include "local_files.h"
 #include "merge_read.h"
 
 /* Pages of the inputs, each of which is read once or few times. */
@@ -291,7 +292,7 @@ static enum error_code open_block(struct merge_work *work, size_t number, struct
     const struct shard_block *input = &work->merge->blocks[number];
     struct block *block = NULL;
     enum error_code code =
-        shard_open_block_through(work->merge->shard, work->cache, &input->described, &block, error);
+        local_open_through(work->merge->shard, work->cache, input, &block, error);
     if (code == ERROR_NONE)
         code = block_reader_create(block, &work->block_readers[number], error);
     block_unref(block);

@@ -7,6 +7,7 @@
 #include "block/block_writer.h"
 
 #include "damage.h"
+#include "local_files.h"
 
 enum {
     MINUTE_MS = 60 * 1000,
@@ -169,7 +170,8 @@ static enum error_code meet_blocks(const struct shard *shard, struct merge_plan 
             continue;
         if (is_wide(block))
             code = add_wide(plan, block->window_start_ms, block->window_end_ms, error);
-        else if (continued && !shard->blocks[b].damaged && !stays_uploaded(shard, plan, block)) {
+        else if (continued && local_may_merge(shard, &shard->blocks[b]) &&
+                 !stays_uploaded(shard, plan, block)) {
             plan->blocks[b] = true;
             plan->block_count++;
         }
@@ -248,7 +250,7 @@ static enum error_code groups_make(const struct shard *shard, struct groups *gro
         return out_of_memory(error);
     }
     for (size_t i = 0; i < shard->block_count; i++)
-        if (!shard->blocks[i].damaged)
+        if (local_may_merge(shard, &shard->blocks[i]))
             sorted[count++] = (struct sorted_block){&shard->blocks[i].described, i};
     qsort(sorted, count, sizeof *sorted, compare_blocks);
     for (size_t i = 0; i < count; i++) {
@@ -344,10 +346,13 @@ static bool is_deleted_from(const struct search *search, const struct group *gro
 static bool has_foreign(const struct search *search, const struct group *group)
 {
     const struct shard *shard = search->shard;
-    for (size_t i = 0; shard->lacks_slots && i < group->count; i++)
-        if (block_has_slot_outside(shard->blocks[search->groups->positions[group->first + i]].block,
-                                   shard->owned.words))
+    for (size_t i = 0; i < group->count; i++) {
+        const struct shard_block *block =
+            &shard->blocks[search->groups->positions[group->first + i]];
+        /* The room that they take in the bucket is not worth to be fetched. */
+        if (!block->is_absent && local_is_unsplit(shard, block))
             return true;
+    }
     return false;
 }
 

@@ -97,6 +97,7 @@ static void take_block(struct shard *shard, struct shard_block *opened)
         block_unref(block->block);
         block->block = opened->block;
         block->damaged = block->is_stand_in = block->is_replaced = false;
+        block->is_absent = block->is_wanted = false;
         opened->block = NULL;
         tell(shard, "block", block->described.index, block->described.number);
     }

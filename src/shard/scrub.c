@@ -7,6 +7,7 @@
 #include "block/block_inspect.h"
 
 #include "damage.h"
+#include "local_files.h"
 
 enum { PAUSE_MS_MAX = 200 };
 
@@ -112,7 +113,7 @@ static bool still_has(const struct shard *shard, const struct scrub_file *file)
                shard->parts[i].described.number == file->number;
     for (size_t i = 0; file->kind == SCRUB_BLOCK && i < shard->block_count; i++)
         has |= shard->blocks[i].described.index == file->index &&
-               shard->blocks[i].described.number == file->number;
+               shard->blocks[i].described.number == file->number && !shard->blocks[i].is_absent;
     for (size_t i = 0; file->kind == SCRUB_SEGMENT && i < shard->segment_count; i++)
         has |= shard->segments[i].name == file->index;
     return has;
@@ -145,6 +146,7 @@ static void scrub_file_done(struct job *job)
         tell_file(scrub, file);
         if (damage_is_of_file(scrub->error.code) && mark_damaged(shard, file)) {
             damage_tell(shard, scrub->path, &scrub->error);
+            local_replace_all_damaged(shard);
             damage_count(shard);
         }
     }
@@ -234,9 +236,10 @@ static void list_files(struct scrub *scrub)
             SCRUB_PART, shard->parts[i].described.index, shard->parts[i].described.number,
             shard->parts[i].described.summary.content_checksum};
     for (size_t i = 0; i < shard->block_count; i++)
-        scrub->files[scrub->count++] = (struct scrub_file){
-            SCRUB_BLOCK, shard->blocks[i].described.index, shard->blocks[i].described.number,
-            shard->blocks[i].described.summary.content_checksum};
+        if (!shard->blocks[i].is_absent)
+            scrub->files[scrub->count++] = (struct scrub_file){
+                SCRUB_BLOCK, shard->blocks[i].described.index, shard->blocks[i].described.number,
+                shard->blocks[i].described.summary.content_checksum};
 }
 
 void shard_scrub(struct shard *shard, struct shard_scrub *asked)
@@ -281,7 +284,8 @@ void shard_suspect_files(struct shard *shard, const struct error *reason)
 {
     enum { AGAIN_MS = 60 * 1000, BYTES_PER_SECOND = 64 * 1024 * 1024 };
     uint64_t now_ms = clock_monotonic_ms(shard->options.environment->clock);
-    if (!damage_is_of_file(reason->code) || shard->peers.fetcher == NULL || shard->scrub != NULL ||
+    bool can_be_mended = shard->peers.fetcher != NULL || shard->options.bucket != NULL;
+    if (!damage_is_of_file(reason->code) || !can_be_mended || shard->scrub != NULL ||
         shard->closed != NULL ||
         (shard->suspected_ms != 0 && now_ms - shard->suspected_ms < AGAIN_MS))
         return;

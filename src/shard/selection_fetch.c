@@ -82,6 +82,11 @@ enum error_code selection_fetch_indexes(struct view *view, const struct series_r
     enum error_code code = block_fetch_create(&fetch, error);
     for (size_t i = first; code == ERROR_NONE && i < view->block_count; i++)
         if (is_asked(&view->blocks[i], request))
+            code = block_fetch_add_opening(fetch, view->blocks[i].block, error);
+    if (code == ERROR_NONE)
+        code = block_fetch_run(fetch, error);
+    for (size_t i = first; code == ERROR_NONE && i < view->block_count; i++)
+        if (is_asked(&view->blocks[i], request))
             code = add_query(fetch, view->blocks[i].block, request, values_of, error);
     if (code == ERROR_NONE)
         code = block_fetch_run(fetch, error);

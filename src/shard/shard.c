@@ -10,6 +10,7 @@
 
 #include "damage.h"
 #include "forget.h"
+#include "local_files.h"
 #include "merge.h"
 
 /* --- Jobs under way ------------------------------------------------------------------------- */
@@ -148,6 +149,7 @@ enum error_code shard_create(const struct shard_options *options, struct shard *
     slot_set_fill(&shard->durable.owned);
     pthread_mutex_init(&shard->view_lock, NULL);
     bucket_follow(shard);
+    local_files_cancel(shard);
     enum error_code code = prepare(shard, error);
     if (code != ERROR_NONE) {
         release(shard);
@@ -188,8 +190,8 @@ static void fill_arrays(const struct shard *shard, struct view *pieces)
             .end_ms = block->described.summary.max_time_ms,
             .window_end_ms = block->described.window_end_ms,
             .size_bytes = block->described.summary.size_bytes,
-            .is_unsplit =
-                shard->lacks_slots && block_has_slot_outside(block->block, shard->owned.words),
+            .is_unsplit = local_is_unsplit(shard, block),
+            .is_absent = block->is_absent,
         };
     }
 }
@@ -461,7 +463,14 @@ static void add_file_statistics(const struct view *view, struct shard_statistics
     }
     for (size_t i = 0; i < view->block_count; i++) {
         const struct view_block *block = &view->blocks[i];
-        statistics->block_bytes += block->size_bytes;
+        if (block->is_absent) {
+            statistics->absent_block_count++;
+            statistics->absent_block_bytes += block->size_bytes;
+        } else {
+            statistics->block_bytes += block->size_bytes;
+            if (block->window_end_ms < statistics->first_local_end_ms)
+                statistics->first_local_end_ms = block->window_end_ms;
+        }
         statistics->unsplit_count += block->is_unsplit;
         statistics->unsplit_bytes += block->is_unsplit ? block->size_bytes : 0;
         if (block->start_ms < statistics->oldest_ms)
@@ -519,6 +528,7 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .lacks_slots = view->lacks_slots,
         .oldest_ms = INT64_MAX,
         .first_cutoff_ms = INT64_MAX,
+        .first_local_end_ms = INT64_MAX,
         .newest_ms = INT64_MIN,
     };
     add_head_statistics(view, &statistics);

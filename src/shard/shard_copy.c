@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 
-#include "shard_private.h"
+#include "local_files.h"
 
 static const char *const FOLDERS[] = {"parts", "series", "blocks", "metadata"};
 enum { FOLDER_COUNT = sizeof FOLDERS / sizeof FOLDERS[0] };
@@ -22,6 +22,44 @@ static enum error_code link_file(struct shard_copy *copy, const char *kind, uint
     return disk_link(copy->shard->options.environment->disk, from, to, &copy->error);
 }
 
+static void tell_missing(const struct shard_copy *copy, const struct error *reason)
+{
+    log_event(LOG_WARNING, "shard", "a missing file is not in the copy", "shard=%u error=\"%s\"",
+              copy->shard->options.shard_id, reason->message);
+}
+
+/* What is in the bucket only; false: it is not there either. */
+static bool take_from_bucket(struct shard_copy *copy, const struct manifest *manifest,
+                             const struct manifest_block *block)
+{
+    const struct bucket_object *object = bucket_find_block(&manifest->bucket, block_name_of(block));
+    char path[SHARD_PATH_MAX], unfinished[SHARD_UNFINISHED_PATH_MAX];
+    if (object == NULL || copy->shard->options.bucket == NULL)
+        return false;
+    if (!copy->fetches_blocks)
+        return true; /* who has the copy reads it there, too */
+    const struct bucket_address address = {object->shard_id, object->hash, object->size_bytes};
+    shard_path_in(copy->directory, path, "blocks", block->index, block->number, "block");
+    snprintf(unfinished, sizeof unfinished, "%s" SHARD_UNFINISHED, path);
+    (void)local_download(copy->shard, NULL, block, &address, unfinished, path,
+                         &copy->error); /* how it went is in the error */
+    return true;
+}
+
+static enum error_code link_block(struct shard_copy *copy, const struct manifest *manifest,
+                                  const struct manifest_block *block)
+{
+    enum error_code code = link_file(copy, "blocks", block->index, block->number, "block");
+    if (code != ERROR_NOT_FOUND)
+        return code;
+    struct error missing = copy->error;
+    error_clear(&copy->error);
+    if (take_from_bucket(copy, manifest, block))
+        return copy->error.code;
+    tell_missing(copy, &missing);
+    return ERROR_NONE;
+}
+
 /* A file that is damaged by being away is not in the copy either. */
 static enum error_code link_if_there(struct shard_copy *copy, const char *kind, uint64_t index,
                                      unsigned number, const char *extension)
@@ -29,8 +67,7 @@ static enum error_code link_if_there(struct shard_copy *copy, const char *kind, 
     enum error_code code = link_file(copy, kind, index, number, extension);
     if (code != ERROR_NOT_FOUND)
         return code;
-    log_event(LOG_WARNING, "shard", "a missing file is not in the copy", "shard=%u error=\"%s\"",
-              copy->shard->options.shard_id, copy->error.message);
+    tell_missing(copy, &copy->error);
     error_clear(&copy->error);
     return ERROR_NONE;
 }
@@ -44,8 +81,7 @@ static enum error_code link_all(struct shard_copy *copy, const struct manifest *
         code = link_if_there(copy, "parts", manifest->parts[i].index, manifest->parts[i].number,
                              "part");
     for (size_t i = 0; code == ERROR_NONE && i < manifest->block_count; i++)
-        code = link_if_there(copy, "blocks", manifest->blocks[i].index, manifest->blocks[i].number,
-                             "block");
+        code = link_block(copy, manifest, &manifest->blocks[i]);
     if (code == ERROR_NONE && manifest->metadata_index > 0)
         code = link_file(copy, "metadata", manifest->metadata_index, 0, "metadata");
     return code;
@@ -129,6 +165,7 @@ void shard_copy(struct shard *shard, struct shard_copy *copy)
 {
     struct shard_child child;
     copy->manifest = (struct byte_buffer){0};
+    copy->fetches_blocks = true;
     copy->lacks_child = shard_unfounded_child(shard, &child);
     error_clear(&copy->error);
     (void)shard_snapshot(shard, &copy->manifest, &copy->frozen_index,
@@ -143,6 +180,7 @@ void shard_copy_child(struct shard *shard, struct shard_copy *copy)
     manifest.owned = manifest.split.slots;
     manifest.split_count = 0;
     assert(manifest.split.index == manifest.frozen_index && manifest.merge_index == 0);
+    copy->fetches_blocks = false;
     copy->manifest = (struct byte_buffer){0};
     copy->frozen_index = manifest.frozen_index;
     error_clear(&copy->error);

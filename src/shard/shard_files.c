@@ -264,6 +264,14 @@ bool shard_has_doomed(const struct shard *shard)
     return false;
 }
 
+bool shard_has_doomed_behind(const struct shard *shard, uint64_t index)
+{
+    for (const struct doomed_file *file = shard->doomed; file != NULL; file = file->next)
+        if (file->index > index)
+            return true;
+    return false;
+}
+
 void shard_snapshot_stored(struct shard *shard, uint64_t frozen_index)
 {
     if (frozen_index > shard->stored_index)

@@ -9,6 +9,7 @@
 
 #include "damage.h"
 #include "file_arrival.h"
+#include "local_files.h"
 #include "shard/metadata_file.h"
 
 enum { ARRIVALS_MAX = 2 };
@@ -16,6 +17,7 @@ enum { ARRIVALS_MAX = 2 };
 struct install_file {
     struct shard_file file;
     bool is_here;
+    bool is_in_bucket; /* of a block: it can be read there, if no replica has it */
 };
 
 struct install_slot {
@@ -67,6 +69,26 @@ static void add_file(struct shard_install *install, const struct shard_file *fil
     install->files[install->file_count++] = (struct install_file){.file = *file};
 }
 
+/* One that is in the bucket and not to be here is not fetched: what finds it in neither place
+ * opens it there. */
+static void add_block(struct shard_install *install, const struct manifest_block *block)
+{
+    struct shard *shard = install->shard;
+    bool is_in_bucket = shard->options.bucket != NULL &&
+                        bucket_find_block(&install->manifest.bucket, block_name_of(block)) != NULL;
+    if (is_in_bucket && !local_is_recent(shard, block))
+        return;
+    add_file(install, &(struct shard_file){
+                          .kind = SHARD_FILE_BLOCK,
+                          .index = block->index,
+                          .number = block->number,
+                          .is_agreed = true,
+                          .content_checksum = block->summary.content_checksum,
+                          .size_bytes = block->summary.size_bytes,
+                      });
+    install->files[install->file_count - 1].is_in_bucket = is_in_bucket;
+}
+
 static enum error_code list_files(struct shard_install *install, struct error *error)
 {
     const struct manifest *manifest = &install->manifest;
@@ -89,14 +111,7 @@ static enum error_code list_files(struct shard_install *install, struct error *e
                               .size_bytes = manifest->parts[i].summary.size_bytes,
                           });
     for (size_t i = 0; i < manifest->block_count; i++)
-        add_file(install, &(struct shard_file){
-                              .kind = SHARD_FILE_BLOCK,
-                              .index = manifest->blocks[i].index,
-                              .number = manifest->blocks[i].number,
-                              .is_agreed = true,
-                              .content_checksum = manifest->blocks[i].summary.content_checksum,
-                              .size_bytes = manifest->blocks[i].summary.size_bytes,
-                          });
+        add_block(install, &manifest->blocks[i]);
     if (manifest->metadata_index != 0)
         add_file(install, &(struct shard_file){.kind = SHARD_FILE_METADATA,
                                                .index = manifest->metadata_index});
@@ -308,7 +323,8 @@ static void file_arrived(struct file_arrival *arrival, const struct error *error
     struct install_slot *slot = (struct install_slot *)arrival;
     struct shard_install *install = arrival->context;
     struct shard_arrivals *arrivals = &install->shard->arrivals;
-    if (error->code == ERROR_NONE) {
+    bool stays_away = error->code == ERROR_NOT_FOUND && slot->file->is_in_bucket;
+    if (error->code == ERROR_NONE || stays_away) {
         slot->file->is_here = true;
         arrivals->files_done++;
         arrivals->files_repaired += install->origin == INSTALL_STORED;
@@ -387,8 +403,10 @@ static void check_done(struct job *job)
     struct shard *shard = install->shard;
     install->phase = INSTALL_FETCHING;
     bool complete = true;
-    for (size_t i = 0; i < install->file_count; i++)
+    for (size_t i = 0; i < install->file_count; i++) {
+        install->files[i].is_here |= shard->peers.fetcher == NULL && install->files[i].is_in_bucket;
         complete &= install->files[i].is_here;
+    }
     if (!install->abandoned && install->error.code == ERROR_NONE) {
         count_files(install);
         if (!complete && shard->peers.fetcher == NULL)

@@ -9,6 +9,7 @@
 #include "block/block_writer.h"
 
 #include "damage.h"
+#include "local_files.h"
 
 /* A failed job is tried again after so long, then after twice as long, and so on. */
 enum { RETRY_MS_MIN = 5000, RETRY_MS_MAX = 5 * 60 * 1000 };
@@ -124,7 +125,8 @@ static enum error_code take_block(struct shard *shard, struct merge *merge, uint
         const struct shard_block *block = &shard->blocks[i];
         if (block->described.index != index || block->described.number != number)
             continue;
-        merge->blocks[merge->block_count++] = *block;
+        merge->blocks[merge->block_count] = *block;
+        merge->blocks[merge->block_count++].address = local_address_of(shard, &block->described);
         block_ref(block->block);
         return ERROR_NONE;
     }
@@ -217,6 +219,21 @@ static enum error_code decode_inputs(struct shard *shard, struct merge *merge,
     return code;
 }
 
+static bool has_object(const struct merge *merge)
+{
+    bool any = false;
+    for (size_t i = 0; i < merge->block_count; i++)
+        any |= merge->blocks[i].address.size_bytes > 0;
+    return any;
+}
+
+/* Whether what failed was to read an input from the bucket. */
+static bool is_of_object(const struct merge *merge)
+{
+    return has_object(merge) &&
+           (merge->error.code == ERROR_UNAVAILABLE || merge->error.code == ERROR_CORRUPT);
+}
+
 static void merge_run(struct job *job)
 {
     struct merge *merge = (struct merge *)job;
@@ -224,9 +241,11 @@ static void merge_run(struct job *job)
     counters->merges_waiting--;
     counters->merges_running++;
     error_clear(&merge->error);
+    merge->lacks_object = false;
     if (merge_write_blocks(merge, &merge->error) != ERROR_NONE) {
         merge_discard_outputs(merge);
         merge->given_up = damage_is_of_file(merge->error.code) && damage_find(merge);
+        merge->lacks_object = !merge->given_up && is_of_object(merge);
     }
     counters->merges_running--;
 }
@@ -300,6 +319,20 @@ static void try_again_later(struct merge *merge)
     merge->retry_ms = merge->retry_ms * 2 < RETRY_MS_MAX ? merge->retry_ms * 2 : RETRY_MS_MAX;
 }
 
+/* While the bucket cannot be read, other merges go on. Who follows waits for what the leader says,
+ * unless that is waiting for it. */
+static void give_up_absent(struct shard *shard, struct merge *merge)
+{
+    if (shard->keeper.is_leading)
+        local_merge_failed(shard);
+    merge->given_up = shard->keeper.is_leading || merge->adoption_tried;
+    merge->retry_ms = RETRY_MS_MIN;
+    if (merge->given_up)
+        log_event(LOG_WARNING, "shard", "a merge is given up, as the bucket cannot be read",
+                  "shard=%u index=%llu error=\"%s\"", shard->options.shard_id,
+                  (unsigned long long)merge->index, merge->error.message);
+}
+
 static void merge_finished(struct job *job)
 {
     struct merge *merge = (struct merge *)job;
@@ -308,6 +341,8 @@ static void merge_finished(struct job *job)
     if (wanted && merge->error.code != ERROR_NONE) {
         shard->counters.job_failures++;
         shard->counters.merge_failures++;
+        if (merge->lacks_object)
+            give_up_absent(shard, merge);
         if (!merge->given_up) {
             try_again_later(merge);
             return;
@@ -316,6 +351,8 @@ static void merge_finished(struct job *job)
     }
     merge->running = false;
     merge->completed = merge->error.code == ERROR_NONE;
+    if (merge->completed && has_object(merge))
+        shard->absent_merge_wait_ms = 0;
     if (shard->merge != merge)
         shard_merge_destroy(merge); /* its outcome came by the log */
     else if (wanted)

@@ -53,6 +53,10 @@ struct shard_block {
     bool damaged;
     bool is_stand_in;
     bool is_replaced;
+    /* local_files.h */
+    bool is_absent;                /* read from the bucket */
+    bool is_wanted;                /* and fetched, if it is recent */
+    struct bucket_address address; /* of an absent one, and of inputs of merges */
 };
 
 /* A file may be opened again while a merge holds it as it was. */
@@ -212,6 +216,12 @@ struct shard {
 
     struct bucket_keeper keeper;
 
+    /* Files of blocks that go and come back (local_files.h). */
+    struct steady_clock local_steady;
+    atomic_bool *local_drop, *local_return; /* cancel the jobs that run; NULL: none does */
+    uint64_t local_due_ms, return_wait_ms, return_due_ms;
+    uint64_t absent_merge_wait_ms, absent_merge_due_ms;
+
     /* Queries. */
     pthread_mutex_t view_lock; /* held to take or swap the pointer only */
     struct view *view;
@@ -335,6 +345,8 @@ void shard_forget_doomed(struct shard *shard);
 void shard_delete_doomed(struct shard *shard);
 /* Whether files are still there that the durable manifest does not name. */
 bool shard_has_doomed(const struct shard *shard);
+/* Whether files wait for a manifest behind this index. */
+bool shard_has_doomed_behind(const struct shard *shard, uint64_t index);
 /* shard_sweep.c: delete files of jobs that a crash cut short: not later than the durable freeze and
  * not named by its manifest. Nothing while a file is damaged. Blocking. */
 void shard_sweep_files(struct shard *shard);

@@ -136,6 +136,8 @@ static enum error_code fill_state(struct shard *made, struct manifest *manifest,
     enum error_code code =
         registry_init(&made->registry, made->options.hash_seed, manifest->next_id, error);
     if (code == ERROR_NONE)
+        code = bucket_copy(&manifest->bucket, &made->bucket, error); /* blocks may be there */
+    if (code == ERROR_NONE)
         code = restore_files(made, manifest, error);
     if (code == ERROR_NONE) {
         made->metadata_index = manifest->metadata_index;
@@ -148,8 +150,6 @@ static enum error_code fill_state(struct shard *made, struct manifest *manifest,
         code = windows_init(&made->windows, manifest->windows_base, manifest->windows,
                             manifest->window_count, error);
     windows_end_before(&made->windows, made->retention_cutoff_ms);
-    if (code == ERROR_NONE)
-        code = bucket_copy(&manifest->bucket, &made->bucket, error);
     made->tombstones = tombstones_ref(manifest->tombstones);
     made->owned = manifest->owned;
     made->lacks_slots = slot_set_count(&manifest->owned) < SLOT_COUNT;

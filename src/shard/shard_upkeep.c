@@ -6,6 +6,7 @@
 #include "bucket_entry.h"
 #include "damage.h"
 #include "forget.h"
+#include "local_files.h"
 #include "shard_version.h"
 
 /* --- Retention ------------------------------------------------------------------------------ */
@@ -124,6 +125,7 @@ void shard_tend(struct shard *shard)
     shard_delete_doomed(shard);
     damage_reopen(shard);
     repair_tend(shard);
+    local_files_tend(shard);
 }
 
 void shard_maintain(struct shard *shard)

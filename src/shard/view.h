@@ -46,6 +46,7 @@ struct view_block {
     int64_t window_end_ms; /* behind end_ms */
     uint64_t size_bytes;
     bool is_unsplit; /* as a part's */
+    bool is_absent;  /* its file is not here */
 };
 
 struct view {

@@ -74,7 +74,7 @@ static void what_fails_says_which(void **state)
     struct error error;
     uint8_t byte;
     struct page_source *source = open_source(TEXT("a/c"), 10);
-    assert_int_equal(page_source_read(source, 0, &byte, 1, &error), ERROR_NOT_FOUND);
+    assert_int_equal(page_source_read(source, 0, &byte, 1, &error), ERROR_UNAVAILABLE);
     assert_non_null(strstr(error.message, "'a/c'"));
     store.is_down = true;
     assert_int_equal(page_source_read(source, 0, &byte, 1, &error), ERROR_UNAVAILABLE);
