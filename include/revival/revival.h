@@ -92,8 +92,8 @@ struct revival_totals {
 struct revival_totals revival_count(const struct revival_survey *survey);
 
 enum revival_blocks {
-    REVIVAL_DOWNLOADS, /* files of blocks are written, checked by their hashes */
-    REVIVAL_LEAVES,    /* they stay in the bucket */
+    REVIVAL_LEAVES,    /* blocks stay in the bucket, and are read there */
+    REVIVAL_DOWNLOADS, /* files of them are written, checked by their hashes */
 };
 
 /*

@@ -10,7 +10,7 @@
 #include "recovered_directory.h"
 
 static const char HELP[] =
-    "gnomon cluster recover [--config FILE] [--NAME=VALUE ...] [--yes] [--force]\n"
+    "gnomon cluster recover [--config FILE] [--NAME=VALUE ...] [--yes] [--force] [--download]\n"
     "\n"
     "Begins a cluster anew from its object store when all data directories are lost. On one node,\n"
     "which does not run and has an empty storage.directory, with the settings that it will serve\n"
@@ -18,9 +18,12 @@ static const char HELP[] =
     "becomes\n"
     "its own; what of the former cluster still runs uploads nothing from then on.\n"
     "\n"
-    "  --yes     do not ask\n"
-    "  --force   though the former cluster seems alive, blocks are missing, which are left out,\n"
-    "            or the meta object is\n";
+    "  --yes       do not ask\n"
+    "  --download  fetch all blocks now; without it they are read from the bucket, and come back "
+    "to\n"
+    "              the disk by and by as far as storage.local_retention has them there\n"
+    "  --force     though the former cluster seems alive, blocks are missing, which are left out,\n"
+    "              or the meta object is\n";
 
 struct recovery {
     struct settings settings;
@@ -29,6 +32,7 @@ struct recovery {
     struct revival_survey survey;
     bool is_agreed; /* --yes */
     bool is_forced; /* --force */
+    enum revival_blocks blocks;
 };
 
 /* --- Settings --------------------------------------------------------------------------------- */
@@ -42,6 +46,8 @@ static int take_options(struct recovery *recovery, int count, char **arguments)
             recovery->is_agreed = true;
         else if (strcmp(arguments[i], "--force") == 0)
             recovery->is_forced = true;
+        else if (strcmp(arguments[i], "--download") == 0)
+            recovery->blocks = REVIVAL_DOWNLOADS;
         else
             arguments[left++] = arguments[i];
     }
@@ -203,7 +209,7 @@ static enum error_code recover(struct recovery *recovery, struct error *error)
     if (code == ERROR_NONE)
         code = check_whole(recovery, error);
     return code == ERROR_NONE ? recovered_directory_fill(recovery->directory, &recovery->survey,
-                                                         REVIVAL_DOWNLOADS, stdout, error)
+                                                         recovery->blocks, stdout, error)
                               : code;
 }
 

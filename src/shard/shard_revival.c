@@ -50,6 +50,7 @@ static enum error_code add_block(struct manifest *manifest, const struct bucket_
         .hash = listed->key.hash,
         .state = OBJECT_LISTED,
         .stands_for = {block.index, block.number},
+        .listed_index = manifest->frozen_index,
     };
     return manifest_add_block(manifest, &block, error);
 }

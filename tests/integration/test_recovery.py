@@ -191,7 +191,7 @@ class ThreeNodes(RecoveryTest):
         kept = os.path.join(self.folder, "kept")
         self.lose(nodes, keep=kept)
 
-        output = self.recover(nodes[0], "--yes", "--force")
+        output = self.recover(nodes[0], "--yes", "--force", "--download")
         self.assertIn(f"{listed} samples are recovered", output)
         nodes = self.launch_all(names, *self.store)
         harness.wait_until(lambda: self.is_spread(nodes[0]), "each shard has three replicas",
