@@ -206,10 +206,11 @@ static enum error_code read_lists(struct revival_survey *survey, const struct na
 {
     if (names->list_count == 0)
         return ERROR_NONE;
-    survey->shard_count = names->lists[names->list_count - 1].shard_id + 1;
-    survey->shards = calloc(survey->shard_count, sizeof *survey->shards);
+    size_t shard_count = names->lists[names->list_count - 1].shard_id + 1;
+    survey->shards = calloc(shard_count, sizeof *survey->shards);
     if (survey->shards == NULL)
         return error_set(error, ERROR_OUT_OF_MEMORY, "shards of a bucket");
+    survey->shard_count = shard_count;
     for (size_t i = names->list_count; i > 0; i--) {
         const struct bucket_list_key *key = &names->lists[i - 1];
         struct revival_shard *shard = &survey->shards[key->shard_id];
