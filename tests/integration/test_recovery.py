@@ -35,10 +35,22 @@ class RecoveryTest(BucketTest):
         self.assertEqual(outcome.returncode, 1, outcome.stdout)
         self.assertIn(reason, outcome.stderr)
 
-    def wait_for_meta_object(self):
+    def wait_for_meta_object(self, containing=b""):
         folder = os.path.join(self.bucket, "meta")
-        harness.wait_until(lambda: os.path.isdir(folder) and os.listdir(folder),
-                           "the meta object is in the bucket")
+
+        def is_there():
+            names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+            if not names:
+                return False
+            with open(os.path.join(folder, names[-1]), "rb") as file:
+                return containing in file.read()
+        harness.wait_until(is_there, "the meta object is in the bucket")
+
+    def run_cluster_command(self, node, *words):
+        outcome = subprocess.run([harness.BINARY, "cluster", *words, f"--url={node.url()}"],
+                                 capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(outcome.returncode, 0, outcome.stdout + outcome.stderr)
+        return outcome.stdout
 
     def wait_for_owner(self, node, state):
         harness.wait_until(lambda: node.metric("gnomon_bucket_owner", state=state) == 1,
@@ -186,7 +198,8 @@ class ThreeNodes(RecoveryTest):
         self.write(nodes[0], "before")
         self.samples.write(nodes[0], 0, windows=20)
         self.flush(nodes[0])
-        self.wait_for_meta_object()
+        self.run_cluster_command(nodes[0], "version", "--hold")
+        self.wait_for_meta_object(containing=b"version.most")
         listed = bucket_reader.listed_samples(self.bucket)
         kept = os.path.join(self.folder, "kept")
         self.lose(nodes, keep=kept)
@@ -199,6 +212,7 @@ class ThreeNodes(RecoveryTest):
         for node in nodes:
             node.wait_ready()
             self.check(node, "before")
+        self.assertIn("held at 3", self.run_cluster_command(nodes[1], "version"))
         self.write(nodes[1], "after", first_thread=100)
         self.flush(nodes[2])
         self.assertEqual(self.incarnations(), {2})
