@@ -94,6 +94,15 @@ struct api_program {
                           const struct matcher *const *matchers, size_t matcher_count,
                           int64_t start_ms, int64_t end_ms,
                           void (*done)(void *argument, const struct error *error), void *argument);
+    /* Delete everything that a tenant has so far, in all shards; the outcome says that it is
+     * decided. How far it is, ask_tenant tells: the sum of all shards, NULL with an error. `done`
+     * runs on `origin`. */
+    void (*delete_tenant)(void *context, struct scheduler *origin, struct text tenant,
+                          void (*done)(void *argument, const struct error *error), void *argument);
+    void (*ask_tenant)(void *context, struct scheduler *origin, struct text tenant,
+                       void (*done)(void *argument, const struct shard_tenant_state *state,
+                                    const struct error *error),
+                       void *argument);
     /* The nodes and shards as JSON, the value of `data`; `done` runs on `origin` with it, whose
      * memory it clears, or an error that lives during the call. */
     void (*describe_cluster)(void *context, struct scheduler *origin,

@@ -86,6 +86,22 @@ struct routing_flush {
 
 void routing_flush(struct routing *routing, uint32_t shard_id, struct routing_flush *flush);
 
+/* Ask the leader of a shard what it has of a tenant; the caller's until `done`. */
+struct routing_tenant {
+    struct text tenant; /* stays until then */
+    void (*done)(struct routing_tenant *asked);
+    struct shard_tenant_state state; /* the answer, */
+    struct error error;              /* or UNAVAILABLE */
+
+    /* The module's. */
+    struct routing *routing;
+    uint32_t shard_id;
+    struct replica *replica;
+    struct task task;
+};
+
+void routing_ask_tenant(struct routing *routing, uint32_t shard_id, struct routing_tenant *asked);
+
 /* Since the start, but for the last three. */
 struct routing_statistics {
     uint64_t local;      /* writes, deletions and flushes for replicas of this node */

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "block/file_summary.h"
+#include "model/labels.h"
 #include "model/matcher.h"
 #include "shard/slots.h"
 
@@ -86,9 +87,12 @@ struct bucket_deletion {
     size_t matcher_count;
 };
 
+struct retention_cut;
+
 struct bucket_list {
     struct bucket_list_key key;
-    int64_t retention_cutoff_ms; /* samples before it need not be shown */
+    int64_t retention_cutoff_ms;     /* samples before it need not be shown */
+    struct retention_cut *retention; /* see bucket_list_kept_from */
     struct slot_set slots; /* series of others may be in the blocks, and are not the shard's */
     uint32_t *heirs;       /* [heir_count]: shards that were split off, and may name blocks
                               below the keys of this one */
@@ -105,5 +109,12 @@ struct bucket_list {
 enum error_code bucket_list_decode(const uint8_t *bytes, size_t size_bytes,
                                    struct bucket_list *list_out, struct error *error);
 void bucket_list_clear(struct bucket_list *list);
+
+/* Samples of the series before it are not to be shown: they are past their retention. */
+int64_t bucket_list_kept_from(const struct bucket_list *list, struct text tenant,
+                              struct labels labels);
+
+/* Whether that may be later than retention_cutoff_ms, and later than a time, for some series. */
+bool bucket_list_retains_by_series(const struct bucket_list *list, int64_t from_ms);
 
 #endif

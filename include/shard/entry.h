@@ -32,6 +32,7 @@ enum entry_kind {
     ENTRY_UPLOADED = 13,
     ENTRY_PUBLISHED = 14,
     ENTRY_REMOVED = 15,
+    ENTRY_RETENTION_POLICY = 16,
 };
 
 enum { ENTRY_VERSION = 1 };

@@ -24,6 +24,7 @@
 #include "platform/environment.h"
 #include "platform/scheduler.h"
 #include "promql/series_source.h"
+#include "shard/retention_policy.h"
 #include "shard/shard_write.h"
 #include "shard/slots.h"
 
@@ -40,6 +41,9 @@ struct shard_proposer {
     void (*durable)(void *context, uint64_t frozen_index);
 };
 
+/* Nothing is decided about retention before it is known. */
+#define RETENTION_IS_TOLD INT64_C(-1)
+
 /* Strings and pointers outlive the shard. */
 struct shard_options {
     struct environment *environment;
@@ -48,7 +52,7 @@ struct shard_options {
     const char *directory; /* of its files, on the environment's disk; made when missing */
     uint64_t hash_seed;    /* random per process */
     int64_t future_window_ms;
-    int64_t retention_ms; /* 0: for ever */
+    int64_t retention_ms; /* 0: for ever; RETENTION_IS_TOLD: as shard_want_retention says */
     int64_t quiet_ms;     /* a series without samples for one or two such periods is forgotten, by
                              the times of the samples; 0: never */
     uint32_t metadata_quiet_periods; /* of a metric, not stated for so many of them, is forgotten;
@@ -180,6 +184,14 @@ void shard_maintain(struct shard *shard);
 /* All replicas of the shard know this state-machine version: whoever leads has it come into force
  * at its next upkeep, if it is higher than what is. */
 void shard_want_version(struct shard *shard, uint32_t version);
+
+/*
+ * How long samples shall be kept; the policy is referenced. Whoever leads has it come into force:
+ * at once when it keeps everything as long as what is in force, or nothing there is old enough;
+ * else it is announced, and comes into force when it was announced for `grace_ms`, by the log,
+ * whoever led meanwhile. What is wanted again before that deletes nothing. (docs/decisions/0072)
+ */
+void shard_want_retention(struct shard *shard, struct retention_policy *policy, int64_t grace_ms);
 
 /* Propose that files before `cutoff_ms` as a whole are deleted; no effect when there are none. */
 void shard_retain_from(struct shard *shard, int64_t cutoff_ms);
@@ -329,7 +341,28 @@ enum error_code shard_encode_delete(struct byte_buffer *entry, int64_t stamp_ms,
                                     const struct matcher *const *matchers, size_t matcher_count,
                                     int64_t start_ms, int64_t end_ms, struct error *error);
 
-/* Whether bytes of another node are such an entry, whole and with nothing behind it. Errors:
+/* The entry that deletes everything that the tenant has so far, exemplars and metadata too. Whoever
+ * leads then has the files that have something of it written anew. Needs STATE_VERSION_BUCKET.
+ * Errors: INVALID, OUT_OF_MEMORY. Any thread. */
+enum error_code shard_encode_delete_tenant(struct byte_buffer *entry, int64_t stamp_ms,
+                                           struct text tenant, struct error *error);
+
+/* How far that is. */
+struct shard_tenant_state {
+    bool can_be_deleted; /* the shard's state-machine version has that */
+    bool is_being_deleted;
+    uint64_t files_left;   /* parts and blocks that still hold, or may hold, what was deleted */
+    uint64_t bytes_left;   /* of them, with the other tenants that they have */
+    uint64_t objects_left; /* of the bucket: to be replaced, or deleted after the grace */
+    uint64_t object_bytes_left;
+    uint64_t blocks; /* that have something of the tenant, deleted or not */
+};
+
+/* On the loop. */
+void shard_read_tenant_state(const struct shard *shard, struct text tenant,
+                             struct shard_tenant_state *state_out);
+
+/* Whether bytes of another node are one of these two, whole and with nothing behind it. Errors:
  * CORRUPT, INVALID, UNSUPPORTED, OUT_OF_MEMORY. Any thread. */
 enum error_code shard_check_delete(const uint8_t *entry, size_t size_bytes, struct error *error);
 
@@ -403,6 +436,13 @@ struct shard_statistics {
     uint64_t segments_rewritten; /* since the start */
     uint64_t dead_id_count;      /* forgotten, but still in a series segment */
     uint64_t tombstone_count;
+    int64_t retention_at_ms; /* what ages are counted from, where rules say more; INT64_MIN: none */
+    /* A shorter retention was announced, by the clock of who led; 0: there is none. What it will
+     * take from at most: files with samples before a time. */
+    int64_t retention_announced_ms;
+    int64_t retention_pending_before_ms;
+    uint64_t retention_pending_files;
+    uint64_t retention_pending_bytes;
     uint64_t metadata_count;
     uint64_t metadata_refused_total;  /* there were metadata_max metrics */
     uint64_t metadata_forgotten;      /* metrics, since the start */

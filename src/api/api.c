@@ -60,6 +60,9 @@ static const struct http_route PLAIN_ROUTES[] = {
     {HTTP_GET | HTTP_HEAD, "/-/ready", api_ready, NULL, 0},
     {HTTP_POST | HTTP_PUT, "/-/reload", api_reload, NULL, 0},
     {HTTP_GET, "/metrics", api_metrics, NULL, 0},
+    /* As Mimir has them. */
+    {HTTP_POST, "/compactor/delete_tenant", api_compactor_delete_tenant, NULL, 0},
+    {HTTP_GET, "/compactor/delete_tenant_status", api_compactor_tenant_status, NULL, 0},
 };
 
 /* As those of the endpoints that query. */

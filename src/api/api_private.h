@@ -189,6 +189,10 @@ void api_reload(struct http_request *request); /* admin.c */
 void api_flush(struct http_request *request);
 void api_delete_series(struct http_request *request);
 void api_clean_tombstones(struct http_request *request);
+void api_tenant_delete(struct http_request *request);
+void api_tenant_status(struct http_request *request);
+void api_compactor_delete_tenant(struct http_request *request);
+void api_compactor_tenant_status(struct http_request *request);
 void api_snapshot(struct http_request *request);
 void api_admin_disabled(struct http_request *request);
 

@@ -112,6 +112,10 @@ static const struct api_endpoint ADMIN_ENDPOINTS[] = {
              "Make a copy that a node can be started on", "skip_head", JSON),
     ENDPOINT(HTTP_POST, "/admin/flush", api_flush, "admin",
              "Write everything in memory into blocks", "", NOTHING),
+    ENDPOINT(HTTP_POST, "/admin/tenant/delete", api_tenant_delete, "admin",
+             "Delete everything that a tenant has", "!tenant", NOTHING),
+    ENDPOINT(HTTP_GET, "/admin/tenant/status", api_tenant_status, "admin",
+             "How far the deletion of a tenant is", "!tenant", JSON),
     ENDPOINT(HTTP_POST, "/admin/cluster/drain", api_cluster_drain, "admin",
              "Move replicas and leaders off a node", "!node", NOTHING),
     ENDPOINT(HTTP_POST, "/admin/cluster/undrain", api_cluster_undrain, "admin",
@@ -179,6 +183,7 @@ static const struct api_parameter PARAMETERS[] = {
     {"scrapePool", STRING, "The name of a scrape pool"},
     {"labels", STRING, "The labels of a target as JSON"},
     {"node", STRING, "The name of a node"},
+    {"tenant", STRING, "The name of a tenant"},
     {"force", TRUTH, "Even if the node is alive and has replicas"},
     {"number", COUNT, "How many"},
     {"shard", STRING, "The number of a shard, or meta"},
@@ -210,9 +215,9 @@ const struct api_parameter *api_parameter_find(struct text name)
 bool api_is_of_the_node(const char *route)
 {
     static const char *const PATHS[] = {
-        "/metrics",       "/-/reload",           "/status/runtimeinfo", "/status/flags",
-        "/status/config", "/status/tsdb/blocks", "/status/walreplay",   "/status/self_metrics",
-        "/cluster",
+        "/metrics",       "/-/reload",           "/status/runtimeinfo",   "/status/flags",
+        "/status/config", "/status/tsdb/blocks", "/status/walreplay",     "/status/self_metrics",
+        "/cluster",       "/delete_tenant",      "/delete_tenant_status",
     };
     struct text whole = text_of(route);
     for (size_t i = 0; i < sizeof PATHS / sizeof PATHS[0]; i++)

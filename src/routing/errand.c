@@ -187,6 +187,9 @@ static enum error_code take_answer(struct errand *errand, struct answer_head *he
                                : answer_head_decode(answer->bytes, answer->size, head, error);
     if (code == ERROR_NONE && head->kind == ANSWER_DONE && errand->call.kind == QUESTION_WRITE)
         code = write_answer_decode(answer->bytes, answer->size, &errand->call.write->write, error);
+    if (code == ERROR_NONE && head->kind == ANSWER_DONE && errand->call.kind == QUESTION_TENANT)
+        code =
+            tenant_answer_decode(answer->bytes, answer->size, &errand->call.tenant->state, error);
     return code;
 }
 
@@ -239,6 +242,8 @@ static struct shared_bytes *encode(const struct call *call)
         return write_question_encode(call->shard_id, &call->write->write);
     case QUESTION_PROPOSE:
         return propose_question_encode(call->shard_id, call->entry->splits, &call->entry->bytes);
+    case QUESTION_TENANT:
+        return tenant_question_encode(call->shard_id, call->tenant->tenant);
     case QUESTION_FLUSH:
         break;
     }
@@ -264,7 +269,8 @@ void errand_start(struct routing *routing, const struct call *call)
     errand->body = body;
     errand->answer_bytes_max = call->kind == QUESTION_WRITE
                                    ? write_answer_bytes_max(&call->write->write)
-                                   : (size_t)ANSWER_HEAD_BYTES;
+                               : call->kind == QUESTION_TENANT ? (size_t)TENANT_ANSWER_BYTES
+                                                               : (size_t)ANSWER_HEAD_BYTES;
     counter_move(&routing->counters.sent_bytes_under_way, body->size);
     if (counter_now(&routing->counters.sent_bytes_under_way) > routing->options.sent_bytes_max)
         give_up(errand, ERROR_UNAVAILABLE, "too much is on its way to other nodes");

@@ -84,6 +84,28 @@ static void flush_begin(struct task *task)
     replica_flush(flush->replica, &flush->flush);
 }
 
+/* --- Tenants, looked at there too ------------------------------------------------------------ */
+
+static void tenant_ended(struct task *task)
+{
+    struct routing_tenant *asked =
+        (struct routing_tenant *)((char *)task - offsetof(struct routing_tenant, task));
+    const struct call call = {QUESTION_TENANT, asked->shard_id, {.tenant = asked}};
+    end(asked->routing, &call, &asked->error, 0);
+}
+
+static void tenant_look(struct task *task)
+{
+    struct routing_tenant *asked =
+        (struct routing_tenant *)((char *)task - offsetof(struct routing_tenant, task));
+    if (replica_is_ready(asked->replica))
+        shard_read_tenant_state(replica_shard(asked->replica), asked->tenant, &asked->state);
+    else
+        error_set(&asked->error, ERROR_UNAVAILABLE, "this shard has no leader here");
+    asked->task.run = tenant_ended;
+    scheduler_post(asked->routing->options.scheduler, &asked->task);
+}
+
 /* --- Running --------------------------------------------------------------------------------- */
 
 void local_run(struct routing *routing, const struct call *call, struct replica *replica)
@@ -100,6 +122,10 @@ void local_run(struct routing *routing, const struct call *call, struct replica 
         entry->done = entry_done;
         entry->origin = routing->options.scheduler;
         replica_propose(replica, entry);
+    } else if (call->kind == QUESTION_TENANT) {
+        call->tenant->replica = replica;
+        call->tenant->task.run = tenant_look;
+        scheduler_post(replica_scheduler(replica), &call->tenant->task);
     } else {
         call->flush->replica = replica;
         call->flush->task.run = flush_begin;

@@ -21,6 +21,9 @@ void call_begin(struct routing *routing, const struct call *call)
     } else if (call->kind == QUESTION_PROPOSE) {
         call->entry->way.router = &routing->router;
         call->entry->way.shard_id = call->shard_id;
+    } else if (call->kind == QUESTION_TENANT) {
+        call->tenant->routing = routing;
+        call->tenant->shard_id = call->shard_id;
     } else {
         call->flush->routing = routing;
         call->flush->shard_id = call->shard_id;
@@ -49,6 +52,8 @@ static struct error *error_of(const struct call *call)
         return &call->write->error;
     case QUESTION_PROPOSE:
         return &call->entry->error;
+    case QUESTION_TENANT:
+        return &call->tenant->error;
     case QUESTION_FLUSH:
         break;
     }
@@ -69,6 +74,8 @@ void call_end(struct routing *routing, const struct call *call, const struct err
         call->write->done(call->write);
     else if (call->kind == QUESTION_PROPOSE)
         call->entry->done(call->entry);
+    else if (call->kind == QUESTION_TENANT)
+        call->tenant->done(call->tenant);
     else
         call->flush->done(call->flush);
 }
@@ -97,6 +104,14 @@ static void end_flush(struct task *task)
     call_end(flush->routing, &call, &flush->error);
 }
 
+static void end_tenant(struct task *task)
+{
+    struct routing_tenant *tenant =
+        (struct routing_tenant *)((char *)task - offsetof(struct routing_tenant, task));
+    const struct call call = {QUESTION_TENANT, tenant->shard_id, {.tenant = tenant}};
+    call_end(tenant->routing, &call, &tenant->error);
+}
+
 void call_end_later(struct routing *routing, const struct call *call, enum error_code code,
                     const char *why)
 {
@@ -108,6 +123,9 @@ void call_end_later(struct routing *routing, const struct call *call, enum error
     } else if (call->kind == QUESTION_PROPOSE) {
         task = &call->entry->task;
         task->run = end_entry;
+    } else if (call->kind == QUESTION_TENANT) {
+        task = &call->tenant->task;
+        task->run = end_tenant;
     } else {
         task = &call->flush->task;
         task->run = end_flush;
@@ -126,7 +144,7 @@ void call_note(struct routing *routing, const struct call *call, uint64_t leader
         return;
     if (cluster_board_leader(board, call->shard_id) != leader_id)
         cluster_board_note_leader(board, call->shard_id, leader_id);
-    if (call->kind != QUESTION_FLUSH)
+    if (call->kind == QUESTION_WRITE || call->kind == QUESTION_PROPOSE)
         cluster_board_note_written(board, call->shard_id, index);
 }
 
@@ -178,6 +196,12 @@ void routing_flush(struct routing *routing, uint32_t shard_id, struct routing_fl
     if (flush->timeout_ms == 0)
         flush->timeout_ms = FLUSH_TIMEOUT_MS;
     route(routing, &(struct call){QUESTION_FLUSH, shard_id, {.flush = flush}});
+}
+
+void routing_ask_tenant(struct routing *routing, uint32_t shard_id, struct routing_tenant *asked)
+{
+    error_clear(&asked->error);
+    route(routing, &(struct call){QUESTION_TENANT, shard_id, {.tenant = asked}});
 }
 
 struct write_router *routing_router(struct routing *routing)

@@ -59,6 +59,7 @@ struct call {
         struct replica_write *write;
         struct replica_entry *entry;
         struct routing_flush *flush;
+        struct routing_tenant *tenant;
     };
 };
 

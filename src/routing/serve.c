@@ -17,6 +17,7 @@ struct received {
         struct replica_write write;
         struct replica_entry entry;
         struct routing_flush flush;
+        struct routing_tenant tenant;
     };
 };
 
@@ -108,6 +109,14 @@ static void flush_done(struct routing_flush *flush)
     struct received *received =
         (struct received *)((char *)flush - offsetof(struct received, flush));
     finish(received, &flush->error, encode_done(0, &flush->error));
+}
+
+static void tenant_done(struct routing_tenant *tenant)
+{
+    struct received *received =
+        (struct received *)((char *)tenant - offsetof(struct received, tenant));
+    finish(received, &tenant->error,
+           tenant->error.code == ERROR_NONE ? tenant_answer_encode(&tenant->state) : NULL);
 }
 
 static void on_cancelled(void *context, struct transport_answer *answer)
@@ -263,10 +272,28 @@ static void serve_flush(void *context, struct transport_answer *answer,
     run(received, &(struct call){QUESTION_FLUSH, received->shard_id, {.flush = &received->flush}});
 }
 
+static void serve_tenant(void *context, struct transport_answer *answer,
+                         const struct transport_question *question)
+{
+    struct error error;
+    struct received *received = receive(context, answer, question);
+    if (received == NULL)
+        return;
+    if (tenant_question_decode(body_of(received, question), question->size, &received->shard_id,
+                               &received->tenant.tenant, &error) != ERROR_NONE) {
+        refuse_malformed(received, &error);
+        return;
+    }
+    received->tenant.done = tenant_done;
+    run(received,
+        &(struct call){QUESTION_TENANT, received->shard_id, {.tenant = &received->tenant}});
+}
+
 void serve_register(struct routing *routing)
 {
     struct transport *transport = routing->options.transport;
     transport_on_request(transport, QUESTION_WRITE, serve_write, routing);
     transport_on_request(transport, QUESTION_PROPOSE, serve_propose, routing);
     transport_on_request(transport, QUESTION_FLUSH, serve_flush, routing);
+    transport_on_request(transport, QUESTION_TENANT, serve_tenant, routing);
 }

@@ -1,6 +1,8 @@
 /* Small questions, and all answers. */
 #include <string.h>
 
+#include "model/tenant.h"
+
 #include "write_codec.h"
 
 enum { VERSION = 1 };
@@ -76,6 +78,79 @@ enum error_code flush_question_decode(const uint8_t *bytes, size_t size, uint32_
     if (code == ERROR_NONE)
         *reach_out = (enum flush_reach)bytes[1];
     return code;
+}
+
+struct shared_bytes *tenant_question_encode(uint32_t shard_id, struct text tenant)
+{
+    struct shared_bytes *bytes = shared_bytes_create(SMALL_HEAD_BYTES + tenant.size);
+    if (bytes == NULL)
+        return NULL;
+    store_small_head(bytes->bytes, 0, 0, shard_id);
+    if (tenant.size > 0)
+        memcpy(bytes->bytes + SMALL_HEAD_BYTES, tenant.data, tenant.size);
+    return bytes;
+}
+
+enum error_code tenant_question_decode(const uint8_t *bytes, size_t size, uint32_t *shard_id_out,
+                                       struct text *tenant_out, struct error *error)
+{
+    uint16_t splits = 0;
+    enum error_code code = load_small_head(bytes, size, 0, &splits, shard_id_out, error);
+    if (code != ERROR_NONE)
+        return code;
+    struct text tenant = {(const char *)bytes + SMALL_HEAD_BYTES, size - SMALL_HEAD_BYTES};
+    if (splits != 0)
+        return error_set(error, ERROR_CORRUPT, "question: head");
+    if (!tenant_id_is_valid(tenant))
+        return error_set(error, ERROR_INVALID, "question: no name of a tenant");
+    *tenant_out = tenant;
+    return ERROR_NONE;
+}
+
+/* --- Tenants --------------------------------------------------------------------------------- */
+
+static void store_answer_head(uint8_t *at, const struct answer_head *head);
+
+enum { CAN_BE_DELETED = 1, IS_BEING_DELETED = 2 };
+
+struct shared_bytes *tenant_answer_encode(const struct shard_tenant_state *state)
+{
+    struct shared_bytes *bytes = shared_bytes_create(TENANT_ANSWER_BYTES);
+    if (bytes == NULL)
+        return NULL;
+    const uint64_t numbers[] = {(state->can_be_deleted ? CAN_BE_DELETED : 0) |
+                                    (state->is_being_deleted ? IS_BEING_DELETED : 0),
+                                state->files_left,
+                                state->bytes_left,
+                                state->objects_left,
+                                state->object_bytes_left,
+                                state->blocks};
+    _Static_assert(sizeof numbers == TENANT_ANSWER_BYTES - ANSWER_HEAD_BYTES, "all of them");
+    store_answer_head(bytes->bytes, &(struct answer_head){.kind = ANSWER_DONE});
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        store_u64(bytes->bytes + ANSWER_HEAD_BYTES + 8 * i, numbers[i]);
+    return bytes;
+}
+
+enum error_code tenant_answer_decode(const uint8_t *bytes, size_t size,
+                                     struct shard_tenant_state *state_out, struct error *error)
+{
+    if (size != TENANT_ANSWER_BYTES)
+        return error_set(error, ERROR_CORRUPT, "answer: %zu bytes about a tenant", size);
+    const uint8_t *at = bytes + ANSWER_HEAD_BYTES;
+    uint64_t flags = load_u64(at);
+    if (flags > (CAN_BE_DELETED | IS_BEING_DELETED))
+        return error_set(error, ERROR_CORRUPT, "answer: flags of a tenant");
+    *state_out = (struct shard_tenant_state){
+        .can_be_deleted = (flags & CAN_BE_DELETED) != 0,
+        .is_being_deleted = (flags & IS_BEING_DELETED) != 0,
+        .files_left = load_u64(at + 8),
+        .bytes_left = load_u64(at + 16),
+        .objects_left = load_u64(at + 24),
+        .object_bytes_left = load_u64(at + 32),
+        .blocks = load_u64(at + 40),
+    };
+    return ERROR_NONE;
 }
 
 /* --- Heads of answers ------------------------------------------------------------------------ */

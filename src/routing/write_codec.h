@@ -15,7 +15,12 @@
 #include "shard/shard.h"
 
 /* Of requests between nodes (transport.h). */
-enum question_kind { QUESTION_WRITE = 10, QUESTION_PROPOSE = 11, QUESTION_FLUSH = 12 };
+enum question_kind {
+    QUESTION_WRITE = 10,
+    QUESTION_PROPOSE = 11,
+    QUESTION_FLUSH = 12,
+    QUESTION_TENANT = 13,
+};
 
 /* --- Questions ------------------------------------------------------------------------------- */
 
@@ -43,6 +48,12 @@ enum error_code propose_question_decode(const uint8_t *bytes, size_t size, uint3
 enum error_code flush_question_decode(const uint8_t *bytes, size_t size, uint32_t *shard_id_out,
                                       enum flush_reach *reach_out, struct error *error);
 
+struct shared_bytes *tenant_question_encode(uint32_t shard_id, struct text tenant);
+
+/* `tenant_out` is a view. Errors: CORRUPT, INVALID (no name of a tenant), UNSUPPORTED. */
+enum error_code tenant_question_decode(const uint8_t *bytes, size_t size, uint32_t *shard_id_out,
+                                       struct text *tenant_out, struct error *error);
+
 /* --- Answers --------------------------------------------------------------------------------- */
 
 enum answer_kind {
@@ -67,6 +78,12 @@ struct shared_bytes *write_answer_encode(uint64_t index, const struct shard_writ
 /* Errors: CORRUPT, UNSUPPORTED. */
 enum error_code answer_head_decode(const uint8_t *bytes, size_t size, struct answer_head *head_out,
                                    struct error *error);
+
+/* To a question about a tenant: the head, then the state. Errors: CORRUPT. */
+enum { TENANT_ANSWER_BYTES = ANSWER_HEAD_BYTES + 48 };
+struct shared_bytes *tenant_answer_encode(const struct shard_tenant_state *state);
+enum error_code tenant_answer_decode(const uint8_t *bytes, size_t size,
+                                     struct shard_tenant_state *state_out, struct error *error);
 
 /* The largest answer that there can be to a write. */
 size_t write_answer_bytes_max(const struct shard_write *write);

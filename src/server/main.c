@@ -9,6 +9,7 @@
 #include "cli/block_command.h"
 #include "cli/bucket_command.h"
 #include "cli/cluster_command.h"
+#include "cli/tenant_command.h"
 #include "platform/tls.h"
 
 #include "commands.h"
@@ -39,6 +40,8 @@ static const char USAGE[] =
     "                                                    begin anew from the object store "
     "(--help)\n"
     "  gnomon cluster status|drain|remove|...            look at a cluster, change it (--help)\n"
+    "  gnomon tenant delete|status NAME                  delete a tenant, see how far it is "
+    "(--help)\n"
     "  gnomon block inspect FILE                         what a part, segment or block holds\n"
     "  gnomon block verify FILE                          read all of it, check every checksum\n"
     "  gnomon block import FOLDER... --to=URL            blocks of Prometheus into a node "
@@ -188,6 +191,8 @@ int main(int count, char **arguments)
         return recover_command(count - 3, arguments + 3);
     if (is_command(count, arguments, "cluster", NULL))
         return cluster_command(count - 2, arguments + 2);
+    if (is_command(count, arguments, "tenant", NULL))
+        return tenant_command(count - 2, arguments + 2);
     if (is_command(count, arguments, "block", "import"))
         return block_import_command(count - 3, arguments + 3, open_store);
     if (is_command(count, arguments, "block", "export"))

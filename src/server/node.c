@@ -47,6 +47,7 @@ enum error_code node_open(const struct settings *settings, struct node **node_ou
     node->opened_ms = node->replay_told_ms = clock_monotonic_ms(clock_system());
     node->hash_seed = random_next(random_system());
     log_set_level(settings->log_level);
+    node_open_retention(node);
     enum error_code code = node_open_directory(node, error);
     if (code == ERROR_NONE)
         code = node_open_shared(node, error);
@@ -103,6 +104,7 @@ static void release(struct node *node)
     page_cache_destroy(node->cache);
     disk_uring_destroy(node->blocking_disk);
     node_close_access(node);
+    node_close_retention(node);
     metrics_destroy(node->metrics);
     byte_buffer_clear(&node->config_yaml);
     free(node->shown_settings);

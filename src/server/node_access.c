@@ -164,6 +164,8 @@ static enum error_code reload(struct node *node, struct error *error)
     size_t users = config == NULL ? 0 : config->user_count;
     size_t tokens = config == NULL ? 0 : config->token_count;
     if (code == ERROR_NONE)
+        code = node_reload_retention(node, error);
+    if (code == ERROR_NONE)
         code = gate_replace(node->gate, config, error);
     if (code != ERROR_NONE) {
         web_config_destroy(config);

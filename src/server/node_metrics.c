@@ -87,6 +87,10 @@ static const struct shard_metric SHARD_METRICS[] = {
     SHARD_METRIC("job_failures_total", job_failures_total, METRIC_KIND_COUNTER,
                  "Freezes and merges that failed and are tried again."),
     SHARD_METRIC("tombstones", tombstone_count, METRIC_KIND_GAUGE, "Deletions not merged yet."),
+    SHARD_METRIC("retention_pending_files", retention_pending_files, METRIC_KIND_GAUGE,
+                 "Files that a shorter retention takes from when its grace is over."),
+    SHARD_METRIC("retention_pending_bytes", retention_pending_bytes, METRIC_KIND_GAUGE,
+                 "Bytes of these files."),
     SHARD_METRIC("metadata_metrics", metadata_count, METRIC_KIND_GAUGE, "Metrics with metadata."),
     SHARD_METRIC("metadata_refused_total", metadata_refused_total, METRIC_KIND_COUNTER,
                  "Statements of metadata left out: ingest.max_metadata was reached."),
@@ -132,6 +136,37 @@ static void collect_shards(void *context, metric_visit *visit, void *visit_conte
         collector.metric = &SHARD_METRICS[metric];
         replica_table_visit(node->replicas, collect_shard, &collector);
     }
+}
+
+/* When the next shorter retention comes into force. */
+struct retention_collector {
+    struct metric_emitter emitter;
+    int64_t grace_ms;
+};
+
+static void collect_announced(void *context, uint32_t shard_id, struct replica *replica)
+{
+    struct retention_collector *collector = context;
+    struct shard_statistics statistics;
+    char name[16];
+    shard_read_statistics(replica_shard(replica), &statistics);
+    int64_t announced_ms = statistics.retention_announced_ms;
+    snprintf(name, sizeof name, "%u", shard_id);
+    struct metric_label label = {"shard", name};
+    metric_emit(&collector->emitter, "gnomon_shard_retention_pending_timestamp_seconds",
+                "When a shorter retention comes into force; 0: none is announced.",
+                METRIC_KIND_GAUGE, &label, 1,
+                announced_ms == 0 ? 0 : (double)(announced_ms + collector->grace_ms) / 1000);
+}
+
+static void collect_retention(void *context, metric_visit *visit, void *visit_context)
+{
+    struct node *node = context;
+    pthread_mutex_lock(&node->retention_mutex);
+    struct retention_collector collector = {.emitter = {visit, visit_context},
+                                            .grace_ms = node->retention_grace_ms};
+    pthread_mutex_unlock(&node->retention_mutex);
+    replica_table_visit(node->replicas, collect_announced, &collector);
 }
 
 /* --- The node as a whole
@@ -284,6 +319,7 @@ static void collect_workers(void *context, metric_visit *visit, void *visit_cont
 bool node_add_metrics(struct node *node)
 {
     return metrics_add_collector(node->metrics, collect_shards, node) &&
+           metrics_add_collector(node->metrics, collect_retention, node) &&
            metrics_add_collector(node->metrics, collect_process, node) &&
            metrics_add_collector(node->metrics, collect_disk, node) &&
            metrics_add_collector(node->metrics, collect_head_spares, node) &&

@@ -80,6 +80,8 @@ struct node_loop {
     struct task task; /* to the loop: a step of the shutdown */
     struct task retain_task;
     _Atomic bool retain_queued;
+    struct task retention_task;
+    _Atomic bool retention_queued;
     struct task step_task; /* to loop 0: the step is done */
 };
 
@@ -148,6 +150,10 @@ struct node {
     _Atomic int64_t size_cutoff_ms; /* what retention_size asks of the shards */
     _Atomic bool disk_alarm;        /* storage.disk_alarm is reached, when last looked at */
     struct api_setting *shown_settings;
+
+    pthread_mutex_t retention_mutex;
+    struct retention_policy *retention; /* a reference */
+    int64_t retention_grace_ms;
 };
 
 /* node.c: what is durable is kept, the process ends. */
@@ -174,6 +180,13 @@ enum error_code node_reload(struct node *node, struct error *error);
 
 /* node_cluster.c: how replicas are kept where the cluster wants them. */
 struct placement_limits node_placement_limits(const struct node *node);
+
+/* node_retention.c: how long samples are kept. The shards of all loops are told what is wanted; it
+ * is read anew at a reload. Errors of that: as settings_load. */
+void node_open_retention(struct node *node);
+void node_close_retention(struct node *node);
+void node_tell_retention(struct node *node);
+enum error_code node_reload_retention(struct node *node, struct error *error);
 
 /* node_upkeep.c: before the loops run; node_drain stops it. */
 void node_start_upkeep(struct node *node);
@@ -245,6 +258,36 @@ void node_rescue(struct node *node, const struct api_rescue *asked, struct sched
  * yet), or of this node when it is alone. */
 void node_topology(const struct node *node, const struct cluster_view *view,
                    struct topology *topology_out);
+
+/* node_program.c: the shards that have slots, and how often each was split, as far as is known
+ * here. There are none while it was heard that one was split, and not yet into what: its child
+ * would be left out. */
+struct shard_list {
+    size_t count;
+    struct listed_shard {
+        uint32_t shard_id;
+        uint32_t splits; /* UINT32_MAX: no matter */
+    } shards[];
+};
+
+/* To be freed; NULL when memory is out. */
+struct shard_list *node_list_shards(const struct node *node);
+struct routing *node_routing_of(const struct node *node, const struct scheduler *origin);
+
+/* Propose a deletion in all of them; `done` runs on `origin` with the outcome, an error that lives
+ * during the call. The entry is copied. */
+void node_delete_everywhere(struct node *node, struct scheduler *origin,
+                            const struct byte_buffer *entry,
+                            void (*done)(void *argument, const struct error *error),
+                            void *argument);
+
+/* node_tenants.c: what all shards have of a tenant, and its deletion. As in struct api_program. */
+void node_ask_tenant(struct node *node, struct scheduler *origin, struct text tenant,
+                     void (*done)(void *argument, const struct shard_tenant_state *state,
+                                  const struct error *error),
+                     void *argument);
+void node_delete_tenant(struct node *node, struct scheduler *origin, struct text tenant,
+                        void (*done)(void *argument, const struct error *error), void *argument);
 
 /* node_program.c: what the API asks of the program. */
 struct api_program node_program(struct node *node);

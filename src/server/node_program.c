@@ -48,19 +48,7 @@ void node_topology(const struct node *node, const struct cluster_view *view,
     topology_out->slots.shard_count = (uint32_t)count;
 }
 
-/* The shards that have slots, and how often each was split, as far as is known here. There are
- * none while it was heard that one was split, and not yet into what: its child would be left out.
- */
-struct shard_list {
-    size_t count;
-    struct listed_shard {
-        uint32_t shard_id;
-        uint32_t splits; /* UINT32_MAX: no matter */
-    } shards[];
-};
-
-/* NULL when memory is out. */
-static struct shard_list *list_shards(const struct node *node)
+struct shard_list *node_list_shards(const struct node *node)
 {
     struct cluster_board *board = node->cluster == NULL ? NULL : node->cluster->board;
     struct cluster_view *view = board == NULL ? NULL : cluster_board_view(board);
@@ -83,7 +71,7 @@ static struct shard_list *list_shards(const struct node *node)
     return list;
 }
 
-static struct routing *routing_of(const struct node *node, const struct scheduler *origin)
+struct routing *node_routing_of(const struct node *node, const struct scheduler *origin)
 {
     for (size_t i = 0; i < node->loop_count; i++)
         if (node->loops[i].environment.scheduler == origin)
@@ -124,7 +112,7 @@ static void flush(void *context, enum flush_reach reach, struct scheduler *origi
 {
     struct node *node = context;
     struct error error;
-    struct shard_list *list = list_shards(node);
+    struct shard_list *list = node_list_shards(node);
     size_t shards = list == NULL ? 0 : list->count;
     struct flush_all *all = calloc(1, sizeof *all + shards * sizeof all->shards[0]);
     if (list == NULL || all == NULL || shards == 0) {
@@ -145,7 +133,7 @@ static void flush(void *context, enum flush_reach reach, struct scheduler *origi
         one->all = all;
         one->flush.reach = reach;
         one->flush.done = shard_flushed;
-        routing_flush(routing_of(node, origin), list->shards[i].shard_id, &one->flush);
+        routing_flush(node_routing_of(node, origin), list->shards[i].shard_id, &one->flush);
     }
     free(list);
 }
@@ -191,7 +179,7 @@ static void delete_from(struct node *node, uint32_t shard, struct delete_one *on
 {
     byte_buffer_append(&one->entry.bytes, entry->bytes, entry->size);
     if (!one->entry.bytes.failed) {
-        write_router_propose(routing_router(routing_of(node, one->entry.origin)), shard,
+        write_router_propose(routing_router(node_routing_of(node, one->entry.origin)), shard,
                              &one->entry);
         return;
     }
@@ -201,25 +189,19 @@ static void delete_from(struct node *node, uint32_t shard, struct delete_one *on
     scheduler_defer(one->entry.origin, &one->task);
 }
 
-static void delete_series(void *context, struct scheduler *origin, struct text tenant,
-                          const struct matcher *const *matchers, size_t matcher_count,
-                          int64_t start_ms, int64_t end_ms,
-                          void (*done)(void *argument, const struct error *error), void *argument)
+void node_delete_everywhere(struct node *node, struct scheduler *origin,
+                            const struct byte_buffer *entry,
+                            void (*done)(void *argument, const struct error *error), void *argument)
 {
-    struct node *node = context;
     struct error error;
-    struct shard_list *list = list_shards(node);
+    struct shard_list *list = node_list_shards(node);
     size_t shards = list == NULL ? 0 : list->count;
-    struct byte_buffer entry = {0};
     struct delete_all *all = calloc(1, sizeof *all + shards * sizeof all->shards[0]);
-    enum error_code code = shard_encode_delete(&entry, clock_now_ms(clock_system()), tenant,
-                                               matchers, matcher_count, start_ms, end_ms, &error);
-    if (code == ERROR_NONE && (list == NULL || all == NULL))
-        code = error_set(&error, ERROR_OUT_OF_MEMORY, "deletion");
-    if (code == ERROR_NONE && shards == 0)
-        code = error_set(&error, ERROR_UNAVAILABLE, "the cluster is not known yet");
-    if (code != ERROR_NONE) {
-        byte_buffer_clear(&entry);
+    if (list == NULL || all == NULL || shards == 0) {
+        if (list == NULL || all == NULL)
+            error_set(&error, ERROR_OUT_OF_MEMORY, "deletion");
+        else
+            error_set(&error, ERROR_UNAVAILABLE, "the cluster is not known yet");
         free(list);
         free(all);
         done(argument, &error);
@@ -235,10 +217,38 @@ static void delete_series(void *context, struct scheduler *origin, struct text t
         one->entry.origin = origin;
         one->entry.done = shard_deleted;
         one->entry.splits = list->shards[i].splits;
-        delete_from(node, list->shards[i].shard_id, one, &entry);
+        delete_from(node, list->shards[i].shard_id, one, entry);
     }
     free(list);
+}
+
+static void delete_series(void *context, struct scheduler *origin, struct text tenant,
+                          const struct matcher *const *matchers, size_t matcher_count,
+                          int64_t start_ms, int64_t end_ms,
+                          void (*done)(void *argument, const struct error *error), void *argument)
+{
+    struct error error;
+    struct byte_buffer entry = {0};
+    if (shard_encode_delete(&entry, clock_now_ms(clock_system()), tenant, matchers, matcher_count,
+                            start_ms, end_ms, &error) == ERROR_NONE)
+        node_delete_everywhere(context, origin, &entry, done, argument);
+    else
+        done(argument, &error);
     byte_buffer_clear(&entry);
+}
+
+static void delete_tenant(void *context, struct scheduler *origin, struct text tenant,
+                          void (*done)(void *argument, const struct error *error), void *argument)
+{
+    node_delete_tenant(context, origin, tenant, done, argument);
+}
+
+static void ask_tenant(void *context, struct scheduler *origin, struct text tenant,
+                       void (*done)(void *argument, const struct shard_tenant_state *state,
+                                    const struct error *error),
+                       void *argument)
+{
+    node_ask_tenant(context, origin, tenant, done, argument);
 }
 
 static void snapshot(void *context, enum api_snapshot_head head, struct scheduler *origin,
@@ -279,6 +289,8 @@ struct api_program node_program(struct node *node)
         .flush = flush,
         .snapshot = snapshot,
         .delete_series = delete_series,
+        .delete_tenant = delete_tenant,
+        .ask_tenant = ask_tenant,
         .describe_cluster = describe_cluster,
         .command_cluster = command_cluster,
         .rescue = rescue,

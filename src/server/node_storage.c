@@ -258,7 +258,7 @@ static struct shard_options shard_options_of(struct node *node)
         .future_window_ms = settings->ingest_future_window_ms,
         .quiet_ms = SERIES_QUIET_MS,
         .metadata_quiet_periods = METADATA_QUIET_PERIODS,
-        .retention_ms = settings->storage_retention_ms,
+        .retention_ms = RETENTION_IS_TOLD, /* node_retention.c */
         .series_max = settings->ingest_max_series,
         .node_series = &node->series,
         .exemplars_max = share_of(settings->ingest_max_exemplars, shards),

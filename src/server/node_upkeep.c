@@ -189,6 +189,7 @@ enum {
     UPKEEPS_PER_SIZE_CHECK = 20,
     UPKEEPS_PER_SETTLING = 10,
     UPKEEPS_PER_SCRUB_NOTE = 10,
+    UPKEEPS_PER_RETENTION = 5,
     TELL_REPLAY_MS = 2000
 };
 
@@ -211,6 +212,8 @@ static void upkeep(struct timer *timer)
     bool check_is_due = ++node->upkeep_count % UPKEEPS_PER_SIZE_CHECK == 0 || node->is_too_large;
     if (node->recovery == NULL && check_is_due)
         node->is_too_large = enforce_size(node);
+    if (node->upkeep_count % UPKEEPS_PER_RETENTION == 1)
+        node_tell_retention(node); /* new shards, and those of the former settings */
     if (node->upkeep_count % UPKEEPS_PER_SETTLING == 0)
         head_spares_settle(node->head_spares);
     if (node->upkeep_count % UPKEEPS_PER_SCRUB_NOTE == 0)

@@ -7,6 +7,7 @@
 #include "membership/cluster_node.h"
 
 #include "settings_clusters.h"
+#include "settings_retention.h"
 
 /* --- Table ------------------------------------------------------------------------------------ */
 
@@ -59,7 +60,10 @@ static const struct setting SETTINGS[] = {
     SETTING("storage.directory", TYPE_TEXT, storage_directory, "./gnomon-data", 1, PATH_BYTES_MAX,
             "log, parts and blocks"),
     SETTING("storage.retention", TYPE_DURATION, storage_retention_ms, "0", 0, AGE_MS_MAX,
-            "age at which samples are deleted; 0: never"),
+            "age at which samples are deleted; 0: never; storage.retention_rules are in the file "
+            "only"),
+    SETTING("storage.retention_grace", TYPE_DURATION, storage_retention_grace_ms, "1d", 0,
+            AGE_MS_MAX, "after which a shorter retention deletes what was kept by the former"),
     SETTING("storage.retention_size", TYPE_SIZE, storage_retention_bytes, "0", 0, ANY,
             "size of parts and blocks at which the oldest are deleted; 0: no limit"),
     SETTING("storage.local_retention", TYPE_DURATION, storage_local_retention_ms, "0s", 0,
@@ -437,7 +441,8 @@ static enum error_code load_flags(struct settings *settings, int count, char *co
 enum error_code settings_load(int count, char *const *arguments, struct settings *settings_out,
                               struct error *error)
 {
-    struct settings settings = {.count = SETTING_COUNT};
+    struct settings settings = {
+        .count = SETTING_COUNT, .arguments = arguments, .argument_count = count};
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < SETTING_COUNT; i++) {
         settings.names[i] = strdup(SETTINGS[i].name);
@@ -454,6 +459,8 @@ enum error_code settings_load(int count, char *const *arguments, struct settings
         code = load_flags(&settings, count, arguments, false, error);
     if (code == ERROR_NONE)
         code = parse_all(&settings, error);
+    if (code == ERROR_NONE)
+        code = settings_retention_make(&settings, error);
     if (code != ERROR_NONE) {
         settings_clear(&settings);
         return code;
@@ -469,6 +476,7 @@ void settings_clear(struct settings *settings)
         free(settings->values[i]);
     }
     settings_clusters_clear(settings);
+    settings_retention_clear(settings);
     *settings = (struct settings){0};
 }
 
@@ -522,6 +530,8 @@ void settings_print(const struct settings *settings, struct byte_buffer *buffer)
         append_text(buffer, "\n");
         if (strcmp(name, "federation.timeout") == 0)
             settings_clusters_print(settings, buffer);
+        if (strcmp(name, "storage.retention_size") == 0)
+            settings_retention_print(settings, buffer);
     }
 }
 

@@ -32,6 +32,15 @@ struct settings_cluster {
     char *user, *password, *token;
 };
 
+/* An entry of storage.retention_rules; NULL: not given. Owned. */
+struct settings_retention_rule {
+    char *tenant;
+    char *matchers;
+    char *retention;
+};
+
+struct retention_policy;
+
 struct settings {
     const char *http_listen;
     bool http_admin;
@@ -45,6 +54,10 @@ struct settings {
 
     const char *storage_directory;
     int64_t storage_retention_ms; /* 0: for ever */
+    int64_t storage_retention_grace_ms;
+    struct settings_retention_rule *retention_rules; /* [retention_rule_count] */
+    size_t retention_rule_count;
+    struct retention_policy *retention_policy; /* of these, a reference */
     uint64_t storage_retention_bytes;
     int64_t storage_local_retention_ms; /* 0: as long as the blocks */
     uint64_t storage_disk_alarm_percent;
@@ -113,6 +126,10 @@ struct settings {
     bool tenants_enabled;
     enum log_level log_level;
     uint64_t threads;
+
+    /* What they were loaded from, for a reload; the caller's. */
+    char *const *arguments; /* [argument_count] */
+    int argument_count;
 
     /* As texts, for status/flags; [count], by name. Owned. */
     char *names[SETTINGS_MAX];

@@ -1,4 +1,4 @@
-/* federation.clusters, the only setting that is a list. */
+/* federation.clusters, a list. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
 #include <yaml.h>
 
 #include "settings_clusters.h"
+#include "settings_retention.h"
 
 struct yaml_walk {
     struct settings *settings;
@@ -31,9 +32,13 @@ static enum error_code walk_node(struct yaml_walk *walk, yaml_node_t *node, cons
                             walk->error);
     if (node->type == YAML_SEQUENCE_NODE && strcmp(prefix, "federation.clusters") == 0)
         return settings_clusters_read(walk->settings, walk->document, node, walk->error);
+    if (node->type == YAML_SEQUENCE_NODE && strcmp(prefix, "storage.retention_rules") == 0)
+        return settings_retention_read(walk->settings, walk->document, node, walk->error);
     if (node->type != YAML_MAPPING_NODE)
         return error_set(walk->error, ERROR_INVALID,
-                         "'%s' is a list, which only federation.clusters is", prefix);
+                         "'%s' is a list, which only federation.clusters and "
+                         "storage.retention_rules are",
+                         prefix);
     yaml_node_pair_t *first = node->data.mapping.pairs.start;
     for (yaml_node_pair_t *pair = first; pair < node->data.mapping.pairs.top; pair++) {
         yaml_node_t *name = yaml_document_get_node(walk->document, pair->key);

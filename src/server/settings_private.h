@@ -3,7 +3,8 @@
  *
  *   settings.c        the table, and the order of the sources
  *   settings_file.c   the YAML file
- *   settings_clusters.c  federation.clusters, the only list
+ *   settings_clusters.c  federation.clusters, a list
+ *   settings_retention.c  storage.retention_rules, the other one
  *   settings_value.c  forms, ranges, and what "auto" stands for
  */
 #ifndef SERVER_SETTINGS_PRIVATE_H

@@ -36,6 +36,7 @@ static void encode_body(struct byte_buffer *buffer, const struct bucket_list_sou
     byte_buffer_varint(buffer, source->key.incarnation);
     byte_buffer_varint(buffer, source->key.index);
     byte_buffer_zigzag(buffer, source->retention_cutoff_ms);
+    retention_cut_encode(source->retention, buffer);
     slot_set_encode(source->slots, buffer);
     byte_buffer_varint(buffer, source->bucket->heir_count);
     for (size_t i = 0; i < source->bucket->heir_count; i++)
@@ -67,12 +68,27 @@ void bucket_list_encode(const struct bucket_list_source *source, struct byte_buf
 
 /* --- Reading --------------------------------------------------------------------------------- */
 
+int64_t bucket_list_kept_from(const struct bucket_list *list, struct text tenant,
+                              struct labels labels)
+{
+    int64_t kept_ms = retention_cut_of(list->retention, tenant, labels);
+    return kept_ms > list->retention_cutoff_ms ? kept_ms : list->retention_cutoff_ms;
+}
+
+bool bucket_list_retains_by_series(const struct bucket_list *list, int64_t from_ms)
+{
+    return retention_cut_reaches(list->retention, from_ms);
+}
+
 void bucket_list_clear(struct bucket_list *list)
 {
     free(list->heirs);
     free(list->deletions);
     free(list->blocks);
     tombstones_unref(list->tombstones);
+    if (list->retention != NULL)
+        retention_cut_clear(list->retention);
+    free(list->retention);
     *list = (struct bucket_list){0};
 }
 
@@ -168,6 +184,22 @@ static enum error_code decode_blocks(struct byte_reader *reader, struct bucket_l
     return ERROR_NONE;
 }
 
+static enum error_code decode_retention(struct byte_reader *reader, struct bucket_list *list,
+                                        struct error *error)
+{
+    struct retention_cut cut;
+    enum error_code code = retention_cut_decode(reader, &cut, error);
+    if (code != ERROR_NONE)
+        return code;
+    list->retention = malloc(sizeof *list->retention);
+    if (list->retention == NULL) {
+        retention_cut_clear(&cut);
+        return no_room(error);
+    }
+    *list->retention = cut;
+    return ERROR_NONE;
+}
+
 static enum error_code decode_body(struct byte_reader *reader, struct bucket_list *list,
                                    struct error *error)
 {
@@ -177,7 +209,9 @@ static enum error_code decode_body(struct byte_reader *reader, struct bucket_lis
     list->retention_cutoff_ms = byte_reader_zigzag(reader);
     if (reader->failed)
         return corrupt(error, "its name");
-    enum error_code code = slot_set_decode(reader, &list->slots, error);
+    enum error_code code = decode_retention(reader, list, error);
+    if (code == ERROR_NONE)
+        code = slot_set_decode(reader, &list->slots, error);
     if (code == ERROR_NONE)
         code = decode_heirs(reader, list, error);
     if (code == ERROR_NONE)

@@ -5,12 +5,14 @@
 #include "shard/bucket_list.h"
 
 #include "bucket.h"
+#include "retention_cut.h"
 #include "tombstones.h"
 
 /* What a list says, at one entry of the log. */
 struct bucket_list_source {
     struct bucket_list_key key;
     int64_t retention_cutoff_ms;
+    const struct retention_cut *retention;
     const struct slot_set *slots;
     const struct tombstones *tombstones;
     const struct bucket *bucket;

@@ -247,6 +247,7 @@ static bool begin_list(struct shard *shard)
     struct bucket_list_source source = {
         .key = job->list,
         .retention_cutoff_ms = shard->retention_cutoff_ms,
+        .retention = &shard->retention,
         .slots = &shard->owned,
         .tombstones = shard->tombstones,
         .bucket = &shard->bucket,

@@ -23,7 +23,7 @@ enum error_code entry_decode_header(struct byte_reader *reader, struct entry_hea
     int64_t stamp_ms = byte_reader_zigzag(reader);
     if (reader->failed)
         return error_set(error, ERROR_CORRUPT, "entry: cut header");
-    if (kind < ENTRY_WRITE || kind > ENTRY_REMOVED || version != ENTRY_VERSION)
+    if (kind < ENTRY_WRITE || kind > ENTRY_RETENTION_POLICY || version != ENTRY_VERSION)
         return error_set(error, ERROR_UNSUPPORTED,
                          "entry: kind %u version %u is not known to this program: run a release "
                          "that knows it",

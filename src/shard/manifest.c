@@ -22,6 +22,8 @@ void manifest_clear(struct manifest *manifest)
     byte_buffer_clear(&manifest->merge_body);
     free(manifest->windows);
     bucket_clear(&manifest->bucket);
+    retention_cut_clear(&manifest->retention);
+    retention_cut_clear(&manifest->merge_retention);
     *manifest = (struct manifest){0};
 }
 
@@ -139,6 +141,15 @@ static uint8_t format_of(uint32_t state_version)
     return state_version >= STATE_VERSION_WINDOWS ? FORMAT_VERSIONED : FORMAT_UNVERSIONED;
 }
 
+/* What came with the bucket. */
+static void encode_bucket(struct byte_buffer *buffer, const struct manifest *manifest)
+{
+    bucket_encode(&manifest->bucket, buffer);
+    retention_cut_encode(&manifest->retention, buffer);
+    if (manifest->merge_index != 0)
+        retention_cut_encode(&manifest->merge_retention, buffer);
+}
+
 void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer)
 {
     byte_buffer_append(buffer, MAGIC, sizeof MAGIC);
@@ -184,7 +195,7 @@ void manifest_encode(const struct manifest *manifest, struct byte_buffer *buffer
     if (!is_whole(manifest))
         encode_ownership(buffer, manifest);
     if (manifest->state_version >= STATE_VERSION_BUCKET)
-        bucket_encode(&manifest->bucket, buffer);
+        encode_bucket(buffer, manifest);
     if (manifest->state_version >= STATE_VERSION_REHEARSAL)
         byte_buffer_varint(buffer, manifest->rehearsed_count);
 }
@@ -373,11 +384,23 @@ static enum error_code decode_ownership(struct byte_reader *reader, struct manif
     return code;
 }
 
+static enum error_code decode_bucket(struct byte_reader *reader, struct manifest *manifest,
+                                     struct error *error)
+{
+    enum error_code code = bucket_decode(reader, manifest->frozen_index, &manifest->bucket, error);
+    if (code == ERROR_NONE)
+        code = retention_cut_decode(reader, &manifest->retention, error);
+    if (code == ERROR_NONE && manifest->merge_index != 0)
+        code = retention_cut_decode(reader, &manifest->merge_retention, error);
+    return code;
+}
+
 enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
                                 struct manifest *manifest_out, struct error *error)
 {
     struct byte_reader reader = byte_reader_over(bytes, size_bytes);
-    struct manifest manifest = {0};
+    struct manifest manifest = {.retention = RETENTION_CUT_NONE,
+                                .merge_retention = RETENTION_CUT_NONE};
     enum error_code code = decode_versions(&reader, &manifest.state_version, error);
     if (code != ERROR_NONE)
         return code;
@@ -399,7 +422,7 @@ enum error_code manifest_decode(const uint8_t *bytes, size_t size_bytes,
     if (code == ERROR_NONE && !reader.failed && manifest.state_version >= STATE_VERSION_WINDOWS)
         code = decode_ownership(&reader, &manifest, error);
     if (code == ERROR_NONE && !reader.failed && manifest.state_version >= STATE_VERSION_BUCKET)
-        code = bucket_decode(&reader, manifest.frozen_index, &manifest.bucket, error);
+        code = decode_bucket(&reader, &manifest, error);
     if (code == ERROR_NONE && manifest.state_version >= STATE_VERSION_REHEARSAL)
         manifest.rehearsed_count = byte_reader_varint(&reader);
     if (code == ERROR_NONE && (reader.failed || byte_reader_left(&reader) > 0))

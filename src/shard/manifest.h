@@ -14,6 +14,7 @@
 #include "bucket.h"
 #include "id_set.h"
 #include "manifest_block.h"
+#include "retention_cut.h"
 #include "tombstones.h"
 #include "windows.h"
 
@@ -55,9 +56,11 @@ struct manifest {
     uint64_t windows_base;          /* version of windows that are not listed; 0: none is kept */
     struct window_version *windows; /* [window_count], owned, ascending */
     size_t window_count;
-    struct bucket bucket;     /* owned, from STATE_VERSION_BUCKET on */
-    uint64_t rehearsed_count; /* of writes, from STATE_VERSION_REHEARSAL on */
-    struct slot_set owned;    /* series of other slots may be in files, and are not seen */
+    struct bucket bucket;                 /* owned, from STATE_VERSION_BUCKET on */
+    struct retention_cut retention;       /* references, from STATE_VERSION_BUCKET on */
+    struct retention_cut merge_retention; /* when the merge was decided, if there is one */
+    uint64_t rehearsed_count;             /* of writes, from STATE_VERSION_REHEARSAL on */
+    struct slot_set owned; /* series of other slots may be in files, and are not seen */
     uint32_t split_count;
     struct manifest_split split; /* the last one, if there was one */
 };

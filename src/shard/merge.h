@@ -25,17 +25,18 @@ struct merge {
     size_t block_count;
     struct merge_window *wide; /* [wide_count]: outputs that are longer than two hours */
     size_t wide_count;
-    struct view *view;       /* segments for the labels, tombstones of that moment */
-    struct byte_buffer body; /* of the entry, for the manifest */
-    bool running;            /* the job, or the timer before it is tried again */
-    bool completed;          /* the outputs are there */
-    bool given_up;           /* inputs are damaged here: the outputs will not be made here */
-    bool lacks_object;       /* the job failed to read an input from the bucket */
-    bool differs;            /* an output is another one than the log has */
-    bool done_proposed;      /* or that it is given up */
-    int64_t retry_ms;        /* until a failed job is tried again */
-    bool adoption_tried;     /* outputs of an earlier life were looked for */
-    atomic_bool abandoned;   /* nobody needs the outputs: the job ends soon */
+    struct view *view;              /* segments for the labels, tombstones of that moment */
+    struct retention_cut retention; /* of that moment */
+    struct byte_buffer body;        /* of the entry, for the manifest */
+    bool running;                   /* the job, or the timer before it is tried again */
+    bool completed;                 /* the outputs are there */
+    bool given_up;                  /* inputs are damaged here: the outputs will not be made here */
+    bool lacks_object;              /* the job failed to read an input from the bucket */
+    bool differs;                   /* an output is another one than the log has */
+    bool done_proposed;             /* or that it is given up */
+    int64_t retry_ms;               /* until a failed job is tried again */
+    bool adoption_tried;            /* outputs of an earlier life were looked for */
+    atomic_bool abandoned;          /* nobody needs the outputs: the job ends soon */
 
     /* Results. */
     struct error error;

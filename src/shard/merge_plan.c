@@ -329,16 +329,53 @@ static bool is_covered(const struct tombstone *tombstone, uint64_t index,
            summary->max_time_ms >= tombstone->start_ms;
 }
 
+/* Which tenants a block has is known. */
+bool merge_block_may_have(const struct shard_block *block, const struct tombstone *tombstone)
+{
+    if (!is_covered(tombstone, block->described.index, &block->described.summary))
+        return false;
+    if (block->damaged || block->is_stand_in)
+        return true;
+    for (size_t i = 0; i < block_tenant_count(block->block); i++)
+        if (text_equal(block_tenant(block->block, i), tombstone->tenant))
+            return true;
+    return false;
+}
+
+static const struct shard_block *block_of(const struct search *search, const struct group *group,
+                                          size_t i)
+{
+    return &search->shard->blocks[search->groups->positions[group->first + i]];
+}
+
 static bool is_deleted_from(const struct search *search, const struct group *group)
 {
     const struct tombstones *tombstones = search->shard->tombstones;
-    for (size_t i = 0; i < group->count; i++) {
-        const struct manifest_block *block =
-            &search->shard->blocks[search->groups->positions[group->first + i]].described;
+    for (size_t i = 0; i < group->count; i++)
         for (size_t k = 0; k < tombstones_count(tombstones); k++)
-            if (is_covered(tombstones_at(tombstones, k), block->index, &block->summary))
+            if (merge_block_may_have(block_of(search, group, i), tombstones_at(tombstones, k)))
                 return true;
-    }
+    return false;
+}
+
+/* Whether a tenant of it was deleted: that does not wait until somebody asks. */
+static bool has_deleted_tenant(const struct search *search, const struct group *group)
+{
+    const struct tombstones *tombstones = search->shard->tombstones;
+    for (size_t k = 0; k < tombstones_count(tombstones); k++)
+        for (size_t i = 0; tombstone_is_of_tenant(tombstones_at(tombstones, k)) && i < group->count;
+             i++)
+            if (merge_block_may_have(block_of(search, group, i), tombstones_at(tombstones, k)))
+                return true;
+    return false;
+}
+
+/* Whether enough of it is past its retention. */
+static bool is_expired(const struct search *search, const struct group *group)
+{
+    for (size_t i = 0; i < group->count; i++)
+        if (block_of(search, group, i)->is_expired)
+            return true;
     return false;
 }
 
@@ -360,8 +397,7 @@ static bool has_foreign(const struct search *search, const struct group *group)
 
 static bool level_is_allowed(const struct shard *shard, int64_t length_ms)
 {
-    int64_t retention_ms = shard->options.retention_ms;
-    return retention_ms == 0 || length_ms <= retention_ms / RETENTION_SHARE;
+    return length_ms <= retention_longest_ms(shard) / RETENTION_SHARE;
 }
 
 /* The groups from `first` on that lie in one window of the level; how many. */
@@ -528,6 +564,10 @@ static enum error_code plan_blocks(const struct shard *shard, enum merge_wish wi
     code = take_groups(&search, overlays_are_due, plan, error);
     if (code == ERROR_NONE && plan->block_count == 0 && wish == MERGE_DELETED)
         code = take_groups(&search, is_deleted_from, plan, error);
+    if (code == ERROR_NONE && plan->block_count == 0 && wish != MERGE_EVERYTHING)
+        code = take_groups(&search, has_deleted_tenant, plan, error);
+    if (code == ERROR_NONE && plan->block_count == 0 && wish != MERGE_EVERYTHING)
+        code = take_groups(&search, is_expired, plan, error);
     for (size_t i = 0; code == ERROR_NONE && wish == MERGE_DUE && plan->block_count == 0 &&
                        i < sizeof LEVELS_MS / sizeof LEVELS_MS[0];
          i++)
@@ -600,6 +640,29 @@ bool merge_late_is_full(const struct shard *shard)
     return full;
 }
 
+static const struct shard_block *find_block(const struct shard *shard, struct block_name name)
+{
+    for (size_t i = 0; i < shard->block_count; i++)
+        if (block_name_equal(block_name_of(&shard->blocks[i].described), name))
+            return &shard->blocks[i];
+    return NULL;
+}
+
+/* Who reads the bucket needs it as long as the block of before stands for the one without. The
+ * deletion of a tenant is over when what it took out of lists is gone. */
+bool merge_object_needs(const struct shard *shard, const struct tombstone *tombstone,
+                        const struct bucket_object *object)
+{
+    const struct manifest_block *described = &object->described;
+    if (object->state != OBJECT_LISTED)
+        return tombstone_is_of_tenant(tombstone) && object->condemned_index > tombstone->index &&
+               described->index < tombstone->index;
+    if (!is_covered(tombstone, described->index, &described->summary))
+        return false;
+    const struct shard_block *own = find_block(shard, block_name_of(described));
+    return own == NULL || merge_block_may_have(own, tombstone);
+}
+
 bool merge_tombstone_is_needed(const struct shard *shard, const struct tombstone *tombstone)
 {
     if (shard->merge != NULL && shard->merge->index < tombstone->index)
@@ -612,14 +675,21 @@ bool merge_tombstone_is_needed(const struct shard *shard, const struct tombstone
                        &shard->parts[i].described.summary))
             return true;
     for (size_t i = 0; i < shard->block_count; i++)
-        if (is_covered(tombstone, shard->blocks[i].described.index,
-                       &shard->blocks[i].described.summary))
+        if (merge_block_may_have(&shard->blocks[i], tombstone))
             return true;
-    /* Who reads the bucket needs it as long as the block of before stands for the one without. */
     for (size_t i = 0; i < shard->bucket.object_count; i++)
-        if (shard->bucket.objects[i].state == OBJECT_LISTED &&
-            is_covered(tombstone, shard->bucket.objects[i].described.index,
-                       &shard->bucket.objects[i].described.summary))
+        if (merge_object_needs(shard, tombstone, &shard->bucket.objects[i]))
             return true;
+    return false;
+}
+
+bool merge_tenant_waits(const struct shard *shard)
+{
+    for (size_t k = 0; k < tombstones_count(shard->tombstones); k++) {
+        const struct tombstone *tombstone = tombstones_at(shard->tombstones, k);
+        for (size_t i = 0; tombstone_is_of_tenant(tombstone) && i < shard->part_count; i++)
+            if (shard->parts[i].described.index < tombstone->index && !shard->parts[i].damaged)
+                return true;
+    }
     return false;
 }

@@ -53,4 +53,12 @@ bool merge_late_is_full(const struct shard *shard);
 /* Whether a file that is here holds samples that the tombstone deleted, or may come to. */
 bool merge_tombstone_is_needed(const struct shard *shard, const struct tombstone *tombstone);
 
+/* Whether a block, or an object of the bucket, holds or may hold what the tombstone deleted. */
+bool merge_block_may_have(const struct shard_block *block, const struct tombstone *tombstone);
+bool merge_object_needs(const struct shard *shard, const struct tombstone *tombstone,
+                        const struct bucket_object *object);
+
+/* Whether parts, or what becomes parts, wait to be merged so that a deleted tenant leaves. */
+bool merge_tenant_waits(const struct shard *shard);
+
 #endif

@@ -248,16 +248,28 @@ static enum error_code add_exemplars(struct merge_reader *reader, const struct e
     return ERROR_NONE;
 }
 
+/* Exemplars go with their tenant; other deletions leave them. */
+static bool tenant_left(const struct merge_reader *reader, const struct merge_walk *walk,
+                        uint64_t file_index)
+{
+    const struct merge *merge = reader->work->merge;
+    return tombstones_cover_tenant(merge->view->tombstones, walk->series.tenant, file_index,
+                                   merge->index - 1);
+}
+
 static enum error_code read_exemplars(struct merge_reader *reader, const struct merge_walk *walk,
                                       int64_t start_ms, int64_t end_ms,
                                       struct merge_content *content, struct error *error)
 {
+    const struct merge *merge = reader->work->merge;
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < walk->item_count; i++) {
         const struct merge_item *item = &walk->items[i];
         const struct exemplar *found;
         size_t count;
         if (item->pieces == NULL) {
+            if (tenant_left(reader, walk, merge->blocks[item->block].described.index))
+                continue;
             code = block_reader_read_exemplars(reader->work->block_readers[item->block],
                                                item->position, start_ms, end_ms, &found, &count,
                                                error);
@@ -265,9 +277,10 @@ static enum error_code read_exemplars(struct merge_reader *reader, const struct 
                 code = add_exemplars(reader, found, count, content, error);
             continue;
         }
-        for (size_t k = 0; code == ERROR_NONE && k < reader->work->merge->part_count; k++)
-            code = add_exemplars(reader, item->pieces[k].exemplars, item->pieces[k].exemplar_count,
-                                 content, error);
+        for (size_t k = 0; code == ERROR_NONE && k < merge->part_count; k++)
+            if (!tenant_left(reader, walk, merge->parts[k].input.described.index))
+                code = add_exemplars(reader, item->pieces[k].exemplars,
+                                     item->pieces[k].exemplar_count, content, error);
     }
     /* Few; later ones of equal time stay behind earlier ones. */
     struct exemplar *all = content->exemplars;
@@ -304,6 +317,14 @@ enum error_code merge_read(struct merge_reader *reader, const struct merge_walk 
 {
     struct merge_content content = {0};
     size_t count;
+    int64_t kept_from_ms =
+        retention_cut_of(&reader->work->merge->retention, walk->series.tenant, walk->series.labels);
+    if (kept_from_ms > end_ms) { /* nothing of the series needs to be read */
+        *content_out = content;
+        return ERROR_NONE;
+    }
+    if (kept_from_ms > start_ms)
+        start_ms = kept_from_ms;
     enum error_code code = gather(reader, walk, start_ms, end_ms, &count, &content, error);
     if (code == ERROR_NONE && count > 0) {
         sort_sources(reader, count);

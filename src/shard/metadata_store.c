@@ -254,6 +254,26 @@ bool metadata_store_remove(struct metadata_store *store, struct text tenant,
     return found;
 }
 
+bool metadata_store_remove_tenant(struct metadata_store *store, struct text tenant)
+{
+    bool any = false;
+    pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < store->capacity;) {
+        struct metadata_item *item = store->table[i];
+        if (item == NULL || !text_equal(item->tenant, tenant)) {
+            i++;
+            continue;
+        }
+        free(item);
+        close_hole(store, i); /* another one may stand there now; or one moved to before, looked at
+                                 already, and not of the tenant */
+        store->count--;
+        any = true;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return any;
+}
+
 /* --- Reading -------------------------------------------------------------------------------- */
 
 void metadata_store_visit(struct metadata_store *store, struct text tenant,

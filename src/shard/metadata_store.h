@@ -57,6 +57,9 @@ void metadata_store_clear_leaving(struct metadata_store *store);
 bool metadata_store_remove(struct metadata_store *store, struct text tenant,
                            struct text metric_name);
 
+/* Everything of a tenant. False when there was nothing. */
+bool metadata_store_remove_tenant(struct metadata_store *store, struct text tenant);
+
 /* What `other` holds, which nobody else knows of, changes places with what is here. */
 void metadata_store_swap(struct metadata_store *store, struct metadata_store *other);
 

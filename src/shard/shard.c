@@ -24,6 +24,7 @@ static void release(struct shard *shard)
     shard_merge_destroy(shard->merge);
     metadata_store_destroy(shard->metadata);
     free(shard->pending);
+    retention_policy_unref(shard->retention_wanted);
     view_unref(shard->view);
     window_table_unref(shard->shown_windows);
     arena_destroy(shard->apply_arena);
@@ -144,6 +145,7 @@ enum error_code shard_create(const struct shard_options *options, struct shard *
     shard->durable.next_id = 1;
     shard->durable.retention_cutoff_ms = INT64_MIN;
     shard->retention_cutoff_ms = INT64_MIN;
+    shard->retention = shard->durable.retention = RETENTION_CUT_NONE;
     shard->unfrozen_since_ms = INT64_MIN;
     slot_set_fill(&shard->owned);
     slot_set_fill(&shard->durable.owned);
@@ -151,6 +153,10 @@ enum error_code shard_create(const struct shard_options *options, struct shard *
     bucket_follow(shard);
     local_files_cancel(shard);
     enum error_code code = prepare(shard, error);
+    if (code == ERROR_NONE && options->retention_ms >= 0)
+        code = retention_policy_create(options->retention_ms == 0 ? RETENTION_FOR_EVER
+                                                                  : options->retention_ms,
+                                       NULL, 0, &shard->retention_wanted, error);
     if (code != ERROR_NONE) {
         release(shard);
         return error_wrap(error, "shard %u", options->shard_id);
@@ -212,6 +218,7 @@ enum error_code shard_publish(struct shard *shard, struct error *error)
         .segments = shard->registry.segments,
         .segment_count = shard->registry.segment_count,
         .tombstones = shard->tombstones,
+        .retention = shard->retention,
         .forgotten = shard->hidden,
         .owned = shard->owned,
         .lacks_slots = shard->lacks_slots,
@@ -342,6 +349,7 @@ void shard_lead(struct shard *shard)
     shard->pending_count = 0;
     if (shard->merge != NULL)
         shard->merge->done_proposed = false;
+    retention_lead(shard);
     bucket_lead(shard);
     shard_maintain(shard);
 }
@@ -530,9 +538,11 @@ void shard_read_statistics(struct shard *shard, struct shard_statistics *statist
         .first_cutoff_ms = INT64_MAX,
         .first_local_end_ms = INT64_MAX,
         .newest_ms = INT64_MIN,
+        .retention_at_ms = view->retention.at_ms,
     };
     add_head_statistics(view, &statistics);
     add_file_statistics(view, &statistics);
+    retention_count_pending(view, &statistics);
     view_unref(view);
     *statistics_out = statistics;
 }

@@ -283,6 +283,9 @@ static enum error_code apply_delete(struct shard *shard, uint64_t index, struct 
     }
     tombstones_unref(shard->tombstones);
     shard->tombstones = longer;
+    if (tombstone_is_of_tenant(tombstones_at(longer, tombstones_count(longer) - 1)))
+        shard->metadata_changed |= metadata_store_remove_tenant(
+            shard->metadata, tombstones_at(longer, tombstones_count(longer) - 1)->tenant);
     if (shard->state_version >= STATE_VERSION_BUCKET)
         bucket_change(&shard->bucket, index); /* lists have the tombstones */
     return shard_publish(shard, error);
@@ -308,6 +311,7 @@ static enum error_code apply_clean(struct shard *shard, uint64_t index, struct b
         shard->tombstones = shorter;
     }
     shard->changed_index = index;
+    shard->settle_wanted = count > 0;
     return shard_publish(shard, error);
 }
 
@@ -392,6 +396,9 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
     case ENTRY_PUBLISHED:
         code = shard_apply_published(shard, index, &reader, error);
         break;
+    case ENTRY_RETENTION_POLICY:
+        code = shard_apply_retention_policy(shard, index, &reader, error);
+        break;
     case ENTRY_REMOVED:
         code = shard_apply_removed(shard, &reader, error);
         break;
@@ -402,7 +409,7 @@ enum error_code shard_apply(struct shard *shard, uint64_t index, const uint8_t *
         return error_wrap(error, "apply entry %llu", (unsigned long long)index);
     struct error failure;
     enum error_code kept = after_apply(shard, index, &header, size_bytes, &failure);
-    if (kept == ERROR_NONE && header.kind >= ENTRY_UPLOADED)
+    if (kept == ERROR_NONE && header.kind >= ENTRY_UPLOADED && header.kind <= ENTRY_REMOVED)
         bucket_entry_applied(shard);
     if (kept == ERROR_NONE)
         return code;

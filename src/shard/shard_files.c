@@ -147,6 +147,7 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
         .frozen_index = index,
         .next_id = shard->registry.next_id,
         .retention_cutoff_ms = shard->retention_cutoff_ms,
+        .retention = shard->retention,
         .metadata_index = shard->metadata_index,
         .tombstones = tombstones_ref(shard->tombstones),
         .forgotten = id_set_ref(shard->forgotten),
@@ -156,6 +157,7 @@ enum error_code shard_describe(const struct shard *shard, uint64_t index,
         .split_count = shard->split_count,
         .split = shard->split,
     };
+    retention_cut_ref(&manifest.retention);
     enum error_code code = describe_windows(&shard->windows, &manifest, error);
     if (code == ERROR_NONE)
         code = bucket_copy(&shard->bucket, &manifest.bucket, error);

@@ -86,6 +86,7 @@ void shard_merge_destroy(struct merge *merge)
     free(merge->wide);
     byte_buffer_clear(&merge->body);
     view_unref(merge->view);
+    retention_cut_clear(&merge->retention);
     free(merge);
 }
 
@@ -361,7 +362,8 @@ static void merge_finished(struct job *job)
 }
 
 static enum error_code merge_create(struct shard *shard, uint64_t index, struct byte_reader *body,
-                                    struct merge **merge_out, struct error *error)
+                                    const struct retention_cut *retention, struct merge **merge_out,
+                                    struct error *error)
 {
     struct merge *merge = calloc(1, sizeof *merge);
     if (merge == NULL)
@@ -371,6 +373,8 @@ static enum error_code merge_create(struct shard *shard, uint64_t index, struct 
     merge->shard = shard;
     merge->index = index;
     merge->retry_ms = RETRY_MS_MIN;
+    merge->retention = *retention;
+    retention_cut_ref(retention);
     byte_buffer_append(&merge->body, body->position, byte_reader_left(body));
     enum error_code code = decode_inputs(shard, merge, body, error);
     if (code == ERROR_NONE && merge->body.failed)
@@ -401,7 +405,7 @@ enum error_code shard_apply_merge_start(struct shard *shard, uint64_t index,
         return error_set(error, ERROR_CONFLICT, "merge start while merge %llu is not done",
                          (unsigned long long)shard->merge->index);
     struct merge *merge = NULL;
-    enum error_code code = merge_create(shard, index, body, &merge, error);
+    enum error_code code = merge_create(shard, index, body, &shard->retention, &merge, error);
     if (code == ERROR_NONE)
         merge_begin(shard, merge);
     return code;
@@ -411,6 +415,8 @@ enum error_code shard_describe_merge(const struct merge *merge, struct manifest 
                                      struct error *error)
 {
     manifest->merge_index = merge->index;
+    manifest->merge_retention = merge->retention;
+    retention_cut_ref(&manifest->merge_retention);
     byte_buffer_append(&manifest->merge_body, merge->body.bytes, merge->body.size);
     return manifest->merge_body.failed
                ? error_set(error, ERROR_OUT_OF_MEMORY, "merge in a manifest")
@@ -425,7 +431,8 @@ enum error_code shard_restore_merge(struct shard *shard, const struct manifest *
     struct byte_reader body =
         byte_reader_over(manifest->merge_body.bytes, manifest->merge_body.size);
     struct merge *merge = NULL;
-    enum error_code code = merge_create(shard, manifest->merge_index, &body, &merge, error);
+    enum error_code code = merge_create(shard, manifest->merge_index, &body,
+                                        &manifest->merge_retention, &merge, error);
     if (code == ERROR_CONFLICT)
         code = error_set(error, ERROR_CORRUPT, "manifest: its merge has inputs that it lacks");
     if (code == ERROR_NONE)

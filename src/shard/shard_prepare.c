@@ -163,9 +163,7 @@ static struct bounds time_bounds(struct shard *shard)
     int64_t now_ms = clock_now_ms(clock);
     struct bounds bounds = {.oldest_ms = 0, .newest_ms = now_ms + shard->options.future_window_ms};
     int64_t oldest_ms =
-        shard->options.retention_ms == 0
-            ? 0
-            : steady_clock_now_ms(&shard->steady, clock) - shard->options.retention_ms;
+        retention_before(steady_clock_now_ms(&shard->steady, clock), retention_longest_ms(shard));
     if (oldest_ms > 0)
         bounds.oldest_ms = oldest_ms;
     if (shard->retention_cutoff_ms > bounds.oldest_ms)

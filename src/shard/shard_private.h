@@ -24,6 +24,7 @@
 #include "manifest.h"
 #include "metadata_store.h"
 #include "registry.h"
+#include "retention.h"
 #include "segment_rewrite.h"
 #include "steady_clock.h"
 #include "view.h"
@@ -57,6 +58,8 @@ struct shard_block {
     bool is_absent;                /* read from the bucket */
     bool is_wanted;                /* and fetched, if it is recent */
     struct bucket_address address; /* of an absent one, and of inputs of merges */
+    bool is_expired;               /* to be written anew, by retention_survey.h */
+    uint64_t surveyed_key;         /* of what that is known; 0: of nothing */
 };
 
 /* A file may be opened again while a merge holds it as it was. */
@@ -135,9 +138,10 @@ struct shard {
     bool metadata_changed;
     atomic_bool metadata_is_damaged; /* its file was, at the start */
     bool view_is_stale; /* memory was out when a new view was due; the old one is complete too */
-    uint64_t changed_index;  /* entry that last changed parts or blocks but for a freeze */
-    uint64_t metadata_index; /* freeze that wrote the metadata file; 0: none */
-    int64_t retention_cutoff_ms;
+    uint64_t changed_index;         /* entry that last changed parts or blocks but for a freeze */
+    uint64_t metadata_index;        /* freeze that wrote the metadata file; 0: none */
+    int64_t retention_cutoff_ms;    /* files before it as a whole have left */
+    struct retention_cut retention; /* from STATE_VERSION_BUCKET on */
     struct slot_set owned; /* series of other slots are not seen, and merges leave them out */
     bool lacks_slots;      /* `owned` is not all there are */
     uint32_t split_count;
@@ -163,8 +167,14 @@ struct shard {
     bool merge_proposed;
     bool clean_proposed;
     bool version_proposed;
-    uint32_t version_wanted; /* 0: none */
-    bool split_wanted;       /* no merge begins before it */
+    bool retention_proposed;
+    bool settle_wanted; /* tombstones left: a freeze, so that what was deleted leaves the disk */
+    bool retention_is_told;                    /* what is announced, by the log of the program */
+    struct retention_policy *retention_wanted; /* a reference; NULL: not told yet */
+    int64_t retention_grace_ms;
+    uint64_t retention_generation; /* counts the policies that came into force here */
+    uint32_t version_wanted;       /* 0: none */
+    bool split_wanted;             /* no merge begins before it */
     bool split_proposed;
     struct slot_set leaving; /* while it is: samples of these slots are not taken any more */
     struct forgetting forgetting;
@@ -193,6 +203,8 @@ struct shard {
     struct reopening *reopening; /* running */
     int64_t reopen_wait_ms;      /* 0: none is damaged so */
     uint64_t reopen_due_ms;      /* by the monotonic clock */
+    struct survey *survey;       /* running (retention_survey.h) */
+    uint64_t survey_due_ms;      /* monotonic: none before */
     struct repair *repair;       /* running: a damaged file comes from a peer (repair.c) */
     uint64_t repair_wait_ms, repair_due_ms, repair_turn;
     bool inputs_are_kept;      /* of merges whose outputs are damaged: strays, once all is sound */

@@ -144,6 +144,8 @@ static enum error_code fill_state(struct shard *made, struct manifest *manifest,
         code = restore_metadata(made, error);
     }
     made->retention_cutoff_ms = manifest->retention_cutoff_ms;
+    made->retention = manifest->retention;
+    retention_cut_ref(&made->retention);
     made->state_version = manifest->state_version;
     made->rehearsed_count = manifest->rehearsed_count;
     if (code == ERROR_NONE && manifest->windows_base > 0)
@@ -204,7 +206,7 @@ static void leave_former_state(struct shard *shard)
     shard->unfrozen_bytes = 0;
     shard->unfrozen_since_ms = INT64_MIN;
     shard->freeze_proposed = shard->merge_proposed = shard->clean_proposed = false;
-    shard->version_proposed = false;
+    shard->version_proposed = shard->retention_proposed = false;
     shard->metadata_forget_proposed = shard->late_is_full = false;
     shard->split_proposed = shard->split_wanted = false;
     shard->is_replaying = false;

@@ -91,6 +91,8 @@ enum error_code shard_revival_encode(const struct shard_revival *revival,
         .frozen_index = index,
         .next_id = 1,
         .retention_cutoff_ms = list->retention_cutoff_ms,
+        .retention = list->retention == NULL ? RETENTION_CUT_NONE : *list->retention,
+        .merge_retention = RETENTION_CUT_NONE,
         .metadata_index = revival->has_metadata ? index : 0,
         .tombstones = tombstones_ref(list->tombstones),
         .windows_base = index,
@@ -102,6 +104,7 @@ enum error_code shard_revival_encode(const struct shard_revival *revival,
             (struct bucket_list_name){list->key.incarnation, list->key.index};
         manifest.bucket.published_ms = revival->stamp_ms;
     }
+    retention_cut_ref(&manifest.retention);
     enum error_code code = index == 0 ? error_set(error, ERROR_CORRUPT, "a list of no index")
                                       : add_heirs(&manifest, revival, error);
     if (code == ERROR_NONE)

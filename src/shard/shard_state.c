@@ -29,6 +29,7 @@ void shard_state_clear(struct shard *shard)
     bucket_clear(&shard->bucket);
     registry_clear(&shard->registry);
     tombstones_unref(shard->tombstones);
+    retention_cut_clear(&shard->retention);
     manifest_clear(&shard->durable);
 }
 
@@ -63,6 +64,7 @@ void shard_state_move(struct shard *into, struct shard *from)
     into->tombstones = from->tombstones;
     into->metadata_index = from->metadata_index;
     into->retention_cutoff_ms = from->retention_cutoff_ms;
+    into->retention = from->retention;
     into->owned = from->owned;
     into->lacks_slots = from->lacks_slots;
     into->split_count = from->split_count;
@@ -80,5 +82,6 @@ void shard_state_move(struct shard *into, struct shard *from)
     from->parts = NULL;
     from->blocks = NULL;
     from->tombstones = NULL;
+    from->retention = RETENTION_CUT_NONE;
     from->durable = (struct manifest){0};
 }

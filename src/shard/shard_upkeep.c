@@ -7,6 +7,7 @@
 #include "damage.h"
 #include "forget.h"
 #include "local_files.h"
+#include "retention_survey.h"
 #include "shard_version.h"
 
 /* --- Retention ------------------------------------------------------------------------------ */
@@ -128,6 +129,18 @@ void shard_tend(struct shard *shard)
     local_files_tend(shard);
 }
 
+/* What a deletion took out of the shard leaves the disk when a freeze is durable. */
+static void settle(struct shard *shard)
+{
+    if (!shard->settle_wanted || shard->merge != NULL || shard->frozen_count > 0 ||
+        shard->freeze_proposed)
+        return;
+    if (shard->durable.frozen_index < shard->changed_index)
+        shard_freeze(shard);
+    else
+        shard->settle_wanted = false;
+}
+
 void shard_maintain(struct shard *shard)
 {
     shard_tend(shard);
@@ -135,18 +148,16 @@ void shard_maintain(struct shard *shard)
     shard_flush_advance(shard);
     int64_t newest_ms = shard_newest_stored_ms(shard);
     shard->late_is_full = merge_late_is_full(shard);
-    if (newest_ms != INT64_MIN)
+    retention_maintain(shard, newest_ms); /* before merges, which leave out what is past it */
+    retention_survey_tend(shard);
+    bool merges = newest_ms != INT64_MIN && merge_tenant_waits(shard) &&
+                  shard_merge_propose(shard, MERGE_EVERYTHING);
+    if (newest_ms != INT64_MIN && !merges)
         shard_merge_propose(shard, MERGE_DUE);
     shard_version_propose(shard);
     bucket_tend(shard);
     shard_clean_propose(shard);
     shard_forget_maintain(shard);
     shard_forget_metadata_maintain(shard);
-    if (newest_ms != INT64_MIN && shard->options.retention_ms > 0) {
-        /* A clock that jumped ahead deletes nothing, nor do samples that were taken for its sake.
-         */
-        int64_t now_ms = steady_clock_now_ms(&shard->steady, shard->options.environment->clock);
-        int64_t agreed_ms = now_ms < newest_ms ? now_ms : newest_ms;
-        shard_retain_from(shard, agreed_ms - shard->options.retention_ms);
-    }
+    settle(shard);
 }

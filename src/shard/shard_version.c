@@ -48,6 +48,7 @@ static uint32_t version_of(enum entry_kind kind)
     case ENTRY_UPLOADED:
     case ENTRY_PUBLISHED:
     case ENTRY_REMOVED:
+    case ENTRY_RETENTION_POLICY:
         return STATE_VERSION_BUCKET;
     }
     return UINT32_MAX;

@@ -43,6 +43,12 @@ bool tombstone_matches(const struct tombstone *tombstone, struct text tenant, st
     return true;
 }
 
+bool tombstone_is_of_tenant(const struct tombstone *tombstone)
+{
+    return tombstone->matcher_count == 0 && tombstone->start_ms == INT64_MIN &&
+           tombstone->end_ms == INT64_MAX;
+}
+
 void tombstone_encode(struct byte_buffer *buffer, const struct tombstone *tombstone)
 {
     byte_buffer_text(buffer, tombstone->tenant);
@@ -189,6 +195,18 @@ const struct tombstone *tombstones_at(const struct tombstones *tombstones, size_
 {
     assert(position < tombstones->count);
     return &tombstones->items[position]->tombstone;
+}
+
+bool tombstones_cover_tenant(const struct tombstones *tombstones, struct text tenant,
+                             uint64_t file_index, uint64_t until_index)
+{
+    for (size_t i = 0; i < tombstones_count(tombstones); i++) {
+        const struct tombstone *tombstone = tombstones_at(tombstones, i);
+        if (tombstone->index > file_index && tombstone->index <= until_index &&
+            tombstone_is_of_tenant(tombstone) && text_equal(tombstone->tenant, tenant))
+            return true;
+    }
+    return false;
 }
 
 enum error_code tombstones_decode_indexed(struct byte_reader *reader, size_t count,

@@ -47,6 +47,14 @@ const struct tombstone *tombstones_at(const struct tombstones *tombstones, size_
 /* Whether the tombstone covers this series. */
 bool tombstone_matches(const struct tombstone *tombstone, struct text tenant, struct labels labels);
 
+/* Whether it is of everything that the tenant has: then exemplars and metadata go, too. */
+bool tombstone_is_of_tenant(const struct tombstone *tombstone);
+
+/* Whether the tenant was deleted behind a file of this log index, and at or before `until_index`.
+ */
+bool tombstones_cover_tenant(const struct tombstones *tombstones, struct text tenant,
+                             uint64_t file_index, uint64_t until_index);
+
 /* Bytes of a log entry or manifest: tenant, range, matchers (docs/formats/entry.md). */
 void tombstone_encode(struct byte_buffer *buffer, const struct tombstone *tombstone);
 

@@ -36,6 +36,7 @@ struct view *view_create(const struct view *pieces)
     for (size_t i = 0; i < view->segment_count; i++)
         view->segments[i] = series_segment_ref(pieces->segments[i]);
     tombstones_ref(view->tombstones);
+    retention_cut_ref(&view->retention);
     id_set_ref(view->forgotten);
     return view;
 }
@@ -61,6 +62,7 @@ void view_unref(struct view *view)
     for (size_t i = 0; i < view->segment_count; i++)
         series_segment_unref(view->segments[i]);
     tombstones_unref(view->tombstones);
+    retention_cut_clear(&view->retention);
     id_set_unref(view->forgotten);
     free(view);
 }
@@ -86,5 +88,5 @@ bool view_has_deletions(const struct view *view, int64_t start_ms, int64_t end_m
         if (tombstone->start_ms <= end_ms && tombstone->end_ms >= start_ms)
             return true;
     }
-    return false;
+    return retention_cut_reaches(&view->retention, start_ms);
 }

@@ -20,6 +20,7 @@
 #include "shard/slots.h"
 
 #include "id_set.h"
+#include "retention_cut.h"
 #include "tombstones.h"
 
 struct view_head {
@@ -63,10 +64,11 @@ struct view {
     struct series_segment **segments;
     size_t segment_count;
     struct tombstones *tombstones; /* NULL: none */
-    struct id_set *forgotten;      /* dead ids that segments still hold; NULL: none */
-    struct slot_set owned;         /* series of other slots are not seen */
-    bool lacks_slots;              /* `owned` is not all there are */
-    uint32_t split_count;          /* how often the shard was split */
+    struct retention_cut retention;
+    struct id_set *forgotten; /* dead ids that segments still hold; NULL: none */
+    struct slot_set owned;    /* series of other slots are not seen */
+    bool lacks_slots;         /* `owned` is not all there are */
+    uint32_t split_count;     /* how often the shard was split */
 };
 
 /* The pieces of a new view; arrays are copied, references taken. NULL when memory is out. */
@@ -77,7 +79,8 @@ void view_unref(struct view *view); /* NULL is fine */
 /* Whether heads or parts may have samples in [start_ms, end_ms]: what is found by the registry. */
 bool view_has_registered(const struct view *view, int64_t start_ms, int64_t end_ms);
 
-/* Whether samples in the range may have been deleted, of whatever series. */
+/* Whether samples in the range may have been deleted, or be past their retention, of whatever
+ * series. */
 bool view_has_deletions(const struct view *view, int64_t start_ms, int64_t end_ms);
 
 #endif

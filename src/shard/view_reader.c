@@ -99,6 +99,17 @@ static enum error_code block_reader_at(struct view_reader *reader, size_t i,
 
 /* --- Deletions ------------------------------------------------------------------------------ */
 
+/* The first time in the range whose samples of the series are kept still. */
+static int64_t kept_from(const struct view_reader *reader, const struct view_series *series,
+                         int64_t start_ms)
+{
+    const struct retention_cut *cut = &reader->view->retention;
+    if (!retention_cut_reaches(cut, start_ms))
+        return start_ms;
+    int64_t kept_ms = retention_cut_of(cut, series->tenant, series->labels);
+    return kept_ms > start_ms ? kept_ms : start_ms;
+}
+
 /* Whether some tombstone may cover samples of the series in this range. */
 static bool series_has_deletions(const struct view_reader *reader, const struct view_series *series,
                                  int64_t start_ms, int64_t end_ms)
@@ -270,8 +281,13 @@ enum error_code view_reader_read(struct view_reader *reader, const struct view_s
                                  int64_t start_ms, int64_t end_ms,
                                  struct sample_columns *columns_out, struct error *error)
 {
+    start_ms = kept_from(reader, series, start_ms);
     bool cut = series_has_deletions(reader, series, start_ms, end_ms);
     reader->piece_count = 0;
+    if (start_ms > end_ms) {
+        *columns_out = (struct sample_columns){0};
+        return ERROR_NONE;
+    }
     enum error_code code = collect_blocks(reader, series, start_ms, end_ms, READ_ALL, cut, error);
     if (code == ERROR_NONE && series->id != SERIES_ID_NONE)
         code = collect_parts(reader, series, start_ms, end_ms, READ_ALL, cut, error);
@@ -319,7 +335,8 @@ enum error_code view_reader_read_latest(struct view_reader *reader,
 {
     struct sample_columns columns;
     enum error_code code = ERROR_NONE;
-    if (series_has_deletions(reader, series, start_ms, end_ms)) {
+    start_ms = kept_from(reader, series, start_ms);
+    if (start_ms > end_ms || series_has_deletions(reader, series, start_ms, end_ms)) {
         /* The latest sample of a piece may be a deleted one. */
         code = view_reader_read(reader, series, start_ms, end_ms, &columns, error);
     } else {
@@ -414,6 +431,11 @@ enum error_code view_reader_has_samples(struct view_reader *reader,
 {
     const struct view *view = reader->view;
     enum error_code code = ERROR_NONE;
+    start_ms = kept_from(reader, series, start_ms);
+    if (start_ms > end_ms) {
+        *has_out = false;
+        return ERROR_NONE;
+    }
     if (series_has_deletions(reader, series, start_ms, end_ms)) {
         struct sample_columns columns;
         code = view_reader_read_latest(reader, series, start_ms, end_ms, &columns, error);
@@ -485,6 +507,13 @@ static size_t drop_equal(struct exemplar *items, size_t count)
     return kept;
 }
 
+/* Exemplars go with their tenant. */
+static bool tenant_left(const struct view_reader *reader, const struct view_series *series,
+                        uint64_t index)
+{
+    return tombstones_cover_tenant(reader->view->tombstones, series->tenant, index, UINT64_MAX);
+}
+
 static enum error_code collect_exemplars(struct view_reader *reader,
                                          const struct view_series *series, int64_t start_ms,
                                          int64_t end_ms, struct exemplar_list *list,
@@ -495,6 +524,8 @@ static enum error_code collect_exemplars(struct view_reader *reader,
     enum error_code code = ERROR_NONE;
     for (size_t i = 0; code == ERROR_NONE && i < series->block_count; i++) {
         struct block_reader *block;
+        if (tenant_left(reader, series, reader->view->blocks[series->blocks[i].block].index))
+            continue;
         code = block_reader_at(reader, series->blocks[i].block, &block, error);
         if (code == ERROR_NONE)
             code = block_reader_read_exemplars(block, series->blocks[i].position, start_ms, end_ms,
@@ -506,6 +537,8 @@ static enum error_code collect_exemplars(struct view_reader *reader,
         return code;
     for (size_t i = 0; code == ERROR_NONE && i < reader->view->part_count; i++) {
         struct part_reader *part;
+        if (tenant_left(reader, series, reader->view->parts[i].index))
+            continue;
         code = part_reader_at(reader, i, &part, error);
         if (code == ERROR_NONE)
             code = part_reader_read_exemplars(part, series->id, start_ms, end_ms, &found, &count,
@@ -515,6 +548,8 @@ static enum error_code collect_exemplars(struct view_reader *reader,
     }
     for (size_t i = 0; code == ERROR_NONE && i < reader->view->head_count; i++) {
         struct exemplar *of_head;
+        if (tenant_left(reader, series, reader->view->heads[i].index))
+            continue;
         code = head_read_exemplars(reader->view->heads[i].head, series->id, start_ms, end_ms, 0,
                                    list->arena, &of_head, &count, error);
         if (code == ERROR_NONE)
@@ -529,7 +564,10 @@ enum error_code view_reader_exemplars(struct view_reader *reader, const struct v
                                       struct error *error)
 {
     struct exemplar_list list = {.arena = arena};
-    enum error_code code = collect_exemplars(reader, series, start_ms, end_ms, &list, error);
+    start_ms = kept_from(reader, series, start_ms);
+    enum error_code code = start_ms > end_ms
+                               ? ERROR_NONE
+                               : collect_exemplars(reader, series, start_ms, end_ms, &list, error);
     if (code != ERROR_NONE)
         return code;
     if (list.count > 0)

@@ -58,6 +58,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_bytes)
     size_t samples = write.float_count + write.histogram_count;
     write.stale_origins = malloc((samples + 1) * sizeof *write.stale_origins);
     take(bytes, size, &write);
+    struct shard_tenant_state state;
+    struct error error;
+    if (tenant_answer_decode(bytes, size, &state, &error) == ERROR_NONE) {
+        struct shared_bytes *again = tenant_answer_encode(&state);
+        require(again->size == size && memcmp(again->bytes + 16, bytes + 16, size - 16) == 0);
+        shared_bytes_unref(again);
+    }
     free(write.stale_origins);
     free(bytes);
     return 0;

@@ -75,6 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t input_bytes)
     if (input[0] % 4 == 1) {
         if (propose_question_decode(bytes, size, &shard_id, &splits, &entry, &error) == ERROR_NONE)
             (void)shard_check_delete((const uint8_t *)entry.data, entry.size, &error);
+    } else if (input[0] % 4 == 3) {
+        if (tenant_question_decode(bytes, size, &shard_id, &entry, &error) == ERROR_NONE)
+            require(entry.size > 0 && entry.size + 8 == size);
     } else if (input[0] % 4 == 2)
         (void)flush_question_decode(bytes, size, &shard_id, &reach, &error);
     else

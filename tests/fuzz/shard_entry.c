@@ -5,6 +5,7 @@
 #include "../../src/shard/bucket_entry.h"
 #include "../../src/shard/entry_forget.h"
 #include "../../src/shard/manifest.h"
+#include "../../src/shard/retention.h"
 #include "../../src/shard/tombstones.h"
 #include "base/checksum.h"
 #include "shard/entry.h"
@@ -104,6 +105,26 @@ static void check_split(struct byte_reader *reader)
     byte_buffer_clear(&once);
 }
 
+static void check_retention(struct byte_reader *reader)
+{
+    struct byte_buffer once = {0};
+    struct retention_news news, again;
+    struct error error;
+    if (retention_news_decode(reader, &news, &error) != ERROR_NONE)
+        return;
+    retention_news_encode(&news, &once);
+    struct byte_reader encoded = byte_reader_over(once.bytes, once.size);
+    if (!once.failed) {
+        if (retention_news_decode(&encoded, &again, &error) != ERROR_NONE ||
+            again.step != news.step || again.at_ms != news.at_ms ||
+            !retention_policy_equal(again.policy, news.policy))
+            abort();
+        retention_policy_unref(again.policy);
+    }
+    retention_policy_unref(news.policy);
+    byte_buffer_clear(&once);
+}
+
 /* What is encoded of it again is the body that was read, but for longer numbers than needed. */
 static void check_uploaded(struct byte_reader *reader, const struct entry_header *header)
 {
@@ -159,6 +180,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         check_forget_metadata(&reader);
     if (header.kind == ENTRY_SPLIT)
         check_split(&reader);
+    if (header.kind == ENTRY_RETENTION_POLICY)
+        check_retention(&reader);
     check_bucket(&reader, &header);
     struct tombstone tombstone;
     if (header.kind == ENTRY_DELETE_SERIES &&

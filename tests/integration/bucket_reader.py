@@ -49,6 +49,28 @@ class Block:
                     f"{high:016x}{low:016x}")
 
 
+class Retention:
+    """Policies as {selector: milliseconds, None: for ever}; the selector of all others is ()."""
+    def __init__(self, reader):
+        flags = reader.take(1)[0]
+        if flags > 7:
+            raise ValueError("retention")
+        self.policy = self.read_policy(reader) if flags & 1 else None
+        self.announced = self.read_policy(reader) if flags & 2 else None
+        self.announced_ms = reader.zigzag() if flags & 2 else None
+        self.at_ms = reader.zigzag() if flags & 4 else None
+
+    @staticmethod
+    def read_policy(reader):
+        policy = {(): reader.varint() or None}
+        for _ in range(reader.varint()):
+            tenant, keep = reader.text().decode(), reader.varint() or None
+            matchers = [(reader.take(1)[0], reader.text().decode(), reader.text().decode())
+                        for _ in range(reader.varint())]
+            policy[(tenant, *matchers)] = keep
+        return policy
+
+
 class List:
     def __init__(self, content):
         reader = Reader(content)
@@ -57,6 +79,7 @@ class List:
         reader.take(16)
         self.shard, self.incarnation, self.index = (reader.varint() for _ in range(3))
         reader.zigzag()
+        self.retention = Retention(reader)
         self.slots = 0
         for _ in range(reader.varint()):
             reader.varint()

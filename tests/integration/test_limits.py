@@ -71,7 +71,7 @@ class Limits(harness.IntegrationTest):
         self.node.terminate()
         # A shorter retention takes what is there.
         self.node = self.restart(self.node, "--telemetry.self_write=false",
-                                 "--storage.retention=12h")
+                                 "--storage.retention=12h", "--storage.retention_grace=0")
         self.write(rw.series_1([("__name__", "young")], [(now_ms, 1.0)]))
         self.flush()  # a clock is believed when samples agree with it
         harness.wait_until(lambda: self.values("kept", now_ms - DAY_MS) == [],

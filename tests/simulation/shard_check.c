@@ -17,10 +17,12 @@ bool checker_wrong(struct checker *checker, const char *what, unsigned series, i
     return false;
 }
 
-bool checker_may_be_gone(const struct checker *checker, const struct model_sample *sample)
+bool checker_may_be_gone(const struct checker *checker, unsigned series,
+                         const struct model_sample *sample)
 {
     return sample->acknowledged == 0 || sample->maybe_deleted ||
-           sample->time_ms < checker->model->cutoff_ms;
+           sample->time_ms < checker->model->cutoff_ms ||
+           sample->time_ms < checker->model->series[series].cutoff_ms;
 }
 
 /* --- Values ---------------------------------------------------------------------------------- */
@@ -113,13 +115,15 @@ static bool check_found(struct checker *checker, unsigned number, struct model_s
                         const struct sample_columns *columns, size_t i)
 {
     unsigned variant = variant_of(checker, number, columns, i);
+    if (shard_model_is_past(checker->model, &checker->model->series[number], sample->time_ms))
+        return checker_wrong(checker, "is past its retention", number, sample->time_ms);
     if (variant == MODEL_VARIANTS)
         return unknown_value(checker, number, columns, i);
     if (!(sample->offered >> variant & 1))
         return checker_wrong(checker, "the value was not written for this time", number,
                              sample->time_ms);
     /* What hid a lower value may be gone with its file, by the retention. */
-    if (sample->acknowledged >> (variant + 1) != 0 && !checker_may_be_gone(checker, sample))
+    if (sample->acknowledged >> (variant + 1) != 0 && !checker_may_be_gone(checker, number, sample))
         return checker_wrong(checker, "a lower value than the acknowledged one", number,
                              sample->time_ms);
     if (checker->check == MODEL_CONFIRM) {
@@ -145,10 +149,13 @@ static bool check_series(struct checker *checker, unsigned number,
             if (!check_found(checker, number, sample, columns, found))
                 return false;
             found++;
-        } else if (!checker_may_be_gone(checker, sample) &&
+        } else if (!checker_may_be_gone(checker, number, sample) &&
                    !may_be_hidden(checker, number, sample)) {
             return checker_wrong(checker, "is lost", number, sample->time_ms);
         } else if (checker->check == MODEL_CONFIRM) {
+            checker->model->retired_by_rules +=
+                sample->acknowledged != 0 &&
+                shard_model_is_past(checker->model, series, sample->time_ms);
             checker->model->retired += sample->acknowledged != 0 && !sample->maybe_deleted;
             continue; /* it is gone and must not come back */
         }

@@ -18,7 +18,8 @@ struct checker {
 bool checker_wrong(struct checker *checker, const char *what, unsigned series, int64_t time_ms);
 
 /* Whether it is right that nothing is found of a sample or exemplar. */
-bool checker_may_be_gone(const struct checker *checker, const struct model_sample *sample);
+bool checker_may_be_gone(const struct checker *checker, unsigned series,
+                         const struct model_sample *sample);
 
 /* --- shard_check_beside.c: what belongs to series and metrics, but is no sample -------------- */
 

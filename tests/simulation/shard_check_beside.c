@@ -29,7 +29,9 @@ static bool check_series(struct checker *checker, unsigned number,
         bool is_there = at < count && found->exemplars[at].timestamp_ms == exemplar->time_ms;
         if (is_there && !same_exemplar(number, &found->exemplars[at]))
             return checker_wrong(checker, "exemplar altered", number, exemplar->time_ms);
-        if (!is_there && !checker_may_be_gone(checker, exemplar))
+        if (is_there && shard_model_is_past(checker->model, series, exemplar->time_ms))
+            return checker_wrong(checker, "exemplar past its retention", number, exemplar->time_ms);
+        if (!is_there && !checker_may_be_gone(checker, number, exemplar))
             return checker_wrong(checker, "exemplar lost", number, exemplar->time_ms);
         at += is_there;
         if (!is_there && checker->check == MODEL_CONFIRM)

@@ -30,6 +30,7 @@ bool run_check(struct run *run, enum model_check check, struct error *error)
     settings->fail_at_operation = 0;
     settings->crash_at_operation = 0;
     bool right = true;
+    run_note_rules(run);
     for (size_t i = 0; right && i < NODE_SHARDS; i++)
         right = shard_model_check(&run->models[i], replica_shard(run->node.replicas[i]), check,
                                   error) &&
@@ -112,6 +113,8 @@ static void operate(struct run *run)
         simulated_scheduler_run_for(&run->node.environment->scheduler, UINT64_C(3000000000));
     else if (dice < 990)
         run_expect(run, MODEL_CHECK);
+    else if (dice < 991)
+        run_shorten_rules(run);
     run->node.environment->clock.wall_offset_ms += run_below(run, 40000);
     run_grow_old(run);
 }

@@ -11,9 +11,19 @@ void shard_model_init(struct shard_model *model, size_t shard)
 {
     memset(model, 0, sizeof *model);
     model->shard = shard;
-    model->cutoff_ms = INT64_MIN;
-    for (size_t i = 0; i < MODEL_SERIES; i++)
+    model->cutoff_ms = model->rules_at_ms = INT64_MIN;
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
         model->series[i].known_id = SHARD_ID_UNKNOWN;
+        model->series[i].cutoff_ms = INT64_MIN;
+        model->series[i].keep_ms = INT64_MAX;
+    }
+}
+
+bool shard_model_is_past(const struct shard_model *model, const struct model_series *series,
+                         int64_t time_ms)
+{
+    return series->keep_ms != INT64_MAX && model->rules_at_ms != INT64_MIN &&
+           time_ms < model->rules_at_ms - series->keep_ms;
 }
 
 void shard_model_clear(struct shard_model *model)

@@ -38,6 +38,8 @@ struct model_series {
     bool was_written;        /* or tried to */
     int64_t deleted_ms[MODEL_DELETED_KEPT]; /* of some samples, to be written again */
     size_t deleted_count;
+    int64_t cutoff_ms; /* what is older may be gone, by a rule */
+    int64_t keep_ms;   /* of the rules at first, the longest; INT64_MAX: no rule is for it */
 };
 
 /* Of one metric of one tenant. */
@@ -53,11 +55,17 @@ struct shard_model {
     uint64_t metadata_forgotten; /* entries of lives before said so at least of that many metrics */
     uint64_t metadata_missed;    /* metrics found gone by that */
     int64_t cutoff_ms;           /* what is older may be gone */
+    int64_t rules_at_ms;         /* what is older than that by more than rules keep must be */
     uint64_t retired;            /* samples found gone by retention */
+    uint64_t retired_by_rules;   /* of them, what rules say must be */
     char failure[MODEL_FAILURE_MAX];
 };
 
 void shard_model_init(struct shard_model *model, size_t shard);
+
+/* Whether it is past what the rules keep of the series. */
+bool shard_model_is_past(const struct shard_model *model, const struct model_series *series,
+                         int64_t time_ms);
 void shard_model_clear(struct shard_model *model);
 
 /* The sample of this time, made when it is missing. */

@@ -86,7 +86,7 @@ static enum error_code open_replica(struct shard_node *node, size_t number, stru
                 .future_window_ms = 600000,
                 .quiet_ms = 10 * 60 * 1000,
                 .metadata_quiet_periods = 4,
-                .retention_ms = node->retention_ms,
+                .retention_ms = node->retention == NULL ? node->retention_ms : RETENTION_IS_TOLD,
                 .exemplars_max = 100000,
                 .metadata_max = 100,
                 .bucket = node->bucket.store == NULL ? NULL : &node->bucket,
@@ -143,8 +143,12 @@ enum error_code shard_node_open(struct shard_node *node, struct error *error)
     if (code == ERROR_NONE) {
         journal_recovery_close(node->recovery);
         node->recovery = NULL;
-        for (size_t i = 0; i < NODE_SHARDS; i++)
+        for (size_t i = 0; i < NODE_SHARDS; i++) {
             shard_want_version(replica_shard(node->replicas[i]), node->version);
+            if (node->retention != NULL)
+                shard_want_retention(replica_shard(node->replicas[i]), node->retention,
+                                     node->retention_grace_ms);
+        }
         if (node->environment->disk.crashed)
             code = error_set(error, ERROR_IO, "the machine failed as it became ready");
     }

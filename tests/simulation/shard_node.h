@@ -15,7 +15,9 @@ enum { NODE_SHARDS = 2, NODE_STEPS_MAX = 3000000 };
 struct shard_node {
     struct simulated_environment *environment;
     enum journal_durability durability;
-    int64_t retention_ms;       /* 0: for ever */
+    int64_t retention_ms;               /* 0: for ever */
+    struct retention_policy *retention; /* NULL: what retention_ms says; the run's */
+    int64_t retention_grace_ms;
     uint32_t version;           /* that shards rise to; 0: they stay with the first */
     struct shard_bucket bucket; /* without a store: there is none */
     struct page_cache *cache;

@@ -170,6 +170,7 @@ void run_grow_old(struct run *run)
 {
     for (size_t i = 0; i < NODE_SHARDS && run->node.retention_ms > 0; i++)
         may_go_before(&run->models[i], run_now_ms(run) - run->node.retention_ms);
+    run_grow_old_by_rules(run);
 }
 
 void run_retain(struct run *run, size_t shard)

@@ -76,7 +76,9 @@ static void live_on_rot(struct run *run)
     struct error error;
     uint64_t metadata_missed[NODE_SHARDS]; /* it comes back with the disk */
     uint64_t metadata_forgotten[NODE_SHARDS];
+    int64_t rules_at_ms[NODE_SHARDS];
     for (size_t i = 0; i < NODE_SHARDS; i++) {
+        rules_at_ms[i] = run->models[i].rules_at_ms;
         metadata_missed[i] = run->models[i].metadata_missed;
         metadata_forgotten[i] = run->models[i].metadata_forgotten;
     }
@@ -94,6 +96,7 @@ static void live_on_rot(struct run *run)
             run->counts.rot_harmless++;
     }
     for (size_t i = 0; i < NODE_SHARDS; i++) {
+        run->models[i].rules_at_ms = rules_at_ms[i];
         run->models[i].metadata_missed = metadata_missed[i];
         run->models[i].metadata_forgotten = metadata_forgotten[i];
     }

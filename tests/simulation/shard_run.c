@@ -48,6 +48,7 @@ struct run *run_create(uint64_t seed, struct breakage breakage)
     run_open_bucket(run);
     for (size_t i = 0; i < NODE_SHARDS; i++)
         shard_model_init(&run->models[i], i);
+    run_open_rules(run);
     return run;
 }
 
@@ -61,6 +62,7 @@ void run_destroy(struct run *run)
 {
     for (size_t i = 0; i < NODE_SHARDS; i++)
         shard_model_clear(&run->models[i]);
+    run_close_rules(run);
     simulated_store_clear(&run->store);
     simulated_environment_destroy(run->node.environment);
     free(run);
@@ -131,6 +133,9 @@ static const char *const NAMES[COUNTS] = {
     "rot_in_journal",
     "rot_harmless",
     "files_reopened",
+    "checks_under_rules",
+    "rules_announced",
+    "retired_by_rules",
     "bucket_checks",
     "bucket_uploads",
     "bucket_removals",

@@ -6,6 +6,7 @@
  *     shard_life      from a start to a crash or an orderly end
  *     shard_query     what a user reads
  *     shard_bucket    what half of the runs upload
+ *     shard_rules     retention by tenant and series
  *     shard_rot       lives in which bits of files are wrong
  */
 #ifndef TESTS_SHARD_RUN_H
@@ -36,6 +37,7 @@ struct run_counts {
     uint64_t blocks_of_hours, blocks_of_half_a_day, blocks_of_days, overlays;
     uint64_t rot_refused_start, rot_found_by_reading, rot_found_by_merging, rot_in_journal,
         rot_harmless, files_reopened;
+    uint64_t checks_under_rules, rules_announced, retired_by_rules;
     uint64_t bucket_checks, bucket_uploads, bucket_removals, bucket_swept, bucket_failures;
 };
 
@@ -45,6 +47,7 @@ struct run {
     struct shard_model models[NODE_SHARDS];
     struct simulated_store store;
     bool has_bucket;
+    unsigned rules_variant; /* 1: they became shorter */
     uint64_t seed;
     struct breakage breakage;
     size_t writes_in_flight;
@@ -96,6 +99,21 @@ void run_retain(struct run *run, size_t shard);
 
 /* The same by the retention of the node, as time goes by. */
 void run_grow_old(struct run *run);
+
+/* --- shard_rules.c --------------------------------------------------------------------------- */
+
+/* After run_open_bucket, and once there are models. */
+void run_open_rules(struct run *run);
+void run_close_rules(struct run *run);
+
+/* Once: from then on what is kept by rules is kept shorter. */
+void run_shorten_rules(struct run *run);
+
+/* What may be gone by rules, as time goes by. */
+void run_grow_old_by_rules(struct run *run);
+
+/* Before a check: what must be gone by them. */
+void run_note_rules(struct run *run);
 
 /* --- shard_life.c ---------------------------------------------------------------------------- */
 

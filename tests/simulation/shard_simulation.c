@@ -5,12 +5,12 @@
  * Every seed lives several lives of a node with two shards: more than a thousand writes of known
  * and new series of three tenants, late samples, duplicates, conflicts, NaNs and stale markers, all
  * kinds of histograms, start timestamps, exemplars and metadata, between them deletions, flushes,
- * freezes, retention and clock jumps; power failures that lose and tear what was not synced and
- * kills, both also in the middle of a job, a start or an end; full and slow and failing disks.
- * After every restart all that was acknowledged is there once and unaltered, and nothing that was
- * deleted comes back (shard_model.h), read from the shards and by a query. Half of the seeds upload
- * to a store that fails, lags and is away: what its lists name is there, and at the end it has what
- * the shards have and nothing else.
+ * freezes, retention (of some seeds by tenant and series), clock jumps; power failures that lose
+ * and tear what was not synced and kills, both also in the middle of a job, a start or an end; full
+ * and slow and failing disks. After every restart all that was acknowledged is there once and
+ * unaltered, and nothing that was deleted comes back (shard_model.h), read from the shards and by a
+ * query. Half of the seeds upload to a store that fails, lags and is away: what its lists name is
+ * there, and at the end it has what the shards have and nothing else.
  *
  * Between lives a bit rots in a file of a shard or of the journal: a start is refused, a read or a
  * merge fails and names the file, or it does not matter; the wrong answer never comes.
@@ -60,8 +60,10 @@ static bool run_seed(uint64_t seed, struct breakage breakage, struct sums *sums,
     }
     if (run->failure[0] == '\0')
         run_last_life(run);
-    for (size_t i = 0; i < NODE_SHARDS; i++)
+    for (size_t i = 0; i < NODE_SHARDS; i++) {
         run->counts.retired_samples += run->models[i].retired;
+        run->counts.retired_by_rules += run->models[i].retired_by_rules;
+    }
     run_counts_add(&sums->counts, &run->counts);
     simulated_fault_counts_add(&sums->faults, &run->node.environment->disk.counts);
     bool passed = run->failure[0] == '\0';

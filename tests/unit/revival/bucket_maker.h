@@ -112,6 +112,7 @@ MAKER void put_list(struct fixture *fixture, const struct listing *listing)
     byte_buffer_varint(&body, listing->key.incarnation);
     byte_buffer_varint(&body, listing->key.index);
     byte_buffer_zigzag(&body, INT64_MIN);
+    byte_buffer_u8(&body, 0); /* no policy of retention */
     slot_set_encode(&slots, &body);
     byte_buffer_varint(&body, listing->heir != 0);
     if (listing->heir != 0)

@@ -460,6 +460,53 @@ static void small_questions_come_as_they_went(void **state)
     shared_bytes_unref(bytes);
 }
 
+static void questions_about_tenants_and_their_answers_come_as_they_went(void **state)
+{
+    (void)state;
+    uint32_t shard_id;
+    struct text tenant;
+    struct error error;
+    struct shared_bytes *bytes = tenant_question_encode(8, TEXT("team-a"));
+    assert_int_equal(tenant_question_decode(bytes->bytes, bytes->size, &shard_id, &tenant, &error),
+                     ERROR_NONE);
+    assert_int_equal(shard_id, 8);
+    assert_true(text_equal(tenant, TEXT("team-a")));
+    assert_int_equal(tenant_question_decode(bytes->bytes, 8, &shard_id, &tenant, &error),
+                     ERROR_INVALID);
+    assert_int_equal(tenant_question_decode(bytes->bytes, 7, &shard_id, &tenant, &error),
+                     ERROR_CORRUPT);
+    bytes->bytes[9] = '/';
+    assert_int_equal(tenant_question_decode(bytes->bytes, bytes->size, &shard_id, &tenant, &error),
+                     ERROR_INVALID);
+    shared_bytes_unref(bytes);
+
+    const struct shard_tenant_state asked = {.can_be_deleted = true,
+                                             .is_being_deleted = true,
+                                             .files_left = 1,
+                                             .bytes_left = 1u << 31,
+                                             .objects_left = 3,
+                                             .object_bytes_left = UINT64_C(1) << 40,
+                                             .blocks = 5};
+    struct shard_tenant_state found;
+    struct answer_head head;
+    bytes = tenant_answer_encode(&asked);
+    assert_int_equal(answer_head_decode(bytes->bytes, bytes->size, &head, &error), ERROR_NONE);
+    assert_int_equal(head.kind, ANSWER_DONE);
+    assert_int_equal(tenant_answer_decode(bytes->bytes, bytes->size, &found, &error), ERROR_NONE);
+    assert_true(found.can_be_deleted && found.is_being_deleted);
+    assert_int_equal(found.files_left, asked.files_left);
+    assert_int_equal(found.bytes_left, asked.bytes_left);
+    assert_int_equal(found.objects_left, asked.objects_left);
+    assert_int_equal(found.object_bytes_left, asked.object_bytes_left);
+    assert_int_equal(found.blocks, asked.blocks);
+    assert_int_equal(tenant_answer_decode(bytes->bytes, bytes->size - 1, &found, &error),
+                     ERROR_CORRUPT);
+    bytes->bytes[ANSWER_HEAD_BYTES] = 4;
+    assert_int_equal(tenant_answer_decode(bytes->bytes, bytes->size, &found, &error),
+                     ERROR_CORRUPT);
+    shared_bytes_unref(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,6 +519,7 @@ int main(void)
         cmocka_unit_test(an_answer_to_another_write_is_refused),
         cmocka_unit_test(heads_of_answers_are_checked),
         cmocka_unit_test(small_questions_come_as_they_went),
+        cmocka_unit_test(questions_about_tenants_and_their_answers_come_as_they_went),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

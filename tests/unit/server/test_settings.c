@@ -11,6 +11,7 @@
 #include "membership/cluster_node.h"
 #include "scratch_directory.h"
 #include "settings.h"
+#include "shard/retention_policy.h"
 
 /* --- Helpers ---------------------------------------------------------------------------------- */
 
@@ -410,6 +411,13 @@ static void bad_files_are_refused_with_their_place(void **state)
         {"federation:\n  clusters:\n    - {name: b, url: 'http://b'}\n"
          "    - {name: b, url: 'http://c'}\n",
          "line 4: a cluster of 'federation.clusters' has the name of another one"},
+        {"storage: {retention_rules: [a]}", "has names and texts"},
+        {"storage:\n  retention_rules:\n    - {tenant: a}\n",
+         "line 3: a rule of 'storage.retention_rules' needs a retention"},
+        {"storage: {retention_rules: [{retention: 1d}]}", "needs a retention, and a tenant or"},
+        {"storage: {retention_rules: [{tenant: a, keep: 1d}]}", "has no 'keep' there"},
+        {"storage: {retention_rules: [{tenant: a, tenant: b}]}", "or it is there twice"},
+        {"storage: {retention_rules: [{tenant: [a], retention: 1d}]}", "has names and texts"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct settings settings;
@@ -454,6 +462,61 @@ static void clusters_are_a_list_of_the_file(void **state)
     assert_non_null(strstr((const char *)printed.bytes, "zone: \"z\""));
     byte_buffer_clear(&printed);
     settings_clear(&settings);
+}
+
+static void rules_of_retention_are_a_list_of_the_file(void **state)
+{
+    struct settings settings;
+    struct error error;
+    struct byte_buffer printed = {0};
+    char *config =
+        write_file(state, "storage:\n"
+                          "  retention: 30d\n"
+                          "  retention_rules:\n"
+                          "    - {tenant: a, retention: 90d}\n"
+                          "    - {matchers: '{job=~\"a|b\"}', retention: 7d}\n"
+                          "    - {tenant: a, matchers: 'up{job!=\"c\"}', retention: 0}\n");
+    assert_int_equal(load(&settings, &error, config, NULL), ERROR_NONE);
+    const struct retention_policy *policy = settings.retention_policy;
+    const int64_t day_ms = 24 * 3600 * 1000;
+    assert_int_equal(retention_policy_default_ms(policy), 30 * day_ms);
+    assert_int_equal(retention_policy_rule_count(policy), 3);
+    assert_true(text_equal(retention_policy_rule(policy, 0)->tenant, TEXT("a")));
+    assert_int_equal(retention_policy_rule(policy, 0)->keep_ms, 90 * day_ms);
+    assert_int_equal(retention_policy_rule(policy, 0)->matcher_count, 0);
+    assert_int_equal(retention_policy_rule(policy, 1)->tenant.size, 0);
+    assert_int_equal(retention_policy_rule(policy, 1)->matcher_count, 1);
+    assert_int_equal(retention_policy_rule(policy, 2)->matcher_count, 2);
+    assert_true(retention_policy_rule(policy, 2)->keep_ms == RETENTION_FOR_EVER);
+    settings_print(&settings, &printed);
+    byte_buffer_u8(&printed, '\0');
+    assert_non_null(strstr((const char *)printed.bytes, "  retention_rules:\n"
+                                                        "    - retention: \"90d\"\n"
+                                                        "      tenant: \"a\"\n"));
+    byte_buffer_clear(&printed);
+    settings_clear(&settings);
+}
+
+static void a_rule_of_retention_that_cannot_be_is_named(void **state)
+{
+    static const struct {
+        const char *rule, *expected;
+    } CASES[] = {
+        {"{tenant: 'a/b', retention: 1d}", "'a/b' is no name of a tenant"},
+        {"{tenant: b, retention: long}", "rule 2 of 'storage.retention_rules'"},
+        {"{matchers: '{job=}', retention: 1d}", "parse error"},
+        {"{matchers: '{job=~\"(\"}', retention: 1d}", "rule 2 of 'storage.retention_rules'"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct settings settings;
+        struct error error;
+        char content[256];
+        snprintf(content, sizeof content,
+                 "storage: {retention_rules: [{tenant: a, retention: 1d}, %s]}\n", CASES[i].rule);
+        char *config = write_file(state, content);
+        assert_int_not_equal(load(&settings, &error, config, NULL), ERROR_NONE);
+        assert_non_null(strstr(error.message, CASES[i].expected));
+    }
 }
 
 static void a_missing_file_is_an_error(void **state)
@@ -559,6 +622,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_empty_file_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_files_are_refused_with_their_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(clusters_are_a_list_of_the_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_rule_of_retention_that_cannot_be_is_named, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(rules_of_retention_are_a_list_of_the_file, set_up,
+                                        tear_down),
         cmocka_unit_test(a_missing_file_is_an_error),
         cmocka_unit_test_setup_teardown(later_sources_win, set_up, tear_down),
         cmocka_unit_test(a_name_with_an_underscore_is_a_variable_too),

@@ -85,6 +85,20 @@ static struct tombstones *tombstones_make(void)
     return tombstones;
 }
 
+/* Of tenant "other" for 100 ms, of all others for ever, counted from 1000. */
+static struct retention_cut cut_make(void)
+{
+    struct retention_rule *rules = calloc(1, sizeof *rules);
+    struct retention_cut cut = {.at_ms = 1000};
+    struct error error;
+    assert_non_null(rules);
+    rules[0].tenant = text_of(strdup("other"));
+    rules[0].keep_ms = 100;
+    assert_int_equal(retention_policy_create(RETENTION_FOR_EVER, rules, 1, &cut.policy, &error),
+                     ERROR_NONE);
+    return cut;
+}
+
 static struct byte_buffer list_make(void)
 {
     struct bucket bucket = bucket_make();
@@ -92,15 +106,18 @@ static struct byte_buffer list_make(void)
     struct slot_set slots = {0};
     struct byte_buffer bytes = {0};
     slot_set_add(&slots, 100, 50);
+    struct retention_cut cut = cut_make();
     struct bucket_list_source source = {
         .key = {7, 3, 61},
         .retention_cutoff_ms = -5,
+        .retention = &cut,
         .slots = &slots,
         .tombstones = tombstones,
         .bucket = &bucket,
     };
     bucket_list_encode(&source, &bytes);
     assert_false(bytes.failed);
+    retention_cut_clear(&cut);
     tombstones_unref(tombstones);
     bucket_clear(&bucket);
     return bytes;
@@ -119,6 +136,10 @@ static void a_list_has_what_is_listed_and_nothing_else(void **state)
     assert_int_equal(list.key.incarnation, 3);
     assert_int_equal(list.key.index, 61);
     assert_int_equal(list.retention_cutoff_ms, -5);
+    assert_int_equal(bucket_list_kept_from(&list, TEXT("other"), (struct labels){0}), 900);
+    assert_int_equal(bucket_list_kept_from(&list, TEXT("anonymous"), (struct labels){0}), -5);
+    assert_true(bucket_list_retains_by_series(&list, 899));
+    assert_false(bucket_list_retains_by_series(&list, 900));
     assert_int_equal(slot_set_count(&list.slots), 50);
     assert_int_equal(list.heir_count, 2);
     assert_int_equal(list.heirs[1], UINT32_MAX);

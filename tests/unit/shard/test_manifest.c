@@ -136,8 +136,36 @@ static void a_manifest_comes_back_as_it_was_encoded(void **state)
     byte_buffer_clear(&bytes);
 }
 
+/* One that was announced, too, and another one for the merge. */
+static void add_retention(struct manifest *manifest)
+{
+    struct retention_rule *rules = calloc(1, sizeof *rules);
+    struct error error;
+    assert_non_null(rules);
+    rules[0].tenant = text_of(strdup("other"));
+    rules[0].keep_ms = 3600000;
+    rules[0].matchers = calloc(1, sizeof *rules[0].matchers);
+    assert_non_null(rules[0].matchers);
+    rules[0].matcher_count = 1;
+    assert_int_equal(matcher_create(MATCHER_NOT_REGEX, TEXT("job"), TEXT("a|b.*"),
+                                    &rules[0].matchers[0], &error),
+                     ERROR_NONE);
+    struct retention_cut *cut = &manifest->retention;
+    cut->at_ms = 1700000000000;
+    cut->announced_ms = 1700000000001;
+    assert_int_equal(retention_policy_create(RETENTION_FOR_EVER, rules, 1, &cut->policy, &error),
+                     ERROR_NONE);
+    assert_int_equal(retention_policy_create(86400000, NULL, 0, &cut->announced, &error),
+                     ERROR_NONE);
+    manifest->merge_retention = *cut;
+    manifest->merge_retention.announced = NULL;
+    manifest->merge_retention.at_ms = 1690000000000;
+    retention_policy_ref(cut->policy);
+}
+
 static void add_windows(struct manifest *manifest)
 {
+    add_retention(manifest);
     const struct window_version versions[] = {{-3, 12}, {0, 900}, {1, 5}, {400000, 77}};
     manifest->state_version = STATE_VERSION_REHEARSAL;
     manifest->windows_base = 5;
@@ -163,6 +191,10 @@ static void versions_of_windows_come_back(void **state)
     assert_int_equal(decoded.window_count, 4);
     assert_memory_equal(decoded.windows, manifest.windows, 4 * sizeof *manifest.windows);
     assert_int_equal(decoded.rehearsed_count, 300);
+    assert_true(retention_cut_equal(&decoded.retention, &manifest.retention));
+    assert_int_equal(decoded.retention.announced_ms, 1700000000001);
+    assert_true(retention_cut_equal(&decoded.merge_retention, &manifest.merge_retention));
+    assert_false(retention_cut_equal(&decoded.merge_retention, &manifest.retention));
     manifest_clear(&decoded);
     for (size_t size = 0; size < bytes.size; size++)
         assert_int_equal(manifest_decode(bytes.bytes, size, &decoded, &error), ERROR_CORRUPT);
