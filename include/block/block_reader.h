@@ -50,6 +50,9 @@ struct index_source *block_index(struct block *block);
 size_t block_tenant_count(const struct block *block);
 struct text block_tenant(const struct block *block, size_t index);
 
+/* Whether a series of the tenant is inside, or may be: as block_has_slot. */
+bool block_has_tenant(const struct block *block, struct text tenant);
+
 /* Whether a series of the slot is inside, or may be: a deferred block (block/deferred_block.h) that
  * nobody has opened yet does not tell. */
 bool block_has_slot(const struct block *block, uint16_t slot);

@@ -25,6 +25,12 @@ enum error_code deferred_block_create(struct page_cache *cache, struct block_ope
                                       const struct file_summary *summary, struct block **block_out,
                                       struct error *error);
 
+/* Open it, unless that was done; *opened_out, for which nothing is to be released, lives as long as
+ * `block`. Any block. Errors: those of reads, CORRUPT, OUT_OF_MEMORY, and why the block is
+ * unreadable. */
+enum error_code block_need_open(struct block *block, struct block **opened_out,
+                                struct error *error);
+
 /* Whether it was opened, or never had to be. */
 bool block_is_open(const struct block *block);
 

@@ -41,10 +41,6 @@ static inline struct block *block_opening_peek(const struct block_opening *openi
 /* As the index of the outer block answers: opens it, and asks the index inside. */
 extern const struct index_source_operations DEFERRED_INDEX_OPERATIONS;
 
-/* block_reader.c: itself, or what it opens. Errors: also why it can't be read. */
-enum error_code block_need_open(struct block *block, struct block **opened_out,
-                                struct error *error);
-
 /* block_reader.c: of the block whose index this is. */
 struct block_opening *block_opening_of_index(struct index_source *index);
 

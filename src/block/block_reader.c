@@ -268,6 +268,15 @@ struct text block_tenant(const struct block *block, size_t index)
     return block->tenants.tenants[index];
 }
 
+bool block_has_tenant(const struct block *block, struct text tenant)
+{
+    block = peek_block(block);
+    for (size_t i = 0; block != NULL && i < block->tenants.count; i++)
+        if (text_equal(block->tenants.tenants[i], tenant))
+            return true;
+    return block == NULL;
+}
+
 bool block_has_slot(const struct block *block, uint16_t slot)
 {
     assert(slot < SLOT_COUNT);

@@ -329,17 +329,14 @@ static bool is_covered(const struct tombstone *tombstone, uint64_t index,
            summary->max_time_ms >= tombstone->start_ms;
 }
 
-/* Which tenants a block has is known. */
+/* Which tenants a block has is known, but for one in the bucket that nobody has read yet. */
 bool merge_block_may_have(const struct shard_block *block, const struct tombstone *tombstone)
 {
     if (!is_covered(tombstone, block->described.index, &block->described.summary))
         return false;
     if (block->damaged || block->is_stand_in)
         return true;
-    for (size_t i = 0; i < block_tenant_count(block->block); i++)
-        if (text_equal(block_tenant(block->block, i), tombstone->tenant))
-            return true;
-    return false;
+    return block_has_tenant(block->block, tombstone->tenant);
 }
 
 static const struct shard_block *block_of(const struct search *search, const struct group *group,

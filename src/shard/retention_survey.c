@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "block/deferred_block.h"
 
 #include "shard_private.h"
 
@@ -126,10 +127,12 @@ static void survey_run(struct job *job)
     error_clear(&survey->error);
     if (arena == NULL)
         code = error_set(&survey->error, ERROR_OUT_OF_MEMORY, "retention of a block");
-    for (size_t i = 0; code == ERROR_NONE && i < block_tenant_count(survey->block.block); i++) {
+    struct block *block = NULL;
+    if (code == ERROR_NONE)
+        code = block_need_open(survey->block.block, &block, &survey->error);
+    for (size_t i = 0; code == ERROR_NONE && i < block_tenant_count(block); i++) {
         arena_reset(arena);
-        code = survey_tenant(survey, block_tenant(survey->block.block, i), arena, &tally,
-                             &survey->error);
+        code = survey_tenant(survey, block_tenant(block, i), arena, &tally, &survey->error);
     }
     arena_destroy(arena);
     survey->is_due = tally.long_expired > 0 ||

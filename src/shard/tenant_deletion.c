@@ -35,14 +35,6 @@ static void add_files(const struct shard *shard, const struct tombstone *tombsto
         state->files_left += shard->frozen[i]->index < tombstone->index;
 }
 
-static bool block_has(const struct shard_block *block, struct text tenant)
-{
-    for (size_t i = 0; i < block_tenant_count(block->block); i++)
-        if (text_equal(block_tenant(block->block, i), tenant))
-            return true;
-    return false;
-}
-
 void shard_read_tenant_state(const struct shard *shard, struct text tenant,
                              struct shard_tenant_state *state_out)
 {
@@ -57,6 +49,6 @@ void shard_read_tenant_state(const struct shard *shard, struct text tenant,
         add_files(shard, tombstone, &state);
     }
     for (size_t i = 0; i < shard->block_count; i++)
-        state.blocks += block_has(&shard->blocks[i], tenant);
+        state.blocks += block_has_tenant(shard->blocks[i].block, tenant);
     *state_out = state;
 }

@@ -10,6 +10,7 @@
 enum {
     GRACE_MS = 10 * 60 * 1000,
     SWEEP_AGE_MS = 2 * 3600 * 1000,
+    LOCAL_RETENTION_MS = 2 * 3600 * 1000,
     SETTLING_S_MAX = 600,
     SETTLING_ROUNDS_MAX = 50
 };
@@ -25,7 +26,24 @@ void run_open_bucket(struct run *run)
     node->bucket.delete_grace_ms = GRACE_MS;
     node->bucket.sweep_age_ms = SWEEP_AGE_MS;
     node->bucket.incarnation = 1;
+    /* Half of these keep only the newest files. */
+    node->bucket.local_retention_ms = run->seed % 4 == 1 ? LOCAL_RETENTION_MS : 0;
     run->has_bucket = true;
+}
+
+bool run_check_with_store(struct run *run, enum model_check check, struct error *error)
+{
+    struct simulated_store before = run->store;
+    if (!run->has_bucket || error->code != ERROR_UNAVAILABLE)
+        return false;
+    run->counts.reads_without_store++;
+    run->store.is_down = false;
+    run->store.fail_before_permille = run->store.fail_after_permille = 0;
+    bool right = run_check(run, check, error);
+    run->store.is_down = before.is_down;
+    run->store.fail_before_permille = before.fail_before_permille;
+    run->store.fail_after_permille = before.fail_after_permille;
+    return right;
 }
 
 void run_choose_store_faults(struct run *run)
@@ -182,6 +200,11 @@ void run_settle_bucket(struct run *run)
         simulated_scheduler_run_for(&environment->scheduler, GRACE_MS * UINT64_C(1000000));
     if (!is_clean(run))
         run_fail(run, "bucket", "objects are left that nothing names");
+    for (uint32_t shard = 0; shard < NODE_SHARDS; shard++) {
+        struct shard_statistics statistics;
+        shard_read_statistics(replica_shard(run->node.replicas[shard]), &statistics);
+        run->counts.absent_blocks += statistics.absent_block_count;
+    }
     for (uint32_t shard = 0; shard < NODE_SHARDS && run->failure[0] == '\0'; shard++)
         compare_shard(run, shard);
     run_check_bucket(run);

@@ -17,7 +17,7 @@ static void expect_place(struct run *run, const char *what, const struct error *
 static bool reads_right(struct run *run)
 {
     struct error error;
-    if (run_check(run, MODEL_CHECK, &error))
+    if (run_check(run, MODEL_CHECK, &error) || run_check_with_store(run, MODEL_CHECK, &error))
         return true;
     if (run->failure[0] != '\0')
         return false;

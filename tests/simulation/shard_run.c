@@ -136,6 +136,8 @@ static const char *const NAMES[COUNTS] = {
     "checks_under_rules",
     "rules_announced",
     "retired_by_rules",
+    "absent_blocks",
+    "reads_without_store",
     "bucket_checks",
     "bucket_uploads",
     "bucket_removals",

@@ -38,6 +38,7 @@ struct run_counts {
     uint64_t rot_refused_start, rot_found_by_reading, rot_found_by_merging, rot_in_journal,
         rot_harmless, files_reopened;
     uint64_t checks_under_rules, rules_announced, retired_by_rules;
+    uint64_t absent_blocks, reads_without_store;
     uint64_t bucket_checks, bucket_uploads, bucket_removals, bucket_swept, bucket_failures;
 };
 
@@ -135,6 +136,9 @@ void run_last_life(struct run *run);
 /* --- shard_bucket.c -------------------------------------------------------------------------- */
 
 void run_open_bucket(struct run *run);
+
+/* Whether what failed as the bucket could not be read is right once it can. */
+bool run_check_with_store(struct run *run, enum model_check check, struct error *error);
 
 /* How the store is for one life. */
 void run_choose_store_faults(struct run *run);
