@@ -19,6 +19,17 @@ void stored_identity_encode(const struct stored_identity *stored, struct byte_bu
         byte_buffer_u32(buffer, crc32c(0, buffer->bytes + start, buffer->size - start));
 }
 
+void meta_founder_encode(const struct meta_founder *founder, struct byte_buffer *buffer)
+{
+    struct stored_identity stored = {
+        .node_id = 1,
+        .identity = founder->identity,
+        .founding = {founder->founding, founder->founding_bytes},
+    };
+    memcpy(stored.cluster_id, founder->cluster_id, CLUSTER_ID_BYTES);
+    stored_identity_encode(&stored, buffer);
+}
+
 static bool read_body(struct byte_reader *reader, struct stored_identity *stored)
 {
     static const uint8_t NONE[CLUSTER_ID_BYTES];

@@ -115,6 +115,20 @@ struct meta_events {
     void (*fatal)(void *context, const struct error *error);
 };
 
+/* --- Identity ------------------------------------------------------------------------------ */
+
+/* Who founds a cluster without asking anybody: a data directory that is made by hand. */
+struct meta_founder {
+    uint8_t cluster_id[CLUSTER_ID_BYTES];
+    struct cluster_node_identity identity;
+    const uint8_t *founding; /* [founding_bytes], the entry, of which it is node 1 */
+    size_t founding_bytes;
+};
+
+/* What such a node has stored of itself (docs/formats/identity.md), appended. Memory: test
+ * `buffer->failed`. */
+void meta_founder_encode(const struct meta_founder *founder, struct byte_buffer *buffer);
+
 /* --- Life ---------------------------------------------------------------------------------- */
 
 struct meta_peer {

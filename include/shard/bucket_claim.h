@@ -15,7 +15,9 @@ enum { BUCKET_OWNER_BYTES = 16, BUCKET_CLAIM_BYTES_MAX = 4096 };
 
 struct bucket_claim {
     uint8_t owner[BUCKET_OWNER_BYTES]; /* id of the cluster, or of the directory of a node alone */
-    uint64_t incarnation;              /* of the cluster, from 1 on */
+    uint64_t incarnation;              /* rises when it is recovered from here; from 1 on */
+    bool was_recovered;
+    uint8_t former[BUCKET_OWNER_BYTES]; /* the owner that it was recovered from */
 };
 
 void bucket_claim_encode(const struct bucket_claim *claim, struct byte_buffer *buffer);

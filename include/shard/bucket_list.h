@@ -3,8 +3,9 @@
  * lists that leaders publish, and the names of objects (docs/formats/bucket.md).
  *
  * The newest list of a shard that is whole counts: names of lists are in the order of their age. A
- * slot that is in the newest lists of two shards is that of the one with the higher id, which was
- * split off from the other.
+ * shard that was founded with the cluster and never split lists all slots, since it has series of
+ * its own only. A slot of a list with fewer is that shard's, and not its parent's, whose newest
+ * list may be of before the split; of two such lists the one with the higher id counts.
  */
 #ifndef SHARD_BUCKET_LIST_H
 #define SHARD_BUCKET_LIST_H
@@ -22,7 +23,11 @@
 #include "model/matcher.h"
 #include "shard/slots.h"
 
-enum { BUCKET_KEY_MAX = 160, BUCKET_LIST_BYTES_MAX = 256 * 1024 * 1024 };
+enum {
+    BUCKET_KEY_MAX = 160,
+    BUCKET_LIST_BYTES_MAX = 256 * 1024 * 1024,
+    BUCKET_METADATA_BYTES_MAX = 256 * 1024 * 1024,
+};
 
 /* Of which cluster everything here is. */
 #define BUCKET_CLUSTER_KEY "cluster"
@@ -48,6 +53,11 @@ struct bucket_list_key {
 struct text bucket_block_key_format(const struct bucket_block_key *key, char text[BUCKET_KEY_MAX]);
 struct text bucket_list_key_format(const struct bucket_list_key *key, char text[BUCKET_KEY_MAX]);
 
+/* Of the metadata of metrics that was put with a list. */
+struct text bucket_metadata_key_format(const struct bucket_list_key *list,
+                                       char text[BUCKET_KEY_MAX]);
+struct text bucket_metadata_prefix(uint32_t shard_id, char text[BUCKET_KEY_MAX]);
+
 /* "shards/<id>/", below which all keys of a shard are, and "shards/<id>/manifests/". */
 struct text bucket_shard_prefix(uint32_t shard_id, char text[BUCKET_KEY_MAX]);
 struct text bucket_lists_prefix(uint32_t shard_id, char text[BUCKET_KEY_MAX]);
@@ -55,6 +65,7 @@ struct text bucket_lists_prefix(uint32_t shard_id, char text[BUCKET_KEY_MAX]);
 /* False: it is no such key. */
 bool bucket_block_key_parse(struct text text, struct bucket_block_key *key_out);
 bool bucket_list_key_parse(struct text text, struct bucket_list_key *key_out);
+bool bucket_metadata_key_parse(struct text text, struct bucket_list_key *list_out);
 
 /* --- Lists ------------------------------------------------------------------------------------ */
 

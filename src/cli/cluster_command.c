@@ -39,6 +39,9 @@ const char CLUSTER_COMMAND_USAGE[] =
     "                           a majority of its replicas is gone for good: what is left goes "
     "on.\n"
     "                           SHARD: a number, or meta. Without --yes: what that would lose\n"
+    "  recover [--config FILE] [--NAME=VALUE ...]\n"
+    "                           all disks are lost: begin anew from the object store, offline "
+    "(--help)\n"
     "\n"
     "Any node of the cluster may be asked. Commands need http.admin on that node.\n";
 

@@ -16,6 +16,7 @@
 #include "node.h"
 #include "node_bucket.h"
 #include "node_private.h"
+#include "recover_command.h"
 
 /*
  * What jemalloc reads when it starts (jemalloc(3), TUNING): give freed pages back within a second,
@@ -33,6 +34,11 @@ static const char USAGE[] =
     "                                                    check settings and print them\n"
     "  gnomon check web-config FILE                      check a file for http.web_config\n"
     "  gnomon bucket check [FILE] [--NAME=VALUE ...]     try the object store of the settings\n"
+    "  gnomon bucket list [--config FILE] [--NAME=VALUE ...]\n"
+    "                                                    what shards have in the object store\n"
+    "  gnomon cluster recover [--config FILE] [--NAME=VALUE ...]\n"
+    "                                                    begin anew from the object store "
+    "(--help)\n"
     "  gnomon cluster status|drain|remove|...            look at a cluster, change it (--help)\n"
     "  gnomon tenant delete|status NAME                  delete a tenant, see how far it is "
     "(--help)\n"
@@ -178,6 +184,11 @@ int main(int count, char **arguments)
         return check_config(count - 3, arguments + 3);
     if (is_command(count, arguments, "bucket", "check"))
         return check_bucket(count - 3, arguments + 3);
+    if (is_command(count, arguments, "bucket", "list"))
+        return is_help(count - 3, arguments + 3) ? settings_help("bucket list")
+                                                 : bucket_list_command(count - 3, arguments + 3);
+    if (is_command(count, arguments, "cluster", "recover"))
+        return recover_command(count - 3, arguments + 3);
     if (is_command(count, arguments, "cluster", NULL))
         return cluster_command(count - 2, arguments + 2);
     if (is_command(count, arguments, "tenant", NULL))

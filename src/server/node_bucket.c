@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "meta/meta.h"
 #include "metric_emit.h"
+#include "node_bucket_meta.h"
 #include "node_cluster.h"
 #include "node_identity.h"
 #include "object/object_store_options.h"
@@ -16,7 +17,7 @@ enum {
     /* While it is not ours yet, and between a claim and the look whether it held. */
     LOOK_SOON_MS = 2000,
     LOOK_PATIENCE_MS = 30 * 1000,
-    OWN_INCARNATION = 1,
+    FIRST_INCARNATION = 1,
 };
 _Static_assert((int)BUCKET_OWNER_BYTES == (int)CLUSTER_ID_BYTES &&
                    (int)BUCKET_OWNER_BYTES == (int)CLUSTER_DIRECTORY_ID_BYTES,
@@ -27,7 +28,7 @@ enum claim_state {
     CLAIM_UNKNOWN, /* the store did not answer yet */
     CLAIM_MISSING, /* there is none; who may puts one */
     CLAIM_OWN,
-    CLAIM_FOREIGN, /* another cluster's, or a later incarnation's */
+    CLAIM_FOREIGN, /* another cluster's, which may have been recovered from this one */
     CLAIM_STATES
 };
 
@@ -38,14 +39,17 @@ struct node_bucket {
     /* Loop 0. */
     struct job job;
     bool looks; /* the job runs */
-    uint64_t due_ms;
+    uint64_t due_ms, looked_ms;
     struct error told; /* what was said of it last in the log */
 
     /* The job's. */
     atomic_bool canceled; /* of any thread */
     bool may_claim;
-    struct bucket_claim own;
+    struct bucket_claim own; /* incarnation 0: it is not known which one */
     struct bucket_claim found;
+    bool inherits; /* a claim of `testator`, a node of the cluster that was alone before */
+    uint8_t testator[BUCKET_OWNER_BYTES];
+    struct node_bucket_meta meta;
     enum claim_state outcome;
     struct error error;
 
@@ -69,7 +73,10 @@ static enum error_code read_claim(struct node_bucket *bucket, const struct objec
 static void put_claim(struct node_bucket *bucket, const struct object_call *call)
 {
     struct byte_buffer bytes = {0};
-    bucket_claim_encode(&bucket->own, &bytes);
+    struct bucket_claim claim = bucket->own;
+    if (claim.incarnation == 0)
+        claim.incarnation = FIRST_INCARNATION;
+    bucket_claim_encode(&claim, &bytes);
     if (bytes.failed)
         error_set(&bucket->error, ERROR_OUT_OF_MEMORY, "claim of a bucket");
     else
@@ -78,10 +85,17 @@ static void put_claim(struct node_bucket *bucket, const struct object_call *call
     byte_buffer_clear(&bytes);
 }
 
+/* An id has one incarnation for ever: whoever recovers a cluster takes another id. */
 static bool is_own(const struct node_bucket *bucket)
 {
     return memcmp(bucket->found.owner, bucket->own.owner, BUCKET_OWNER_BYTES) == 0 &&
-           bucket->found.incarnation == bucket->own.incarnation;
+           (bucket->own.incarnation == 0 || bucket->found.incarnation == bucket->own.incarnation);
+}
+
+static bool is_inherited(const struct node_bucket *bucket)
+{
+    return bucket->inherits &&
+           memcmp(bucket->found.owner, bucket->testator, BUCKET_OWNER_BYTES) == 0;
 }
 
 static void look_run(struct job *job)
@@ -93,8 +107,13 @@ static void look_run(struct job *job)
                                               LOOK_PATIENCE_MS * UINT64_C(1000000)};
     error_clear(&bucket->error);
     enum error_code code = read_claim(bucket, &call);
+    if (code == ERROR_NONE && is_inherited(bucket))
+        code = ERROR_NOT_FOUND; /* as good as none: it is put anew */
     if (code == ERROR_NONE) {
         bucket->outcome = is_own(bucket) ? CLAIM_OWN : CLAIM_FOREIGN;
+        if (bucket->outcome == CLAIM_OWN && bucket->meta.bytes.size > 0)
+            node_bucket_meta_put(&bucket->meta, bucket->shared.store, &call,
+                                 bucket->shared.delete_grace_ms);
         return;
     }
     bucket->outcome = code == ERROR_NOT_FOUND ? CLAIM_MISSING : CLAIM_UNKNOWN;
@@ -112,18 +131,46 @@ static void describe_foreign(struct node_bucket *bucket)
     char owner[2 * BUCKET_OWNER_BYTES + 1], own[2 * BUCKET_OWNER_BYTES + 1];
     bucket_owner_format(bucket->found.owner, owner);
     bucket_owner_format(bucket->own.owner, own);
-    if (memcmp(bucket->found.owner, bucket->own.owner, BUCKET_OWNER_BYTES) != 0)
+    bool is_successor = bucket->found.was_recovered &&
+                        memcmp(bucket->found.former, bucket->own.owner, BUCKET_OWNER_BYTES) == 0;
+    if (is_successor || memcmp(bucket->found.owner, bucket->own.owner, BUCKET_OWNER_BYTES) == 0)
+        error_set(&bucket->error, ERROR_CONFLICT,
+                  "the object store belongs to incarnation %llu of this cluster, which was "
+                  "recovered elsewhere as %s: nothing is uploaded",
+                  (unsigned long long)bucket->found.incarnation, owner);
+    else
         error_set(
             &bucket->error, ERROR_CONFLICT,
             "the object store belongs to cluster %s, this one is %s: nothing is uploaded; give "
             "each cluster a bucket, directory or object_store.s3.prefix of its own",
             owner, own);
-    else
-        error_set(
-            &bucket->error, ERROR_CONFLICT,
-            "the object store belongs to incarnation %llu of this cluster, which was recovered "
-            "elsewhere: nothing is uploaded",
-            (unsigned long long)bucket->found.incarnation);
+}
+
+/* Whether it is the claim of a node that was alone and is one of a cluster now: its shards are the
+ * cluster's, and so is what they uploaded. */
+static bool may_inherit(struct node_bucket *bucket)
+{
+    const struct node_cluster *cluster = bucket->node->cluster;
+    size_t count = 0;
+    const struct cluster_node *nodes = cluster == NULL || cluster->meta == NULL
+                                           ? NULL
+                                           : cluster_state_nodes(meta_state(cluster->meta), &count);
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(nodes[i].identity.directory_id, bucket->found.owner, BUCKET_OWNER_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static void take_foreign(struct node_bucket *bucket)
+{
+    if (!may_inherit(bucket)) {
+        describe_foreign(bucket);
+        return;
+    }
+    bucket->inherits = true;
+    memcpy(bucket->testator, bucket->found.owner, BUCKET_OWNER_BYTES);
+    bucket->own.incarnation = bucket->found.incarnation;
+    bucket->outcome = CLAIM_MISSING;
 }
 
 /* Once for each reason. */
@@ -148,14 +195,18 @@ static void look_done(struct job *job)
     bool was_own = atomic_load(&bucket->state) == CLAIM_OWN;
     bucket->looks = false;
     bucket->due_ms = now_ms + LOOK_SOON_MS;
+    node_bucket_meta_done(&bucket->meta);
     if (bucket->outcome == CLAIM_FOREIGN)
-        describe_foreign(bucket);
+        take_foreign(bucket);
     tell(bucket);
     if (bucket->outcome == CLAIM_UNKNOWN && was_own)
         return; /* a store that does not answer is still ours */
+    if (bucket->outcome == CLAIM_OWN)
+        bucket->own.incarnation = bucket->found.incarnation;
     atomic_store(&bucket->state, bucket->outcome);
     atomic_store(&bucket->shared.incarnation,
                  bucket->outcome == CLAIM_OWN ? bucket->own.incarnation : 0);
+    bucket->looked_ms = now_ms;
     if (bucket->outcome == CLAIM_OWN)
         bucket->due_ms = now_ms + LOOK_AGAIN_MS;
     if (bucket->outcome == CLAIM_OWN && !was_own)
@@ -179,12 +230,25 @@ static bool identify(struct node_bucket *bucket)
     return true;
 }
 
+/* Whether this node shall put the meta object. */
+static bool meta_is_due(const struct node_bucket *bucket)
+{
+    return bucket->may_claim && atomic_load(&bucket->state) == CLAIM_OWN &&
+           node_bucket_meta_is_due(bucket->node, &bucket->meta);
+}
+
 void node_bucket_look(struct node *node)
 {
     struct node_bucket *bucket = node->bucket;
+    uint64_t now_ms = clock_monotonic_ms(clock_system());
     if (bucket == NULL || bucket->looks || atomic_load(&node->draining) ||
-        clock_monotonic_ms(clock_system()) < bucket->due_ms || !identify(bucket))
+        now_ms - bucket->looked_ms < LOOK_SOON_MS || !identify(bucket))
         return;
+    bool puts_meta = meta_is_due(bucket);
+    if (now_ms < bucket->due_ms && !puts_meta)
+        return;
+    if (puts_meta)
+        node_bucket_meta_prepare(node, bucket->own.incarnation, &bucket->meta);
     bucket->looks = true;
     bucket->job = (struct job){.run = look_run, .done = look_done, .class = JOB_TRANSFER};
     scheduler_submit(node->loops[0].environment.scheduler, &bucket->job);
@@ -246,7 +310,6 @@ enum error_code node_open_bucket(struct node *node, struct error *error)
         return error_set(error, ERROR_OUT_OF_MEMORY, "object store");
     }
     bucket->node = node;
-    bucket->own.incarnation = OWN_INCARNATION;
     bucket->shared.store = store;
     bucket->shared.delete_grace_ms = (uint64_t)settings->object_store_delete_grace_ms;
     bucket->shared.sweep_age_ms = (uint64_t)settings->object_store_sweep_age_ms;
@@ -270,6 +333,7 @@ void node_close_bucket(struct node *node)
         return;
     bucket_cache_destroy(node->bucket->shared.cache);
     object_store_destroy(node->bucket->shared.store);
+    byte_buffer_clear(&node->bucket->meta.bytes);
     free(node->bucket);
 }
 
@@ -386,6 +450,9 @@ static void collect_bucket(void *context, metric_visit *visit, void *visit_conte
                     "1 at what is known of whose the bucket is; only an own one is written to.",
                     METRIC_KIND_GAUGE, &label, 1, atomic_load(&bucket->state) == state);
     }
+    emit(&emitter, "gnomon_bucket_incarnation",
+         "Incarnation of the cluster as the bucket has it; 0 while the bucket is not own.",
+         METRIC_KIND_GAUGE, (double)atomic_load(&bucket->shared.incarnation));
     collect_counters(&emitter, &bucket->shared);
     struct bucket_cache_statistics cache = bucket_cache_statistics(bucket->shared.cache);
     collect_reads(&emitter, &cache);

@@ -287,19 +287,27 @@ static const struct meta_events META_EVENTS = {
 
 /* --- Life ------------------------------------------------------------------------------------ */
 
-static enum error_code fill_traits(const struct node *node, struct meta_options *options,
-                                   struct error *error)
+enum error_code node_cluster_describe(const struct settings *settings, const char *advertise,
+                                      const uint8_t directory_id[CLUSTER_DIRECTORY_ID_BYTES],
+                                      struct cluster_node_identity *identity_out,
+                                      struct cluster_node_traits *traits_out, struct error *error)
 {
-    const struct settings *settings = node->settings;
-    snprintf(options->identity.name, sizeof options->identity.name, "%s", settings->cluster_node);
-    memcpy(options->identity.directory_id, node->cluster->directory_id, CLUSTER_DIRECTORY_ID_BYTES);
-    snprintf(options->traits.address, sizeof options->traits.address, "%s",
-             node->cluster->addresses.advertise);
-    snprintf(options->traits.zone, sizeof options->traits.zone, "%s", settings->cluster_zone);
-    options->traits.roles = settings->roles;
-    options->traits.version_min = CLUSTER_VERSION_MIN;
-    options->traits.version_max = PROGRAM_STATE_VERSION_MAX;
-    return cluster_node_check(&options->identity, &options->traits, error);
+    struct cluster_node_identity identity = {0};
+    struct cluster_node_traits traits = {
+        .roles = settings->roles,
+        .version_min = CLUSTER_VERSION_MIN,
+        .version_max = PROGRAM_STATE_VERSION_MAX,
+    };
+    snprintf(identity.name, sizeof identity.name, "%s", settings->cluster_node);
+    memcpy(identity.directory_id, directory_id, CLUSTER_DIRECTORY_ID_BYTES);
+    snprintf(traits.address, sizeof traits.address, "%s", advertise);
+    snprintf(traits.zone, sizeof traits.zone, "%s", settings->cluster_zone);
+    enum error_code code = cluster_node_check(&identity, &traits, error);
+    if (code != ERROR_NONE)
+        return code;
+    *identity_out = identity;
+    *traits_out = traits;
+    return ERROR_NONE;
 }
 
 enum error_code node_cluster_open(struct node *node, struct error *error)
@@ -337,7 +345,9 @@ enum error_code node_cluster_open(struct node *node, struct error *error)
         .board = cluster->board,
         .bytes_per_second = settings->storage_scrub_rate,
     };
-    enum error_code code = fill_traits(node, &options, error);
+    enum error_code code =
+        node_cluster_describe(settings, cluster->addresses.advertise, cluster->directory_id,
+                              &options.identity, &options.traits, error);
     if (code == ERROR_NONE)
         code = meta_create(&options, &cluster->meta, error);
     if (code == ERROR_NONE)

@@ -68,6 +68,12 @@ struct node_cluster {
 /* Settings, identity and board; before storage is opened. Errors: INVALID, CORRUPT, IO. */
 enum error_code node_cluster_prepare(struct node *node, struct error *error);
 
+/* Who a node with these settings and this directory is to others. Errors: INVALID. */
+enum error_code node_cluster_describe(const struct settings *settings, const char *advertise,
+                                      const uint8_t directory_id[CLUSTER_DIRECTORY_ID_BYTES],
+                                      struct cluster_node_identity *identity_out,
+                                      struct cluster_node_traits *traits_out, struct error *error);
+
 /* With journals and transports open: the meta group. Then the network may run. */
 enum error_code node_cluster_open(struct node *node, struct error *error);
 

@@ -10,6 +10,7 @@
 #include "node_identity.h"
 #include "node_private.h"
 #include "program_version.h"
+#include "recovered_directory.h"
 #include "shard_loops.h"
 
 /* 48 samples of a series on the mean of all shards, and 80 in the one that is about to freeze: with
@@ -110,6 +111,8 @@ enum error_code node_open_directory(struct node *node, struct error *error)
     const struct settings *settings = node->settings;
     enum error_code code = data_directory_open(settings->storage_directory, DATA_FORMAT_VERSION,
                                                &node->directory, error);
+    if (code == ERROR_NONE)
+        code = recovered_directory_check(settings->storage_directory, error);
     if (code == ERROR_NONE)
         code = settings_are_clustered(settings) ? node_cluster_prepare(node, error)
                                                 : open_alone(node, error);

@@ -18,6 +18,11 @@ void bucket_claim_encode(const struct bucket_claim *claim, struct byte_buffer *b
     int size = snprintf(line, sizeof line, "gnomon 1\ncluster %s\nincarnation %" PRIu64 "\n", owner,
                         claim->incarnation);
     byte_buffer_append(buffer, line, (size_t)size);
+    if (!claim->was_recovered)
+        return;
+    bucket_owner_format(claim->former, owner);
+    size = snprintf(line, sizeof line, "recovered %s\n", owner);
+    byte_buffer_append(buffer, line, (size_t)size);
 }
 
 static bool take_line(struct text *rest, struct text name, struct text *value_out)
@@ -47,13 +52,22 @@ static bool take_owner(struct text digits, uint8_t owner[BUCKET_OWNER_BYTES])
     return true;
 }
 
+/* The last line, which only claims of recovered clusters have. */
+static bool take_former(struct text *rest, struct bucket_claim *claim)
+{
+    struct text former;
+    claim->was_recovered = rest->size > 0;
+    return rest->size == 0 || (take_line(rest, TEXT("recovered"), &former) &&
+                               take_owner(former, claim->former) && rest->size == 0);
+}
+
 enum error_code bucket_claim_decode(const uint8_t *bytes, size_t size_bytes,
                                     struct bucket_claim *claim_out, struct error *error)
 {
     struct text rest = {(const char *)bytes, size_bytes}, format, owner, incarnation;
-    struct bucket_claim claim;
+    struct bucket_claim claim = {0};
     if (!take_line(&rest, TEXT("gnomon"), &format) || !take_line(&rest, TEXT("cluster"), &owner) ||
-        !take_line(&rest, TEXT("incarnation"), &incarnation) || rest.size > 0 ||
+        !take_line(&rest, TEXT("incarnation"), &incarnation) || !take_former(&rest, &claim) ||
         !text_equal(format, TEXT("1")) || !take_owner(owner, claim.owner) ||
         !text_to_uint64(incarnation, &claim.incarnation) || claim.incarnation == 0)
         return error_set(error, ERROR_CORRUPT,

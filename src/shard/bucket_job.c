@@ -19,6 +19,7 @@ void bucket_job_destroy(struct bucket_job *job)
     free(job->current);
     bucket_clear(&job->named);
     byte_buffer_clear(&job->bytes);
+    byte_buffer_clear(&job->metadata);
     free(job);
 }
 
@@ -161,22 +162,32 @@ static bool ask_heirs(struct bucket_job *job, struct heir_search *search,
     return !search->lacks_list;
 }
 
+static enum error_code put_bytes(struct bucket_job *job, struct text key,
+                                 const struct byte_buffer *bytes)
+{
+    struct object_call call = call_of(job);
+    enum error_code code =
+        object_store_put(store_of(job), &call, key, bytes->bytes, bytes->size, &job->error);
+    return code == ERROR_NONE ? verify_size(job, key, bytes->size, &job->error)
+                              : error_wrap(&job->error, "put '%.*s'", TEXT_ARGUMENTS(key));
+}
+
 /* Until the heirs have lists, the one from before the split is that of all slots. */
 static void put_list(struct bucket_job *job)
 {
     struct object_call call = call_of(job);
     struct heir_search search;
     char text[BUCKET_KEY_MAX];
-    struct text key = bucket_list_key_format(&job->list, text);
     bool goes = ask_heirs(job, &search, &call);
     heir_search_clear(&search);
     if (!goes)
         return;
-    if (object_store_put(store_of(job), &call, key, job->bytes.bytes, job->bytes.size,
-                         &job->error) != ERROR_NONE)
-        error_wrap(&job->error, "put '%.*s'", TEXT_ARGUMENTS(key));
-    else
-        (void)verify_size(job, key, job->bytes.size, &job->error); /* its outcome is in the error */
+    enum error_code code = ERROR_NONE;
+    if (job->metadata.size > 0)
+        code = put_bytes(job, bucket_metadata_key_format(&job->list, text), &job->metadata);
+    if (code == ERROR_NONE)
+        (void)put_bytes(job, bucket_list_key_format(&job->list, text),
+                        &job->bytes); /* its outcome is in the error */
 }
 
 /* Settings may name another bucket than before: there, nothing is what the log says. */
@@ -287,6 +298,35 @@ static void find_old_lists(struct removal *removal)
                             &job->error); /* its outcome is in the error */
 }
 
+/* All but the newest, which may be of an older list than the published one. */
+struct metadata_names {
+    struct removal *removal;
+    char last[BUCKET_KEY_MAX];
+};
+
+static bool visit_metadata(void *context, const struct object_info *object)
+{
+    struct metadata_names *names = context;
+    struct bucket_list_key key;
+    if (!bucket_metadata_key_parse(object->key, &key))
+        return true;
+    bool added = names->last[0] == '\0' || removal_add(names->removal, text_of(names->last));
+    snprintf(names->last, sizeof names->last, "%.*s", TEXT_ARGUMENTS(object->key));
+    return added;
+}
+
+static void find_old_metadata(struct removal *removal)
+{
+    struct bucket_job *job = removal->job;
+    struct object_call call = call_of(job);
+    struct metadata_names names = {.removal = removal};
+    char text[BUCKET_KEY_MAX];
+    struct object_range range = {.prefix =
+                                     bucket_metadata_prefix(job->shard->options.shard_id, text)};
+    (void)object_store_list(store_of(job), &call, &range, visit_metadata, &names,
+                            &job->error); /* its outcome is in the error */
+}
+
 /* What an heir still names is not done: it is looked at again. */
 static void find_released(struct removal *removal)
 {
@@ -310,6 +350,8 @@ static void remove_released(struct bucket_job *job)
         find_released(&removal);
         if (job->published.index > 0)
             find_old_lists(&removal);
+        if (job->published.index > 0 && job->error.code == ERROR_NONE)
+            find_old_metadata(&removal);
     }
     if (job->error.code != ERROR_NONE)
         free(removal.texts);

@@ -44,6 +44,8 @@ struct bucket_job {
 
     struct bucket_list_key list; /* LIST: its name; VERIFY: that of the last one, index 0: none */
     struct byte_buffer bytes;    /* LIST: what it is */
+    struct byte_buffer metadata; /* LIST: what goes with it; empty: it was put before */
+    struct hash128 metadata_hash;
 
     uint32_t *heirs; /* [heir_count], owned; LIST: that must have lists; REMOVE, SWEEP: whose lists
                         may name what is ours */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "shard/bucket_list.h"
+#include "shard/bucket_meta.h"
 
 /* --- Writing --------------------------------------------------------------------------------- */
 
@@ -31,11 +32,36 @@ struct text bucket_block_key_format(const struct bucket_block_key *key, char tex
                                     key->hash.low));
 }
 
-struct text bucket_list_key_format(const struct bucket_list_key *key, char text[BUCKET_KEY_MAX])
+static struct text named_by_list(const char *kind, const struct bucket_list_key *list,
+                                 char text[BUCKET_KEY_MAX])
 {
     return formatted(text, snprintf(text, BUCKET_KEY_MAX,
-                                    "shards/%08" PRIx32 "/manifests/%016" PRIx64 "-%016" PRIx64,
-                                    key->shard_id, key->incarnation, key->index));
+                                    "shards/%08" PRIx32 "/%s/%016" PRIx64 "-%016" PRIx64,
+                                    list->shard_id, kind, list->incarnation, list->index));
+}
+
+struct text bucket_list_key_format(const struct bucket_list_key *key, char text[BUCKET_KEY_MAX])
+{
+    return named_by_list("manifests", key, text);
+}
+
+struct text bucket_metadata_prefix(uint32_t shard_id, char text[BUCKET_KEY_MAX])
+{
+    return formatted(text,
+                     snprintf(text, BUCKET_KEY_MAX, "shards/%08" PRIx32 "/metadata/", shard_id));
+}
+
+struct text bucket_metadata_key_format(const struct bucket_list_key *list,
+                                       char text[BUCKET_KEY_MAX])
+{
+    return named_by_list("metadata", list, text);
+}
+
+struct text bucket_meta_key_format(const struct bucket_meta_key *key, char text[BUCKET_KEY_MAX])
+{
+    return formatted(text,
+                     snprintf(text, BUCKET_KEY_MAX, BUCKET_META_PREFIX "%016" PRIx64 "-%016" PRIx64,
+                              key->incarnation, key->index));
 }
 
 /* --- Reading --------------------------------------------------------------------------------- */
@@ -84,15 +110,35 @@ bool bucket_block_key_parse(struct text text, struct bucket_block_key *key_out)
     return true;
 }
 
-bool bucket_list_key_parse(struct text text, struct bucket_list_key *key_out)
+static bool parse_named_by_list(struct text text, struct text kind, struct bucket_list_key *key_out)
 {
     struct bucket_list_key key;
     uint64_t shard_id;
     if (!take_word(&text, TEXT("shards/")) || !take_number(&text, 8, &shard_id) ||
-        !take_word(&text, TEXT("/manifests/")) || !take_number(&text, 16, &key.incarnation) ||
+        !take_word(&text, kind) || !take_number(&text, 16, &key.incarnation) ||
         !take_word(&text, TEXT("-")) || !take_number(&text, 16, &key.index) || text.size > 0)
         return false;
     key.shard_id = (uint32_t)shard_id;
+    *key_out = key;
+    return true;
+}
+
+bool bucket_list_key_parse(struct text text, struct bucket_list_key *key_out)
+{
+    return parse_named_by_list(text, TEXT("/manifests/"), key_out);
+}
+
+bool bucket_metadata_key_parse(struct text text, struct bucket_list_key *list_out)
+{
+    return parse_named_by_list(text, TEXT("/metadata/"), list_out);
+}
+
+bool bucket_meta_key_parse(struct text text, struct bucket_meta_key *key_out)
+{
+    struct bucket_meta_key key;
+    if (!take_word(&text, TEXT(BUCKET_META_PREFIX)) || !take_number(&text, 16, &key.incarnation) ||
+        !take_word(&text, TEXT("-")) || !take_number(&text, 16, &key.index) || text.size > 0)
+        return false;
     *key_out = key;
     return true;
 }

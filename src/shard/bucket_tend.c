@@ -10,6 +10,7 @@
 #include "bucket_entry.h"
 #include "bucket_job.h"
 #include "bucket_list_write.h"
+#include "bucket_metadata.h"
 #include "damage.h"
 
 enum {
@@ -221,6 +222,18 @@ static bool list_is_due(const struct shard *shard)
            shard->bucket.published.incarnation < atomic_load(&shard->options.bucket->incarnation);
 }
 
+/* Metadata goes with a list when it is not what this leader put before. */
+static void add_metadata(const struct shard *shard, struct bucket_job *job)
+{
+    const struct bucket_keeper *keeper = &shard->keeper;
+    bucket_metadata_encode(shard->metadata, &job->metadata);
+    if (job->metadata.failed)
+        return;
+    job->metadata_hash = hash128(job->metadata.bytes, job->metadata.size, HASH_SEED_STORED);
+    if (keeper->has_put_metadata && hash128_equal(keeper->metadata_hash, job->metadata_hash))
+        byte_buffer_reset(&job->metadata);
+}
+
 static bool begin_list(struct shard *shard)
 {
     struct bucket_job *job = job_create(shard, BUCKET_LIST, 0);
@@ -240,7 +253,8 @@ static bool begin_list(struct shard *shard)
         .bucket = &shard->bucket,
     };
     bucket_list_encode(&source, &job->bytes);
-    if (job->bytes.failed) {
+    add_metadata(shard, job);
+    if (job->bytes.failed || job->metadata.failed) {
         bucket_job_destroy(job);
         return false;
     }
@@ -387,6 +401,8 @@ static void take_list(struct shard *shard, const struct bucket_job *job)
     if (job->error.code != ERROR_NONE || job->waits_for_heirs)
         return;
     shard->options.bucket->lists++;
+    shard->keeper.has_put_metadata = true;
+    shard->keeper.metadata_hash = job->metadata_hash;
     bucket_encode_published(&entry, clock_now_ms(shard->options.environment->clock),
                             (struct bucket_list_name){job->list.incarnation, job->list.index});
     propose(shard, &entry);
@@ -507,6 +523,7 @@ void bucket_lead(struct shard *shard)
     keeper->entry_proposed = keeper->is_verified = false;
     keeper->retry_ms = keeper->due_ms = keeper->list_due_ms = keeper->changed_ms = 0;
     keeper->cleaned_index = 0;
+    keeper->has_put_metadata = false;
     keeper->remove_due_ms = keeper->sweep_due_ms = 0;
     keeper->settled_block_count = UINT64_MAX; /* of a shard that was another one's follower */
     error_clear(&keeper->error);

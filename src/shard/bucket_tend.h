@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/checksum.h"
 #include "base/error.h"
 
 struct bucket_job;
@@ -26,15 +27,17 @@ struct shard;
 struct bucket_keeper {
     struct bucket_job *job; /* running */
     bool is_leading;
-    bool entry_proposed;       /* and not applied yet */
-    bool entry_refused;        /* by who proposes, right now */
-    bool is_verified;          /* the bucket is the one that the log speaks of */
-    uint64_t led_index;        /* applied when leadership began: no list is later then */
-    uint64_t retry_ms, due_ms; /* after a failure: how long, and when it is over */
-    uint64_t list_due_ms;      /* a list waits for those of other shards until then */
-    uint64_t changed_ms;       /* since when a list is due */
-    uint64_t cleaned_index;    /* lists before the published one of this index are gone */
-    uint64_t remove_due_ms;    /* what is to be deleted is still named by others until then */
+    bool entry_proposed;          /* and not applied yet */
+    bool entry_refused;           /* by who proposes, right now */
+    bool is_verified;             /* the bucket is the one that the log speaks of */
+    uint64_t led_index;           /* applied when leadership began: no list is later then */
+    uint64_t retry_ms, due_ms;    /* after a failure: how long, and when it is over */
+    uint64_t list_due_ms;         /* a list waits for those of other shards until then */
+    uint64_t changed_ms;          /* since when a list is due */
+    struct hash128 metadata_hash; /* of what was put with a list last, while it led */
+    bool has_put_metadata;
+    uint64_t cleaned_index; /* lists before the published one of this index are gone */
+    uint64_t remove_due_ms; /* what is to be deleted is still named by others until then */
     uint64_t sweep_due_ms;
     uint64_t progress_ms; /* when something came of it, or a flush began to wait */
     struct error error;   /* of the last job; NONE: it succeeded */

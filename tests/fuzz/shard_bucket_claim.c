@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (!buffer.failed &&
         (bucket_claim_decode(buffer.bytes, buffer.size, &again, &error) != ERROR_NONE ||
          memcmp(claim.owner, again.owner, sizeof claim.owner) != 0 ||
-         claim.incarnation != again.incarnation))
+         claim.incarnation != again.incarnation || claim.was_recovered != again.was_recovered ||
+         memcmp(claim.former, again.former, sizeof claim.former) != 0))
         abort();
     byte_buffer_clear(&buffer);
     return 0;

@@ -391,6 +391,31 @@ static void a_claim_comes_back_and_anything_else_is_refused(void **state)
     byte_buffer_clear(&bytes);
 }
 
+static void a_claim_of_a_recovered_cluster_names_the_one_before(void **state)
+{
+    (void)state;
+    struct bucket_claim claim = {
+        .owner = {1}, .incarnation = 2, .was_recovered = true, .former = {0xfe, 0xdc}};
+    struct bucket_claim back;
+    struct byte_buffer bytes = {0}, first = {0};
+    struct error error;
+    bucket_claim_encode(&claim, &bytes);
+    claim.was_recovered = false;
+    bucket_claim_encode(&claim, &first);
+    assert_memory_equal(bytes.bytes, first.bytes, first.size);
+    assert_int_equal(bucket_claim_decode(bytes.bytes, bytes.size, &back, &error), ERROR_NONE);
+    assert_true(back.was_recovered);
+    assert_memory_equal(back.former, claim.former, sizeof claim.former);
+    assert_int_equal(bucket_claim_decode(first.bytes, first.size, &back, &error), ERROR_NONE);
+    assert_false(back.was_recovered);
+    for (size_t size = first.size + 1; size < bytes.size; size++)
+        assert_int_equal(bucket_claim_decode(bytes.bytes, size, &back, &error), ERROR_CORRUPT);
+    byte_buffer_append(&bytes, "more\n", 5);
+    assert_int_equal(bucket_claim_decode(bytes.bytes, bytes.size, &back, &error), ERROR_CORRUPT);
+    byte_buffer_clear(&bytes);
+    byte_buffer_clear(&first);
+}
+
 static void a_hash_of_pieces_is_that_of_the_whole(void **state)
 {
     (void)state;
@@ -418,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_child_inherits_what_is_listed),
         cmocka_unit_test(keys_come_back_and_others_are_none),
         cmocka_unit_test(a_claim_comes_back_and_anything_else_is_refused),
+        cmocka_unit_test(a_claim_of_a_recovered_cluster_names_the_one_before),
         cmocka_unit_test(a_hash_of_pieces_is_that_of_the_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
