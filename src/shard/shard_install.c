@@ -168,17 +168,9 @@ static bool is_here(const struct shard_install *install, const struct shard_file
         block_unref(block);
         return true;
     }
-    case SHARD_FILE_SEGMENT: {
-        struct series_segment *segment;
-        if (install->origin == INSTALL_STORED) { /* opening did not do */
-            shard_file_path(shard, file, path);
-            return file_arrival_verify(shard, file, path, &ignored) == ERROR_NONE;
-        }
-        if (shard_open_segment(shard, file->index, &segment, &ignored) != ERROR_NONE)
-            return false;
-        series_segment_unref(segment);
-        return true;
-    }
+    case SHARD_FILE_SEGMENT: /* all of it is needed: there is no stand-in */
+        shard_file_path(shard, file, path);
+        return file_arrival_verify(shard, file, path, &ignored) == ERROR_NONE;
     case SHARD_FILE_METADATA: {
         size_t count;
         shard_file_path(shard, file, path);

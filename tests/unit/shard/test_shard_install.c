@@ -1094,6 +1094,29 @@ static void remove_it(struct disk *disk, const char *path)
     assert_int_equal(disk_remove(disk, copy, &error), ERROR_NONE);
 }
 
+/* What an install that was given up has left may have rotted since. */
+static void a_rotten_segment_is_not_taken_for_being_here(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_create(66);
+    fill_leader(pair);
+    struct shard_install *left = begin(pair);
+    await_ready(pair);
+    assert_int_equal(pair->error.code, ERROR_NONE);
+    shard_install_abandon(left);
+    settle_jobs(pair->lagging);
+    simulated_disk_flip(&pair->lagging->environment->disk,
+                        only_file(pair->lagging, "shards/0007/series/"), 30 * 8);
+    install(pair);
+    struct scrubbed scrubbed = {.base = {.done = on_scrubbed}};
+    shard_scrub(pair->lagging->shard, &scrubbed.base);
+    settle_jobs(pair->lagging);
+    assert_true(scrubbed.done);
+    assert_int_equal(scrubbed.base.damaged, 0);
+    expect_same(pair, T0);
+    pair_destroy(pair);
+}
+
 /* Its last byte belongs to what is read when it is opened. */
 static void flip_its_end(struct disk *disk, const char *path)
 {
@@ -1155,6 +1178,7 @@ int main(void)
         cmocka_unit_test(a_merge_goes_on_with_a_file_that_was_replaced),
         cmocka_unit_test(a_shard_without_peers_needs_no_state),
         cmocka_unit_test(a_start_gets_the_segment_that_it_lacks),
+        cmocka_unit_test(a_rotten_segment_is_not_taken_for_being_here),
         cmocka_unit_test(a_state_that_is_on_its_way_is_not_waited_for_by_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
