@@ -39,7 +39,8 @@ class RecoveryTest(BucketTest):
         folder = os.path.join(self.bucket, "meta")
 
         def is_there():
-            names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+            names = os.listdir(folder) if os.path.isdir(folder) else []
+            names = sorted(name for name in names if not name.startswith("~"))  # unfinished
             if not names:
                 return False
             with open(os.path.join(folder, names[-1]), "rb") as file:

@@ -166,7 +166,8 @@ static void flush(struct run *run, uint32_t shard)
     }
 }
 
-/* As many blocks as there are in the shards, and a list of each. */
+/* As many blocks as there are in the shards, and of each a list and at most one object of metadata.
+ */
 static bool is_clean(const struct run *run)
 {
     const struct simulated_store *store = &run->store;
@@ -176,7 +177,10 @@ static bool is_clean(const struct run *run)
         shard_read_statistics(replica_shard(run->node.replicas[shard]), &statistics);
         blocks += statistics.block_count;
     }
-    return simulated_store_count(store, "shards/") == blocks + NODE_SHARDS &&
+    size_t first = simulated_store_count(store, "shards/00000000/metadata/");
+    size_t second = simulated_store_count(store, "shards/00000001/metadata/");
+    return first <= 1 && second <= 1 &&
+           simulated_store_count(store, "shards/") == blocks + NODE_SHARDS + first + second &&
            simulated_store_count(store, "shards/00000000/manifests/") == 1 &&
            simulated_store_count(store, "shards/00000001/manifests/") == 1;
 }
