@@ -46,8 +46,9 @@ struct revival_survey {
     struct bucket_meta meta; /* the newest that is whole */
     struct byte_buffer meta_bytes;
     uint64_t broken_metas;
-    uint64_t incarnation_max;     /* of all that is there; 0: nothing is */
-    int64_t newest_ms;            /* when the newest list or meta object was put; INT64_MIN: none */
+    uint64_t incarnation_max; /* of all that is there; 0: nothing is */
+    int64_t newest_ms;        /* when a cluster put its newest list or meta object; INT64_MIN: it
+                                 has put none, or none since all was restored from a backup */
     struct revival_shard *shards; /* [shard_count], by id; some have nothing */
     size_t shard_count;
     uint32_t shard_of[SLOT_COUNT]; /* by revival_divide */

@@ -32,6 +32,10 @@ enum {
 /* Of which cluster everything here is. */
 #define BUCKET_CLUSTER_KEY "cluster"
 
+/* Put behind everything of a bucket that was restored: what is not younger was put by no cluster.
+ */
+#define BUCKET_RESTORED_KEY "restored"
+
 /* --- Names: keys below the store's prefix --------------------------------------------------- */
 
 /* What names a block's object. */

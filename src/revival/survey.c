@@ -24,6 +24,7 @@ struct names {
     struct listed_block *blocks; /* [block_count] */
     size_t block_count;
     int64_t newest_ms;
+    bool is_restored; /* and nothing was put since */
     bool failed;
 };
 
@@ -96,6 +97,19 @@ static bool visit_name(void *context, const struct object_info *object)
     return added;
 }
 
+static enum error_code look_whether_restored(struct object_store *store, struct names *names,
+                                             struct error *error)
+{
+    struct object_info mark;
+    enum error_code code = object_store_head(store, NULL, TEXT(BUCKET_RESTORED_KEY), &mark, error);
+    if (code == ERROR_NOT_FOUND) {
+        error_clear(error);
+        return ERROR_NONE;
+    }
+    names->is_restored = code == ERROR_NONE && mark.modified_ms >= names->newest_ms;
+    return code;
+}
+
 static enum error_code read_names(struct object_store *store, struct names *names,
                                   struct error *error)
 {
@@ -108,7 +122,7 @@ static enum error_code read_names(struct object_store *store, struct names *name
     }
     if (code == ERROR_NONE && names->failed)
         code = error_set(error, ERROR_OUT_OF_MEMORY, "names of a bucket");
-    return code;
+    return code == ERROR_NONE ? look_whether_restored(store, names, error) : code;
 }
 
 /* --- Claim and meta object -------------------------------------------------------------------- */
@@ -299,7 +313,7 @@ enum error_code revival_look(struct object_store *store, struct revival_survey *
     struct names names = {0};
     *survey = (struct revival_survey){.store = store};
     enum error_code code = read_names(store, &names, error);
-    survey->newest_ms = names.newest_ms;
+    survey->newest_ms = names.is_restored ? INT64_MIN : names.newest_ms;
     if (code == ERROR_NONE)
         code = read_claim(survey, error);
     if (code == ERROR_NONE)

@@ -12,6 +12,7 @@
 #include "cli/tenant_command.h"
 #include "platform/tls.h"
 
+#include "backup_command.h"
 #include "commands.h"
 #include "node.h"
 #include "node_bucket.h"
@@ -42,6 +43,8 @@ static const char USAGE[] =
     "  gnomon cluster status|drain|remove|...            look at a cluster, change it (--help)\n"
     "  gnomon tenant delete|status NAME                  delete a tenant, see how far it is "
     "(--help)\n"
+    "  gnomon backup --to=...|list --from=...            copy the object store elsewhere (--help)\n"
+    "  gnomon restore --from=...                         and back (--help)\n"
     "  gnomon block inspect FILE                         what a part, segment or block holds\n"
     "  gnomon block verify FILE                          read all of it, check every checksum\n"
     "  gnomon block import FOLDER... --to=URL            blocks of Prometheus into a node "
@@ -189,6 +192,12 @@ int main(int count, char **arguments)
                                                  : bucket_list_command(count - 3, arguments + 3);
     if (is_command(count, arguments, "cluster", "recover"))
         return recover_command(count - 3, arguments + 3);
+    if (is_command(count, arguments, "backup", "list"))
+        return backup_list_command(count - 3, arguments + 3);
+    if (is_command(count, arguments, "backup", NULL))
+        return backup_command(count - 2, arguments + 2);
+    if (is_command(count, arguments, "restore", NULL))
+        return restore_command(count - 2, arguments + 2);
     if (is_command(count, arguments, "cluster", NULL))
         return cluster_command(count - 2, arguments + 2);
     if (is_command(count, arguments, "tenant", NULL))

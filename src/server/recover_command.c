@@ -79,8 +79,10 @@ static enum error_code check_something(const struct revival_survey *survey, stru
 /* Who leads puts its meta object every two minutes. */
 static enum error_code check_silence(const struct recovery *recovery, struct error *error)
 {
+    if (recovery->is_forced || recovery->survey.newest_ms == INT64_MIN)
+        return ERROR_NONE;
     int64_t age_ms = clock_now_ms(clock_system()) - recovery->survey.newest_ms;
-    if (recovery->is_forced || age_ms >= BUCKET_ALIVE_MS)
+    if (age_ms >= BUCKET_ALIVE_MS)
         return ERROR_NONE;
     return error_set(error, ERROR_CONFLICT,
                      "something was put into the object store %lld s ago: the cluster may be "
