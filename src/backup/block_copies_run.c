@@ -27,20 +27,6 @@ struct copy_thread {
 /* --- One block ---------------------------------------------------------------------------------
  */
 
-static enum error_code fetch(const struct copy_pool *pool, struct disk *disk, const char *path,
-                             const struct block_copy *copy, struct error *error)
-{
-    struct file_writer *writer = NULL;
-    enum error_code code = file_writer_open(disk, path, FILE_WRITER_PLAIN, &writer, error);
-    if (code == ERROR_NONE)
-        code = bucket_download_block(pool->options->source, NULL, &copy->key, copy->size_bytes,
-                                     writer, error);
-    if (code == ERROR_NONE)
-        return file_writer_finish(writer, error);
-    file_writer_abandon(writer);
-    return code;
-}
-
 static enum error_code put(const struct copy_pool *pool, struct disk *disk, const char *path,
                            const struct block_copy *copy, struct error *error)
 {
@@ -61,7 +47,8 @@ static enum error_code copy_block(const struct copy_pool *pool, struct disk *dis
     struct error ignored;
     char path[DISK_PATH_MAX];
     snprintf(path, sizeof path, "block-%u", number);
-    enum error_code code = fetch(pool, disk, path, copy, error);
+    enum error_code code = bucket_download_block(pool->options->source, NULL, &copy->key,
+                                                 copy->size_bytes, disk, path, error);
     if (code == ERROR_NONE)
         code = put(pool, disk, path, copy, error);
     (void)disk_remove(disk, path, &ignored); /* one that stays is replaced by the next */

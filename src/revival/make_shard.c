@@ -1,16 +1,11 @@
 /* Files and state of one shard. */
 #include <stdlib.h>
 
-#include "base/hash_stream.h"
 #include "platform/clock.h"
 #include "platform/file_writer.h"
 #include "revival/revival.h"
+#include "shard/bucket_download.h"
 #include "shard/shard_revival.h"
-
-enum {
-    PIECES_MAX = 8,
-    PIECE_BYTES = 1024 * 1024,
-};
 
 struct making {
     const struct revival_survey *survey;
@@ -22,84 +17,13 @@ struct making {
 
 /* --- Blocks ----------------------------------------------------------------------------------- */
 
-/* The next pieces of an object, from `offset_bytes` on; how many bytes they are. */
-static size_t plan_reads(struct object_read reads[PIECES_MAX], struct text key, uint8_t *target,
-                         uint64_t offset_bytes, uint64_t size_bytes, size_t *count_out)
-{
-    size_t total = 0;
-    *count_out = 0;
-    while (*count_out < PIECES_MAX && offset_bytes + total < size_bytes) {
-        uint64_t left = size_bytes - offset_bytes - total;
-        struct object_read *read = &reads[(*count_out)++];
-        *read = (struct object_read){
-            .key = key,
-            .place = OBJECT_READ_AT,
-            .offset_bytes = offset_bytes + total,
-            .target = target + total,
-            .size_bytes = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES,
-        };
-        total += read->size_bytes;
-    }
-    return total;
-}
-
-static enum error_code read_pieces(struct object_store *store, struct object_read *reads,
-                                   size_t count, struct error *error)
-{
-    object_store_read_many(store, NULL, reads, count);
-    for (size_t i = 0; i < count; i++) {
-        if (reads[i].error.code != ERROR_NONE) {
-            *error = reads[i].error;
-            return error->code;
-        }
-        if (reads[i].read_bytes != reads[i].size_bytes)
-            return error_set(error, ERROR_CORRUPT, "the object is shorter than its list says");
-    }
-    return ERROR_NONE;
-}
-
-static enum error_code copy_object(struct object_store *store, struct text key,
-                                   const struct bucket_listed *block, struct file_writer *writer,
-                                   struct error *error)
-{
-    struct object_read reads[PIECES_MAX];
-    uint8_t *bytes = malloc((size_t)PIECES_MAX * PIECE_BYTES);
-    struct hash_stream *hash = hash_stream_create();
-    enum error_code code = bytes == NULL || hash == NULL
-                               ? error_set(error, ERROR_OUT_OF_MEMORY, "copy of a block")
-                               : ERROR_NONE;
-    for (uint64_t at = 0; code == ERROR_NONE && at < block->size_bytes;) {
-        size_t count;
-        size_t size = plan_reads(reads, key, bytes, at, block->size_bytes, &count);
-        code = read_pieces(store, reads, count, error);
-        if (code == ERROR_NONE)
-            code = file_writer_append(writer, bytes, size, error);
-        if (code == ERROR_NONE)
-            hash_stream_add(hash, bytes, size);
-        at += size;
-    }
-    if (code == ERROR_NONE && !hash128_equal(hash_stream_result(hash), block->key.hash))
-        code = error_set(error, ERROR_CORRUPT, "the object is not what its name says");
-    hash_stream_destroy(hash);
-    free(bytes);
-    return code;
-}
-
 static enum error_code download(const struct making *making, const struct bucket_listed *block,
                                 struct error *error)
 {
-    char path[DISK_PATH_MAX], text[BUCKET_KEY_MAX];
-    struct file_writer *writer = NULL;
-    struct text key = bucket_block_key_format(&block->key, text);
+    char path[DISK_PATH_MAX];
     shard_revival_block_path(making->directory, block, path);
-    enum error_code code = file_writer_open(making->disk, path, FILE_WRITER_PLAIN, &writer, error);
-    if (code == ERROR_NONE)
-        code = copy_object(making->survey->store, key, block, writer, error);
-    if (code == ERROR_NONE)
-        code = file_writer_finish(writer, error);
-    else
-        file_writer_abandon(writer);
-    return code == ERROR_NONE ? code : error_wrap(error, "'%s'", text);
+    return bucket_download_block(making->survey->store, NULL, &block->key, block->size_bytes,
+                                 making->disk, path, error);
 }
 
 /* --- Metadata --------------------------------------------------------------------------------- */

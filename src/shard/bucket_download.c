@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/hash_stream.h"
+#include "platform/file_writer.h"
 
 enum {
     PIECES_MAX = 8,
@@ -70,9 +71,22 @@ static enum error_code fetch(struct download *download, const struct hash128 *ex
     return code;
 }
 
+static enum error_code download_to(struct download *download, const struct hash128 *expected,
+                                   struct disk *disk, const char *path, struct error *error)
+{
+    struct file_writer *writer = NULL;
+    enum error_code code = file_writer_open(disk, path, FILE_WRITER_PLAIN, &writer, error);
+    if (code == ERROR_NONE)
+        code = fetch(download, expected, writer, error);
+    if (code == ERROR_NONE)
+        return file_writer_finish(writer, error);
+    file_writer_abandon(writer);
+    return code;
+}
+
 enum error_code bucket_download_block(struct object_store *store, const struct object_call *call,
                                       const struct bucket_block_key *key, uint64_t size_bytes,
-                                      struct file_writer *writer, struct error *error)
+                                      struct disk *disk, const char *path, struct error *error)
 {
     char text[BUCKET_KEY_MAX];
     struct download download = {
@@ -85,8 +99,8 @@ enum error_code bucket_download_block(struct object_store *store, const struct o
     };
     enum error_code code = download.bytes == NULL || download.hash == NULL
                                ? error_set(error, ERROR_OUT_OF_MEMORY, "memory is out")
-                               : fetch(&download, &key->hash, writer, error);
+                               : download_to(&download, &key->hash, disk, path, error);
     hash_stream_destroy(download.hash);
     free(download.bytes);
-    return code == ERROR_NONE ? code : error_wrap(error, "object '%s'", text);
+    return code == ERROR_NONE ? code : error_wrap(error, "fetch object '%s'", text);
 }

@@ -2,56 +2,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hash_stream.h"
 #include "base/log.h"
 #include "block/block_inspect.h"
-#include "object/object_store.h"
-#include "shard/bucket_list.h"
+#include "shard/bucket_download.h"
 #include "shard/shard_bucket.h"
 
 #include "file_arrival.h"
 #include "local_files.h"
 
-enum { WAIT_MS_MIN = 5000, WAIT_MS_MAX = 5 * 60 * 1000, PIECE_BYTES = 1024 * 1024 };
+enum { WAIT_MS_MIN = 5000, WAIT_MS_MAX = 5 * 60 * 1000 };
 
 /* --- On a worker ------------------------------------------------------------------------------ */
-
-static enum error_code copy_object(struct shard *shard, const struct object_call *call,
-                                   struct text key, uint64_t size_bytes, struct file *file,
-                                   struct hash128 *hash_out, struct error *error)
-{
-    struct disk *disk = shard->options.environment->disk;
-    uint8_t *piece = malloc(PIECE_BYTES);
-    struct hash_stream *stream = hash_stream_create();
-    enum error_code code = ERROR_NONE;
-    if (piece == NULL || stream == NULL)
-        code = error_set(error, ERROR_OUT_OF_MEMORY, "fetch an object");
-    for (uint64_t at = 0; code == ERROR_NONE && at < size_bytes; at += PIECE_BYTES) {
-        size_t size = size_bytes - at < PIECE_BYTES ? (size_t)(size_bytes - at) : PIECE_BYTES;
-        struct object_read read = {.key = key,
-                                   .place = OBJECT_READ_AT,
-                                   .offset_bytes = at,
-                                   .target = piece,
-                                   .size_bytes = size};
-        code = object_store_read(shard->options.bucket->store, call, &read);
-        if (code != ERROR_NONE)
-            *error = read.error;
-        else if (read.read_bytes < size || read.object_bytes != size_bytes)
-            code = error_set(error, ERROR_CORRUPT, "the object has %llu bytes, not %llu",
-                             (unsigned long long)read.object_bytes, (unsigned long long)size_bytes);
-        if (code != ERROR_NONE)
-            break;
-        hash_stream_add(stream, piece, size);
-        code = disk_write_at(disk, file, at, piece, size, error);
-    }
-    if (code == ERROR_NONE)
-        code = disk_sync(disk, file, error);
-    if (code == ERROR_NONE)
-        *hash_out = hash_stream_result(stream);
-    hash_stream_destroy(stream);
-    free(piece);
-    return code;
-}
 
 static enum error_code check_content(struct disk *disk, const char *path,
                                      const struct manifest_block *described, struct error *error)
@@ -73,27 +34,20 @@ enum error_code local_download(struct shard *shard, const struct object_call *ca
                                const char *path, struct error *error)
 {
     struct disk *disk = shard->options.environment->disk;
-    struct file *file = NULL;
-    struct hash128 hash;
     struct error ignored; /* what is left is swept */
     const struct bucket_block_key key = {address->shard_id, described->index, described->number,
                                          address->hash};
-    char text[BUCKET_KEY_MAX];
-    struct text object = bucket_block_key_format(&key, text);
-    enum error_code code = disk_open(disk, unfinished, DISK_OPEN_REPLACE, &file, error);
-    if (code == ERROR_NONE)
-        code = copy_object(shard, call, object, address->size_bytes, file, &hash, error);
-    disk_close(disk, file);
-    if (code == ERROR_NONE && !hash128_equal(hash, address->hash))
-        code = error_set(error, ERROR_CORRUPT, "it has other bytes than were uploaded");
-    if (code == ERROR_NONE)
-        code = check_content(disk, unfinished, described, error);
+    enum error_code code = bucket_download_block(shard->options.bucket->store, call, &key,
+                                                 address->size_bytes, disk, unfinished, error);
+    if (code != ERROR_NONE)
+        return code;
+    code = check_content(disk, unfinished, described, error);
     if (code == ERROR_NONE)
         code = disk_rename(disk, unfinished, path, error);
     if (code == ERROR_NONE)
         return code;
     (void)disk_remove(disk, unfinished, &ignored);
-    return error_wrap(error, "fetch object '%s'", text);
+    return error_wrap(error, "block '%s' of the bucket", path);
 }
 
 struct return_job {
