@@ -45,6 +45,7 @@ static enum error_code check_target(struct object_store *target, struct text poi
         byte_buffer_clear(&marker);
         return code;
     }
+    byte_buffer_clear(&marker);
     if (code != ERROR_NOT_FOUND)
         return code;
     error_clear(error);
