@@ -32,16 +32,16 @@ struct merge {
     struct byte_buffer body;        /* of the entry, for the manifest */
     bool running;                   /* the job, or the timer before it is tried again */
     bool completed;                 /* the outputs are there */
-    bool given_up;                  /* inputs are damaged here: the outputs will not be made here */
-    bool lacks_object;              /* the job failed to read an input from the bucket */
     bool differs;                   /* an output is another one than the log has */
     bool done_proposed;             /* or that it is given up */
     int64_t retry_ms;               /* until a failed job is tried again */
     bool adoption_tried;            /* outputs of an earlier life were looked for */
     atomic_bool abandoned;          /* nobody needs the outputs: the job ends soon */
 
-    /* Results. */
+    /* Results: of the job alone while it runs. */
     struct error error;
+    bool given_up;     /* inputs are damaged here: the outputs will not be made here */
+    bool lacks_object; /* it failed to read an input from the bucket */
     char damaged_segment[SHARD_PATH_MAX]; /* path of one that can't be read; empty: none */
     struct shard_block *outputs;          /* [output_count], open */
     size_t output_count;
