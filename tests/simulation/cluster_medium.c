@@ -9,6 +9,8 @@
 struct held_message {
     struct node *node;
     uint64_t life;
+    const struct node *receiver; /* NULL: it was not there */
+    uint64_t receiver_life;
     uint64_t group_id, node_id;
     uint8_t *bytes;
     size_t size_bytes;
@@ -25,7 +27,10 @@ static void release(void *argument)
 {
     struct held_message *held = argument;
     struct node *node = held->node;
-    if (node->is_alive && node->life == held->life)
+    /* Connections end with either side, and what is on its way with them: a node hears nothing that
+     * was sent before it was started. */
+    bool is_connected = held->receiver != NULL && held->receiver->life == held->receiver_life;
+    if (node->is_alive && node->life == held->life && is_connected)
         (void)pass_on(node, held->group_id, held->node_id, held->bytes, held->size_bytes);
     else
         free(held->bytes);
@@ -37,7 +42,15 @@ static void hold(struct node *node, uint64_t group_id, uint64_t node_id, uint8_t
 {
     struct held_message *held = malloc(sizeof *held);
     assert(held != NULL);
-    *held = (struct held_message){node, node->life, group_id, node_id, bytes, size_bytes};
+    const struct node *receiver = world_find(node->world, node_id);
+    *held = (struct held_message){.node = node,
+                                  .life = node->life,
+                                  .receiver = receiver,
+                                  .receiver_life = receiver == NULL ? 0 : receiver->life,
+                                  .group_id = group_id,
+                                  .node_id = node_id,
+                                  .bytes = bytes,
+                                  .size_bytes = size_bytes};
     simulated_scheduler_after(&node->world->base->scheduler,
                               world_below(node->world, 200) * UINT64_C(1000000), release, held);
 }
