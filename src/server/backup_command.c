@@ -238,80 +238,51 @@ static enum error_code flush(const char *url, struct error *error)
     return code == ERROR_NONE ? code : error_wrap(error, "--flush");
 }
 
-typedef enum error_code backup_work(const struct backup_arguments *taken, struct object_store *own,
-                                    struct object_store *backups, struct backup_result *result,
-                                    struct error *error);
+enum direction { TO_BACKUPS, FROM_BACKUPS };
 
-/* A folder of its own, so that two runs do not meet. */
-static enum error_code with_scratch(const struct backup_arguments *taken,
-                                    struct backup_options *options, char *path, size_t size,
-                                    struct error *error)
+/* One of the two, with a scratch folder of its own, so that two runs do not meet. */
+static enum error_code copy(enum direction direction, const struct backup_arguments *taken,
+                            struct object_store *own, struct object_store *backups,
+                            struct backup_result *result, struct error *error)
 {
-    if ((size_t)snprintf(path, size, "%s/gnomon-backup-XXXXXX", taken->scratch) >= size ||
-        mkdtemp(path) == NULL)
+    char scratch[STORE_FILE_MAX];
+    bool is_backup = direction == TO_BACKUPS;
+    struct telling telling = {is_backup ? "gnomon backup" : "gnomon restore", 0,
+                              clock_monotonic_ms(clock_system())};
+    struct backup_options options = {.source = is_backup ? own : backups,
+                                     .target = is_backup ? backups : own,
+                                     .scratch = scratch,
+                                     .copies_at_once = (uint32_t)taken->copies,
+                                     .report = show_progress,
+                                     .context = &telling};
+    if ((size_t)snprintf(scratch, sizeof scratch, "%s/gnomon-backup-XXXXXX", taken->scratch) >=
+            sizeof scratch ||
+        mkdtemp(scratch) == NULL)
         return error_set(error, ERROR_IO,
                          "no folder can be made in '%s': name another one by --scratch",
                          taken->scratch);
-    options->scratch = path;
-    return ERROR_NONE;
-}
-
-static enum error_code make_backup(const struct backup_arguments *taken, struct object_store *own,
-                                   struct object_store *backups, struct backup_result *result,
-                                   struct error *error)
-{
-    char path[STORE_FILE_MAX];
-    struct telling telling = {"gnomon backup", 0, clock_monotonic_ms(clock_system())};
-    struct backup_options options = {.source = own,
-                                     .target = backups,
-                                     .copies_at_once = (uint32_t)taken->copies,
-                                     .report = show_progress,
-                                     .context = &telling};
-    enum error_code code = with_scratch(taken, &options, path, sizeof path, error);
-    if (code != ERROR_NONE)
-        return code;
+    enum error_code code = ERROR_NONE;
     if (taken->flush_url != NULL)
         code = flush(taken->flush_url, error);
-    if (code == ERROR_NONE)
+    if (code == ERROR_NONE && is_backup)
         code = backup_run(&options, clock_now_ms(clock_system()), (uint32_t)taken->keep, result,
                           error);
-    rmdir(path);
-    if (code == ERROR_NONE)
-        print_result("backup", result);
+    else if (code == ERROR_NONE)
+        code = restore_run(&options, taken->at_ms == UINT64_MAX ? INT64_MAX : (int64_t)taken->at_ms,
+                           result, error);
+    rmdir(scratch);
     return code;
 }
 
-static enum error_code restore(const struct backup_arguments *taken, struct object_store *own,
-                               struct object_store *backups, struct backup_result *result,
-                               struct error *error)
-{
-    char path[STORE_FILE_MAX];
-    struct telling telling = {"gnomon restore", 0, clock_monotonic_ms(clock_system())};
-    struct backup_options options = {.source = backups,
-                                     .target = own,
-                                     .copies_at_once = (uint32_t)taken->copies,
-                                     .report = show_progress,
-                                     .context = &telling};
-    enum error_code code = with_scratch(taken, &options, path, sizeof path, error);
-    if (code != ERROR_NONE)
-        return code;
-    code = restore_run(&options, taken->at_ms == UINT64_MAX ? INT64_MAX : (int64_t)taken->at_ms,
-                       result, error);
-    rmdir(path);
-    if (code != ERROR_NONE)
-        return code;
-    print_result("restored", result);
-    printf("`gnomon cluster recover` with these settings makes a cluster of it\n");
-    return ERROR_NONE;
-}
-
-static int run(int count, char **arguments, const char *word, backup_work *work)
+static int run(int count, char **arguments, enum direction direction)
 {
     struct backup_arguments taken;
     struct object_store *own = NULL, *backups = NULL;
     struct backup_result result;
     struct error error;
-    enum error_code code = take_arguments(count, arguments, word, &taken, &error);
+    bool is_backup = direction == TO_BACKUPS;
+    enum error_code code =
+        take_arguments(count, arguments, is_backup ? "to" : "from", &taken, &error);
     if (code == ERROR_NONE && taken.wants_help) {
         fputs(USAGE, stdout);
         free(taken.rest);
@@ -322,21 +293,26 @@ static int run(int count, char **arguments, const char *word, backup_work *work)
     if (code == ERROR_NONE)
         code = open_backups(&taken, &backups, &error);
     if (code == ERROR_NONE)
-        code = work(&taken, own, backups, &result, &error);
+        code = copy(direction, &taken, own, backups, &result, &error);
     object_store_destroy(own);
     object_store_destroy(backups);
     free(taken.rest);
-    return code == ERROR_NONE ? 0 : fail(&error);
+    if (code != ERROR_NONE)
+        return fail(&error);
+    print_result(is_backup ? "backup" : "restored", &result);
+    if (!is_backup)
+        printf("`gnomon cluster recover` with these settings makes a cluster of it\n");
+    return 0;
 }
 
 int backup_command(int count, char **arguments)
 {
-    return run(count, arguments, "to", make_backup);
+    return run(count, arguments, TO_BACKUPS);
 }
 
 int restore_command(int count, char **arguments)
 {
-    return run(count, arguments, "from", restore);
+    return run(count, arguments, FROM_BACKUPS);
 }
 
 static enum error_code print_points(struct object_store *store, struct error *error)

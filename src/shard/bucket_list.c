@@ -2,11 +2,10 @@
 
 #include <stdlib.h>
 
+#include "bucket_envelope.h"
 #include "bucket_list_write.h"
 
-/* "GBKT" | u8 format | u64 hash low | u64 high | body: the hash is that of the body. */
-static const uint8_t MAGIC[4] = {'G', 'B', 'K', 'T'};
-enum { FORMAT = 1, HASH_OFFSET = 5, HEADER_BYTES = HASH_OFFSET + 16 };
+static const struct bucket_envelope ENVELOPE = {"GBKT", "list of a bucket"};
 
 /* --- Writing --------------------------------------------------------------------------------- */
 
@@ -52,18 +51,9 @@ static void encode_body(struct byte_buffer *buffer, const struct bucket_list_sou
 
 void bucket_list_encode(const struct bucket_list_source *source, struct byte_buffer *buffer)
 {
-    size_t start = buffer->size;
-    byte_buffer_append(buffer, MAGIC, sizeof MAGIC);
-    byte_buffer_u8(buffer, FORMAT);
-    byte_buffer_u64(buffer, 0);
-    byte_buffer_u64(buffer, 0);
+    size_t begun = bucket_envelope_begin(&ENVELOPE, buffer);
     encode_body(buffer, source);
-    if (buffer->failed)
-        return;
-    const uint8_t *body = buffer->bytes + start + HEADER_BYTES;
-    struct hash128 hash = hash128(body, buffer->size - start - HEADER_BYTES, HASH_SEED_STORED);
-    store_u64(buffer->bytes + start + HASH_OFFSET, hash.low);
-    store_u64(buffer->bytes + start + HASH_OFFSET + 8, hash.high);
+    bucket_envelope_end(buffer, begun);
 }
 
 /* --- Reading --------------------------------------------------------------------------------- */
@@ -226,23 +216,11 @@ static enum error_code decode_body(struct byte_reader *reader, struct bucket_lis
 enum error_code bucket_list_decode(const uint8_t *bytes, size_t size_bytes,
                                    struct bucket_list *list_out, struct error *error)
 {
-    struct byte_reader reader = byte_reader_over(bytes, size_bytes);
-    const uint8_t *magic = byte_reader_take(&reader, sizeof MAGIC);
-    uint8_t format = byte_reader_u8(&reader);
-    struct hash128 hash = {.low = byte_reader_u64(&reader)};
-    hash.high = byte_reader_u64(&reader);
-    if (reader.failed || memcmp(magic, MAGIC, sizeof MAGIC) != 0)
-        return corrupt(error, "cut, or not a list");
-    if (format != FORMAT)
-        return error_set(error, ERROR_UNSUPPORTED,
-                         "list of a bucket: format %u is not known to this program: run a release "
-                         "that knows it",
-                         format);
-    size_t left = byte_reader_left(&reader);
-    if (!hash128_equal(hash, hash128(reader.position, left, HASH_SEED_STORED)))
-        return corrupt(error, "its checksum");
+    struct byte_reader reader;
     struct bucket_list list = {0};
-    enum error_code code = decode_body(&reader, &list, error);
+    enum error_code code = bucket_envelope_open(&ENVELOPE, bytes, size_bytes, &reader, error);
+    if (code == ERROR_NONE)
+        code = decode_body(&reader, &list, error);
     if (code != ERROR_NONE) {
         bucket_list_clear(&list);
         return code;

@@ -2,11 +2,10 @@
 
 #include <stdlib.h>
 
-#include "base/checksum.h"
+#include "bucket_envelope.h"
 
-/* "GBMT" | u8 format | u64 hash low | u64 high | body: the hash is that of the body. */
-static const uint8_t MAGIC[4] = {'G', 'B', 'M', 'T'};
-enum { FORMAT = 1, HASH_OFFSET = 5, HEADER_BYTES = HASH_OFFSET + 16, SETTING_BYTES_MIN = 6 };
+static const struct bucket_envelope ENVELOPE = {"GBMT", "meta object of a bucket"};
+enum { SETTING_BYTES_MIN = 6 };
 
 /* --- Writing --------------------------------------------------------------------------------- */
 
@@ -47,18 +46,9 @@ static void encode_body(const struct bucket_meta *meta, struct byte_buffer *buff
 
 void bucket_meta_encode(const struct bucket_meta *meta, struct byte_buffer *buffer)
 {
-    size_t start = buffer->size;
-    byte_buffer_append(buffer, MAGIC, sizeof MAGIC);
-    byte_buffer_u8(buffer, FORMAT);
-    byte_buffer_u64(buffer, 0);
-    byte_buffer_u64(buffer, 0);
+    size_t begun = bucket_envelope_begin(&ENVELOPE, buffer);
     encode_body(meta, buffer);
-    if (buffer->failed)
-        return;
-    const uint8_t *body = buffer->bytes + start + HEADER_BYTES;
-    struct hash128 hash = hash128(body, buffer->size - start - HEADER_BYTES, HASH_SEED_STORED);
-    store_u64(buffer->bytes + start + HASH_OFFSET, hash.low);
-    store_u64(buffer->bytes + start + HASH_OFFSET + 8, hash.high);
+    bucket_envelope_end(buffer, begun);
 }
 
 /* --- Reading --------------------------------------------------------------------------------- */
@@ -151,23 +141,11 @@ static enum error_code decode_body(struct byte_reader *reader, struct bucket_met
 enum error_code bucket_meta_decode(const uint8_t *bytes, size_t size_bytes,
                                    struct bucket_meta *meta_out, struct error *error)
 {
-    struct byte_reader reader = byte_reader_over(bytes, size_bytes);
-    const uint8_t *magic = byte_reader_take(&reader, sizeof MAGIC);
-    uint8_t format = byte_reader_u8(&reader);
-    struct hash128 hash = {.low = byte_reader_u64(&reader)};
-    hash.high = byte_reader_u64(&reader);
-    if (reader.failed || memcmp(magic, MAGIC, sizeof MAGIC) != 0)
-        return corrupt(error, "cut, or another thing");
-    if (format != FORMAT)
-        return error_set(error, ERROR_UNSUPPORTED,
-                         "meta object of a bucket: format %u is not known to this program: run a "
-                         "release that knows it",
-                         format);
-    size_t left = byte_reader_left(&reader);
-    if (!hash128_equal(hash, hash128(reader.position, left, HASH_SEED_STORED)))
-        return corrupt(error, "its checksum");
+    struct byte_reader reader;
     struct bucket_meta meta = {0};
-    enum error_code code = decode_body(&reader, &meta, error);
+    enum error_code code = bucket_envelope_open(&ENVELOPE, bytes, size_bytes, &reader, error);
+    if (code == ERROR_NONE)
+        code = decode_body(&reader, &meta, error);
     if (code != ERROR_NONE) {
         bucket_meta_clear(&meta);
         return code;
