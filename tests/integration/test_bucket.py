@@ -123,7 +123,8 @@ class Alone(BucketTest):
         self.expect_listed()
         self.wait_until_clean()
         self.assertEqual(set(bucket_reader.objects(self.bucket, "blocks")) & before, set())
-        self.assertGreater(node.metric("gnomon_bucket_removals_total"), 0)
+        harness.wait_until(lambda: node.metric("gnomon_bucket_removals_total") > 0,
+                           "what was deleted is counted", alive=node)
         harness.wait_until(lambda: len(bucket_reader.objects(self.bucket, "manifests")) == SHARDS,
                            "lists of before are deleted")
         self.expect_listed()
