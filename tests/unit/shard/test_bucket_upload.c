@@ -1,67 +1,14 @@
 /* What a shard uploads, lists and deletes: each sample is listed once, whatever fails. */
-#include "shard_harness.h"
-
-#include "base/state_version.h"
 #include "bucket_entry.h"
+#include "bucket_fixture.h"
 #include "shard/bucket_list.h"
 #include "shard/entry.h"
-#include "shard/shard_bucket.h"
-#include "shard_private.h"
-#include "simulated_store.h"
 
 static const int64_t T0 = HARNESS_START_MS;
-enum { GRACE_MS = 10 * 60 * 1000, AGE_MS = 60 * 60 * 1000, CHILD = 9 };
+enum { CHILD = 9 };
 
-/* --- Fixture --------------------------------------------------------------------------------- */
-
-struct fixture {
-    struct harness *harness;
-    struct simulated_store store;
-    struct shard_bucket bucket;
-};
-
-static void give_bucket(struct fixture *fixture, struct harness *harness)
-{
-    struct error error;
-    harness->options.bucket = &fixture->bucket;
-    harness_close(harness);
-    assert_int_equal(harness_open(harness, &error), ERROR_NONE);
-    harness_run(harness);
-    shard_lead(harness->shard);
-    harness_raise(harness, STATE_VERSION_BUCKET);
-    harness_run(harness);
-}
-
-static struct fixture *fixture_create(uint64_t seed)
-{
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    assert_non_null(fixture);
-    fixture->harness = harness_create(seed);
-    simulated_store_init(&fixture->store, fixture->harness->environment->base.clock, seed);
-    fixture->bucket.store = &fixture->store.base;
-    fixture->bucket.delete_grace_ms = GRACE_MS;
-    fixture->bucket.sweep_age_ms = AGE_MS;
-    fixture->bucket.incarnation = 1;
-    give_bucket(fixture, fixture->harness);
-    return fixture;
-}
-
-static void fixture_destroy(struct fixture *fixture)
-{
-    assert_int_equal(fixture->store.overwritten, 0);
-    harness_destroy(fixture->harness);
-    simulated_store_clear(&fixture->store);
-    free(fixture);
-}
-
-/* Time goes by for who waits, retries and deletes. */
-static void wait_ms(struct harness *harness, uint64_t duration_ms, unsigned steps)
-{
-    for (unsigned i = 0; i < steps; i++) {
-        harness->environment->clock.now_ns += duration_ms * 1000000 / steps;
-        harness_maintain(harness);
-    }
-}
+/* --- What is there -----------------------------------------------------------------------------
+ */
 
 /* The newest list of a shard, as a reader finds it. */
 static struct bucket_list newest_list(const struct fixture *fixture, uint32_t shard_id)

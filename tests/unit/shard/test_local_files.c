@@ -1,63 +1,16 @@
 /* Blocks whose files are not here, but in the bucket: each sample is read once, whatever fails. */
-#include "shard_harness.h"
-
-#include "base/state_version.h"
+#include "bucket_fixture.h"
 #include "shard/entry.h"
-#include "shard/shard_bucket.h"
 #include "shard/shard_install.h"
-#include "shard_private.h"
-#include "simulated_store.h"
 
 static const int64_t T0 = HARNESS_START_MS;
-enum { GRACE_MS = 10 * 60 * 1000, AGE_MS = 60 * 60 * 1000, CHILD = 9, WINDOWS = 3, SERIES = 5 };
+enum { CHILD = 9, WINDOWS = 3, SERIES = 5 };
 /* So far that they are never merged. */
 static const int64_t APART_MS = INT64_C(48) * HOUR_MS;
 static const int64_t LATER_MS = INT64_C(240) * HOUR_MS;
 
-/* --- Fixture --------------------------------------------------------------------------------- */
-
-struct fixture {
-    struct harness *harness;
-    struct simulated_store store;
-    struct shard_bucket bucket;
-};
-
-static struct fixture *fixture_create(uint64_t seed)
-{
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    struct error error;
-    assert_non_null(fixture);
-    fixture->harness = harness_create(seed);
-    simulated_store_init(&fixture->store, fixture->harness->environment->base.clock, seed);
-    fixture->bucket.store = &fixture->store.base;
-    fixture->bucket.delete_grace_ms = GRACE_MS;
-    fixture->bucket.sweep_age_ms = AGE_MS;
-    fixture->bucket.incarnation = 1;
-    fixture->harness->options.bucket = &fixture->bucket;
-    harness_close(fixture->harness);
-    assert_int_equal(harness_open(fixture->harness, &error), ERROR_NONE);
-    harness_run(fixture->harness);
-    shard_lead(fixture->harness->shard);
-    harness_raise(fixture->harness, STATE_VERSION_BUCKET);
-    harness_run(fixture->harness);
-    return fixture;
-}
-
-static void fixture_destroy(struct fixture *fixture)
-{
-    assert_int_equal(fixture->store.overwritten, 0);
-    harness_destroy(fixture->harness);
-    simulated_store_clear(&fixture->store);
-    free(fixture);
-}
-
-static void wait_ms(struct harness *harness, uint64_t duration_ms, unsigned steps)
-{
-    for (unsigned i = 0; i < steps; i++) {
-        harness->environment->clock.now_ns += duration_ms * 1000000 / steps;
-        harness_maintain(harness);
-    }
-}
+/* --- What is there -----------------------------------------------------------------------------
+ */
 
 static bool count_file(void *context, const char *name, bool is_directory)
 {

@@ -1,64 +1,16 @@
 /* A shard that begins with a list and what it names has all that was uploaded, and goes on behind
  * it. */
-#include "shard_harness.h"
-
-#include "base/state_version.h"
+#include "bucket_fixture.h"
 #include "bucket_metadata.h"
 #include "platform/file_writer.h"
 #include "shard/bucket_list.h"
 #include "shard/entry.h"
-#include "shard/shard_bucket.h"
 #include "shard/shard_revival.h"
-#include "shard_private.h"
-#include "simulated_store.h"
 
 static const int64_t T0 = HARNESS_START_MS;
 
-/* --- Fixture --------------------------------------------------------------------------------- */
-
-struct fixture {
-    struct harness *harness;
-    struct simulated_store store;
-    struct shard_bucket bucket;
-};
-
-/* A shard with a bucket; its state, if any, is in the harness. */
-static void open_with_bucket(struct fixture *fixture)
-{
-    struct error error;
-    struct harness *harness = fixture->harness;
-    harness->options.bucket = &fixture->bucket;
-    harness_close(harness);
-    if (harness_open(harness, &error) != ERROR_NONE)
-        fail_msg("%s", error.message);
-    harness_run(harness);
-    shard_lead(harness->shard);
-    harness_run(harness);
-}
-
-static struct fixture *fixture_create(void)
-{
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    assert_non_null(fixture);
-    fixture->harness = harness_create(1);
-    simulated_store_init(&fixture->store, fixture->harness->environment->base.clock, 1);
-    fixture->bucket.store = &fixture->store.base;
-    fixture->bucket.delete_grace_ms = HOUR_MS;
-    fixture->bucket.sweep_age_ms = 24 * HOUR_MS;
-    fixture->bucket.incarnation = 1;
-    open_with_bucket(fixture);
-    harness_raise(fixture->harness, STATE_VERSION_BUCKET);
-    harness_run(fixture->harness);
-    return fixture;
-}
-
-static void fixture_destroy(struct fixture *fixture)
-{
-    assert_int_equal(fixture->store.overwritten, 0);
-    harness_destroy(fixture->harness);
-    simulated_store_clear(&fixture->store);
-    free(fixture);
-}
+/* --- What is there -----------------------------------------------------------------------------
+ */
 
 /* The newest object below a prefix. */
 static const struct simulated_object *newest(const struct fixture *fixture, const char *prefix)
@@ -169,7 +121,7 @@ static void revive(struct fixture *fixture, struct bucket_list *list, const bool
     harness->snapshot_index = harness->last_index = list->key.index;
     fixture->bucket.incarnation = 2;
     harness_set_time(harness, T0 + 7 * (int64_t)HOUR_MS);
-    open_with_bucket(fixture);
+    fixture_open(fixture, fixture->harness);
 }
 
 static bool expect_help(void *context, struct text metric_name,
@@ -185,7 +137,7 @@ static bool expect_help(void *context, struct text metric_name,
 static void a_shard_out_of_its_list_has_samples_deletions_and_metadata(void **state)
 {
     (void)state;
-    struct fixture *fixture = fixture_create();
+    struct fixture *fixture = fixture_create(1);
     struct bucket_list list;
     bool seen = false;
     fill(fixture->harness);
@@ -202,7 +154,7 @@ static void a_shard_out_of_its_list_has_samples_deletions_and_metadata(void **st
 static void it_goes_on_behind_the_list_and_lists_under_its_own_incarnation(void **state)
 {
     (void)state;
-    struct fixture *fixture = fixture_create();
+    struct fixture *fixture = fixture_create(1);
     struct bucket_list before, after;
     fill(fixture->harness);
     revive(fixture, &before, NULL);
@@ -231,7 +183,7 @@ static void it_goes_on_behind_the_list_and_lists_under_its_own_incarnation(void 
 static void its_blocks_are_merged_like_any_others(void **state)
 {
     (void)state;
-    struct fixture *fixture = fixture_create();
+    struct fixture *fixture = fixture_create(1);
     struct bucket_list list;
     fill(fixture->harness);
     revive(fixture, &list, NULL);
@@ -259,7 +211,7 @@ static void its_blocks_are_merged_like_any_others(void **state)
 static void a_block_that_is_left_out_is_not_listed_again(void **state)
 {
     (void)state;
-    struct fixture *fixture = fixture_create();
+    struct fixture *fixture = fixture_create(1);
     struct bucket_list list;
     const bool left_out[] = {true, false, false, false, false, false};
     fill(fixture->harness);
